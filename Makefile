@@ -1,0 +1,38 @@
+# Two commands do everything on a fresh machine: make verify, make test. The rest is for maintainers.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread per process: the cases are small, and threads of several processes only wait for each other.
+export OMP_NUM_THREADS ?= 1
+export MKL_NUM_THREADS ?= 1
+
+.PHONY: verify test lint bench wheel clean
+
+verify: .venv/ready  ## set up, then verify the reference and torch's own two implementations
+	$(BIN)/mhsa verify mhsa:MultiHeadAttention torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
+
+test: .venv/ready  ## set up, then run the project's tests
+	$(BIN)/python -m pytest -n 2
+
+lint: .venv/ready  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/ready-asv  ## time the current commit with asv
+	$(BIN)/asv machine --yes
+	$(BIN)/asv run 'HEAD^!'
+
+wheel: .venv/ready
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+.venv/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
+	touch $@
+
+.venv/ready-asv: .venv/ready
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,asv]'
+	touch $@
+
+clean:
+	rm -rf .venv dist .asv

@@ -1,0 +1,39 @@
+"""Know that an attention implementation is right: property-based verification and benchmarks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mhsa.adapter import Adapter as Adapter
+    from mhsa.attention import IndivisibleError as IndivisibleError
+    from mhsa.attention import MultiHeadAttention as MultiHeadAttention
+    from mhsa.attention import self_attention as self_attention
+    from mhsa.contract import Contract as Contract
+    from mhsa.projections import Projections as Projections
+
+__version__ = "0.1.0"
+
+__all__ = ["Adapter", "Contract", "IndivisibleError", "MultiHeadAttention", "Projections", "self_attention"]
+
+_HOME = {
+    "Adapter": "adapter",
+    "Contract": "contract",
+    "IndivisibleError": "attention",
+    "MultiHeadAttention": "attention",
+    "Projections": "projections",
+    "self_attention": "attention",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: `import mhsa` must not pull in torch, which takes seconds.
+    if name not in _HOME:
+        raise AttributeError(f"module 'mhsa' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"mhsa.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])
