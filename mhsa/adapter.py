@@ -1,0 +1,218 @@
+"""How mhsa builds, calls and reads one implementation. ``Adapter`` is the base class that users extend."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from mhsa.attention import MultiHeadAttention
+from mhsa.contract import Contract
+from mhsa.loading import SubjectError
+from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, pick
+from mhsa.projections import Projections
+from mhsa.signature import Signature, read_signature
+
+Inputs = Literal["qkv", "q,kv", "x"]
+
+
+class Adapter:
+    """Describe an implementation that mhsa does not understand by itself; see docs/adapters.md.
+
+    Attributes:
+        inputs: ``"qkv"`` if query, key and value may differ, ``"q,kv"`` if key is value, ``"x"`` for self-attention only.
+        takes_mask: whether ``call`` can be given a mask.
+        sizes: (head, d_model) if the module exists in one size only, else None.
+        weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
+        contract: the conventions to judge it by.
+    """
+
+    inputs: Inputs = "qkv"
+    takes_mask: bool = True
+    weights_on_request: bool = False
+    sizes: tuple[int, int] | None = None
+    contract: Contract = Contract()
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Return a new module with these sizes."""
+        raise NotImplementedError(f"{type(self).__name__} must define build(self, head, d_model) and return a module")
+
+    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call ``module`` and return the output [B, Tq, d_model], or (output, weights [B, head, Tq, Tk]).
+
+        query is [B, Tq, d_model], key and value are [B, Tk, d_model]; mask is None, or a bool [B, Tq, Tk] that is True
+        where the query may attend, unless ``contract`` says otherwise.
+        """
+        return module(query, key, value, mask)
+
+    def projections(self, module: nn.Module) -> Projections | None:
+        """Return views of the module's four maps; None lets mhsa find them by name, shape and gradient."""
+        return None
+
+    def describe(self) -> str:
+        """Return one line on how the implementation is called."""
+        return "called by the user's adapter"
+
+
+class ModuleAdapter(Adapter):
+    """An nn.Module, its constructor and its forward understood by their parameter names."""
+
+    def __init__(self, target: Any, name: str) -> None:
+        self.name = name
+        self._arguments: Callable[[int, int], dict[str, Any]] | None = None
+        if isinstance(target, nn.Module):
+            module = target
+            self.sizes = _fixed_sizes(module, name)
+            self._make: Callable[..., nn.Module] = lambda: copy.deepcopy(module)
+            forward = type(module).forward
+        else:
+            self._make = target
+            self._arguments = constructor_arguments(target, name)
+            owner: Any = target if inspect.isclass(target) else type(self.build(2, 8))
+            forward = owner.forward
+        self.signature: Signature = read_signature(forward, name, method=True)
+        self.inputs = self.signature.inputs
+        self.takes_mask = self.signature.mask is not None
+        self.weights_on_request = self.signature.want_weights is not None
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Construct with the arguments that its parameter names call for."""
+        return self._make(**(self._arguments(head, d_model) if self._arguments else {}))
+
+    def call(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = False,
+    ) -> Any:
+        """Call forward by its own parameter names."""
+        return module(**self.signature.bind(query, key, value, mask, need_weights))
+
+    def describe(self) -> str:
+        """Return the call."""
+        return f"forward({self.signature.describe()})"
+
+
+class TorchAdapter(Adapter):
+    """``torch.nn.MultiheadAttention``: True blocks, masks come per head, a fully masked row is NaN."""
+
+    weights_on_request = True
+    contract = Contract(
+        mask="blocked",
+        mask_shape="[B, Tq, Tk]",
+        empty_row="nan",
+        reason="torch.nn.MultiheadAttention returns NaN for a row with no allowed key when weights are requested: "
+        "https://github.com/pytorch/pytorch/issues/41508",
+    )
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Batch first, everything else as torch has it."""
+        return nn.MultiheadAttention(d_model, head, batch_first=True)
+
+    def call(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = True,
+    ) -> Any:
+        """Repeat the mask for every head, which is the layout that torch documents; ask for weights per head."""
+        assert isinstance(module, nn.MultiheadAttention)
+        mask = None if mask is None else mask.repeat_interleave(module.num_heads, dim=0)
+        return module(query, key, value, attn_mask=mask, need_weights=need_weights, average_attn_weights=False)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "forward(query, key, value, attn_mask [B * head, Tq, Tk], average_attn_weights=False), batch_first"
+
+
+class FunctionAdapter(Adapter):
+    """A function on [B, H, T, d], judged inside the reference's one slot."""
+
+    contract = Contract()
+
+    def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
+        self.function = function
+        self.name = name
+        self.takes_mask = takes_mask
+        self.dropout = 0.1 if takes_dropout else 0.0
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Plug the function into the reference module."""
+        return MultiHeadAttention(head, d_model, self.dropout, attention=self.function)
+
+    def projections(self, module: nn.Module) -> Projections:
+        """Return the reference's own."""
+        return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
+
+
+def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[int, int], dict[str, Any]]:
+    """Map (head, d_model) to the keyword arguments of a module class or factory, by their common names.
+
+    Raises:
+        SubjectError: no head count or width among the parameters, or a required one that is not known.
+    """
+    parameters = inspect.signature(target).parameters
+    required = [
+        n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    head = pick(required, HEAD) or pick(parameters, HEAD)
+    width = pick(required, WIDTH) or pick([n for n in parameters if n != head], WIDTH)
+    shown = f"{name}({', '.join(map(str, parameters.values()))})"
+    make = "Name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
+    if head is None or width is None:
+        what = " and ".join(w for w, found in (("number of heads", head), ("width", width)) if found is None)
+        raise SubjectError(f"{shown} has no parameter that is known to be the {what}. {make}")
+    roles: dict[str, str] = {}
+    for n, p in parameters.items():
+        if n == head:
+            roles[n] = "head"
+        elif n.lower() in HEAD_WIDTH and p.default is not None:
+            roles[n] = "d_k"
+        elif n == width or (n in required and n.lower() in WIDTH | OTHER_WIDTHS):
+            roles[n] = "d_model"
+        elif n in required and n.lower() in DROPOUT:
+            roles[n] = "dropout"
+        elif n == "batch_first":
+            roles[n] = "true"
+        elif n in required:
+            raise SubjectError(f"{shown} needs {n!r}, and mhsa does not know what to give. {make}")
+
+    def arguments(head: int, d_model: int) -> dict[str, Any]:
+        values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": 0.1, "true": True}
+        return {n: values[role] for n, role in roles.items()}
+
+    return arguments
+
+
+def has_own_head_width(target: Any) -> bool:
+    """Whether a constructor takes the width of a head, so that d_model need not be a multiple of head."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.name.lower() in HEAD_WIDTH for p in parameters)
+
+
+def _fixed_sizes(module: nn.Module, name: str) -> tuple[int, int]:
+    head = next((v for n, v in vars(module).items() if n.lower() in HEAD and isinstance(v, int)), None)
+    width = next((v for n, v in vars(module).items() if n.lower() in WIDTH and isinstance(v, int)), None)
+    width = width or next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), None)
+    if head is None or width is None or width % head:
+        raise SubjectError(
+            f"{name} is a built module whose number of heads and width cannot be read (found head={head}, "
+            f"d_model={width}); give it attributes num_heads and embed_dim, or describe it in an mhsa.Adapter with sizes"
+        )
+    return head, width

@@ -1,0 +1,54 @@
+"""What an implementation promises where the field has no single answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+EmptyRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
+MaskMeaning = Literal["allowed", "blocked", "additive"]
+MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
+Accumulation = Literal["float32", "dtype"]
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The conventions by which a subject is judged; ``None`` means: find out by calling it, and print what was found.
+
+    Attributes:
+        empty_row: a query that may attend to no key has weights of zero (``"zeros"``: the output is W_O's bias), of
+            1 / Tk (``"uniform"``), an output of zero (``"zero-output"``), some finite output (``"finite"``), or NaN
+            (``"nan"``, which needs ``reason``; the other rows are judged all the same).
+        mask: what True means: ``"allowed"`` to attend (the usual meaning), ``"blocked"``, or ``"additive"``: the mask
+            is a floating tensor, 0 where attention is allowed and -inf where not.
+        mask_shape: of the mask that the implementation takes.
+        indivisible: ``"refused"``: a constructor must refuse d_model % head != 0; ``"any"``: it need not.
+        float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
+        accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
+        reason: why a deviation is accepted, with a link.
+    """
+
+    empty_row: EmptyRow | None = None
+    mask: MaskMeaning = "allowed"
+    mask_shape: MaskShape | None = None
+    indivisible: Literal["refused", "any"] = "refused"
+    float64_in: Literal["float64", "float32"] | None = None
+    accumulation: Accumulation = "float32"
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        allowed: dict[str, tuple[Any, ...]] = {
+            "empty_row": (None, *get_args(EmptyRow)),
+            "mask": get_args(MaskMeaning),
+            "mask_shape": (None, *get_args(MaskShape)),
+            "indivisible": ("refused", "any"),
+            "float64_in": (None, "float64", "float32"),
+            "accumulation": get_args(Accumulation),
+        }
+        for field in fields(self):
+            given = getattr(self, field.name)
+            if field.name in allowed and given not in allowed[field.name]:
+                listed = ", ".join(repr(a) for a in allowed[field.name])
+                raise ValueError(f"Contract({field.name}={given!r}); must be one of {listed}")
+        if self.empty_row == "nan" and not self.reason:
+            raise ValueError("Contract(empty_row='nan') needs a reason: say why NaN is accepted, with a link")

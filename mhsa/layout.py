@@ -1,0 +1,94 @@
+"""How a parameter's axes are to be read: which is the input, which the heads, which the packed query, key, value.
+
+Labels: ``in`` and ``out`` (d_model features), ``h`` (heads), ``d`` (d_k), ``p`` (position among packed roles), ``one``
+(size 1); joined letters are one axis that holds several, outermost first: ``hd`` is the usual d_model output axis of a
+query projection, ``phd`` the output axis of a packed one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+_JOINED = ("hd", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of one module."""
+
+    head: int
+    d_k: int
+
+    @property
+    def d_model(self) -> int:
+        """Width: head * d_k."""
+        return self.head * self.d_k
+
+    def of(self, label: str, packed: int) -> int:
+        """Size of an axis with this label when ``packed`` roles share the parameter."""
+        size = {"in": self.d_model, "out": self.d_model, "h": self.head, "d": self.d_k, "p": packed, "one": 1}
+        if label in size:
+            return size[label]
+        product = 1
+        for letter in label:
+            product *= size[letter]
+        return product
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to read a parameter: the roles it holds (several when packed), and a label per axis."""
+
+    roles: tuple[str, ...]
+    labels: tuple[str, ...]
+    bias: bool = False
+    per_head: bool = False
+
+    def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
+        """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
+        view = parameter
+        labels: list[str] = []
+        for label in self.labels:
+            if label in _JOINED:
+                inner = [sizes.of(letter, len(self.roles)) for letter in label]
+                view = view.view(*view.shape[: len(labels)], *inner, *view.shape[len(labels) + 1 :])
+                labels += list(label)
+            else:
+                labels.append(label)
+        for gone in [i for i, label in enumerate(labels) if label == "one"][::-1]:
+            view = view.squeeze(gone)
+            labels.pop(gone)
+        if "p" in labels:
+            view = view.select(labels.index("p"), self.roles.index(role))
+            labels.remove("p")
+        order = ("h", "out", "d") if role == "out" else ("h", "d", "in")
+        view = view.permute([labels.index(label) for label in order if label in labels])
+        return list(view.unbind(0)) if "h" in labels else [view]
+
+
+def readings(
+    shape: tuple[int, ...], roles: tuple[str, ...], sizes: Sizes, *, linear: bool, bias: bool, per_head: bool
+) -> Iterator[Reading]:
+    """Every reading of a parameter of this shape, the most usual first; ``linear``: stored as nn.Linear stores it."""
+    side = "out" if roles == ("out",) else "in"
+    expected = sorted(_expected_axes(side, packed=len(roles) > 1, bias=bias, per_head=per_head))
+    known = ("in", "hd", "out", "h", "d", "p", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp", "one")
+    options = [[label for label in known if sizes.of(label, len(roles)) == size] for size in shape]
+    for labels in itertools.product(*options):
+        simple = sorted(s for label in labels for s in (label if label in _JOINED else [label]) if s != "one")
+        if simple != expected:
+            continue
+        if linear and not bias and labels[0 if side == "out" else -1] != side:
+            continue
+        yield Reading(roles, labels, bias, per_head)
+
+
+def _expected_axes(side: str, *, packed: bool, bias: bool, per_head: bool) -> list[str]:
+    if bias and side == "out":
+        return ["out"]
+    axes = ["d"] if bias else [side, "d"]
+    return axes + ([] if per_head else ["h"]) + (["p"] if packed else [])

@@ -1,0 +1,154 @@
+"""From what the user typed, ``package.module:attr`` or ``path/file.py[:attr]``, to a Python object."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mhsa.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
+
+
+class SubjectError(Exception):
+    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
+
+
+def load(spec: str) -> Any:
+    """Import the object that ``spec`` names.
+
+    Raises:
+        SubjectError: with what was given, what is wrong and what to do.
+    """
+    path, attr = _as_file(spec)
+    if path is not None:
+        module = _import_file(path)
+        return _attribute(module, attr, spec) if attr else _only_candidate(module, spec)
+    name, _, attr = spec.partition(":")
+    if not attr or not name:
+        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]")
+    return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
+
+
+def _as_file(spec: str) -> tuple[Path | None, str]:
+    """Path and attr if ``spec`` names a Python file; a colon may also stand in the path (a drive, say)."""
+    head, colon, tail = spec.rpartition(":")
+    if spec.endswith(".py"):
+        path, attr = Path(spec), ""
+    elif colon and head.endswith(".py"):
+        path, attr = Path(head), tail
+    else:
+        return None, ""
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise SubjectError(f"no file {path}{hint}")
+    return path.resolve(), attr
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import ``path`` as Python would: within its package if it has one, else with its folder importable."""
+    package = path.parent
+    parts = [path.stem]
+    while (package / "__init__.py").is_file():
+        parts.insert(0, package.name)
+        package = package.parent
+    if str(package) not in sys.path:
+        sys.path.insert(0, str(package))
+    if len(parts) > 1:
+        return _guarded(lambda: importlib.import_module(".".join(parts)), f"import of {path}")
+    # A name of its own, so that a file called random.py or torch.py hides nothing.
+    name = f"mhsa_subject_{path.stem}_{abs(hash(str(path))):x}"
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
+        raise SubjectError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    loader = module_spec.loader
+
+    def execute() -> ModuleType:
+        loader.exec_module(module)
+        return module
+
+    try:
+        return _guarded(execute, f"import of {path}")
+    except SubjectError:
+        del sys.modules[name]
+        raise
+
+
+def _guarded(step: Callable[[], ModuleType], what: str) -> ModuleType:
+    try:
+        return step()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a subject may even call sys.exit at import
+        raise SubjectError(f"{what} failed: {describe(error)}") from error
+
+
+def describe(error: BaseException) -> str:
+    """Type, message and place of an error, in one line."""
+    message = " ".join(str(error).split())
+    place = ""
+    if isinstance(error, SyntaxError) and error.filename:
+        message, place = str(error.msg), f" ({error.filename}, line {error.lineno})"
+    else:
+        here = str(Path(__file__).parent)
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
+        if frames:
+            place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{type(error).__name__}: {message}{place}"
+
+
+def _attribute(module: ModuleType, attr: str, spec: str) -> Any:
+    target: Any = module
+    for part in attr.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            public = [name for name in dir(target) if not name.startswith("_")]
+            near = difflib.get_close_matches(part, public, n=3)
+            owner = getattr(target, "__name__", type(target).__name__)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise SubjectError(f"{spec}: {owner} has no attribute {part!r}{hint}") from None
+    return target
+
+
+def _only_candidate(module: ModuleType, spec: str) -> Any:
+    """Return the one attention-like class (or else function) that the file defines."""
+    from torch import nn
+
+    from mhsa.adapter import Adapter
+
+    own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
+    classes = {n: o for n, o in own.items() if inspect.isclass(o)}
+    modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
+    kinds: list[dict[str, Any]] = [
+        {n: o for n, o in classes.items() if issubclass(o, Adapter)},
+        {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
+        {n: o for n, o in modules.items() if "attention" in n.lower() or "mha" in n.lower()},
+        {n: o for n, o in own.items() if inspect.isfunction(o) and _takes(o, QUERY, KEY, VALUE)},
+    ]
+    candidates = next((found for found in kinds if found), {})
+    if len(candidates) == 1:
+        return next(iter(candidates.values()))
+    if candidates:
+        listed = ", ".join(f"{spec}:{name}" for name in candidates)
+        raise SubjectError(f"{spec} defines several attention-like objects; name one of {listed}")
+    others = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
+    raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{others}")
+
+
+def _takes(function: Any, *kinds: set[str]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return all(pick(parameters, names) for names in kinds)

@@ -1,0 +1,72 @@
+"""The four maps of a module, read and written in place, however the module stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class View:
+    """One matrix or vector of a role: ``pieces`` are views into the module's parameters, joined along ``dim``."""
+
+    pieces: tuple[Tensor, ...]
+    dim: int = 0
+
+    def read(self) -> Tensor:
+        """Return a copy: weight [D_out, D_in] or bias [D_out]."""
+        return torch.cat([piece.detach() for piece in self.pieces], dim=self.dim)
+
+    def write(self, values: Tensor) -> None:
+        """Copy ``values``, shaped as :meth:`read`, into the module's parameters."""
+        start = 0
+        with torch.no_grad():
+            for piece in self.pieces:
+                piece.copy_(values.narrow(self.dim, start, piece.size(self.dim)))
+                start += piece.size(self.dim)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the joined matrix."""
+        shape = list(self.pieces[0].shape)
+        shape[self.dim] = sum(piece.size(self.dim) for piece in self.pieces)
+        return tuple(shape)
+
+
+@dataclass(frozen=True)
+class Role:
+    """One affine map: weight [D_out, D_in] and, if the module has one, bias [D_out]."""
+
+    weight: View
+    bias: View | None = None
+
+
+@dataclass(frozen=True)
+class Projections:
+    """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do."""
+
+    query: Role
+    key: Role
+    value: Role
+    out: Role
+
+    def views(self) -> Iterator[tuple[str, View]]:
+        """Every weight and bias with its name, ``query.weight`` and so on, always in the same order."""
+        for name in ("query", "key", "value", "out"):
+            role: Role = getattr(self, name)
+            yield f"{name}.weight", role.weight
+            if role.bias is not None:
+                yield f"{name}.bias", role.bias
+
+    @classmethod
+    def of_linears(cls, query: object, key: object, value: object, out: object) -> Projections:
+        """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs of tensors."""
+        return cls(*(_role(linear) for linear in (query, key, value, out)))
+
+
+def _role(linear: object) -> Role:
+    weight, bias = linear if isinstance(linear, Sequence) else (linear.weight, linear.bias)  # type: ignore[attr-defined]
+    return Role(View((weight,)), None if bias is None else View((bias,)))

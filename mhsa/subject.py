@@ -1,0 +1,65 @@
+"""The implementation under test, loaded and understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.adapter import Adapter
+from mhsa.contract import Contract
+from mhsa.layout import Sizes
+from mhsa.precision import PRECISIONS, Precision
+from mhsa.projections import Projections
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One implementation, ready to be judged; :func:`mhsa.understanding.understand` makes it.
+
+    Attributes:
+        name: what the user typed.
+        adapter: how it is built, called and read.
+        contract: the adapter's, with what was found by calling filled in.
+        dtypes: to judge it in.
+        device: to judge it on.
+        bind: views of the four maps of a module with these sizes.
+        float_masks: whether masks are given as 0.0 and 1.0, because bool was refused.
+        output_index: place of the output in a returned tuple.
+        refuses: the constructor that must refuse d_model % head != 0, if there is one to judge.
+        notes: what was understood, as (topic, words) to print.
+    """
+
+    name: str
+    adapter: Adapter
+    contract: Contract
+    dtypes: tuple[str, ...]
+    device: str
+    bind: Callable[[nn.Module, Sizes], Projections]
+    float_masks: bool = False
+    output_index: int = 0
+    refuses: Callable[[int, int], Any] | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+
+    def precision(self, dtype: str) -> Precision:
+        """How results in this dtype are rounded, by the contract."""
+        precision = PRECISIONS[dtype]
+        if dtype == "float64" and self.contract.float64_in == "float32":
+            return replace(PRECISIONS["float32"], name="float64")
+        return replace(precision, accumulation=precision.unit) if self.contract.accumulation == "dtype" else precision
+
+    @property
+    def ties(self) -> tuple[str, ...]:
+        """Whether query, key and value may be different tensors, the freest first."""
+        return {"qkv": ("none", "kv", "all"), "q,kv": ("kv", "all"), "x": ("all",)}[self.adapter.inputs]
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Kinds of masks that the implementation can be given."""
+        from mhsa.cases import MASKS
+
+        if not self.adapter.takes_mask:
+            return ("none",)
+        return ("none", "all", "padding") if self.contract.mask_shape == "[B, Tk]" else MASKS

@@ -1,0 +1,173 @@
+"""From what the user typed to a subject: which adapter fits, and what has to be found out before it can be judged."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from mhsa.adapter import (
+    Adapter,
+    FunctionAdapter,
+    ModuleAdapter,
+    TorchAdapter,
+    constructor_arguments,
+    has_own_head_width,
+)
+from mhsa.discovery import bind_projections
+from mhsa.layout import Sizes
+from mhsa.loading import SubjectError, describe, load
+from mhsa.probe import SIZES, Probe, find_empty_row, find_float64
+from mhsa.slot import fit_slot, slot_names
+from mhsa.subject import Subject
+
+
+def understand(name: str, dtypes: Sequence[str] = ("float64", "float32"), device: str = "cpu") -> Subject:
+    """Load what ``name`` stands for and find out how to build, call and read it.
+
+    Raises:
+        SubjectError: it cannot be judged, with the reason.
+    """
+    try:
+        return _understand(load(name), name, tuple(dtypes), device)
+    except (SubjectError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
+
+
+def _understand(target: Any, name: str, dtypes: tuple[str, ...], device: str) -> Subject:
+    adapter = as_adapter(target, name)
+    head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
+    sizes = Sizes(head, d_model // head)
+    try:
+        module = adapter.build(head, d_model)
+    except SubjectError:
+        raise
+    except Exception as error:
+        raise SubjectError(f"{name} cannot be built with head={head}, d_model={d_model}: {describe(error)}") from error
+    if not isinstance(module, nn.Module):
+        raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
+    module = _randomised(module)
+    probe = Probe(adapter, sizes)
+    probe = replace(probe, output_index=probe.find_output(module))
+    bind, found = bind_projections(adapter, module, sizes, probe.call)
+    with torch.no_grad():
+        shape, floating = probe.mask_form(module) if adapter.takes_mask else (None, False)
+    subject = Subject(
+        name=name, adapter=adapter, contract=replace(adapter.contract, mask_shape=shape), dtypes=dtypes, device=device,
+        bind=bind, float_masks=floating, output_index=probe.output_index, refuses=_refusal(target, adapter),
+    )  # fmt: skip
+    on_cpu = replace(subject, device="cpu")
+    subject = replace(subject, contract=find_float64(on_cpu, sizes))
+    empty_row = find_empty_row(replace(subject, device="cpu"), sizes)
+    subject = replace(subject, contract=replace(subject.contract, empty_row=empty_row))
+    return replace(subject, notes=tuple(_notes(subject, found)))
+
+
+def _randomised(module: nn.Module) -> nn.Module:
+    """Fill with generic numbers: parameters that start at zero would hide what they do."""
+    module = module.to(device="cpu", dtype=torch.float64).eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            size = parameter.size(-1) ** 0.5 if parameter.dim() > 1 else 1.0
+            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / size)
+    return module.requires_grad_(True)
+
+
+def as_adapter(target: Any, name: str) -> Adapter:
+    """Choose the adapter for a loaded object: a class, a built module, a factory, a function or an adapter itself.
+
+    Raises:
+        SubjectError: it is none of these.
+    """
+    if isinstance(target, Adapter):
+        return target
+    if inspect.isclass(target) and issubclass(target, Adapter):
+        return target()
+    if target is nn.MultiheadAttention:
+        return TorchAdapter()
+    if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
+        function = _as_function(target)
+        return ModuleAdapter(target, name) if function is None else _function_adapter(function, name)
+    if inspect.isclass(target) or not callable(target):
+        kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
+        raise SubjectError(
+            f"{name} is {kind}; must be an nn.Module class or object, a factory, a function on [B, H, T, d], or an mhsa.Adapter"
+        )
+    if target is torch.nn.functional.scaled_dot_product_attention:
+        return FunctionAdapter(target, name, takes_mask=True, takes_dropout=True)
+    try:
+        parameters = dict(inspect.signature(target).parameters)
+    except (TypeError, ValueError):
+        raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
+    if slot_names(parameters)[0] is not None:
+        return _function_adapter(target, name)
+    if all(p.default is not p.empty for p in parameters.values()):
+        return as_adapter(target(), name)
+    constructor_arguments(target, name)  # says what is missing
+    return ModuleAdapter(target, name)
+
+
+def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapter:
+    _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
+    try:
+        fit_slot(function)
+    except TypeError as error:
+        raise SubjectError(f"{name}: {error}") from error
+    return FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+
+
+def _as_function(target: Any) -> Callable[..., Any] | None:
+    """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d]."""
+    if inspect.isclass(target):
+        required = [p for p in list(inspect.signature(target).parameters.values()) if p.default is p.empty and p.kind < 2]
+        if required:
+            return None
+    module = target() if isinstance(target, type) else target
+    if any(True for _ in module.parameters()):
+        return None
+    module.eval()
+    forward: Callable[..., Any] = module.forward
+    return forward if slot_names(dict(inspect.signature(forward).parameters))[0] is not None else None
+
+
+def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
+    """Return the constructor that must refuse d_model % head != 0, if the subject has one of its own."""
+    if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
+        return None
+    return None if has_own_head_width(target) else adapter.build
+
+
+def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
+    contract = subject.contract
+    notes = [("call", subject.adapter.describe())]
+    if found:
+        notes.append(("parameters", found))
+    if not subject.adapter.takes_mask:
+        return [*notes, ("mask", "takes none")]
+    kind = "0 or 1, floating" if subject.float_masks else "bool"
+    means = {
+        "allowed": f"{kind}, True may attend",
+        "blocked": f"{kind}, True may not attend",
+        "additive": "floating, 0 may attend and -inf may not",
+    }
+    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}"))
+    words = {
+        "zeros": "a row with no allowed key has zero weights",
+        "uniform": "a row with no allowed key has weights 1 / Tk",
+        "zero-output": "a row with no allowed key has zero output",
+        "finite": "a row with no allowed key has some finite output; its value is not judged",
+        "nan": f"declared: {contract.reason}",
+        None: "a row with no allowed key has no finite output",
+    }
+    if "empty_row" in subject.masks:
+        notes.append(("empty rows", words[contract.empty_row]))
+    if contract.float64_in == "float32":
+        notes.append(("float64", "is computed in float32 inside, and judged with float32's roundoff"))
+    return notes
