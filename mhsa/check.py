@@ -1,0 +1,167 @@
+"""Comparing a subject with what it must compute, keeping the figures, and saying in words what is wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mhsa.bounded import Array, Bounded
+
+
+class Violation(AssertionError):
+    """A property does not hold. ``facts`` holds observed, required and so on, ready for JSON."""
+
+    def __init__(self, message: str, facts: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.facts = facts
+
+
+@dataclass
+class Record:
+    """What one property saw of one subject."""
+
+    cases: int = 0
+    worst: float | None = None
+    case: dict[str, Any] | None = None
+    failed: bool = False
+    expected_failure: str = ""
+    ratios: dict[str, float] = field(default_factory=dict)
+
+    def start(self, case: dict[str, Any], kind: str) -> None:
+        """Begin a case; ``kind`` is what the worst figures are kept apart by: its dtype."""
+        self.case = case
+        self._kind = kind
+        if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
+            self.cases += 1
+
+    def saw(self, ratio: float) -> None:
+        """Keep the largest error / bound."""
+        self.worst = ratio if self.worst is None else max(self.worst, ratio)
+        if self.case is not None:
+            self.ratios[self._kind] = max(ratio, self.ratios.get(self._kind, 0.0))
+
+
+_current: ContextVar[Record | None] = ContextVar("mhsa_record", default=None)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Record]:
+    """Keep the figures of everything that is checked inside."""
+    record = Record()
+    token = _current.set(record)
+    try:
+        yield record
+    finally:
+        _current.reset(token)
+
+
+def current() -> Record:
+    """Return the record in progress (a throw-away one outside of a property)."""
+    return _current.get() or Record()
+
+
+def fail(message: str, **facts: Any) -> NoReturn:
+    """Raise the one exception that means: the subject is wrong. Every violation leaves from this line.
+
+    Hypothesis takes failures from different lines for different bugs and would shrink each by itself.
+    """
+    record = current()
+    record.failed = True
+    raise Violation(message, {"message": message, **facts, "case": record.case})
+
+
+def start_without_tensors(case: dict[str, Any]) -> None:
+    """Begin a case that is no :class:`mhsa.cases.Case`; ``words`` says it in one line."""
+    current().start(case, "any")
+
+
+def applicable(weights: Array | None, reason: str) -> Array:
+    """Return what the subject offers; where it offers nothing the property is not applicable, for this reason."""
+    if weights is None:
+        pytest.skip(reason)
+    return weights
+
+
+def expected_failure(reason: str) -> None:
+    """Note that the property does not hold, as the contract has said it would, for this reason."""
+    current().expected_failure = reason
+
+
+def within(what: str, observed: Array, required: Bounded, judged: NDArray[np.bool_] | None = None) -> None:
+    """Require that every element is within the bound; ``judged`` (broadcastable) leaves elements out."""
+    _compare(what, observed, required.value, required.error, judged)
+
+
+def agree(
+    what: str,
+    first: tuple[Array, Array],
+    second: tuple[Array, Array],
+    judged: NDArray[np.bool_] | None = None,
+) -> None:
+    """Require that two evaluations (value, bound) of one quantity differ by at most the sum of their bounds."""
+    _compare(what, first[0], second[0], first[1] + second[1], judged)
+
+
+def exactly(what: str, observed: Array, required: Array, judged: NDArray[np.bool_] | None = None) -> None:
+    """Require equality without any tolerance."""
+    _compare(what, observed, required, np.zeros_like(required), judged)
+
+
+def finite(what: str, observed: Array, judged: NDArray[np.bool_] | None = None) -> None:
+    """Require that there is no NaN and no infinity."""
+    _compare(what, np.where(np.isfinite(observed), 0.0, observed), np.zeros_like(observed), np.zeros_like(observed), judged)
+
+
+def _compare(what: str, observed: Array, required: Array, bound: Array, judged: NDArray[np.bool_] | None) -> None:
+    if observed.shape != required.shape:
+        fail(
+            f"{what} has shape {list(observed.shape)}, but must be {list(required.shape)}",
+            what=what, observed=list(observed.shape), required=list(required.shape),
+        )  # fmt: skip
+    if judged is not None:
+        judged = np.broadcast_to(judged, observed.shape)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        difference = np.abs(observed - required)
+        ratio = np.where(difference == 0.0, 0.0, difference / bound)
+    ratio = np.where(np.isfinite(observed) & ~np.isnan(ratio), ratio, np.inf)
+    if judged is not None:
+        ratio = np.where(judged, ratio, 0.0)
+    if ratio.size == 0:
+        return
+    worst = float(ratio.max())
+    current().saw(worst)
+    if worst <= 1.0:
+        return
+    where = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
+    place = f"{what}[{', '.join(map(str, where))}]"
+    got, must, room = float(observed[where]), float(required[where]), float(bound[where])
+    tolerance = f" +- {room:.2g}" if room else " exactly"
+    size = f" (error/bound {worst:.3g})" if room and np.isfinite(worst) else ""
+    wrong = int((ratio > 1.0).sum())
+    count = f"; {wrong} of {ratio.size} elements are wrong" if ratio.size > 1 else ""
+    digits = 9
+    while digits < 17 and f"{got:.{digits}g}" == f"{must:.{digits}g}":
+        digits += 2
+    fail(
+        f"{place}={got:.{digits}g}, but must be {must:.{digits}g}{tolerance}{size}{count}",
+        what=what, where=list(where), observed=_number(got), required=_number(must), bound=room,
+        error_over_bound=_number(worst), observed_all=_listed(observed), required_all=_listed(required),
+    )  # fmt: skip
+
+
+def _number(x: float) -> float | str:
+    return x if np.isfinite(x) else str(x)  # JSON has no NaN and no infinity
+
+
+def _listed(array: Array, most: int = 64) -> Any:
+    """Nested lists, unless there are too many numbers to look at."""
+    if array.size > most:
+        return None
+    return np.vectorize(_number, otypes=[object])(array).tolist() if array.size else array.tolist()

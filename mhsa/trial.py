@@ -1,0 +1,202 @@
+"""A subject's module with the parameters of one case, called as often as a property needs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mhsa import check, oracle
+from mhsa.bounded import Array
+from mhsa.calling import Caller
+from mhsa.cases import Case
+from mhsa.layout import Sizes
+from mhsa.loading import describe
+from mhsa.precision import Precision
+from mhsa.projections import Projections
+from mhsa.subject import Subject
+
+T = TypeVar("T")
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the subject returned for one input, beside what it had to return.
+
+    Attributes:
+        output: [B, Tq, d_model], as float64 numbers.
+        weights: [B, head, Tq, Tk] or None.
+        mask: bool [B, Tq, Tk] or None, as given.
+        expected: the oracle's answer with its bounds, evaluated when first asked for.
+    """
+
+    output: Array
+    weights: Array | None
+    mask: Mask | None
+    empty_row: str | None
+    ask_oracle: Callable[[], oracle.Attention]
+
+    @functools.cached_property
+    def expected(self) -> oracle.Attention:
+        """Ask the oracle, once."""
+        return self.ask_oracle()
+
+    @functools.cached_property
+    def judged(self) -> Mask:
+        """Rows [B, Tq, 1] whose value is settled: rows with a key, and empty ones if the contract gives their weights."""
+        batch, tq, _ = self.output.shape
+        if self.mask is None or self.empty_row in ("zeros", "uniform"):
+            return np.ones((batch, tq, 1), dtype=bool)
+        return np.asarray(self.mask.any(axis=-1, keepdims=True))
+
+    @property
+    def output_and_bound(self) -> tuple[Array, Array]:
+        """The pair that :func:`mhsa.check.agree` compares."""
+        return self.output, self.expected.output.error
+
+
+class Trial:
+    """One module, built for the case and filled with its parameters.
+
+    Attributes:
+        query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
+        mask: bool [B, Tq, Tk] or None.
+        projections: the parameters as the oracle wants them.
+    """
+
+    def __init__(self, subject: Subject, case: Case) -> None:
+        self.subject = subject
+        self.case = case
+        self.sizes = Sizes(case.head, case.d_k)
+        self.dtype: torch.dtype = getattr(torch, case.dtype)
+        self.precision: Precision = subject.precision(case.dtype)
+        self._caller = Caller(subject.adapter, subject.contract, subject.float_masks, subject.output_index)
+        check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
+        built = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
+        self.module = built.to(device=subject.device, dtype=self.dtype).eval()
+        self.views: Projections = subject.bind(self.module, self.sizes)
+        for stream, (_, view) in enumerate(self.views.views()):
+            view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
+        rounded: dict[int, Array] = {}
+        inputs = case.inputs()
+        self.query, self.key, self.value = (rounded.setdefault(id(x), self._round(x)) for x in inputs)
+        self.mask = case.allowed()
+
+    @property
+    def projections(self) -> oracle.Projections:
+        """Return the parameters that the module holds now."""
+        roles = []
+        for role in (self.views.query, self.views.key, self.views.value, self.views.out):
+            bias = None if role.bias is None else _numbers(role.bias.read())
+            roles.append(oracle.Linear(_numbers(role.weight.read()), bias))
+        return oracle.Projections(*roles)
+
+    def write(self, name: str, values: Array) -> None:
+        """Set a parameter, ``out.weight`` say, to numbers that the dtype can hold."""
+        dict(self.views.views())[name].write(torch.from_numpy(values).to(self.dtype))
+
+    def __call__(
+        self,
+        query: Array | None = None,
+        key: Array | None = None,
+        value: Array | None = None,
+        mask: Mask | str | None = "",
+    ) -> Answer:
+        """Call the subject with the case's tensors, or with others (numbers of the same dtype) in their place.
+
+        A violation if it raises, or if the output is not a tensor [B, Tq, d_model].
+        """
+        query = self.query if query is None else query
+        key = self.key if key is None else key
+        value = self.value if value is None else value
+        allowed = self.mask if isinstance(mask, str) else mask
+        tensors: dict[int, Tensor] = {}
+        for x in (query, key, value):
+            if id(x) not in tensors:
+                tensors[id(x)] = self._place(x)
+        given = None if allowed is None else self._place_mask(allowed)
+        torch.manual_seed(self.case.seed)  # a subject that draws random numbers draws the same ones each time
+        with torch.set_grad_enabled(self.case.grad):
+            output, weights = guard(
+                "the call",
+                lambda: self._caller(
+                    self.module, tensors[id(query)], tensors[id(key)], tensors[id(value)], given, self.case.need_weights
+                ),
+            )
+        shape = [query.shape[0], query.shape[1], self.case.d_model]
+        if not isinstance(output, Tensor):
+            check.fail(f"output is a {type(output).__name__}, but must be a tensor {shape}", what="output")
+        if list(output.shape) != shape:
+            check.fail(
+                f"output has shape {list(output.shape)}, but must be {shape}",
+                what="output", observed=list(output.shape), required=shape,
+            )  # fmt: skip
+        projections, contract = self.projections, self.subject.contract
+        return Answer(
+            _numbers(output),
+            None if weights is None else _numbers(weights),
+            allowed,
+            contract.empty_row,
+            lambda: oracle.multi_head(
+                query, key, value, projections, self.case.head, allowed, self.precision,
+                "uniform" if contract.empty_row == "uniform" else "zeros",
+            ),
+        )  # fmt: skip
+
+    def _round(self, x: Array) -> Array:
+        return _numbers(torch.from_numpy(x).to(self.dtype))
+
+    def _place(self, x: Array) -> Tensor:
+        """Return a tensor [B, T, D] with these numbers, in the case's memory layout."""
+        tensor = torch.from_numpy(np.ascontiguousarray(x)).to(device=self.subject.device, dtype=self.dtype)
+        batch, length, width = tensor.shape
+        layout = self.case.layout
+        if layout == "transposed":
+            return tensor.transpose(0, 1).contiguous().transpose(0, 1)
+        if layout == "sliced":  # between other features, as when query, key and value are slices of one projection
+            wide = tensor.new_full((batch, length, 3 * width), 7.0)
+            wide[..., width : 2 * width] = tensor
+            return wide[..., width : 2 * width]
+        if layout == "offset":
+            longer = tensor.new_full((batch + 1, length, width), 7.0)
+            longer[1:] = tensor
+            return longer[1:]
+        if layout == "expanded" and batch and bool((tensor == tensor[:1]).all()):
+            return tensor[:1].expand(batch, length, width)
+        return tensor
+
+    def _place_mask(self, mask: Mask) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(mask)).to(self.subject.device)
+        if self.case.mask == "broadcast" and bool((tensor == tensor[:1]).all()):
+            return tensor[:1].expand(tensor.shape)
+        return tensor
+
+
+def guard(what: str, step: Callable[[], T]) -> T:
+    """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
+    try:
+        return step()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a forward is as wrong as any error
+        said = describe(error)
+    # Outside the except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
+    return check.fail(f"{what} raised {said}", what="call", observed=said)
+
+
+def _numbers(tensor: Tensor) -> Array:
+    numbers: Array = tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
+    return numbers
+
+
+def show(facts: dict[str, Any], trial: Trial) -> dict[str, Any]:
+    """Add the numbers of a small case to the facts of a violation."""
+    named = {"query": trial.query, "key": trial.key, "value": trial.value}
+    return facts | {name: x.tolist() for name, x in named.items() if x.size <= 64}
