@@ -1,0 +1,71 @@
+"""The list of properties, read from their source: no torch, no Hypothesis and no pytest is imported for it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but
+# the missing refusal, so it goes first; `mhsa verify` then says at once what is wrong.
+FAMILIES = ("oracle", "masks", "heads", "symmetry", "construction")
+SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property.
+
+    Attributes:
+        id: ``family.name``, stable.
+        family: its file in ``properties/``.
+        summary: one sentence.
+        statement, requires, source, breaks: the sections of its docstring, one line each.
+    """
+
+    id: str
+    family: str
+    summary: str
+    statement: str
+    requires: str
+    source: str
+    breaks: str
+
+
+def properties_folder() -> Path:
+    """Return where the properties are: inside an installed mhsa, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    return here / "properties" if (here / "properties").is_dir() else here.parent / "properties"
+
+
+def catalogue() -> list[Property]:
+    """Return every property, in the order in which they run."""
+    found = []
+    for family in FAMILIES:
+        tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                found.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or ""))
+    return found
+
+
+def property_id(nodeid: str) -> str:
+    """Return the id of the property that a pytest node id such as ``test_masks.py::test_x[1]`` runs."""
+    file, _, function = nodeid.partition("::")
+    family = Path(file).stem.removeprefix("test_")
+    return f"{family}.{function.partition('[')[0].removeprefix('test_')}"
+
+
+def _read(family: str, name: str, docstring: str) -> Property:
+    head, *rest = re.split(rf"^({'|'.join(SECTIONS)}):", docstring, flags=re.MULTILINE)
+    sections = {title: " ".join(text.split()) for title, text in zip(rest[::2], rest[1::2], strict=True)}
+    return Property(
+        id=f"{family}.{name}",
+        family=family,
+        summary=" ".join(head.split()),
+        statement=sections.get("Statement", ""),
+        requires=sections.get("Requires", ""),
+        source=sections.get("Source", ""),
+        breaks=sections.get("Breaks it", ""),
+    )

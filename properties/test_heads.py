@@ -1,0 +1,86 @@
+"""What heads are: independent single-head attentions, mixed by W_O alone."""
+
+import numpy as np
+from hypothesis import given
+
+from mhsa import check, oracle
+from mhsa.bounded import Arithmetic, Bounded
+from mhsa.cases import Case
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial
+
+ANY = ("none", "padding", "causal", "random")
+
+
+def single_head(trial: Trial, h: int) -> Bounded:
+    """Output [B, Tq, D] that head ``h`` alone contributes, b_O included: plain attention without any head axis."""
+    arithmetic = Arithmetic(trial.precision)
+    part = slice(h * trial.case.d_k, (h + 1) * trial.case.d_k)
+    p = trial.projections
+    q, k, v = (
+        arithmetic.linear(Bounded.exact(x), map_.weight[part], None if map_.bias is None else map_.bias[part])
+        for x, map_ in ((trial.query, p.query), (trial.key, p.key), (trial.value, p.value))
+    )
+    z = oracle.core(arithmetic, q, k, v, trial.mask).output
+    return arithmetic.linear(z, p.out.weight[:, part], p.out.bias)
+
+
+@given(case=cases(masks=ANY, one_head=True))
+def test_one_head_is_single_head_attention(subject: Subject, case: Case) -> None:
+    """With head = 1, multi-head attention is attention of the projected tensors, followed by W_O.
+
+    Statement: MHA_1(q, k, v) = W_O Attention(W_Q q, W_K k, W_V v) + b_O, with d_k = d_model.
+    Requires: a module that can be built with one head.
+    Source: Vaswani et al. 2017, section 3.2.2, with h = 1.
+    Breaks it: a shortcut for one head that forgets a projection, the mask or the scale (the seed's own commented branch).
+    """
+    trial = Trial(subject, case)
+    check.within("output", trial().output, single_head(trial, 0))
+
+
+@given(case=cases(masks=ANY, small=True))
+def test_each_head_alone(subject: Subject, case: Case) -> None:
+    """With the W_O blocks of all other heads set to zero, what is left is the attention of that one head.
+
+    Statement: for each h, with W_O,g = 0 for g != h: O = W_O,h Attention(Q_h, K_h, V_h) + b_O.
+    Requires: the out projection can be written.
+    Source: A14; the symmetry group of attention contains S_h (KrkbYbK0cH, NeurReps 2025).
+    Breaks it: heads that mix tokens or each other (FuxiCTR#30), one projection reused by every head
+        (episodic-transformer-memory-ppo PR#22), a head that is dropped.
+    """
+    trial = Trial(subject, case)
+    whole = trial.projections.out.weight
+    for h in range(case.head):
+        alone = np.zeros_like(whole)
+        part = slice(h * case.d_k, (h + 1) * case.d_k)
+        alone[:, part] = whole[:, part]
+        trial.write("out.weight", alone)
+        check.within(f"output of head {h} alone", trial().output, single_head(trial, h))
+
+
+@given(case=cases(masks=ANY, small=True))
+def test_sum_over_heads(subject: Subject, case: Case) -> None:
+    """The output is the sum of what each head contributes through its own block of W_O.
+
+    Statement: MHA(q, k, v) - b_O = sum_h (MHA with only W_O,h)(q, k, v) - b_O, all evaluated by the subject.
+    Requires: the out projection can be written.
+    Source: Vaswani et al. 2017, section 3.2.2: Concat(head_1, ..., head_H) W_O is a sum of blocks.
+    Breaks it: normalisation, gating or dropout across heads; an output that is not linear in W_O.
+    """
+    trial = Trial(subject, case)
+    together = trial()
+    whole, bias = trial.projections.out.weight, trial.projections.out.bias
+    total = np.zeros_like(together.output) if bias is None else np.broadcast_to(bias, together.output.shape).copy()
+    room = together.expected.output.error.copy()
+    for h in range(case.head):
+        alone = np.zeros_like(whole)
+        part = slice(h * case.d_k, (h + 1) * case.d_k)
+        alone[:, part] = whole[:, part]
+        trial.write("out.weight", alone)
+        answer = trial()
+        total += answer.output - (0.0 if bias is None else bias)
+        room += answer.expected.output.error
+    # Adding up the heads here, in float64, rounds at most head + 1 times.
+    room += (case.head + 1) * 2.0**-52 * (np.abs(total) + np.abs(together.output) + room)
+    check.agree("sum over heads", (together.output, room), (total, np.zeros_like(total)))

@@ -1,0 +1,55 @@
+"""Equivalence with the oracle, element by element, within a bound derived from the case."""
+
+from hypothesis import given
+
+from mhsa import check
+from mhsa.cases import Case
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial
+
+
+@given(case=cases())
+def test_output_without_mask(subject: Subject, case: Case) -> None:
+    """Without a mask the output is softmax(Q K^T / sqrt(d_k)) V, merged by W_O.
+
+    Statement: |O_bic - o_bic| <= B_bic, where o = sum_h softmax(Q_h K_h^T / sqrt(d_k)) V_h W_O,h^T + b_O in exact
+        arithmetic on the given numbers, and B bounds the rounding of any evaluation in the dtype.
+    Requires: nothing.
+    Source: Vaswani et al. 2017, equation 1 and section 3.2.2; bound: docs/bounds.md after Higham 2002, chapter 3.
+    Breaks it: a scale of 1/sqrt(d_model) (vit-pytorch#65), softmax over the wrong axis (labml#146), heads merged
+        without transposing back (jsbaan/transformer-from-scratch#4), one projection used for another.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output)
+
+
+@given(case=cases(masks=("all", "padding", "causal", "broadcast", "random", "empty_row")))
+def test_output_under_masks(subject: Subject, case: Case) -> None:
+    """Under any mask, each query attends to exactly the keys that its own sample's mask allows it.
+
+    Statement: |O_bic - o_bic| <= B_bic, with softmax over {j : M_bij} only, for every head.
+    Requires: masks; rows with no allowed key are judged where the contract says what they are.
+    Source: Vaswani et al. 2017, section 3.2.3; P02.
+    Breaks it: inverted polarity (torchTextClassifiers PR#92), a mask broadcast over batch instead of heads
+        (graph-transformer-pytorch PR#2), masked_fill whose result is dropped (DI-engine#333), a fill value that leaks.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output, answer.judged)
+
+
+@given(case=cases(masks=("none", "padding", "causal", "random"), need_weights=True))
+def test_returned_weights(subject: Subject, case: Case) -> None:
+    """The weights that are returned or kept are softmax(Q K^T / sqrt(d_k)) over the allowed keys, head by head.
+
+    Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights.
+    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Source: definition; P12.
+    Breaks it: weights of another head, averaged or unnormalised ones (fairseq#3365), scores returned as weights.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    weights = check.applicable(answer.weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
+    check.within("weights", weights, answer.expected.weights, answer.judged[:, None])
