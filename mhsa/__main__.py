@@ -1,0 +1,7 @@
+"""``python -m mhsa``."""
+
+import sys
+
+from mhsa.cli import main
+
+sys.exit(main())

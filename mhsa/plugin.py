@@ -1,0 +1,55 @@
+"""The pytest plugin: ``pytest --attention SUBJECT properties/``.
+
+It is loaded into every pytest run of an environment that has mhsa, so this file imports next to nothing; torch,
+Hypothesis and the judge come in when a file of properties is collected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from mhsa.judge import PropertyFile
+
+PROFILES = {"quick": 60, "ci": 300, "thorough": 2000}  # cases per property
+_SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
+DTYPES = ("float64", "float32", "bfloat16", "float16")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; ``mhsa verify`` has the same ones under shorter names."""
+    group = parser.getgroup("mhsa", "verification of attention implementations (mhsa)")
+    group.addoption(
+        "--attention", action="append", metavar="SUBJECT", default=[],
+        help="implementation to verify: package.module:attr or path/file.py[:attr]; repeatable",
+    )  # fmt: skip
+    group.addoption(
+        "--attention-profile", choices=list(PROFILES), default="quick",
+        help=f"cases per property: {', '.join(f'{name} {n}' for name, n in PROFILES.items())} (default: quick)",
+    )  # fmt: skip
+    group.addoption("--attention-seed", type=int, default=0, metavar="N", help="seed of the cases (default: 0)")
+    group.addoption(
+        "--attention-dtype", action="append", choices=DTYPES, default=[],
+        help="dtype to verify in; repeatable (default: float64 and float32)",
+    )  # fmt: skip
+    group.addoption("--attention-device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
+    group.addoption("--attention-exitfirst", action="store_true", help="end each subject at its first failure")
+    group.addoption("--attention-skip", metavar="FILE", help=_SKIP_HELP)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> PropertyFile | None:
+    """Collect the files of properties by a class of their own, whatever the import mode of the session."""
+    if module_path.parent.name != "properties":
+        return None
+    from mhsa.catalogue import properties_folder
+
+    if module_path.parent.resolve() != properties_folder():
+        return None
+    from mhsa.judge import Judge, PropertyFile
+
+    Judge.of(parent.config)
+    file: PropertyFile = PropertyFile.from_parent(parent, path=module_path)
+    return file
