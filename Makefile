@@ -11,7 +11,7 @@ verify: .venv/ready  ## set up, then verify the reference and torch's own two im
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
 
 test: .venv/ready  ## set up, then run the project's tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .

@@ -19,7 +19,8 @@ from mhsa.precision import Precision
 Array: TypeAlias = NDArray[np.float64]
 
 OWN = 2.0**-53  # unit roundoff of this module's own float64 arithmetic
-_EXP_CAP = 700.0  # exp(710) overflows; an error that large is capped by the range of a weight anyway
+_LOST = 300.0  # exp(2 * 300) is still finite; where scores are off by more, any weight between 0 and 1 is possible
+_VANISHED = 1e-290  # weights below this may have underflowed here, so their relative error says nothing
 
 
 def gamma(terms: int, unit: float) -> float:
@@ -119,23 +120,30 @@ class Arithmetic:
         # Forming s - max, or rescaling by exp(old max - new max) block after block, rounds distances that add up to
         # the whole one; base-2 exponentials round it once more. Four roundings of it cover both.
         e = e + gamma(4, self.unit + OWN) * distance
-        # log of how far the denominator may grow: Jensen from below, directly from above.
-        mean = (weights * e).sum(axis=-1, keepdims=True)
-        with np.errstate(divide="ignore"):
-            most = np.logaddexp.reduce(np.log(weights) + e, axis=-1, keepdims=True)
-        most = np.where(np.isfinite(most), most, 0.0)
-        # Per key an online softmax multiplies, exponentiates (two) and adds: four roundings. Four more roundings to
-        # the stored format for the exponential and the division, and, where that format is coarser than the
-        # accumulation, as many again per block of 16 keys, the smallest block in use.
-        blocks = -(-keys // 16)
-        rest = gamma(4 * keys + 8, self.accumulation + OWN) + gamma(4 + 4 * blocks, self.unit + OWN)
-        upper = np.expm1(np.minimum(e + mean + rest, _EXP_CAP))
-        lower = -np.expm1(-(e + most + rest))
-        relative = weights * np.maximum(upper, lower)
+        # With scores off by d_k, |d_k| <= e_k, weight j becomes p_j / (p_j + sum over k != j of p_k exp(d_k - d_j)).
+        lower, upper = (self._shifted(weights, np.expm1(sign * np.minimum(e, _LOST))) for sign in (1.0, -1.0))
+        # Per block of keys an online softmax multiplies and adds, and exponentiates twice. It is taken to have at most
+        # 16 blocks, or blocks of at least 16 keys. These roundings are at the accumulation's precision; at the stored
+        # one there are four for the exponential and the division, and four more per block.
+        blocks = max(min(keys, 16), -(-keys // 16))
+        stored_blocks = -(-keys // 16)
+        rest = gamma(keys + 4 * blocks + 8, self.accumulation + OWN) + gamma(4 + 4 * stored_blocks, self.unit + OWN)
+        upward = (1.0 + rest) / np.maximum(1.0 + upper, _VANISHED) - 1.0
+        relative = np.maximum(upward, 1.0 - (1.0 - rest) / (1.0 + lower))
         # Whatever its scores, a computed weight lies between 0 and 1 but for the last roundings.
         furthest = np.maximum(weights, 1.0 + rest - weights)
-        error = np.minimum(relative, furthest) + self.tiny
+        largest = e.max(axis=-1, keepdims=True)
+        vanished = np.where(weights < _VANISHED, np.exp(np.minimum(2.0 * largest - distance, 0.0)), 0.0)
+        error = np.where(largest > _LOST, furthest, np.minimum(weights * relative + vanished, furthest)) + self.tiny
         if allowed is not None:
             error = np.where(allowed, error, 0.0)
         stored = self.store(weights, error)
         return stored if allowed is None else Bounded(weights, np.where(allowed, stored.error, 0.0))
+
+    @staticmethod
+    def _shifted(weights: Array, m: Array) -> Array:
+        """Return sum over k != j of p_k (exp(x_k + x_j) - 1), given m = exp(x) - 1, without cancellation."""
+        others = np.maximum(1.0 - weights, 0.0)
+        mean = (weights * m).sum(axis=-1, keepdims=True) - weights * m
+        shifted: Array = mean * (1.0 + m) + others * m
+        return shifted

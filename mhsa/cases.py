@@ -107,7 +107,10 @@ class Case:
         return rng.standard_normal(shape) / (1.0 if len(shape) == 1 else shape[-1] ** 0.5)
 
     def allowed(self) -> NDArray[np.bool_] | None:
-        """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "empty_row" leaves a query without any key."""
+        """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "empty_row" leaves a query without any key.
+
+        With two keys or more, every kind but "none", "all" and "causal" masks something, so that small cases show it.
+        """
         shape = (self.batch, self.query_length, self.key_length)
         rng = self.rng(3)
         if self.mask == "none":
@@ -116,6 +119,7 @@ class Case:
             return np.ones(shape, dtype=bool)
         if self.mask == "padding":
             lengths = rng.integers(1, self.key_length + 1, size=(self.batch, 1, 1))
+            lengths[0] = min(lengths[0, 0, 0], max(self.key_length - 1, 1))
             return np.broadcast_to(np.arange(self.key_length) < lengths, shape).copy()
         if self.mask == "causal":
             return np.broadcast_to(np.tri(self.query_length, self.key_length, dtype=bool), shape).copy()
@@ -125,6 +129,8 @@ class Case:
         # Give each query at least one key, the same one in every sample of a broadcast mask.
         key = rng.integers(0, self.key_length, size=shape[:2])
         key = np.broadcast_to(key[:1], shape[:2]) if self.mask == "broadcast" else key
+        if self.key_length > 1:
+            drawn[:: 1 if self.mask == "broadcast" else self.batch, 0, (key[0, 0] + 1) % self.key_length] = False
         np.put_along_axis(drawn, key[..., None], True, axis=2)
         if self.mask == "empty_row":
             drawn[rng.integers(self.batch), rng.integers(self.query_length)] = False

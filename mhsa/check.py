@@ -33,10 +33,12 @@ class Record:
     failed: bool = False
     expected_failure: str = ""
     ratios: dict[str, float] = field(default_factory=dict)
+    numbers: dict[str, Array] = field(default_factory=dict)
 
     def start(self, case: dict[str, Any], kind: str) -> None:
         """Begin a case; ``kind`` is what the worst figures are kept apart by: its dtype."""
         self.case = case
+        self.numbers = {}
         self._kind = kind
         if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
             self.cases += 1
@@ -74,7 +76,8 @@ def fail(message: str, **facts: Any) -> NoReturn:
     """
     record = current()
     record.failed = True
-    raise Violation(message, {"message": message, **facts, "case": record.case})
+    shown = {name: listed for name, x in record.numbers.items() if (listed := _listed(x)) is not None}
+    raise Violation(message, {"message": message, **facts, "case": record.case, **shown})
 
 
 def start_without_tensors(case: dict[str, Any]) -> None:

@@ -109,6 +109,8 @@ def core(
     last = key.value.ndim - 1
     key_transposed = key.transpose(*range(last - 1), last, last - 1)
     scores = arithmetic.scores(query, key_transposed, 1.0 / math.sqrt(query.value.shape[-1]))
+    if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
+        raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
     weights = arithmetic.softmax(scores, allowed)
     if allowed is not None and empty_row == "uniform":

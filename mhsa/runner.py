@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.catalogue import properties_folder, property_id
+from mhsa.catalogue import catalogue, properties_folder, property_id
 from mhsa.results import PropertyResult, SubjectResult
 
 
@@ -68,7 +68,9 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
             _settle_death(child, results, listen)
             if child.running is None:
                 break
+    order = [p.id for p in catalogue()]
     for result in results:
+        result.properties.sort(key=lambda p: order.index(p.id))  # workers finish in any order
         if not result.properties and not result.reason:
             result.reason = (
                 f"no property matches -k {options.keyword!r}; `mhsa properties` lists them"

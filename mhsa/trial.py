@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -88,6 +88,9 @@ class Trial:
         inputs = case.inputs()
         self.query, self.key, self.value = (rounded.setdefault(id(x), self._round(x)) for x in inputs)
         self.mask = case.allowed()
+        check.current().numbers = {"query": self.query, "key": self.key, "value": self.value}
+        if self.mask is not None:
+            check.current().numbers["mask"] = self.mask.astype(np.float64)
 
     @property
     def projections(self) -> oracle.Projections:
@@ -194,9 +197,3 @@ def guard(what: str, step: Callable[[], T]) -> T:
 def _numbers(tensor: Tensor) -> Array:
     numbers: Array = tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
     return numbers
-
-
-def show(facts: dict[str, Any], trial: Trial) -> dict[str, Any]:
-    """Add the numbers of a small case to the facts of a violation."""
-    named = {"query": trial.query, "key": trial.key, "value": trial.value}
-    return facts | {name: x.tolist() for name, x in named.items() if x.size <= 64}

@@ -1,0 +1,1 @@
+"""Benchmarks for asv; it wants this to be a package."""

@@ -1,0 +1,6 @@
+from torch import nn
+
+
+class MultiHeadAttention(nn.Module):
+    def __init__(self, heads, dim, vocabulary):
+        super().__init__()

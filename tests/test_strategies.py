@@ -1,0 +1,125 @@
+"""Cases: what is drawn, how far it shrinks, and that numbers follow from the case alone."""
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, Phase, find, given, settings
+
+from mhsa import check
+from mhsa.cases import DATA, LAYOUTS, MASKS, Case
+from mhsa.oracle import OracleError
+from mhsa.strategies import cases, judging
+from mhsa.subject import Subject
+from mhsa.trial import Trial
+from mhsa.understanding import understand
+
+QUICK = settings(max_examples=1000, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Subject:
+    return understand("mhsa:MultiHeadAttention")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sizes"),
+    [
+        (lambda c: c.head > 1, (1, 2, 1, 1, 1)),
+        (lambda c: c.key_length > 64, (1, 1, 1, 65, 1)),
+        (lambda c: c.head >= 16, (1, 16, 1, 1, 1)),
+        (lambda c: c.d_k > 32, (1, 1, 1, 1, 64)),
+        (lambda c: c.batch == c.head == 2 and c.query_length > 2, (2, 2, 3, 1, 1)),
+        (lambda c: c.key_length == c.query_length > 4 and c.tie == "none", (1, 1, 5, 5, 1)),
+        (lambda c: c.mask == "random" and c.tie == "none", (1, 1, 1, 1, 1)),
+    ],
+)
+def test_shrinking_ends_in_the_smallest_sizes(reference: Subject, wanted, sizes: tuple[int, ...]) -> None:
+    with judging(reference):
+        c = find(cases(masks=MASKS), wanted, settings=QUICK)
+    assert (c.batch, c.head, c.query_length, c.key_length, c.d_k) == sizes
+    assert (c.dtype, c.data, c.layout, c.grad, c.seed) == ("float64", "integers", "contiguous", False, 0)
+
+
+def test_everything_is_drawn_and_sizes_mostly_differ(reference: Subject) -> None:
+    seen: list[Case] = []
+
+    @settings(QUICK, max_examples=400, phases=[Phase.generate])
+    @hypothesis.seed(0)
+    @given(case=cases(masks=MASKS))
+    def collect(case: Case) -> None:
+        seen.append(case)
+
+    with judging(reference):
+        collect()
+    for field, values in (("data", DATA), ("mask", MASKS), ("layout", LAYOUTS), ("tie", ("none", "kv", "all"))):
+        assert {getattr(c, field) for c in seen} == set(values)
+    assert max(c.key_length for c in seen) > 128
+    assert max(c.head for c in seen) >= 16
+    different = [c for c in seen if c.tie != "all" and len({c.batch, c.head, c.query_length, c.key_length, c.d_k}) == 5]
+    assert len(different) > 80
+
+
+def test_numbers_follow_from_the_case() -> None:
+    case = Case("float64", 2, 3, 4, 5, 2, data="normal", mask="random", seed=11)
+    for one, other in zip(case.inputs(), case.inputs(), strict=True):
+        assert np.array_equal(one, other)
+    assert np.array_equal(case.allowed(), case.allowed())
+    assert len({x.tobytes() for x in case.inputs()}) == 3
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_only_the_kind_that_says_so_leaves_a_row_empty(seed: int) -> None:
+    for mask in MASKS[1:]:
+        allowed = Case("float64", 2, 2, 3, 4, 2, mask=mask, seed=seed).allowed()
+        assert allowed.shape == (2, 3, 4)
+        assert (~allowed.any(axis=2)).sum() == (1 if mask == "empty_row" else 0)
+        if mask not in ("all", "causal"):
+            assert not Case("float64", 1, 1, 1, 2, 1, mask=mask, seed=seed).allowed().all()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_hold_the_same_numbers_in_other_places(reference: Subject, layout: str) -> None:
+    trial = Trial(reference, Case("float32", 3, 2, 4, 5, 2, layout=layout))
+    tensor = trial._place(trial.query)
+    assert np.array_equal(tensor.double().numpy(), trial.query)
+    assert tensor.is_contiguous() == (layout in ("contiguous", "offset"))
+    assert (tensor.storage_offset() > 0) == (layout in ("offset", "sliced"))
+    assert (tensor.stride(0) == 0) == (layout == "expanded")
+
+
+def test_tied_inputs_are_one_tensor(reference: Subject) -> None:
+    seen = []
+    trial = Trial(reference, Case("float64", 2, 2, 3, 3, 2, tie="all"))
+    trial.module.forward = lambda query, key, value, mask: seen.append((query, key, value)) or torch.zeros(2, 3, 4)
+    trial()
+    assert seen[0][0] is seen[0][1] is seen[0][2]
+
+
+class TestChecks:
+    def test_the_message_says_where_and_what(self) -> None:
+        with pytest.raises(check.Violation) as raised, check.recording():
+            check.agree("output", (np.array([1.0, 2.0]), np.full(2, 0.1)), (np.array([1.0, 3.0]), np.full(2, 0.1)))
+        assert str(raised.value) == "output[1]=2, but must be 3 +- 0.2 (error/bound 5); 1 of 2 elements are wrong"
+
+    def test_nan_never_passes(self) -> None:
+        nan = np.array([np.nan])
+        for observed, required in ((nan, np.zeros(1)), (np.zeros(1), nan), (nan, nan)):
+            with pytest.raises(check.Violation), check.recording():
+                check.agree("x", (observed, np.ones(1)), (required, np.ones(1)))
+
+    def test_the_largest_ratio_is_kept(self) -> None:
+        with check.recording() as record:
+            check.agree("x", (np.array([1.0]), np.ones(1)), (np.array([1.5]), np.ones(1)))
+            check.exactly("x", np.ones(1), np.ones(1))
+        assert record.worst == 0.25
+
+    def test_shapes_must_agree(self) -> None:
+        with pytest.raises(check.Violation, match=r"x has shape \[2\], but must be \[1\]"):
+            check.exactly("x", np.ones(2), np.ones(1))
+
+    def test_rows_that_are_not_judged_may_hold_anything(self) -> None:
+        check.exactly("x", np.array([np.nan, 1.0]), np.ones(2), np.array([False, True]))
+
+    def test_an_oracle_error_is_no_violation(self) -> None:
+        assert not issubclass(OracleError, check.Violation)
