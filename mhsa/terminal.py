@@ -25,6 +25,10 @@ _STYLES = {
 _VERDICTS = {"holds": "bold green", "violated": "bold red", "unjudged": "bold magenta"}
 
 
+_PARAMETERS = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for kind in ("weight", "bias")]
+_MOST = 9  # numbers of a parameter that are worth a line; the JSON has more
+
+
 class Progress:
     """One live line on a terminal, nothing elsewhere; the tables come when a subject is finished."""
 
@@ -104,7 +108,8 @@ def _print_failure(console: Console, found: PropertyResult, subject: str, option
         rows.insert(0, ("must hold", known.summary))
     if case:
         rows.append(("smallest", case["words"]))
-    for name in ("query", "key", "value", "mask", "observed_all", "required_all"):
+    small = [name for name in _PARAMETERS if _size(facts.get(name)) <= _MOST]
+    for name in ("query", "key", "value", "mask", *small, "observed_all", "required_all"):
         if facts.get(name) is not None:
             label = name.removesuffix("_all")
             if name.endswith("_all"):
@@ -118,6 +123,10 @@ def _print_failure(console: Console, found: PropertyResult, subject: str, option
         line = Text(f"    {name:<{width}}  ", style="dim")
         line.append(words, style="default" if name != "reproduce" else "cyan")
         console.print(line, soft_wrap=True)
+
+
+def _size(nested: Any) -> int:
+    return sum(_size(x) for x in nested) if isinstance(nested, list) else 1
 
 
 def _numbers(nested: Any) -> str:

@@ -89,6 +89,7 @@ class Trial:
         self.query, self.key, self.value = (rounded.setdefault(id(x), self._round(x)) for x in inputs)
         self.mask = case.allowed()
         check.current().numbers = {"query": self.query, "key": self.key, "value": self.value}
+        check.current().numbers |= {name: _numbers(view.read()) for name, view in self.views.views()}
         if self.mask is not None:
             check.current().numbers["mask"] = self.mask.astype(np.float64)
 
