@@ -96,7 +96,8 @@ class ModuleAdapter(Adapter):
 
     def describe(self) -> str:
         """Return the call."""
-        return f"forward({self.signature.describe()})"
+        left = f"; left at their defaults: {', '.join(self.signature.not_given)}" if self.signature.not_given else ""
+        return f"forward({self.signature.describe()}){left}"
 
 
 class TorchAdapter(Adapter):
@@ -169,7 +170,8 @@ def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[in
         n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
     head = pick(required, HEAD) or pick(parameters, HEAD)
-    width = pick(required, WIDTH) or pick([n for n in parameters if n != head], WIDTH)
+    others = [n for n in parameters if n != head]
+    width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
     shown = f"{name}({', '.join(map(str, parameters.values()))})"
     make = "Name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
     if head is None or width is None:
@@ -183,8 +185,8 @@ def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[in
             roles[n] = "d_k"
         elif n == width or (n in required and n.lower() in WIDTH | OTHER_WIDTHS):
             roles[n] = "d_model"
-        elif n in required and n.lower() in DROPOUT:
-            roles[n] = "dropout"
+        elif n.lower() in DROPOUT and (n in required or isinstance(p.default, float)):
+            roles[n] = "dropout"  # even where it could be left out: one that eval() does not switch off shall show
         elif n == "batch_first":
             roles[n] = "true"
         elif n in required:

@@ -81,9 +81,12 @@ class Arithmetic:
         return self.store(a.value @ b.value, self._matmul_error(a, b))
 
     def linear(self, x: Bounded, weight: Array, bias: Array | None) -> Bounded:
-        """Return x @ weight^T + bias."""
+        """Return x @ weight^T + bias, the bias added at the end or summed up with the products."""
         y = self.matmul(x, Bounded.exact(weight.T))
-        return y if bias is None else self.add(y, Bounded.exact(bias))
+        if bias is None:
+            return y
+        step = gamma(weight.shape[-1] + 2, self.accumulation)
+        return self.add(y, Bounded(bias, step * np.abs(bias)))
 
     def _matmul_error(self, a: Bounded, b: Bounded) -> Array:
         # + 2: an implementation may start from a bias, and this error is itself evaluated with rounding.
@@ -128,6 +131,8 @@ class Arithmetic:
         blocks = max(min(keys, 16), -(-keys // 16))
         stored_blocks = -(-keys // 16)
         rest = gamma(keys + 4 * blocks + 8, self.accumulation + OWN) + gamma(4 + 4 * stored_blocks, self.unit + OWN)
+        # exp(s - log-sum-exp), the form without division, rounds the log-sum-exp, which no normalisation takes back.
+        rest = rest + gamma(2, self.unit + OWN) * (np.abs(top) + np.log(keys))
         upward = (1.0 + rest) / np.maximum(1.0 + upper, _VANISHED) - 1.0
         relative = np.maximum(upward, 1.0 - (1.0 - rest) / (1.0 + lower))
         # Whatever its scores, a computed weight lies between 0 and 1 but for the last roundings.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 
 from mhsa.adapter import Adapter
 from mhsa.contract import Contract
-from mhsa.names import WEIGHTS_ATTRIBUTE
+from mhsa.names import HEAD, WEIGHTS_ATTRIBUTE
 
 
 @dataclass(frozen=True)
@@ -20,31 +21,50 @@ class Caller:
     adapter: Adapter
     contract: Contract
     float_masks: bool = False
-    output_index: int = 0
+    output_from: int = 0
+    weights_from: int | str | None = None
 
     def __call__(
-        self,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        need_weights: bool = True,
-    ) -> tuple[Any, Tensor | None]:
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> tuple[Any, Any]:
         """Return (output, weights); what the module returned is passed on unjudged."""
+        items = self.items(module, query, key, value, mask, need_weights)
+        output = items[self.output_from] if self.output_from < len(items) else None
+        weights: Any = None
+        if isinstance(self.weights_from, int) and self.weights_from < len(items):
+            weights = items[self.weights_from]
+        if isinstance(self.weights_from, str) and need_weights:
+            weights = getattr(module, self.weights_from, None)
+        return output, weights
+
+    def items(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> list[Any]:
+        """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
         given = None if mask is None else self.convert(mask, query.dtype)
         result = self.adapter.call(module, query, key, value, given, **more)
-        items = list(result) if isinstance(result, (tuple, list)) else [result]
-        if self.output_index >= len(items):
-            return None, None
-        output = items.pop(self.output_index)
-        expected = (query.size(0), self._heads(module), query.size(1), key.size(1))
-        weights = next((x for x in items if _is_weights(x, expected)), None)
-        if weights is None and need_weights:
-            kept = (getattr(module, name, None) for name in WEIGHTS_ATTRIBUTE)
-            weights = next((x for x in kept if _is_weights(x, expected)), None)
-        return output, weights
+        if isinstance(result, Mapping):
+            return list(result.values())
+        return list(result) if isinstance(result, (tuple, list)) else [result]
+
+    def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
+        """Return a caller that knows where output and weights are, found by shape; sizes should all differ.
+
+        The output is the first [B, Tq, d_model], the weights the first [B, H, Tq, Tk] among the other members, or else
+        among the usual attributes. They are looked for once, so that a case whose sizes coincide confuses nothing.
+        """
+        try:
+            items = self.items(module, query, key, value, None)
+        except Exception:  # the properties will meet it again and report it
+            return self
+        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
+        output = fitting[0] if fitting else 0
+        head = next((v for n, v in vars(module).items() if n.lower() in HEAD and isinstance(v, int)), None)
+        shape = (query.size(0), head, query.size(1), key.size(1))
+        where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
+        where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
+        return replace(self, output_from=output, weights_from=where[0] if where else None)
 
     def convert(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
         """Turn a canonical mask into the form that the contract names."""
@@ -57,12 +77,6 @@ class Caller:
         if self.contract.mask == "blocked":
             mask = ~mask
         return mask.to(dtype) if self.float_masks else mask
-
-    @staticmethod
-    def _heads(module: nn.Module) -> int | None:
-        from mhsa.names import HEAD
-
-        return next((v for n, v in vars(module).items() if n.lower() in HEAD and isinstance(v, int)), None)
 
 
 def _is_weights(x: Any, expected: tuple[int, int | None, int, int]) -> bool:

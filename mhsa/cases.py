@@ -94,9 +94,9 @@ class Case:
             x = np.repeat(x[:, :1], length, axis=1)
         if self.layout == "expanded":  # one stretch of memory seen by the whole batch
             x = np.repeat(x[:1], self.batch, axis=0)
-        # Powers of two, so that scaling is exact. "large" makes scores of several hundred: a softmax without its
-        # shift overflows, while a mask filled with -1e9 is still as good as -inf.
-        return x * {"tiny": 2.0**-12, "large": 2.0**5}.get(self.data, 1.0)
+        # Powers of two, so that scaling is exact. "large" makes scores of some hundred: exp overflows in float32 beyond
+        # 88 unless the maximum is taken off first, while a mask filled with -1e9 is still as good as -inf.
+        return x * {"tiny": 2.0**-12, "large": 2.0**4}.get(self.data, 1.0)
 
     def parameter(self, stream: int, shape: tuple[int, ...]) -> Array:
         """Numbers for one weight or bias, of a size that keeps projected features near that of the inputs."""
@@ -119,7 +119,8 @@ class Case:
             return np.ones(shape, dtype=bool)
         if self.mask == "padding":
             lengths = rng.integers(1, self.key_length + 1, size=(self.batch, 1, 1))
-            lengths[0] = min(lengths[0, 0, 0], max(self.key_length - 1, 1))
+            padded = rng.integers(self.batch)  # any sample, so that none is always full or always padded
+            lengths[padded] = np.minimum(lengths[padded], max(self.key_length - 1, 1))
             return np.broadcast_to(np.arange(self.key_length) < lengths, shape).copy()
         if self.mask == "causal":
             return np.broadcast_to(np.tri(self.query_length, self.key_length, dtype=bool), shape).copy()
@@ -130,7 +131,9 @@ class Case:
         key = rng.integers(0, self.key_length, size=shape[:2])
         key = np.broadcast_to(key[:1], shape[:2]) if self.mask == "broadcast" else key
         if self.key_length > 1:
-            drawn[:: 1 if self.mask == "broadcast" else self.batch, 0, (key[0, 0] + 1) % self.key_length] = False
+            sample, row = rng.integers(self.batch), rng.integers(self.query_length)
+            hidden = (key[sample, row] + 1) % self.key_length
+            drawn[slice(None) if self.mask == "broadcast" else sample, row, hidden] = False
         np.put_along_axis(drawn, key[..., None], True, axis=2)
         if self.mask == "empty_row":
             drawn[rng.integers(self.batch), rng.integers(self.query_length)] = False

@@ -9,7 +9,7 @@ from pathlib import Path
 
 # Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but
 # the missing refusal, so it goes first; `mhsa verify` then says at once what is wrong.
-FAMILIES = ("oracle", "masks", "heads", "symmetry", "construction")
+FAMILIES = ("oracle", "masks", "heads", "symmetry", "purity", "construction")
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 
 

@@ -149,6 +149,10 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
     size = f" (error/bound {worst:.3g})" if room and np.isfinite(worst) else ""
     wrong = int((ratio > 1.0).sum())
     count = f"; {wrong} of {ratio.size} elements are wrong" if ratio.size > 1 else ""
+    if not np.isfinite(must) or (not np.isfinite(got) and not room):
+        fail(
+            f"{place}={got}, but must be finite{count}", what=what, where=list(where), observed=_number(got), required="finite"
+        )
     digits = 9
     while digits < 17 and f"{got:.{digits}g}" == f"{must:.{digits}g}":
         digits += 2

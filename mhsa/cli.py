@@ -34,6 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `mhsa properties | head`
         sys.stderr.close()
         return 2
+    except Exception as error:  # an error of ours must not look like a verdict on the subject, which exits with 1
+        from mhsa.loading import describe
+
+        print(f"mhsa: internal error, nothing was concluded; please report it: {describe(error)}", file=sys.stderr)
+        return 2
     return code
 
 

@@ -122,19 +122,35 @@ def _attribute(module: ModuleType, attr: str, spec: str) -> Any:
 
 
 def _only_candidate(module: ModuleType, spec: str) -> Any:
-    """Return the one attention-like class (or else function) that the file defines."""
+    """Return the one attention-like object that the file defines: an adapter, a class, a factory or a function."""
     from torch import nn
 
-    from mhsa.adapter import Adapter
+    from mhsa.adapter import Adapter, constructor_arguments
 
     own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
+    functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith("_")}
     classes = {n: o for n, o in own.items() if inspect.isclass(o)}
     modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
+
+    def buildable(o: Any) -> bool:
+        try:
+            constructor_arguments(o, "")
+        except (SubjectError, TypeError, ValueError):
+            return False
+        return True
+
+    def named(found: dict[str, Any]) -> dict[str, Any]:
+        return {n: o for n, o in found.items() if any(word in n.lower() for word in ("attention", "attn", "mha"))}
+
+    # Where a file defines a whole encoder, what is called an attention is meant.
+    from_sizes = {n: o for n, o in modules.items() if buildable(o)}
     kinds: list[dict[str, Any]] = [
         {n: o for n, o in classes.items() if issubclass(o, Adapter)},
-        {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
-        {n: o for n, o in modules.items() if "attention" in n.lower() or "mha" in n.lower()},
-        {n: o for n, o in own.items() if inspect.isfunction(o) and _takes(o, QUERY, KEY, VALUE)},
+        named(from_sizes) or from_sizes,
+        {n: o for n, o in functions.items() if buildable(o)},
+        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
+        named(modules) or {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
+        {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
     ]
     candidates = next((found for found in kinds if found), {})
     if len(candidates) == 1:

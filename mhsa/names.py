@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "num_head", "h", "nb_heads", "numheads",
-        "head_num", "heads_num", "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads"}  # fmt: skip
+        "head_num", "head_count", "nums_head", "num_attn_heads", "heads_count", "n_h", "heads_num",
+        "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads"}  # fmt: skip
 WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "embed_size", "emb_size", "emb_dim", "dmodel",
          "model_dim", "embedding_dim", "d_embed", "d_embedding", "features", "num_hiddens", "channels", "width", "size",
          "dim_model", "embedding_size", "embed_dims", "emb", "d", "c", "input_dim", "in_features", "hid_dim", "d_hidden",
-         "model_size", "n_embed", "d_emb", "in_dim", "num_features", "n_feat", "dims", "feature_dim"}  # fmt: skip
+         "model_size", "n_embed", "d_emb", "in_dim", "num_features", "n_feat", "dims", "feature_dim", "num_units",
+         "qkv_features", "dim_in", "embedding_dimension", "hidden", "units", "d_hid"}  # fmt: skip
 # Widths that a constructor asks for beside d_model; in plain attention all of them are d_model.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
                 "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim"}  # fmt: skip
@@ -27,7 +29,9 @@ VALUE = {"value", "v", "values", "value_states", "xv", "x_v", "v_in", "input_v",
 SELF = {"x", "hidden_states", "input", "inputs", "hidden", "src", "emb", "embeddings", "tokens", "seq", "inp", "features",
         "sequence", "z", "xs", "h"}  # fmt: skip
 CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv", "key_value", "source", "ctx", "cond",
-           "cross", "enc", "key_value_states", "memory_states", "other"}  # fmt: skip
+           "cross", "enc", "inputs_kv", "encoder_output", "enc_output", "encoder_out", "to_tensor", "target", "x2",
+           "c", "encoder_hidden", "memory_bank",
+           "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",
         "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk"}  # fmt: skip
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",

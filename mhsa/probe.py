@@ -6,15 +6,18 @@ would take a bug for a convention. The sizes are all different, so that nothing 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from mhsa import check
-from mhsa.adapter import Adapter
+from mhsa.adapter import Adapter, Inputs
 from mhsa.bounded import Array
 from mhsa.calling import Caller
 from mhsa.cases import Case, Tie
@@ -29,82 +32,68 @@ BATCH, QUERIES, KEYS = 2, 3, 6
 _SAME = 2.0**-26
 
 
-@dataclass(frozen=True)
-class Probe:
-    """Calls a module of these sizes in float64."""
+def tensors(inputs: Inputs, d_model: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random query, key and value in float64, tied as ``inputs`` says."""
+    generator = torch.Generator().manual_seed(1)
 
-    adapter: Adapter
-    sizes: Sizes
-    output_index: int = 0
+    def draw(length: int) -> Tensor:
+        return torch.randn(BATCH, length, d_model, generator=generator, dtype=torch.float64)
 
-    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Return the output for a call without mask; discovery differentiates it."""
-        result = Caller(self.adapter, self.adapter.contract, output_index=self.output_index)(module, query, key, value, None)
-        if not isinstance(result[0], Tensor):
-            raise TypeError(f"output is a {type(result[0]).__name__}")
-        return result[0]
+    query = draw(QUERIES)
+    if inputs == "x":
+        return query, query, query
+    key = draw(KEYS)
+    return query, key, key if inputs == "q,kv" else draw(KEYS)
 
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return random query, key and value, tied as the adapter ties them."""
-        generator = torch.Generator().manual_seed(1)
 
-        def draw(length: int) -> Tensor:
-            return torch.randn(BATCH, length, self.sizes.d_model, generator=generator, dtype=torch.float64)
+def find_call(adapter: Adapter, module: nn.Module, d_model: int) -> Caller:
+    """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take."""
+    query, key, value = tensors(adapter.inputs, d_model)
+    with torch.no_grad():
+        caller = Caller(adapter, adapter.contract).locate(module, query, key, value)
+        return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
 
-        query = draw(QUERIES)
-        if self.adapter.inputs == "x":
-            return query, query, query
-        key = draw(KEYS)
-        return query, key, key if self.adapter.inputs == "q,kv" else draw(KEYS)
 
-    def find_output(self, module: nn.Module) -> int:
-        """Return the place of the first [B, Tq, d_model] in what the module returns (0 where there is none)."""
-        query, key, value = self.tensors()
-        more: dict[str, Any] = {"need_weights": True} if self.adapter.weights_on_request else {}
-        try:
-            result = self.adapter.call(module, query, key, value, None, **more)
-        except Exception:  # the properties will meet it again and report it
-            return 0
-        items = list(result) if isinstance(result, (tuple, list)) else [result]
-        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
-        return fitting[0] if fitting else 0
+def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
+    """Return ``caller`` with the shape of the masks that the module takes, and whether they must be floating.
 
-    def mask_form(self, module: nn.Module) -> tuple[MaskShape, bool]:
-        """Return the shape of the masks that the module takes, and whether they must be floating.
-
-        A form is understood if a mask that says the same everywhere, everything allowed or everything blocked, gives
-        what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
-        the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
-        """
-        query, key, value = self.tensors()
-        shapes = get_args(MaskShape) if self.adapter.contract.mask_shape is None else (self.adapter.contract.mask_shape,)
-        everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
-        try:
-            plain = self.call(module, query, key, value)
-        except Exception:
-            return shapes[0], False
-        for floating in (False, True):
-            for shape in shapes:
-                contract = replace(self.adapter.contract, mask_shape=shape)
-                caller = Caller(self.adapter, contract, floating, self.output_index)
-                for mask in (everything, ~everything):
-                    try:
-                        output = caller(module, query, key, value, mask)[0]
-                    except Exception:
-                        continue
-                    if isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain):
-                        return shape, floating
-        return shapes[0], False
+    A form is understood if a mask that says the same everywhere, everything allowed or everything blocked, gives
+    what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
+    the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
+    """
+    declared = caller.contract.mask_shape
+    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
+    forms = [
+        replace(caller, contract=replace(caller.contract, mask_shape=shape), float_masks=floating)
+        for floating in (False, True)
+        for shape in shapes
+    ]
+    everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
+    last_key = everything.clone()
+    last_key[..., -1] = False
+    try:
+        plain = caller(module, query, key, value, None)[0]
+    except Exception:  # the properties will meet it again and report it
+        return forms[0]
+    for form in forms:
+        outputs = []
+        for mask in (everything, ~everything, last_key):
+            with contextlib.suppress(Exception):
+                output = form(module, query, key, value, mask)[0]
+                outputs.append(isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain))
+        if len(outputs) == 3 and any(outputs[:2]) and not outputs[2]:  # the last: the mask is not just ignored
+            return form
+    return forms[0]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
-def _ask(subject: Subject, sizes: Sizes, mask: str) -> Answer | None:
+def _ask(subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64") -> Answer | None:
     tied: Tie = "all" if subject.adapter.inputs == "x" else "none" if subject.adapter.inputs == "qkv" else "kv"
     keys = QUERIES if tied == "all" else KEYS
-    case = Case("float64", BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
+    case = Case(dtype, BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
     try:
         return Trial(subject, case)()
     except check.Violation:  # the properties will meet it again and report it
@@ -112,13 +101,22 @@ def _ask(subject: Subject, sizes: Sizes, mask: str) -> Answer | None:
 
 
 def find_empty_row(subject: Subject, sizes: Sizes) -> EmptyRow | None:
-    """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked."""
+    """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked.
+
+    It is asked in float64, which tells most apart, and in every dtype to be judged; where the answers differ, as for
+    masks that are added and absorb the scores in one format only, nothing but being finite is promised.
+    """
     if subject.contract.empty_row is not None or "empty_row" not in subject.masks:
         return subject.contract.empty_row
+    found = {_empty_row(subject, sizes, dtype) for dtype in ("float64", *subject.dtypes)}
+    return found.pop() if len(found) == 1 else None if None in found else "finite"
+
+
+def _empty_row(subject: Subject, sizes: Sizes, dtype: str) -> EmptyRow | None:
     rows: Array = np.empty(0)
     kinds: tuple[EmptyRow, ...] = ("zeros", "uniform")
     for kind in kinds:
-        answer = _ask(replace(subject, contract=replace(subject.contract, empty_row=kind)), sizes, "empty_row")
+        answer = _ask(replace(subject, contract=replace(subject.contract, empty_row=kind)), sizes, "empty_row", dtype)
         if answer is None or answer.mask is None:
             return None
         empty = ~answer.mask.any(axis=-1)
@@ -131,18 +129,37 @@ def find_empty_row(subject: Subject, sizes: Sizes) -> EmptyRow | None:
 
 
 def find_float64(subject: Subject, sizes: Sizes) -> Contract:
-    """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do."""
+    """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
+
+    An error of float32's size is no evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
+    format must take part in the call.
+    """
     if subject.contract.float64_in is not None:
         return subject.contract
-    answer = _ask(subject, sizes, "none")
+    watch = _Watch()  # type: ignore[no-untyped-call]
+    with watch:
+        answer = _ask(subject, sizes, "none")
+    if answer is None or not watch.coarse:
+        return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")
     coarse = _ask(replace(subject, contract=single), sizes, "none")
-    if answer is None or coarse is None:
-        return subject.contract
-    sharp, loose = answer.expected.output, coarse.expected.output
-    if not _inside(answer.output, sharp.value, sharp.error) and _inside(coarse.output, loose.value, loose.error):
+    sharp = answer.expected.output
+    needed = not _inside(answer.output, sharp.value, sharp.error)
+    if needed and coarse is not None and _inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
         return single
     return replace(subject.contract, float64_in="float64")
+
+
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its metaclass untyped
+    """Notes whether any operator takes or gives a floating tensor that is coarser than float64."""
+
+    coarse = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, result))
+        self.coarse |= any(isinstance(x, Tensor) and x.is_floating_point() and x.dtype != torch.float64 for x in leaves)
+        return result
 
 
 def _inside(observed: Array, value: Array, error: Array) -> bool:

@@ -15,13 +15,17 @@ from mhsa.names import CONTEXT, KEY, MASK, QUERY, SELF, VALUE, WANT_WEIGHTS, pic
 
 @dataclass(frozen=True)
 class Signature:
-    """Names of the parameters that are given something; ``want_weights``: of the switch that asks for weights."""
+    """Names of the parameters that are given something; ``want_weights``: of the switch that asks for weights.
+
+    ``not_given`` are parameters whose defaults are left alone, and which therefore nothing is known of.
+    """
 
     query: str
     key: str | None
     value: str | None
     mask: str | None
     want_weights: str | None = None
+    not_given: tuple[str, ...] = ()
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -70,10 +74,16 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     elif len(tensors) >= 3:
         names = (tensors[0], tensors[1], tensors[2])
     elif not (key or value) and (alone := query or pick(parameters, SELF) or (tensors[0] if tensors else None)):
-        names = (alone, pick([n for n in parameters if n not in (alone, mask)], CONTEXT), None)
+        rest = [n for n in parameters if n not in (alone, mask)]
+        left = [n for n in tensors if n != alone]
+        names = (alone, pick(rest, CONTEXT) or (left[0] if len(left) == 1 else None), None)
+    elif query and key and not value:
+        names = (query, key, None)
     else:
         raise SubjectError(f"{shown}: cannot tell query, key and value apart. {adapter}")
-    signature = Signature(*names, mask, pick(parameters, WANT_WEIGHTS))
+    want = pick(parameters, WANT_WEIGHTS)
+    not_given = tuple(n for n in parameters if n not in (*names, mask, want))
+    signature = Signature(*names, mask, want, not_given)
     unknown = [n for n in required if n not in (*names, mask, signature.want_weights)]
     if unknown:
         raise SubjectError(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mhsa.names import DROPOUT, KEY, MASK, QUERY, VALUE, pick
+from mhsa.names import DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pick
 
 Attend = Callable[[Tensor, Tensor, Tensor, nn.Dropout, Tensor | None], tuple[Tensor, Tensor | None]]
 
@@ -22,7 +22,8 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
     """Wrap ``attention`` as ``attend(query, key, value, dropout_module, mask) -> (Z, A or None)``.
 
     The parameters are found by their common names (``mask``, ``attn_mask``; ``dropout``, ``dropout_p``; ...). A dropout
-    parameter whose default is a number is given the probability (0.0 outside training), any other the module.
+    parameter whose default is a number is given the probability (0.0 outside training), any other the module. A
+    parameter called as the width of a head (``d_k``) is given query's last size.
 
     Raises:
         TypeError: ``attention`` is not callable, or needs a parameter that is not known here.
@@ -32,7 +33,7 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
         raise TypeError(f"attention={attention!r}; must be a function of query, key, value on [B, H, T, d]")
     name = getattr(attention, "__name__", repr(attention))
     if attention is functional.scaled_dot_product_attention:
-        return partial(_call, attention, _SDPA[:3], "attn_mask", "dropout_p", True)
+        return partial(_call, attention, _SDPA[:3], "attn_mask", "dropout_p", None, True)
     try:
         parameters = dict(inspect.signature(attention).parameters)
     except (TypeError, ValueError):
@@ -40,14 +41,15 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
     first, mask, drop = slot_names(parameters)
     if first is None:
         raise TypeError(f"{name}({', '.join(parameters)}): its first parameters must be query, key, value")
-    rest = set(parameters) - {*first, mask, drop}
+    width = pick(parameters, HEAD_WIDTH)
+    rest = set(parameters) - {*first, mask, drop, width}
     unknown = [n for n in rest if parameters[n].default is inspect.Parameter.empty and parameters[n].kind < 2]
     if unknown:
         raise TypeError(f"{name} needs {', '.join(sorted(unknown))}, which is not known here; give it a default")
     if drop is None and dropout:
         raise ValueError(f"{name} takes no dropout parameter, so dropout={dropout} would be lost; use dropout=0.0")
     as_probability = drop is not None and isinstance(parameters[drop].default, (int, float))
-    return partial(_call, attention, first, mask, drop, as_probability)
+    return partial(_call, attention, first, mask, drop, width, as_probability)
 
 
 def slot_names(
@@ -64,6 +66,7 @@ def _call(
     first: tuple[str, str, str],
     mask_name: str | None,
     dropout_name: str | None,
+    width_name: str | None,
     as_probability: bool,
     query: Tensor,
     key: Tensor,
@@ -78,6 +81,8 @@ def _call(
         raise ValueError("a mask was given, but the attention function takes none")
     if dropout_name is not None:
         named[dropout_name] = (dropout.p if dropout.training else 0.0) if as_probability else dropout
+    if width_name is not None:
+        named[width_name] = query.size(-1)
     result = attention(**dict(zip(first, (query, key, value), strict=True)), **named)
     z, weights = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(z, Tensor):

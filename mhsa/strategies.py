@@ -19,9 +19,9 @@ _subject: ContextVar[Subject] = ContextVar("mhsa_subject")
 # itself. Repetition is weight: the usual values differ from table to table, so in most cases all sizes are different
 # and no wrong reshape fits, while coincidences still come up. The tails are sizes at which tiled and specialised code
 # changes its way: both sides of powers of two, more than one tile, more heads than features.
-_BATCH = (1, 1, 2, 2, 2, 3)
-_HEAD = (1, 1, 2, 3, 3, 4, 4, 4, 5, 8, 16, 32)
-_D_K = (1, 2, 3, 4, 5, 5, 5, 5, 5, 8, 16, 17, 32, 64, 65)
+_BATCH = (1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 5, 33)
+_HEAD = (1, 1, 2, 3, 3, 4, 4, 4, 5, 8, 16, 17, 32)
+_D_K = (1, 2, 3, 4, 5, 5, 5, 5, 5, 8, 16, 17, 32, 64, 65, 128, 129)
 _QUERIES = (1, 2, 3, 4, 5, 6, 6, 6, 6, 15, 17, 33, 65, 129)
 # 600: pytorch#127055 needs about that many keys.
 _KEYS = (1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 8, 9, 9, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 257, 600)
@@ -129,8 +129,9 @@ def _cases(
 
 def _affordable(batch: int, head: int, d_k: int, keys: int, queries: int, *, small: bool) -> tuple[int, ...]:
     """Keep at most one of the sizes large (none if ``small``): that finds what hides behind a threshold, cheaply."""
-    sizes, spent = [batch], small
-    for size, usual in ((head, 4), (d_k, 5), (keys, 9), (queries, 6)):
+    sizes: list[int] = []
+    spent = small
+    for size, usual in ((batch, 3), (head, 4), (d_k, 5), (keys, 9), (queries, 6)):
         sizes.append(min(size, usual) if spent else size)
         spent = spent or size > usual
     return tuple(sizes)

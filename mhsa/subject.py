@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.adapter import Adapter
+from mhsa.calling import Caller
 from mhsa.contract import Contract
 from mhsa.layout import Sizes
 from mhsa.precision import PRECISIONS, Precision
@@ -26,8 +27,7 @@ class Subject:
         dtypes: to judge it in.
         device: to judge it on.
         bind: views of the four maps of a module with these sizes.
-        float_masks: whether masks are given as 0.0 and 1.0, because bool was refused.
-        output_index: place of the output in a returned tuple.
+        caller: the canonical call, with the form of the mask and the places of output and weights.
         refuses: the constructor that must refuse d_model % head != 0, if there is one to judge.
         notes: what was understood, as (topic, words) to print.
     """
@@ -38,8 +38,7 @@ class Subject:
     dtypes: tuple[str, ...]
     device: str
     bind: Callable[[nn.Module, Sizes], Projections]
-    float_masks: bool = False
-    output_index: int = 0
+    caller: Caller
     refuses: Callable[[int, int], Any] | None = None
     notes: tuple[tuple[str, str], ...] = ()
 

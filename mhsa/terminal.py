@@ -80,9 +80,9 @@ def print_subject(console: Console, result: SubjectResult, options: Options, kno
         console.print(Text(f"  {topic:<11} {words}", style="dim"), soft_wrap=True)
     if result.properties:
         _print_table(console, result)
-    for found in result.properties:
-        if found.outcome == "fail":
-            _print_failure(console, found, result.subject, options, known.get(found.id))
+    failures = [found for found in result.properties if found.outcome == "fail"]
+    for found in failures:  # the numbers of the first are enough to look at; the JSON has them all
+        _print_failure(console, found, result.subject, options, known.get(found.id), numbers=found is failures[0])
     console.print(_verdict(result), soft_wrap=True)
 
 
@@ -91,7 +91,8 @@ def _print_table(console: Console, result: SubjectResult) -> None:
     head = f"  {'property':<{width}}  {'outcome':<16}  {'cases':>5}  {'error/bound':>11}  {'seconds':>7}"
     console.print(Text(head, style="dim"), soft_wrap=True)
     for p in result.properties:
-        worst = "-" if p.worst_error_over_bound is None else f"{p.worst_error_over_bound:.2g}"
+        shown = p.worst_error_over_bound is not None and (p.outcome != "fail" or p.worst_error_over_bound > 1)
+        worst = f"{p.worst_error_over_bound:.2g}" if shown else "-"
         line = Text(f"  {p.id:<{width}}  ")
         line.append(f"{p.outcome:<16}", style=_STYLES[p.outcome])
         line.append(f"  {p.cases or '-':>5}  {worst:>11}  {p.seconds:>7.2f}")
@@ -100,7 +101,9 @@ def _print_table(console: Console, result: SubjectResult) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _print_failure(console: Console, found: PropertyResult, subject: str, options: Options, known: Property | None) -> None:
+def _print_failure(
+    console: Console, found: PropertyResult, subject: str, options: Options, known: Property | None, *, numbers: bool
+) -> None:
     facts = found.counterexample or {}
     case = facts.get("case") or {}
     rows = [("observed", found.reason)]
@@ -110,10 +113,8 @@ def _print_failure(console: Console, found: PropertyResult, subject: str, option
         rows.append(("smallest", case["words"]))
     small = [name for name in _PARAMETERS if _size(facts.get(name)) <= _MOST]
     for name in ("query", "key", "value", "mask", *small, "observed_all", "required_all"):
-        if facts.get(name) is not None:
-            label = name.removesuffix("_all")
-            if name.endswith("_all"):
-                label = f"{facts['what']} is" if label == "observed" else f"{facts['what']} must be"
+        if numbers and facts.get(name) is not None:
+            label = {"observed_all": "is", "required_all": "must be"}.get(name, name)
             rows.append((label, _numbers(facts[name])))
     rows.append(("reproduce", reproduce(subject, found.id, options)))
     console.print()

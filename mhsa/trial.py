@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from mhsa import check, oracle
 from mhsa.bounded import Array
-from mhsa.calling import Caller
 from mhsa.cases import Case
 from mhsa.layout import Sizes
 from mhsa.loading import describe
@@ -69,24 +68,23 @@ class Trial:
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
         mask: bool [B, Tq, Tk] or None.
         projections: the parameters as the oracle wants them.
+        arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
     """
 
     def __init__(self, subject: Subject, case: Case) -> None:
         self.subject = subject
         self.case = case
+        self.arguments: dict[str, tuple[Tensor, Array]] = {}
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
-        self._caller = Caller(subject.adapter, subject.contract, subject.float_masks, subject.output_index)
         check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
         built = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.module = built.to(device=subject.device, dtype=self.dtype).eval()
         self.views: Projections = subject.bind(self.module, self.sizes)
         for stream, (_, view) in enumerate(self.views.views()):
             view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
-        rounded: dict[int, Array] = {}
-        inputs = case.inputs()
-        self.query, self.key, self.value = (rounded.setdefault(id(x), self._round(x)) for x in inputs)
+        self.query, self.key, self.value = self.round_inputs(case)
         self.mask = case.allowed()
         check.current().numbers = {"query": self.query, "key": self.key, "value": self.value}
         check.current().numbers |= {name: _numbers(view.read()) for name, view in self.views.views()}
@@ -126,11 +124,14 @@ class Trial:
             if id(x) not in tensors:
                 tensors[id(x)] = self._place(x)
         given = None if allowed is None else self._place_mask(allowed)
+        self.arguments = {name: (tensors[id(x)], x) for name, x in (("query", query), ("key", key), ("value", value))}
+        if given is not None and allowed is not None:
+            self.arguments["mask"] = (given, allowed.astype(np.float64))
         torch.manual_seed(self.case.seed)  # a subject that draws random numbers draws the same ones each time
         with torch.set_grad_enabled(self.case.grad):
             output, weights = guard(
-                "the call",
-                lambda: self._caller(
+                f"the call with {_shapes(query=query, key=key, value=value, mask=allowed)}",
+                lambda: self.subject.caller(
                     self.module, tensors[id(query)], tensors[id(key)], tensors[id(value)], given, self.case.need_weights
                 ),
             )
@@ -142,10 +143,15 @@ class Trial:
                 f"output has shape {list(output.shape)}, but must be {shape}",
                 what="output", observed=list(output.shape), required=shape,
             )  # fmt: skip
+        if self.subject.caller.weights_from is not None and self.case.need_weights:
+            expected = [query.shape[0], self.case.head, query.shape[1], key.shape[1]]
+            got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
+            if got != expected:
+                check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
         projections, contract = self.projections, self.subject.contract
         return Answer(
             _numbers(output),
-            None if weights is None else _numbers(weights),
+            _numbers(weights) if isinstance(weights, Tensor) else None,
             allowed,
             contract.empty_row,
             lambda: oracle.multi_head(
@@ -154,12 +160,24 @@ class Trial:
             ),
         )  # fmt: skip
 
-    def _round(self, x: Array) -> Array:
-        return _numbers(torch.from_numpy(x).to(self.dtype))
+    def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
+        """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
+        rounded: dict[int, Array] = {}
+        q, k, v = inputs = case.inputs()
+        for x in inputs:
+            if id(x) not in rounded:
+                rounded[id(x)] = _numbers(torch.from_numpy(x).to(self.dtype))
+        return rounded[id(q)], rounded[id(k)], rounded[id(v)]
+
+    @staticmethod
+    def numbers(tensor: Tensor) -> Array:
+        """Return a tensor's numbers in float64, as a copy."""
+        return _numbers(tensor)
 
     def _place(self, x: Array) -> Tensor:
         """Return a tensor [B, T, D] with these numbers, in the case's memory layout."""
-        tensor = torch.from_numpy(np.ascontiguousarray(x)).to(device=self.subject.device, dtype=self.dtype)
+        # torch.tensor copies: what the subject writes into its arguments must not reach the oracle.
+        tensor = torch.tensor(x, dtype=self.dtype, device=self.subject.device)
         batch, length, width = tensor.shape
         layout = self.case.layout
         if layout == "transposed":
@@ -177,7 +195,7 @@ class Trial:
         return tensor
 
     def _place_mask(self, mask: Mask) -> Tensor:
-        tensor = torch.from_numpy(np.ascontiguousarray(mask)).to(self.subject.device)
+        tensor = torch.tensor(mask, device=self.subject.device)
         if self.case.mask == "broadcast" and bool((tensor == tensor[:1]).all()):
             return tensor[:1].expand(tensor.shape)
         return tensor
@@ -195,6 +213,11 @@ def guard(what: str, step: Callable[[], T]) -> T:
     return check.fail(f"{what} raised {said}", what="call", observed=said)
 
 
+def _shapes(**arrays: NDArray[Any] | None) -> str:
+    return ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items() if x is not None)
+
+
 def _numbers(tensor: Tensor) -> Array:
-    numbers: Array = tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
+    # A copy: a subject may write into what it has handed out.
+    numbers: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
     return numbers

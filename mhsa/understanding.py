@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from mhsa.adapter import (
     Adapter,
@@ -21,7 +23,7 @@ from mhsa.adapter import (
 from mhsa.discovery import bind_projections
 from mhsa.layout import Sizes
 from mhsa.loading import SubjectError, describe, load
-from mhsa.probe import SIZES, Probe, find_empty_row, find_float64
+from mhsa.probe import SIZES, find_call, find_empty_row, find_float64
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
 
@@ -52,25 +54,28 @@ def _understand(target: Any, name: str, dtypes: tuple[str, ...], device: str) ->
         raise SubjectError(f"{name} cannot be built with head={head}, d_model={d_model}: {describe(error)}") from error
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
-    module = _randomised(module)
-    probe = Probe(adapter, sizes)
-    probe = replace(probe, output_index=probe.find_output(module))
-    bind, found = bind_projections(adapter, module, sizes, probe.call)
-    with torch.no_grad():
-        shape, floating = probe.mask_form(module) if adapter.takes_mask else (None, False)
+    module = _randomised(module, name)
+    caller = find_call(adapter, module, d_model)
+
+    def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output: Tensor = caller(module, query, key, value, None)[0]
+        return output
+
+    bind, found = bind_projections(adapter, module, sizes, forward)
     subject = Subject(
-        name=name, adapter=adapter, contract=replace(adapter.contract, mask_shape=shape), dtypes=dtypes, device=device,
-        bind=bind, float_masks=floating, output_index=probe.output_index, refuses=_refusal(target, adapter),
+        name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
+        bind=bind, caller=caller, refuses=_refusal(target, adapter),
     )  # fmt: skip
     on_cpu = replace(subject, device="cpu")
-    subject = replace(subject, contract=find_float64(on_cpu, sizes))
-    empty_row = find_empty_row(replace(subject, device="cpu"), sizes)
-    subject = replace(subject, contract=replace(subject.contract, empty_row=empty_row))
+    on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
+    subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
     return replace(subject, notes=tuple(_notes(subject, found)))
 
 
-def _randomised(module: nn.Module) -> nn.Module:
+def _randomised(module: nn.Module, name: str) -> nn.Module:
     """Fill with generic numbers: parameters that start at zero would hide what they do."""
+    if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
+        raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
     module = module.to(device="cpu", dtype=torch.float64).eval()
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -117,9 +122,16 @@ def as_adapter(target: Any, name: str) -> Adapter:
 def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapter:
     _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
     try:
-        fit_slot(function)
+        attend = fit_slot(function)
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
+    # Sizes that differ tell (Z, A) from (A, Z).
+    q, k, v = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
+    shapes = []
+    with contextlib.suppress(Exception):  # the properties will meet it again and report it
+        shapes = [None if x is None else x.shape for x in attend(q, k, v, nn.Dropout(0.0), None)]
+    if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
+        raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
     return FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
 
 
@@ -151,7 +163,7 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
         notes.append(("parameters", found))
     if not subject.adapter.takes_mask:
         return [*notes, ("mask", "takes none")]
-    kind = "0 or 1, floating" if subject.float_masks else "bool"
+    kind = "0 or 1, floating" if subject.caller.float_masks else "bool"
     means = {
         "allowed": f"{kind}, True may attend",
         "blocked": f"{kind}, True may not attend",

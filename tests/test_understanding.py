@@ -87,12 +87,20 @@ class NeedsMore(nn.Module):
         super().__init__()
 
 
-class TwoTensors(nn.Module):
+class FourTensors(nn.Module):
     def __init__(self, heads, dim):
         super().__init__()
 
-    def forward(self, left, right):
+    def forward(self, left, right, up, down):
         return left
+
+
+class AnyTensors(nn.Module):
+    def __init__(self, heads, dim):
+        super().__init__()
+
+    def forward(self, *tensors):
+        return tensors[0]
 
 
 class WithNorm(Plain):
@@ -130,7 +138,8 @@ def test_a_core_without_parameters_is_a_function() -> None:
         ("tests/test_corpsu.py", "did you mean tests/test_corpus.py?"),
         (f"{__file__}:not_attention", "is a int; must be an nn.Module class or object"),
         (f"{__file__}:NeedsMore", "needs 'table', and mhsa does not know what to give"),
-        (f"{__file__}:TwoTensors", "needs right, and mhsa does not know what to give"),
+        (f"{__file__}:FourTensors", "needs down, and mhsa does not know what to give"),
+        (f"{__file__}:AnyTensors", "cannot tell query, key and value apart"),
         (f"{__file__}:WithNorm", "layer_norm.weight [20] changes the result but is no part of plain multi-head attention"),
         ("torch.nn:Linear", "no parameter that is known to be the number of heads"),
         ("torch:add", "no readable signature"),

@@ -1,0 +1,50 @@
+"""What a call leaves behind: nothing."""
+
+from dataclasses import replace
+
+from hypothesis import given
+
+from mhsa import check
+from mhsa.cases import Case
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial
+
+ANY = ("none", "all", "padding", "causal", "random")
+
+
+@given(case=cases(masks=ANY))
+def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
+    """A call does not write into the tensors that it is given.
+
+    Statement: query, key, value and mask hold the same bits after the call as before it.
+    Requires: nothing.
+    Source: A40; P18.
+    Breaks it: masked_fill_ or an in-place scale on a view of the caller's tensor (huggingface/transformers#47741,
+        physical-ai-studio#589).
+    """
+    trial = Trial(subject, case)
+    trial()
+    for name, (tensor, numbers) in trial.arguments.items():
+        check.exactly(f"{name} after the call", trial.numbers(tensor), numbers)
+
+
+@given(case=cases(masks=ANY, small=True))
+def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
+    """What a call returns does not depend on the calls before it: other lengths, other batches, masked or not.
+
+    Statement: f(x) after f(y) is within the bound of f(x), for y longer, shorter, in another batch size, with another mask.
+    Requires: nothing.
+    Source: A40; P18.
+    Breaks it: a mask, a length or keys kept from an earlier call (rotary-embedding-torch#11, Wan2GP PR#1628), a buffer of
+        results that is used again.
+    """
+    trial = Trial(subject, case)
+    for change, mask in ((3, "none"), (-1, "padding"), (0, "all")):
+        longer = {n: max(getattr(case, n) + change, 1) for n in ("query_length", "key_length")}
+        other = replace(case, batch=case.batch + 1, seed=case.seed + 1, **longer)
+        other = replace(other, mask=mask if mask in subject.masks else "none")
+        query, key, value = trial.round_inputs(other)
+        trial(query=query, key=key, value=value, mask=other.allowed())
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output, answer.judged)
