@@ -16,7 +16,7 @@ from mhsa.names import HEAD, WEIGHTS_ATTRIBUTE
 
 @dataclass(frozen=True)
 class Caller:
-    """The canonical call: query [B, Tq, D], key and value [B, Tk, D], mask bool [B, Tq, Tk], True may attend."""
+    """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first."""
 
     adapter: Adapter
     contract: Contract
@@ -42,8 +42,7 @@ class Caller:
     ) -> list[Any]:
         """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
-        given = None if mask is None else self.convert(mask, query.dtype)
-        result = self.adapter.call(module, query, key, value, given, **more)
+        result = self.adapter.call(module, query, key, value, mask, **more)
         if isinstance(result, Mapping):
             return list(result.values())
         return list(result) if isinstance(result, (tuple, list)) else [result]
@@ -67,7 +66,7 @@ class Caller:
         return replace(self, output_from=output, weights_from=where[0] if where else None)
 
     def convert(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """Turn a canonical mask into the form that the contract names."""
+        """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form."""
         if self.contract.mask_shape == "[B, 1, Tq, Tk]":
             mask = mask.unsqueeze(1)
         elif self.contract.mask_shape == "[B, Tk]":  # such masks are the same for every query

@@ -119,7 +119,9 @@ class Case:
             return np.ones(shape, dtype=bool)
         if self.mask == "padding":
             lengths = rng.integers(1, self.key_length + 1, size=(self.batch, 1, 1))
-            padded = rng.integers(self.batch)  # any sample, so that none is always full or always padded
+            if rng.random() < 0.5:
+                lengths[:] = self.key_length
+            padded = rng.integers(self.batch)  # any sample, alone in half of the cases: the others may then need no mask
             lengths[padded] = np.minimum(lengths[padded], max(self.key_length - 1, 1))
             return np.broadcast_to(np.arange(self.key_length) < lengths, shape).copy()
         if self.mask == "causal":

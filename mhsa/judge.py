@@ -120,10 +120,10 @@ class Judge:
         items[:] = [*chosen, *others]
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
-        """With --attention-exitfirst, pass over what is left of a subject that has failed."""
-        over = self.config.getoption("--attention-exitfirst") and is_ours(item) and number_of(item) in self.violated
-        return True if over else None
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """With --attention-exitfirst, pass over what is left of a subject that has failed; no finding comes of it."""
+        if self.config.getoption("--attention-exitfirst") and is_ours(item) and number_of(item) in self.violated:
+            pytest.skip("this subject has failed already")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:

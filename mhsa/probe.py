@@ -7,6 +7,7 @@ would take a bug for a convention. The sizes are all different, so that nothing 
 from __future__ import annotations
 
 import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -79,7 +80,7 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
         outputs = []
         for mask in (everything, ~everything, last_key):
             with contextlib.suppress(Exception):
-                output = form(module, query, key, value, mask)[0]
+                output = form(module, query, key, value, form.convert(mask, query.dtype))[0]
                 outputs.append(isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain))
         if len(outputs) == 3 and any(outputs[:2]) and not outputs[2]:  # the last: the mask is not just ignored
             return form
@@ -90,12 +91,16 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
-def _ask(subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64") -> Answer | None:
+def _ask(
+    subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
+) -> Answer | None:
     tied: Tie = "all" if subject.adapter.inputs == "x" else "none" if subject.adapter.inputs == "qkv" else "kv"
     keys = QUERIES if tied == "all" else KEYS
     case = Case(dtype, BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
     try:
-        return Trial(subject, case)()
+        trial = Trial(subject, case)
+        with watch or contextlib.nullcontext():
+            return trial()
     except check.Violation:  # the properties will meet it again and report it
         return None
 
@@ -137,8 +142,7 @@ def find_float64(subject: Subject, sizes: Sizes) -> Contract:
     if subject.contract.float64_in is not None:
         return subject.contract
     watch = _Watch()  # type: ignore[no-untyped-call]
-    with watch:
-        answer = _ask(subject, sizes, "none")
+    answer = _ask(subject, sizes, "none", watch=watch)
     if answer is None or not watch.coarse:
         return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")

@@ -69,12 +69,14 @@ class Trial:
         mask: bool [B, Tq, Tk] or None.
         projections: the parameters as the oracle wants them.
         arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
+        returned: the output tensor of the last call, as it was handed out.
     """
 
     def __init__(self, subject: Subject, case: Case) -> None:
         self.subject = subject
         self.case = case
         self.arguments: dict[str, tuple[Tensor, Array]] = {}
+        self.returned: Tensor = torch.empty(0)
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
@@ -123,10 +125,10 @@ class Trial:
         for x in (query, key, value):
             if id(x) not in tensors:
                 tensors[id(x)] = self._place(x)
-        given = None if allowed is None else self._place_mask(allowed)
+        given = None if allowed is None else self.subject.caller.convert(self._place_mask(allowed), self.dtype)
         self.arguments = {name: (tensors[id(x)], x) for name, x in (("query", query), ("key", key), ("value", value))}
-        if given is not None and allowed is not None:
-            self.arguments["mask"] = (given, allowed.astype(np.float64))
+        if given is not None:
+            self.arguments["mask"] = (given, _numbers(given))
         torch.manual_seed(self.case.seed)  # a subject that draws random numbers draws the same ones each time
         with torch.set_grad_enabled(self.case.grad):
             output, weights = guard(
@@ -148,6 +150,7 @@ class Trial:
             got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
             if got != expected:
                 check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
+        self.returned = output
         projections, contract = self.projections, self.subject.contract
         return Answer(
             _numbers(output),
