@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import warnings
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -84,13 +85,9 @@ class Judge:
         if self._subjects is None:
             dtypes = tuple(dict.fromkeys(self.config.getoption("--attention-dtype"))) or ("float64", "float32")
             device = self.config.getoption("--attention-device")
-            self._subjects = []
-            for name in self.names:
-                try:
-                    require_device(device)
-                    self._subjects.append(understand(name, dtypes, device))
-                except SubjectError as error:
-                    self._subjects.append(error)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                self._subjects = [load_subject(name, dtypes, device) for name in self.names]
         return self._subjects
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -133,7 +130,8 @@ class Judge:
         subject = self.subjects[number_of(item) - 1]
         if isinstance(subject, SubjectError):
             raise subject
-        with check.recording() as record, judging(subject):
+        with check.recording() as record, judging(subject), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # "warnings are errors" is for the user's own tests: a warning is no verdict
             item.stash[_RECORD] = record
             return (yield)
 
@@ -190,6 +188,15 @@ def number_of(item: pytest.Item) -> int:
     """Return which subject, counted from 1, an item judges."""
     assert isinstance(item, pytest.Function)
     return int(item.callspec.id)
+
+
+def load_subject(name: str, dtypes: tuple[str, ...], device: str) -> Subject | SubjectError:
+    """Return the subject, or why it cannot be judged."""
+    try:
+        require_device(device)
+        return understand(name, dtypes, device)
+    except SubjectError as error:
+        return error
 
 
 def require_device(device: str) -> None:

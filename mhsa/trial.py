@@ -72,7 +72,7 @@ class Trial:
         returned: the output tensor of the last call, as it was handed out.
     """
 
-    def __init__(self, subject: Subject, case: Case) -> None:
+    def __init__(self, subject: Subject, case: Case, *, counted: bool = True) -> None:
         self.subject = subject
         self.case = case
         self.arguments: dict[str, tuple[Tensor, Array]] = {}
@@ -80,7 +80,8 @@ class Trial:
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
-        check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
+        if counted:
+            check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
         built = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.module = built.to(device=subject.device, dtype=self.dtype).eval()
         self.views: Projections = subject.bind(self.module, self.sizes)
@@ -92,6 +93,10 @@ class Trial:
         check.current().numbers |= {name: _numbers(view.read()) for name, view in self.views.views()}
         if self.mask is not None:
             check.current().numbers["mask"] = self.mask.astype(np.float64)
+
+    def fresh(self) -> Trial:
+        """Return another module with the same parameters, which has not been called yet."""
+        return Trial(self.subject, self.case, counted=False)
 
     @property
     def projections(self) -> oracle.Projections:

@@ -34,7 +34,7 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
 def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
     """What a call returns does not depend on the calls before it: other lengths, other batches, masked or not.
 
-    Statement: f(x) after f(y) is within the bound of f(x), for y longer, shorter, in another batch size, with another mask;
+    Statement: f(x) after f(y) is f(x) of a fresh module, for y longer, shorter, in another batch size, with another mask;
         and what f(x) returned before f(y) holds the same bits after it.
     Requires: nothing.
     Source: A40; P18.
@@ -42,16 +42,20 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         results that is used again.
     """
     trial = Trial(subject, case)
-    answer = trial()
+    first = answer = trial()
     # Longer without a mask, shorter with one, then the same sizes with other numbers, masked and not.
     for change, mask, batch in ((3, "none", 1), (-1, "padding", 1), (0, "padding", 0), (0, "none", 0)):
         lengths = {n: max(getattr(case, n) + change, 1) for n in ("query_length", "key_length")}
         other = replace(case, batch=case.batch + batch, seed=case.seed + 1, **lengths)
         other = replace(other, mask=mask if mask in subject.masks else "none")
         query, key, value = trial.round_inputs(other)
+        allowed = other.allowed()
         handed_out, held = trial.returned, answer.output
-        between = trial(query=query, key=key, value=value, mask=other.allowed())
+        between = trial(query=query, key=key, value=value, mask=allowed)
         check.exactly("output of an earlier call", trial.numbers(handed_out), held, np.isfinite(held))
+        alone = trial.fresh()(query=query, key=key, value=value, mask=allowed)
+        bound = between.expected.output.error  # the same for both: they are given the same numbers
+        check.agree("output", (between.output, bound), (alone.output, bound), between.judged)
         answer = trial()
-        for got in (between, answer):
-            check.within("output", got.output, got.expected.output, got.judged)
+        bound = first.expected.output.error
+        check.agree("output", (answer.output, bound), (first.output, bound), first.judged)

@@ -27,6 +27,16 @@ def test_the_judge_is_the_same(corpus: Path, tmp_path: Path) -> None:
     assert "smallest case: B=1 H=1 Tq=1 Tk=2 d_k=2" in done.stdout
 
 
+def test_a_warning_is_no_verdict(tmp_path: Path) -> None:
+    (tmp_path / "warns.py").write_text(
+        "import warnings\nfrom mhsa import MultiHeadAttention\nclass Warns(MultiHeadAttention):\n"
+        "    def forward(self, query, key, value, mask=None):\n        warnings.warn('old')\n"
+        "        return super().forward(query, key, value, mask)\n"
+    )
+    done = run_pytest("-W", "error", "--attention", "warns.py", properties_folder(), "-k", "oracle", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
 def test_a_subject_that_cannot_be_judged_exits_2(tmp_path: Path) -> None:
     done = run_pytest("--attention", "nosuch:thing", properties_folder(), cwd=tmp_path)
     assert done.returncode == 2
