@@ -66,7 +66,7 @@ def self_attention(
     weights = exponentials / total.masked_fill(total == 0.0, 1.0)
     if dropout is not None:
         weights = dropout(weights)
-    return (weights @ value.to(wide)).to(dtype), weights.to(dtype)
+    return _mix(weights, value.to(wide)).to(dtype), weights.to(dtype)
 
 
 def _tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
@@ -81,6 +81,16 @@ def _tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
     largest = size.masked_fill(~size.isfinite(), 0.0).amax(dim=dim, keepdim=True)
     power = (torch.frexp(largest).exponent - 500).clamp(min=0)  # two factors of 2^500 and 2^23 terms fit in 2^1023
     return torch.ldexp(x, -power), power
+
+
+def _mix(weights: Tensor, value: Tensor) -> Tensor:
+    """Return weights @ value; in float64 also where rounding the largest numbers up would make them infinite."""
+    if value.dtype != torch.float64:
+        return weights @ value
+    half = weights @ (value / 2)
+    limit = torch.finfo(half.dtype).max / 2
+    too_much = (half - half.clamp(-limit, limit)).detach()  # zero, but for such a rounding; gradients pass by
+    return 2 * (half - too_much)
 
 
 def _check_core(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:

@@ -33,6 +33,7 @@ def load(spec: str) -> Any:
     name, _, attr = spec.partition(":")
     if not attr or not name:
         raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]")
+    _let_import(Path.cwd())
     return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
 
 
@@ -60,8 +61,7 @@ def _import_file(path: Path) -> ModuleType:
     while (package / "__init__.py").is_file():
         parts.insert(0, package.name)
         package = package.parent
-    if str(package) not in sys.path:
-        sys.path.insert(0, str(package))
+    _let_import(package)
     if len(parts) > 1:
         return _guarded(lambda: importlib.import_module(".".join(parts)), f"import of {path}")
     # A name of its own, so that a file called random.py or torch.py hides nothing.
@@ -82,6 +82,12 @@ def _import_file(path: Path) -> ModuleType:
     except SubjectError:
         del sys.modules[name]
         raise
+
+
+def _let_import(folder: Path) -> None:
+    # Only now, with torch long imported: a file called random.py in the user's folder must not replace the library's.
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
 
 
 def _guarded(step: Callable[[], ModuleType], what: str) -> ModuleType:

@@ -14,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mhsa import check
@@ -141,7 +141,7 @@ def find_float64(subject: Subject, sizes: Sizes) -> Contract:
     """
     if subject.contract.float64_in is not None:
         return subject.contract
-    watch = _Watch()  # type: ignore[no-untyped-call]
+    watch = _Watch()
     answer = _ask(subject, sizes, "none", watch=watch)
     if answer is None or not watch.coarse:
         return replace(subject.contract, float64_in="float64")
@@ -154,12 +154,12 @@ def find_float64(subject: Subject, sizes: Sizes) -> Contract:
     return replace(subject.contract, float64_in="float64")
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch leaves its metaclass untyped
-    """Notes whether any operator takes or gives a floating tensor that is coarser than float64."""
+class _Watch(TorchFunctionMode):
+    """Notes whether any torch function takes or gives a floating tensor that is coarser than float64."""
 
     coarse = False
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         leaves = tree_leaves((args, kwargs, result))
         self.coarse |= any(isinstance(x, Tensor) and x.is_floating_point() and x.dtype != torch.float64 for x in leaves)

@@ -118,7 +118,7 @@ class _Child:
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()
         command = [
-            sys.executable, "-m", "pytest", str(properties), "-c", str(self.folder / "pytest.ini"),
+            sys.executable, "-P", "-m", "pytest", str(properties), "-c", str(self.folder / "pytest.ini"),
             "--rootdir", str(properties), "-p", "mhsa.plugin", "-p", "pytest_reportlog.plugin", "-p", "no:cacheprovider",
             "--report-log", str(events), "-q", "--tb=short",
             "--attention-profile", o.profile, "--attention-seed", str(o.seed), "--attention-device", o.device,

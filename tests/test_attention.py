@@ -69,6 +69,16 @@ def test_equal_huge_scores_share_the_weight(dtype: torch.dtype) -> None:
     assert (z == 0.25).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("keys", range(1, 12))
+def test_the_largest_values_do_not_round_to_infinity(dtype: torch.dtype, keys: int) -> None:
+    q, k = draw(1, 1, 4, 3, dtype=dtype), draw(1, 1, keys, 3, dtype=dtype, seed=1)
+    v = torch.full((1, 1, keys, 2), torch.finfo(dtype).max, dtype=dtype)
+    z, _ = self_attention(q, k, v)
+    assert z.isfinite().all()
+    assert torch.allclose(z / v[:, :, :1], torch.ones_like(z))
+
+
 def test_tiny_scores_survive_beside_a_huge_masked_key() -> None:
     q, k, v = qkv()
     k[:, :, 0] = 1e300

@@ -177,6 +177,15 @@ def test_properties_are_listed(mhsa) -> None:
     assert "O(q, k, v, M) = O(q, k_S, v_S, none)" in one
 
 
+def test_a_folder_with_files_called_like_libraries_is_no_trap(mhsa, corpus: Path, tmp_path: Path) -> None:
+    for name in ("random", "types", "numpy", "properties", "typing"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('wrong file imported')\n")
+    (tmp_path / "model.py").write_text((corpus / "right" / "plain_function.py").read_text())
+    for subject in ("model.py", "model:dot_product_attention"):
+        done = mhsa("verify", subject, *ONE, cwd=tmp_path, PYTHONSAFEPATH="1")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_no_file_is_left_behind(mhsa, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
     mhsa("verify", corpus / "right" / "plain_function.py", *ONE, cwd=tmp_path, TMPDIR=str(tmp_path / "temporary"))
