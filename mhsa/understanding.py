@@ -23,6 +23,7 @@ from mhsa.adapter import (
 from mhsa.discovery import bind_projections
 from mhsa.layout import Sizes
 from mhsa.loading import SubjectError, describe, load
+from mhsa.names import HEAD, WIDTH, pick
 from mhsa.probe import SIZES, find_call, find_empty_row, find_float64
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
@@ -113,7 +114,8 @@ def as_adapter(target: Any, name: str) -> Adapter:
         raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
     if slot_names(parameters)[0] is not None:
         return _function_adapter(target, name)
-    if all(p.default is not p.empty for p in parameters.values()):
+    sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
+    if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name)
     constructor_arguments(target, name)  # says what is missing
     return ModuleAdapter(target, name)

@@ -82,6 +82,14 @@ built = Plain(2, 8)
 not_attention = 3
 
 
+def sized(heads=2, dim=8):
+    return Plain(heads, dim)
+
+
+def unsized():
+    return built
+
+
 class NeedsMore(nn.Module):
     def __init__(self, heads, dim, table):
         super().__init__()
@@ -122,6 +130,11 @@ def test_built_modules_keep_their_sizes() -> None:
     assert subject.adapter.sizes == (2, 8)
     assert subject.masks == ("none",)
     assert dict(subject.notes)["mask"] == "takes none"
+
+
+def test_factories_with_sizes_are_built_in_every_size() -> None:
+    assert understand(f"{__file__}:sized").adapter.sizes is None
+    assert understand(f"{__file__}:unsized").adapter.sizes == (2, 8)
 
 
 def test_a_core_without_parameters_is_a_function() -> None:
