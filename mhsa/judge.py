@@ -56,6 +56,7 @@ class Judge:
         self.names: list[str] = config.getoption("--attention") or [REFERENCE]
         self.violated: set[int] = set()
         self.unjudged = False
+        self.planned: dict[int, list[str]] = {}
         skip = config.getoption("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
         self._subjects: list[Subject | SubjectError] | None = None
@@ -116,6 +117,12 @@ class Judge:
         others = [item for item in items if item.getparent(PropertyFile) is None]
         items[:] = [*chosen, *others]
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is going to run, -k and all considered, so that what never comes back is missed."""
+        for item in session.items:
+            if is_ours(item):
+                self.planned.setdefault(number_of(item), []).append(property_id(item.nodeid))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """With --attention-exitfirst, pass over what is left of a subject that has failed; no finding comes of it."""
@@ -146,7 +153,7 @@ class Judge:
         number = number_of(item)
         subject = self.subjects[number - 1]
         if report.when == "setup" and isinstance(subject, Subject):
-            about = {"number": number, "notes": [list(note) for note in subject.notes]}
+            about = {"number": number, "notes": [list(note) for note in subject.notes], "planned": self.planned[number]}
             report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
         if report.when == "call" or report.failed:
             record = item.stash.get(_RECORD, check.Record())

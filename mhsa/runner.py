@@ -65,9 +65,10 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
             child.run()
             if child.finished:
                 break
-            _settle_death(child, results, listen)
+            _settle_death(child, results)
             if child.running is None:
                 break
+        _miss(child, results)
     order = [p.id for p in catalogue()]
     for result in results:
         result.properties.sort(key=lambda p: order.index(p.id))  # workers finish in any order
@@ -90,6 +91,7 @@ class _Child:
         self.folder = folder
         self.running: tuple[int, str] | None = None
         self.finished = False
+        self.planned: dict[int, list[str]] = {}
         self.returncode = 0
         self.said = ""
 
@@ -115,6 +117,8 @@ class _Child:
         o = self.options
         (self.folder / "pytest.ini").write_text("[pytest]\n")  # the user's own pytest settings are for the user's tests
         done = [[n, p.id] for n, r in enumerate(self.results, 1) for p in r.properties]
+        if o.exit_first:  # a new child does not know who has failed already
+            done += [[n, p.id] for n, r in enumerate(self.results, 1) if r.count("fail") for p in catalogue()]
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()
         command = [
@@ -133,7 +137,8 @@ class _Child:
         if o.exit_first:
             command.append("--attention-exitfirst")
         if o.workers > 1:
-            command += ["-p", "xdist", "-n", str(o.workers)]
+            # A worker that died fails the property that it ran, and is replaced however often that takes.
+            command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]
         return command
 
     def _environment(self) -> dict[str, str]:
@@ -154,6 +159,7 @@ class _Child:
         if "mhsa-subject" in said:
             about = said["mhsa-subject"]
             self.results[about["number"] - 1].notes = [(topic, words) for topic, words in about["notes"]]
+            self.planned[about["number"]] = about["planned"]
             self.running = (about["number"], identity)
             self.listen(Event("running", about["number"], identity))
         if "mhsa" in said:
@@ -164,9 +170,15 @@ class _Child:
             if not result.notes and finding["outcome"] == "error":
                 result.reason = finding["reason"]  # it could not even be loaded
                 return
-            found = PropertyResult(family=identity.partition(".")[0], **finding)
-            result.properties.append(found)
-            self.listen(Event("done", number, identity, found))
+            self._add(number, PropertyResult(family=identity.partition(".")[0], **finding))
+        elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it
+            number = int(event["nodeid"].rpartition("[")[2].rstrip("]"))
+            reason = "the worker process died in a call"
+            self._add(number, PropertyResult(id=identity, family=identity.partition(".")[0], outcome="fail", reason=reason))
+
+    def _add(self, number: int, found: PropertyResult) -> None:
+        self.results[number - 1].properties.append(found)
+        self.listen(Event("done", number, found.id, found))
 
 
 def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
@@ -184,7 +196,7 @@ def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
                 time.sleep(0.02)
 
 
-def _settle_death(child: _Child, results: list[SubjectResult], listen: Listener) -> None:
+def _settle_death(child: _Child, results: list[SubjectResult]) -> None:
     """Record what a child that died was doing: a property is failed by it, loading leaves the subject unjudged."""
     cause = f"the process ended with exit code {child.returncode}"
     if child.returncode < 0:
@@ -195,9 +207,20 @@ def _settle_death(child: _Child, results: list[SubjectResult], listen: Listener)
                 result.reason = f"{cause} while subjects were loaded; {_error_line(child.said)}"
         return
     number, identity = child.running
-    found = PropertyResult(id=identity, family=identity.partition(".")[0], outcome="fail", reason=f"{cause} in a call")
-    results[number - 1].properties.append(found)
-    listen(Event("done", number, identity, found))
+    child._add(
+        number, PropertyResult(id=identity, family=identity.partition(".")[0], outcome="fail", reason=f"{cause} in a call")
+    )
+
+
+def _miss(child: _Child, results: list[SubjectResult]) -> None:
+    """Leave no gap: what was going to run and gave no result is an error, so the subject cannot hold."""
+    for number, planned in child.planned.items():
+        result = results[number - 1]
+        if child.options.exit_first and result.count("fail"):
+            continue
+        for identity in sorted(set(planned) - {p.id for p in result.properties}):
+            lost = PropertyResult(id=identity, family=identity.partition(".")[0], outcome="error", reason="gave no result")
+            result.properties.append(lost)
 
 
 def _error_line(said: str) -> str:

@@ -145,6 +145,22 @@ def test_a_subject_that_kills_the_process_is_violated_and_the_rest_goes_on(mhsa,
     assert "holds: 3 properties" in done.stdout
 
 
+@pytest.mark.parametrize("file", ["dies_by_signal.py", "exits_silently.py"])
+def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: Path, file: str) -> None:
+    done = mhsa("verify", corpus / "broken" / file, "-n", 2, "--json", tmp_path / "o.json")
+    assert done.returncode == 1
+    (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
+    assert [p["id"] for p in subject["properties"]] == [p.id for p in catalogue()]
+    assert "the worker process died in a call" in {p["reason"] for p in subject["properties"]}
+
+
+def test_x_ends_a_subject_that_kills_the_process(mhsa, corpus: Path, tmp_path: Path) -> None:
+    done = mhsa("verify", corpus / "broken" / "dies_by_signal.py", "-x", "--json", tmp_path / "o.json")
+    assert done.returncode == 1
+    (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
+    assert [p["outcome"] for p in subject["properties"]] == ["pass", "fail"]
+
+
 def test_a_subject_that_kills_the_process_at_import_is_unjudged(mhsa, corpus: Path) -> None:
     done = mhsa("verify", corpus / "broken" / "exits_at_import.py")
     assert done.returncode == 2
