@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mhsa.attention import MultiHeadAttention
 from mhsa.contract import Contract
 from mhsa.loading import SubjectError
-from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, pick
+from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.projections import Projections
 from mhsa.signature import Signature, read_signature
 
@@ -138,8 +138,6 @@ class TorchAdapter(Adapter):
 class FunctionAdapter(Adapter):
     """A function on [B, H, T, d], judged inside the reference's one slot."""
 
-    contract = Contract()
-
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function = function
         self.name = name
@@ -209,9 +207,8 @@ def has_own_head_width(target: Any) -> bool:
 
 
 def _fixed_sizes(module: nn.Module, name: str) -> tuple[int, int]:
-    head = next((v for n, v in vars(module).items() if n.lower() in HEAD and isinstance(v, int)), None)
-    width = next((v for n, v in vars(module).items() if n.lower() in WIDTH and isinstance(v, int)), None)
-    width = width or next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), None)
+    head = number(module, HEAD)
+    width = number(module, WIDTH) or next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), None)
     if head is None or width is None or width % head:
         raise SubjectError(
             f"{name} is a built module whose number of heads and width cannot be read (found head={head}, "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mhsa.adapter import Adapter
 from mhsa.contract import Contract
-from mhsa.names import HEAD, WEIGHTS_ATTRIBUTE
+from mhsa.names import HEAD, WEIGHTS_ATTRIBUTE, number
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ class Caller:
             return self
         fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
         output = fitting[0] if fitting else 0
-        head = next((v for n, v in vars(module).items() if n.lower() in HEAD and isinstance(v, int)), None)
-        shape = (query.size(0), head, query.size(1), key.size(1))
+        shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
         where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
         return replace(self, output_from=output, weights_from=where[0] if where else None)

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mhsa import __version__
-from mhsa.plugin import DTYPES, PROFILES
+from mhsa.plugin import DEFAULT_DTYPES, DTYPES, PROFILES, REFERENCE
 
-REFERENCE = "mhsa:MultiHeadAttention"
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
 
 
@@ -111,7 +110,7 @@ def _verify(given: argparse.Namespace) -> int:
         _refuse(f"--json {given.json}: there is no folder {given.json.resolve().parent}")
     known = {p.id: p for p in catalogue()}
     console = Console(no_color=given.no_color or None, highlight=False)
-    environment = _environment(options.dtypes or ("float64", "float32"), options.device, options.profile, seed)
+    environment = _environment(options.dtypes or DEFAULT_DTYPES, options.device, options.profile, seed)
     print_header(console, environment)
     try:
         with Progress(console, options, len(known)) as progress:

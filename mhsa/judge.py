@@ -17,12 +17,11 @@ from hypothesis.errors import Flaky
 from mhsa import check
 from mhsa.catalogue import FAMILIES, property_id
 from mhsa.loading import SubjectError, describe
-from mhsa.plugin import PROFILES
+from mhsa.plugin import DEFAULT_DTYPES, PROFILES, REFERENCE
 from mhsa.strategies import judging
 from mhsa.subject import Subject
 from mhsa.understanding import understand
 
-REFERENCE = "mhsa:MultiHeadAttention"
 _PLUGIN = "mhsa-judge"
 
 
@@ -84,7 +83,7 @@ class Judge:
     def subjects(self) -> list[Subject | SubjectError]:
         """Every subject, or why it cannot be judged; loaded once."""
         if self._subjects is None:
-            dtypes = tuple(dict.fromkeys(self.config.getoption("--attention-dtype"))) or ("float64", "float32")
+            dtypes = tuple(dict.fromkeys(self.config.getoption("--attention-dtype"))) or DEFAULT_DTYPES
             device = self.config.getoption("--attention-device")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -98,7 +97,7 @@ class Judge:
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Finish one subject before the next, strongest properties first; one item tells why a subject is not judged."""
-        ours = [item for item in items if item.getparent(PropertyFile) is not None]
+        ours = [item for item in items if is_ours(item)]
         for item in ours:
             item.extra_keyword_matches.add(property_id(item.nodeid))
         ours.sort(key=lambda item: (number_of(item), FAMILIES.index(property_id(item.nodeid).partition(".")[0])))
@@ -114,7 +113,7 @@ class Judge:
         dropped = [item for item in ours if id(item) not in kept]
         if dropped:
             config.hook.pytest_deselected(items=dropped)
-        others = [item for item in items if item.getparent(PropertyFile) is None]
+        others = [item for item in items if not is_ours(item)]
         items[:] = [*chosen, *others]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Any
 
 HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "num_head", "h", "nb_heads", "numheads",
         "head_num", "head_count", "nums_head", "num_attn_heads", "heads_count", "n_h", "heads_num",
@@ -51,3 +52,8 @@ WEIGHTS_ATTRIBUTE = (
 def pick(given: Iterable[str], names: Collection[str]) -> str | None:
     """First of ``given`` that is one of ``names``, whatever its case."""
     return next((name for name in given if name.lower() in names), None)
+
+
+def number(owner: Any, names: Collection[str]) -> int | None:
+    """First whole number among an object's attributes that goes by one of ``names``, whatever its case."""
+    return next((v for n, v in vars(owner).items() if n.lower() in names and isinstance(v, int)), None)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PROFILES = {"quick": 60, "ci": 300, "thorough": 2000}  # cases per property
 _SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
+REFERENCE = "mhsa:MultiHeadAttention"  # what is verified where no subject is named
+DEFAULT_DTYPES = ("float64", "float32")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
