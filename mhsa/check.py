@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
@@ -33,12 +33,12 @@ class Record:
     failed: bool = False
     expected_failure: str = ""
     ratios: dict[str, float] = field(default_factory=dict)
-    numbers: dict[str, Array] = field(default_factory=dict)
+    show: Callable[[], dict[str, Array]] = dict
 
     def start(self, case: dict[str, Any], kind: str) -> None:
         """Begin a case; ``kind`` is what the worst figures are kept apart by: its dtype."""
         self.case = case
-        self.numbers = {}
+        self.show = dict
         self._kind = kind
         if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
             self.cases += 1
@@ -76,7 +76,7 @@ def fail(message: str, **facts: Any) -> NoReturn:
     """
     record = current()
     record.failed = True
-    shown = {name: listed for name, x in record.numbers.items() if (listed := _listed(x)) is not None}
+    shown = {name: listed for name, x in record.show().items() if (listed := _listed(x)) is not None}
     raise Violation(message, {"message": message, **facts, "case": record.case, **shown})
 
 

@@ -89,27 +89,31 @@ class Trial:
             view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
         self.query, self.key, self.value = self.round_inputs(case)
         self.mask = case.allowed()
-        check.current().numbers = {"query": self.query, "key": self.key, "value": self.value}
-        check.current().numbers |= {name: _numbers(view.read()) for name, view in self.views.views()}
-        if self.mask is not None:
-            check.current().numbers["mask"] = self.mask.astype(np.float64)
+        self.projections = self._read_projections()
+        if counted:
+            check.current().show = self.show
+
+    def show(self) -> dict[str, Array]:
+        """Return everything that goes into the call, for a failure to be looked at."""
+        shown = {"query": self.query, "key": self.key, "value": self.value}
+        shown |= {name: numbers(view.read()) for name, view in self.views.views()}
+        return shown if self.mask is None else shown | {"mask": self.mask.astype(np.float64)}
 
     def fresh(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
         return Trial(self.subject, self.case, counted=False)
 
-    @property
-    def projections(self) -> oracle.Projections:
-        """Return the parameters that the module holds now."""
+    def _read_projections(self) -> oracle.Projections:
         roles = []
         for role in (self.views.query, self.views.key, self.views.value, self.views.out):
-            bias = None if role.bias is None else _numbers(role.bias.read())
-            roles.append(oracle.Linear(_numbers(role.weight.read()), bias))
+            bias = None if role.bias is None else numbers(role.bias.read())
+            roles.append(oracle.Linear(numbers(role.weight.read()), bias))
         return oracle.Projections(*roles)
 
     def write(self, name: str, values: Array) -> None:
         """Set a parameter, ``out.weight`` say, to numbers that the dtype can hold."""
         dict(self.views.views())[name].write(torch.from_numpy(values).to(self.dtype))
+        self.projections = self._read_projections()
 
     def __call__(
         self,
@@ -133,7 +137,7 @@ class Trial:
         given = None if allowed is None else self.subject.caller.convert(self._place_mask(allowed), self.dtype)
         self.arguments = {name: (tensors[id(x)], x) for name, x in (("query", query), ("key", key), ("value", value))}
         if given is not None:
-            self.arguments["mask"] = (given, _numbers(given))
+            self.arguments["mask"] = (given, numbers(given))
         torch.manual_seed(self.case.seed)  # a subject that draws random numbers draws the same ones each time
         with torch.set_grad_enabled(self.case.grad):
             output, weights = guard(
@@ -158,8 +162,8 @@ class Trial:
         self.returned = output
         projections, contract = self.projections, self.subject.contract
         return Answer(
-            _numbers(output),
-            _numbers(weights) if isinstance(weights, Tensor) else None,
+            numbers(output),
+            numbers(weights) if isinstance(weights, Tensor) else None,
             allowed,
             contract.empty_row,
             lambda: oracle.multi_head(
@@ -174,13 +178,8 @@ class Trial:
         q, k, v = inputs = case.inputs()
         for x in inputs:
             if id(x) not in rounded:
-                rounded[id(x)] = _numbers(torch.from_numpy(x).to(self.dtype))
+                rounded[id(x)] = numbers(torch.from_numpy(x).to(self.dtype))
         return rounded[id(q)], rounded[id(k)], rounded[id(v)]
-
-    @staticmethod
-    def numbers(tensor: Tensor) -> Array:
-        """Return a tensor's numbers in float64, as a copy."""
-        return _numbers(tensor)
 
     def _place(self, x: Array) -> Tensor:
         """Return a tensor [B, T, D] with these numbers, in the case's memory layout."""
@@ -225,7 +224,8 @@ def _shapes(**arrays: NDArray[Any] | None) -> str:
     return ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items() if x is not None)
 
 
-def _numbers(tensor: Tensor) -> Array:
+def numbers(tensor: Tensor) -> Array:
+    """Return a tensor's numbers in float64."""
     # A copy: a subject may write into what it has handed out.
-    numbers: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
-    return numbers
+    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
+    return result

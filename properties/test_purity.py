@@ -9,7 +9,7 @@ from mhsa import check
 from mhsa.cases import Case
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.trial import Trial, numbers
 
 ANY = ("none", "all", "padding", "causal", "random")
 
@@ -26,8 +26,8 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     trial()
-    for name, (tensor, numbers) in trial.arguments.items():
-        check.exactly(f"{name} after the call", trial.numbers(tensor), numbers)
+    for name, (tensor, before) in trial.arguments.items():
+        check.exactly(f"{name} after the call", numbers(tensor), before)
 
 
 @given(case=cases(masks=ANY, small=True))
@@ -52,7 +52,7 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         allowed = other.allowed()
         handed_out, held = trial.returned, answer.output
         between = trial(query=query, key=key, value=value, mask=allowed)
-        check.exactly("output of an earlier call", trial.numbers(handed_out), held, np.isfinite(held))
+        check.exactly("output of an earlier call", numbers(handed_out), held, np.isfinite(held))
         alone = trial.fresh()(query=query, key=key, value=value, mask=allowed)
         bound = between.expected.output.error  # the same for both: they are given the same numbers
         check.agree("output", (between.output, bound), (alone.output, bound), between.judged)
