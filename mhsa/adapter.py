@@ -17,6 +17,7 @@ from mhsa.projections import Projections
 from mhsa.signature import Signature, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
+_DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
 
 
 class Adapter:
@@ -40,6 +41,14 @@ class Adapter:
         """Return a new module with these sizes."""
         raise NotImplementedError(f"{type(self).__name__} must define build(self, head, d_model) and return a module")
 
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Return a new module that drops with probability ``rate`` in training; None if that cannot be set.
+
+        By default every ``nn.Dropout`` in the module, and every float attribute with a usual name, is set.
+        """
+        module = self.build(head, d_model)
+        return module if _set_dropout(module, rate) else None
+
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call ``module`` and return the output [B, Tq, d_model], or (output, weights [B, head, Tq, Tk]).
 
@@ -62,7 +71,8 @@ class ModuleAdapter(Adapter):
 
     def __init__(self, target: Any, name: str) -> None:
         self.name = name
-        self._arguments: Callable[[int, int], dict[str, Any]] | None = None
+        self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
+        self._dropout_argument = False
         if isinstance(target, nn.Module):
             module = target
             self.sizes = _fixed_sizes(module, name)
@@ -71,6 +81,7 @@ class ModuleAdapter(Adapter):
         else:
             self._make = target
             self._arguments = constructor_arguments(target, name)
+            self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
             owner: Any = target if inspect.isclass(target) else type(self.build(2, 8))
             forward = owner.forward
         self.signature: Signature = read_signature(forward, name, method=True)
@@ -80,7 +91,13 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
-        return self._make(**(self._arguments(head, d_model) if self._arguments else {}))
+        return self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {}))
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Construct with this dropout, if the constructor takes one."""
+        if self._arguments is None or not self._dropout_argument:
+            return super().build_dropping(head, d_model, rate)
+        return self._make(**self._arguments(head, d_model, rate))
 
     def call(
         self,
@@ -116,6 +133,10 @@ class TorchAdapter(Adapter):
         """Batch first, everything else as torch has it."""
         return nn.MultiheadAttention(d_model, head, batch_first=True)
 
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module:
+        """Drop weights."""
+        return nn.MultiheadAttention(d_model, head, dropout=rate, batch_first=True)
+
     def call(
         self,
         module: nn.Module,
@@ -142,11 +163,15 @@ class FunctionAdapter(Adapter):
         self.function = function
         self.name = name
         self.takes_mask = takes_mask
-        self.dropout = 0.1 if takes_dropout else 0.0
+        self.takes_dropout = takes_dropout
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
-        return MultiHeadAttention(head, d_model, self.dropout, attention=self.function)
+        return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self.function)
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Give the function its dropout, if it takes one."""
+        return MultiHeadAttention(head, d_model, rate, attention=self.function) if self.takes_dropout or not rate else None
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
@@ -157,8 +182,8 @@ class FunctionAdapter(Adapter):
         return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
 
 
-def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[int, int], dict[str, Any]]:
-    """Map (head, d_model) to the keyword arguments of a module class or factory, by their common names.
+def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[int, int, float], dict[str, Any]]:
+    """Map (head, d_model, dropout) to the keyword arguments of a module class or factory, by their common names.
 
     Raises:
         SubjectError: no head count or width among the parameters, or a required one that is not known.
@@ -190,11 +215,23 @@ def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[in
         elif n in required:
             raise SubjectError(f"{shown} needs {n!r}, and mhsa does not know what to give. {make}")
 
-    def arguments(head: int, d_model: int) -> dict[str, Any]:
-        values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": 0.1, "true": True}
+    def arguments(head: int, d_model: int, dropout: float) -> dict[str, Any]:
+        values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": dropout, "true": True}
         return {n: values[role] for n, role in roles.items()}
 
     return arguments
+
+
+def _set_dropout(module: nn.Module, rate: float) -> bool:
+    """Set every dropout in ``module``; return whether there was one."""
+    found = False
+    for part in module.modules():
+        names = [n for n, x in vars(part).items() if isinstance(x, float) and n.lower() in DROPOUT]
+        names += ["p"] if isinstance(part, nn.modules.dropout._DropoutNd) else []
+        for name in names:
+            setattr(part, name, rate)
+            found = True
+    return found
 
 
 def has_own_head_width(target: Any) -> bool:

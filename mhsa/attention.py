@@ -206,7 +206,7 @@ class MultiHeadAttention(nn.Module):
                 raise ValueError(f"{name} has batch {t.size(0)}; must be query's {query.size(0)} (got {shapes})")
         if key.size(1) != value.size(1):
             raise ValueError(f"key has {key.size(1)} positions and value {value.size(1)}; must be equal (got {shapes})")
-        if not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
+        if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
             tensors["linear_query.weight"] = self.linear_query.weight
             _check_alike(tensors)
 

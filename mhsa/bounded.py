@@ -76,9 +76,20 @@ class Arithmetic:
         """Return a + b."""
         return self.store(a.value + b.value, a.error + b.error)
 
-    def matmul(self, a: Bounded, b: Bounded) -> Bounded:
-        """Return a @ b, accumulated in any order and stored once."""
-        return self.store(a.value @ b.value, self._matmul_error(a, b))
+    def multiply(self, a: Bounded, b: Bounded) -> Bounded:
+        """Return a * b, element by element."""
+        error = np.abs(a.value) * b.error + a.error * b.magnitude
+        return self.store(a.value * b.value, error)
+
+    def total(self, a: Bounded, axis: int | tuple[int, ...], terms: int) -> Bounded:
+        """Return the sum over ``axis``, kept with size 1, of ``terms`` numbers in any order."""
+        step = gamma(terms, self.accumulation) + gamma(terms, OWN)
+        error = (a.error + step * a.magnitude).sum(axis=axis, keepdims=True)
+        return self.store(a.value.sum(axis=axis, keepdims=True), error)
+
+    def matmul(self, a: Bounded, b: Bounded, *, times: int = 1, roundings: int = 1) -> Bounded:
+        """Return a @ b, accumulated in any order with up to ``times`` as many terms beside it, and stored."""
+        return self.store(a.value @ b.value, self._matmul_error(a, b, times), roundings)
 
     def linear(self, x: Bounded, weight: Array, bias: Array | None) -> Bounded:
         """Return x @ weight^T + bias, the bias added at the end or summed up with the products."""
@@ -88,9 +99,9 @@ class Arithmetic:
         step = gamma(weight.shape[-1] + 2, self.accumulation)
         return self.add(y, Bounded(bias, step * np.abs(bias)))
 
-    def _matmul_error(self, a: Bounded, b: Bounded) -> Array:
+    def _matmul_error(self, a: Bounded, b: Bounded, times: int = 1) -> Array:
         # + 2: an implementation may start from a bias, and this error is itself evaluated with rounding.
-        terms = a.value.shape[-1] + 2
+        terms = times * a.value.shape[-1] + 2
         step = gamma(terms, self.accumulation) + gamma(terms, OWN)
         carried = np.abs(a.value) @ b.error + a.error @ b.magnitude
         error: Array = carried + step * (a.magnitude @ b.magnitude)
@@ -125,12 +136,7 @@ class Arithmetic:
         e = e + gamma(4, self.unit + OWN) * distance
         # With scores off by d_k, |d_k| <= e_k, weight j becomes p_j / (p_j + sum over k != j of p_k exp(d_k - d_j)).
         lower, upper = (self._shifted(weights, np.expm1(sign * np.minimum(e, _LOST))) for sign in (1.0, -1.0))
-        # Per block of keys an online softmax multiplies and adds, and exponentiates twice. It is taken to have at most
-        # 16 blocks, or blocks of at least 16 keys. These roundings are at the accumulation's precision; at the stored
-        # one there are four for the exponential and the division, and four more per block.
-        blocks = max(min(keys, 16), -(-keys // 16))
-        stored_blocks = -(-keys // 16)
-        rest = gamma(keys + 4 * blocks + 8, self.accumulation + OWN) + gamma(4 + 4 * stored_blocks, self.unit + OWN)
+        rest = self.normalisation(keys)
         # exp(s - log-sum-exp), the form without division, rounds the log-sum-exp, which no normalisation takes back.
         rest = rest + gamma(2, self.unit + OWN) * (np.abs(top) + np.log(keys))
         upward = (1.0 + rest) / np.maximum(1.0 + upper, _VANISHED) - 1.0
@@ -144,6 +150,15 @@ class Arithmetic:
             error = np.where(allowed, error, 0.0)
         stored = self.store(weights, error)
         return stored if allowed is None else Bounded(weights, np.where(allowed, stored.error, 0.0))
+
+    def normalisation(self, keys: int) -> float:
+        """Relative error of exponentials over their sum, beside that of the scores."""
+        # Per block of keys an online softmax multiplies and adds, and exponentiates twice. It is taken to have at most
+        # 16 blocks, or blocks of at least 16 keys. These roundings are at the accumulation's precision; at the stored
+        # one there are four for the exponential and the division, and four more per block.
+        blocks = max(min(keys, 16), -(-keys // 16))
+        stored_blocks = -(-keys // 16)
+        return gamma(keys + 4 * blocks + 8, self.accumulation + OWN) + gamma(4 + 4 * stored_blocks, self.unit + OWN)
 
     @staticmethod
     def _shifted(weights: Array, m: Array) -> Array:

@@ -5,7 +5,7 @@ So Hypothesis shrinks a dozen small integers instead of thousands of floats, and
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ Tie = Literal["none", "kv", "all"]
 # The first of each is the simplest, which shrinking ends in.
 DATA = ("integers", "normal", "ties", "repeated", "tiny", "large")
 MASKS = ("none", "all", "padding", "causal", "broadcast", "random", "empty_row")
+_WHOLE = np.array([1.0, -1.0, 2.0, -2.0])
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
 
 
@@ -67,6 +68,10 @@ class Case:
             f"{shared}{weights}, seed {self.seed}"
         )
 
+    def resized(self, **sizes: int) -> Case:
+        """Return the case with other sizes."""
+        return replace(self, **sizes)  # type: ignore[arg-type]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
         return asdict(self)
@@ -87,7 +92,7 @@ class Case:
         shape = (self.batch, length, self.d_model)
         rng = self.rng(stream)
         whole = self.data in ("integers", "ties")
-        x = rng.choice([1.0, -1.0, 2.0, -2.0], size=shape) if whole else rng.standard_normal(shape)
+        x = _WHOLE[rng.integers(4, size=shape)] if whole else rng.standard_normal(shape)
         if self.data == "ties" and length:  # few different tokens: the row maximum is reached several times
             x = np.take_along_axis(x, rng.integers(0, min(length, 2), size=(self.batch, length, 1)), axis=1)
         if self.data == "repeated":
@@ -102,7 +107,7 @@ class Case:
         """Numbers for one weight or bias, of a size that keeps projected features near that of the inputs."""
         rng = self.rng(100 + stream)
         if self.data in ("integers", "ties"):
-            x = rng.choice([1.0, -1.0, 2.0, -2.0], size=shape)
+            x = _WHOLE[rng.integers(4, size=shape)]
             return x if len(shape) == 1 else x * 2.0 ** -np.round(np.log2(2.5 * shape[-1]) / 2)
         return rng.standard_normal(shape) / (1.0 if len(shape) == 1 else shape[-1] ** 0.5)
 

@@ -9,7 +9,28 @@ from pathlib import Path
 
 # Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but
 # the missing refusal, so it goes first; `mhsa verify` then says at once what is wrong.
-FAMILIES = ("oracle", "masks", "heads", "symmetry", "purity", "construction")
+FAMILIES = (
+    "oracle",
+    "gradients",
+    "numbers",
+    "masks",
+    "mask_forms",
+    "empty_rows",
+    "weights",
+    "heads",
+    "purity",
+    "modes",
+    "dropout",
+    "layout",
+    "edges",
+    "symmetry",
+    "algebra",
+    "identities",
+    "copies",
+    "transforms",
+    "construction",
+    "refusals",
+)
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 
 

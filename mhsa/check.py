@@ -88,13 +88,28 @@ def start_without_tensors(case: dict[str, Any]) -> None:
 def applicable(weights: Array | None, reason: str) -> Array:
     """Return what the subject offers; where it offers nothing the property is not applicable, for this reason."""
     if weights is None:
-        pytest.skip(reason)
+        inapplicable(reason)
     return weights
+
+
+def inapplicable(reason: str) -> NoReturn:
+    """End a property that cannot be asked of this subject; the reason is shown."""
+    pytest.skip(reason)
 
 
 def expected_failure(reason: str) -> None:
     """Note that the property does not hold, as the contract has said it would, for this reason."""
     current().expected_failure = reason
+
+
+def count_as_expected(what: str, count: int, trials: int, probability: float, surprising: bool) -> None:
+    """Require that a count of random events is no surprise; ``surprising`` says whether it is."""
+    if surprising:
+        fail(
+            f"{count} of {trials} {what} ({count / trials:.3f}), but must be about {probability:.3f} of them: "
+            "the probability of that is below 1e-9",
+            what=what, observed=count / trials, required=probability,
+        )  # fmt: skip
 
 
 def within(what: str, observed: Array, required: Bounded, judged: NDArray[np.bool_] | None = None) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 EmptyRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
 MaskMeaning = Literal["allowed", "blocked", "additive"]
 MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
+Masked = Literal["may-be-read", "never-read"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -22,6 +23,8 @@ class Contract:
         mask: what True means: ``"allowed"`` to attend (the usual meaning), ``"blocked"``, or ``"additive"``: the mask
             is a floating tensor, 0 where attention is allowed and -inf where not.
         mask_shape: of the mask that the implementation takes.
+        masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
+            NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"refused"``: a constructor must refuse d_model % head != 0; ``"any"``: it need not.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
@@ -31,6 +34,7 @@ class Contract:
     empty_row: EmptyRow | None = None
     mask: MaskMeaning = "allowed"
     mask_shape: MaskShape | None = None
+    masked: Masked = "may-be-read"
     indivisible: Literal["refused", "any"] = "refused"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
@@ -41,6 +45,7 @@ class Contract:
             "empty_row": (None, *get_args(EmptyRow)),
             "mask": get_args(MaskMeaning),
             "mask_shape": (None, *get_args(MaskShape)),
+            "masked": get_args(Masked),
             "indivisible": ("refused", "any"),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),

@@ -51,7 +51,9 @@ class Recipe:
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
         found: dict[tuple[str, bool], list[Tensor]] = {}
-        for path, parameter in sorted(module.named_parameters(), key=lambda item: _natural(item[0])):
+        # Under all their names: a layer that is registered twice plays two roles, which a property will object to.
+        named = module.named_parameters(remove_duplicate=False)
+        for path, parameter in sorted(named, key=lambda item: _natural(item[0])):
             reading = self._reading(path)
             for role in reading.roles if reading else ():
                 assert reading is not None
@@ -86,8 +88,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
     """
-    shapes = {path: tuple(p.shape) for path, p in module.named_parameters()}
-    linear = {f"{path}.weight" for path, m in module.named_modules() if isinstance(m, nn.Linear)}
+    shapes = {path: tuple(p.shape) for path, p in module.named_parameters(remove_duplicate=False)}
+    linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if isinstance(m, nn.Linear)}
     groups = _group_heads(shapes, sizes)
     tags = _tag(module, sizes, forward, inputs)
 
@@ -291,7 +293,7 @@ def _tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> _Tag
     width = sizes.d_model
     if width < 3:
         return _Tags(inputs, {}, {})
-    parameters = dict(module.named_parameters())
+    parameters = dict(module.named_parameters(remove_duplicate=False))
 
     def gradients(keys: int) -> dict[str, Tensor]:
         def tagged(length: int, features: Sequence[int]) -> Tensor:
@@ -315,6 +317,23 @@ def _tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> _Tag
         return _Tags(inputs, gradients(2), gradients(1))
     except Exception:  # whatever is wrong with this module, its properties will say so; tags only settle choices
         return _Tags(inputs, {}, {})
+
+
+def unregistered(module: nn.Module) -> str:
+    """Say which layers or tensors a module keeps where torch does not look for them: in plain lists, tuples, dicts."""
+    known = {id(p) for p in module.parameters()} | {id(m) for m in module.modules()}
+    for path, part in module.named_modules():
+        for name, held in vars(part).items():
+            if name.startswith("_") and name in vars(nn.Module()):
+                continue
+            members = held.values() if isinstance(held, dict) else held if isinstance(held, (list, tuple)) else [held]
+            for member in members:
+                trained = isinstance(member, Tensor) and member.is_leaf and member.requires_grad
+                layer = isinstance(member, nn.Module) and any(True for _ in member.parameters())
+                if (trained or layer) and id(member) not in known:
+                    where = f"{path}.{name}" if path else name
+                    return f"{where} holds a {type(member).__name__} that is not registered in the module"
+    return ""
 
 
 def bind_projections(

@@ -16,6 +16,7 @@ from hypothesis.errors import Flaky
 
 from mhsa import check
 from mhsa.catalogue import FAMILIES, property_id
+from mhsa.effort import cases_of, is_slow
 from mhsa.loading import SubjectError, describe
 from mhsa.plugin import DEFAULT_DTYPES, PROFILES, REFERENCE
 from mhsa.strategies import judging
@@ -39,11 +40,13 @@ class PropertyFile(pytest.Module):
         hypothesis.settings.load_profile("mhsa")
         try:
             spec.loader.exec_module(module)
+            for function in vars(module).values():
+                if hypothesis.is_hypothesis_test(function):
+                    hypothesis.seed(judge.config.getoption("--attention-seed"))(function)
+                    most = cases_of(function, judge.config.getoption("--attention-profile"))
+                    hypothesis.settings(max_examples=most)(function)
         finally:
             hypothesis.settings.load_profile(before)
-        for function in vars(module).values():
-            if hypothesis.is_hypothesis_test(function):
-                hypothesis.seed(judge.config.getoption("--attention-seed"))(function)
         return module
 
 
@@ -102,7 +105,11 @@ class Judge:
             item.extra_keyword_matches.add(property_id(item.nodeid))
         ours.sort(key=lambda item: (number_of(item), FAMILIES.index(property_id(item.nodeid).partition(".")[0])))
         chosen, told = [], set()
+        quick = config.getoption("--attention-profile") == "quick" and not config.getoption("keyword")
         for item in ours:
+            assert isinstance(item, pytest.Function)
+            if quick and is_slow(item.function):
+                continue
             number = number_of(item)
             broken = isinstance(self.subjects[number - 1], SubjectError)
             if (broken and number in told) or (number, property_id(item.nodeid)) in self.skip:

@@ -99,9 +99,14 @@ def _guarded(step: Callable[[], ModuleType], what: str) -> ModuleType:
         raise SubjectError(f"{what} failed: {describe(error)}") from error
 
 
+_LONGEST = 400  # characters of a message that are worth a line
+
+
 def describe(error: BaseException) -> str:
     """Type, message and place of an error, in one line."""
     message = " ".join(str(error).split())
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}..."
     place = ""
     if isinstance(error, SyntaxError) and error.filename:
         message, place = str(error.msg), f" ({error.filename}, line {error.lineno})"

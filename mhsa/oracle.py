@@ -41,6 +41,18 @@ class Attention:
     weights: Bounded
 
 
+@dataclass(frozen=True)
+class MultiHead(Attention):
+    """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged."""
+
+    inputs: tuple[Array, Array, Array]
+    projections: Projections
+    head: int
+    mask: NDArray[np.bool_] | None
+    heads: tuple[Bounded, Bounded, Bounded]
+    mixed: Bounded
+
+
 class OracleError(RuntimeError):
     """The oracle itself gave something that is not a finite number: never a verdict on the subject."""
 
@@ -79,22 +91,25 @@ def multi_head(
     mask: NDArray[np.bool_] | None,
     precision: Precision,
     empty_row: EmptyRow = "zeros",
-) -> Attention:
+    bias: Array | None = None,
+) -> MultiHead:
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
-    ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head. Returns output [B, Tq, D_out] and
+    ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
+    scores after they are scaled. Returns output [B, Tq, D_out] and
     weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
-    split = [
-        _split_heads(_linear(arithmetic, Bounded.exact(x), linear), head)
+    q, k, v = (
+        split_heads(_linear(arithmetic, Bounded.exact(x), linear), head)
         for x, linear in ((query, projections.query), (key, projections.key), (value, projections.value))
-    ]
-    q, k, v = split
-    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row)
-    batch, _, tq, d_v = inner.output.value.shape
-    merged = inner.output.transpose(0, 2, 1, 3).reshape(batch, tq, head * d_v)
-    return _checked(Attention(_linear(arithmetic, merged, projections.out), inner.weights))
+    )
+    added = None if bias is None else bias[:, None]
+    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
+    mixed = merge_heads(inner.output)
+    output = _linear(arithmetic, mixed, projections.out)
+    _checked(Attention(output, inner.weights))
+    return MultiHead(output, inner.weights, (query, key, value), projections, head, mask, (q, k, v), mixed)
 
 
 def core(
@@ -104,11 +119,14 @@ def core(
     value: Bounded,
     mask: NDArray[np.bool_] | None,
     empty_row: EmptyRow = "zeros",
+    bias: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     last = key.value.ndim - 1
     key_transposed = key.transpose(*range(last - 1), last, last - 1)
     scores = arithmetic.scores(query, key_transposed, 1.0 / math.sqrt(query.value.shape[-1]))
+    if bias is not None:
+        scores = arithmetic.add(scores, Bounded.exact(bias))
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
@@ -125,9 +143,16 @@ def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:
     return arithmetic.linear(x, linear.weight, linear.bias)
 
 
-def _split_heads(x: Bounded, head: int) -> Bounded:
+def split_heads(x: Bounded, head: int) -> Bounded:
+    """Return [B, T, head * d] as [B, head, T, d]."""
     batch, length, width = x.value.shape
     return x.reshape(batch, length, head, width // head).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x: Bounded) -> Bounded:
+    """Return [B, head, T, d] as [B, T, head * d]."""
+    batch, head, length, width = x.value.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, length, head * width)
 
 
 def _checked(result: Attention) -> Attention:

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from mhsa.judge import PropertyFile
 
-PROFILES = {"quick": 60, "ci": 300, "thorough": 2000}  # cases per property
+PROFILES = {"quick": 60, "ci": 300, "thorough": 2000}  # cases per property, for those that find most
 _SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
 REFERENCE = "mhsa:MultiHeadAttention"  # what is verified where no subject is named
 DEFAULT_DTYPES = ("float64", "float32")
@@ -30,7 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption(
         "--attention-profile", choices=list(PROFILES), default="quick",
-        help=f"cases per property: {', '.join(f'{name} {n}' for name, n in PROFILES.items())} (default: quick)",
+        help=f"most cases per property: {', '.join(f'{name} {n}' for name, n in PROFILES.items())} (default: quick)",
     )  # fmt: skip
     group.addoption("--attention-seed", type=int, default=0, metavar="N", help="seed of the cases (default: 0)")
     group.addoption(

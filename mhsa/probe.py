@@ -19,13 +19,14 @@ from torch.utils._pytree import tree_leaves
 
 from mhsa import check
 from mhsa.adapter import Adapter, Inputs
+from mhsa.answer import Answer
 from mhsa.bounded import Array
 from mhsa.calling import Caller
 from mhsa.cases import Case, Tie
 from mhsa.contract import Contract, EmptyRow, MaskShape
 from mhsa.layout import Sizes
 from mhsa.subject import Subject
-from mhsa.trial import Answer, Trial
+from mhsa.trial import Trial
 
 SIZES = Sizes(head=4, d_k=5)
 BATCH, QUERIES, KEYS = 2, 3, 6

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,27 @@ class View:
             for piece in self.pieces:
                 piece.copy_(values.narrow(self.dim, start, piece.size(self.dim)))
                 start += piece.size(self.dim)
+
+    def gradient(self, of_parameters: Mapping[nn.Parameter, Tensor]) -> tuple[Tensor, bool]:
+        """Return the gradient, shaped as :meth:`read`, and whether every piece has one (zero where it has not).
+
+        ``of_parameters`` maps the module's parameters to their gradients. Pieces are found in them by where they lie
+        in memory, so that it does not matter how a view was made.
+        """
+        owners = {p.untyped_storage().data_ptr(): (p, g) for p, g in of_parameters.items()}
+        pieces, complete = [], True
+        for piece in self.pieces:
+            owner = owners.get(piece.untyped_storage().data_ptr())
+            if owner is None:
+                pieces.append(torch.zeros_like(piece.detach()))
+                complete = False
+                continue
+            parameter, gradient = owner
+            alike = torch.empty_strided(parameter.size(), parameter.stride(), dtype=gradient.dtype, device=gradient.device)
+            alike.copy_(gradient)
+            offset = piece.storage_offset() - parameter.storage_offset()
+            pieces.append(alike.as_strided(piece.size(), piece.stride(), offset))
+        return torch.cat(pieces, dim=self.dim), complete
 
     @property
     def shape(self) -> tuple[int, ...]:

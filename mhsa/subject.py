@@ -29,6 +29,8 @@ class Subject:
         bind: views of the four maps of a module with these sizes.
         caller: the canonical call, with the form of the mask and the places of output and weights.
         refuses: the constructor that must refuse d_model % head != 0, if there is one to judge.
+        unregistered: says which layers or tensors torch does not know of, if some are; then nothing else can be judged.
+        literals: integers in its source, near which sizes are drawn too.
         notes: what was understood, as (topic, words) to print.
     """
 
@@ -40,6 +42,8 @@ class Subject:
     bind: Callable[[nn.Module, Sizes], Projections]
     caller: Caller
     refuses: Callable[[int, int], Any] | None = None
+    unregistered: str = ""
+    literals: tuple[int, ...] = ()
     notes: tuple[tuple[str, str], ...] = ()
 
     def precision(self, dtype: str) -> Precision:

@@ -2,89 +2,60 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mhsa import check, oracle
+from mhsa.answer import Answer, Differentiated, Mask, expected_gradients
 from mhsa.bounded import Array
 from mhsa.cases import Case
 from mhsa.layout import Sizes
 from mhsa.loading import describe
+from mhsa.placing import numbers, place
 from mhsa.precision import Precision
 from mhsa.projections import Projections
 from mhsa.subject import Subject
 
 T = TypeVar("T")
-Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the subject returned for one input, beside what it had to return.
-
-    Attributes:
-        output: [B, Tq, d_model], as float64 numbers.
-        weights: [B, head, Tq, Tk] or None.
-        mask: bool [B, Tq, Tk] or None, as given.
-        expected: the oracle's answer with its bounds, evaluated when first asked for.
-    """
-
-    output: Array
-    weights: Array | None
-    mask: Mask | None
-    empty_row: str | None
-    ask_oracle: Callable[[], oracle.Attention]
-
-    @functools.cached_property
-    def expected(self) -> oracle.Attention:
-        """Ask the oracle, once."""
-        return self.ask_oracle()
-
-    @functools.cached_property
-    def judged(self) -> Mask:
-        """Rows [B, Tq, 1] whose value is settled: rows with a key, and empty ones if the contract gives their weights."""
-        batch, tq, _ = self.output.shape
-        if self.mask is None or self.empty_row in ("zeros", "uniform"):
-            return np.ones((batch, tq, 1), dtype=bool)
-        return np.asarray(self.mask.any(axis=-1, keepdims=True))
-
-    @property
-    def output_and_bound(self) -> tuple[Array, Array]:
-        """The pair that :func:`mhsa.check.agree` compares."""
-        return self.output, self.expected.output.error
 
 
 class Trial:
     """One module, built for the case and filled with its parameters.
 
     Attributes:
+        module: it, in eval mode.
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
         mask: bool [B, Tq, Tk] or None.
-        projections: the parameters as the oracle wants them.
+        views: the module's parameters, to be read and written.
+        projections: the same as the oracle wants them.
         arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
-        returned: the output tensor of the last call, as it was handed out.
     """
 
-    def __init__(self, subject: Subject, case: Case, *, counted: bool = True) -> None:
+    def __init__(
+        self,
+        subject: Subject,
+        case: Case,
+        *,
+        counted: bool = True,
+        module: nn.Module | None = None,
+        dropout: float | None = None,
+    ) -> None:
         self.subject = subject
         self.case = case
         self.arguments: dict[str, tuple[Tensor, Array]] = {}
-        self.returned: Tensor = torch.empty(0)
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
         if counted:
             check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
-        built = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
-        self.module = built.to(device=subject.device, dtype=self.dtype).eval()
-        self.views: Projections = subject.bind(self.module, self.sizes)
+        if module is None:
+            module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
+        self.use(module.to(device=subject.device, dtype=self.dtype).eval())
         for stream, (_, view) in enumerate(self.views.views()):
             view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
         self.query, self.key, self.value = self.round_inputs(case)
@@ -92,6 +63,11 @@ class Trial:
         self.projections = self._read_projections()
         if counted:
             check.current().show = self.show
+
+    def use(self, module: nn.Module) -> None:
+        """Call this module from now on."""
+        self.module = module
+        self.views: Projections = self.subject.bind(module, self.sizes)
 
     def show(self) -> dict[str, Array]:
         """Return everything that goes into the call, for a failure to be looked at."""
@@ -110,10 +86,34 @@ class Trial:
             roles.append(oracle.Linear(numbers(role.weight.read()), bias))
         return oracle.Projections(*roles)
 
-    def write(self, name: str, values: Array) -> None:
-        """Set a parameter, ``out.weight`` say, to numbers that the dtype can hold."""
-        dict(self.views.views())[name].write(torch.from_numpy(values).to(self.dtype))
+    def write(self, **parameters: Array) -> None:
+        """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0."""
+        views = {name.replace(".", "_"): view for name, view in self.views.views()}
+        for name, values in parameters.items():
+            if name in views:
+                views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
+                if not np.array_equal(numbers(views[name].read()), values):
+                    raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
+            elif np.any(values):
+                raise ValueError(f"the module has no {name}, so it cannot be set to anything but zero")
         self.projections = self._read_projections()
+
+    def reread(self) -> None:
+        """Take note of parameters that were changed behind the trial's back."""
+        self.projections = self._read_projections()
+
+    def round(self, x: Array) -> Array:
+        """Round numbers to the case's dtype."""
+        return numbers(torch.from_numpy(x).to(self.dtype))
+
+    def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
+        """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
+        rounded: dict[int, Array] = {}
+        q, k, v = inputs = case.inputs()
+        for x in inputs:
+            if id(x) not in rounded:
+                rounded[id(x)] = self.round(x)
+        return rounded[id(q)], rounded[id(k)], rounded[id(v)]
 
     def __call__(
         self,
@@ -126,27 +126,135 @@ class Trial:
 
         A violation if it raises, or if the output is not a tensor [B, Tq, d_model].
         """
+        return self._answer(*self._inputs(query, key, value, mask))
+
+    def differentiate(
+        self,
+        d_output: Array,
+        d_weights: Array | None = None,
+        *,
+        query: Array | None = None,
+        key: Array | None = None,
+        value: Array | None = None,
+        mask: Mask | str | None = "",
+        as_given: Callable[[Tensor], Tensor] = lambda t: t,
+    ) -> Differentiated:
+        """Call the subject and differentiate <output, d_output> + <weights, d_weights> by autograd.
+
+        ``as_given`` may lay d_output out in memory in another way. A violation if the backward pass raises.
+        """
+        inputs = self._inputs(query, key, value, mask)
+        answer = self._answer(*inputs, leaves=True)
+        ties: dict[str, list[str]] = {}
+        for name in ("query", "key", "value"):
+            first = next((n for n in ties if self.arguments[n][0] is self.arguments[name][0]), name)
+            ties.setdefault(first, []).append(name)
+        leaves = {name: self.arguments[name][0] for name in ties}
+        parameters = list(self.module.parameters())
+        outputs, cotangents = [answer.tensors[0]], [as_given(place(d_output, self.dtype, self.subject.device, "contiguous"))]
+        if d_weights is not None and answer.tensors[1] is not None:
+            outputs.append(answer.tensors[1])
+            cotangents.append(place(d_weights, self.dtype, self.subject.device, "contiguous"))
+        trained = [p for p in parameters if p.requires_grad]
+        if not outputs[0].requires_grad:
+            check.fail("output does not require a gradient, but query and the parameters do", what="gradients")
+        found = guard(
+            "the backward pass",
+            lambda: torch.autograd.grad(outputs, [*leaves.values(), *trained], cotangents, allow_unused=True),
+        )
+        missing = {name for name, g in zip(leaves, found, strict=False) if g is None}
+        observed = {
+            name: np.zeros(leaf.shape) if g is None else numbers(g)
+            for (name, leaf), g in zip(leaves.items(), found, strict=False)
+        }
+        of_parameters = {p: g for p, g in zip(trained, found[len(leaves) :], strict=True) if g is not None}
+        for name, view in self.views.views():
+            gradient, complete = view.gradient(of_parameters)
+            observed[name] = numbers(gradient)
+            missing |= set() if complete else {name}
+        return Differentiated(
+            answer, observed, frozenset(missing),
+            lambda: expected_gradients(answer, ties, d_output, d_weights, self.precision),
+        )  # fmt: skip
+
+    def cotangent(self, stream: int, shape: tuple[int, ...]) -> Array:
+        """Return numbers for a gradient to start from, of the case's kind."""
+        rng = self.case.rng(stream)
+        whole = self.case.data in ("integers", "ties", "repeated")
+        return self.round(
+            rng.integers(1, 3, size=shape) * rng.choice([-1.0, 1.0], size=shape) if whole else rng.standard_normal(shape)
+        )
+
+    def _inputs(
+        self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | str | None
+    ) -> tuple[Array, Array, Array, Mask | None]:
         query = self.query if query is None else query
         key = self.key if key is None else key
         value = self.value if value is None else value
-        allowed = self.mask if isinstance(mask, str) else mask
+        return query, key, value, self.mask if isinstance(mask, str) else mask
+
+    def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
         tensors: dict[int, Tensor] = {}
         for x in (query, key, value):
             if id(x) not in tensors:
-                tensors[id(x)] = self._place(x)
-        given = None if allowed is None else self.subject.caller.convert(self._place_mask(allowed), self.dtype)
+                placed = place(x, self.dtype, self.subject.device, self.case.layout)
+                tensors[id(x)] = placed.requires_grad_() if leaves else placed
+        given = None if mask is None else self.convert(mask)
         self.arguments = {name: (tensors[id(x)], x) for name, x in (("query", query), ("key", key), ("value", value))}
         if given is not None:
             self.arguments["mask"] = (given, numbers(given))
-        torch.manual_seed(self.case.seed)  # a subject that draws random numbers draws the same ones each time
-        with torch.set_grad_enabled(self.case.grad):
+        with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
-                f"the call with {_shapes(query=query, key=key, value=value, mask=allowed)}",
-                lambda: self.subject.caller(
-                    self.module, tensors[id(query)], tensors[id(key)], tensors[id(value)], given, self.case.need_weights
-                ),
+                f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
+                lambda: self.ask(tensors[id(query)], tensors[id(key)], tensors[id(value)], given),
             )
-        shape = [query.shape[0], query.shape[1], self.case.d_model]
+        self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
+        projections = self.projections
+        return Answer(
+            numbers(output),
+            numbers(weights) if isinstance(weights, Tensor) else None,
+            mask,
+            (output, weights if isinstance(weights, Tensor) else None),
+            self.subject.contract.empty_row,
+            lambda: self._oracle(query, key, value, projections, mask),
+        )
+
+    def expect(self, bias: Array) -> oracle.MultiHead:
+        """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
+        return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
+
+    def _oracle(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        projections: oracle.Projections,
+        mask: Mask | None,
+        bias: Array | None = None,
+    ) -> oracle.MultiHead:
+        empty_row: oracle.EmptyRow = "uniform" if self.subject.contract.empty_row == "uniform" else "zeros"
+        return oracle.multi_head(query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias)
+
+    def convert(self, mask: Mask) -> Tensor:
+        """Return a mask [B, Tq, Tk] in the form that the subject takes."""
+        tensor = torch.tensor(mask, device=self.subject.device)
+        if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
+            tensor = tensor[:1].expand(tensor.shape)
+        return self.subject.caller.convert(tensor, self.dtype)
+
+    def ask(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
+        """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""
+        # A subject that draws random numbers draws the same ones each time. (torch.manual_seed would visit every
+        # backend that is there, at the cost of all the rest.)
+        if self.subject.device == "cpu":
+            torch.default_generator.manual_seed(self.case.seed)
+        else:
+            torch.manual_seed(self.case.seed)
+        return self.subject.caller(self.module, query, key, value, mask, self.case.need_weights)
+
+    def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
+        """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""
+        shape = [batch, queries, self.case.d_model]
         if not isinstance(output, Tensor):
             check.fail(f"output is a {type(output).__name__}, but must be a tensor {shape}", what="output")
         if list(output.shape) != shape:
@@ -155,77 +263,28 @@ class Trial:
                 what="output", observed=list(output.shape), required=shape,
             )  # fmt: skip
         if self.subject.caller.weights_from is not None and self.case.need_weights:
-            expected = [query.shape[0], self.case.head, query.shape[1], key.shape[1]]
+            expected = [batch, self.case.head, queries, keys]
             got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
             if got != expected:
                 check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
-        self.returned = output
-        projections, contract = self.projections, self.subject.contract
-        return Answer(
-            numbers(output),
-            numbers(weights) if isinstance(weights, Tensor) else None,
-            allowed,
-            contract.empty_row,
-            lambda: oracle.multi_head(
-                query, key, value, projections, self.case.head, allowed, self.precision,
-                "uniform" if contract.empty_row == "uniform" else "zeros",
-            ),
-        )  # fmt: skip
-
-    def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
-        """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
-        rounded: dict[int, Array] = {}
-        q, k, v = inputs = case.inputs()
-        for x in inputs:
-            if id(x) not in rounded:
-                rounded[id(x)] = numbers(torch.from_numpy(x).to(self.dtype))
-        return rounded[id(q)], rounded[id(k)], rounded[id(v)]
-
-    def _place(self, x: Array) -> Tensor:
-        """Return a tensor [B, T, D] with these numbers, in the case's memory layout."""
-        # torch.tensor copies: what the subject writes into its arguments must not reach the oracle.
-        tensor = torch.tensor(x, dtype=self.dtype, device=self.subject.device)
-        batch, length, width = tensor.shape
-        layout = self.case.layout
-        if layout == "transposed":
-            return tensor.transpose(0, 1).contiguous().transpose(0, 1)
-        if layout == "sliced":  # between other features, as when query, key and value are slices of one projection
-            wide = tensor.new_full((batch, length, 3 * width), 7.0)
-            wide[..., width : 2 * width] = tensor
-            return wide[..., width : 2 * width]
-        if layout == "offset":
-            longer = tensor.new_full((batch + 1, length, width), 7.0)
-            longer[1:] = tensor
-            return longer[1:]
-        if layout == "expanded" and batch and bool((tensor == tensor[:1]).all()):
-            return tensor[:1].expand(batch, length, width)
-        return tensor
-
-    def _place_mask(self, mask: Mask) -> Tensor:
-        tensor = torch.tensor(mask, device=self.subject.device)
-        if self.case.mask == "broadcast" and bool((tensor == tensor[:1]).all()):
-            return tensor[:1].expand(tensor.shape)
-        return tensor
 
 
 def guard(what: str, step: Callable[[], T]) -> T:
     """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
+    result, said = attempt(step)
+    # Outside of any except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
+    return check.fail(f"{what} raised {said}", what="call", observed=said) if result is None else result[0]
+
+
+def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
+    """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
     try:
-        return step()
+        return (step(),), ""
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # sys.exit() in a forward is as wrong as any error
-        said = describe(error)
-    # Outside the except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
-    return check.fail(f"{what} raised {said}", what="call", observed=said)
+        return None, describe(error)
 
 
 def _shapes(**arrays: NDArray[Any] | None) -> str:
     return ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items() if x is not None)
-
-
-def numbers(tensor: Tensor) -> Array:
-    """Return a tensor's numbers in float64."""
-    # A copy: a subject may write into what it has handed out.
-    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
-    return result

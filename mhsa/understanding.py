@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from mhsa import check
 from mhsa.adapter import (
     Adapter,
     FunctionAdapter,
@@ -20,11 +21,14 @@ from mhsa.adapter import (
     constructor_arguments,
     has_own_head_width,
 )
-from mhsa.discovery import bind_projections
+from mhsa.calling import Caller
+from mhsa.discovery import bind_projections, unregistered
 from mhsa.layout import Sizes
+from mhsa.literals import literals
 from mhsa.loading import SubjectError, describe, load
 from mhsa.names import HEAD, WIDTH, pick
 from mhsa.probe import SIZES, find_call, find_empty_row, find_float64
+from mhsa.projections import Projections
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
 
@@ -62,15 +66,30 @@ def _understand(target: Any, name: str, dtypes: tuple[str, ...], device: str) ->
         output: Tensor = caller(module, query, key, value, None)[0]
         return output
 
+    lost = unregistered(module)
+    if lost:
+        return _unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found = bind_projections(adapter, module, sizes, forward)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
-        bind=bind, caller=caller, refuses=_refusal(target, adapter),
+        bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
     )  # fmt: skip
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
     return replace(subject, notes=tuple(_notes(subject, found)))
+
+
+def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str, ...], device: str, lost: str) -> Subject:
+    """Return a subject of which only its construction can be judged, and is wrong."""
+
+    def bind(module: nn.Module, sizes: Sizes) -> Projections:
+        check.inapplicable(f"cannot be asked: {lost}")
+
+    return Subject(
+        name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device, bind=bind, caller=caller,
+        unregistered=lost, notes=(("call", adapter.describe()), ("parameters", lost)),
+    )  # fmt: skip
 
 
 def _randomised(module: nn.Module, name: str) -> nn.Module:
@@ -163,6 +182,8 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     notes = [("call", subject.adapter.describe())]
     if found:
         notes.append(("parameters", found))
+    if subject.literals:
+        notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
     if not subject.adapter.takes_mask:
         return [*notes, ("mask", "takes none")]
     kind = "0 or 1, floating" if subject.caller.float_masks else "bool"

@@ -1,13 +1,17 @@
-"""What a constructor must refuse."""
+"""What a constructor must refuse, and what it must make: four maps, of which every parameter is known to torch."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mhsa import check
+from mhsa.cases import Case
+from mhsa.effort import light
+from mhsa.strategies import cases
 from mhsa.subject import Subject
+from mhsa.trial import Trial, guard
 
 
+@light
 @given(head=st.integers(2, 9), d_model=st.integers(1, 40))
 def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int) -> None:
     """A width that cannot be divided among the heads is refused when the module is built.
@@ -18,7 +22,7 @@ def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int)
     Breaks it: d_model // head without a check, which loses features or mixes tokens in the first reshape.
     """
     if subject.refuses is None:
-        pytest.skip("needs a constructor that takes head and d_model and nothing else that sets the width of a head")
+        check.inapplicable("needs a constructor that takes head and d_model and nothing else that sets the width of a head")
     if d_model % head == 0:
         d_model += 1 if d_model % head + 1 < head else -1
     check.start_without_tensors({"head": head, "d_model": d_model, "words": f"head={head}, d_model={d_model}"})
@@ -31,3 +35,58 @@ def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int)
         f"{d_model} % {head} = {d_model % head}",
         what="constructor",
     )
+
+
+@light
+@given(case=cases(small=True))
+def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None:
+    """The trained parameters are those of the query, key, value and out projections, and no more.
+
+    Statement: the number of trained parameters is 4 d_model^2, plus d_model for each bias.
+    Requires: nothing. Parameters that change the result beyond the four maps are no plain attention and not judged at all.
+    Source: Vaswani et al. 2017, section 3.2.2, with d_k = d_v = d_model / h.
+    Breaks it: a layer that is made and never used, which takes memory, optimizer state and weight decay for nothing.
+    """
+    trial = Trial(subject, case)
+    trained = sum(p.numel() for p in trial.module.parameters() if p.requires_grad)
+    four = sum(len(view.read().reshape(-1)) for _, view in trial.views.views())
+    frozen = sum(p.numel() for p in trial.module.parameters() if not p.requires_grad)
+    if trained + frozen > four and trained > four - frozen:
+        check.fail(
+            f"the module has {trained} trained parameters, but its four maps have {four}",
+            what="parameters",
+            observed=trained,
+            required=four,
+        )
+    check.current().saw(0.0)
+
+
+@light
+@given(case=cases(small=True))
+def test_every_map_is_trained(subject: Subject, case: Case) -> None:
+    """Each map has parameters of its own that are registered and require a gradient.
+
+    Statement: the tensors of the four maps are among module.parameters(), require a gradient, and no two maps share one.
+    Requires: a class or factory; a module that was built by somebody else may be frozen.
+    Source: P09, P16; episodic-transformer-memory-ppo PR#22 (one projection for every head).
+    Breaks it: layers in a plain list, which no optimizer sees; [nn.Linear(...)] * 4, which is one layer.
+    """
+    if subject.unregistered:
+        check.start_without_tensors(case.as_dict() | {"words": str(case)})
+        check.fail(f"{subject.unregistered}, but every parameter must be: no optimizer and no .to() sees it", what="parameters")
+    if subject.adapter.sizes is not None:
+        check.inapplicable("needs a class or factory: a module that was built by somebody else may be frozen")
+    trial = Trial(subject, case)
+    module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
+    views = subject.bind(module, trial.sizes).views()
+    owners = {p.untyped_storage().data_ptr(): p for p in module.parameters()}
+    places: dict[tuple[int, int, tuple[int, ...]], str] = {}
+    for name, view in views:
+        for piece in view.pieces:
+            owner = owners.get(piece.untyped_storage().data_ptr())
+            if owner is None or not owner.requires_grad:
+                check.fail(f"{name} does not require a gradient, but must: it would never be trained", what=name)
+            place = (piece.untyped_storage().data_ptr(), piece.storage_offset(), piece.stride())
+            if piece.numel() and places.setdefault(place, name) != name:
+                check.fail(f"{name} and {places[place]} are one tensor, but must be two", what=name)
+    check.current().saw(0.0)

@@ -6,6 +6,7 @@ from hypothesis import given
 from mhsa import check, oracle
 from mhsa.bounded import Arithmetic, Array, Bounded
 from mhsa.cases import Case
+from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -31,9 +32,10 @@ def keep_only_head(trial: Trial, whole: Array, h: int) -> None:
     alone = np.zeros_like(whole)
     part = slice(h * trial.case.d_k, (h + 1) * trial.case.d_k)
     alone[:, part] = whole[:, part]
-    trial.write("out.weight", alone)
+    trial.write(out_weight=alone)
 
 
+@light
 @given(case=cases(masks=ANY, one_head=True))
 def test_one_head_is_single_head_attention(subject: Subject, case: Case) -> None:
     """With head = 1, multi-head attention is attention of the projected tensors, followed by W_O.
@@ -47,6 +49,7 @@ def test_one_head_is_single_head_attention(subject: Subject, case: Case) -> None
     check.within("output", trial().output, single_head(trial, 0))
 
 
+@light
 @given(case=cases(masks=ANY, small=True))
 def test_each_head_alone(subject: Subject, case: Case) -> None:
     """With the W_O blocks of all other heads set to zero, what is left is the attention of that one head.
@@ -64,6 +67,7 @@ def test_each_head_alone(subject: Subject, case: Case) -> None:
         check.within(f"output of head {h} alone", trial().output, single_head(trial, h))
 
 
+@light
 @given(case=cases(masks=ANY, small=True))
 def test_sum_over_heads(subject: Subject, case: Case) -> None:
     """The output is the sum of what each head contributes through its own block of W_O.
@@ -86,3 +90,56 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
     # Adding up the heads here, in float64, rounds at most head + 1 times.
     room += (case.head + 1) * 2.0**-52 * (np.abs(total) + np.abs(together.output) + room)
     check.agree("sum over heads", (together.output, room), (total, np.zeros_like(total)))
+
+
+@light
+@given(case=cases(masks=ANY, min_head=2))
+def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
+    """Heads have no order: permuted heads, with their blocks of W_O, change nothing.
+
+    Statement: permuting the blocks of rows of W_Q, W_K, W_V (and biases) and the blocks of columns of W_O alike changes nothing.
+    Requires: two heads; all projections can be written.
+    Source: A13, the factor S_h of the symmetry group (KrkbYbK0cH, NeurReps 2025).
+    Breaks it: a head that is dropped or treated apart, heads that share a projection or look at each other.
+    """
+    trial = Trial(subject, case)
+    order = case.rng(10).permutation(case.head)
+    features = np.arange(case.d_model).reshape(case.head, case.d_k)[order].reshape(-1)
+    before = trial()
+    changed = {"out_weight": trial.projections.out.weight[:, features]}
+    for name in ("query", "key", "value"):
+        linear = getattr(trial.projections, name)
+        changed[f"{name}_weight"] = linear.weight[features]
+        if linear.bias is not None:
+            changed[f"{name}_bias"] = linear.bias[features]
+    trial.write(**changed)
+    check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)
+
+
+@light
+@given(case=cases(masks=ANY, min_head=2))
+def test_heads_do_not_see_each_other(subject: Subject, case: Case) -> None:
+    """What one head projects is of no consequence to the others.
+
+    Statement: with W_O,g = 0 for one head g, the output does not depend on W_Q,g, W_K,g, W_V,g and their biases.
+    Requires: two heads; all projections can be written.
+    Source: A14.
+    Breaks it: heads that mix tokens (FuxiCTR#30) or weights, a normalisation across heads, a maximum over all heads.
+    """
+    trial = Trial(subject, case)
+    silent = int(case.rng(10).integers(case.head))
+    part = slice(silent * case.d_k, (silent + 1) * case.d_k)
+    out = trial.projections.out.weight.copy()
+    out[:, part] = 0.0
+    trial.write(out_weight=out)
+    before = trial()
+    changed = {}
+    for name in ("query", "key", "value"):
+        linear = getattr(trial.projections, name)
+        for kind, old in (("weight", linear.weight), ("bias", linear.bias)):
+            if old is not None:
+                new = old.copy()
+                new[part] = -2.0 * old[part] if case.dtype != "float16" else -old[part]
+                changed[f"{name}_{kind}"] = new
+    trial.write(**changed)
+    check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)

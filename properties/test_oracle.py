@@ -4,6 +4,7 @@ from hypothesis import given
 
 from mhsa import check
 from mhsa.cases import Case
+from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -40,6 +41,7 @@ def test_output_under_masks(subject: Subject, case: Case) -> None:
     check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
+@light
 @given(case=cases(masks=("none", "padding", "causal", "random"), need_weights=True))
 def test_returned_weights(subject: Subject, case: Case) -> None:
     """The weights that are returned or kept are softmax(Q K^T / sqrt(d_k)) over the allowed keys, head by head.

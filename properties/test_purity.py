@@ -1,19 +1,28 @@
 """What a call leaves behind: nothing."""
 
+import random
+import sys
+import threading
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import torch
 from hypothesis import given
+from torch import Tensor
 
 from mhsa import check
 from mhsa.cases import Case
+from mhsa.effort import light, rare
+from mhsa.placing import numbers
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, numbers
+from mhsa.trial import Trial, guard
 
 ANY = ("none", "all", "padding", "causal", "random")
 
 
+@light
 @given(case=cases(masks=ANY))
 def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
     """A call does not write into the tensors that it is given.
@@ -30,6 +39,7 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
         check.exactly(f"{name} after the call", numbers(tensor), before)
 
 
+@light
 @given(case=cases(masks=ANY, small=True))
 def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
     """What a call returns does not depend on the calls before it: other lengths, other batches, masked or not.
@@ -50,7 +60,7 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         other = replace(other, mask=mask if mask in subject.masks else "none")
         query, key, value = trial.round_inputs(other)
         allowed = other.allowed()
-        handed_out, held = trial.returned, answer.output
+        handed_out, held = answer.tensors[0], answer.output
         between = trial(query=query, key=key, value=value, mask=allowed)
         check.exactly("output of an earlier call", numbers(handed_out), held, np.isfinite(held))
         alone = trial.fresh()(query=query, key=key, value=value, mask=allowed)
@@ -59,3 +69,164 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         answer = trial()
         bound = first.expected.output.error
         check.agree("output", (answer.output, bound), (first.output, bound), first.judged)
+
+
+def surroundings(module: torch.nn.Module) -> dict[str, Any]:
+    """Everything that a call must leave as it is, the tensors as copies."""
+    state = {name: t.detach().clone() for name, t in [*module.named_parameters(), *module.named_buffers()]}
+    return state | {
+        "whether parameters require gradients": [p.requires_grad for p in module.parameters()],
+        "train or eval": [m.training for m in module.modules()],
+        "torch's random numbers": torch.get_rng_state(),
+        "numpy's random numbers": str(np.random.get_state()),
+        "Python's random numbers": random.getstate(),
+        "the default dtype": torch.get_default_dtype(),
+        "the gradient mode": torch.is_grad_enabled(),
+        "the number of threads": torch.get_num_threads(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "the precision of matrix products": torch.get_float32_matmul_precision(),
+        "anomaly detection": torch.is_anomaly_enabled(),
+    }
+
+
+@light
+@given(case=cases(masks=ANY))
+def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
+    """A call in eval mode changes no parameter, no buffer and no setting, and draws no random number.
+
+    Statement: parameters, buffers, train flags, the states of all random number generators, default dtype, gradient mode, number
+        of threads and precision settings are the same after the call as before it.
+    Requires: nothing.
+    Source: A40; P18.
+    Breaks it: running statistics, a counter in a buffer, torch.manual_seed or set_default_dtype in forward, dropout in eval,
+        set_grad_enabled(False) without a way back.
+    """
+    trial = Trial(subject, case)
+    trial()  # buffers may be made by the first call
+    mask = None if trial.mask is None else trial.convert(trial.mask)
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    with torch.set_grad_enabled(case.grad):
+        before = surroundings(trial.module)
+        guard("the call", lambda: subject.caller(trial.module, q, k, v, mask, case.need_weights))
+        after = surroundings(trial.module)
+        restore(before)
+    for name, was in before.items():
+        is_now = after.get(name)
+        same = torch.equal(was, is_now) if isinstance(was, Tensor) and isinstance(is_now, Tensor) else was == is_now
+        if not same and not (isinstance(was, Tensor) and was.is_floating_point() and bool((was.isnan() == is_now.isnan()).all())
+                             and bool((was.nan_to_num() == is_now.nan_to_num()).all())):  # fmt: skip
+            check.fail(f"{name} changed in a call in eval mode, but must not", what=name)
+
+
+def restore(before: dict[str, Any]) -> None:
+    """Put back the settings that a call may have changed, so that it does not reach the next case."""
+    ways = {
+        "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
+        "the number of threads": (torch.get_num_threads, torch.set_num_threads),
+        "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
+        "the precision of matrix products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+        "anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
+        "the gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
+    }
+    for name, (read, write) in ways.items():
+        if read() != before[name]:  # some of these take a second to be written for the first time
+            write(before[name])
+
+
+@light
+@given(case=cases(masks=ANY))
+def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None:
+    """Two calls with the same tensors give the same bits.
+
+    Statement: f(x) = f(x), exactly, output and weights, in eval mode on one thread; random numbers play no part.
+    Requires: nothing.
+    Source: A40, P19; flash-attention's test_flash_attn_race_condition.
+    Breaks it: dropout in eval (nanoGPT PR#240 and many more), memory that was never written, a race, an average that runs.
+    """
+    trial = Trial(subject, case)
+    mask = None if trial.mask is None else trial.convert(trial.mask)
+    first = trial()
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    held = [None if t is None else t.detach().clone() for t in first.tensors]
+    torch.manual_seed(case.seed + 1)  # other random numbers, should any be drawn
+    with torch.set_grad_enabled(case.grad):
+        again = guard("the second call", lambda: subject.caller(trial.module, q, k, v, mask, case.need_weights))
+    for name, one, two in zip(("output", "weights"), held, again, strict=True):
+        if isinstance(one, Tensor) and isinstance(two, Tensor):
+            a, b = numbers(one), numbers(two)
+            check.exactly(f"{name} of the second call", np.nan_to_num(b), np.nan_to_num(a))
+
+
+@light
+@given(case=cases(masks=ANY, need_weights=True, small=True))
+def test_what_was_handed_out_stays(subject: Subject, case: Case) -> None:
+    """Output and weights that a call has returned are the caller's: later calls do not write into them, nor the caller into the module.
+
+    Statement: O and A of f(x) hold the same bits after f(y); overwriting O changes no argument, no parameter and no later result.
+    Requires: nothing.
+    Source: P18; KernelBench tests for results that are used again.
+    Breaks it: a buffer of results used again, an output that is a view of the input or of a cache.
+    """
+    trial = Trial(subject, case)
+    first = trial()
+    other = {id(x): -x for x in (trial.query, trial.key, trial.value)}
+    trial(query=other[id(trial.query)], key=other[id(trial.key)], value=other[id(trial.value)])
+    for name, tensor, held in (("output", first.tensors[0], first.output), ("weights", first.tensors[1], first.weights)):
+        if tensor is not None and held is not None:
+            check.exactly(f"{name} of an earlier call", np.nan_to_num(numbers(tensor)), np.nan_to_num(held))
+    again = trial()
+    with torch.no_grad():
+        again.tensors[0].detach().fill_(7.0)
+    for name, (tensor, before) in trial.arguments.items():
+        check.exactly(f"{name} after the output was overwritten", numbers(tensor), before)
+    last = trial()
+    check.agree("output after an earlier one was overwritten", last.output_and_bound, first.output_and_bound, first.judged)
+
+
+@rare
+@given(case=cases(masks=ANY, small=True))
+def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> None:
+    """Two threads that call one module at once get what each gets alone.
+
+    Statement: f(x) in one thread beside f(y) in another is f(x), for x and y of different numbers.
+    Requires: nothing. Weights that are kept in an attribute are left alone: there is one attribute for both.
+    Source: P18, P19; tt-metal#50512 (a race from three users on).
+    Breaks it: attributes of the module used to pass tensors from one step of forward to the next, a shared workspace.
+    """
+    trial = Trial(subject, case)
+    mask = None if trial.mask is None else trial.convert(trial.mask)
+    other = {id(x): -x for x in (trial.query, trial.key, trial.value)}
+    calls = []
+    for inputs in ((None, None, None), tuple(other[id(x)] for x in (trial.query, trial.key, trial.value))):
+        alone = trial(*inputs)
+        calls.append((alone, [t for t, _ in list(trial.arguments.values())[:3]]))
+    found: list[list[Any]] = [[], []]
+    together = threading.Barrier(2)
+
+    def work(number: int) -> None:
+        q, k, v = calls[number][1]
+        together.wait()
+        with torch.no_grad():
+            for _ in range(6):
+                try:
+                    found[number].append(numbers(subject.caller(trial.module, q, k, v, mask, case.need_weights)[0]))
+                except Exception as error:
+                    found[number].append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # change threads as often as Python can, so that a few calls suffice
+    try:
+        threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    for (alone, _), results in zip(calls, found, strict=True):
+        for result in results:
+            if isinstance(result, Exception):
+                check.fail(f"a call beside another thread raised {type(result).__name__}: {result}", what="threads")
+            check.agree(
+                "output beside another thread", (result, alone.expected.output.error), alone.output_and_bound, alone.judged
+            )

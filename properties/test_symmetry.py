@@ -1,9 +1,10 @@
-"""What may be reordered: queries, keys with their values, tokens."""
+"""What may be reordered or taken alone: queries, keys with their values, tokens, samples."""
 
 from hypothesis import given
 
 from mhsa import check
 from mhsa.cases import Case
+from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -11,6 +12,7 @@ from mhsa.trial import Trial
 ANY = ("none", "padding", "causal", "random", "empty_row")
 
 
+@light
 @given(case=cases(masks=ANY, ties=("none", "kv"), min_queries=2))
 def test_queries_may_be_permuted(subject: Subject, case: Case) -> None:
     """Each query is answered for itself: permuted queries, with their mask rows, give the permuted output.
@@ -28,6 +30,7 @@ def test_queries_may_be_permuted(subject: Subject, case: Case) -> None:
     check.agree("permuted output", after.output_and_bound, (output[:, order], bound[:, order]), after.judged)
 
 
+@light
 @given(case=cases(masks=ANY, ties=("none", "kv"), min_keys=2))
 def test_keys_and_values_may_be_permuted(subject: Subject, case: Case) -> None:
     """Attention sees a set of (key, value) pairs: permuting the pairs, with their mask columns, changes nothing.
@@ -46,6 +49,7 @@ def test_keys_and_values_may_be_permuted(subject: Subject, case: Case) -> None:
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
+@light
 @given(case=cases(masks=ANY, ties=("all",), min_queries=2))
 def test_tokens_may_be_permuted(subject: Subject, case: Case) -> None:
     """Self-attention is equivariant: permuted tokens, with both sides of the mask, give the permuted output.
@@ -62,3 +66,68 @@ def test_tokens_may_be_permuted(subject: Subject, case: Case) -> None:
     before, after = trial(), trial(query=x, key=x, value=x, mask=mask)
     output, bound = before.output_and_bound
     check.agree("permuted output", after.output_and_bound, (output[:, order], bound[:, order]), after.judged)
+
+
+@light
+@given(case=cases(masks=ANY, min_batch=2))
+def test_samples_may_be_permuted(subject: Subject, case: Case) -> None:
+    """The batch has no order: permuted samples, with their masks, give the permuted output.
+
+    Statement: O(P q, P k, P v, P M) = P O(q, k, v, M) for every permutation P of the samples.
+    Requires: two samples.
+    Source: A24, P07.
+    Breaks it: batch and heads mixed in a reshape (gazelle93/Transformer-Various-Positional-Encoding#1), a mask repeated
+        in another order than the samples.
+    """
+    trial = Trial(subject, case)
+    order = case.rng(10).permutation(case.batch)
+    permuted = {id(x): x[order] for x in (trial.query, trial.key, trial.value)}
+    before = trial()
+    after = trial(
+        query=permuted[id(trial.query)], key=permuted[id(trial.key)], value=permuted[id(trial.value)],
+        mask=None if trial.mask is None else trial.mask[order],
+    )  # fmt: skip
+    output, bound = before.output_and_bound
+    check.agree("permuted output", after.output_and_bound, (output[order], bound[order]), after.judged)
+
+
+@light
+@given(case=cases(masks=ANY, min_batch=2))
+def test_each_sample_is_answered_alone(subject: Subject, case: Case) -> None:
+    """A sample gets in a batch what it gets by itself.
+
+    Statement: O(q, k, v, M)_b = O(q_b, k_b, v_b, M_b) for every sample b.
+    Requires: two samples.
+    Source: A24, P07; He et al. 2025, Defeating Nondeterminism in LLM Inference.
+    Breaks it: samples that mix or are dropped (diffusers#8837), statistics over the batch, a path of its own for one sample
+        (transformers PR#46773), a mask broadcast from the first sample.
+    """
+    trial = Trial(subject, case)
+    together = trial()
+    for b in {0, case.batch - 1}:
+        one = {id(x): x[b : b + 1] for x in (trial.query, trial.key, trial.value)}
+        alone = trial(
+            query=one[id(trial.query)], key=one[id(trial.key)], value=one[id(trial.value)],
+            mask=None if trial.mask is None else trial.mask[b : b + 1],
+        )  # fmt: skip
+        output, bound = together.output_and_bound
+        check.agree(f"output of sample {b} alone", alone.output_and_bound, (output[b : b + 1], bound[b : b + 1]), alone.judged)
+
+
+@light
+@given(case=cases(masks=ANY, ties=("none", "kv"), min_queries=2))
+def test_each_query_is_answered_alone(subject: Subject, case: Case) -> None:
+    """A query gets among others what it gets by itself.
+
+    Statement: O(q, k, v, M)_i = O(q_i, k, v, M_i) for every query i.
+    Requires: query apart from key.
+    Source: A6, A18; P15 for one query at a time.
+    Breaks it: softmax over the queries, a path of its own for one query that drops the mask, causality aligned by length
+        (x-transformers#187).
+    """
+    trial = Trial(subject, case)
+    together = trial()
+    i = int(case.rng(10).integers(case.query_length))
+    alone = trial(query=trial.query[:, i : i + 1], mask=None if trial.mask is None else trial.mask[:, i : i + 1])
+    output, bound = together.output_and_bound
+    check.agree(f"output of query {i} alone", alone.output_and_bound, (output[:, i : i + 1], bound[:, i : i + 1]), alone.judged)

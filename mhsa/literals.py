@@ -1,0 +1,41 @@
+"""The integers in a subject's own source: sizes at which it may change its way, and near which cases are drawn.
+
+Hypothesis collects such constants too, but puts them into ``integers()`` alone, one draw in twenty; the sizes of a case
+come from tables (:mod:`mhsa.strategies`), so the tables are what has to know them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+_SMALLEST, _LARGEST = 10, 2048  # below, every size is drawn anyway; above, a case takes seconds
+_MOST = 8  # a file with more of them is no attention module alone, and each would be met too seldom
+
+
+def literals(target: Any, module: nn.Module) -> tuple[int, ...]:
+    """Return the integer literals in the files that define the subject and its modules, libraries apart."""
+    owners = [target, type(target), *(type(m) for m in module.modules())]
+    found: dict[int, None] = {}
+    for path in dict.fromkeys(p for owner in owners if (p := _own_file(owner)) is not None):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and type(node.value) is int and _SMALLEST <= node.value <= _LARGEST:
+                found[node.value] = None
+    return tuple(sorted(found)) if len(found) <= _MOST else ()
+
+
+def _own_file(owner: Any) -> Path | None:
+    """Return the source file of a class or function, unless it belongs to a library or to mhsa."""
+    try:
+        path = Path(inspect.getsourcefile(inspect.unwrap(owner)) or "").resolve()
+    except (TypeError, OSError):
+        return None
+    foreign = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
+    foreign.append(Path(__file__).resolve().parent)
+    return path if path.suffix == ".py" and not any(path.is_relative_to(folder) for folder in foreign) else None

@@ -1,0 +1,171 @@
+"""Copies and changed parameters: a module is what its parameters are now, wherever they came from."""
+
+import copy
+import io
+import pickle
+
+import torch
+from hypothesis import given
+from torch import nn
+
+from mhsa import check
+from mhsa.cases import Case
+from mhsa.effort import light
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt, guard
+
+ANY = ("none", "padding", "random")
+
+
+def called_trial(subject: Subject, case: Case) -> Trial:
+    """A trial that has been called, so that whatever a module keeps is there. No graph is kept: it cannot be copied."""
+    trial = Trial(subject, case.resized(grad=False))
+    trial()
+    return trial
+
+
+def compare(trial: Trial, what: str) -> None:
+    """One call of the trial's module, against the oracle with its present parameters."""
+    answer = trial()
+    check.within(f"output {what}", answer.output, answer.expected.output, answer.judged)
+
+
+def change(trial: Trial) -> None:
+    """Give every parameter other numbers, in place."""
+    for stream, (_, view) in enumerate(trial.views.views()):
+        view.write(torch.from_numpy(trial.case.resized(seed=trial.case.seed + 1).parameter(stream, view.shape)).to(trial.dtype))
+    trial.reread()
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_parameters_changed_in_place(subject: Subject, case: Case) -> None:
+    """Parameters that are changed in place, as optimizers do, are seen by the next call.
+
+    Statement: f_W'(x) after W was overwritten by W' is f of W'.
+    Requires: parameters that can be written.
+    Source: P18, A40.
+    Breaks it: a fused, transposed or normalised weight kept from an earlier call.
+    """
+    trial = called_trial(subject, case)
+    change(trial)
+    compare(trial, "after parameters changed in place")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_parameters_loaded_from_a_state_dict(subject: Subject, case: Case) -> None:
+    """A state dict is the whole module: loaded into another one, it makes it the same.
+
+    Statement: a freshly built module that loads f's state_dict is f; and f sees what load_state_dict brings.
+    Requires: nothing.
+    Source: P14.
+    Breaks it: a tensor that matters and is neither parameter nor buffer, hooks that rename or transpose on one way only.
+    """
+    trial = called_trial(subject, case)
+    state = copy.deepcopy(trial.module.state_dict())
+    other = (
+        guard("building another", lambda: subject.adapter.build(case.head, case.d_model)).to(subject.device, trial.dtype).eval()
+    )
+    guard("load_state_dict", lambda: other.load_state_dict(state))
+    original = trial.module
+    trial.use(other)
+    compare(trial, "of a module that loaded the state dict")
+    trial.use(original)
+    change(trial)
+    guard("load_state_dict", lambda: original.load_state_dict(state))
+    trial.reread()
+    compare(trial, "after load_state_dict")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_parameters_replaced_as_attributes(subject: Subject, case: Case) -> None:
+    """A parameter that is replaced by another object is seen by the next call.
+
+    Statement: setattr(owner, name, nn.Parameter(W')) makes f the module with W'.
+    Requires: parameters that can be assigned.
+    Source: P18; weight tying and adapters work this way.
+    Breaks it: a list of parameters gathered in the constructor, a reference or view kept beside the parameter.
+    """
+    trial = called_trial(subject, case)
+    other = trial.fresh()
+    change(other)
+    new = dict(other.module.named_parameters())
+    for path, parameter in list(trial.module.named_parameters()):
+        owner, _, name = path.rpartition(".")
+        values = nn.Parameter(new[path].detach().clone(), requires_grad=parameter.requires_grad)
+        done, said = attempt(
+            lambda owner=owner, name=name, values=values: setattr(trial.module.get_submodule(owner), name, values)
+        )
+        if done is None:
+            check.inapplicable(f"needs parameters that can be assigned: {said}")
+    trial.use(trial.module)
+    trial.reread()
+    compare(trial, "after parameters were replaced")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_deep_copies(subject: Subject, case: Case) -> None:
+    """A deep copy is the same module, and shares nothing with the original.
+
+    Statement: deepcopy(f) = f; changing the parameters of the copy does not change f.
+    Requires: a module that can be copied.
+    Source: P14, P18.
+    Breaks it: a closure or a cache that still holds the original's parameters.
+    """
+    trial = called_trial(subject, case)
+    made, said = attempt(lambda: copy.deepcopy(trial.module))
+    if made is None:
+        check.inapplicable(f"needs a module that can be copied: {said}")
+    original = trial.module
+    trial.use(made[0])
+    compare(trial, "of a deep copy")
+    change(trial)
+    compare(trial, "of a deep copy with other parameters")
+    trial.use(original)
+    trial.reread()
+    compare(trial, "of the original after its copy was changed")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_pickled_copies(subject: Subject, case: Case) -> None:
+    """A module survives pickling, as data loaders, spawn and torch.save do it.
+
+    Statement: unpickled(pickled(f)) = f.
+    Requires: a module that can be pickled: its class must be found by its name.
+    Source: P14.
+    Breaks it: __getstate__ or __reduce__ that loses a mode, a rate or a buffer.
+    """
+    trial = called_trial(subject, case)
+
+    def through_a_file() -> nn.Module:
+        file = io.BytesIO()
+        pickle.dump(trial.module, file)
+        file.seek(0)
+        loaded: nn.Module = pickle.load(file)
+        return loaded
+
+    made, said = attempt(through_a_file)
+    if made is None:
+        check.inapplicable(f"needs a module that can be pickled: {said}")
+    trial.use(made[0])
+    compare(trial, "of an unpickled copy")
+
+
+@light
+@given(case=cases(masks=ANY, small=True, dtypes=("float32",)))
+def test_moved_to_another_dtype(subject: Subject, case: Case) -> None:
+    """A module that was used in one dtype and moved to another computes in the new one.
+
+    Statement: f.to(float64), after calls in float32, is within float64's bound on float64 inputs.
+    Requires: nothing.
+    Source: P14; wrong caches are the usual way to lose it.
+    Breaks it: constants, masks or weights kept in the dtype of the first call.
+    """
+    trial = called_trial(subject, case)
+    wide = Trial(subject, case.resized(dtype="float64", grad=False), module=trial.module)
+    compare(wide, "after .to(float64)")

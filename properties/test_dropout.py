@@ -1,0 +1,195 @@
+"""Dropout: the right share, scaled up, independently, and the same in the backward pass.
+
+With W_Q = 0 every key weighs 1 / Tk; with values e_1, ..., e_Tk (Tk = d_k) and W_V = W_O = 1 the output of each head is its row
+of weights. So what was dropped can be read off the output of any implementation.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mhsa import check
+from mhsa.binomial import surprising
+from mhsa.bounded import Array, gamma
+from mhsa.cases import Case
+from mhsa.effort import rare
+from mhsa.placing import numbers
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, guard
+
+RATES = (0.5, 0.25)
+SINGLE = ("float64", "float32")
+NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """What dropout did.
+
+    Attributes:
+        kept: [B, H, Tq, Tk], the mixed weights times Tk: 0 where dropped.
+        sites: 1 if weights are dropped, 2 if the output is dropped as well.
+        rate: the share that must be dropped.
+    """
+
+    kept: Array
+    sites: int
+    rate: float
+
+
+def drop(subject: Subject, case: Case, rate: float) -> Dropped:
+    """Build the module with this rate, call it in train mode and read off what was dropped."""
+    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
+    if module is None:
+        check.inapplicable(NO_RATE)
+    length = max(case.d_k, 2)
+    if subject.adapter.sizes is None:
+        length = 16
+        case = case.resized(head=3, d_k=length)
+        module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
+        assert module is not None
+    queries = length if case.tie == "all" else 12
+    batch = max(3, min(4000 // (case.head * queries * length), 64))
+    case = case.resized(batch=batch, query_length=queries, key_length=length, layout="contiguous", data="integers")
+    if case.d_k < 2:
+        check.inapplicable("needs heads of two features or more, and the subject is built with one")
+    trial = Trial(subject, case, module=module)
+    eye, none = np.eye(case.d_model), np.zeros(case.d_model)
+    trial.write(
+        query_weight=np.zeros_like(eye), query_bias=none, value_weight=eye, value_bias=none, out_weight=eye, out_bias=none
+    )
+    value = np.broadcast_to(np.tile(np.eye(length), (1, case.head)), (batch, length, case.d_model)).copy()
+    trial.module.train()
+    inputs = (value, value, value) if case.tie == "all" else (trial.query, value, value)
+    answer = trial(*inputs)
+    kept = answer.output.reshape(batch, queries, case.head, length).transpose(0, 2, 1, 3) * length
+    scale = 1.0 / (1.0 - rate)
+    # Two dropouts in a row, on the weights and on the output, are usual too; the size of what is left tells.
+    sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
+    return Dropped(kept, sites, 1 - (1 - rate) ** sites)
+
+
+@rare
+@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) -> None:
+    """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
+
+    Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^2 if the output is dropped as well; E[O] is the output in eval.
+    Requires: dropout whose rate can be set.
+    Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
+    Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
+    """
+    found = drop(subject, case, rate)
+    scale = 1.0 / (1.0 - rate) ** found.sites
+    precision = subject.precision(case.dtype)
+    room = (gamma(found.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
+    required = np.where(found.kept == 0, 0.0, scale)
+    check.agree("weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)))
+
+
+@rare
+@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) -> None:
+    """The share of weights that is dropped is the rate that was asked for.
+
+    Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9.
+    Requires: dropout whose rate can be set.
+    Source: A36; xformers tests it with a binomial test.
+    Breaks it: p taken for the probability of being kept, a rate that is fixed, dropout that never comes on (Megatron-LM PR#411).
+    """
+    found = drop(subject, case, rate)
+    zeros, total = int((found.kept == 0).sum()), found.kept.size
+    check.count_as_expected("weights dropped", zeros, total, found.rate, surprising(zeros, total, found.rate))
+
+
+@rare
+@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: float) -> None:
+    """Which weights are dropped is independent over samples, heads, queries and keys.
+
+    Statement: of N pairs of weights that are neighbours along an axis, both are dropped in Binomial(N, p^2); exact, at 1e-9.
+    Requires: dropout whose rate can be set.
+    Source: A36, P25.
+    Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys dropped.
+    """
+    found = drop(subject, case, rate)
+    gone = found.kept == 0
+    for axis, name in enumerate(("samples", "heads", "queries", "keys")):
+        pairs = gone.shape[axis] // 2
+        if pairs == 0:
+            continue
+        one, two = (np.take(gone, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1))
+        both, probability = int((one & two).sum()), found.rate**2
+        words = f"pairs of neighbouring {name} dropped together"
+        check.count_as_expected(words, both, one.size, probability, surprising(both, one.size, probability))
+
+
+@rare
+@given(case=cases(dtypes=("float64",), small=True), rate=st.sampled_from(RATES))
+def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: float) -> None:
+    """The gradient belongs to the weights that were kept, not to others.
+
+    Statement: in train mode, for L = <O, G> with G = 0 on no row: <W_V, dW_V> + <b_V, db_V> = <O - b_O, G>, because O - b_O is linear
+        in (W_V, b_V) for any fixed pattern.
+    Requires: dropout whose rate can be set; autograd.
+    Source: A31 (Euler, degree 1) with the pattern held fixed; P25.
+    Breaks it: a backward pass that draws again, or scales by p instead of 1/(1 - p) (NVIDIA/apex PR#816).
+    """
+    if subject.contract.float64_in == "float32":
+        check.inapplicable("needs float64 throughout, and the subject computes in float32")
+    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
+    if module is None:
+        check.inapplicable(NO_RATE)
+    trial = Trial(subject, case, module=module)
+    trial.write(out_bias=np.zeros(case.d_model))  # dropout of the output would drop the bias, too
+    trial.module.train()
+    d_output = trial.cotangent(20, (case.batch, case.query_length, case.d_model))
+    found = trial.differentiate(d_output)
+    p = trial.projections
+    worth = float((p.value.weight * found.observed["value.weight"]).sum())
+    if p.value.bias is not None:
+        worth += float((p.value.bias * found.observed["value.bias"]).sum())
+    direct = float((found.answer.output * d_output).sum())
+    # Every product in the chain, by its size; dropout makes weights up to 1 / (1 - rate)^2 times larger.
+    value = np.abs(numbers(trial.arguments["value"][0])) @ np.abs(p.value.weight.T)
+    value = value + (0.0 if p.value.bias is None else np.abs(p.value.bias))
+    largest = value.max(axis=1, keepdims=True) / (1 - rate) ** 2
+    size = float((np.abs(d_output) * (largest @ np.abs(p.out.weight.T))).sum())
+    terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
+    room = gamma(terms, trial.precision.unit) * size * 4
+    check.agree("<V, dV>", (np.array([worth]), np.array([room])), (np.array([direct]), np.zeros(1)))
+
+
+@rare
+@given(case=cases(dtypes=SINGLE))
+def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
+    """eval() switches dropout off, and train() switches it on again.
+
+    Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal patterns
+        have probability below 2^-1000.
+    Requires: dropout whose rate can be set.
+    Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.
+    Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside.
+    """
+    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.5))
+    if module is None:
+        check.inapplicable(NO_RATE)
+    length = 40 if case.tie == "all" else 30
+    case = case.resized(batch=2, query_length=length, key_length=length, data="normal", layout="contiguous")
+    trial = Trial(subject, case, module=module)
+    for mode in (True, False, True):
+        trial.module.train(mode)
+        trial()
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    seen = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        seen.append(numbers(guard("the call", lambda: subject.caller(trial.module, q, k, v, None, case.need_weights)[0])))
+    if np.array_equal(*seen):
+        check.fail(
+            "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"
+        )

@@ -1,0 +1,135 @@
+"""Sizes at the edge: nothing, one, and sizes that happen to be equal."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mhsa import check
+from mhsa.bounded import Array
+from mhsa.cases import Case
+from mhsa.effort import light, rare
+from mhsa.placing import place
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt
+
+ANY = ("none", "padding", "causal", "random")
+
+
+def ask_for_nothing(trial: Trial, query: Array, key: Array, value: Array, what: str) -> None:
+    """Call where the output has no elements: it may be refused, but not be something else."""
+    made = {id(x): place(x, trial.dtype, trial.subject.device, "contiguous") for x in (query, key, value)}
+    q, k, v = (made[id(x)] for x in (query, key, value))
+    mask = None
+    if trial.case.mask != "none":
+        mask = trial.convert(np.ones((query.shape[0], query.shape[1], key.shape[1]), bool))
+    with torch.no_grad():
+        result, said = attempt(lambda: trial.ask(q, k, v, mask))
+    if result is None:
+        check.inapplicable(f"{what} is refused: {said}")
+    trial.check_form(*result[0], query.shape[0], query.shape[1], key.shape[1])
+
+
+@rare
+@given(case=cases(masks=("none", "all"), small=True))
+def test_an_empty_batch(subject: Subject, case: Case) -> None:
+    """An empty batch gives an empty output, or is refused.
+
+    Statement: B = 0 implies that O is [0, Tq, D].
+    Requires: nothing; view(B, -1, ...) cannot tell what -1 is and may raise.
+    Source: P21; xformers tests empty batches.
+    Breaks it: a reduction or a squeeze that takes the batch away; a result of another shape.
+    """
+    trial = Trial(subject, case)
+    none = {id(x): x[:0] for x in (trial.query, trial.key, trial.value)}
+    ask_for_nothing(trial, *(none[id(x)] for x in (trial.query, trial.key, trial.value)), "a batch of 0")
+
+
+@rare
+@given(case=cases(masks=("none", "all"), ties=("none", "kv"), small=True))
+def test_no_queries(subject: Subject, case: Case) -> None:
+    """No queries give no output, or are refused.
+
+    Statement: Tq = 0 implies that O is [B, 0, D].
+    Requires: query apart from key; view(B, -1, ...) cannot tell what -1 is and may raise.
+    Source: P21; xformers tests empty queries.
+    Breaks it: a squeeze, a loop over blocks that concatenates nothing; a result of another shape.
+    """
+    trial = Trial(subject, case)
+    ask_for_nothing(trial, trial.query[:, :0], trial.key, trial.value, "a query of length 0")
+
+
+@light
+@given(case=cases(masks=("none", "all"), ties=("none", "kv", "all")))
+def test_a_single_token(subject: Subject, case: Case) -> None:
+    """One query and one key: the weight is 1, and every axis of size 1 stays where it is.
+
+    Statement: Tq = Tk = 1 implies O = W_O (W_V v + b_V) + b_O, also for B = 1, H = 1, d_k = 1.
+    Requires: nothing.
+    Source: P21.
+    Breaks it: squeeze without an axis, a shortcut for one token, causality that hides the only key.
+    """
+    case = case.resized(query_length=1, key_length=1)
+    trial = Trial(subject, case)
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output)
+
+
+EQUAL = {
+    "B = H": ("batch", "head"),
+    "B = Tq": ("batch", "query_length"),
+    "B = Tk": ("batch", "key_length"),
+    "Tq = Tk": ("query_length", "key_length"),
+    "Tk = d_k": ("key_length", "d_k"),
+    "Tq = H": ("query_length", "head"),
+    "H = d_k": ("head", "d_k"),
+    "all": ("batch", "head", "query_length", "key_length", "d_k"),
+}
+
+
+@light
+@given(case=cases(masks=(*ANY, "all"), small=True), which=st.sampled_from(tuple(EQUAL)), size=st.integers(2, 4))
+def test_sizes_that_happen_to_be_equal(subject: Subject, case: Case, which: str, size: int) -> None:
+    """What an axis means does not depend on its size: batch = heads, batch = length, length = features are coincidences.
+
+    Statement: |O - o| <= B, as for the oracle's property, at each of B = H, B = Tq, B = Tk, Tq = Tk, Tk = d_k, Tq = H, H = d_k, and
+        all equal; the other sizes differ.
+    Requires: nothing.
+    Source: pytorch/pytorch#81077 (such coincidences), P22.
+    Breaks it: axes guessed from sizes: a mask [B, Tk] taken for [Tq, Tk], time-first guessed from the shape.
+    """
+    sizes = dict.fromkeys(EQUAL[which], size)
+    if subject.adapter.sizes is not None:  # built in one size: the others follow it
+        head, d_k = subject.adapter.sizes[0], subject.adapter.sizes[1] // subject.adapter.sizes[0]
+        own = {"head": head, "d_k": d_k}
+        fixed = [own[name] for name in ("head", "d_k") if name in sizes]
+        sizes = {name: fixed[0] if fixed else size for name in sizes if name not in own}
+    if case.tie == "all":
+        length = sizes.get("query_length", sizes.get("key_length", case.key_length))
+        sizes |= {"query_length": length, "key_length": length}
+    case = case.resized(**sizes)
+    trial = Trial(subject, case)
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output, answer.judged)
+
+
+@light
+@given(case=cases(masks=ANY))
+def test_dtype_and_device_of_the_output(subject: Subject, case: Case) -> None:
+    """The output has query's dtype and device.
+
+    Statement: O.dtype = q.dtype, O.device = q.device; with parameters in that dtype too.
+    Requires: nothing; a contract that computes float64 in float32 still returns what it was given.
+    Source: P21; flashinfer-bench has a status of its own for a wrong dtype.
+    Breaks it: .float() that is never undone, a default dtype or device that creeps in.
+    """
+    trial = Trial(subject, case)
+    output = trial().tensors[0]
+    query = trial.arguments["query"][0]
+    for name in ("dtype", "device"):
+        got, must = getattr(output, name), getattr(query, name)
+        if got != must:
+            check.fail(
+                f"output has {name} {got}, but must have query's, {must}", what=name, observed=str(got), required=str(must)
+            )

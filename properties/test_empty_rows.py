@@ -1,0 +1,110 @@
+"""A query that may attend to no key: harmless to itself, to its neighbours and to every gradient."""
+
+import numpy as np
+from hypothesis import given
+
+from mhsa import check
+from mhsa.cases import Case
+from mhsa.effort import light
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial
+
+TAME = ("integers", "normal", "ties", "repeated")
+
+
+@given(case=cases(masks=("empty_row",)))
+def test_a_row_without_any_key(subject: Subject, case: Case) -> None:
+    """A query that may attend to no key gets what the contract says.
+
+    Statement: if M_bij is false for all j, then O_bi is finite, and is W_O 0 + b_O, W_O mean(V) + b_O, or 0, as the
+        contract says; every other row is within its bound.
+    Requires: masks that can hide every key from one query.
+    Source: P06; pytorch/pytorch#41508 and #103963, OLMo#322.
+    Breaks it: softmax over a row of -inf, which is NaN.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    assert answer.mask is not None
+    empty = ~answer.mask.any(axis=-1, keepdims=True)
+    check.within("output", answer.output, answer.expected.output, ~empty)
+    if subject.contract.empty_row == "nan":
+        if not np.isfinite(answer.output[empty[..., 0]]).all():
+            check.expected_failure(subject.contract.reason)
+        return
+    check.finite("output", answer.output, empty)
+    if subject.contract.empty_row in ("zeros", "uniform"):
+        check.within("output", answer.output, answer.expected.output, empty)
+    if subject.contract.empty_row == "zero-output":
+        check.exactly("output", answer.output, np.zeros_like(answer.output), empty)
+
+
+@light
+@given(case=cases(masks=("random",), data=TAME))
+def test_other_rows_do_not_notice(subject: Subject, case: Case) -> None:
+    """Hiding every key from one query changes nothing for the other queries and the other samples.
+
+    Statement: O_b'i'(M') = O_b'i'(M) for (b', i') != (b, i), where M' is M with row i of sample b emptied.
+    Requires: masks that can hide every key from one query.
+    Source: P06.
+    Breaks it: NaN that spreads through a later product, a repair that looks at the whole batch, normalisation over rows.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    mask = trial.mask.copy()
+    sample, row = case.rng(11).integers(case.batch), case.rng(12).integers(case.query_length)
+    mask[sample, row] = False
+    before, after = trial(), trial(mask=mask)
+    check.agree("output of other rows", after.output_and_bound, before.output_and_bound, mask.any(axis=-1, keepdims=True))
+
+
+@light
+@given(case=cases(masks=("random", "padding"), data=TAME, small=True))
+def test_a_sample_without_any_key(subject: Subject, case: Case) -> None:
+    """A sample in which nothing may be attended to, all padding say, disturbs no other sample.
+
+    Statement: with M_b false everywhere for one sample b, O_b is finite and O_b' is as it was for b' != b.
+    Requires: masks.
+    Source: P06; pytorch/pytorch#81077 (sequences of length zero).
+    Breaks it: a softmax or a mean over nothing, lengths of zero used as an index or a divisor.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    mask = trial.mask.copy()
+    sample = case.rng(11).integers(case.batch)
+    mask[sample] = False
+    before, after = trial(), trial(mask=mask)
+    others = np.arange(case.batch)[:, None, None] != sample
+    check.agree("output of other samples", after.output_and_bound, before.output_and_bound, others)
+    if subject.contract.empty_row == "nan":
+        if not np.isfinite(after.output[sample]).all():
+            check.expected_failure(subject.contract.reason)
+        return
+    check.finite("output of the sample without keys", after.output, ~others)
+
+
+@light
+@given(case=cases(masks=("empty_row",), data=TAME, small=True))
+def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
+    """A query that may attend to no key poisons no gradient.
+
+    Statement: with one empty row, dL/dq, dL/dk, dL/dv and the gradients of all parameters are finite, for any L; where L
+        does not look at that row they are those of the other rows.
+    Requires: masks that can hide every key from one query; autograd.
+    Source: P06 with P16; pytorch/pytorch#41508: one masked row makes every gradient of the batch NaN.
+    Breaks it: softmax over a row of -inf whose output is repaired afterwards by nan_to_num or where: the gradient is still NaN.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    seen = trial.mask.any(axis=-1, keepdims=True)
+    d_output = trial.cotangent(20, (case.batch, case.query_length, case.d_model))
+    everything = trial.differentiate(d_output)
+    if subject.contract.empty_row == "nan":
+        if not all(np.isfinite(g).all() for g in everything.observed.values()):
+            check.expected_failure(subject.contract.reason)
+        return
+    for name, gradient in everything.observed.items():
+        check.finite(f"gradient of {name}", gradient)
+    others = trial.differentiate(np.where(seen, d_output, 0.0))
+    for name, gradient in others.observed.items():
+        check.within(f"gradient of {name}", gradient, others.expected[name])

@@ -1,0 +1,286 @@
+"""Gradients, element by element, against the oracle's own chain rule and its bound."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mhsa import backward, check
+from mhsa.cases import Case
+from mhsa.effort import light, rare, slow
+from mhsa.placing import numbers, place
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt
+
+ANY = ("none", "padding", "causal", "random")
+SINGLE = ("float64", "float32")
+
+
+def output_shape(case: Case) -> tuple[int, int, int]:
+    """Shape of the output, and of a gradient to start from."""
+    return case.batch, case.query_length, case.d_model
+
+
+@given(case=cases(masks=ANY))
+def test_gradients_of_inputs(subject: Subject, case: Case) -> None:
+    """Query, key and value receive the gradients of the formula.
+
+    Statement: with G = dL/dO, per head: dV = P^T dZ, dP = dZ V^T, dS = P (dP - rowsum(P dP)) / sqrt(d_k), dQ = dS K,
+        dK = dS^T Q, and dq, dk, dv through W_Q, W_K, W_V; each element within the bound of the same arithmetic.
+    Requires: autograd.
+    Source: the chain rule; A27, P16; bound: docs/bounds.md.
+    Breaks it: a hand-written backward without the scale or without the row sum (fla PR#6), a detach on one path, gradients
+        of key and value exchanged.
+    """
+    trial = Trial(subject, case)
+    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    for name in ("query", "key", "value"):
+        if name in found.observed:
+            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+
+
+@given(case=cases(masks=ANY, small=True))
+def test_gradients_of_parameters(subject: Subject, case: Case) -> None:
+    """Every weight and bias receives the gradient of the formula.
+
+    Statement: dW = sum_b (dY_b)^T X_b and db = sum dY for each of the four maps Y = X W^T + b; within the bound.
+    Requires: autograd; parameters that require a gradient.
+    Source: the chain rule; P16.
+    Breaks it: a projection called under no_grad or detached, one that is used twice, a backward that returns too few or
+        exchanged gradients (long-context-attention#149).
+    """
+    trial = Trial(subject, case)
+    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    for name, _ in trial.views.views():
+        check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+
+
+@light
+@given(case=cases(masks=ANY, min_keys=2, small=True))
+def test_everything_that_matters_receives_its_gradient(subject: Subject, case: Case) -> None:
+    """What the output depends on is known to autograd.
+
+    Statement: for x in (q, k, v, W, b of all four maps): if the exact dL/dx is not zero, dL/dx is not None and not zero.
+    Requires: autograd; parameters that require a gradient.
+    Source: P16.
+    Breaks it: .data, .detach(), .item() or numpy on the way; a parameter rebuilt from its numbers; requires_grad lost.
+    """
+    trial = Trial(subject, case)
+    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    for name, required in found.expected.items():
+        surely = np.abs(required.value) > required.error
+        if not surely.any():
+            continue
+        if name in found.missing:
+            check.fail(f"{name} receives no gradient, but the output depends on it", what=f"gradient of {name}")
+        where = np.unravel_index(int(np.abs(np.where(surely, required.value, 0.0)).argmax()), surely.shape)
+        if not found.observed[name].any():
+            check.fail(
+                f"gradient of {name} is zero everywhere, but at {[int(i) for i in where]} must be {required.value[where]:.3g}",
+                what=f"gradient of {name}",
+            )
+
+
+@light
+@given(case=cases(masks=("padding", "random", "causal"), ties=("none", "kv")))
+def test_masked_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
+    """Keys and values that no query may attend to receive a gradient of exactly zero.
+
+    Statement: M_bij false for all i implies dL/dk_bj = 0 and dL/dv_bj = 0.
+    Requires: key and value apart from query; autograd.
+    Source: A17; flash-attention's test_flash_attn_bwd_overflow (elements beyond the end not masked in backward).
+    Breaks it: a mask that the backward pass forgets, a fill that leaks, a regularising term over all keys.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    mask = trial.mask.copy()
+    if case.key_length > 1:
+        mask[:, :, 0], mask[:, :, 1] = True, False
+    found = trial.differentiate(trial.cotangent(20, output_shape(case)), mask=mask)
+    hidden = ~mask.any(axis=1)[..., None]
+    for name in ("key", "value"):
+        if name in found.observed:
+            at_masked = np.where(hidden, found.observed[name], 0.0)
+            check.exactly(f"gradient of {name} at masked keys", at_masked, np.zeros_like(at_masked))
+
+
+@light
+@given(case=cases(masks=ANY, min_batch=2, small=True))
+def test_samples_receive_no_gradient_from_each_other(subject: Subject, case: Case) -> None:
+    """The output of one sample has no gradient with respect to another.
+
+    Statement: dO_b / dx_b' = 0 exactly for b' != b and x in (q, k, v).
+    Requires: two samples; autograd. Samples that share memory share a gradient and are left alone.
+    Source: A24; Flax' receptive-field test does the same for positions.
+    Breaks it: a reshape that mixes samples (tokenlearner-pytorch#1), statistics over the batch.
+    """
+    trial = Trial(subject, case)
+    chosen = int(case.rng(11).integers(case.batch))
+    mine = (np.arange(case.batch) == chosen)[:, None, None]
+    found = trial.differentiate(np.where(mine, trial.cotangent(20, output_shape(case)), 0.0))
+    for name in ("query", "key", "value"):
+        if name in found.observed:
+            others = np.where(mine, 0.0, found.observed[name])
+            check.exactly(f"gradient of {name} of other samples", others, np.zeros_like(others))
+
+
+@light
+@given(case=cases(masks=ANY, need_weights=True, min_keys=2, small=True))
+def test_gradient_through_the_weights(subject: Subject, case: Case) -> None:
+    """A loss on the weights that are returned is differentiated as well.
+
+    Statement: for L = <O, G> + <A, C>: dP = dZ V^T + C; everything else as without C.
+    Requires: weights that are returned and not declared detached by requires_grad = False.
+    Source: the chain rule; P16.
+    Breaks it: a hand-written backward that ignores the gradient of its second output.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    check.applicable(answer.weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
+    shape = (case.batch, case.head, case.query_length, case.key_length)
+    d_output, d_weights = trial.cotangent(20, output_shape(case)), trial.cotangent(21, shape)
+    found = trial.differentiate(d_output, d_weights)
+    handed_out = found.answer.tensors[1]
+    if handed_out is None or not handed_out.requires_grad:
+        check.inapplicable("needs weights that take part in autograd, and the subject's are detached")
+    for name, gradient in found.observed.items():
+        check.within(f"gradient of {name}", gradient, found.expected[name])
+
+
+@light
+@given(case=cases(masks=ANY, small=True), layout=st.sampled_from(["transposed", "columns", "sliced", "expanded"]))
+def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: str) -> None:
+    """How dL/dO lies in memory does not matter.
+
+    Statement: the gradients depend on the numbers of dL/dO only: transposed, cut out of a larger tensor, or expanded from one
+        number with stride 0, as .sum().backward() makes it.
+    Requires: autograd.
+    Source: P17; flash-attention#355, xformers PR#282, FlagAttention PR#1.
+    Breaks it: a hand-written backward that takes it for contiguous.
+    """
+    trial = Trial(subject, case)
+    d_output = trial.cotangent(20, output_shape(case))
+    if layout == "expanded":
+        d_output = np.broadcast_to(d_output[:1, :1, :1], d_output.shape).copy()
+
+    def as_given(g: Tensor) -> Tensor:
+        if layout == "expanded":
+            return g[:1, :1, :1].expand(g.shape)
+        if layout == "columns":
+            return g.mT.contiguous().mT
+        if layout == "transposed":
+            return g.transpose(0, 1).contiguous().transpose(0, 1)
+        return torch.cat([g, g, g], dim=-1)[..., g.size(-1) : 2 * g.size(-1)]
+
+    found = trial.differentiate(d_output, as_given=as_given)
+    for name, gradient in found.observed.items():
+        check.within(f"gradient of {name}", gradient, found.expected[name])
+
+
+@slow
+@light
+@given(case=cases(masks=ANY, dtypes=SINGLE, small=True))
+def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> None:
+    """Forward-mode and reverse-mode derivatives are transposes of each other.
+
+    Statement: <w, J t> = <J^T w, t> for any direction t of the inputs and any w; and J t is within its bound.
+    Requires: forward-mode automatic differentiation.
+    Source: A28.
+    Breaks it: a custom function whose jvp and backward disagree; a backward with a term too many.
+    """
+    trial = Trial(subject, case)
+    w = trial.cotangent(20, output_shape(case))
+    found = trial.differentiate(w)
+    tangents = {name: trial.cotangent(30 + i, found.observed[name].shape) for i, name in enumerate(("query", "key", "value"))
+                if name in found.observed}  # fmt: skip
+    placed: dict[int, Tensor] = {}
+    first = {id(trial.arguments[name][0]): name for name in ("value", "key", "query") if name in tangents}
+    mask = trial.arguments.get("mask", (None, None))[0]
+
+    def forward_mode() -> Tensor:
+        with torch.autograd.forward_ad.dual_level():
+            for tensor, values in list(trial.arguments.values())[:3]:
+                if id(tensor) not in placed:
+                    primal = place(values, trial.dtype, subject.device, "contiguous")
+                    tangent = place(tangents[first[id(tensor)]], trial.dtype, subject.device, "contiguous")
+                    placed[id(tensor)] = torch.autograd.forward_ad.make_dual(primal, tangent)
+            q, k, v = (placed[id(tensor)] for tensor, _ in list(trial.arguments.values())[:3])
+            output = trial.ask(q, k, v, mask)[0]
+            tangent = torch.autograd.forward_ad.unpack_dual(output).tangent
+            return torch.zeros_like(output) if tangent is None else tangent
+
+    result, said = attempt(forward_mode)
+    if result is None:
+        check.inapplicable(f"needs forward-mode derivatives: {said}")
+    moved = numbers(result[0])
+    names = [first[id(tensor)] for tensor, _ in list(trial.arguments.values())[:3]]
+    direction = backward.derivative(
+        found.answer.expected, trial.precision, tangents[names[0]], tangents[names[1]], tangents[names[2]]
+    )
+    check.within("derivative of the output", moved, direction)
+    there = np.array([(w * moved).sum()])
+    back = np.array([sum(float((found.observed[n] * t).sum()) for n, t in tangents.items())])
+    room = (np.abs(w) * direction.error).sum()
+    room = room + sum(float((found.expected[n].error * np.abs(t)).sum()) for n, t in tangents.items())
+    # Both sums are formed here in float64, of at most this many terms.
+    size = (np.abs(w * moved)).sum() + sum(float(np.abs(found.observed[n] * t).sum()) for n, t in tangents.items())
+    room = np.array([room + 2.0**-52 * w.size * 4 * size])
+    check.agree("<w, J t>", (there, room), (back, np.zeros(1)))
+
+
+@slow
+@rare
+@given(case=cases(masks=("none", "padding"), data=("normal",), dtypes=("float64",), small=True))
+def test_second_derivatives(subject: Subject, case: Case) -> None:
+    """Gradients can be differentiated again, as gradient penalties and second-order methods do.
+
+    Statement: the derivative of dL/d(q, k, v) in a direction is that of finite differences of dL/d(q, k, v).
+    Requires: float64; every step twice differentiable. A custom autograd.Function promises first derivatives only.
+    Source: torch.autograd.gradgradcheck, with its step of 1e-6 and tolerances 1e-5 and 1e-3, chosen by torch for float64 where
+        a central difference of that step is off by some 1e-10.
+    Breaks it: a hand-written backward made of numbers that autograd does not follow.
+    """
+    case = case.resized(
+        batch=1, query_length=min(case.query_length, 2), key_length=min(case.key_length, 2), layout="contiguous"
+    )
+    if subject.adapter.sizes is None:
+        case = case.resized(head=min(case.head, 2), d_k=min(case.d_k, 2))
+    if case.tie == "all":
+        case = case.resized(query_length=case.key_length)
+    if subject.contract.float64_in == "float32":
+        check.inapplicable("needs float64 throughout, and the subject computes in float32")
+    trial = Trial(subject, case)
+    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    if _custom(found.answer.tensors[0]):
+        check.inapplicable("needs plain torch functions: a custom autograd.Function promises first derivatives only")
+    mask = trial.arguments.get("mask", (None, None))[0]
+    leaves: dict[int, Tensor] = {id(t): t.detach().clone().requires_grad_() for t, _ in list(trial.arguments.values())[:3]}
+    ids = [id(t) for t, _ in list(trial.arguments.values())[:3]]
+
+    def output(*given: Tensor) -> Tensor:
+        by_id = dict(zip(leaves, given, strict=True))
+        result: Tensor = trial.ask(by_id[ids[0]], by_id[ids[1]], by_id[ids[2]], mask)[0]
+        return result
+
+    with torch.enable_grad():
+        result, said = attempt(lambda: torch.autograd.gradgradcheck(output, tuple(leaves.values())))
+    if result is None:
+        if "not implemented" in said or "once_differentiable" in said:
+            check.inapplicable(f"needs second derivatives: {said}")
+        check.fail(f"second derivatives: {said}", what="second derivatives", observed=said)
+
+
+def _custom(output: Tensor) -> bool:
+    """Whether a custom autograd.Function took part in making ``output``."""
+    seen, todo = set(), [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if isinstance(node, torch.autograd.function.BackwardCFunction):
+            return True
+        todo += [following for following, _ in node.next_functions]
+    return False

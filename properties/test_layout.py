@@ -1,0 +1,67 @@
+"""How tensors lie in memory, which is nobody's business but the caller's."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mhsa import check
+from mhsa.bounded import Array
+from mhsa.cases import LAYOUTS, Case
+from mhsa.effort import light
+from mhsa.placing import numbers, place
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, guard
+
+ANY = ("none", "padding", "random")
+
+
+def compare(trial: Trial, tensors: dict[int, Tensor], what: str) -> None:
+    """Call with the case's numbers in these tensors, by the identity of their arrays; the oracle judges."""
+    mask = None if trial.mask is None else trial.convert(trial.mask)
+    q, k, v = (tensors[id(x)] for x in (trial.query, trial.key, trial.value))
+    with torch.set_grad_enabled(trial.case.grad):
+        output, weights = guard(f"the call with {what}", lambda: trial.ask(q, k, v, mask))
+    trial.check_form(output, weights, *q.shape[:2], k.shape[1])
+    required = trial()
+    check.within(f"output with {what}", numbers(output), required.expected.output, required.judged)
+
+
+@light
+@given(case=cases(masks=ANY), layouts=st.tuples(*[st.sampled_from((*LAYOUTS, "columns"))] * 3))
+def test_each_tensor_in_its_own_layout(subject: Subject, case: Case, layouts: tuple[str, str, str]) -> None:
+    """Query, key and value may lie in memory in three different ways.
+
+    Statement: O depends on the numbers of q, k and v only: contiguous, transposed, sliced, offset, expanded, or with features
+        that are not next to each other.
+    Requires: nothing.
+    Source: P17; pytorch/pytorch#187506 (non-unit innermost stride), #181133, FlagGems#5896 (V that is not contiguous).
+    Breaks it: view, as_strided or a data pointer on what is taken for contiguous; the strides of one used for another.
+    """
+    trial = Trial(subject, case)
+    tensors: dict[int, Tensor] = {}
+    for x, layout in zip((trial.query, trial.key, trial.value), layouts, strict=True):
+        if id(x) not in tensors:
+            tensor = place(x, trial.dtype, subject.device, "contiguous" if layout == "columns" else layout)
+            tensors[id(x)] = tensor.mT.contiguous().mT if layout == "columns" else tensor
+    compare(trial, tensors, f"query, key, value laid out {', '.join(layouts)}")
+
+
+@light
+@given(case=cases(masks=ANY, ties=("none",)))
+def test_slices_of_one_tensor(subject: Subject, case: Case) -> None:
+    """Query, key and value may be slices of one tensor, as a packed projection hands them out.
+
+    Statement: as above, with q, k, v = chunks of one [B, T, 3 D], and of one [3, B, T, D].
+    Requires: key and value apart from query.
+    Source: P17; awslabs/slapo PR#46, triton#2626 (layouts of packed q, k, v).
+    Breaks it: a write into one that reaches the others, an offset in storage that is ignored.
+    """
+    case = case.resized(query_length=case.key_length)
+    trial = Trial(subject, case)
+    arrays: tuple[Array, ...] = (trial.query, trial.key, trial.value)
+    parts = [torch.tensor(x, dtype=trial.dtype, device=subject.device) for x in arrays]
+    wide, stacked = torch.cat(parts, dim=-1).chunk(3, dim=-1), torch.stack(parts).unbind(0)
+    for chunks, what in ((wide, "slices of one [B, T, 3 D]"), (stacked, "slices of one [3, B, T, D]")):
+        compare(trial, {id(x): c for x, c in zip(arrays, chunks, strict=True)}, what)

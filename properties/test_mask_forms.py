@@ -1,0 +1,158 @@
+"""One mask in many forms: dtypes, shapes and memory layouts that are accepted must mean the same."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from mhsa import check
+from mhsa.answer import Mask
+from mhsa.cases import Case
+from mhsa.effort import light
+from mhsa.placing import lay_out, numbers
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt
+
+CANONICAL = "the subject takes its masks in that form only"
+
+
+def ask_with(trial: Trial, form: Tensor, what: str, mask: Mask) -> bool:
+    """Call with a mask in another form, which means ``mask``; return False where it is refused.
+
+    An output of another shape is as good as a refusal: nobody can overlook it.
+    """
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    with torch.set_grad_enabled(trial.case.grad):
+        result, _ = attempt(lambda: trial.ask(q, k, v, form))
+    if result is None:
+        return False
+    output = result[0][0]
+    required = trial(mask=mask)
+    if not isinstance(output, Tensor) or output.shape != required.output.shape:
+        return False
+    check.within(f"output with {what}", numbers(output), required.expected.output, required.judged)
+    return True
+
+
+@light
+@given(case=cases(masks=("padding", "random", "causal")), dtype=st.sampled_from(["uint8", "int32", "int64"]))
+def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str) -> None:
+    """A mask of integers 0 and 1 is refused, or means what the mask of bools means.
+
+    Statement: O(q, k, v, M as integers) = O(q, k, v, M), or an error.
+    Requires: masks of bools; an additive mask holds no integers.
+    Source: A19, P22; mlverse/torch#1205 (kinds of masks mixed up), pytorch/pytorch#100315.
+    Breaks it: ~mask on integers, where ~1 is -2 and counts as true; integers added to the scores.
+    """
+    if subject.contract.mask == "additive" or subject.caller.float_masks:
+        check.inapplicable("needs masks of bools, and the subject takes floating ones")
+    trial = Trial(subject, case)
+    trial()  # places the tensors
+    assert trial.mask is not None
+    ask_with(trial, trial.convert(trial.mask).to(getattr(torch, dtype)), f"a mask of {dtype}", trial.mask)
+
+
+@light
+@given(case=cases(masks=("padding", "random", "causal")))
+def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case) -> None:
+    """A floating mask of 0 and 1 is refused, means what the mask of bools means, or is added to the scores.
+
+    Statement: O(q, k, v, M as numbers) is O(q, k, v, M), or attention with scores Q K^T / sqrt(d_k) + M, or an error.
+    Requires: masks of bools.
+    Source: A19, P22; pytorch/pytorch#107084: a fast path turned an additive mask into a mask of bools.
+    Breaks it: a floating mask rounded, cut off or taken for its opposite; one that is multiplied with the scores.
+    """
+    if subject.contract.mask != "allowed" or subject.caller.float_masks:
+        check.inapplicable("needs masks of bools that are true where attention is allowed")
+    trial = Trial(subject, case)
+    trial()
+    assert trial.mask is not None
+    form = trial.convert(trial.mask).to(trial.dtype)
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    result, _ = attempt(lambda: trial.ask(q, k, v, form))
+    required = trial(mask=trial.mask)
+    if result is None or result[0][0].shape != required.output.shape:
+        return
+    got = numbers(result[0][0])
+    added = trial.expect(bias=trial.mask.astype(np.float64)).output
+    with np.errstate(invalid="ignore"):
+        if bool((np.abs(got - added.value) <= added.error).all()):
+            return
+    check.within("output with a floating mask of 0 and 1", got, required.expected.output, required.judged)
+
+
+@light
+@given(case=cases(masks=("padding", "random", "causal"), min_batch=2, min_queries=2, min_keys=2))
+def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
+    """A mask with axes left out or of size 1 is refused, or means itself repeated along them.
+
+    Statement: for M that does not depend on the sample, the query or either: O(q, k, v, M in a shape with 1 or without that
+        axis) = O(q, k, v, M repeated), or an error. Shapes tried: [Tq, Tk], [1, Tq, Tk], [B, 1, Tk], and those with an axis
+        for the heads, of sizes that differ so that no shape can be taken for another.
+    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk].
+    Source: A19, P22; keras PR#20488 (wrongly expanded), pytorch/pytorch#97409.
+    Breaks it: a batch axis read as heads (graph-transformer-pytorch PR#2), a mask repeated along the wrong axis.
+    """
+    if subject.contract.mask_shape == "[B, Tk]":
+        check.inapplicable(CANONICAL)
+    # Sizes that all differ: [Tq, Tk] cannot be [B, Tk], nor [B, Tq, Tk] be [H, Tq, Tk].
+    sizes: dict[str, int] = {"batch": case.batch, "query_length": case.query_length, "key_length": case.key_length}
+    taken = {1, case.head}
+    for name, size in sizes.items():
+        while size in taken:
+            size += 1
+        sizes[name] = size
+        taken.add(size)
+    if case.tie == "all":
+        sizes["key_length"] = sizes["query_length"]
+    case = case.resized(**sizes)
+    trial = Trial(subject, case)
+    trial()
+    assert trial.mask is not None
+    full = trial.mask.shape
+    whole = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
+    shared, per_sample = whole[:1], whole[..., :1, :]
+    forms = [
+        ("a mask of shape", shared, np.broadcast_to(trial.mask[:1], full)),
+        ("a mask of shape", shared[0], np.broadcast_to(trial.mask[:1], full)),
+        ("a mask of shape", per_sample, np.broadcast_to(trial.mask[:, :1], full)),
+    ]
+    if whole.dim() == 4:
+        forms.append(("a mask of shape", whole.expand(-1, case.head, -1, -1), trial.mask))
+    else:
+        forms.append(("a mask of shape", whole.unsqueeze(1), trial.mask))
+    for what, form, meaning in forms:
+        ask_with(trial, form, f"{what} {list(form.shape)}", meaning.copy())
+
+
+@light
+@given(
+    case=cases(masks=("padding", "random", "causal", "broadcast")),
+    layout=st.sampled_from(["transposed", "sliced", "offset", "expanded", "columns"]),
+)
+def test_memory_layouts_mean_the_same(subject: Subject, case: Case, layout: str) -> None:
+    """How a mask lies in memory does not matter: transposed, cut out of a larger one, or expanded with stride 0.
+
+    Statement: O(q, k, v, M) depends on the numbers of M only.
+    Requires: masks.
+    Source: P17, A19; diffusers#14114 (a mask that is not contiguous: silent errors), pytorch/pytorch#109607 (expanded).
+    Breaks it: view, as_strided or a data pointer on a mask that is taken for contiguous.
+    """
+    trial = Trial(subject, case)
+    trial()
+    assert trial.mask is not None
+    mask = trial.mask
+    if layout == "expanded":
+        mask = np.broadcast_to(mask[:1], mask.shape).copy()
+    form = subject.caller.convert(torch.tensor(mask, device=subject.device), trial.dtype)
+    laid = (
+        form.mT.contiguous().mT
+        if layout == "columns" and form.dim() > 2
+        else lay_out(form, layout if layout != "columns" else "offset")
+    )
+    if not ask_with(trial, laid, f"a mask laid out {layout}", mask):
+        check.fail(
+            f"a mask laid out {layout}, strides {laid.stride()}, is refused, but must mean what its copy means", what="call"
+        )

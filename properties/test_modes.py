@@ -1,0 +1,110 @@
+"""Train and eval, with and without gradients, weights requested or not: the same attention."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from mhsa import check
+from mhsa.bounded import Array
+from mhsa.cases import Case
+from mhsa.effort import light
+from mhsa.placing import numbers
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, guard
+
+ANY = ("none", "padding", "causal", "random")
+
+
+def call_again(trial: Trial, seed: int = 0, need_weights: bool | None = None) -> Array:
+    """Call the module as it is with the tensors of the last call; random numbers start at ``seed``."""
+    mask = trial.arguments.get("mask", (None, None))[0]
+    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
+    torch.manual_seed(seed)
+    wanted = trial.case.need_weights if need_weights is None else need_weights
+    output = guard("the call", lambda: trial.subject.caller(trial.module, q, k, v, mask, wanted)[0])
+    if not isinstance(output, Tensor) or output.shape != q.shape:
+        shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        check.fail(f"output is {shape}, but must be a tensor {list(q.shape)}", what="output")
+    return numbers(output)
+
+
+@light
+@given(case=cases(masks=ANY))
+def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
+    """With dropout 0, train and eval mode compute the same.
+
+    Statement: O in train mode = O in eval mode, within the bound, where the rate of dropout is 0.
+    Requires: a rate that can be set to 0, or no dropout.
+    Source: P14; pytorch/pytorch#97605, #97409 (a mask accepted in train mode and refused in eval).
+    Breaks it: a fast path in eval mode that takes a mask otherwise, statistics that run in train mode.
+    """
+    module = guard("building it without dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.0))
+    trial = Trial(subject, case, module=module)
+    answer = trial()
+    trial.module.train()
+    first = call_again(trial)
+    # Where the rate is fixed in the code, random numbers make the difference.
+    if module is None and not np.array_equal(np.nan_to_num(first), np.nan_to_num(call_again(trial, seed=1))):
+        check.inapplicable("needs a rate of dropout that can be set to 0")
+    check.within("output in train mode", first, answer.expected.output, answer.judged)
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_eval_knows_no_chance(subject: Subject, case: Case) -> None:
+    """In eval mode random numbers play no part, whatever the module was before.
+
+    Statement: O in eval mode is within its bound for every seed, before and after train mode.
+    Requires: nothing.
+    Source: P19; pytorch-image-models PR#1978, nanoGPT PR#240, torchtune#1791, wenet#2699 and more.
+    Breaks it: dropout that eval() does not switch off: made in forward, or dropout_p passed to scaled_dot_product_attention.
+    """
+    module = guard("building it", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.5))
+    trial = Trial(subject, case, module=module)
+    answer = trial()
+    check.within("output in eval mode", answer.output, answer.expected.output, answer.judged)
+    trial.module.train()
+    call_again(trial)
+    trial.module.eval()
+    for seed in (1, 2):
+        check.within("output in eval mode after train mode", call_again(trial, seed), answer.expected.output, answer.judged)
+
+
+@light
+@given(case=cases(masks=ANY))
+def test_gradient_modes_agree(subject: Subject, case: Case) -> None:
+    """Whether autograd watches makes no difference to the output.
+
+    Statement: O with gradients, under no_grad and under inference_mode lie within the same bound.
+    Requires: nothing.
+    Source: P14; pytorch/pytorch#97409: a fast path that is taken without gradients only.
+    Breaks it: a path for inference that drops the mask or the scale; a cache that is filled without gradients.
+    """
+    trial = Trial(subject, case)
+    answer = trial()
+    for name, mode in (("grad", torch.enable_grad), ("no_grad", torch.no_grad), ("inference_mode", torch.inference_mode)):
+        with mode():
+            output = call_again(trial)
+        check.within(f"output under {name}", output, answer.expected.output, answer.judged)
+
+
+@light
+@given(case=cases(masks=(*ANY, "empty_row"), need_weights=True))
+def test_asking_for_weights_changes_nothing(subject: Subject, case: Case) -> None:
+    """The output is the same whether weights are asked for or not.
+
+    Statement: O with need_weights = O without, within the bound.
+    Requires: a forward that can be asked for weights.
+    Source: P14; pytorch/pytorch#160064, #152028 (NaN with weights only), transformers PR#30652 (no causal mask with weights).
+    Breaks it: a fused path without weights that treats masks, scale or dropout in another way.
+    """
+    if not subject.adapter.weights_on_request:
+        check.inapplicable("needs a forward that can be asked for weights or not")
+    trial = Trial(subject, case)
+    answer = trial()
+    for wanted in (True, False):
+        output = call_again(trial, need_weights=wanted)
+        judged = answer.judged
+        check.within(f"output with need_weights={wanted}", output, answer.expected.output, judged)

@@ -1,0 +1,151 @@
+"""What does not fit must be refused, not broadcast into something."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from mhsa import check
+from mhsa.answer import Mask
+from mhsa.bounded import Array
+from mhsa.cases import Case
+from mhsa.effort import rare
+from mhsa.placing import place
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt
+
+
+def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask | Tensor | None, what: str) -> None:
+    """Fail if the call gives an output of the usual shape; an error, or an output of another shape, cannot be overlooked."""
+    made = {id(x): place(x, trial.dtype, trial.subject.device, "contiguous") for x in (query, key, value)}
+    q, k, v = (made[id(x)] for x in (query, key, value))
+    given_mask = trial.convert(mask) if isinstance(mask, np.ndarray) else mask
+    with torch.no_grad():
+        result, _ = attempt(lambda: trial.ask(q, k, v, given_mask))
+    check.current().saw(0.0)
+    if result is None:
+        return
+    output, shape = result[0][0], (query.shape[0], query.shape[1], trial.case.d_model)
+    if isinstance(output, Tensor) and tuple(output.shape) == shape:
+        check.fail(f"{what} gave an output {list(shape)} as if it fitted, but must be refused", what="refusal")
+
+
+@rare
+@given(case=cases(masks=("random", "padding"), min_keys=3, small=True))
+def test_mask_of_another_width(subject: Subject, case: Case) -> None:
+    """A mask for fewer keys than there are is refused.
+
+    Statement: M [B, Tq, Tk - 1] with Tk > 2 raises.
+    Requires: masks. One that is longer than the keys may be a buffer that is cut to length, and is left alone.
+    Source: P22; huggingface/diffusers and others cut or repeat masks until they fit.
+    Breaks it: a mask that is padded, repeated or interpolated to the length of the keys.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    must_refuse(
+        trial,
+        trial.query,
+        trial.key,
+        trial.value,
+        trial.mask[:, :, :-1].copy(),
+        f"a mask for {case.key_length - 1} of {case.key_length} keys",
+    )
+
+
+@rare
+@given(case=cases(masks=("random", "padding"), min_batch=2, small=True))
+def test_mask_of_another_batch(subject: Subject, case: Case) -> None:
+    """A mask for another number of samples is refused.
+
+    Statement: M [B + 1, Tq, Tk] with B > 1 raises.
+    Requires: masks.
+    Source: P02, P07; ComfyUI_ExtraModels PR#33 (the mask's shape was guessed for two samples).
+    Breaks it: a mask that is cut to the batch, or repeated over it.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    mask = np.concatenate([trial.mask, trial.mask[:1]])
+    must_refuse(
+        trial, trial.query, trial.key, trial.value, mask, f"a mask for {case.batch + 1} samples, with {case.batch} given,"
+    )
+
+
+@rare
+@given(case=cases(masks=("random",), min_queries=3, min_keys=3, small=True))
+def test_mask_of_another_query_length(subject: Subject, case: Case) -> None:
+    """A mask for fewer queries than there are is refused.
+
+    Statement: M [B, Tq - 1, Tk] with Tq > 2 raises.
+    Requires: masks that may differ from query to query.
+    Source: P02, P22.
+    Breaks it: a mask whose rows are repeated or ignored.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    what = f"a mask for {case.query_length - 1} of {case.query_length} queries"
+    must_refuse(trial, trial.query, trial.key, trial.value, trial.mask[:, :-1].copy(), what)
+
+
+@rare
+@given(case=cases(masks=("random", "padding"), min_batch=2, min_queries=2, min_keys=2, small=True))
+def test_mask_of_another_rank(subject: Subject, case: Case) -> None:
+    """A mask with axes that mean nothing is refused.
+
+    Statement: M with two more axes than the subject takes, of sizes that fit nothing, raises.
+    Requires: masks.
+    Source: P22; tensorflow/tensorflow#60626 (a mask of another rank).
+    Breaks it: reshape or view to whatever is needed, squeeze of all axes.
+    """
+    trial = Trial(subject, case)
+    assert trial.mask is not None
+    form = trial.convert(trial.mask)
+    form = form.expand(2, 7, *form.shape)
+    must_refuse(trial, trial.query, trial.key, trial.value, form, f"a mask of shape {list(form.shape)}")
+
+
+@rare
+@given(case=cases(ties=("none",), small=True))
+def test_values_that_do_not_match_the_keys(subject: Subject, case: Case) -> None:
+    """As many values as keys, or an error.
+
+    Statement: key [B, Tk, D] with value [B, Tk + 1, D] raises.
+    Requires: value apart from key.
+    Source: P21.
+    Breaks it: the longer one cut to the shorter.
+    """
+    trial = Trial(subject, case)
+    value = np.concatenate([trial.value, trial.value[:, :1]], axis=1)
+    must_refuse(trial, trial.query, trial.key, value, None, f"{case.key_length} keys and {case.key_length + 1} values")
+
+
+@rare
+@given(case=cases(small=True))
+def test_tokens_of_another_width(subject: Subject, case: Case) -> None:
+    """Tokens of another width than d_model are refused.
+
+    Statement: query, key and value [B, T, d_model + 1] raise.
+    Requires: nothing.
+    Source: P21.
+    Breaks it: features cut or padded to d_model.
+    """
+    trial = Trial(subject, case)
+    wider = {id(x): np.concatenate([x, x[..., :1]], axis=-1) for x in (trial.query, trial.key, trial.value)}
+    q, k, v = (wider[id(x)] for x in (trial.query, trial.key, trial.value))
+    must_refuse(trial, q, k, v, None, f"tokens of width {case.d_model + 1} for d_model={case.d_model}")
+
+
+@rare
+@given(case=cases(ties=("none", "kv"), min_batch=2, small=True))
+def test_keys_of_another_batch(subject: Subject, case: Case) -> None:
+    """Keys and values of another number of samples than the queries are refused.
+
+    Statement: query [2, Tq, D] with key and value [3, Tk, D], Tk odd, raises.
+    Requires: query apart from key. (An even number of tokens can be folded into the smaller batch without an error by the usual
+        view(B, -1, ...), which is not judged here.)
+    Source: P07.
+    Breaks it: keys cut to, or repeated over, the queries' batch.
+    """
+    case = case.resized(batch=3, key_length=case.key_length | 1, layout="contiguous")
+    trial = Trial(subject, case)
+    must_refuse(trial, trial.query[:2], trial.key, trial.value, None, "2 samples of queries and 3 of keys")

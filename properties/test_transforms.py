@@ -1,0 +1,225 @@
+"""What torch makes of a module: compiled, exported, vectorised, called with other parameters, on meta tensors, in autocast."""
+
+import warnings
+from typing import Any
+
+import torch
+from hypothesis import given
+from torch import Tensor, nn
+
+from mhsa import check
+from mhsa.cases import Case
+from mhsa.effort import light, rare, slow
+from mhsa.placing import numbers
+from mhsa.precision import PRECISIONS
+from mhsa.strategies import cases
+from mhsa.subject import Subject
+from mhsa.trial import Trial, attempt
+
+ANY = ("none", "padding", "random")
+FIXED = (  # for what takes long to set up: sizes that all differ, a mask and none
+    {"batch": 2, "head": 3, "query_length": 4, "key_length": 6, "d_k": 5, "mask": "none"},
+    {"batch": 3, "head": 2, "query_length": 5, "key_length": 7, "d_k": 4, "mask": "random"},
+)
+
+
+class Shell(nn.Module):
+    """The canonical call as a module, for transformations that want one."""
+
+    def __init__(self, trial: Trial) -> None:
+        super().__init__()
+        self.inner = trial.module
+        self.caller = trial.subject.caller
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the output alone."""
+        output: Tensor = self.caller(self.inner, query, key, value, mask, True)[0]
+        return output
+
+
+def tensors(trial: Trial) -> tuple[Tensor, ...]:
+    """Query, key, value and, if there is one, the mask of the last call."""
+    return tuple(t for t, _ in trial.arguments.values())
+
+
+def fixed_cases(subject: Subject) -> list[Case]:
+    """The fixed cases as far as the subject can be called so."""
+    found = []
+    for sizes in FIXED:
+        tie: Any = subject.ties[0]
+        case = Case(
+            "float32", **{**sizes, "mask": sizes["mask"] if sizes["mask"] in subject.masks else "none"}, data="normal", tie=tie
+        )
+        if tie == "all":
+            case = case.resized(query_length=case.key_length)
+        if subject.adapter.sizes is not None:
+            head, d_model = subject.adapter.sizes
+            case = case.resized(head=head, d_k=d_model // head)
+        found.append(case)
+    return found
+
+
+def compare(trial: Trial, output: Any, what: str) -> None:
+    """The result of a transformed module, against the oracle."""
+    answer = trial()
+    if not isinstance(output, Tensor) or output.shape != answer.tensors[0].shape:
+        got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        check.fail(f"output {what} is {got}, but must be a tensor {list(answer.tensors[0].shape)}", what="output")
+    check.within(f"output {what}", numbers(output), answer.expected.output, answer.judged)
+
+
+def made_by(subject: Subject, transform: Any, name: str) -> None:
+    """Transform the module for each fixed case and compare."""
+    if "float32" not in subject.dtypes:
+        check.inapplicable("is judged in float32 only; add --dtype")
+    for case in fixed_cases(subject):
+        trial = Trial(subject, case)
+        trial()
+        shell = Shell(trial).eval()
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            made, said = attempt(lambda shell=shell, trial=trial: transform(shell, tensors(trial)))
+        if made is None:
+            check.inapplicable(f"{name} is not supported: {said}")
+        compare(trial, made[0], f"after {name}")
+
+
+@slow
+def test_compiled(subject: Subject) -> None:
+    """torch.compile changes nothing: the graph that it captures is the module.
+
+    Statement: compile(f)(x) is within f's bound, without gradients, with and without a mask.
+    Requires: a module that torch.compile can take. The graph is run as captured; no code is generated.
+    Source: P14; pytorch/pytorch#191203, #139424, torch-spyre#4526 (a rewrite drops the mask).
+    Breaks it: shapes or values that were burnt in at the first call, side effects that a graph loses.
+    """
+
+    def transform(shell: Shell, given: tuple[Tensor, ...]) -> Tensor:
+        torch._dynamo.reset()
+        compiled = torch.compile(shell, backend="eager", dynamic=True)
+        shorter = [t[:, :1] if i == 0 else t for i, t in enumerate(given)][:3]
+        if given[0] is not given[1]:
+            compiled(*shorter)  # a first call of another length, whose sizes must not stick
+        output: Tensor = compiled(*given)
+        return output
+
+    made_by(subject, transform, "torch.compile")
+
+
+@slow
+def test_exported(subject: Subject) -> None:
+    """torch.export changes nothing.
+
+    Statement: export(f)(x) is within f's bound, with and without a mask.
+    Requires: a module that torch.export can take.
+    Source: P14.
+    Breaks it: Python numbers computed from tensors, a branch on values that is frozen.
+    """
+
+    def transform(shell: Shell, given: tuple[Tensor, ...]) -> Tensor:
+        output: Tensor = torch.export.export(shell, given).module()(*given)
+        return output
+
+    made_by(subject, transform, "torch.export")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_vectorised(subject: Subject, case: Case) -> None:
+    """vmap over a further axis is a loop over it.
+
+    Statement: vmap(f)(stack(x, y)) = stack(f(x), f(y)).
+    Requires: a module that torch.func.vmap can take: no branch on values.
+    Source: torch's OpInfo tests vmap for every operator.
+    Breaks it: axes counted from the front, sizes used as batch, in-place writes into tensors without the axis.
+    """
+    trial = Trial(subject, case)
+    trial()
+    given_tensors = tensors(trial)
+    other = {id(x): -x for x in (trial.query, trial.key, trial.value)}
+    trial(query=other[id(trial.query)], key=other[id(trial.key)], value=other[id(trial.value)])
+    stacked = {id(a): torch.stack([a, b]) for a, b in zip(given_tensors, tensors(trial), strict=True)}
+    shell = Shell(trial)
+    with torch.no_grad():
+        made, said = attempt(lambda: torch.func.vmap(shell)(*(stacked[id(t)] for t in given_tensors)))
+    if made is None:
+        check.inapplicable(f"vmap is not supported: {said}")
+    compare(trial, made[0][0], "of the first under vmap")
+
+
+@light
+@given(case=cases(masks=ANY, small=True))
+def test_called_with_other_parameters(subject: Subject, case: Case) -> None:
+    """functional_call uses the parameters that it is given, and leaves the module's own alone.
+
+    Statement: functional_call(f, W', x) = f_W'(x), and f(x) afterwards is f_W(x).
+    Requires: a module that torch.func.functional_call can take.
+    Source: P18; per-sample gradients and meta-learning call modules so.
+    Breaks it: parameters that are captured in the constructor, or read through .data or a cache.
+    """
+    trial = Trial(subject, case.resized(grad=False))
+    trial()
+    other = trial.fresh()
+    for stream, (_, view) in enumerate(other.views.views()):
+        view.write(torch.from_numpy(case.resized(seed=case.seed + 1).parameter(stream, view.shape)).to(trial.dtype))
+    other.reread()
+    parameters = {f"inner.{name}": p.detach().clone() for name, p in other.module.named_parameters()}
+    shell = Shell(trial)
+    with torch.no_grad():
+        made, said = attempt(lambda: torch.func.functional_call(shell, parameters, tensors(trial)))
+    if made is None:
+        check.inapplicable(f"functional_call is not supported: {said}")
+    compare(other, made[0], "of functional_call with other parameters")
+    compare(trial, shell(*tensors(trial)), "after functional_call")
+
+
+@light
+@given(case=cases(masks=ANY, data=("integers",), dtypes=("float32",), small=True))
+def test_in_autocast(subject: Subject, case: Case) -> None:
+    """Under autocast the result is that of bfloat16 arithmetic on the same numbers.
+
+    Statement: |O - o| <= B with B the bound for bfloat16, on inputs and parameters that bfloat16 holds exactly.
+    Requires: a module that autocast to bfloat16 can take.
+    Source: P20; ultralytics PR#24990, linformer-pytorch PR#19 (fills that half formats cannot hold).
+    Breaks it: an additive mask or a fill that overflows, sums in bfloat16, a scale that is lost in a cast.
+    """
+    trial = Trial(subject, case)
+    trial()
+    with torch.no_grad(), torch.autocast(subject.device.partition(":")[0], dtype=torch.bfloat16):
+        made, said = attempt(lambda: Shell(trial)(*tensors(trial)))
+    if made is None:
+        check.inapplicable(f"autocast is not supported: {said}")
+    trial.precision = PRECISIONS["bfloat16"]
+    answer = trial()
+    output = made[0]
+    if not isinstance(output, Tensor) or output.shape != answer.tensors[0].shape:
+        check.fail("output under autocast has another shape", what="output")
+    required = answer.expected.output
+    # The result may be given in bfloat16 or in float32.
+    check.within("output under autocast", numbers(output), required, answer.judged)
+
+
+@slow
+@rare
+@given(case=cases(masks=ANY, dtypes=("float32",), small=True))
+def test_on_meta_tensors(subject: Subject, case: Case) -> None:
+    """On the meta device, which has shapes and no numbers, the output has its shape and dtype.
+
+    Statement: f on meta tensors is a meta tensor [B, Tq, D] of query's dtype.
+    Requires: a module without branches on values.
+    Source: P21; torch's OpInfo tests meta for every operator.
+    Breaks it: a tensor made on a fixed device, .item(), numpy.
+    """
+    trial = Trial(subject, case)
+    trial()
+    given_tensors = tensors(trial)
+    on_meta = {id(t): t.to("meta") for t in given_tensors}
+    shell = Shell(trial).to("meta")
+    with torch.no_grad():
+        made, said = attempt(lambda: shell(*(on_meta[id(t)] for t in given_tensors)))
+    if made is None:
+        check.inapplicable(f"the meta device is not supported: {said}")
+    output, shape = made[0], (case.batch, case.query_length, case.d_model)
+    found = (tuple(output.shape), output.dtype, output.device.type) if isinstance(output, Tensor) else type(output).__name__
+    if found != (shape, trial.dtype, "meta"):
+        check.fail(f"output on meta tensors is {found}, but must be {(shape, trial.dtype, 'meta')}", what="output")
