@@ -78,7 +78,7 @@ class Case:
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return an independent generator per stream: one tensor's numbers do not move when another's size does."""
-        return np.random.default_rng([self.seed, stream])
+        return np.random.Generator(np.random.Philox(key=self.seed * 1000 + stream))  # the generator that is made fastest
 
     def inputs(self) -> tuple[Array, Array, Array]:
         """Return query [B, Tq, D], key and value [B, Tk, D], not yet rounded to the dtype; tied ones are one object."""

@@ -29,15 +29,16 @@ class Record:
 
     cases: int = 0
     worst: float | None = None
-    case: dict[str, Any] | None = None
+    describe: Callable[[], dict[str, Any] | None] = lambda: None
     failed: bool = False
     expected_failure: str = ""
     ratios: dict[str, float] = field(default_factory=dict)
     show: Callable[[], dict[str, Array]] = dict
+    _kind: str = ""
 
-    def start(self, case: dict[str, Any], kind: str) -> None:
-        """Begin a case; ``kind`` is what the worst figures are kept apart by: its dtype."""
-        self.case = case
+    def start(self, describe: Callable[[], dict[str, Any]], kind: str) -> None:
+        """Begin a case, described only if it fails; ``kind`` is what the worst figures are kept apart by: its dtype."""
+        self.describe = describe
         self.show = dict
         self._kind = kind
         if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
@@ -46,7 +47,7 @@ class Record:
     def saw(self, ratio: float) -> None:
         """Keep the largest error / bound."""
         self.worst = ratio if self.worst is None else max(self.worst, ratio)
-        if self.case is not None:
+        if self._kind:
             self.ratios[self._kind] = max(ratio, self.ratios.get(self._kind, 0.0))
 
 
@@ -77,12 +78,12 @@ def fail(message: str, **facts: Any) -> NoReturn:
     record = current()
     record.failed = True
     shown = {name: listed for name, x in record.show().items() if (listed := _listed(x)) is not None}
-    raise Violation(message, {"message": message, **facts, "case": record.case, **shown})
+    raise Violation(message, {"message": message, **facts, "case": record.describe(), **shown})
 
 
 def start_without_tensors(case: dict[str, Any]) -> None:
     """Begin a case that is no :class:`mhsa.cases.Case`; ``words`` says it in one line."""
-    current().start(case, "any")
+    current().start(lambda: case, "any")
 
 
 def applicable(weights: Array | None, reason: str) -> Array:

@@ -66,6 +66,8 @@ def _import_file(path: Path) -> ModuleType:
         return _guarded(lambda: importlib.import_module(".".join(parts)), f"import of {path}")
     # A name of its own, so that a file called random.py or torch.py hides nothing.
     name = f"mhsa_subject_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:  # several subjects of one file are of one module, as pickle expects
+        return sys.modules[name]
     module_spec = importlib.util.spec_from_file_location(name, path)
     if module_spec is None or module_spec.loader is None:
         raise SubjectError(f"{path} cannot be imported as Python")

@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from mhsa.judge import PropertyFile
 
-PROFILES = {"quick": 60, "ci": 300, "thorough": 2000}  # cases per property, for those that find most
+PROFILES = {"quick": 50, "ci": 300, "thorough": 2000}  # cases per property, for those that find most
 _SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
 REFERENCE = "mhsa:MultiHeadAttention"  # what is verified where no subject is named
 DEFAULT_DTYPES = ("float64", "float32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +36,7 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
     if attention is functional.scaled_dot_product_attention:
         return partial(_call, attention, _SDPA[:3], "attn_mask", "dropout_p", None, True)
     try:
-        parameters = dict(inspect.signature(attention).parameters)
+        parameters = _parameters(attention) if inspect.isfunction(attention) else dict(inspect.signature(attention).parameters)
     except (TypeError, ValueError):
         raise TypeError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
     first, mask, drop = slot_names(parameters)
@@ -50,6 +51,11 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
         raise ValueError(f"{name} takes no dropout parameter, so dropout={dropout} would be lost; use dropout=0.0")
     as_probability = drop is not None and isinstance(parameters[drop].default, (int, float))
     return partial(_call, attention, first, mask, drop, width, as_probability)
+
+
+@functools.lru_cache(maxsize=64)  # modules are built by the thousand, always with the same few functions
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    return dict(inspect.signature(function).parameters)
 
 
 def slot_names(

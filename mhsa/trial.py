@@ -52,7 +52,7 @@ class Trial:
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
         if counted:
-            check.current().start(case.as_dict() | {"words": str(case)}, case.dtype)
+            check.current().start(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
         if module is None:
             module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.use(module.to(device=subject.device, dtype=self.dtype).eval())
@@ -151,16 +151,19 @@ class Trial:
             ties.setdefault(first, []).append(name)
         leaves = {name: self.arguments[name][0] for name in ties}
         parameters = list(self.module.parameters())
-        outputs, cotangents = [answer.tensors[0]], [as_given(place(d_output, self.dtype, self.subject.device, "contiguous"))]
+        starts = [(answer.tensors[0], as_given(place(d_output, self.dtype, self.subject.device, "contiguous")))]
         if d_weights is not None and answer.tensors[1] is not None:
-            outputs.append(answer.tensors[1])
-            cotangents.append(place(d_weights, self.dtype, self.subject.device, "contiguous"))
+            starts.append((answer.tensors[1], place(d_weights, self.dtype, self.subject.device, "contiguous")))
         trained = [p for p in parameters if p.requires_grad]
-        if not outputs[0].requires_grad:
+        if not answer.tensors[0].requires_grad:
             check.fail("output does not require a gradient, but query and the parameters do", what="gradients")
         found = guard(
             "the backward pass",
-            lambda: torch.autograd.grad(outputs, [*leaves.values(), *trained], cotangents, allow_unused=True),
+            lambda: torch.autograd.grad(
+                [_Start.apply(*start) for start in starts],  # type: ignore[no-untyped-call]
+                [*leaves.values(), *trained],
+                allow_unused=True,
+            ),
         )
         missing = {name for name, g in zip(leaves, found, strict=False) if g is None}
         observed = {
@@ -267,6 +270,24 @@ class Trial:
             got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
             if got != expected:
                 check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
+
+
+class _Start(torch.autograd.Function):
+    """A number whose gradient is a given tensor as it lies in memory.
+
+    (``torch.autograd.grad(..., grad_outputs)`` would do, but imports half a second of symbolic shapes to check theirs.)
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
+        """Return some number."""
+        ctx.gradient = gradient
+        return output.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, None]:
+        """Return the given gradient."""
+        return ctx.gradient, None
 
 
 def guard(what: str, step: Callable[[], T]) -> T:

@@ -49,7 +49,7 @@ def test_each_tensor_in_its_own_layout(subject: Subject, case: Case, layouts: tu
 
 
 @light
-@given(case=cases(masks=ANY, ties=("none",)))
+@given(case=cases(masks=ANY, ties=("none",), small=True))
 def test_slices_of_one_tensor(subject: Subject, case: Case) -> None:
     """Query, key and value may be slices of one tensor, as a packed projection hands them out.
 

@@ -98,7 +98,7 @@ def test_compiled(subject: Subject) -> None:
         torch._dynamo.reset()
         compiled = torch.compile(shell, backend="eager", dynamic=True)
         shorter = [t[:, :1] if i == 0 else t for i, t in enumerate(given)][:3]
-        if given[0] is not given[1]:
+        if given[0] is not given[1] and len(given) == 3:
             compiled(*shorter)  # a first call of another length, whose sizes must not stick
         output: Tensor = compiled(*given)
         return output
