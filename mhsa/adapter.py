@@ -71,6 +71,8 @@ class ModuleAdapter(Adapter):
 
     def __init__(self, target: Any, name: str) -> None:
         self.name = name
+        if target is MultiHeadAttention:
+            self.contract = Contract(misfits="refused")
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
         if isinstance(target, nn.Module):
@@ -124,6 +126,7 @@ class TorchAdapter(Adapter):
     contract = Contract(
         mask="blocked",
         mask_shape="[B, Tq, Tk]",
+        misfits="refused",
         empty_row="nan",
         reason="torch.nn.MultiheadAttention returns NaN for a row with no allowed key when weights are requested: "
         "https://github.com/pytorch/pytorch/issues/41508",
@@ -161,6 +164,7 @@ class FunctionAdapter(Adapter):
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function = function
+        self.contract = Contract(misfits="refused")  # the reference looks at what it is given
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout

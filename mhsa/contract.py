@@ -9,6 +9,7 @@ EmptyRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
 MaskMeaning = Literal["allowed", "blocked", "additive"]
 MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
 Masked = Literal["may-be-read", "never-read"]
+Misfits = Literal["refused", "unchecked"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -26,6 +27,8 @@ class Contract:
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"refused"``: a constructor must refuse d_model % head != 0; ``"any"``: it need not.
+        misfits: a mask, key or value whose sizes do not fit is ``"refused"``, or is ``"unchecked"``, as in code that slices
+            and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
@@ -36,6 +39,7 @@ class Contract:
     mask_shape: MaskShape | None = None
     masked: Masked = "may-be-read"
     indivisible: Literal["refused", "any"] = "refused"
+    misfits: Misfits = "unchecked"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
     reason: str = ""
@@ -47,6 +51,7 @@ class Contract:
             "mask_shape": (None, *get_args(MaskShape)),
             "masked": get_args(Masked),
             "indivisible": ("refused", "any"),
+            "misfits": get_args(Misfits),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
         }

@@ -167,10 +167,12 @@ def _biases(
 ) -> dict[str, Reading]:  # fmt: skip
     found: dict[str, Reading] = {}
     owners = {path.removesuffix(".weight"): reading for path, reading in weights.items() if path.endswith(".weight")}
+    parents = [path.rpartition(".")[0] for path in weights]
+    siblings = {p: reading for p, reading in zip(parents, weights.values(), strict=True) if p and parents.count(p) == 1}
     for path in groups:
         if not _is_bias(path, shapes[groups[path][0]]):
             continue
-        owner = owners.get(path.removesuffix(".bias"))
+        owner = owners.get(path.removesuffix(".bias")) or siblings.get(path.rpartition(".")[0])
         roles = owner.roles if owner else _named_roles(path)
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
         possible = choices(path, roles, True) if roles else []

@@ -12,7 +12,7 @@ WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "
          "model_dim", "embedding_dim", "d_embed", "d_embedding", "features", "num_hiddens", "channels", "width", "size",
          "dim_model", "embedding_size", "embed_dims", "emb", "d", "c", "input_dim", "in_features", "hid_dim", "d_hidden",
          "model_size", "n_embed", "d_emb", "in_dim", "num_features", "n_feat", "dims", "feature_dim", "num_units",
-         "qkv_features", "dim_in", "embedding_dimension", "hidden", "units", "d_hid"}  # fmt: skip
+         "qkv_features", "n_state", "dim_in", "embedding_dimension", "hidden", "units", "d_hid"}  # fmt: skip
 # Widths that a constructor asks for beside d_model; in plain attention all of them are d_model.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
                 "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim"}  # fmt: skip

@@ -45,6 +45,9 @@ class Event:
     result: PropertyResult | None = None
 
 
+_IN_A_CALL = " in a call"
+_DEATHS = 3
+
 Listener = Callable[[Event], None]
 
 
@@ -68,6 +71,7 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
             _settle_death(child, results)
             if child.running is None:
                 break
+            _give_up(child, results)
         _miss(child, results)
     order = [p.id for p in catalogue()]
     for result in results:
@@ -207,9 +211,18 @@ def _settle_death(child: _Child, results: list[SubjectResult]) -> None:
                 result.reason = f"{cause} while subjects were loaded; {_error_line(child.said)}"
         return
     number, identity = child.running
-    child._add(
-        number, PropertyResult(id=identity, family=identity.partition(".")[0], outcome="fail", reason=f"{cause} in a call")
-    )
+    child._add(number, PropertyResult(identity, identity.partition(".")[0], "fail", reason=f"{cause}{_IN_A_CALL}"))
+
+
+def _give_up(child: _Child, results: list[SubjectResult]) -> None:
+    """A subject that has killed three processes would kill one in every property: the rest of it is not run."""
+    for number, planned in child.planned.items():
+        result = results[number - 1]
+        if sum(p.reason.endswith(_IN_A_CALL) for p in result.properties) < _DEATHS:
+            continue
+        for identity in sorted(set(planned) - {p.id for p in result.properties}):
+            reason = f"not run: this subject has killed {_DEATHS} processes"
+            result.properties.append(PropertyResult(identity, identity.partition(".")[0], "error", reason=reason))
 
 
 def _miss(child: _Child, results: list[SubjectResult]) -> None:

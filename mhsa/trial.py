@@ -152,7 +152,7 @@ class Trial:
         leaves = {name: self.arguments[name][0] for name in ties}
         parameters = list(self.module.parameters())
         starts = [(answer.tensors[0], as_given(place(d_output, self.dtype, self.subject.device, "contiguous")))]
-        if d_weights is not None and answer.tensors[1] is not None:
+        if d_weights is not None and answer.tensors[1] is not None and answer.tensors[1].requires_grad:
             starts.append((answer.tensors[1], place(d_weights, self.dtype, self.subject.device, "contiguous")))
         trained = [p for p in parameters if p.requires_grad]
         if not answer.tensors[0].requires_grad:

@@ -159,7 +159,9 @@ def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapte
 def _as_function(target: Any) -> Callable[..., Any] | None:
     """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d]."""
     if inspect.isclass(target):
-        required = [p for p in list(inspect.signature(target).parameters.values()) if p.default is p.empty and p.kind < 2]
+        required = [
+            p for p in list(inspect.signature(target).parameters.values()) if p.default is p.empty and p.kind in (0, 1, 3)
+        ]
         if required:
             return None
     module = target() if isinstance(target, type) else target

@@ -25,7 +25,9 @@ def gauge(case: Case, stream: int) -> tuple[Array, Array]:
     eye = np.eye(case.d_k)
     forth, back = [], []
     for _ in range(case.head):
-        scale = rng.choice([0.5, 1.0, 2.0, -0.5, -1.0, -2.0] if case.dtype != "float16" or case.data in WHOLE else [1.0, -1.0], size=case.d_k)
+        scale = rng.choice(
+            [0.5, 1.0, 2.0, -0.5, -1.0, -2.0] if case.dtype != "float16" or case.data in WHOLE else [1.0, -1.0], size=case.d_k
+        )
         order = rng.permutation(case.d_k)
         a, inverse = (np.diag(scale) @ eye[order]), (eye[order].T @ np.diag(1 / scale))
         if case.data in WHOLE and case.d_k > 1:

@@ -84,7 +84,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case) -> N
 
 
 @light
-@given(case=cases(masks=("padding", "random", "causal"), min_batch=2, min_queries=2, min_keys=2))
+@given(case=cases(masks=("padding", "random", "causal"), min_batch=2, min_head=2, min_queries=2, min_keys=2))
 def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     """A mask with axes left out or of size 1 is refused, or means itself repeated along them.
 

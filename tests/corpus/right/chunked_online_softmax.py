@@ -29,5 +29,5 @@ class ChunkedAttention(nn.Module):
             safe = torch.where(new == -torch.inf, 0.0, new)
             p, shrink = torch.exp(s - safe), torch.exp(top - safe)
             total, acc, top = total * shrink + p.sum(-1, keepdim=True), acc * shrink + p @ v[:, :, part], new
-        z = torch.where(total > 0, acc / total, 0.0)
+        z = acc / total.masked_fill(total == 0, 1.0)  # not where(total > 0, acc / total, 0): that has NaN gradients
         return self.wo(z.permute(0, 2, 1, 3).reshape(b, n, d))

@@ -1,4 +1,4 @@
-"""A factory; the NaN of an empty row is repaired in the output, and torch's own module does the work inside."""
+"""The NaN of an empty row is repaired in the output only: every gradient of the batch is still NaN (pytorch#41508)."""
 
 import torch
 from torch import nn
