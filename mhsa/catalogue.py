@@ -71,6 +71,12 @@ def catalogue() -> list[Property]:
     return found
 
 
+def family_summary(family: str) -> str:
+    """Return the first line of a family's file: what it is about."""
+    tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
 def property_id(nodeid: str) -> str:
     """Return the id of the property that a pytest node id such as ``test_masks.py::test_x[1]`` runs."""
     file, _, function = nodeid.partition("::")

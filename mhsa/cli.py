@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on "
         "[B, H, T, d], or an mhsa.Adapter")  # fmt: skip
     sizes = ", ".join(f"{name} {n}" for name, n in PROFILES.items())
-    add("--profile", choices=list(PROFILES), default="quick", help=f"cases per property: {sizes} (default: quick)")
+    add("--profile", choices=list(PROFILES), default="quick", help=f"most cases per property: {sizes} (default: quick)")
     add("--seed", type=_whole, metavar="N",
         help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
     add("--dtype", action="append", metavar="DTYPE", type=_dtype, default=[],
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     properties.add_argument("name", nargs="?", metavar="NAME", default="", help="part of an id, or a whole one")
     properties.add_argument("--json", action="store_true", help="as JSON")
+    properties.add_argument("--markdown", action="store_true", help="as the page docs/properties.md")
     properties.set_defaults(run=_properties)
     return parser
 
@@ -131,6 +132,13 @@ def _properties(given: argparse.Namespace) -> int:
     from mhsa.catalogue import catalogue
 
     every = catalogue()
+    if given.markdown:
+        from mhsa.handbook import handbook
+
+        if given.name or given.json:
+            _refuse("--markdown writes the whole page; give neither NAME nor --json with it")
+        print(handbook(every), end="")
+        return 0
     chosen = [p for p in every if given.name in p.id]
     if not chosen:
         import difflib

@@ -78,7 +78,8 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
 def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) -> None:
     """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
 
-    Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^2 if the output is dropped as well; E[O] is the output in eval.
+    Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^2 if the output is dropped as well; E[O] is the output in
+        eval.
     Requires: dropout whose rate can be set.
     Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
     Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
@@ -99,7 +100,8 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9.
     Requires: dropout whose rate can be set.
     Source: A36; xformers tests it with a binomial test.
-    Breaks it: p taken for the probability of being kept, a rate that is fixed, dropout that never comes on (Megatron-LM PR#411).
+    Breaks it: p taken for the probability of being kept, a rate that is fixed, dropout that never comes on (Megatron-LM
+        PR#411).
     """
     found = drop(subject, case, rate)
     zeros, total = int((found.kept == 0).sum()), found.kept.size
@@ -114,7 +116,8 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
     Statement: of N pairs of weights that are neighbours along an axis, both are dropped in Binomial(N, p^2); exact, at 1e-9.
     Requires: dropout whose rate can be set.
     Source: A36, P25.
-    Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys dropped.
+    Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys
+        dropped.
     """
     found = drop(subject, case, rate)
     gone = found.kept == 0
@@ -133,7 +136,8 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
 def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: float) -> None:
     """The gradient belongs to the weights that were kept, not to others.
 
-    Statement: in train mode, for L = <O, G> with G = 0 on no row: <W_V, dW_V> + <b_V, db_V> = <O - b_O, G>, because O - b_O is linear
+    Statement: in train mode, for L = <O, G> with G = 0 on no row: <W_V, dW_V> + <b_V, db_V> = <O - b_O, G>, because O - b_O
+        is linear
         in (W_V, b_V) for any fixed pattern.
     Requires: dropout whose rate can be set; autograd.
     Source: A31 (Euler, degree 1) with the pattern held fixed; P25.
@@ -169,7 +173,8 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
 def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     """eval() switches dropout off, and train() switches it on again.
 
-    Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal patterns
+    Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal
+        patterns
         have probability below 2^-1000.
     Requires: dropout whose rate can be set.
     Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.

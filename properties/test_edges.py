@@ -93,7 +93,8 @@ EQUAL = {
 def test_sizes_that_happen_to_be_equal(subject: Subject, case: Case, which: str, size: int) -> None:
     """What an axis means does not depend on its size: batch = heads, batch = length, length = features are coincidences.
 
-    Statement: |O - o| <= B, as for the oracle's property, at each of B = H, B = Tq, B = Tk, Tq = Tk, Tk = d_k, Tq = H, H = d_k, and
+    Statement: |O - o| <= B, as for the oracle's property, at each of B = H, B = Tq, B = Tk, Tq = Tk, Tk = d_k, Tq = H, H =
+        d_k, and
         all equal; the other sizes differ.
     Requires: nothing.
     Source: pytorch/pytorch#81077 (such coincidences), P22.

@@ -97,7 +97,8 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
 def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     """Heads have no order: permuted heads, with their blocks of W_O, change nothing.
 
-    Statement: permuting the blocks of rows of W_Q, W_K, W_V (and biases) and the blocks of columns of W_O alike changes nothing.
+    Statement: permuting the blocks of rows of W_Q, W_K, W_V (and biases) and the blocks of columns of W_O alike changes
+        nothing.
     Requires: two heads; all projections can be written.
     Source: A13, the factor S_h of the symmetry group (KrkbYbK0cH, NeurReps 2025).
     Breaks it: a head that is dropped or treated apart, heads that share a projection or look at each other.

@@ -103,7 +103,7 @@ def test_key_bias_has_no_gradient(subject: Subject, case: Case) -> None:
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a softmax gradient without its row sum, a mask or a scale applied in one direction only.
     """
-    trial, found = differentiated(subject, case)
+    _, found = differentiated(subject, case)
     if "key.bias" not in found.observed:
         check.inapplicable("needs a bias of the key projection")
     gradient, required = found.observed["key.bias"], found.expected["key.bias"]

@@ -87,7 +87,8 @@ def test_poison_that_is_no_number_has_no_influence(subject: Subject, case: Case)
     """Masked keys and values may even be NaN or infinite, where the contract promises that.
 
     Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' hold NaN or inf at keys j with M_bij false for all i.
-    Requires: Contract(masked="never-read"); by default a masked value may be multiplied by a weight of zero, and 0 * NaN is NaN.
+    Requires: Contract(masked="never-read"); by default a masked value may be multiplied by a weight of zero, and 0 * NaN is
+        NaN.
     Source: A17, strong form; pytorch/pytorch#101967 shows that torch's plain path does not have it.
     Breaks it: memory that was never written behind the end of the keys (Wan2GP PR#1628, SageAttention PR#376).
     """

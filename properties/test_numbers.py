@@ -26,7 +26,8 @@ def compare(subject: Subject, case: Case) -> None:
 def test_long_sequences(subject: Subject, case: Case) -> None:
     """Lengths on either side of every tile that kernels use, up to about 600 keys.
 
-    Statement: |O - o| <= B, as for the oracle's property, at Tk in 15..17, 31..33, 63..65, 127..129, 255..257, 511..600, and around
+    Statement: |O - o| <= B, as for the oracle's property, at Tk in 15..17, 31..33, 63..65, 127..129, 255..257, 511..600, and
+        around
         the integers in the subject's own source.
     Requires: nothing.
     Source: P21; pytorch/pytorch#127055 needs about 600 keys, SageAttention PR#376 a length that is no multiple of the block.

@@ -94,7 +94,8 @@ def surroundings(module: torch.nn.Module) -> dict[str, Any]:
 def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
     """A call in eval mode changes no parameter, no buffer and no setting, and draws no random number.
 
-    Statement: parameters, buffers, train flags, the states of all random number generators, default dtype, gradient mode, number
+    Statement: parameters, buffers, train flags, the states of all random number generators, default dtype, gradient mode,
+        number
         of threads and precision settings are the same after the call as before it.
     Requires: nothing.
     Source: A40; P18.
@@ -160,9 +161,10 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
 @light
 @given(case=cases(masks=ANY, need_weights=True, small=True))
 def test_what_was_handed_out_stays(subject: Subject, case: Case) -> None:
-    """Output and weights that a call has returned are the caller's: later calls do not write into them, nor the caller into the module.
+    """Output and weights that a call has returned are the caller's, and nobody writes into them any more.
 
-    Statement: O and A of f(x) hold the same bits after f(y); overwriting O changes no argument, no parameter and no later result.
+    Statement: O and A of f(x) hold the same bits after f(y); overwriting O changes no argument, no parameter and no later
+        result.
     Requires: nothing.
     Source: P18; KernelBench tests for results that are used again.
     Breaks it: a buffer of results used again, an output that is a view of the input or of a cache.

@@ -44,7 +44,8 @@ def test_mask_of_another_width(subject: Subject, case: Case) -> None:
     """A mask for fewer keys than there are is refused.
 
     Statement: M [B, Tq, Tk - 1] with Tk > 2 raises.
-    Requires: masks; Contract(misfits="refused"). One that is longer than the keys may be a buffer that is cut to length, and is left alone.
+    Requires: masks; Contract(misfits="refused"). One that is longer than the keys may be a buffer that is cut to length, and
+        is left alone.
     Source: P22; huggingface/diffusers and others cut or repeat masks until they fit.
     Breaks it: a mask that is padded, repeated or interpolated to the length of the keys.
     """
@@ -148,7 +149,8 @@ def test_keys_of_another_batch(subject: Subject, case: Case) -> None:
     """Keys and values of another number of samples than the queries are refused.
 
     Statement: query [2, Tq, D] with key and value [3, Tk, D], Tk odd, raises.
-    Requires: query apart from key; Contract(misfits="refused"). (An even number of tokens can be folded into the smaller batch without an error by the usual
+    Requires: query apart from key; Contract(misfits="refused"). (An even number of tokens can be folded into the smaller
+        batch without an error by the usual
         view(B, -1, ...), which is not judged here.)
     Source: P07.
     Breaks it: keys cut to, or repeated over, the queries' batch.

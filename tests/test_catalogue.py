@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from mhsa.catalogue import FAMILIES, Property, catalogue, properties_folder, property_id
+from mhsa.handbook import handbook
 
 EVERY = catalogue()
+
+
+def test_the_page_is_up_to_date() -> None:
+    page = Path(__file__).resolve().parent.parent / "docs" / "properties.md"
+    assert page.read_text(encoding="utf-8") == handbook(EVERY), "mhsa properties --markdown > docs/properties.md"
+
+
+def test_there_are_at_least_sixty() -> None:
+    assert len(EVERY) >= 60
 
 
 def test_families_are_the_files() -> None:

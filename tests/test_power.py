@@ -137,7 +137,7 @@ def spec(breaker: str) -> str:
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], str]:
-    """Outcome of each (property, breaker) pair of the table, and of every property on the control; one run of the quick profile."""
+    """Outcome of each pair of the table, and of every property on the control, by one run of the quick profile."""
     folder = tmp_path_factory.mktemp("power")
     subjects = [*dict.fromkeys(BROKEN_BY.values()), CONTROL]
     wanted = {(subjects.index(b) + 1, p) for p, b in BROKEN_BY.items()} | {(len(subjects), p) for p in EVERY}

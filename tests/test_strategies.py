@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from mhsa import check
 from mhsa.cases import DATA, LAYOUTS, MASKS, Case
 from mhsa.oracle import OracleError
+from mhsa.placing import place
 from mhsa.strategies import cases, judging
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -81,7 +82,7 @@ def test_only_the_kind_that_says_so_leaves_a_row_empty(seed: int) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_hold_the_same_numbers_in_other_places(reference: Subject, layout: str) -> None:
     trial = Trial(reference, Case("float32", 3, 2, 4, 5, 2, layout=layout))
-    tensor = trial._place(trial.query)
+    tensor = place(trial.query, trial.dtype, "cpu", layout)
     assert np.array_equal(tensor.double().numpy(), trial.query)
     assert tensor.is_contiguous() == (layout in ("contiguous", "offset"))
     assert (tensor.storage_offset() > 0) == (layout in ("offset", "sliced"))

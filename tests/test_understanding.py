@@ -28,7 +28,7 @@ def notes(name: str) -> dict[str, str]:
         ("big_negative_fill.py", "value from linears.2.weight", "[B, Tq, Tk], bool", "1 / Tk"),
         ("telling_nothing.py", "value from alpha.weight; query from beta.weight", "[B, Tq, Tk], bool", "1 / Tk"),
         ("float_mask.py", "key, value from to_kv.weight", "[B, Tk], 0 or 1, floating", None),
-        ("repaired_output.py:make", "from inner.in_proj_weight", "[B, Tq, Tk], bool", "zero output"),
+        ("../wrong/repaired_output.py:make", "from inner.in_proj_weight", "[B, Tq, Tk], bool", "zero output"),
     ],
 )
 def test_styles_are_understood(corpus: Path, file: str, parameters: str, mask: str, empty: str | None) -> None:

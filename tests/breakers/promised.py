@@ -1,5 +1,6 @@
-import mhsa
 from plain import Plain
+
+import mhsa
 
 
 class NeverRead(mhsa.Adapter):

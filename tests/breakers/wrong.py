@@ -1,9 +1,8 @@
 """One mistake each; tests/test_power.py says which property it breaks."""
 import torch
+from plain import Plain, contiguous
 from torch import nn
 from torch.nn import functional as F
-
-from plain import Plain, contiguous
 
 
 def eager_function(forward_, backward_, jvp_=None):
