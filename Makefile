@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: verify test lint bench wheel clean
+.PHONY: verify test lint bench time wheel clean
 
 verify: .venv/ready  ## set up, then verify the reference and torch's own two implementations
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
@@ -21,6 +21,9 @@ lint: .venv/ready  ## style and types
 bench: .venv/ready-asv  ## time the current commit with asv
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run 'HEAD^!'
+
+time: .venv/ready  ## time a verdict on the reference, quick and ci
+	$(BIN)/python benchmarks/verdict.py
 
 wheel: .venv/ready
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
