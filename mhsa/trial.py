@@ -156,7 +156,7 @@ class Trial:
             starts.append((answer.tensors[1], place(d_weights, self.dtype, self.subject.device, "contiguous")))
         trained = [p for p in parameters if p.requires_grad]
         if not answer.tensors[0].requires_grad:
-            check.fail("output does not require a gradient, but query and the parameters do", what="gradients")
+            check.fail("output does not require a gradient, but must: query and the parameters do", what="gradients")
         found = guard(
             "the backward pass",
             lambda: torch.autograd.grad(

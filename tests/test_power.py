@@ -119,13 +119,13 @@ BROKEN_BY = {
     "construction.indivisible_width_is_refused": "Indivisible",
     "construction.parameters_are_those_of_four_maps": "DeadLayer",
     "construction.every_map_is_trained": "Frozen",
-    "refusals.mask_of_another_width": "MaskFitted",
-    "refusals.mask_of_another_batch": "MaskFitted",
-    "refusals.mask_of_another_query_length": "MaskFitted",
-    "refusals.mask_of_another_rank": "MaskFitted",
-    "refusals.values_that_do_not_match_the_keys": "EverythingCut",
-    "refusals.tokens_of_another_width": "EverythingCut",
-    "refusals.keys_of_another_batch": "EverythingCut",
+    "refusals.mask_of_another_width": "promised.py:Fitted",
+    "refusals.mask_of_another_batch": "promised.py:Fitted",
+    "refusals.mask_of_another_query_length": "promised.py:Fitted",
+    "refusals.mask_of_another_rank": "promised.py:Fitted",
+    "refusals.values_that_do_not_match_the_keys": "promised.py:Cut",
+    "refusals.tokens_of_another_width": "promised.py:Cut",
+    "refusals.keys_of_another_batch": "promised.py:Cut",
 }
 CONTROL = "plain.py:Plain"
 EVERY = [p.id for p in catalogue()]

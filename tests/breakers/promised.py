@@ -1,4 +1,5 @@
 from plain import Plain
+from wrong import EverythingCut, MaskFitted
 
 import mhsa
 
@@ -8,3 +9,17 @@ class NeverRead(mhsa.Adapter):
 
     def build(self, head, d_model):
         return Plain(head, d_model, 0.0)
+
+
+class Refusing(mhsa.Adapter):
+    contract = mhsa.Contract(misfits="refused")
+
+
+class Fitted(Refusing):
+    def build(self, head, d_model):
+        return MaskFitted(head, d_model, 0.0)
+
+
+class Cut(Refusing):
+    def build(self, head, d_model):
+        return EverythingCut(head, d_model, 0.0)
