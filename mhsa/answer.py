@@ -77,10 +77,6 @@ class Differentiated:
         """Ask the oracle, once."""
         return self.ask_oracle()
 
-    def pair(self, name: str) -> tuple[Array, Array]:
-        """Value and bound of one gradient, as :func:`mhsa.check.agree` compares them."""
-        return self.observed[name], self.expected[name].error
-
 
 def expected_gradients(
     answer: Answer, ties: dict[str, list[str]], d_output: Array, d_weights: Array | None, precision: Precision

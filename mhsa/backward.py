@@ -47,7 +47,7 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     dz = split_heads(_input(arithmetic, dy, p.out.weight, result.head), result.head)
     _parameters(arithmetic, found, "out", p.out, dy, result.mixed)
 
-    dp = arithmetic.matmul(dz, _swap(v))
+    dp = arithmetic.matmul(dz, v.mT)
     if d_weights is not None:
         dp = arithmetic.add(dp, Bounded.exact(d_weights))
     mean = _mean(
@@ -56,8 +56,8 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     ds = _through_softmax(arithmetic, result, dp, mean)
     scale = 1.0 / math.sqrt(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
-    dk = arithmetic.scores(_swap(ds), q, scale)
-    dv = arithmetic.matmul(_swap(result.weights), dz)
+    dk = arithmetic.scores(ds.mT, q, scale)
+    dv = arithmetic.matmul(result.weights.mT, dz)
 
     of_inputs = []
     maps = (("query", p.query, dq), ("key", p.key, dk), ("value", p.value, dv))
@@ -89,7 +89,7 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
         for x, linear in ((d_query, p.query), (d_key, p.key), (d_value, p.value))
     )
     scale = 1.0 / math.sqrt(q.value.shape[-1])
-    ds = arithmetic.add(arithmetic.scores(dq, _swap(k), scale), arithmetic.scores(q, _swap(dk), scale))
+    ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
     dp = _through_softmax(arithmetic, result, ds, _mean(arithmetic, result.weights, ds, None))
     dz = arithmetic.add(arithmetic.matmul(dp, v), arithmetic.matmul(result.weights, dv))
     return _known(arithmetic.matmul(merge_heads(dz), Bounded.exact(p.out.weight.T)))
@@ -130,7 +130,7 @@ def _parameters(arithmetic: Arithmetic, found: dict[str, Bounded], name: str, li
     rows = dy.value.shape[0] * dy.value.shape[1]
     dy, x = (a.reshape(rows, a.value.shape[-1]) for a in (dy, x))
     roundings = _additions(rows)
-    found[f"{name}.weight"] = arithmetic.matmul(_swap(dy), x, roundings=roundings)
+    found[f"{name}.weight"] = arithmetic.matmul(dy.mT, x, roundings=roundings)
     if linear.bias is not None:
         total = arithmetic.total(dy, 0, rows + 2)[0]
         found[f"{name}.bias"] = arithmetic.store(total.value, total.error, roundings)
@@ -144,11 +144,6 @@ def _input(arithmetic: Arithmetic, dy: Bounded, weight: Array, head: int) -> Bou
 def _additions(rows: int) -> int:
     """How often a sum over tokens may be stored on its way, by a loop over blocks of 16 tokens or longer."""
     return 2 + -(-rows // 16)
-
-
-def _swap(x: Bounded) -> Bounded:
-    last = x.value.ndim - 1
-    return x.transpose(*range(last - 1), last, last - 1)
 
 
 def _known(x: Bounded) -> Bounded:

@@ -53,6 +53,11 @@ class Bounded:
         return Bounded(self.value.transpose(axes), self.error.transpose(axes))
 
     @property
+    def mT(self) -> Bounded:
+        """Both arrays, with the last two axes exchanged."""
+        return Bounded(self.value.swapaxes(-1, -2), self.error.swapaxes(-1, -2))
+
+    @property
     def magnitude(self) -> Array:
         """Largest size that the evaluated number may have."""
         size: Array = np.abs(self.value) + self.error

@@ -57,6 +57,11 @@ class Case:
         """Width of the tensors."""
         return self.head * self.d_k
 
+    @property
+    def output_shape(self) -> tuple[int, int, int]:
+        """Shape of the output, and of a gradient to start from."""
+        return self.batch, self.query_length, self.d_model
+
     def __str__(self) -> str:
         """One line that says everything."""
         shared = {"none": "", "kv": ", key is value", "all": ", query is key is value"}[self.tie]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mhsa.binomial import surprising
 from mhsa.bounded import Array, Bounded
 
 
@@ -86,10 +87,10 @@ def start_without_tensors(case: dict[str, Any]) -> None:
     current().start(lambda: case, "any")
 
 
-def applicable(weights: Array | None, reason: str) -> Array:
-    """Return what the subject offers; where it offers nothing the property is not applicable, for this reason."""
+def offered(weights: Array | None) -> Array:
+    """Return the weights that the subject gives; where it gives none the property is not applicable."""
     if weights is None:
-        inapplicable(reason)
+        inapplicable("needs weights [B, H, Tq, Tk], and the subject gives none")
     return weights
 
 
@@ -103,9 +104,9 @@ def expected_failure(reason: str) -> None:
     current().expected_failure = reason
 
 
-def count_as_expected(what: str, count: int, trials: int, probability: float, surprising: bool) -> None:
-    """Require that a count of random events is no surprise; ``surprising`` says whether it is."""
-    if surprising:
+def count_as_expected(what: str, count: int, trials: int, probability: float) -> None:
+    """Require that a count of independent random events is no surprise."""
+    if surprising(count, trials, probability):
         fail(
             f"{count} of {trials} {what} ({count / trials:.3f}), but must be about {probability:.3f} of them: "
             "the probability of that is below 1e-9",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from mhsa.bounded import Arithmetic, Array, Bounded
 from mhsa.precision import Precision
 
+A = TypeVar("A", bound="Attention")
 EmptyRow = Literal["zeros", "uniform"]
 
 
@@ -96,8 +97,7 @@ def multi_head(
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
     ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
-    scores after they are scaled. Returns output [B, Tq, D_out] and
-    weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    scores after they are scaled. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
     q, k, v = (
@@ -108,8 +108,7 @@ def multi_head(
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
-    _checked(Attention(output, inner.weights))
-    return MultiHead(output, inner.weights, (query, key, value), projections, head, mask, (q, k, v), mixed)
+    return _checked(MultiHead(output, inner.weights, (query, key, value), projections, head, mask, (q, k, v), mixed))
 
 
 def core(
@@ -122,9 +121,7 @@ def core(
     bias: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
-    last = key.value.ndim - 1
-    key_transposed = key.transpose(*range(last - 1), last, last - 1)
-    scores = arithmetic.scores(query, key_transposed, 1.0 / math.sqrt(query.value.shape[-1]))
+    scores = arithmetic.scores(query, key.mT, 1.0 / math.sqrt(query.value.shape[-1]))
     if bias is not None:
         scores = arithmetic.add(scores, Bounded.exact(bias))
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
@@ -155,7 +152,7 @@ def merge_heads(x: Bounded) -> Bounded:
     return x.transpose(0, 2, 1, 3).reshape(batch, length, head * width)
 
 
-def _checked(result: Attention) -> Attention:
+def _checked(result: A) -> A:
     for name, part in (("output", result.output), ("weights", result.weights)):
         if not np.isfinite(part.value).all() or np.isnan(part.error).any():
             raise OracleError(f"the oracle's {name} or its bound is not a number; this is an error of mhsa, report it")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 from torch import Tensor
 
 from mhsa.bounded import Array
 from mhsa.cases import LAYOUTS
 
+T = TypeVar("T")
+
+ALL_LAYOUTS = (*LAYOUTS, "columns")  # "columns": the last axis is not the one whose elements are next to each other
 _FILLER = 7.0  # stands beside the numbers in memory; no data of a case is 7
 
 
@@ -18,8 +24,17 @@ def numbers(tensor: Tensor) -> Array:
     return result
 
 
+def tied(change: Callable[[Array], T], *arrays: Array) -> list[T]:
+    """Return each array, changed; arrays that are one object become one result."""
+    made: dict[int, T] = {}
+    for x in arrays:
+        if id(x) not in made:
+            made[id(x)] = change(x)
+    return [made[id(x)] for x in arrays]
+
+
 def place(x: Array, dtype: torch.dtype, device: str, layout: str) -> Tensor:
-    """Return a new tensor with these numbers, laid out as one of :data:`mhsa.cases.LAYOUTS` says.
+    """Return a new tensor with these numbers, laid out as one of :data:`ALL_LAYOUTS` says.
 
     "expanded" needs numbers that are the same for every sample; others stay contiguous.
     """
@@ -30,8 +45,10 @@ def place(x: Array, dtype: torch.dtype, device: str, layout: str) -> Tensor:
 
 def lay_out(tensor: Tensor, layout: str) -> Tensor:
     """Return a tensor [B, T, D] (or any other with two axes or more) with the same numbers in another layout."""
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout {layout!r}; must be one of {', '.join(LAYOUTS)}")
+    if layout not in ALL_LAYOUTS:
+        raise ValueError(f"layout {layout!r}; must be one of {', '.join(ALL_LAYOUTS)}")
+    if layout == "columns":
+        return tensor.mT.contiguous().mT
     if layout == "transposed":
         return tensor.transpose(0, 1).contiguous().transpose(0, 1)
     if layout == "sliced":  # between other features, as when query, key and value are slices of one projection

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class View:
                 piece.copy_(values.narrow(self.dim, start, piece.size(self.dim)))
                 start += piece.size(self.dim)
 
-    def gradient(self, of_parameters: Mapping[nn.Parameter, Tensor]) -> tuple[Tensor, bool]:
+    def gradient(self, of_parameters: Mapping[Tensor, Tensor]) -> tuple[Tensor, bool]:
         """Return the gradient, shaped as :meth:`read`, and whether every piece has one (zero where it has not).
 
         ``of_parameters`` maps the module's parameters to their gradients. Pieces are found in them by where they lie

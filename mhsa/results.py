@@ -19,7 +19,6 @@ class PropertyResult:
     """What one property found of one subject; the fields are those of the JSON."""
 
     id: str
-    family: str
     outcome: Outcome
     cases: int = 0
     worst_error_over_bound: float | None = None
@@ -27,6 +26,11 @@ class PropertyResult:
     reason: str = ""
     counterexample: dict[str, Any] | None = None
     worst_by_dtype: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def family(self) -> str:
+        """The part of the id that names the property's file."""
+        return self.id.partition(".")[0]
 
 
 @dataclass
@@ -75,7 +79,7 @@ def write_json(path: Path, results: list[SubjectResult], environment: dict[str, 
             "verdict": r.verdict,
             "reason": r.why if r.verdict == "unjudged" else "",
             "understood": dict(r.notes),
-            "properties": [asdict(p) for p in r.properties],
+            "properties": [{"id": p.id, "family": p.family} | asdict(p) for p in r.properties],
         }
         for r in results
     ]

@@ -174,11 +174,11 @@ class _Child:
             if not result.notes and finding["outcome"] == "error":
                 result.reason = finding["reason"]  # it could not even be loaded
                 return
-            self._add(number, PropertyResult(family=identity.partition(".")[0], **finding))
+            self._add(number, PropertyResult(**finding))
         elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it
             number = int(event["nodeid"].rpartition("[")[2].rstrip("]"))
             reason = "the worker process died in a call"
-            self._add(number, PropertyResult(id=identity, family=identity.partition(".")[0], outcome="fail", reason=reason))
+            self._add(number, PropertyResult(identity, "fail", reason=reason))
 
     def _add(self, number: int, found: PropertyResult) -> None:
         self.results[number - 1].properties.append(found)
@@ -211,7 +211,7 @@ def _settle_death(child: _Child, results: list[SubjectResult]) -> None:
                 result.reason = f"{cause} while subjects were loaded; {_error_line(child.said)}"
         return
     number, identity = child.running
-    child._add(number, PropertyResult(identity, identity.partition(".")[0], "fail", reason=f"{cause}{_IN_A_CALL}"))
+    child._add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}"))
 
 
 def _give_up(child: _Child, results: list[SubjectResult]) -> None:
@@ -220,9 +220,7 @@ def _give_up(child: _Child, results: list[SubjectResult]) -> None:
         result = results[number - 1]
         if sum(p.reason.endswith(_IN_A_CALL) for p in result.properties) < _DEATHS:
             continue
-        for identity in sorted(set(planned) - {p.id for p in result.properties}):
-            reason = f"not run: this subject has killed {_DEATHS} processes"
-            result.properties.append(PropertyResult(identity, identity.partition(".")[0], "error", reason=reason))
+        _lose(planned, result, f"not run: this subject has killed {_DEATHS} processes")
 
 
 def _miss(child: _Child, results: list[SubjectResult]) -> None:
@@ -231,9 +229,13 @@ def _miss(child: _Child, results: list[SubjectResult]) -> None:
         result = results[number - 1]
         if child.options.exit_first and result.count("fail"):
             continue
-        for identity in sorted(set(planned) - {p.id for p in result.properties}):
-            lost = PropertyResult(id=identity, family=identity.partition(".")[0], outcome="error", reason="gave no result")
-            result.properties.append(lost)
+        _lose(planned, result, "gave no result")
+
+
+def _lose(planned: list[str], result: SubjectResult, reason: str) -> None:
+    """Record an error for every property that was planned and has no result."""
+    missing = sorted(set(planned) - {p.id for p in result.properties})
+    result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
 
 
 def _error_line(said: str) -> str:

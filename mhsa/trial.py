@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +12,15 @@ from torch import Tensor, nn
 
 from mhsa import check, oracle
 from mhsa.answer import Answer, Differentiated, Mask, expected_gradients
+from mhsa.autograd import backward_pass
 from mhsa.bounded import Array
 from mhsa.cases import Case
+from mhsa.guarding import guard
 from mhsa.layout import Sizes
-from mhsa.loading import describe
-from mhsa.placing import numbers, place
+from mhsa.placing import numbers, place, tied
 from mhsa.precision import Precision
 from mhsa.projections import Projections
 from mhsa.subject import Subject
-
-T = TypeVar("T")
 
 
 class Trial:
@@ -43,7 +42,6 @@ class Trial:
         *,
         counted: bool = True,
         module: nn.Module | None = None,
-        dropout: float | None = None,
     ) -> None:
         self.subject = subject
         self.case = case
@@ -56,11 +54,9 @@ class Trial:
         if module is None:
             module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.use(module.to(device=subject.device, dtype=self.dtype).eval())
-        for stream, (_, view) in enumerate(self.views.views()):
-            view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
+        self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
         self.mask = case.allowed()
-        self.projections = self._read_projections()
         if counted:
             check.current().show = self.show
 
@@ -68,6 +64,12 @@ class Trial:
         """Call this module from now on."""
         self.module = module
         self.views: Projections = self.subject.bind(module, self.sizes)
+
+    def fill(self, case: Case) -> None:
+        """Give every parameter the numbers of a case, in place."""
+        for stream, (_, view) in enumerate(self.views.views()):
+            view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
+        self.reread()
 
     def show(self) -> dict[str, Array]:
         """Return everything that goes into the call, for a failure to be looked at."""
@@ -79,13 +81,6 @@ class Trial:
         """Return another module with the same parameters, which has not been called yet."""
         return Trial(self.subject, self.case, counted=False)
 
-    def _read_projections(self) -> oracle.Projections:
-        roles = []
-        for role in (self.views.query, self.views.key, self.views.value, self.views.out):
-            bias = None if role.bias is None else numbers(role.bias.read())
-            roles.append(oracle.Linear(numbers(role.weight.read()), bias))
-        return oracle.Projections(*roles)
-
     def write(self, **parameters: Array) -> None:
         """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0."""
         views = {name.replace(".", "_"): view for name, view in self.views.views()}
@@ -96,11 +91,15 @@ class Trial:
                     raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
             elif np.any(values):
                 raise ValueError(f"the module has no {name}, so it cannot be set to anything but zero")
-        self.projections = self._read_projections()
+        self.reread()
 
     def reread(self) -> None:
         """Take note of parameters that were changed behind the trial's back."""
-        self.projections = self._read_projections()
+        roles = []
+        for role in (self.views.query, self.views.key, self.views.value, self.views.out):
+            bias = None if role.bias is None else numbers(role.bias.read())
+            roles.append(oracle.Linear(numbers(role.weight.read()), bias))
+        self.projections = oracle.Projections(*roles)
 
     def round(self, x: Array) -> Array:
         """Round numbers to the case's dtype."""
@@ -108,12 +107,36 @@ class Trial:
 
     def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
         """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
-        rounded: dict[int, Array] = {}
-        q, k, v = inputs = case.inputs()
-        for x in inputs:
-            if id(x) not in rounded:
-                rounded[id(x)] = self.round(x)
-        return rounded[id(q)], rounded[id(k)], rounded[id(v)]
+        query, key, value = tied(self.round, *case.inputs())
+        return query, key, value
+
+    def each(self, change: Callable[[Array], Array]) -> tuple[Array, Array, Array]:
+        """Return query, key and value, changed; tied ones stay one object."""
+        query, key, value = tied(change, self.query, self.key, self.value)
+        return query, key, value
+
+    def paired(self, change: Callable[[Array], Array]) -> dict[str, Array]:
+        """Return key and value, changed, as arguments of a call; tied ones stay one object."""
+        key, value = tied(change, self.key, self.value)
+        return {"key": key, "value": value}
+
+    @property
+    def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The tensors of the last call: query, key, value and the mask in the subject's own form, or None."""
+        query, key, value, *mask = (tensor for tensor, _ in self.arguments.values())
+        return query, key, value, mask[0] if mask else None
+
+    def again(self, need_weights: bool | None = None) -> tuple[Any, Any]:
+        """Call the module as it is with the tensors of the last call; the random numbers go on from where they are."""
+        wanted = self.case.need_weights if need_weights is None else need_weights
+        return guard("another call", lambda: self.subject.caller(self.module, *self.given, wanted))
+
+    def keep_only_head(self, whole: Array, h: int) -> None:
+        """Set the W_O blocks of all heads but ``h`` to zero; ``whole`` is W_O as it was."""
+        alone = np.zeros_like(whole)
+        part = slice(h * self.case.d_k, (h + 1) * self.case.d_k)
+        alone[:, part] = whole[:, part]
+        self.write(out_weight=alone)
 
     def __call__(
         self,
@@ -145,36 +168,24 @@ class Trial:
         """
         inputs = self._inputs(query, key, value, mask)
         answer = self._answer(*inputs, leaves=True)
-        ties: dict[str, list[str]] = {}
-        for name in ("query", "key", "value"):
-            first = next((n for n in ties if self.arguments[n][0] is self.arguments[name][0]), name)
-            ties.setdefault(first, []).append(name)
-        leaves = {name: self.arguments[name][0] for name in ties}
-        parameters = list(self.module.parameters())
-        starts = [(answer.tensors[0], as_given(place(d_output, self.dtype, self.subject.device, "contiguous")))]
+        starts = [(answer.tensors[0], as_given(self.place(d_output)))]
         if d_weights is not None and answer.tensors[1] is not None and answer.tensors[1].requires_grad:
-            starts.append((answer.tensors[1], place(d_weights, self.dtype, self.subject.device, "contiguous")))
-        trained = [p for p in parameters if p.requires_grad]
+            starts.append((answer.tensors[1], self.place(d_weights)))
         if not answer.tensors[0].requires_grad:
             check.fail("output does not require a gradient, but must: query and the parameters do", what="gradients")
-        found = guard(
-            "the backward pass",
-            lambda: torch.autograd.grad(
-                [_Start.apply(*start) for start in starts],  # type: ignore[no-untyped-call]
-                [*leaves.values(), *trained],
-                allow_unused=True,
-            ),
-        )
-        missing = {name for name, g in zip(leaves, found, strict=False) if g is None}
-        observed = {
-            name: np.zeros(leaf.shape) if g is None else numbers(g)
-            for (name, leaf), g in zip(leaves.items(), found, strict=False)
-        }
-        of_parameters = {p: g for p, g in zip(trained, found[len(leaves) :], strict=True) if g is not None}
+        roles: dict[Tensor, list[str]] = {}
+        for name, tensor in zip(("query", "key", "value"), self.given[:3], strict=True):
+            roles.setdefault(tensor, []).append(name)
+        of_tensors = guard("the backward pass", lambda: backward_pass(starts, [*roles, *self.module.parameters()]))
+        observed, missing = {}, set()
+        for tensor, (name, *_) in roles.items():
+            observed[name] = numbers(of_tensors.get(tensor, torch.zeros_like(tensor)))
+            missing |= set() if tensor in of_tensors else {name}
         for name, view in self.views.views():
-            gradient, complete = view.gradient(of_parameters)
+            gradient, complete = view.gradient(of_tensors)
             observed[name] = numbers(gradient)
             missing |= set() if complete else {name}
+        ties = {names[0]: names for names in roles.values()}
         return Differentiated(
             answer, observed, frozenset(missing),
             lambda: expected_gradients(answer, ties, d_output, d_weights, self.precision),
@@ -197,19 +208,15 @@ class Trial:
         return query, key, value, self.mask if isinstance(mask, str) else mask
 
     def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
-        tensors: dict[int, Tensor] = {}
-        for x in (query, key, value):
-            if id(x) not in tensors:
-                placed = place(x, self.dtype, self.subject.device, self.case.layout)
-                tensors[id(x)] = placed.requires_grad_() if leaves else placed
+        q, k, v = tied(lambda x: self.place(x, self.case.layout).requires_grad_(leaves), query, key, value)
         given = None if mask is None else self.convert(mask)
-        self.arguments = {name: (tensors[id(x)], x) for name, x in (("query", query), ("key", key), ("value", value))}
+        self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
         if given is not None:
             self.arguments["mask"] = (given, numbers(given))
         with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
-                lambda: self.ask(tensors[id(query)], tensors[id(key)], tensors[id(value)], given),
+                lambda: self.ask(q, k, v, given),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
@@ -237,6 +244,10 @@ class Trial:
     ) -> oracle.MultiHead:
         empty_row: oracle.EmptyRow = "uniform" if self.subject.contract.empty_row == "uniform" else "zeros"
         return oracle.multi_head(query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias)
+
+    def place(self, x: Array, layout: str = "contiguous") -> Tensor:
+        """Return a new tensor of the case's dtype with these numbers."""
+        return place(x, self.dtype, self.subject.device, layout)
 
     def convert(self, mask: Mask) -> Tensor:
         """Return a mask [B, Tq, Tk] in the form that the subject takes."""
@@ -270,41 +281,6 @@ class Trial:
             got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
             if got != expected:
                 check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
-
-
-class _Start(torch.autograd.Function):
-    """A number whose gradient is a given tensor as it lies in memory.
-
-    (``torch.autograd.grad(..., grad_outputs)`` would do, but imports half a second of symbolic shapes to check theirs.)
-    """
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
-        """Return some number."""
-        ctx.gradient = gradient
-        return output.new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor, None]:
-        """Return the given gradient."""
-        return ctx.gradient, None
-
-
-def guard(what: str, step: Callable[[], T]) -> T:
-    """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
-    result, said = attempt(step)
-    # Outside of any except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
-    return check.fail(f"{what} raised {said}", what="call", observed=said) if result is None else result[0]
-
-
-def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
-    """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
-    try:
-        return (step(),), ""
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # sys.exit() in a forward is as wrong as any error
-        return None, describe(error)
 
 
 def _shapes(**arrays: NDArray[Any] | None) -> str:

@@ -227,10 +227,9 @@ def test_repeating_every_key_changes_nothing(subject: Subject, case: Case) -> No
     """
     trial = Trial(subject, case)
     times = 2 + case.seed % 3
-    key = np.concatenate([trial.key] * times, axis=1)
-    value = key if trial.value is trial.key else np.concatenate([trial.value] * times, axis=1)
+    repeated = trial.paired(lambda x: np.concatenate([x] * times, axis=1))
     mask = None if trial.mask is None else np.concatenate([trial.mask] * times, axis=2)
-    before, after = trial(), trial(key=key, value=value, mask=mask)
+    before, after = trial(), trial(**repeated, mask=mask)
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
@@ -246,14 +245,10 @@ def test_repeating_one_key_adds_to_its_logit(subject: Subject, case: Case) -> No
     """
     trial = Trial(subject, case)
     alone = trial()
-    weights = check.applicable(alone.weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
+    weights = check.offered(alone.weights)
     times = 1 + case.seed % 4
     j = int(case.rng(11).integers(case.key_length))
-    key = np.concatenate([trial.key] + [trial.key[:, j : j + 1]] * times, axis=1)
-    value = key
-    if trial.value is not trial.key:
-        value = np.concatenate([trial.value] + [trial.value[:, j : j + 1]] * times, axis=1)
-    repeated = trial(key=key, value=value, mask=None)
+    repeated = trial(**trial.paired(lambda x: np.concatenate([x] + [x[:, j : j + 1]] * times, axis=1)), mask=None)
     copies = [j, *range(case.key_length, case.key_length + times)]
     assert repeated.weights is not None
     together = repeated.weights[..., copies].sum(axis=-1)

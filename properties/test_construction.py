@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from mhsa import check
 from mhsa.cases import Case
 from mhsa.effort import light
+from mhsa.guarding import guard
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, guard
+from mhsa.trial import Trial
 
 
 @light

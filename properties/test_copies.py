@@ -4,16 +4,16 @@ import copy
 import io
 import pickle
 
-import torch
 from hypothesis import given
 from torch import nn
 
 from mhsa import check
 from mhsa.cases import Case
 from mhsa.effort import light
+from mhsa.guarding import attempt, guard
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, attempt, guard
+from mhsa.trial import Trial
 
 ANY = ("none", "padding", "random")
 
@@ -33,9 +33,7 @@ def compare(trial: Trial, what: str) -> None:
 
 def change(trial: Trial) -> None:
     """Give every parameter other numbers, in place."""
-    for stream, (_, view) in enumerate(trial.views.views()):
-        view.write(torch.from_numpy(trial.case.resized(seed=trial.case.seed + 1).parameter(stream, view.shape)).to(trial.dtype))
-    trial.reread()
+    trial.fill(trial.case.resized(seed=trial.case.seed + 1))
 
 
 @light

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from mhsa import check
-from mhsa.binomial import surprising
 from mhsa.bounded import Array, gamma
 from mhsa.cases import Case
 from mhsa.effort import rare
+from mhsa.guarding import guard
 from mhsa.placing import numbers
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, guard
+from mhsa.trial import Trial
 
 RATES = (0.5, 0.25)
 SINGLE = ("float64", "float32")
@@ -41,22 +42,25 @@ class Dropped:
     rate: float
 
 
-def drop(subject: Subject, case: Case, rate: float) -> Dropped:
-    """Build the module with this rate, call it in train mode and read off what was dropped."""
+def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
+    """A new module with this rate; not applicable where it cannot be set."""
     module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
     if module is None:
         check.inapplicable(NO_RATE)
-    length = max(case.d_k, 2)
+    return module
+
+
+def drop(subject: Subject, case: Case, rate: float) -> Dropped:
+    """Build the module with this rate, call it in train mode and read off what was dropped."""
     if subject.adapter.sizes is None:
-        length = 16
-        case = case.resized(head=3, d_k=length)
-        module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
-        assert module is not None
+        case = case.resized(head=3, d_k=16)
+    module = dropping(subject, case, rate)
+    length = case.d_k
+    if length < 2:
+        check.inapplicable("needs heads of two features or more, and the subject is built with one")
     queries = length if case.tie == "all" else 12
     batch = max(3, min(4000 // (case.head * queries * length), 64))
     case = case.resized(batch=batch, query_length=queries, key_length=length, layout="contiguous", data="integers")
-    if case.d_k < 2:
-        check.inapplicable("needs heads of two features or more, and the subject is built with one")
     trial = Trial(subject, case, module=module)
     eye, none = np.eye(case.d_model), np.zeros(case.d_model)
     trial.write(
@@ -105,7 +109,7 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     """
     found = drop(subject, case, rate)
     zeros, total = int((found.kept == 0).sum()), found.kept.size
-    check.count_as_expected("weights dropped", zeros, total, found.rate, surprising(zeros, total, found.rate))
+    check.count_as_expected("weights dropped", zeros, total, found.rate)
 
 
 @rare
@@ -128,7 +132,7 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
         one, two = (np.take(gone, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1))
         both, probability = int((one & two).sum()), found.rate**2
         words = f"pairs of neighbouring {name} dropped together"
-        check.count_as_expected(words, both, one.size, probability, surprising(both, one.size, probability))
+        check.count_as_expected(words, both, one.size, probability)
 
 
 @rare
@@ -137,21 +141,17 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     """The gradient belongs to the weights that were kept, not to others.
 
     Statement: in train mode, for L = <O, G> with G = 0 on no row: <W_V, dW_V> + <b_V, db_V> = <O - b_O, G>, because O - b_O
-        is linear
-        in (W_V, b_V) for any fixed pattern.
+        is linear in (W_V, b_V) for any fixed pattern.
     Requires: dropout whose rate can be set; autograd.
     Source: A31 (Euler, degree 1) with the pattern held fixed; P25.
     Breaks it: a backward pass that draws again, or scales by p instead of 1/(1 - p) (NVIDIA/apex PR#816).
     """
     if subject.contract.float64_in == "float32":
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
-    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
-    if module is None:
-        check.inapplicable(NO_RATE)
-    trial = Trial(subject, case, module=module)
+    trial = Trial(subject, case, module=dropping(subject, case, rate))
     trial.write(out_bias=np.zeros(case.d_model))  # dropout of the output would drop the bias, too
     trial.module.train()
-    d_output = trial.cotangent(20, (case.batch, case.query_length, case.d_model))
+    d_output = trial.cotangent(20, case.output_shape)
     found = trial.differentiate(d_output)
     p = trial.projections
     worth = float((p.value.weight * found.observed["value.weight"]).sum())
@@ -174,26 +174,22 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     """eval() switches dropout off, and train() switches it on again.
 
     Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal
-        patterns
-        have probability below 2^-1000.
+        patterns have probability below 2^-1000.
     Requires: dropout whose rate can be set.
     Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.
     Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside.
     """
-    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.5))
-    if module is None:
-        check.inapplicable(NO_RATE)
+    module = dropping(subject, case, 0.5)
     length = 40 if case.tie == "all" else 30
     case = case.resized(batch=2, query_length=length, key_length=length, data="normal", layout="contiguous")
     trial = Trial(subject, case, module=module)
     for mode in (True, False, True):
         trial.module.train(mode)
         trial()
-    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
     seen = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        seen.append(numbers(guard("the call", lambda: subject.caller(trial.module, q, k, v, None, case.need_weights)[0])))
+        seen.append(numbers(trial.again()[0]))
     if np.array_equal(*seen):
         check.fail(
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"

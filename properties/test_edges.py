@@ -9,18 +9,18 @@ from mhsa import check
 from mhsa.bounded import Array
 from mhsa.cases import Case
 from mhsa.effort import light, rare
-from mhsa.placing import place
+from mhsa.guarding import attempt
+from mhsa.placing import tied
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, attempt
+from mhsa.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 
 
 def ask_for_nothing(trial: Trial, query: Array, key: Array, value: Array, what: str) -> None:
     """Call where the output has no elements: it may be refused, but not be something else."""
-    made = {id(x): place(x, trial.dtype, trial.subject.device, "contiguous") for x in (query, key, value)}
-    q, k, v = (made[id(x)] for x in (query, key, value))
+    q, k, v = tied(trial.place, query, key, value)
     mask = None
     if trial.case.mask != "none":
         mask = trial.convert(np.ones((query.shape[0], query.shape[1], key.shape[1]), bool))
@@ -42,8 +42,7 @@ def test_an_empty_batch(subject: Subject, case: Case) -> None:
     Breaks it: a reduction or a squeeze that takes the batch away; a result of another shape.
     """
     trial = Trial(subject, case)
-    none = {id(x): x[:0] for x in (trial.query, trial.key, trial.value)}
-    ask_for_nothing(trial, *(none[id(x)] for x in (trial.query, trial.key, trial.value)), "a batch of 0")
+    ask_for_nothing(trial, *trial.each(lambda x: x[:0]), "a batch of 0")
 
 
 @rare
@@ -93,9 +92,8 @@ EQUAL = {
 def test_sizes_that_happen_to_be_equal(subject: Subject, case: Case, which: str, size: int) -> None:
     """What an axis means does not depend on its size: batch = heads, batch = length, length = features are coincidences.
 
-    Statement: |O - o| <= B, as for the oracle's property, at each of B = H, B = Tq, B = Tk, Tq = Tk, Tk = d_k, Tq = H, H =
-        d_k, and
-        all equal; the other sizes differ.
+    Statement: |O - o| <= B, as for the oracle's property, at each of B = H, B = Tq, B = Tk, Tq = Tk, Tk = d_k, Tq = H,
+        H = d_k, and all equal; the other sizes differ.
     Requires: nothing.
     Source: pytorch/pytorch#81077 (such coincidences), P22.
     Breaks it: axes guessed from sizes: a mask [B, Tk] taken for [Tq, Tk], time-first guessed from the shape.

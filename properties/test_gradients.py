@@ -9,18 +9,14 @@ from torch import Tensor
 from mhsa import backward, check
 from mhsa.cases import Case
 from mhsa.effort import light, rare, slow
-from mhsa.placing import numbers, place
+from mhsa.guarding import attempt
+from mhsa.placing import lay_out, numbers, tied
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, attempt
+from mhsa.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 SINGLE = ("float64", "float32")
-
-
-def output_shape(case: Case) -> tuple[int, int, int]:
-    """Shape of the output, and of a gradient to start from."""
-    return case.batch, case.query_length, case.d_model
 
 
 @given(case=cases(masks=ANY))
@@ -35,7 +31,7 @@ def test_gradients_of_inputs(subject: Subject, case: Case) -> None:
         of key and value exchanged.
     """
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    found = trial.differentiate(trial.cotangent(20, case.output_shape))
     for name in ("query", "key", "value"):
         if name in found.observed:
             check.within(f"gradient of {name}", found.observed[name], found.expected[name])
@@ -52,7 +48,7 @@ def test_gradients_of_parameters(subject: Subject, case: Case) -> None:
         exchanged gradients (long-context-attention#149).
     """
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    found = trial.differentiate(trial.cotangent(20, case.output_shape))
     for name, _ in trial.views.views():
         check.within(f"gradient of {name}", found.observed[name], found.expected[name])
 
@@ -68,7 +64,7 @@ def test_everything_that_matters_receives_its_gradient(subject: Subject, case: C
     Breaks it: .data, .detach(), .item() or numpy on the way; a parameter rebuilt from its numbers; requires_grad lost.
     """
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    found = trial.differentiate(trial.cotangent(20, case.output_shape))
     for name, required in found.expected.items():
         surely = np.abs(required.value) > required.error
         if not surely.any():
@@ -98,7 +94,7 @@ def test_masked_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     if case.key_length > 1:
         mask[:, :, 0], mask[:, :, 1] = True, False
-    found = trial.differentiate(trial.cotangent(20, output_shape(case)), mask=mask)
+    found = trial.differentiate(trial.cotangent(20, case.output_shape), mask=mask)
     hidden = ~mask.any(axis=1)[..., None]
     for name in ("key", "value"):
         if name in found.observed:
@@ -119,7 +115,7 @@ def test_samples_receive_no_gradient_from_each_other(subject: Subject, case: Cas
     trial = Trial(subject, case)
     chosen = int(case.rng(11).integers(case.batch))
     mine = (np.arange(case.batch) == chosen)[:, None, None]
-    found = trial.differentiate(np.where(mine, trial.cotangent(20, output_shape(case)), 0.0))
+    found = trial.differentiate(np.where(mine, trial.cotangent(20, case.output_shape), 0.0))
     for name in ("query", "key", "value"):
         if name in found.observed:
             others = np.where(mine, 0.0, found.observed[name])
@@ -137,11 +133,10 @@ def test_gradient_through_the_weights(subject: Subject, case: Case) -> None:
     Breaks it: a hand-written backward that ignores the gradient of its second output.
     """
     trial = Trial(subject, case)
-    answer = trial()
-    check.applicable(answer.weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
     shape = (case.batch, case.head, case.query_length, case.key_length)
-    d_output, d_weights = trial.cotangent(20, output_shape(case)), trial.cotangent(21, shape)
+    d_output, d_weights = trial.cotangent(20, case.output_shape), trial.cotangent(21, shape)
     found = trial.differentiate(d_output, d_weights)
+    check.offered(found.answer.weights)
     handed_out = found.answer.tensors[1]
     if handed_out is None or not handed_out.requires_grad:
         check.inapplicable("needs weights that take part in autograd, and the subject's are detached")
@@ -161,18 +156,12 @@ def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: s
     Breaks it: a hand-written backward that takes it for contiguous.
     """
     trial = Trial(subject, case)
-    d_output = trial.cotangent(20, output_shape(case))
+    d_output = trial.cotangent(20, case.output_shape)
     if layout == "expanded":
         d_output = np.broadcast_to(d_output[:1, :1, :1], d_output.shape).copy()
 
     def as_given(g: Tensor) -> Tensor:
-        if layout == "expanded":
-            return g[:1, :1, :1].expand(g.shape)
-        if layout == "columns":
-            return g.mT.contiguous().mT
-        if layout == "transposed":
-            return g.transpose(0, 1).contiguous().transpose(0, 1)
-        return torch.cat([g, g, g], dim=-1)[..., g.size(-1) : 2 * g.size(-1)]
+        return g[:1, :1, :1].expand(g.shape) if layout == "expanded" else lay_out(g, layout)
 
     found = trial.differentiate(d_output, as_given=as_given)
     for name, gradient in found.observed.items():
@@ -191,22 +180,19 @@ def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> N
     Breaks it: a custom function whose jvp and backward disagree; a backward with a term too many.
     """
     trial = Trial(subject, case)
-    w = trial.cotangent(20, output_shape(case))
+    w = trial.cotangent(20, case.output_shape)
     found = trial.differentiate(w)
-    tangents = {name: trial.cotangent(30 + i, found.observed[name].shape) for i, name in enumerate(("query", "key", "value"))
-                if name in found.observed}  # fmt: skip
-    placed: dict[int, Tensor] = {}
-    first = {id(trial.arguments[name][0]): name for name in ("value", "key", "query") if name in tangents}
-    mask = trial.arguments.get("mask", (None, None))[0]
+    tensors = (trial.query, trial.key, trial.value)
+    streams = iter((30, 31, 32))
+    directions = tied(lambda x: trial.cotangent(next(streams), x.shape), *tensors)
+    # By name, as gradients are: tied tensors have one gradient, and move in one direction.
+    tangents = {n: t for n, t in zip(("query", "key", "value"), directions, strict=True) if n in found.observed}
+    mask = trial.given[3]
 
     def forward_mode() -> Tensor:
         with torch.autograd.forward_ad.dual_level():
-            for tensor, values in list(trial.arguments.values())[:3]:
-                if id(tensor) not in placed:
-                    primal = place(values, trial.dtype, subject.device, "contiguous")
-                    tangent = place(tangents[first[id(tensor)]], trial.dtype, subject.device, "contiguous")
-                    placed[id(tensor)] = torch.autograd.forward_ad.make_dual(primal, tangent)
-            q, k, v = (placed[id(tensor)] for tensor, _ in list(trial.arguments.values())[:3])
+            moves = iter(tangents.values())
+            q, k, v = tied(lambda x: torch.autograd.forward_ad.make_dual(trial.place(x), trial.place(next(moves))), *tensors)
             output = trial.ask(q, k, v, mask)[0]
             tangent = torch.autograd.forward_ad.unpack_dual(output).tangent
             return torch.zeros_like(output) if tangent is None else tangent
@@ -215,10 +201,7 @@ def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> N
     if result is None:
         check.inapplicable(f"needs forward-mode derivatives: {said}")
     moved = numbers(result[0])
-    names = [first[id(tensor)] for tensor, _ in list(trial.arguments.values())[:3]]
-    direction = backward.derivative(
-        found.answer.expected, trial.precision, tangents[names[0]], tangents[names[1]], tangents[names[2]]
-    )
+    direction = backward.derivative(found.answer.expected, trial.precision, *directions)
     check.within("derivative of the output", moved, direction)
     there = np.array([(w * moved).sum()])
     back = np.array([sum(float((found.observed[n] * t).sum()) for n, t in tangents.items())])
@@ -252,16 +235,15 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
     if subject.contract.float64_in == "float32":
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, output_shape(case)))
+    found = trial.differentiate(trial.cotangent(20, case.output_shape))
     if _custom(found.answer.tensors[0]):
         check.inapplicable("needs plain torch functions: a custom autograd.Function promises first derivatives only")
-    mask = trial.arguments.get("mask", (None, None))[0]
-    leaves: dict[int, Tensor] = {id(t): t.detach().clone().requires_grad_() for t, _ in list(trial.arguments.values())[:3]}
-    ids = [id(t) for t, _ in list(trial.arguments.values())[:3]]
+    *tensors, mask = trial.given
+    leaves = {t: t.detach().clone().requires_grad_() for t in tensors}
 
     def output(*given: Tensor) -> Tensor:
-        by_id = dict(zip(leaves, given, strict=True))
-        result: Tensor = trial.ask(by_id[ids[0]], by_id[ids[1]], by_id[ids[2]], mask)[0]
+        moved = dict(zip(leaves, given, strict=True))
+        result: Tensor = trial.ask(*(moved[t] for t in tensors), mask)[0]
         return result
 
     with torch.enable_grad():

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa import check, oracle
-from mhsa.bounded import Arithmetic, Array, Bounded
+from mhsa.bounded import Arithmetic, Bounded
 from mhsa.cases import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
@@ -25,14 +25,6 @@ def single_head(trial: Trial, h: int) -> Bounded:
     )
     z = oracle.core(arithmetic, q, k, v, trial.mask).output
     return arithmetic.linear(z, p.out.weight[:, part], p.out.bias)
-
-
-def keep_only_head(trial: Trial, whole: Array, h: int) -> None:
-    """Set the W_O blocks of all heads but ``h`` to zero; ``whole`` is W_O as it was."""
-    alone = np.zeros_like(whole)
-    part = slice(h * trial.case.d_k, (h + 1) * trial.case.d_k)
-    alone[:, part] = whole[:, part]
-    trial.write(out_weight=alone)
 
 
 @light
@@ -63,7 +55,7 @@ def test_each_head_alone(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     whole = trial.projections.out.weight
     for h in range(case.head):
-        keep_only_head(trial, whole, h)
+        trial.keep_only_head(whole, h)
         check.within(f"output of head {h} alone", trial().output, single_head(trial, h))
 
 
@@ -83,7 +75,7 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
     total = np.zeros_like(together.output) if bias is None else np.broadcast_to(bias, together.output.shape).copy()
     room = together.expected.output.error.copy()
     for h in range(case.head):
-        keep_only_head(trial, whole, h)
+        trial.keep_only_head(whole, h)
         answer = trial()
         total += answer.output - (0.0 if bias is None else bias)
         room += answer.expected.output.error

@@ -6,21 +6,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa import check
-from mhsa.bounded import Array
-from mhsa.cases import LAYOUTS, Case
+from mhsa.cases import Case
 from mhsa.effort import light
-from mhsa.placing import numbers, place
+from mhsa.guarding import guard
+from mhsa.placing import ALL_LAYOUTS, numbers, tied
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, guard
+from mhsa.trial import Trial
 
 ANY = ("none", "padding", "random")
 
 
-def compare(trial: Trial, tensors: dict[int, Tensor], what: str) -> None:
-    """Call with the case's numbers in these tensors, by the identity of their arrays; the oracle judges."""
+def compare(trial: Trial, q: Tensor, k: Tensor, v: Tensor, what: str) -> None:
+    """Call with the case's numbers in these tensors; the oracle judges."""
     mask = None if trial.mask is None else trial.convert(trial.mask)
-    q, k, v = (tensors[id(x)] for x in (trial.query, trial.key, trial.value))
     with torch.set_grad_enabled(trial.case.grad):
         output, weights = guard(f"the call with {what}", lambda: trial.ask(q, k, v, mask))
     trial.check_form(output, weights, *q.shape[:2], k.shape[1])
@@ -29,7 +28,7 @@ def compare(trial: Trial, tensors: dict[int, Tensor], what: str) -> None:
 
 
 @light
-@given(case=cases(masks=ANY), layouts=st.tuples(*[st.sampled_from((*LAYOUTS, "columns"))] * 3))
+@given(case=cases(masks=ANY), layouts=st.tuples(*[st.sampled_from(ALL_LAYOUTS)] * 3))
 def test_each_tensor_in_its_own_layout(subject: Subject, case: Case, layouts: tuple[str, str, str]) -> None:
     """Query, key and value may lie in memory in three different ways.
 
@@ -40,12 +39,9 @@ def test_each_tensor_in_its_own_layout(subject: Subject, case: Case, layouts: tu
     Breaks it: view, as_strided or a data pointer on what is taken for contiguous; the strides of one used for another.
     """
     trial = Trial(subject, case)
-    tensors: dict[int, Tensor] = {}
-    for x, layout in zip((trial.query, trial.key, trial.value), layouts, strict=True):
-        if id(x) not in tensors:
-            tensor = place(x, trial.dtype, subject.device, "contiguous" if layout == "columns" else layout)
-            tensors[id(x)] = tensor.mT.contiguous().mT if layout == "columns" else tensor
-    compare(trial, tensors, f"query, key, value laid out {', '.join(layouts)}")
+    following = iter(layouts)
+    q, k, v = tied(lambda x: trial.place(x, next(following)), trial.query, trial.key, trial.value)
+    compare(trial, q, k, v, f"query, key, value laid out {', '.join(layouts)}")
 
 
 @light
@@ -60,8 +56,7 @@ def test_slices_of_one_tensor(subject: Subject, case: Case) -> None:
     """
     case = case.resized(query_length=case.key_length)
     trial = Trial(subject, case)
-    arrays: tuple[Array, ...] = (trial.query, trial.key, trial.value)
-    parts = [torch.tensor(x, dtype=trial.dtype, device=subject.device) for x in arrays]
+    parts = [trial.place(x) for x in (trial.query, trial.key, trial.value)]
     wide, stacked = torch.cat(parts, dim=-1).chunk(3, dim=-1), torch.stack(parts).unbind(0)
     for chunks, what in ((wide, "slices of one [B, T, 3 D]"), (stacked, "slices of one [3, B, T, D]")):
-        compare(trial, {id(x): c for x, c in zip(arrays, chunks, strict=True)}, what)
+        compare(trial, *chunks, what)

@@ -6,6 +6,8 @@ import numpy as np
 from hypothesis import given
 
 from mhsa import check
+from mhsa.answer import Mask
+from mhsa.bounded import Array
 from mhsa.cases import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
@@ -16,6 +18,12 @@ from mhsa.trial import Trial
 POISON = 1e4
 NO_MASKS = "needs masks, and the subject takes none"
 TAME = ("integers", "normal", "ties", "repeated")  # poison next to "large" would be a test of overflow, not of masks
+
+
+def poisoned(trial: Trial, mask: Mask, poison: float) -> dict[str, Array]:
+    """Key and value with ``poison`` wherever no query of the sample may attend."""
+    hidden = ~mask.any(axis=1)[..., None]
+    return trial.paired(lambda x: np.where(hidden, poison, x))
 
 
 @light
@@ -29,7 +37,7 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
     Breaks it: a finite fill that leaks (onnxruntime#14363), a mask added after the softmax, inverted polarity.
     """
     trial = Trial(subject, case)
-    weights = check.applicable(trial().weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
+    weights = check.offered(trial().weights)
     assert trial.mask is not None
     masked = np.broadcast_to(~trial.mask[:, None], weights.shape)
     check.exactly("weights of masked keys", np.where(masked, weights, 0.0), np.zeros_like(weights))
@@ -52,10 +60,7 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
         keep = (hide + 1) % case.key_length
         mask[np.arange(case.batch), :, keep] = True
         mask[np.arange(case.batch), :, hide] = False
-    hidden = ~mask.any(axis=1)[..., None]
-    key = np.where(hidden, POISON, trial.key)
-    value = key if trial.value is trial.key else np.where(hidden, POISON, trial.value)
-    before, after = trial(mask=mask), trial(key=key, value=value, mask=mask)
+    before, after = trial(mask=mask), trial(**poisoned(trial, mask, POISON), mask=mask)
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
@@ -75,9 +80,7 @@ def test_masking_is_deleting(subject: Subject, case: Case) -> None:
     kept = case.rng(11).random(case.key_length) < 0.6
     kept[case.rng(12).integers(case.key_length)] = True
     mask = np.broadcast_to(kept, (case.batch, case.query_length, case.key_length)).copy()
-    key = trial.key[:, kept]
-    value = key if trial.value is trial.key else trial.value[:, kept]
-    masked, deleted = trial(mask=mask), trial(key=key, value=value)
+    masked, deleted = trial(mask=mask), trial(**trial.paired(lambda x: x[:, kept]))
     check.agree("output", masked.output_and_bound, deleted.output_and_bound)
 
 
@@ -100,12 +103,8 @@ def test_poison_that_is_no_number_has_no_influence(subject: Subject, case: Case)
     mask[:, :, 0] = True
     if case.key_length > 1:
         mask[:, :, 1:][:, :, case.rng(11).integers(case.key_length - 1)] = False
-    hidden = ~mask.any(axis=1)[..., None]
-    poison = (np.nan, np.inf, -np.inf)[case.seed % 3]
-    key = np.where(hidden, poison, trial.key)
-    value = key if trial.value is trial.key else np.where(hidden, poison, trial.value)
     before = trial(mask=mask)
-    after = trial(key=key, value=value, mask=mask)
+    after = trial(**poisoned(trial, mask, (np.nan, np.inf, -np.inf)[case.seed % 3]), mask=mask)
     bound = before.expected.output.error
     check.agree("output", (after.output, bound), (before.output, bound), before.judged)
 
@@ -125,14 +124,12 @@ def test_more_masked_keys_change_nothing(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     more = 1 + case.seed % 5
     shape = (case.batch, more, case.d_model)
-    key = np.concatenate([trial.key, trial.round(case.rng(11).standard_normal(shape))], axis=1)
-    value = key
-    if trial.value is not trial.key:
-        value = np.concatenate([trial.value, trial.round(case.rng(12).standard_normal(shape))], axis=1)
+    rng = case.rng(11)
+    longer = trial.paired(lambda x: np.concatenate([x, trial.round(rng.standard_normal(shape))], axis=1))
     sizes = (case.batch, case.query_length, case.key_length)
     mask = np.ones(sizes, bool) if trial.mask is None else trial.mask
     padded = np.concatenate([mask, np.zeros((*sizes[:2], more), bool)], axis=2)
-    before, after = trial(), trial(key=key, value=value, mask=padded)
+    before, after = trial(), trial(**longer, mask=padded)
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
@@ -187,16 +184,11 @@ def test_every_head_is_masked(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     if case.key_length > 1:
         mask[:, :, 0], mask[:, :, 1] = True, False
-    hidden = ~mask.any(axis=1)[..., None]
-    key = np.where(hidden, POISON, trial.key)
-    value = key if trial.value is trial.key else np.where(hidden, POISON, trial.value)
+    poison = poisoned(trial, mask, POISON)
     whole = trial.projections.out.weight
     for h in range(case.head):
-        alone = np.zeros_like(whole)
-        part = slice(h * case.d_k, (h + 1) * case.d_k)
-        alone[:, part] = whole[:, part]
-        trial.write(out_weight=alone)
-        before, after = trial(mask=mask), trial(key=key, value=value, mask=mask)
+        trial.keep_only_head(whole, h)
+        before, after = trial(mask=mask), trial(**poison, mask=mask)
         check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
 
 

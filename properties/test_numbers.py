@@ -27,8 +27,7 @@ def test_long_sequences(subject: Subject, case: Case) -> None:
     """Lengths on either side of every tile that kernels use, up to about 600 keys.
 
     Statement: |O - o| <= B, as for the oracle's property, at Tk in 15..17, 31..33, 63..65, 127..129, 255..257, 511..600, and
-        around
-        the integers in the subject's own source.
+        around the integers in the subject's own source.
     Requires: nothing.
     Source: P21; pytorch/pytorch#127055 needs about 600 keys, SageAttention PR#376 a length that is no multiple of the block.
     Breaks it: a last block that is dropped, counted twice or filled with garbage; a window beyond some length.
@@ -91,9 +90,8 @@ def test_huge_scores_stay_finite(subject: Subject, case: Case) -> None:
         case = case.resized(d_k=16)
     trial = Trial(subject, case)
     query = trial.projections.query
-    _, k, _ = trial().expected.heads
-    q = trial().expected.heads[0]
-    top = float(np.abs(q.value @ k.value.swapaxes(-1, -2)).max()) / case.d_k**0.5
+    q, k, _ = trial().expected.heads
+    top = float(np.abs(q.value @ k.mT.value).max()) / case.d_k**0.5
     # A power of two, which multiplies exactly; in float16 the scaled scores end between 16384 and 32768.
     factor = 2.0 ** int(np.floor(np.log2(32768 / max(top, 1e-3)))) if half else 2.0**40
     trial.write(
@@ -140,7 +138,7 @@ def test_one_key_is_answered_with_its_value_exactly(subject: Subject, case: Case
     trial.write(value_weight=eye, value_bias=none, out_weight=eye, out_bias=none,
                 query_weight=np.zeros_like(p.query.weight), query_bias=none)  # fmt: skip
     if case.mask == "none" and case.tie != "all":
-        answer = trial(key=trial.key[:, :1], value=trial.key[:, :1] if trial.value is trial.key else trial.value[:, :1])
+        answer = trial(**trial.paired(lambda x: x[:, :1]))
         check.exactly("output", answer.output, np.broadcast_to(trial.value[:, :1], answer.output.shape))
         return
     if not subject.adapter.takes_mask:
@@ -165,7 +163,7 @@ def test_keys_that_tie_share_alike(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     answer = trial()
-    weights = check.applicable(answer.weights, "needs weights [B, H, Tq, Tk], and the subject gives none")
+    weights = check.offered(answer.weights)
     same = (trial.key[:, :, None] == trial.key[:, None]).all(axis=-1)[:, None, None]  # [B, 1, 1, Tk, Tk]
     if trial.mask is not None:
         shown = trial.mask[:, None, :, :]

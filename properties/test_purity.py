@@ -17,7 +17,7 @@ from mhsa.effort import light, rare
 from mhsa.placing import numbers
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, guard
+from mhsa.trial import Trial
 
 ANY = ("none", "all", "padding", "causal", "random")
 
@@ -95,8 +95,7 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
     """A call in eval mode changes no parameter, no buffer and no setting, and draws no random number.
 
     Statement: parameters, buffers, train flags, the states of all random number generators, default dtype, gradient mode,
-        number
-        of threads and precision settings are the same after the call as before it.
+        number of threads and precision settings are the same after the call as before it.
     Requires: nothing.
     Source: A40; P18.
     Breaks it: running statistics, a counter in a buffer, torch.manual_seed or set_default_dtype in forward, dropout in eval,
@@ -104,11 +103,9 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     trial()  # buffers may be made by the first call
-    mask = None if trial.mask is None else trial.convert(trial.mask)
-    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
     with torch.set_grad_enabled(case.grad):
         before = surroundings(trial.module)
-        guard("the call", lambda: subject.caller(trial.module, q, k, v, mask, case.need_weights))
+        trial.again()
         after = surroundings(trial.module)
         restore(before)
     for name, was in before.items():
@@ -145,13 +142,11 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
     Breaks it: dropout in eval (nanoGPT PR#240 and many more), memory that was never written, a race, an average that runs.
     """
     trial = Trial(subject, case)
-    mask = None if trial.mask is None else trial.convert(trial.mask)
     first = trial()
-    q, k, v = (t for t, _ in list(trial.arguments.values())[:3])
     held = [None if t is None else t.detach().clone() for t in first.tensors]
     torch.manual_seed(case.seed + 1)  # other random numbers, should any be drawn
     with torch.set_grad_enabled(case.grad):
-        again = guard("the second call", lambda: subject.caller(trial.module, q, k, v, mask, case.need_weights))
+        again = trial.again()
     for name, one, two in zip(("output", "weights"), held, again, strict=True):
         if isinstance(one, Tensor) and isinstance(two, Tensor):
             a, b = numbers(one), numbers(two)
@@ -171,8 +166,7 @@ def test_what_was_handed_out_stays(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     first = trial()
-    other = {id(x): -x for x in (trial.query, trial.key, trial.value)}
-    trial(query=other[id(trial.query)], key=other[id(trial.key)], value=other[id(trial.value)])
+    trial(*trial.each(lambda x: -x))
     for name, tensor, held in (("output", first.tensors[0], first.output), ("weights", first.tensors[1], first.weights)):
         if tensor is not None and held is not None:
             check.exactly(f"{name} of an earlier call", np.nan_to_num(numbers(tensor)), np.nan_to_num(held))
@@ -196,22 +190,19 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
     Breaks it: attributes of the module used to pass tensors from one step of forward to the next, a shared workspace.
     """
     trial = Trial(subject, case)
-    mask = None if trial.mask is None else trial.convert(trial.mask)
-    other = {id(x): -x for x in (trial.query, trial.key, trial.value)}
     calls = []
-    for inputs in ((None, None, None), tuple(other[id(x)] for x in (trial.query, trial.key, trial.value))):
-        alone = trial(*inputs)
-        calls.append((alone, [t for t, _ in list(trial.arguments.values())[:3]]))
+    for sign in (1.0, -1.0):
+        alone = trial(*trial.each(lambda x, sign=sign: sign * x))
+        calls.append((alone, trial.given))
     found: list[list[Any]] = [[], []]
     together = threading.Barrier(2)
 
     def work(number: int) -> None:
-        q, k, v = calls[number][1]
         together.wait()
         with torch.no_grad():
             for _ in range(6):
                 try:
-                    found[number].append(numbers(subject.caller(trial.module, q, k, v, mask, case.need_weights)[0]))
+                    found[number].append(numbers(subject.caller(trial.module, *calls[number][1], case.need_weights)[0]))
                 except Exception as error:
                     found[number].append(error)
 

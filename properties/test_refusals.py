@@ -15,16 +15,16 @@ from mhsa.answer import Mask
 from mhsa.bounded import Array
 from mhsa.cases import Case
 from mhsa.effort import rare
-from mhsa.placing import place
+from mhsa.guarding import attempt
+from mhsa.placing import tied
 from mhsa.strategies import cases
 from mhsa.subject import Subject
-from mhsa.trial import Trial, attempt
+from mhsa.trial import Trial
 
 
 def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask | Tensor | None, what: str) -> None:
     """Fail if the call gives an output of the usual shape; an error, or an output of another shape, cannot be overlooked."""
-    made = {id(x): place(x, trial.dtype, trial.subject.device, "contiguous") for x in (query, key, value)}
-    q, k, v = (made[id(x)] for x in (query, key, value))
+    q, k, v = tied(trial.place, query, key, value)
     given_mask = trial.convert(mask) if isinstance(mask, np.ndarray) else mask
     with torch.no_grad():
         result, _ = attempt(lambda: trial.ask(q, k, v, given_mask))
@@ -51,14 +51,8 @@ def test_mask_of_another_width(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     assert trial.mask is not None
-    must_refuse(
-        trial,
-        trial.query,
-        trial.key,
-        trial.value,
-        trial.mask[:, :, :-1].copy(),
-        f"a mask for {case.key_length - 1} of {case.key_length} keys",
-    )
+    what = f"a mask for {case.key_length - 1} of {case.key_length} keys"
+    must_refuse(trial, trial.query, trial.key, trial.value, trial.mask[:, :, :-1].copy(), what)
 
 
 @rare
@@ -74,9 +68,8 @@ def test_mask_of_another_batch(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     assert trial.mask is not None
     mask = np.concatenate([trial.mask, trial.mask[:1]])
-    must_refuse(
-        trial, trial.query, trial.key, trial.value, mask, f"a mask for {case.batch + 1} samples, with {case.batch} given,"
-    )
+    what = f"a mask for {case.batch + 1} samples, with {case.batch} given,"
+    must_refuse(trial, trial.query, trial.key, trial.value, mask, what)
 
 
 @rare
@@ -138,9 +131,8 @@ def test_tokens_of_another_width(subject: Subject, case: Case) -> None:
     Breaks it: features cut or padded to d_model.
     """
     trial = Trial(subject, case)
-    wider = {id(x): np.concatenate([x, x[..., :1]], axis=-1) for x in (trial.query, trial.key, trial.value)}
-    q, k, v = (wider[id(x)] for x in (trial.query, trial.key, trial.value))
-    must_refuse(trial, q, k, v, None, f"tokens of width {case.d_model + 1} for d_model={case.d_model}")
+    wider = trial.each(lambda x: np.concatenate([x, x[..., :1]], axis=-1))
+    must_refuse(trial, *wider, None, f"tokens of width {case.d_model + 1} for d_model={case.d_model}")
 
 
 @rare
@@ -150,8 +142,7 @@ def test_keys_of_another_batch(subject: Subject, case: Case) -> None:
 
     Statement: query [2, Tq, D] with key and value [3, Tk, D], Tk odd, raises.
     Requires: query apart from key; Contract(misfits="refused"). (An even number of tokens can be folded into the smaller
-        batch without an error by the usual
-        view(B, -1, ...), which is not judged here.)
+        batch without an error by the usual view(B, -1, ...), which is not judged here.)
     Source: P07.
     Breaks it: keys cut to, or repeated over, the queries' batch.
     """

@@ -42,10 +42,8 @@ def test_keys_and_values_may_be_permuted(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.key_length)
-    key = trial.key[:, order]
-    value = key if trial.value is trial.key else trial.value[:, order]
     before = trial()
-    after = trial(key=key, value=value, mask=None if trial.mask is None else trial.mask[:, :, order])
+    after = trial(**trial.paired(lambda x: x[:, order]), mask=None if trial.mask is None else trial.mask[:, :, order])
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
@@ -81,12 +79,8 @@ def test_samples_may_be_permuted(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.batch)
-    permuted = {id(x): x[order] for x in (trial.query, trial.key, trial.value)}
     before = trial()
-    after = trial(
-        query=permuted[id(trial.query)], key=permuted[id(trial.key)], value=permuted[id(trial.value)],
-        mask=None if trial.mask is None else trial.mask[order],
-    )  # fmt: skip
+    after = trial(*trial.each(lambda x: x[order]), mask=None if trial.mask is None else trial.mask[order])
     output, bound = before.output_and_bound
     check.agree("permuted output", after.output_and_bound, (output[order], bound[order]), after.judged)
 
@@ -105,13 +99,10 @@ def test_each_sample_is_answered_alone(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     together = trial()
     for b in {0, case.batch - 1}:
-        one = {id(x): x[b : b + 1] for x in (trial.query, trial.key, trial.value)}
-        alone = trial(
-            query=one[id(trial.query)], key=one[id(trial.key)], value=one[id(trial.value)],
-            mask=None if trial.mask is None else trial.mask[b : b + 1],
-        )  # fmt: skip
+        one = slice(b, b + 1)
+        alone = trial(*trial.each(lambda x, one=one: x[one]), mask=None if trial.mask is None else trial.mask[one])
         output, bound = together.output_and_bound
-        check.agree(f"output of sample {b} alone", alone.output_and_bound, (output[b : b + 1], bound[b : b + 1]), alone.judged)
+        check.agree(f"output of sample {b} alone", alone.output_and_bound, (output[one], bound[one]), alone.judged)
 
 
 @light

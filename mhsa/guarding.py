@@ -1,0 +1,28 @@
+"""Running the subject's code, which may raise anything: as a violation, or as a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from mhsa import check
+from mhsa.loading import describe
+
+T = TypeVar("T")
+
+
+def guard(what: str, step: Callable[[], T]) -> T:
+    """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
+    result, said = attempt(step)
+    # Outside of any except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
+    return check.fail(f"{what} raised {said}", what="call", observed=said) if result is None else result[0]
+
+
+def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
+    """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
+    try:
+        return (step(),), ""
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # sys.exit() in a forward is as wrong as any error
+        return None, describe(error)
