@@ -61,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         help="package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on "
         "[B, H, T, d], or an mhsa.Adapter")  # fmt: skip
     sizes = ", ".join(f"{name} {n}" for name, n in PROFILES.items())
-    add("--profile", choices=list(PROFILES), default="quick", help=f"most cases per property: {sizes} (default: quick)")
+    add(
+        "--profile",
+        choices=list(PROFILES),
+        default="quick",
+        help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless -k names them)",
+    )
     add("--seed", type=_whole, metavar="N",
         help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
     add("--dtype", action="append", metavar="DTYPE", type=_dtype, default=[],
@@ -79,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     properties = commands.add_parser(
         "properties",
         help="list the properties",
-        description="List the properties: id, family and statement. With NAME, show those whose id contains it in full.",
+        description="List the properties: id and summary. With NAME, show those whose id contains it in full.",
     )
     properties.add_argument("name", nargs="?", metavar="NAME", default="", help="part of an id, or a whole one")
     properties.add_argument("--json", action="store_true", help="as JSON")
