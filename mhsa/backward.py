@@ -10,10 +10,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mhsa.bounded import OWN, Arithmetic, Array, Bounded, gamma
 from mhsa.oracle import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.precision import Precision
+
+_LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more
+_MOST = 300.0  # exp of it is beyond every number of float32 and the half formats, and can still be multiplied here
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,13 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     dp = arithmetic.matmul(dz, v.mT)
     if d_weights is not None:
         dp = arithmetic.add(dp, Bounded.exact(d_weights))
-    mean = _mean(
-        arithmetic, result.weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head))
-    )
-    ds = _through_softmax(arithmetic, result, dp, mean)
+    weights = _recomputed(arithmetic, result)
+    mean = _mean(arithmetic, weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head)))
+    ds = _through_softmax(arithmetic, weights, result.mask, dp, mean)
     scale = 1.0 / math.sqrt(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
-    dv = arithmetic.matmul(result.weights.mT, dz)
+    dv = arithmetic.matmul(weights.mT, dz)
 
     of_inputs = []
     maps = (("query", p.query, dq), ("key", p.key, dk), ("value", p.value, dv))
@@ -90,9 +93,21 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
     )
     scale = 1.0 / math.sqrt(q.value.shape[-1])
     ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
-    dp = _through_softmax(arithmetic, result, ds, _mean(arithmetic, result.weights, ds, None))
+    dp = _through_softmax(arithmetic, result.weights, result.mask, ds, _mean(arithmetic, result.weights, ds, None))
     dz = arithmetic.add(arithmetic.matmul(dp, v), arithmetic.matmul(result.weights, dv))
     return _known(arithmetic.matmul(merge_heads(dz), Bounded.exact(p.out.weight.T)))
+
+
+def _recomputed(arithmetic: Arithmetic, result: MultiHead) -> Bounded:
+    """Return the weights as a backward pass may form them anew: exp(scores - log-sum-exp kept from the forward pass).
+
+    Fused kernels do (Dao 2023, arXiv 2307.08691, algorithm 2). The scores are then rounded a second time, each by itself,
+    and no normalisation takes that back: beside the weights' own error, a factor exp of twice the score's.
+    """
+    p = result.weights
+    # s - log-sum-exp is rounded to |ln p|; gamma for that and a base-2 exponential.
+    again = 2.0 * result.scores.error + gamma(2, arithmetic.unit + OWN) * -np.log(np.maximum(p.value, _LEAST))
+    return Bounded(p.value, p.error + p.magnitude * np.expm1(np.minimum(again, _MOST)))
 
 
 def _mean(arithmetic: Arithmetic, weights: Bounded, d: Bounded, flash: tuple[Bounded, Bounded] | None) -> Bounded:
@@ -105,9 +120,8 @@ def _mean(arithmetic: Arithmetic, weights: Bounded, d: Bounded, flash: tuple[Bou
     return Bounded(mean.value, np.maximum(mean.error, other.error + np.abs(mean.value - other.value)))
 
 
-def _through_softmax(arithmetic: Arithmetic, result: MultiHead, d: Bounded, mean: Bounded) -> Bounded:
+def _through_softmax(arithmetic: Arithmetic, p: Bounded, mask: NDArray[np.bool_] | None, d: Bounded, mean: Bounded) -> Bounded:
     """Return p_j (d_j - sum_k p_k d_k), the Jacobian of softmax applied to ``d``, which is symmetric."""
-    p = result.weights
     value = p.value * (d.value - mean.value)
     room = d.error + mean.error
     error = p.error * (np.abs(d.value - mean.value) + room) + p.value * room
@@ -117,11 +131,11 @@ def _through_softmax(arithmetic: Arithmetic, result: MultiHead, d: Bounded, mean
     size = p.magnitude * (d.magnitude + mean.magnitude)
     step = arithmetic.normalisation(p.value.shape[-1]) + gamma(4, arithmetic.unit + OWN)
     error = error + step * (size + size.sum(axis=-1, keepdims=True))
-    if result.mask is not None:
-        error = np.where(result.mask[:, None], error, 0.0)
-        value = np.where(result.mask[:, None], value, 0.0)
+    if mask is not None:
+        error = np.where(mask[:, None], error, 0.0)
+        value = np.where(mask[:, None], value, 0.0)
         stored = arithmetic.store(value, error)
-        return Bounded(value, np.where(result.mask[:, None], stored.error, 0.0))
+        return Bounded(value, np.where(mask[:, None], stored.error, 0.0))
     return arithmetic.store(value, error)
 
 

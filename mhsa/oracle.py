@@ -36,10 +36,11 @@ class Projections:
 
 @dataclass(frozen=True)
 class Attention:
-    """What an implementation must compute: ``output`` and ``weights``, each with its bound."""
+    """What an implementation must compute, each with its bound; ``scores`` are scaled and not yet masked."""
 
     output: Bounded
     weights: Bounded
+    scores: Bounded
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def multi_head(
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
-    return _checked(MultiHead(output, inner.weights, (query, key, value), projections, head, mask, (q, k, v), mixed))
+    inputs = (query, key, value)
+    return _checked(MultiHead(output, inner.weights, inner.scores, inputs, projections, head, mask, (q, k, v), mixed))
 
 
 def core(
@@ -133,7 +135,7 @@ def core(
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights)
+    return Attention(arithmetic.matmul(weights, value), weights, scores)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:
