@@ -5,6 +5,8 @@ So Hypothesis shrinks a dozen small integers instead of thousands of floats, and
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -108,13 +110,20 @@ class Case:
         # 88 unless the maximum is taken off first, while a mask filled with -1e9 is still as good as -inf.
         return x * {"tiny": 2.0**-12, "large": 2.0**4}.get(self.data, 1.0)
 
-    def parameter(self, stream: int, shape: tuple[int, ...]) -> Array:
-        """Numbers for one weight or bias, of a size that keeps projected features near that of the inputs."""
-        rng = self.rng(100 + stream)
-        if self.data in ("integers", "ties"):
-            x = _WHOLE[rng.integers(4, size=shape)]
-            return x if len(shape) == 1 else x * 2.0 ** -np.round(np.log2(2.5 * shape[-1]) / 2)
-        return rng.standard_normal(shape) / (1.0 if len(shape) == 1 else shape[-1] ** 0.5)
+    def parameters(self, shapes: Sequence[tuple[int, ...]]) -> Iterator[Array]:
+        """Numbers for weights and biases, of a size that keeps projected features near that of the inputs."""
+        rng = self.rng(100)  # one for all: making a generator costs as much as drawing from it
+        sizes = [math.prod(shape) for shape in shapes]
+        whole = self.data in ("integers", "ties")
+        drawn = _WHOLE[rng.integers(4, size=sum(sizes))] if whole else rng.standard_normal(sum(sizes))
+        start = 0
+        for shape, size in zip(shapes, sizes, strict=True):
+            x = drawn[start : start + size].reshape(shape)
+            start += size
+            if len(shape) == 1:
+                yield x
+            else:  # whole numbers by a power of two near the root, so that they stay exact
+                yield x * 2.0 ** -round(math.log2(2.5 * shape[-1]) / 2) if whole else x / math.sqrt(shape[-1])
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "empty_row" leaves a query without any key.

@@ -45,6 +45,8 @@ class PropertyFile(pytest.Module):
                     hypothesis.seed(judge.config.getoption("--attention-seed"))(function)
                     most = cases_of(function, judge.config.getoption("--attention-profile"))
                     hypothesis.settings(max_examples=most)(function)
+                    # Else Hypothesis tokenises the property's source for a key of its database, a millisecond each.
+                    function._hypothesis_internal_database_key = f"mhsa:{self.path.stem}:{function.__name__}".encode()
         finally:
             hypothesis.settings.load_profile(before)
         return module

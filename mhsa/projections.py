@@ -17,16 +17,17 @@ class View:
     dim: int = 0
 
     def read(self) -> Tensor:
-        """Return a copy: weight [D_out, D_in] or bias [D_out]."""
+        """Return the numbers, perhaps in place: weight [D_out, D_in] or bias [D_out]."""
+        if len(self.pieces) == 1:
+            return self.pieces[0].detach()
         return torch.cat([piece.detach() for piece in self.pieces], dim=self.dim)
 
     def write(self, values: Tensor) -> None:
-        """Copy ``values``, shaped as :meth:`read`, into the module's parameters."""
-        start = 0
+        """Copy ``values``, shaped as :meth:`read` and of any dtype, into the module's parameters."""
         with torch.no_grad():
-            for piece in self.pieces:
-                piece.copy_(values.narrow(self.dim, start, piece.size(self.dim)))
-                start += piece.size(self.dim)
+            parts = [values] if len(self.pieces) == 1 else torch.split(values, [p.size(self.dim) for p in self.pieces], self.dim)
+            for piece, part in zip(self.pieces, parts, strict=True):
+                piece.copy_(part)
 
     def gradient(self, of_parameters: Mapping[Tensor, Tensor]) -> tuple[Tensor, bool]:
         """Return the gradient, shaped as :meth:`read`, and whether every piece has one (zero where it has not).
@@ -52,6 +53,8 @@ class View:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the joined matrix."""
+        if len(self.pieces) == 1:
+            return tuple(self.pieces[0].shape)
         shape = list(self.pieces[0].shape)
         shape[self.dim] = sum(piece.size(self.dim) for piece in self.pieces)
         return tuple(shape)

@@ -67,8 +67,9 @@ class Trial:
 
     def fill(self, case: Case) -> None:
         """Give every parameter the numbers of a case, in place."""
-        for stream, (_, view) in enumerate(self.views.views()):
-            view.write(torch.from_numpy(case.parameter(stream, view.shape)).to(self.dtype))
+        views = [view for _, view in self.views.views()]
+        for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
+            view.write(torch.from_numpy(values))
         self.reread()
 
     def show(self) -> dict[str, Array]:
