@@ -73,6 +73,10 @@ class ModuleAdapter(Adapter):
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(misfits="refused")
+        declared = getattr(target, "mhsa_contract", None)  # of a class or of a built module
+        if declared is not None and not isinstance(declared, Contract):
+            raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
+        self.contract = declared or self.contract
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
         if isinstance(target, nn.Module):

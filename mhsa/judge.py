@@ -71,7 +71,8 @@ class Judge:
             database=None,  # the same command gives the same verdict
             report_multiple_bugs=False,
             suppress_health_check=list(hypothesis.HealthCheck),
-            phases=[hypothesis.Phase.generate, hypothesis.Phase.shrink],
+            phases=[hypothesis.Phase.generate]
+            + ([] if config.getoption("--attention-no-shrink") else [hypothesis.Phase.shrink]),
             print_blob=False,
         )
 

@@ -39,6 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )  # fmt: skip
     group.addoption("--attention-device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
     group.addoption("--attention-exitfirst", action="store_true", help="end each subject at its first failure")
+    group.addoption("--attention-no-shrink", action="store_true", help="do not look for the smallest case of a failure")
     group.addoption("--attention-skip", metavar="FILE", help=_SKIP_HELP)
 
 

@@ -25,7 +25,8 @@ class View:
     def write(self, values: Tensor) -> None:
         """Copy ``values``, shaped as :meth:`read` and of any dtype, into the module's parameters."""
         with torch.no_grad():
-            parts = [values] if len(self.pieces) == 1 else torch.split(values, [p.size(self.dim) for p in self.pieces], self.dim)
+            sizes = [piece.size(self.dim) for piece in self.pieces]
+            parts = [values] if len(sizes) == 1 else torch.split(values, sizes, self.dim)
             for piece, part in zip(self.pieces, parts, strict=True):
                 piece.copy_(part)
 

@@ -23,7 +23,7 @@ from mhsa.results import PropertyResult, SubjectResult
 
 @dataclass(frozen=True)
 class Options:
-    """What ``mhsa verify`` was asked for."""
+    """What ``mhsa verify`` was asked for; without ``shrink``, which only ``mhsa power`` does, failures stay as they are found."""
 
     subjects: tuple[str, ...]
     profile: str = "quick"
@@ -33,6 +33,7 @@ class Options:
     keyword: str = ""
     exit_first: bool = False
     workers: int = 0
+    shrink: bool = True
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class _Child:
             command += ["-k", o.keyword]
         if o.exit_first:
             command.append("--attention-exitfirst")
+        if not o.shrink:
+            command.append("--attention-no-shrink")
         if o.workers > 1:
             # A worker that died fails the property that it ran, and is replaced however often that takes.
             command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]

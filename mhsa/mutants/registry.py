@@ -1,0 +1,78 @@
+"""The list of mutants, read from their source: no torch is imported for it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Kinds of bugs, one file each, in the order of a forward pass.
+KINDS = (
+    "projections",
+    "heads",
+    "scale",
+    "softmax",
+    "masks",
+    "weights",
+    "dropout",
+    "gradients",
+    "modes",
+    "purity",
+    "sizes",
+    "state",
+)
+_SECTIONS = ("Formula", "Census", "Killed in")
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One known bug.
+
+    Attributes:
+        name: of its class.
+        kind: its file in ``mhsa/mutants/``.
+        summary: the bug in one sentence.
+        formula: what it computes; what must be computed.
+        census: real bugs of that kind, or the property in the research that it breaks.
+        killed_in: the profile that finds it and why, where that is not ``quick``.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    formula: str
+    census: str
+    killed_in: str
+
+    @property
+    def spec(self) -> str:
+        """The subject, as ``mhsa verify`` takes it."""
+        return f"mhsa.mutants.{self.kind}:{self.name}"
+
+
+def mutants() -> list[Mutant]:
+    """Return every mutant."""
+    return [mutant for kind in KINDS for mutant in _read(kind)]
+
+
+def right() -> list[str]:
+    """Return the subjects that differ from the reference and are right all the same."""
+    tree = ast.parse(_source("right"))
+    return [f"mhsa.mutants.right:{node.name}" for node in tree.body if isinstance(node, ast.ClassDef)]
+
+
+def _source(kind: str) -> str:
+    return (Path(__file__).parent / f"{kind}.py").read_text(encoding="utf-8")
+
+
+def _read(kind: str) -> list[Mutant]:
+    found = []
+    for node in ast.parse(_source(kind)).body:
+        docstring = ast.get_docstring(node) or "" if isinstance(node, ast.ClassDef) else ""
+        head, *rest = re.split(rf"^({'|'.join(_SECTIONS)}):", docstring, flags=re.MULTILINE)
+        if isinstance(node, ast.ClassDef) and rest:
+            said = {title: " ".join(text.split()) for title, text in zip(rest[::2], rest[1::2], strict=True)}
+            summary = " ".join(head.split())
+            found.append(Mutant(node.name, kind, summary, said["Formula"], said["Census"], said.get("Killed in", "")))
+    return found
