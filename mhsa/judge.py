@@ -21,6 +21,7 @@ from mhsa.loading import SubjectError, describe
 from mhsa.plugin import DEFAULT_DTYPES, PROFILES, REFERENCE
 from mhsa.strategies import judging
 from mhsa.subject import Subject
+from mhsa.surroundings import restored
 from mhsa.understanding import understand
 
 _PLUGIN = "mhsa-judge"
@@ -93,7 +94,10 @@ class Judge:
             device = self.config.getoption("--attention-device")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._subjects = [load_subject(name, dtypes, device) for name in self.names]
+                self._subjects = []
+                for name in self.names:
+                    with restored():
+                        self._subjects.append(load_subject(name, dtypes, device))
         return self._subjects
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -146,7 +150,7 @@ class Judge:
         subject = self.subjects[number_of(item) - 1]
         if isinstance(subject, SubjectError):
             raise subject
-        with check.recording() as record, judging(subject), warnings.catch_warnings():
+        with check.recording() as record, judging(subject), restored(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "warnings are errors" is for the user's own tests: a warning is no verdict
             item.stash[_RECORD] = record
             return (yield)

@@ -23,7 +23,7 @@ from mhsa.results import PropertyResult, SubjectResult
 
 @dataclass(frozen=True)
 class Options:
-    """What ``mhsa verify`` was asked for; without ``shrink``, which only ``mhsa power`` does, failures stay as they are found."""
+    """What ``mhsa verify`` was asked for; without ``shrink`` (only for ``mhsa power``) failures stay as they are found."""
 
     subjects: tuple[str, ...]
     profile: str = "quick"
@@ -142,7 +142,7 @@ class _Child:
         if o.exit_first:
             command.append("--attention-exitfirst")
         if not o.shrink:
-            command.append("--attention-no-shrink")
+            command += ["--attention-no-shrink", "--no-summary"]  # which takes minutes for thousands of failures
         if o.workers > 1:
             # A worker that died fails the property that it ran, and is replaced however often that takes.
             command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]

@@ -10,6 +10,7 @@ from torch import nn
 
 from mhsa.adapter import Adapter
 from mhsa.calling import Caller
+from mhsa.cases import MASKS, Tie
 from mhsa.contract import Contract
 from mhsa.layout import Sizes
 from mhsa.precision import PRECISIONS, Precision
@@ -54,15 +55,14 @@ class Subject:
         return replace(precision, accumulation=precision.unit) if self.contract.accumulation == "dtype" else precision
 
     @property
-    def ties(self) -> tuple[str, ...]:
+    def ties(self) -> tuple[Tie, ...]:
         """Whether query, key and value may be different tensors, the freest first."""
-        return {"qkv": ("none", "kv", "all"), "q,kv": ("kv", "all"), "x": ("all",)}[self.adapter.inputs]
+        free: dict[str, tuple[Tie, ...]] = {"qkv": ("none", "kv", "all"), "q,kv": ("kv", "all"), "x": ("all",)}
+        return free[self.adapter.inputs]
 
     @property
     def masks(self) -> tuple[str, ...]:
         """Kinds of masks that the implementation can be given."""
-        from mhsa.cases import MASKS
-
         if not self.adapter.takes_mask:
             return ("none",)
         return ("none", "all", "padding") if self.contract.mask_shape == "[B, Tk]" else MASKS

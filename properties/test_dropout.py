@@ -22,7 +22,7 @@ from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
 
-RATES = (0.5, 0.25)
+RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 SINGLE = ("float64", "float32")
 NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
 

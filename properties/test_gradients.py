@@ -54,6 +54,23 @@ def test_gradients_of_parameters(subject: Subject, case: Case) -> None:
 
 
 @light
+@given(case=st.one_of(*(cases(masks=ANY, large=size) for size in ("length", "head", "batch", "width"))))
+def test_gradients_at_large_sizes(subject: Subject, case: Case) -> None:
+    """The gradients of the inputs are right beyond thresholds of size too.
+
+    Statement: as gradients_of_inputs, for up to 600 keys, 33 heads, 129 samples and more than 512 features.
+    Requires: autograd.
+    Source: the chain rule; P16, P21; bound: docs/bounds.md.
+    Breaks it: a kernel for long rows whose backward pass is missing or treats its last tile as full.
+    """
+    trial = Trial(subject, case)
+    found = trial.differentiate(trial.cotangent(20, case.output_shape))
+    for name in ("query", "key", "value"):
+        if name in found.observed:
+            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+
+
+@light
 @given(case=cases(masks=ANY, min_keys=2, small=True))
 def test_everything_that_matters_receives_its_gradient(subject: Subject, case: Case) -> None:
     """What the output depends on is known to autograd.

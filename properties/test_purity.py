@@ -1,8 +1,7 @@
 """What a call leaves behind: nothing."""
 
+import functools
 import random
-import sys
-import threading
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,11 @@ from torch import Tensor
 from mhsa import check
 from mhsa.cases import Case
 from mhsa.effort import light, rare
+from mhsa.interleaving import interleave, operations
 from mhsa.placing import numbers
 from mhsa.strategies import cases
 from mhsa.subject import Subject
+from mhsa.surroundings import restore, settings
 from mhsa.trial import Trial
 
 ANY = ("none", "all", "padding", "causal", "random")
@@ -80,12 +81,7 @@ def surroundings(module: torch.nn.Module) -> dict[str, Any]:
         "torch's random numbers": torch.get_rng_state(),
         "numpy's random numbers": str(np.random.get_state()),
         "Python's random numbers": random.getstate(),
-        "the default dtype": torch.get_default_dtype(),
-        "the gradient mode": torch.is_grad_enabled(),
-        "the number of threads": torch.get_num_threads(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "the precision of matrix products": torch.get_float32_matmul_precision(),
-        "anomaly detection": torch.is_anomaly_enabled(),
+        **settings(),
     }
 
 
@@ -114,21 +110,6 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
         if not same and not (isinstance(was, Tensor) and was.is_floating_point() and bool((was.isnan() == is_now.isnan()).all())
                              and bool((was.nan_to_num() == is_now.nan_to_num()).all())):  # fmt: skip
             check.fail(f"{name} changed in a call in eval mode, but must not", what=name)
-
-
-def restore(before: dict[str, Any]) -> None:
-    """Put back the settings that a call may have changed, so that it does not reach the next case."""
-    ways = {
-        "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
-        "the number of threads": (torch.get_num_threads, torch.set_num_threads),
-        "deterministic algorithms": (torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms),
-        "the precision of matrix products": (torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
-        "anomaly detection": (torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-        "the gradient mode": (torch.is_grad_enabled, torch.set_grad_enabled),
-    }
-    for name, (read, write) in ways.items():
-        if read() != before[name]:  # some of these take a second to be written for the first time
-            write(before[name])
 
 
 @light
@@ -184,7 +165,7 @@ def test_what_was_handed_out_stays(subject: Subject, case: Case) -> None:
 def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> None:
     """Two threads that call one module at once get what each gets alone.
 
-    Statement: f(x) in one thread beside f(y) in another is f(x), for x and y of different numbers.
+    Statement: f(x), stopped between any two of its operations while another thread calls f(y), is f(x); and f(y) is f(y).
     Requires: nothing. Weights that are kept in an attribute are left alone: there is one attribute for both.
     Source: P18, P19; tt-metal#50512 (a race from three users on).
     Breaks it: attributes of the module used to pass tensors from one step of forward to the next, a shared workspace.
@@ -193,33 +174,19 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
     calls = []
     for sign in (1.0, -1.0):
         alone = trial(*trial.each(lambda x, sign=sign: sign * x))
-        calls.append((alone, trial.given))
-    found: list[list[Any]] = [[], []]
-    together = threading.Barrier(2)
-
-    def work(number: int) -> None:
-        together.wait()
-        with torch.no_grad():
-            for _ in range(6):
-                try:
-                    found[number].append(numbers(subject.caller(trial.module, *calls[number][1], case.need_weights)[0]))
-                except Exception as error:
-                    found[number].append(error)
-
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)  # change threads as often as Python can, so that a few calls suffice
-    try:
-        threads = [threading.Thread(target=work, args=(n,)) for n in (0, 1)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    for (alone, _), results in zip(calls, found, strict=True):
-        for result in results:
+        calls.append((alone, functools.partial(call, subject, trial, trial.given)))
+    (_, first), (_, second) = calls
+    length = operations(first)
+    for at in sorted({round(length * part / 8) for part in range(1, 8)}):
+        for (alone, _), result in zip(calls, interleave(first, second, at), strict=True):
             if isinstance(result, Exception):
                 check.fail(f"a call beside another thread raised {type(result).__name__}: {result}", what="threads")
             check.agree(
                 "output beside another thread", (result, alone.expected.output.error), alone.output_and_bound, alone.judged
             )
+
+
+def call(subject: Subject, trial: Trial, given: tuple[Tensor, Tensor, Tensor, Tensor | None]) -> np.ndarray:
+    """Call the module on the thread that this runs on."""
+    with torch.no_grad():
+        return numbers(subject.caller(trial.module, *given, trial.case.need_weights)[0])

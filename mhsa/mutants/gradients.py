@@ -88,7 +88,7 @@ class RowSumForgotten(Plain):
         hidden = None if mask is None else self.hidden(mask)
         s = s if hidden is None else s.masked_fill(hidden, torch.finfo(s.dtype).min)
         w: Tensor = SoftmaxWithoutRowSum.apply(s)
-        return w if hidden is None else w.masked_fill(hidden, 0.0)
+        return w if hidden is None else self.closed(w, hidden)
 
 
 class QueryDetached(Plain):
@@ -243,6 +243,7 @@ class ForwardModeDoubled(Plain):
 
     Formula: 2 dO; must be dO
     Census: A29
+    Killed in: ci (quick leaves forward mode and second derivatives out)
     """
 
     doubled = staticmethod(identity(lambda g: g, lambda t: 2 * t))
@@ -256,6 +257,7 @@ class SecondDerivativeLost(Plain):
 
     Formula: d^2 O = 0; must be the derivative of the gradient
     Census: P16
+    Killed in: ci (quick leaves forward mode and second derivatives out)
     """
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

@@ -3,10 +3,11 @@
 # ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from mhsa.contract import Contract
 from mhsa.mutants.plain import Plain, contiguous
 
 
@@ -362,4 +363,4 @@ class PoisonTimesZero(Plain):
     Census: pytorch/pytorch#101967
     """
 
-    mhsa_contract = Contract(empty_row="zeros", mask_shape="[B, Tq, Tk]", misfits="refused", masked="never-read")
+    mhsa_contract = replace(Plain.mhsa_contract, masked="never-read")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,8 @@ class Plain(nn.Module):
         ValueError: sizes that do not fit together.
     """
 
-    mhsa_contract = Contract(empty_row="zeros", mask_shape="[B, Tq, Tk]", misfits="refused")
+    empty_row: Literal["zeros", "uniform"] = "zeros"  # what a row without any allowed key gets; a diagnosis tries both
+    mhsa_contract = Contract(empty_row="zeros", mask_shape="[B, Tq, Tk]", misfits="refused", float64_in="float64")
 
     def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -100,7 +101,11 @@ class Plain(nn.Module):
         if mask is None:
             return torch.softmax(s, dim=-1)
         hidden = self.hidden(mask)
-        return torch.softmax(s.masked_fill(hidden, torch.finfo(s.dtype).min), dim=-1).masked_fill(hidden, 0.0)
+        return self.closed(torch.softmax(s.masked_fill(hidden, torch.finfo(s.dtype).min), dim=-1), hidden)
+
+    def closed(self, w: Tensor, hidden: Tensor) -> Tensor:
+        """Set weights that were filled to exactly zero; else a row without any allowed key averages over all."""
+        return w.masked_fill(hidden, 0.0) if self.empty_row == "zeros" else w
 
     def weights(self, w: Tensor, mask: Tensor | None) -> Tensor:
         """Take the weights."""

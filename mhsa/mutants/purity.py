@@ -116,8 +116,6 @@ class ScratchShared(Plain):
         return q, k, v
 
     def mix(self, w: Tensor, v: Tensor) -> Tensor:
-        for _ in range(20):
-            w = w + 0
         found: Tensor = w @ self.scratch
         return found
 

@@ -20,7 +20,7 @@ class Softmax(Plain):
             return self.normalise(s)
         hidden = self.hidden(mask)
         w = self.normalise(s.masked_fill(hidden, torch.finfo(s.dtype).min))
-        return w.masked_fill(hidden, 0.0)
+        return self.closed(w, hidden)
 
 
 class SoftmaxOverQueries(Softmax):
