@@ -18,7 +18,7 @@ BROKEN_BY = {
     "oracle.returned_weights": "ScoresShown",
     "gradients.gradients_of_inputs": "ScaleMissingInBackward",
     "gradients.gradients_of_parameters": "ValueWeightTrainedTwice",
-    "gradients.gradients_at_large_sizes": "ScaleMissingInBackward",
+    "gradients.gradients_of_long_rows": "ScaleMissingInBackward",
     "gradients.everything_that_matters_receives_its_gradient": "QueryDetached",
     "gradients.masked_keys_receive_no_gradient": "GradientForEveryKey",
     "gradients.samples_receive_no_gradient_from_each_other": "GradientAcrossSamples",
