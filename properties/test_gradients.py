@@ -53,7 +53,7 @@ def test_gradients_of_parameters(subject: Subject, case: Case) -> None:
         check.within(f"gradient of {name}", found.observed[name], found.expected[name])
 
 
-@light
+@rare
 @given(case=cases(masks=ANY, large="length"))
 def test_gradients_of_long_rows(subject: Subject, case: Case) -> None:
     """The gradients of the inputs are right for long sequences too.
