@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
-from mhsa.cases import Case, Tie
+from mhsa.cases import Case
 from mhsa.mutants.plain import Plain
 from mhsa.mutants.registry import Mutant, mutants
 from mhsa.observing import Scene, alike, imitate, stage
 from mhsa.oracle import EmptyRow
 from mhsa.subject import Subject
-from mhsa.understanding import understand
 
 
 @dataclass(frozen=True)
@@ -49,16 +42,15 @@ _DATA = ("normal", "normal", "large", "ties")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
 
 
-def cases_for(subject: Subject, failed: Sequence[Case]) -> list[Case]:
-    """Return the cases to compare on: those that the subject failed, and a fixed set."""
+def cases_for(subject: Subject) -> list[Case]:
+    """Return the cases to compare on, in the forms that the subject can be called in."""
     found = []
     masks = [m for m in _MASKS if m in subject.masks]
-    ties: tuple[Tie, ...] = subject.ties
     dtype = "float64" if "float64" in subject.dtypes else subject.dtypes[0]
     fixed = subject.adapter.sizes
     for n in range(2 * len(_SIZES)):
         batch, head, queries, keys, d_k = _SIZES[n % len(_SIZES)]
-        tie = ties[n % len(ties)]
+        tie = subject.ties[n % len(subject.ties)]
         if tie == "all":
             queries = keys = min(keys, 80)
         if fixed is not None:
@@ -69,13 +61,12 @@ def cases_for(subject: Subject, failed: Sequence[Case]) -> list[Case]:
                 data=_DATA[n % 4], mask=masks[n % len(masks)], layout=_LAYOUTS[n // 2 % 4], grad=n % 3 == 0, seed=n,
             )
         )  # fmt: skip
-    own = [c for c in failed if c.dtype == dtype and c.mask in subject.masks and c.tie in ties]
-    return [*own[:12], *found]
+    return found
 
 
-def compare(subject: Subject, failed: Sequence[Case]) -> Equivalence:
+def compare(subject: Subject) -> Equivalence:
     """Compare the subject with the right module and with every mutant."""
-    scenes = [stage(subject, case) for case in cases_for(subject, failed)]
+    scenes = [stage(subject, case) for case in cases_for(subject)]
     wrong = [scene for scene in scenes if not any(_same(Plain, scene, convention) for convention in _CONVENTIONS)]
     if not any(scene.seen is not None for scene in wrong):
         return Equivalence((), len(scenes), len(wrong))
@@ -92,19 +83,3 @@ def _computes(mutant: Mutant, scenes: list[Scene]) -> bool:
 
 def _same(kind: type[Plain], scene: Scene, convention: EmptyRow) -> bool:
     return alike(scene.seen, imitate(kind, scene, convention), scene.room)
-
-
-def _main() -> None:
-    """Read a request from a file, write the answer to another: the child of ``mhsa verify`` and ``mhsa diagnose``."""
-    request, answer = (Path(name) for name in sys.argv[1:3])
-    asked: dict[str, Any] = json.loads(request.read_text(encoding="utf-8"))
-    known = {field.name for field in fields(Case)}
-    failed = [Case(**{k: v for k, v in case.items() if k in known}) for case in asked["cases"]]
-    with contextlib.redirect_stdout(sys.stderr):
-        subject = understand(asked["subject"], tuple(asked["dtypes"]), asked["device"])
-        found = compare(subject, failed)
-    answer.write_text(json.dumps(asdict(found)), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    _main()

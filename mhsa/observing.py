@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from mhsa import check, oracle
-from mhsa.answer import expected_gradients
-from mhsa.autograd import backward_pass
+from mhsa import check
+from mhsa.adapter import ModuleAdapter
 from mhsa.bounded import Array
+from mhsa.calling import Caller
 from mhsa.cases import Case
 from mhsa.mutants.plain import Plain
 from mhsa.oracle import EmptyRow
-from mhsa.placing import numbers, tied
 from mhsa.precision import Precision
 from mhsa.projections import Projections
 from mhsa.subject import Subject
@@ -51,44 +48,26 @@ class Scene:
 def stage(subject: Subject, case: Case) -> Scene:
     """Let the subject answer."""
     trial = Trial(subject, case, counted=False)
-    seen: Observed = {}
+    trial.precision = COARSE
     room: Observed = {}
-    try:
-        answer = trial()
-        cotangent = trial.cotangent(20, case.output_shape)
-        found = trial.differentiate(cotangent)
-    except check.Violation:
-        return Scene(trial, None, room)
-    arguments = (trial.query, trial.key, trial.value, trial.projections, case.head, trial.mask)
-    expected = oracle.multi_head(*arguments, COARSE)
-    seen["output"], room["output"] = answer.output, np.where(answer.judged, expected.output.error, np.inf)
-    if answer.weights is not None:
-        seen["weights"] = answer.weights
-        room["weights"] = np.where(answer.judged[:, None], expected.weights.error, np.inf)
-    seen["output with autograd"], room["output with autograd"] = found.answer.output, room["output"]
-    settled = bool(answer.judged.all())
-    ties: dict[int, list[str]] = {}
-    for name, x in (("query", trial.query), ("key", trial.key), ("value", trial.value)):
-        ties.setdefault(id(x), []).append(name)
-    roles = {names[0]: names for names in ties.values()}
-    widened = replace(answer, ask_oracle=lambda: expected)
-    coarse = expected_gradients(widened, roles, cotangent, None, COARSE) if settled else {}
-    for name, gradient in found.observed.items():
-        seen[f"gradient of {name}"] = gradient
-        room[f"gradient of {name}"] = coarse[name].error if settled else np.full(gradient.shape, np.inf)
+    seen = _see(trial, room)
     return Scene(trial, seen, room)
 
 
 def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Observed | None:
     """Let a mutant answer the same case with the subject's parameters; None if it raises."""
-    trial = scene.trial
-    module = kind(trial.case.head, trial.case.d_model, 0.0).to(dtype=trial.dtype)
+    case = scene.trial.case
+    module = kind(case.head, case.d_model, 0.0)
     module.empty_row = empty_row
-    _copy(trial, module)
-    try:
-        return _observe(module.eval(), trial)
-    except Exception:  # whatever it is, the mutant cannot answer this
-        return None
+    trial = Trial(_as_subject(kind, scene.trial.subject), case, counted=False, module=module)
+    p = scene.trial.projections
+    none = np.zeros(case.d_model)  # where the subject has no bias
+    numbers = {}
+    for name, linear in (("query", p.query), ("key", p.key), ("value", p.value), ("out", p.out)):
+        numbers[f"{name}_weight"] = linear.weight
+        numbers[f"{name}_bias"] = none if linear.bias is None else linear.bias
+    trial.write(**numbers)
+    return _see(trial)
 
 
 def alike(a: Observed | None, b: Observed | None, room: Mapping[str, Array]) -> bool:
@@ -108,39 +87,33 @@ def _alike(a: Array, b: Array, room: Array) -> bool:
     return bool((np.abs(a - b) <= room + NEGLIGIBLE * np.abs(a).max(initial=0.0)).all())
 
 
-def _copy(trial: Trial, module: Plain) -> None:
-    p = trial.projections
-    with torch.no_grad():
-        for linear, given in ((module.w_q, p.query), (module.w_k, p.key), (module.w_v, p.value), (module.w_o, p.out)):
-            linear.weight.copy_(torch.from_numpy(given.weight))
-            linear.bias.copy_(torch.zeros(linear.bias.shape) if given.bias is None else torch.from_numpy(given.bias))
-
-
-def _observe(module: Plain, trial: Trial) -> Observed:
-    case = trial.case
-    mask = None if trial.mask is None else torch.tensor(trial.mask)
-    seen: Observed = {}
-    with torch.set_grad_enabled(case.grad):
-        output, weights = module(*_tensors(trial, leaves=False), mask)
-    seen["output"] = numbers(output)
-    if weights is not None:
-        seen["weights"] = numbers(weights)
-    tensors = _tensors(trial, leaves=True)
-    with torch.enable_grad():
-        output, _ = module(*tensors, mask)
-    seen["output with autograd"] = numbers(output)
-    roles: dict[Tensor, str] = {}  # a tensor that is passed several times goes by the first of its roles
-    for tensor, name in zip(tensors, ("query", "key", "value"), strict=True):
-        roles.setdefault(tensor, name)
-    gradients = backward_pass([(output, trial.place(trial.cotangent(20, case.output_shape)))], [*roles, *module.parameters()])
-    for tensor, name in roles.items():
-        seen[f"gradient of {name}"] = numbers(gradients.get(tensor, torch.zeros_like(tensor)))
-    maps = Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o)
-    for name, view in maps.views():
-        seen[f"gradient of {name}"] = numbers(view.gradient(gradients)[0])
+def _see(trial: Trial, room: Observed | None = None) -> Observed | None:
+    """Return what a module gives, None if it raises; ``room`` is filled with the oracle's bounds."""
+    try:
+        answer = trial()
+        found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    except check.Violation:
+        return None
+    seen = {"output": answer.output, "output with autograd": found.answer.output}
+    if answer.weights is not None:
+        seen["weights"] = answer.weights
+    seen |= {f"gradient of {name}": gradient for name, gradient in found.observed.items()}
+    if room is not None:
+        expected = answer.expected
+        room["output"] = room["output with autograd"] = np.where(answer.judged, expected.output.error, np.inf)
+        room["weights"] = np.where(answer.judged[:, None], expected.weights.error, np.inf)
+        settled = bool(answer.judged.all())
+        for name, gradient in found.observed.items():
+            error = found.expected[name].error if settled else np.full(gradient.shape, np.inf)
+            room[f"gradient of {name}"] = error
     return seen
 
 
-def _tensors(trial: Trial, *, leaves: bool) -> list[Tensor]:
-    place = trial.place
-    return tied(lambda x: place(x, trial.case.layout).requires_grad_(leaves), trial.query, trial.key, trial.value)
+def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
+    """Return a mutant as a subject, without the calls by which one is understood: everything about it is known."""
+    adapter = ModuleAdapter(kind, kind.__name__)
+    return Subject(
+        name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
+        bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),
+        caller=Caller(adapter, adapter.contract, weights_from=1),
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The power of the suite: which property finds which known bug, measured, kept in ``power.json`` and used by the rest.
+"""The power of the suite: which property finds which known bug, measured, kept in ``power.json``.
 
 ``python -m mhsa.power`` measures and writes the file anew (minutes).
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.catalogue import catalogue
-from mhsa.mutants.registry import Mutant, mutants, right
+from mhsa.mutants.registry import mutants, right
 from mhsa.results import SubjectResult
 from mhsa.runner import Listener, Options, run
 
@@ -27,9 +27,9 @@ class Kill:
 
     Attributes:
         kills: ids of the properties that found it.
-        first: the first of them, as they run; empty if none did.
-        cases: drawn until then, by all properties before and by it.
-        seconds: spent until then, imports and loading not included.
+        first: the first of them in :attr:`Power.order`; empty if none did.
+        cases: that all properties up to that one would draw.
+        seconds: that they would take, imports and loading not included.
     """
 
     kills: tuple[str, ...]
@@ -65,14 +65,10 @@ def recorded() -> Power:
     return Power(tuple(data["order"]), kills, data["alarms"], data["right"], data["seconds"])
 
 
-def subjects(chosen: Sequence[Mutant]) -> tuple[str, ...]:
-    """Return what is judged: the mutants and the right variants."""
-    return tuple(m.spec for m in chosen) + tuple(right())
-
-
 def measure(workers: int, listen: Listener = lambda event: None) -> list[SubjectResult]:
     """Judge every mutant and every right variant by every property of the quick profile."""
-    return run(Options(subjects(mutants()), workers=workers, shrink=False), listen)
+    subjects = tuple(m.spec for m in mutants()) + tuple(right())
+    return run(Options(subjects, workers=workers, shrink=False), listen)
 
 
 def evaluate(results: Sequence[SubjectResult], seconds: float) -> Power:
@@ -81,8 +77,9 @@ def evaluate(results: Sequence[SubjectResult], seconds: float) -> Power:
     known = mutants()
     order = greedy([by_spec[m.spec] for m in known])
     kills = {m.name: _kill(by_spec[m.spec], order) for m in known}
-    alarms: dict[str, str] = {spec: by_spec[spec].verdict for spec in right() if by_spec[spec].verdict != "holds"}
-    return Power(tuple(order), kills, alarms, len(right()), round(seconds, 1))
+    variants = [by_spec[spec] for spec in right()]
+    alarms: dict[str, str] = {r.subject: r.verdict for r in variants if r.verdict != "holds"}
+    return Power(tuple(order), kills, alarms, len(variants), round(seconds, 1))
 
 
 def greedy(results: Sequence[SubjectResult]) -> list[str]:
@@ -114,7 +111,7 @@ def _kill(result: SubjectResult, order: Sequence[str]) -> Kill:
     kills = tuple(p.id for p in ran if p.outcome == "fail")
     if not kills:
         return Kill((), "", sum(p.cases for p in ran), round(sum(p.seconds for p in ran), 3))
-    before = ran[: [p.id for p in ran].index(kills[0]) + 1]
+    before = ran[: ran.index(by_id[kills[0]]) + 1]
     return Kill(kills, kills[0], sum(p.cases for p in before), round(sum(p.seconds for p in before), 3))
 
 

@@ -19,6 +19,14 @@ ANY = ("none", "padding", "causal", "random")
 SINGLE = ("float64", "float32")
 
 
+def inputs_are_differentiated(trial: Trial) -> None:
+    """Fail unless query, key and value receive the oracle's gradients."""
+    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    for name in ("query", "key", "value"):
+        if name in found.observed:
+            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+
+
 @given(case=cases(masks=ANY))
 def test_gradients_of_inputs(subject: Subject, case: Case) -> None:
     """Query, key and value receive the gradients of the formula.
@@ -30,11 +38,7 @@ def test_gradients_of_inputs(subject: Subject, case: Case) -> None:
     Breaks it: a hand-written backward without the scale or without the row sum (fla PR#6), a detach on one path, gradients
         of key and value exchanged.
     """
-    trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, case.output_shape))
-    for name in ("query", "key", "value"):
-        if name in found.observed:
-            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+    inputs_are_differentiated(Trial(subject, case))
 
 
 @given(case=cases(masks=ANY, small=True))
@@ -63,11 +67,7 @@ def test_gradients_of_long_rows(subject: Subject, case: Case) -> None:
     Source: the chain rule; P16, P21; bound: docs/bounds.md.
     Breaks it: a kernel for long rows whose backward pass is missing or treats its last tile as full.
     """
-    trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, case.output_shape))
-    for name in ("query", "key", "value"):
-        if name in found.observed:
-            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+    inputs_are_differentiated(Trial(subject, case))
 
 
 @light

@@ -28,16 +28,16 @@ UNKNOWN = ["dropout_in_eval.py", "einsum_eps_1e7.py", "no_divisibility_check.py"
 
 @pytest.mark.parametrize("name", CAUSES)
 def test_the_cause_is_confirmed(name: str) -> None:
-    assert set(compare(understand(str(WRONG / name)), []).names) == CAUSES[name]
+    assert set(compare(understand(str(WRONG / name))).names) == CAUSES[name]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_no_cause_is_made_up(name: str) -> None:
-    assert compare(understand(str(WRONG / name)), []).names == ()
+    assert compare(understand(str(WRONG / name))).names == ()
 
 
 def test_the_reference_has_no_bug() -> None:
-    found = compare(understand("mhsa:MultiHeadAttention"), [])
+    found = compare(understand("mhsa:MultiHeadAttention"))
     assert found.names == ()
     assert found.wrong == 0
     assert found.cases >= 40
@@ -49,6 +49,6 @@ def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
         "from mhsa.mutants.heads import MergeWithoutTranspose\nfrom mhsa.mutants.scale import ScaledByModelWidth\n\n\n"
         "class Both(MergeWithoutTranspose, ScaledByModelWidth):\n    pass\n"
     )
-    found = compare(understand(f"{both}:Both"), [])
+    found = compare(understand(f"{both}:Both"))
     assert found.wrong > 0
     assert found.names == ()

@@ -1,6 +1,5 @@
 """Dropout: when, of what, how much, and how it is made good."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch

@@ -1,6 +1,5 @@
 """Gradients: right in the forward pass, wrong on the way back."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -84,11 +83,9 @@ class RowSumForgotten(Plain):
     Census: P16 (hand-written backward)
     """
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = None if mask is None else self.hidden(mask)
-        s = s if hidden is None else s.masked_fill(hidden, torch.finfo(s.dtype).min)
+    def normalise(self, s: Tensor) -> Tensor:
         w: Tensor = SoftmaxWithoutRowSum.apply(s)
-        return w if hidden is None else self.closed(w, hidden)
+        return w
 
 
 class QueryDetached(Plain):

@@ -1,6 +1,5 @@
 """Heads: how features become heads and heads become features again."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch

@@ -1,6 +1,5 @@
 """Masks: what they say, how they fill, and to whom they apply."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 from dataclasses import replace

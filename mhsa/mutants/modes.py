@@ -1,6 +1,5 @@
 """Modes: right in one mode of torch, wrong in another."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 from typing import Any

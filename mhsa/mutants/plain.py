@@ -99,9 +99,13 @@ class Plain(nn.Module):
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         """Return the weights of the scores; rows without any allowed key get none."""
         if mask is None:
-            return torch.softmax(s, dim=-1)
+            return self.normalise(s)
         hidden = self.hidden(mask)
-        return self.closed(torch.softmax(s.masked_fill(hidden, torch.finfo(s.dtype).min), dim=-1), hidden)
+        return self.closed(self.normalise(s.masked_fill(hidden, torch.finfo(s.dtype).min)), hidden)
+
+    def normalise(self, s: Tensor) -> Tensor:
+        """Return the softmax over the keys; masked scores are the lowest numbers there are."""
+        return torch.softmax(s, dim=-1)
 
     def closed(self, w: Tensor, hidden: Tensor) -> Tensor:
         """Set weights that were filled to exactly zero; else a row without any allowed key averages over all."""

@@ -1,6 +1,5 @@
 """The four maps: which is used for what, what is left out, and what is added."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch

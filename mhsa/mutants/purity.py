@@ -1,6 +1,5 @@
 """Purity: what a call changes, keeps, or remembers."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch

@@ -1,6 +1,5 @@
 """Variants that are right: other ways to the same numbers, on which no judge may raise an alarm."""
 
-# ruff: noqa: D102  a variant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch
@@ -72,45 +71,33 @@ class OutputPerHead(Plain):
 class ExponentialsByHand(Plain):
     """exp(S - max) over its sum."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        hidden = torch.zeros_like(s, dtype=torch.bool) if mask is None else self.hidden(mask).expand_as(s)
+    def normalise(self, s: Tensor) -> Tensor:
         if s.size(-1) == 0:
             return s
-        s = s.masked_fill(hidden, torch.finfo(s.dtype).min)
-        e = torch.exp(s - s.detach().amax(-1, keepdim=True)).masked_fill(hidden, 0.0)
-        total = e.sum(-1, keepdim=True)
-        return e / total.masked_fill(total == 0, 1.0)
+        e = torch.exp(s - s.detach().amax(-1, keepdim=True))
+        return e / e.sum(-1, keepdim=True)
 
 
 class LogSumExp(Plain):
     """exp(S - log-sum-exp), without a division."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        if s.size(-1) == 0:
-            return s
-        hidden = torch.zeros_like(s, dtype=torch.bool) if mask is None else self.hidden(mask).expand_as(s)
-        s = s.masked_fill(hidden, torch.finfo(s.dtype).min)
-        return torch.exp(s - torch.logsumexp(s, -1, keepdim=True)).masked_fill(hidden, 0.0)
+    def normalise(self, s: Tensor) -> Tensor:
+        return torch.exp(s - torch.logsumexp(s, -1, keepdim=True)) if s.size(-1) else s
 
 
 class LogSoftmax(Plain):
     """The exponential of log_softmax."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is None:
-            return F.log_softmax(s, dim=-1).exp()
-        hidden = self.hidden(mask)
-        return F.log_softmax(s.masked_fill(hidden, torch.finfo(s.dtype).min), -1).exp().masked_fill(hidden, 0.0)
+    def normalise(self, s: Tensor) -> Tensor:
+        return F.log_softmax(s, dim=-1).exp()
 
 
 class BlocksOfKeys(Plain):
     """Weights are put together from blocks of 16 keys, rescaled when the maximum grows."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+    def normalise(self, s: Tensor) -> Tensor:
         if s.size(-1) <= 16:
-            return super().softmax(s, mask)
-        hidden = torch.zeros_like(s, dtype=torch.bool) if mask is None else self.hidden(mask).expand_as(s)
-        s = s.masked_fill(hidden, torch.finfo(s.dtype).min)
+            return super().normalise(s)
         top, total = s.new_full((*s.shape[:-1], 1), torch.finfo(s.dtype).min), s.new_zeros((*s.shape[:-1], 1))
         parts: list[Tensor] = []
         for block in s.split(16, -1):
@@ -118,7 +105,7 @@ class BlocksOfKeys(Plain):
             shrink, e = torch.exp(top - new), torch.exp(block - new)
             parts = [part * shrink for part in parts] + [e]
             total, top = total * shrink + e.sum(-1, keepdim=True), new
-        return (torch.cat(parts, -1) / total).masked_fill(hidden, 0.0)
+        return torch.cat(parts, -1) / total
 
 
 class FillOfABillion(Plain):
@@ -145,8 +132,8 @@ class MaskAsBias(Plain):
 class SoftmaxInSingleForHalf(Plain):
     """Half formats take the softmax in float32."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        return super().softmax(s.float() if s.dtype in (torch.float16, torch.bfloat16) else s, mask).to(s.dtype)
+    def normalise(self, s: Tensor) -> Tensor:
+        return super().normalise(s.float() if s.dtype in (torch.float16, torch.bfloat16) else s).to(s.dtype)
 
 
 class QueriesInChunks(Plain):
@@ -169,12 +156,8 @@ class PackedProjection(Plain):
 class TransposedScores(Plain):
     """Scores are formed as K Q^T and normalised over the other axis."""
 
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        s = s.mT.contiguous()
-        if mask is None:
-            return torch.softmax(s, dim=-2).mT
-        hidden = self.hidden(mask).mT
-        return torch.softmax(s.masked_fill(hidden, torch.finfo(s.dtype).min), dim=-2).masked_fill(hidden, 0.0).mT
+    def normalise(self, s: Tensor) -> Tensor:
+        return torch.softmax(s.mT.contiguous(), dim=-2).mT
 
 
 class Contiguous(Plain):

@@ -1,6 +1,5 @@
 """The scale of the scores, and scores that are anything but a scaled product."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import math

@@ -1,6 +1,5 @@
 """Sizes and precision: wrong beyond a threshold, at the edges, or in fewer digits than the dtype has."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch

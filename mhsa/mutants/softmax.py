@@ -1,6 +1,5 @@
 """The softmax: its axis, its maximum, its normalisation, and what tiled forms of it forget."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 import torch
@@ -9,21 +8,7 @@ from torch import Tensor
 from mhsa.mutants.plain import Plain
 
 
-class Softmax(Plain):
-    """Base of these mutants: masked scores go to ``normalise``, and masked weights are zero."""
-
-    def normalise(self, s: Tensor) -> Tensor:
-        return torch.softmax(s, dim=-1)
-
-    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is None:
-            return self.normalise(s)
-        hidden = self.hidden(mask)
-        w = self.normalise(s.masked_fill(hidden, torch.finfo(s.dtype).min))
-        return self.closed(w, hidden)
-
-
-class SoftmaxOverQueries(Softmax):
+class SoftmaxOverQueries(Plain):
     """The softmax runs over the queries.
 
     Formula: sum_i A_ij = 1; must be sum_j A_ij = 1
@@ -34,7 +19,7 @@ class SoftmaxOverQueries(Softmax):
         return torch.softmax(s, dim=-2)
 
 
-class SoftmaxOverHeads(Softmax):
+class SoftmaxOverHeads(Plain):
     """The softmax runs over the heads.
 
     Formula: sum_h A_hij = 1; must be sum_j A_hij = 1
@@ -45,7 +30,7 @@ class SoftmaxOverHeads(Softmax):
         return torch.softmax(s, dim=1)
 
 
-class SoftmaxOverBatch(Softmax):
+class SoftmaxOverBatch(Plain):
     """The softmax runs over the batch, as dim=0 does on folded tensors.
 
     Formula: sum_b A_bij = 1; must be sum_j A_bij = 1
@@ -56,7 +41,7 @@ class SoftmaxOverBatch(Softmax):
         return torch.softmax(s, dim=0)
 
 
-class SoftmaxOverEverything(Softmax):
+class SoftmaxOverEverything(Plain):
     """Queries and keys share one softmax.
 
     Formula: sum_ij A_ij = 1; must be sum_j A_ij = 1
@@ -67,7 +52,7 @@ class SoftmaxOverEverything(Softmax):
         return torch.softmax(s.flatten(-2), dim=-1).reshape(s.shape)
 
 
-class NoMaximum(Softmax):
+class NoMaximum(Plain):
     """The exponential is taken without subtracting the maximum.
 
     Formula: exp(S) / sum exp(S) overflows; must be exp(S - max S) / sum exp(S - max S)
@@ -79,7 +64,7 @@ class NoMaximum(Softmax):
         return e / e.sum(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
 
 
-class MaximumOfEverything(Softmax):
+class MaximumOfEverything(Plain):
     """The largest score of the whole tensor is subtracted, so that rows far below it vanish.
 
     Formula: exp(S - max_bhij S); must be exp(S - max_j S)
@@ -93,7 +78,7 @@ class MaximumOfEverything(Softmax):
         return e / e.sum(-1, keepdim=True).clamp(min=torch.finfo(s.dtype).tiny)
 
 
-class EpsilonInSum(Softmax):
+class EpsilonInSum(Plain):
     """A small number is added to the sum of exponentials.
 
     Formula: exp(S - max) / (sum + 1e-3); must be exp(S - max) / sum
@@ -107,7 +92,7 @@ class EpsilonInSum(Softmax):
         return e / (e.sum(-1, keepdim=True) + 1e-3)
 
 
-class ExtraSink(Softmax):
+class ExtraSink(Plain):
     """The sum counts one key too many, with a score of zero.
 
     Formula: exp(S) / (1 + sum exp(S)); must be exp(S) / sum exp(S)
@@ -118,7 +103,7 @@ class ExtraSink(Softmax):
         return torch.softmax(torch.cat([s, torch.zeros_like(s[..., :1])], -1), -1)[..., :-1] if s.size(-1) else s
 
 
-class BaseTwo(Softmax):
+class BaseTwo(Plain):
     """Powers of two stand for powers of e, without the factor log2(e).
 
     Formula: 2^S / sum 2^S; must be e^S / sum e^S
@@ -129,7 +114,7 @@ class BaseTwo(Softmax):
         return torch.softmax(s * 0.6931471805599453, dim=-1)
 
 
-class NotNormalised(Softmax):
+class NotNormalised(Plain):
     """The exponentials are not divided by their sum.
 
     Formula: exp(S - max); must be exp(S - max) / sum
@@ -140,7 +125,7 @@ class NotNormalised(Softmax):
         return torch.exp(s - s.amax(-1, keepdim=True)) if s.size(-1) else s
 
 
-class Sigmoid(Softmax):
+class Sigmoid(Plain):
     """A sigmoid stands where the softmax belongs.
 
     Formula: 1 / (1 + exp(-S)); must be exp(S) / sum exp(S)
@@ -151,7 +136,7 @@ class Sigmoid(Softmax):
         return torch.sigmoid(s)
 
 
-class BlocksNotRescaled(Softmax):
+class BlocksNotRescaled(Plain):
     """An online softmax does not rescale earlier blocks of 16 keys when the maximum grows.
 
     Formula: exp(S_j - max of block and before); must be exp(S_j - max of all)
@@ -167,7 +152,7 @@ class BlocksNotRescaled(Softmax):
         return e / e.sum(-1, keepdim=True)
 
 
-class TailBlockLost(Softmax):
+class TailBlockLost(Plain):
     """Keys beyond the last full block of 16 get no weight.
 
     Formula: softmax over 16 floor(Tk / 16) keys; must be over Tk
@@ -182,7 +167,7 @@ class TailBlockLost(Softmax):
         return super().normalise(s.masked_fill(tail, torch.finfo(s.dtype).min)).masked_fill(tail, 0.0)
 
 
-class LastKeyLost(Softmax):
+class LastKeyLost(Plain):
     """The last key gets no weight.
 
     Formula: softmax over Tk - 1 keys; must be over Tk
@@ -195,7 +180,7 @@ class LastKeyLost(Softmax):
         return torch.nn.functional.pad(super().normalise(s[..., :-1]), (0, 1))
 
 
-class BestKeysOnly(Softmax):
+class BestKeysOnly(Plain):
     """Only the eight best keys of a row get weight.
 
     Formula: softmax over the 8 largest; must be over all
@@ -209,7 +194,7 @@ class BestKeysOnly(Softmax):
         return super().normalise(s.masked_fill(s < least, torch.finfo(s.dtype).min))
 
 
-class SmallWeightsCut(Softmax):
+class SmallWeightsCut(Plain):
     """Weights below a thousandth are set to zero.
 
     Formula: A where A >= 0.001, else 0; must be A
@@ -221,7 +206,7 @@ class SmallWeightsCut(Softmax):
         return w.masked_fill(w < 1e-3, 0.0)
 
 
-class WeightsQuantised(Softmax):
+class WeightsQuantised(Plain):
     """Weights are rounded to 256 steps, with their gradient passed straight through.
 
     Formula: round(256 A) / 256; must be A
@@ -233,7 +218,7 @@ class WeightsQuantised(Softmax):
         return w + (torch.round(w * 256) / 256 - w).detach()
 
 
-class SoftmaxInHalf(Softmax):
+class SoftmaxInHalf(Plain):
     """The softmax is taken in bfloat16, whatever the dtype.
 
     Formula: softmax rounded to 8 bits; must be as exact as the dtype
@@ -244,7 +229,7 @@ class SoftmaxInHalf(Softmax):
         return super().normalise(s.bfloat16()).to(s.dtype)
 
 
-class SoftmaxInSingle(Softmax):
+class SoftmaxInSingle(Plain):
     """The softmax is taken in float32 also where the data are float64.
 
     Formula: softmax rounded to 24 bits; must be as exact as the dtype

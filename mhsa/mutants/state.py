@@ -1,6 +1,5 @@
 """Parameters and copies: values kept beside the parameters, lost by a copy, or never trained; and missing checks."""
 
-# ruff: noqa: D102  a mutant's methods say what they replace by their names
 from __future__ import annotations
 
 from typing import Any
