@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: verify test lint bench time wheel clean
+.PHONY: verify test lint bench time power wheel clean
 
 verify: .venv/ready  ## set up, then verify the reference and torch's own two implementations
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
@@ -24,6 +24,9 @@ bench: .venv/ready-asv  ## time the current commit with asv
 
 time: .venv/ready  ## time a verdict on the reference, quick and ci
 	$(BIN)/python benchmarks/verdict.py
+
+power: .venv/ready  ## measure the power of the suite anew: the figures, the running order and the page (9 minutes)
+	$(BIN)/mhsa power -n 2 --json mhsa/power.json --markdown docs/power.md
 
 wheel: .venv/ready
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

@@ -1,4 +1,4 @@
-"""The integers in a subject's own source: sizes at which it may change its way, and near which cases are drawn.
+"""The numbers in a subject's own source: sizes at which it may change its way, and near which cases are drawn.
 
 Hypothesis collects such constants too, but puts them into ``integers()`` alone, one draw in twenty; the sizes of a case
 come from tables (:mod:`mhsa.strategies`), so the tables are what has to know them.
@@ -19,15 +19,21 @@ _MOST = 8  # a file with more of them is no attention module alone, and each wou
 
 
 def literals(target: Any, module: nn.Module) -> tuple[int, ...]:
-    """Return the integer literals in the files that define the subject and its modules, libraries apart."""
+    """Return the sizes among the numbers in the files that define the subject and its modules, libraries apart."""
+    sizes = {n for n in constants(target, module) if type(n) is int and _SMALLEST <= n <= _LARGEST}
+    return tuple(sorted(sizes)) if len(sizes) <= _MOST else ()
+
+
+def constants(target: Any, module: nn.Module) -> tuple[float, ...]:
+    """Return every number in the files that define the subject and its modules, without its sign."""
     owners = [target, type(target), *(type(m) for m in module.modules())]
-    found: dict[int, None] = {}
+    found: dict[float, None] = {}
     for path in dict.fromkeys(p for owner in owners if (p := _own_file(owner)) is not None):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and type(node.value) is int and _SMALLEST <= node.value <= _LARGEST:
+            if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
                 found[node.value] = None
-    return tuple(sorted(found)) if len(found) <= _MOST else ()
+    return tuple(found)
 
 
 def _own_file(owner: Any) -> Path | None:

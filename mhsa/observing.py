@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import nn
 
 from mhsa import check
 from mhsa.adapter import ModuleAdapter
+from mhsa.answer import Answer, Differentiated
 from mhsa.bounded import Array
 from mhsa.calling import Caller
-from mhsa.cases import Case
+from mhsa.case import Case
+from mhsa.guarding import guard
 from mhsa.mutants.plain import Plain
 from mhsa.oracle import EmptyRow
+from mhsa.placing import numbers
 from mhsa.precision import Precision
 from mhsa.projections import Projections
 from mhsa.subject import Subject
@@ -26,8 +31,31 @@ COARSE = Precision("40 bits", 2.0**-40, 2.0**-40, 2.0**-1022)
 # Nor is a difference looked at that is this small beside the tensor's largest number: where the oracle's weight is all
 # but zero, so is its bound, and a mutant's weight need not be.
 NEGLIGIBLE = 2.0**-36
+RATE = 0.25  # of dropout; not one half, where the rate and its complement are the same
+_MADE_GOOD = 1.0 / (1.0 - RATE) ** 2  # by how much two dropouts in a row magnify, rounding included
 
-Observed = dict[str, Array]
+RAISES = " raises"  # ends the name of a sight that is nothing but an error
+ASPECTS = ("eval", "backward", "later", "training")  # of a sight: the call, its gradients, what it leaves behind, training
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One thing that was seen.
+
+    Attributes:
+        name: what it is; begins with its aspect, one of ``ASPECTS``.
+        numbers: of it; flags are 0 or 1.
+        room: asks by how much another module's numbers may differ, infinite where only finiteness counts.
+    """
+
+    name: str
+    numbers: Array
+    room: Callable[[], Array] = lambda: np.zeros(())
+
+    @property
+    def aspect(self) -> str:
+        """The first word of the name."""
+        return self.name.partition(" ")[0]
 
 
 @dataclass(frozen=True)
@@ -35,49 +63,59 @@ class Scene:
     """One case with a subject's answer to it.
 
     Attributes:
-        trial: the subject's.
-        seen: what it gave: ``output``, ``weights``, ``output with autograd`` and gradients by name; None if it raised.
-        room: by how much another module's numbers may differ, for each; infinite where only finiteness is compared.
+        trial: the subject's, called already.
+        rate: of its dropout, in training; 0 if that cannot be set.
+        empty: whether some row of its mask has no allowed key.
+        sights: what was seen, in order, by name.
+        rooms: by how much each may differ.
     """
 
     trial: Trial
-    seen: Observed | None
-    room: Observed
+    rate: float
+    empty: bool
+    sights: dict[str, Sight]
+    rooms: dict[str, Array]
 
 
 def stage(subject: Subject, case: Case) -> Scene:
     """Let the subject answer."""
-    trial = Trial(subject, case, counted=False)
-    trial.precision = COARSE
-    room: Observed = {}
-    seen = _see(trial, room)
-    return Scene(trial, seen, room)
+
+    module = guard("building it", lambda: subject.adapter.build_dropping(case.head, case.d_model, RATE))
+    rate = 0.0 if module is None else RATE
+
+    def make() -> nn.Module:
+        dropping = subject.adapter.build_dropping(case.head, case.d_model, RATE)
+        return subject.adapter.build(case.head, case.d_model) if dropping is None else dropping
+
+    trial = Trial(subject, case, counted=False, module=module or make())
+    if subject.contract.float64_in != "float32":  # else what float32 rounds is all that can be told apart
+        trial.precision = COARSE
+    mask = trial.mask
+    sights = {sight.name: sight for sight in watch(trial, make)}
+    rooms = {name: sight.room() for name, sight in sights.items()}
+    return Scene(trial, rate, mask is not None and not bool(mask.any(-1).all()), sights, rooms)
 
 
-def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Observed | None:
-    """Let a mutant answer the same case with the subject's parameters; None if it raises."""
+def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Sight]:
+    """Let a mutant answer the same case with the subject's parameters, one sight after the other."""
     case = scene.trial.case
-    module = kind(case.head, case.d_model, 0.0)
-    module.empty_row = empty_row
-    trial = Trial(_as_subject(kind, scene.trial.subject), case, counted=False, module=module)
+
+    def make() -> nn.Module:
+        module = kind(case.head, case.d_model, scene.rate)
+        module.empty_row = empty_row
+        return module
+
+    trial = Trial(_as_subject(kind, scene.trial.subject), case, counted=False, module=make())
     p = scene.trial.projections
     none = np.zeros(case.d_model)  # where the subject has no bias
-    numbers = {}
     for name, linear in (("query", p.query), ("key", p.key), ("value", p.value), ("out", p.out)):
-        numbers[f"{name}_weight"] = linear.weight
-        numbers[f"{name}_bias"] = none if linear.bias is None else linear.bias
-    trial.write(**numbers)
-    return _see(trial)
+        trial.write(**{f"{name}_weight": linear.weight, f"{name}_bias": none if linear.bias is None else linear.bias})
+    yield from watch(trial, make)
 
 
-def alike(a: Observed | None, b: Observed | None, room: Mapping[str, Array]) -> bool:
-    """Whether two answers are the same: finite at the same places, and within the room there."""
-    if a is None or b is None:
-        return a is b
-    return all(_alike(a[name], b[name], room[name]) for name in room if name in a and name in b)
-
-
-def _alike(a: Array, b: Array, room: Array) -> bool:
+def alike(sight: Sight, other: Sight, room: Array) -> bool:
+    """Whether two sights are the same: finite at the same places, and within the room there."""
+    a, b = sight.numbers, other.numbers
     if a.shape != b.shape:
         return False
     finite = np.isfinite(a)
@@ -87,26 +125,117 @@ def _alike(a: Array, b: Array, room: Array) -> bool:
     return bool((np.abs(a - b) <= room + NEGLIGIBLE * np.abs(a).max(initial=0.0)).all())
 
 
-def _see(trial: Trial, room: Observed | None = None) -> Observed | None:
-    """Return what a module gives, None if it raises; ``room`` is filled with the oracle's bounds."""
+def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
+    """Call a module in every way that is compared; what raises is a sight, too.
+
+    ``make`` gives another module of the same kind, which has not been put into eval mode yet.
+    """
+    parts = [_call, _derivatives, _second_call, *([_shared] if trial.case.tie == "none" else [])]
+    for part in parts:
+        yield from _guarded(part, trial)
+    if trial.case.grad:  # a third of the cases; the other parts take most of the time
+        views = [numbers(view.read()) for _, view in trial.views.views()]
+        trial.use(make().to(device=trial.subject.device, dtype=trial.dtype))
+        for (_, view), values in zip(trial.views.views(), views, strict=True):
+            view.write(torch.from_numpy(values))
+        trial.module.train()
+        yield from _guarded(_training, trial, "")
+        trial.module.eval()
+        yield from _guarded(_call_between, trial)
+        trial.module.train()
+        yield from _guarded(_training, trial, " after eval")
+
+
+def _guarded(part: Callable[..., Iterator[Sight]], trial: Trial, *words: str) -> Iterator[Sight]:
+    names = {
+        _call: "eval",
+        _derivatives: "backward",
+        _second_call: "later call",
+        _shared: "eval where query is key",
+        _call_between: "later eval",
+    }
+    what = names.get(part, "training")
     try:
-        answer = trial()
-        found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+        yield from part(trial, *words)
     except check.Violation:
-        return None
-    seen = {"output": answer.output, "output with autograd": found.answer.output}
+        yield Sight(f"{what}{''.join(words)}{RAISES}", np.ones(()))
+
+
+def _call(trial: Trial) -> Iterator[Sight]:
+    state = [numbers(t) for t in trial.module.state_dict().values()]
+    answer = trial()
+    drawn = _has_drawn(trial)
+    yield Sight("eval output", answer.output, lambda: _output_room(answer))
+    yield Sight("eval output's bytes per number", np.array(answer.tensors[0].element_size()))
     if answer.weights is not None:
-        seen["weights"] = answer.weights
-    seen |= {f"gradient of {name}": gradient for name, gradient in found.observed.items()}
-    if room is not None:
-        expected = answer.expected
-        room["output"] = room["output with autograd"] = np.where(answer.judged, expected.output.error, np.inf)
-        room["weights"] = np.where(answer.judged[:, None], expected.weights.error, np.inf)
-        settled = bool(answer.judged.all())
-        for name, gradient in found.observed.items():
-            error = found.expected[name].error if settled else np.full(gradient.shape, np.inf)
-            room[f"gradient of {name}"] = error
-    return seen
+        yield Sight("eval weights", answer.weights, lambda: _weights_room(answer))
+    yield Sight("eval random numbers drawn", np.array(drawn))
+    for name, (tensor, before) in trial.arguments.items():
+        changed = numbers(tensor)
+        yield Sight(f"later {name} written to", np.array(not np.array_equal(changed, before)))
+    after = [numbers(t) for t in trial.module.state_dict().values()]
+    same = len(state) == len(after) and all(map(np.array_equal, state, after))
+    yield Sight("later state changed", np.array(not same))
+
+
+def _derivatives(trial: Trial) -> Iterator[Sight]:
+    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    yield Sight("eval output with autograd", found.answer.output, lambda: _output_room(found.answer))
+    for name, gradient in found.observed.items():
+        yield Sight(f"backward gradient of {name}", gradient, lambda name=name: _gradient_room(found, name))  # type: ignore[misc]
+
+
+def _second_call(trial: Trial) -> Iterator[Sight]:
+    """With other numbers and another mask of the same sizes: what the first call left behind shows here."""
+    first = trial()
+    query, key, value = trial.each(np.negative)
+    mask = None if trial.mask is None else np.roll(trial.mask, 1, -1)
+    second = trial(query, key, value, mask)
+    yield Sight("later output", second.output, lambda: _output_room(second))
+    if second.weights is not None:
+        yield Sight("later weights", second.weights, lambda: _weights_room(second))
+    yield Sight("later first output", numbers(first.tensors[0]), lambda: _output_room(first))
+
+
+def _shared(trial: Trial) -> Iterator[Sight]:
+    """Query and key one tensor, and a value of its own."""
+    answer = trial(query=trial.key, mask=None)
+    yield Sight("eval output where query is key", answer.output, lambda: _output_room(answer))
+
+
+def _call_between(trial: Trial) -> Iterator[Sight]:
+    yield Sight("later output in eval after training", (answer := trial()).output, lambda: _output_room(answer))
+
+
+def _training(trial: Trial, words: str) -> Iterator[Sight]:
+    found = trial.differentiate(trial.cotangent(21, trial.case.output_shape))
+    yield Sight(f"training{words} output", found.answer.output, lambda: _MADE_GOOD * _output_room(found.answer))
+    if "value" in found.observed and not words:
+        gradient = found.observed["value"]
+        yield Sight("training gradient of value", gradient, lambda: _MADE_GOOD * _gradient_room(found, "value"))
+
+
+def _has_drawn(trial: Trial) -> bool:
+    """Whether the last call moved the generator of random numbers on."""
+    if trial.subject.device != "cpu":
+        return False
+    now = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(trial.case.seed)
+    return not torch.equal(now, torch.default_generator.get_state())
+
+
+def _output_room(answer: Answer) -> Array:
+    return np.where(answer.judged, answer.expected.output.error, np.inf)
+
+
+def _weights_room(answer: Answer) -> Array:
+    return np.where(answer.judged[:, None], answer.expected.weights.error, np.inf)
+
+
+def _gradient_room(found: Differentiated, name: str) -> Array:
+    # Where a row has no allowed key, -1e9 that is added lets a gradient through, and a fill does not: both are usual.
+    settled = found.answer.mask is None or bool(found.answer.mask.any(-1).all())
+    return found.expected[name].error if settled else np.full(found.observed[name].shape, np.inf)
 
 
 def _as_subject(kind: type[Plain], judged: Subject) -> Subject:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from mhsa.causes import Diagnosis
 
 SCHEMA = 1
 
-Outcome = Literal["pass", "fail", "not-applicable", "expected-failure", "error"]
+Outcome = Literal["pass", "fail", "not-applicable", "expected-failure", "unexpected-pass", "error"]
 Verdict = Literal["holds", "violated", "unjudged"]
 EXIT_CODES: dict[Verdict, int] = {"holds": 0, "violated": 1, "unjudged": 2}
 
@@ -35,12 +39,34 @@ class PropertyResult:
 
 @dataclass
 class SubjectResult:
-    """All that was found of one subject."""
+    """All that was found of one subject.
+
+    Attributes:
+        subject: the object, as it was named.
+        notes: how it was understood, as (topic, words).
+        properties: what came of each.
+        reason: why it could not be judged, where that is no property's fault.
+        label: what it is called; the subject itself unless the configuration has another name for it.
+        device: that it was judged on.
+        place: file and line of its own code.
+        warnings: what is odd, without being wrong: an expected failure that passes, say.
+        interrupted: whether the run ended before it was through.
+        coverage: which of its lines were never run, if that was asked for.
+    """
 
     subject: str
     notes: list[tuple[str, str]] = field(default_factory=list)
     properties: list[PropertyResult] = field(default_factory=list)
-    reason: str = ""  # why it could not be judged, where that is no property's fault
+    reason: str = ""
+    label: str = ""
+    device: str = "cpu"
+    place: tuple[str, int] | None = None
+    warnings: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    coverage: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.label = self.label or self.subject
 
     @property
     def verdict(self) -> Verdict:
@@ -48,8 +74,9 @@ class SubjectResult:
         outcomes = [p.outcome for p in self.properties]
         if "fail" in outcomes:
             return "violated"
-        judged = any(outcome in ("pass", "expected-failure") for outcome in outcomes)
-        return "holds" if judged and "error" not in outcomes and not self.reason else "unjudged"
+        judged = any(outcome in ("pass", "expected-failure", "unexpected-pass") for outcome in outcomes)
+        clear = "error" not in outcomes and not self.reason and not self.interrupted
+        return "holds" if judged and clear else "unjudged"
 
     def count(self, *outcomes: Outcome) -> int:
         """Return the number of properties with one of these outcomes."""
@@ -58,30 +85,70 @@ class SubjectResult:
     @property
     def why(self) -> str:
         """Return why it is unjudged."""
+        if self.interrupted:
+            return f"interrupted after {len(self.properties)} properties"
         errors = [f"{p.id}: {p.reason}" for p in self.properties if p.outcome == "error"]
-        return self.reason or "; ".join(errors) or "no property was applicable, so nothing was judged"
+        more = f"; and {len(errors) - _MOST} more" if len(errors) > _MOST else ""
+        return self.reason or "; ".join(errors[:_MOST]) + more or "no property was applicable, so nothing was judged"
 
 
-def exit_code(results: list[SubjectResult]) -> int:
-    """Return 0 if every subject holds, 2 if one could not be judged, else 1: what was not judged outranks a verdict."""
-    return max((EXIT_CODES[r.verdict] for r in results), default=2)
+_MOST = 3  # errors that are listed in one line
 
 
-def write_json(path: Path, results: list[SubjectResult], environment: dict[str, Any]) -> None:
+def exit_code(results: list[SubjectResult], *, strict: bool = False) -> int:
+    """Return 0 if every subject holds, 2 if one could not be judged, else 1: what was not judged outranks a verdict.
+
+    With ``strict``, warnings count as violations.
+    """
+    if any(r.interrupted for r in results):
+        return 2
+    codes = [max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings))) for r in results]
+    return max(codes, default=2)
+
+
+def as_data(
+    results: list[SubjectResult],
+    environment: dict[str, Any],
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+    *,
+    code: int | None = None,
+) -> dict[str, Any]:
+    """Return the results of a run as docs/json.md describes them; every report is made from that."""
+    subjects = [
+        {
+            "subject": r.subject,
+            "label": r.label,
+            "verdict": r.verdict,
+            "reason": r.why if r.verdict == "unjudged" else "",
+            "understood": dict(r.notes),
+            "place": None if r.place is None else {"file": r.place[0], "line": r.place[1]},
+            "warnings": r.warnings,
+            "coverage": r.coverage,
+            "diagnosis": asdict(diagnoses[r.label]) if diagnoses and r.label in diagnoses else None,
+            "properties": [{"id": p.id, "family": p.family} | asdict(p) for p in r.properties],
+        }
+        for r in results
+    ]
+    return {
+        "schema": SCHEMA,
+        "environment": environment,
+        "interrupted": any(r.interrupted for r in results),
+        "exit_code": exit_code(results) if code is None else code,
+        "subjects": subjects,
+    }
+
+
+def as_json(data: dict[str, Any]) -> str:
+    """Return the data as JSON, as strict readers want it."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
+def write_json(
+    path: Path, results: list[SubjectResult], environment: dict[str, Any], diagnoses: Mapping[str, Diagnosis] | None = None
+) -> None:
     """Write the results of a run.
 
     Raises:
         OSError: the file cannot be written.
     """
-    subjects = [
-        {
-            "subject": r.subject,
-            "verdict": r.verdict,
-            "reason": r.why if r.verdict == "unjudged" else "",
-            "understood": dict(r.notes),
-            "properties": [{"id": p.id, "family": p.family} | asdict(p) for p in r.properties],
-        }
-        for r in results
-    ]
-    data = {"schema": SCHEMA, "environment": environment, "exit_code": exit_code(results), "subjects": subjects}
-    path.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(as_json(as_data(results, environment, diagnoses)), encoding="utf-8")

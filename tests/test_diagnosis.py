@@ -1,46 +1,82 @@
-"""A confirmed cause is the right one, and what is no known bug is never called one."""
+"""A confirmed cause is the right one, what is no known bug is never called one, and the child that compares may die."""
 
 from pathlib import Path
 
 import pytest
 
-from mhsa.diagnosis import compare
+from mhsa.diagnosis import Equivalence, cases_for, compare, refine
+from mhsa.inquiry import Inquiry
+from mhsa.results import PropertyResult, SubjectResult
+from mhsa.runner import Event, Options, run
 from mhsa.understanding import understand
 
-WRONG = Path(__file__).resolve().parent / "corpus" / "wrong"
+CORPUS = Path(__file__).resolve().parent / "corpus"
 
-# Modules in foreign styles, and the mutants that compute what they compute. Several: nothing that is compared tells them
-# apart (masks of bools, here).
+# Wrong modules of the other folders, and the mutants that compute what they compute. Several: nothing that is compared
+# tells them apart (masks of bools, here). None: no mutant has the bug, or only ones that no comparison of numbers sees.
 CAUSES = {
-    "merge_without_transpose.py": {"MergeWithoutTranspose"},
-    "nan_in_empty_rows.py": {"EmptyRowsAreNaN"},
-    "no_scale.py": {"NotScaled"},
-    "polarity_inverted.py": {"PolarityInverted"},
-    "scale_d_model.py": {"ScaledByModelWidth"},
-    "softmax_over_queries.py": {"SoftmaxOverQueries"},
-    "unscaled_fill.py": {"FillOfZero", "FillOfSmallestPositive", "MaskMultipliesScores"},
-    "value_uses_key.py": {"ValueThroughKeyMap"},
-    "weights_of_last_head.py": {"WeightsOfTheLastHead"},
+    "wrong/dropout_in_eval.py": {"DropsInEval"},
+    "wrong/einsum_eps_1e7.py": {"EpsilonInSum"},
+    "wrong/float_mask_inplace.py": {"WritesIntoTheMask"},
+    "wrong/mask_unsqueeze_0.py": {"MaskTakenForHeads"},
+    "wrong/merge_without_transpose.py": {"MergeWithoutTranspose"},
+    "wrong/nan_in_empty_rows.py": {"EmptyRowsAreNaN"},
+    "wrong/no_scale.py": {"NotScaled"},
+    "wrong/polarity_inverted.py": {"PolarityInverted"},
+    "wrong/scale_d_model.py": {"ScaledByModelWidth"},
+    "wrong/softmax_over_queries.py": {"SoftmaxOverQueries"},
+    "wrong/unscaled_fill.py": {"FillOfZero", "FillOfSmallestPositive", "MaskMultipliesScores"},
+    "wrong/value_uses_key.py": {"ValueThroughKeyMap"},
+    "wrong/weights_of_last_head.py": {"WeightsOfTheLastHead"},
+    "wrong/wrong_beyond_64.py": {"Beyond64KeysLost"},
+    "census/apex_backward_scaled_by_p.py": set(),  # it drops the mixed values, the mutant the weights
+    "census/di_engine_fill_not_kept.py": {"MaskIgnored"},
+    "census/diffusers_last_slice_dropped.py": {"LastSliceOfBatchLost"},
+    "census/episodic_one_projection.py": {"KeysOfTheFirstHead"},
+    "census/fairseq_averaged_weights.py": {"WeightsShownAveraged"},
+    "census/fuxictr_view_without_transpose.py": {"HeadsFoldedByView"},
+    "census/graph_mask_over_heads.py": {"MaskRepeatedInWrongOrder"},
+    "census/half_softmax_inside.py": {"WeightsInHalf"},
+    "census/keras_mask_repeated_elementwise.py": {"MaskRepeatedElementwise"},
+    "census/mask_dropped_for_one_query.py": {"MaskSkippedForOneQuery"},
+    "census/megatron_dropout_gone.py": {"DropoutGoneAfterEval"},
+    "census/merged_head_major.py": {"HeadsStackedFirst"},
+    "census/no_maximum.py": {"NoMaximumAndMaskTimesExponential"},
+    "census/perceiver_scale_divides.py": {"ScaleMultiplied"},
+    "census/softmax_dim_zero.py:make": {"SoftmaxOverBatch"},
+    "census/stale_causal_cache.py": {"MaskKept"},
+    "census/tail_block_dropped.py": {"TailBlockLost"},
+    "census/timm_dropout_p_in_eval.py": {"DropsInEval"},
+    "census/transformers_padding_skipped_for_one.py": {"MaskSkippedForOneSample"},
+    "census/hand_backward_contiguous.py": set(),
+    "census/slapo_packed_halves.py": set(),
+    "wrong/baddbmm_buffer.py": set(),
+    "wrong/no_divisibility_check.py": set(),
+    "wrong/repaired_output.py": set(),
+    "right/loop_over_heads.py": set(),
 }
-# Wrong in a way that no mutant has, or only in ways that no comparison of numbers sees.
-UNKNOWN = ["dropout_in_eval.py", "einsum_eps_1e7.py", "no_divisibility_check.py", "repaired_output.py"]
+
+
+def found(name: str) -> Equivalence:
+    return compare(understand(str(CORPUS / name)))
 
 
 @pytest.mark.parametrize("name", CAUSES)
-def test_the_cause_is_confirmed(name: str) -> None:
-    assert set(compare(understand(str(WRONG / name))).names) == CAUSES[name]
+def test_the_cause_is_confirmed_or_none_is_made_up(name: str) -> None:
+    assert set(found(name).names) == CAUSES[name]
 
 
-@pytest.mark.parametrize("name", UNKNOWN)
-def test_no_cause_is_made_up(name: str) -> None:
-    assert compare(understand(str(WRONG / name))).names == ()
+def test_a_constant_is_taken_from_the_source() -> None:
+    (match,) = found("wrong/einsum_eps_1e7.py").matches
+    assert match.value == 1e-7
+    assert match.borrowed
 
 
 def test_the_reference_has_no_bug() -> None:
-    found = compare(understand("mhsa:MultiHeadAttention"))
-    assert found.names == ()
-    assert found.wrong == 0
-    assert found.cases >= 40
+    result = compare(understand("mhsa:MultiHeadAttention"))
+    assert result.names == ()
+    assert result.wrong == 0
+    assert result.cases >= 40
 
 
 def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
@@ -49,6 +85,60 @@ def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
         "from mhsa.mutants.heads import MergeWithoutTranspose\nfrom mhsa.mutants.scale import ScaledByModelWidth\n\n\n"
         "class Both(MergeWithoutTranspose, ScaledByModelWidth):\n    pass\n"
     )
-    found = compare(understand(f"{both}:Both"))
-    assert found.wrong > 0
-    assert found.names == ()
+    result = compare(understand(f"{both}:Both"))
+    assert result.wrong > 0
+    assert result.names == ()
+
+
+def test_another_bug_that_only_empty_rows_show_is_left_open(tmp_path: Path) -> None:
+    both = tmp_path / "both.py"
+    both.write_text(
+        "from mhsa.mutants.masks import EmptyRowsAreNaN\nfrom mhsa.mutants.scale import ScaledByModelWidth\n\n\n"
+        "class Both(EmptyRowsAreNaN, ScaledByModelWidth):\n    pass\n"
+    )
+    result = compare(understand(f"{both}:Both"))
+    assert result.names == ("ScaledByModelWidth",)
+    assert result.claim.scope == "but empty rows"
+
+
+def test_a_case_of_its_own_shows_what_the_fixed_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = str(CORPUS / "wrong" / "lucid_mask_skip_if_full_first.py")
+    subject = understand(name)
+    few = [case for case in cases_for(subject) if case.mask == "none"]
+    monkeypatch.setattr("mhsa.diagnosis.cases_for", lambda subject: few)
+    fixed = compare(subject)
+    assert fixed.wrong == 0
+    (result,) = run(Options((name,), keyword="output_under_masks"))
+    case = result.properties[0].counterexample["case"]
+    from mhsa.case import Case
+
+    own = Case(**{k: v for k, v in case.items() if k != "words"})
+    assert "MaskSkippedIfFirstSampleIsFull" in refine(subject, fixed, [own]).names  # one case leaves others, too
+
+
+def failing(subject: str) -> tuple[SubjectResult, Event]:
+    failure = PropertyResult("oracle.output_without_mask", "fail", reason="output is wrong, but must be right")
+    return SubjectResult(subject, properties=[failure]), Event("done", 1, failure.id, failure)
+
+
+def test_a_subject_that_kills_the_child_leaves_the_cause_unknown(tmp_path: Path) -> None:
+    deadly = tmp_path / "deadly.py"
+    deadly.write_text("import os\nos._exit(7)\n")
+    result, event = failing(str(deadly))
+    with Inquiry(Options((str(deadly),))) as inquiry:
+        inquiry.hear(event)
+        diagnosis = inquiry.conclude([result])[str(deadly)]
+    assert diagnosis.kind != "confirmed"
+    assert "the process ended with exit code 7" in diagnosis.words[0]
+
+
+def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mhsa.inquiry._PATIENCE", 0.5)
+    monkeypatch.setattr("mhsa.inquiry._PATIENCE_EACH", 0.5)
+    endless = tmp_path / "endless.py"
+    endless.write_text("while True:\n    pass\n")
+    result, event = failing(str(endless))
+    with Inquiry(Options((str(endless),))) as inquiry:
+        inquiry.hear(event)
+        diagnosis = inquiry.conclude([result])[str(endless)]
+    assert "took longer than 1 s" in diagnosis.words[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -132,6 +134,35 @@ class NormalisedAfterDropout(Plain):
     def drop(self, w: Tensor) -> Tensor:
         dropped = super().drop(w)
         return dropped / dropped.sum(-1, keepdim=True).clamp(min=1e-9) if self.training and self.rate else dropped
+
+
+class _ScaledByRateInBackward(torch.autograd.Function):
+    """Dropout whose backward pass multiplies by the rate."""
+
+    @staticmethod
+    def forward(ctx: Any, w: Tensor, kept: Tensor, rate: float) -> Tensor:
+        ctx.save_for_backward(kept)
+        ctx.rate = rate
+        return w * kept / (1.0 - rate)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
+        (kept,) = ctx.saved_tensors
+        return g * kept * ctx.rate, None, None
+
+
+class BackwardScaledByRate(Plain):
+    """The backward pass of dropout multiplies by the rate.
+
+    Formula: dA = keep p dW; must be keep dW / (1 - p)
+    Census: NVIDIA/apex PR#816
+    """
+
+    def drop(self, w: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return w
+        dropped: Tensor = _ScaledByRateInBackward.apply(w, (torch.rand_like(w) >= self.rate).to(w.dtype), self.rate)
+        return dropped
 
 
 class BackwardDropsAnew(Plain):

@@ -21,6 +21,42 @@ class SplitWithoutTranspose(Plain):
         return x.reshape(x.size(0), self.head, x.size(1), self.d_k)
 
 
+class HeadsFoldedByView(Plain):
+    """Heads are folded into the batch and unfolded again by views alone, so that tokens and features mix both ways.
+
+    Formula: view(B H, T, d_k) and view(B, T, D); must be with a transpose each
+    Census: reczoo/FuxiCTR#30
+    """
+
+    def split(self, x: Tensor) -> Tensor:
+        return x.reshape(x.size(0), self.head, x.size(1), self.d_k)
+
+    def merge(self, z: Tensor) -> Tensor:
+        return z.reshape(z.size(0), z.size(2), self.d_model)
+
+
+class HeadsStackedFirst(Plain):
+    """Heads are stacked before the batch and read as if the batch came first.
+
+    Formula: [H, B, T, d_k] viewed as [B, H, T, d_k]; must be transposed
+    Census: gazelle93/Transformer-Various-Positional-Encoding#1
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z.transpose(0, 1).reshape(z.shape)
+
+
+class HeadsStackedIntoFeatures(Plain):
+    """Heads are stacked before the batch and viewed as features.
+
+    Formula: [H, B, T, d_k] viewed as [B, T, D]; must be permuted to [B, T, H, d_k] first
+    Census: gazelle93/Transformer-Various-Positional-Encoding#1
+    """
+
+    def merge(self, z: Tensor) -> Tensor:
+        return z.transpose(0, 1).reshape(z.size(0), z.size(2), self.d_model)
+
+
 class MergeWithoutTranspose(Plain):
     """[B, H, T, d_k] is viewed as [B, T, D] without a transpose.
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mhsa.mutants.plain import Plain, contiguous
+from mhsa.mutants.plain import Four, Plain, contiguous
 
 
 class Filled(Plain):
@@ -44,11 +44,22 @@ class PolarityInverted(Plain):
 class FillOfMinusFive(Filled):
     """Masked scores are set to a number that is not small enough.
 
-    Formula: S_ij = -5 where masked; must be minus infinity
+    Formula: S_ij = {} where masked; must be minus infinity
     Census: microsoft/onnxruntime#14363
     """
 
     number = -5.0
+    free = "number"
+
+
+class FillOfMinusTenThousand(Filled):
+    """Masked scores are set to a number that only huge scores come near.
+
+    Formula: S_ij = -10000 where masked; must be minus infinity
+    Census: microsoft/onnxruntime#14363
+    """
+
+    number = -10000.0
 
 
 class FillOfZero(Filled):
@@ -74,12 +85,15 @@ class FillOfSmallestPositive(Filled):
 class FillAddedOfTen(Plain):
     """Ten is taken off masked scores.
 
-    Formula: S_ij - 10 where masked; must be minus infinity
+    Formula: S_ij - {} where masked; must be minus infinity
     Census: microsoft/onnxruntime#14363
     """
 
+    amount = 10.0
+    free = "amount"
+
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        return torch.softmax(s if mask is None else s - 10.0 * self.hidden(mask), dim=-1)
+        return torch.softmax(s if mask is None else s - self.amount * self.hidden(mask), dim=-1)
 
 
 class MaskAddedAsNumber(Plain):
@@ -150,6 +164,47 @@ class MaskRepeatedInWrongOrder(Plain):
     def hidden(self, mask: Tensor) -> Tensor:
         hidden = (mask == 0).repeat(self.head, 1, 1)
         return hidden.reshape(mask.size(0), self.head, *mask.shape[1:])
+
+
+class MaskRepeatedElementwise(Plain):
+    """For heads folded before the batch the mask is repeated element by element, as for heads folded after it.
+
+    Formula: row h B + b uses mask (h B + b) div H; must be mask b
+    Census: lsdefine/attention-is-all-you-need-keras#36
+    """
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        hidden = (mask == 0).repeat_interleave(self.head, 0)
+        return hidden.reshape(self.head, mask.size(0), *mask.shape[1:]).transpose(0, 1)
+
+
+class MaskOnValues(Plain):
+    """Masked values are set to zero, and their keys keep their share of the weights.
+
+    Formula: softmax(S) (M V); must be softmax over allowed keys
+    Census: P03
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        return torch.softmax(s, -1)
+
+    def drop(self, w: Tensor) -> Tensor:
+        return super().drop(w if self.open is None else w * self.open)
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        self.open = None if mask is None else (mask != 0).unsqueeze(1).to(query.dtype)
+        return query, key, value, mask
+
+
+class MaskTakenForHeads(Plain):
+    """The mask gets its new axis in the wrong place, so that its samples are taken for heads.
+
+    Formula: M_h for head h, where B is H or one of them is 1; must be M_b for sample b
+    Census: P07 (broadcast)
+    """
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        return (mask == 0).unsqueeze(0)
 
 
 class MaskTransposed(Plain):
@@ -224,12 +279,15 @@ class MaskSkippedForOneQuery(Plain):
 class MaskSkippedForLongRows(Plain):
     """Masks of more than 64 keys are left to a kernel that ignores them.
 
-    Formula: Tk > 64: softmax(S); must be softmax over allowed keys
+    Formula: Tk > {}: softmax(S); must be softmax over allowed keys
     Census: pytorch/pytorch#141126
     """
 
+    limit = 64
+    free = "limit"
+
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        return super().softmax(s, None if s.size(3) > 64 else mask)
+        return super().softmax(s, None if s.size(3) > self.limit else mask)
 
 
 class MaskSkippedIfFirstRowIsFull(Plain):
@@ -241,6 +299,18 @@ class MaskSkippedIfFirstRowIsFull(Plain):
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         full = mask is not None and mask.numel() > 0 and bool((mask[0, 0] != 0).all())
+        return super().softmax(s, None if full else mask)
+
+
+class MaskSkippedIfFirstSampleIsFull(Plain):
+    """A mask whose first sample sees everything is taken for no mask.
+
+    Formula: M_b=1 all true: softmax(S); must be softmax over allowed keys
+    Census: lucidrains (mask skipped if full)
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        full = mask is not None and mask.numel() > 0 and bool((mask[0] != 0).all())
         return super().softmax(s, None if full else mask)
 
 
@@ -258,12 +328,15 @@ class MaskChangesScale(Plain):
 class FillBeforeScale(Plain):
     """Masked scores are filled with -20 before the scale makes them small.
 
-    Formula: S_ij = -20 / sqrt(d_k) where masked; must be minus infinity
+    Formula: S_ij = {} / sqrt(d_k) where masked; must be minus infinity
     Census: P03 (unscaled fill)
     """
 
+    number = -20.0
+    free = "number"
+
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        return torch.softmax(s if mask is None else s.masked_fill(self.hidden(mask), -20.0 * self.scale(s)), dim=-1)
+        return torch.softmax(s if mask is None else s.masked_fill(self.hidden(mask), self.number * self.scale(s)), dim=-1)
 
 
 class BitsInverted(Plain):

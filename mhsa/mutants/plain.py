@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Plain(nn.Module):
     """
 
     empty_row: Literal["zeros", "uniform"] = "zeros"  # what a row without any allowed key gets; a diagnosis tries both
+    free: ClassVar[str] = ""  # name of a mutant's own constant, for which a diagnosis also tries those in the subject's source
     mhsa_contract = Contract(empty_row="zeros", mask_shape="[B, Tq, Tk]", misfits="refused", float64_in="float64")
 
     def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:

@@ -42,6 +42,83 @@ class MapsOfKeyAndValueExchanged(Plain):
         return self.w_q(query), self.w_v(key), self.w_k(value)
 
 
+class KeyThroughQueryMap(Plain):
+    """Keys go through the map of the queries.
+
+    Formula: K = k W_Q^T + b_Q; must be k W_K^T + b_K
+    Census: P01 (wrong projection)
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        return self.w_q(query), self.w_q(key) + 0 * self.w_k(key), self.w_v(value)
+
+
+class ValueThroughQueryMap(Plain):
+    """Values go through the map of the queries.
+
+    Formula: V = v W_Q^T + b_Q; must be v W_V^T + b_V
+    Census: P01 (wrong projection)
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        return self.w_q(query), self.w_k(key), self.w_q(value) + 0 * self.w_v(value)
+
+
+class MapsOfQueryAndKeyExchanged(Plain):
+    """Queries go through the map of the keys and keys through that of the queries.
+
+    Formula: Q = q W_K^T, K = k W_Q^T; must be Q = q W_Q^T, K = k W_K^T
+    Census: P01 (wrong projection)
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        return self.w_k(query), self.w_q(key), self.w_v(value)
+
+
+class KeyAndValueExchanged(Plain):
+    """The key argument is taken for the value and the value for the key.
+
+    Formula: K = v W_K^T, V = k W_V^T; must be K = k W_K^T, V = v W_V^T
+    Census: P01
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        return self.w_q(query), self.w_k(value), self.w_v(key)
+
+
+class ValueIgnoredForSharedQuery(Plain):
+    """Where query and key are one tensor, the value is taken to be the same one, too.
+
+    Formula: V = q W_V^T where q is k; must be v W_V^T
+    Census: P01 (self-attention guessed from the tensors)
+    """
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        return query, key, query if query is key else value, mask
+
+
+class OutputBiasLost(Plain):
+    """The bias of the output is left out.
+
+    Formula: Z W_O^T; must be Z W_O^T + b_O
+    Census: P01
+    """
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        return out - self.w_o.bias
+
+
+class OutputMapForgotten(Plain):
+    """The merged heads are handed out without the output map.
+
+    Formula: Z; must be Z W_O^T + b_O
+    Census: P01
+    """
+
+    def out(self, z: Tensor) -> Tensor:
+        return z + 0 * self.w_o(z)
+
+
 class ValuesFromKeys(Plain):
     """The value argument is ignored: values are made from the keys.
 

@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Kinds of bugs, one file each, in the order of a forward pass.
 KINDS = (
@@ -33,17 +34,30 @@ class Mutant:
         name: of its class.
         kind: its file in ``mhsa/mutants/``.
         summary: the bug in one sentence.
-        formula: what it computes; what must be computed.
+        template: what it computes; what must be computed; "{}" stands for its free constant.
         census: real bugs of that kind, or the property in the research that it breaks.
         killed_in: the profile that finds it and why, where that is not ``quick``.
+        free: the name of a constant of its own that might have another value as well, or empty.
+        default: that constant.
     """
 
     name: str
     kind: str
     summary: str
-    formula: str
+    template: str
     census: str
     killed_in: str
+    free: str = ""
+    default: float = 0.0
+
+    @property
+    def formula(self) -> str:
+        """What it computes; what must be computed."""
+        return self.formula_with(self.default)
+
+    def formula_with(self, value: float) -> str:
+        """Return the formula for another value of the free constant."""
+        return self.template.replace("{}", f"{value:g}")
 
     @property
     def spec(self) -> str:
@@ -74,5 +88,20 @@ def _read(kind: str) -> list[Mutant]:
         if isinstance(node, ast.ClassDef) and rest:
             said = {title: " ".join(text.split()) for title, text in zip(rest[::2], rest[1::2], strict=True)}
             summary = " ".join(head.split())
-            found.append(Mutant(node.name, kind, summary, said["Formula"], said["Census"], said.get("Killed in", "")))
+            own = _constants(node)
+            free = own.get("free", "")
+            facts = said["Formula"], said["Census"], said.get("Killed in", "")
+            found.append(Mutant(node.name, kind, summary, *facts, free, own.get(free, 0.0)))
+    return found
+
+
+def _constants(node: ast.ClassDef) -> dict[str, Any]:
+    """Names in the class's body that are set to a number or a string."""
+    found = {}
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            try:
+                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+            except ValueError:
+                continue
     return found

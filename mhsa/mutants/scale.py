@@ -77,6 +77,67 @@ class ScaleMultiplied(Plain):
         return math.sqrt(self.d_k)
 
 
+class ScaledByQueryLength(Plain):
+    """The scale is taken from the number of queries.
+
+    Formula: softmax(Q K^T / sqrt(Tq)); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    def product(self, q: Tensor, k: Tensor) -> Tensor:
+        return (q / math.sqrt(max(q.size(-2), 1))) @ k.transpose(-2, -1)
+
+
+class ScaleOfQueriesAlone(Plain):
+    """The scale is split between queries and keys, and the keys do not get theirs.
+
+    Formula: softmax(Q K^T / d_k^(1/4)); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    def scale(self, k: Tensor) -> float:
+        return float(self.d_k**-0.25)
+
+
+class ScaleIsFixed(Plain):
+    """The scale of another head width is left in.
+
+    Formula: softmax({} Q K^T); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    factor = 0.125
+    free = "factor"
+
+    def scale(self, k: Tensor) -> float:
+        return self.factor
+
+
+class RootRoundedDown(Plain):
+    """The root is rounded to a whole number.
+
+    Formula: softmax(Q K^T / floor(sqrt(d_k))); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    def scale(self, k: Tensor) -> float:
+        return 1.0 / math.isqrt(self.d_k)
+
+
+class ScaleAfterSoftmax(Plain):
+    """The weights are scaled instead of the scores.
+
+    Formula: softmax(Q K^T) / sqrt(d_k); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    def product(self, q: Tensor, k: Tensor) -> Tensor:
+        return q @ k.transpose(-2, -1)
+
+    def weights(self, w: Tensor, mask: Tensor | None) -> Tensor:
+        return w / math.sqrt(self.d_k)
+
+
 class OneHeadUnscaled(Plain):
     """A short cut for one head forgets the scale.
 
@@ -113,35 +174,44 @@ class ScaleGrowsWithLength(Plain):
 class ScoresClamped(Plain):
     """The scores are clamped to keep the exponential small.
 
-    Formula: softmax(clamp(S, -5, 5)); must be softmax(S)
+    Formula: softmax(clamp(S, -c, c)), c = {}; must be softmax(S)
     Census: A7
     """
 
+    limit = 5.0
+    free = "limit"
+
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        return s.clamp(-5.0, 5.0)
+        return s.clamp(-self.limit, self.limit)
 
 
 class SoftCapLeftIn(Plain):
     """A soft cap of another model's configuration is left in.
 
-    Formula: softmax(30 tanh(S / 30)); must be softmax(S)
+    Formula: softmax(c tanh(S / c)), c = {}; must be softmax(S)
     Census: A7
     """
 
+    cap = 30.0
+    free = "cap"
+
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        return 30.0 * torch.tanh(s / 30.0)
+        return self.cap * torch.tanh(s / self.cap)
 
 
 class DistanceBiasLeftIn(Plain):
     """A linear bias by distance is left in.
 
-    Formula: softmax(S - |i - j| / 10); must be softmax(S)
+    Formula: softmax(S - {} |i - j|); must be softmax(S)
     Census: P24
     """
 
+    slope = 0.1
+    free = "slope"
+
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
         i, j = (torch.arange(n, dtype=s.dtype, device=s.device) for n in s.shape[-2:])
-        return s - 0.1 * (i[:, None] - j).abs()
+        return s - self.slope * (i[:, None] - j).abs()
 
 
 class PositionInScores(Plain):
@@ -204,9 +274,12 @@ class LastFeatureIgnored(Plain):
 class FeaturesBeyond64Ignored(Plain):
     """A kernel for 64 features per head leaves out what is beyond them.
 
-    Formula: sum over min(d_k, 64) features; must be over d_k
+    Formula: sum over min(d_k, {}) features; must be over d_k
     Census: P21
     """
 
+    limit = 64
+    free = "limit"
+
     def product(self, q: Tensor, k: Tensor) -> Tensor:
-        return super().product(q[..., :64], k[..., :64])
+        return super().product(q[..., : self.limit], k[..., : self.limit])

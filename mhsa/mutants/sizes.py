@@ -11,28 +11,35 @@ from mhsa.mutants.plain import Four, Plain, contiguous
 class Beyond64KeysLost(Plain):
     """A kernel for 64 keys leaves out what is beyond them.
 
-    Formula: softmax over min(Tk, 64) keys; must be over Tk
+    Formula: softmax over min(Tk, {}) keys; must be over Tk
     Census: size threshold, P21
     """
 
+    limit = 64
+    free = "limit"
+
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        if s.size(-1) <= 64:
+        if s.size(-1) <= self.limit:
             return s
-        late = torch.arange(s.size(-1), device=s.device) >= 64
+        late = torch.arange(s.size(-1), device=s.device) >= self.limit
         return s.masked_fill(late, torch.finfo(s.dtype).min)
 
 
 class Beyond64QueriesRepeated(Plain):
-    """Queries beyond the 64th get the answer of the 64th.
+    """Queries beyond a limit get the answer of the last one within it.
 
-    Formula: O_i = O_64 for i > 64; must be O_i
+    Formula: O_i = O_{} for i > {}; must be O_i
     Census: size threshold, P21
     """
 
+    limit = 64
+    free = "limit"
+
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
-        if z.size(2) <= 64:
+        n = self.limit
+        if z.size(2) <= n:
             return z
-        return torch.cat([z[:, :, :64], z[:, :, 63:64].expand(-1, -1, z.size(2) - 64, -1)], 2)
+        return torch.cat([z[:, :, :n], z[:, :, n - 1 : n].expand(-1, -1, z.size(2) - n, -1)], 2)
 
 
 class Beyond512KeysInHalf(Plain):
@@ -68,6 +75,21 @@ class LargeBatchesRepeated(Plain):
 
     def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
         return torch.cat([out[:5], out[:5].mean(0, keepdim=True).expand_as(out[5:])]) if len(out) > 5 else out
+
+
+class LastSliceOfBatchLost(Plain):
+    """The batch goes through in slices, and a last one that is not full is left out.
+
+    Formula: slices of {}: Z_b = 0 beyond the full ones; must be A V
+    Census: huggingface/diffusers#8837
+    """
+
+    size = 4
+    free = "size"
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        full = max(len(z) // self.size, 1) * self.size
+        return torch.cat([z[:full], torch.zeros_like(z[full:])])
 
 
 class OneKeyForgotten(Plain):

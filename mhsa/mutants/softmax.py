@@ -81,15 +81,18 @@ class MaximumOfEverything(Plain):
 class EpsilonInSum(Plain):
     """A small number is added to the sum of exponentials.
 
-    Formula: exp(S - max) / (sum + 1e-3); must be exp(S - max) / sum
+    Formula: exp(S - max) / (sum + {}); must be exp(S - max) / sum
     Census: P12
     """
+
+    epsilon = 1e-3
+    free = "epsilon"
 
     def normalise(self, s: Tensor) -> Tensor:
         if s.size(-1) == 0:
             return s
         e = torch.exp(s - s.amax(-1, keepdim=True))
-        return e / (e.sum(-1, keepdim=True) + 1e-3)
+        return e / (e.sum(-1, keepdim=True) + self.epsilon)
 
 
 class ExtraSink(Plain):
@@ -137,33 +140,39 @@ class Sigmoid(Plain):
 
 
 class BlocksNotRescaled(Plain):
-    """An online softmax does not rescale earlier blocks of 16 keys when the maximum grows.
+    """An online softmax does not rescale earlier blocks of keys when the maximum grows.
 
-    Formula: exp(S_j - max of block and before); must be exp(S_j - max of all)
+    Formula: exp(S_j - max of its block of {} and before); must be exp(S_j - max of all)
     Census: A14
     """
 
+    block = 16
+    free = "block"
+
     def normalise(self, s: Tensor) -> Tensor:
-        if s.size(-1) <= 16:
+        if s.size(-1) <= self.block:
             return super().normalise(s)
         top = s.cummax(-1).values
-        last = torch.clamp((torch.arange(s.size(-1), device=s.device) // 16 + 1) * 16 - 1, max=s.size(-1) - 1)
-        e = torch.exp(s - top[..., last])
+        ends = (torch.arange(s.size(-1), device=s.device) // self.block + 1) * self.block - 1
+        e = torch.exp(s - top[..., ends.clamp(max=s.size(-1) - 1)])
         return e / e.sum(-1, keepdim=True)
 
 
 class TailBlockLost(Plain):
-    """Keys beyond the last full block of 16 get no weight.
+    """Keys beyond the last full block get no weight.
 
-    Formula: softmax over 16 floor(Tk / 16) keys; must be over Tk
+    Formula: blocks of {}: softmax over the full ones; must be over all keys
     Census: P21 (tail block dropped)
     """
 
+    block = 16
+    free = "block"
+
     def normalise(self, s: Tensor) -> Tensor:
         keys = s.size(-1)
-        if keys <= 16 or keys % 16 == 0:
+        if keys <= self.block or keys % self.block == 0:
             return super().normalise(s)
-        tail = torch.arange(keys, device=s.device) >= keys // 16 * 16
+        tail = torch.arange(keys, device=s.device) >= keys // self.block * self.block
         return super().normalise(s.masked_fill(tail, torch.finfo(s.dtype).min)).masked_fill(tail, 0.0)
 
 
@@ -181,29 +190,92 @@ class LastKeyLost(Plain):
 
 
 class BestKeysOnly(Plain):
-    """Only the eight best keys of a row get weight.
+    """Only the best few keys of a row get weight.
 
-    Formula: softmax over the 8 largest; must be over all
+    Formula: softmax over the {} largest; must be over all
     Census: P21
     """
 
+    most = 8
+    free = "most"
+
     def normalise(self, s: Tensor) -> Tensor:
-        if s.size(-1) <= 8:
+        if s.size(-1) <= self.most:
             return super().normalise(s)
-        least = s.topk(8, dim=-1).values[..., -1:]
+        least = s.topk(self.most, dim=-1).values[..., -1:]
         return super().normalise(s.masked_fill(s < least, torch.finfo(s.dtype).min))
 
 
 class SmallWeightsCut(Plain):
-    """Weights below a thousandth are set to zero.
+    """Small weights are set to zero.
 
-    Formula: A where A >= 0.001, else 0; must be A
+    Formula: A where A >= {}, else 0; must be A
+    Census: P12
+    """
+
+    least = 1e-3
+    free = "least"
+
+    def normalise(self, s: Tensor) -> Tensor:
+        w = super().normalise(s)
+        return w.masked_fill(w < self.least, 0.0)
+
+
+class SoftmaxTwice(Plain):
+    """The softmax is taken of weights that are one already.
+
+    Formula: softmax(softmax(S)); must be softmax(S)
+    Census: P12
+    """
+
+    def weights(self, w: Tensor, mask: Tensor | None) -> Tensor:
+        return super().softmax(w, mask)
+
+
+class LogSoftmax(Plain):
+    """The logarithm of the softmax is taken for the weights.
+
+    Formula: ln softmax(S); must be softmax(S)
     Census: P12
     """
 
     def normalise(self, s: Tensor) -> Tensor:
-        w = super().normalise(s)
-        return w.masked_fill(w < 1e-3, 0.0)
+        return torch.log_softmax(s, dim=-1)
+
+
+class Softmin(Plain):
+    """The scores have the wrong sign, so that the least fitting keys get most weight.
+
+    Formula: softmax(-S); must be softmax(S)
+    Census: P12
+    """
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return -s
+
+
+class WeightsInHalf(Plain):
+    """The weights are rounded to bfloat16 before they are used.
+
+    Formula: softmax(S) rounded to 8 bits; must be as exact as the dtype
+    Census: pytorch/pytorch#163588
+    """
+
+    def weights(self, w: Tensor, mask: Tensor | None) -> Tensor:
+        return w.bfloat16().to(w.dtype)
+
+
+class NoMaximumAndMaskTimesExponential(Plain):
+    """The exponential is taken without subtracting the maximum, and masked by multiplication.
+
+    Formula: M exp(S) / sum M exp(S) overflows; must be exp(S - max S) / sum exp(S - max S)
+    Census: P20, ultralytics/ultralytics PR#24990
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        e = torch.exp(s) if mask is None else torch.exp(s) * ~self.hidden(mask)
+        total = e.sum(-1, keepdim=True)
+        return e / torch.where(total == 0, 1.0, total)
 
 
 class WeightsQuantised(Plain):

@@ -63,6 +63,23 @@ class WeightsShownTransposed(Plain):
         return w.transpose(-2, -1) if w.size(-1) == w.size(-2) else w
 
 
+class WeightsShownOnce(Plain):
+    """In eval mode the weights of the first call are shown for ever after.
+
+    Formula: A of the first call; must be A
+    Census: P12, P18
+    """
+
+    def prepare(self) -> None:
+        self.kept: Tensor | None = None
+
+    def shown(self, w: Tensor, s: Tensor) -> Tensor | None:
+        if self.training or self.kept is None or self.kept.shape != w.shape or self.kept.dtype != w.dtype:
+            self.kept = w.detach()
+            return w
+        return self.kept
+
+
 class WeightsOfTheLastHead(Plain):
     """Every head shows the weights of the last.
 

@@ -1,0 +1,140 @@
+"""The likely cause of a violation: a known bug that is confirmed by numbers, one that fails the same properties, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mhsa.mutants.registry import Mutant, mutants
+from mhsa.power import recorded
+from mhsa.results import SubjectResult
+
+# Of all properties that the subject or the bug fails, the share that both fail. At one half, three failed properties
+# have at least two in common with those of a bug; below it, the bugs that come first share little but the oracle's.
+_ALIKE = 0.5
+_MOST = 3  # similar bugs that are named
+
+Kind = Literal["confirmed", "similar", "unknown"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """A known bug.
+
+    Attributes:
+        name: of the mutant.
+        summary: the bug in one sentence.
+        computes, must_be: the line of mathematics, as it is with the bug and as it must be.
+        census: real bugs of that kind.
+        shared: of all properties that the subject or this bug fails, the share that both fail; None if it is confirmed.
+    """
+
+    name: str
+    summary: str
+    computes: str
+    must_be: str
+    census: str
+    shared: float | None = None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What can be said about the cause.
+
+    Attributes:
+        kind: "confirmed" if the subject gives a known bug's numbers on all cases; "similar" if it fails the same
+            properties as one; else "unknown".
+        causes: the bugs; several confirmed ones are those that the cases cannot tell apart.
+        words: sentences for people.
+        cases: on which numbers were compared.
+        wrong: of these, where the subject's were not those of a right module.
+        picture: expected and observed weights of one head, if asked for and different.
+    """
+
+    kind: Kind
+    causes: tuple[Cause, ...] = ()
+    words: tuple[str, ...] = ()
+    cases: int = 0
+    wrong: int = 0
+    picture: dict[str, Any] | None = None
+
+
+def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -> Diagnosis:
+    """Put a comparison's answer and the failed properties into words.
+
+    Args:
+        result: of a violated subject.
+        answer: from :mod:`mhsa.diagnosing`: ``error`` in words, or ``matches``, ``cases``, ``wrong`` and what is ``left``.
+        complete: whether all properties were judged, so that the pattern of those that failed means something.
+    """
+    if "error" in answer:
+        words = (f"The numbers could not be compared with those of known bugs: {answer['error']}.",)
+        return _by_pattern(result, words, complete=complete)
+    figures = {"cases": answer["cases"], "wrong": answer["wrong"], "picture": answer.get("picture")}
+    by_name = {m.name: m for m in mutants()}
+    causes = tuple(_cause(by_name[name], value) for name, value in answer["matches"])
+    if causes:
+        return Diagnosis("confirmed", causes, tuple(_confirmed(result, answer, causes)), **figures)
+    compared = f"On {answer['wrong']} of {answer['cases']} cases its numbers are wrong, and no known bug gives them."
+    if not answer["wrong"]:
+        compared = f"Its numbers are right on all {answer['cases']} cases compared, so what fails shows elsewhere."
+    return _by_pattern(result, (compared,), complete=complete, **figures)
+
+
+def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[Cause]) -> list[str]:
+    which = "this bug" if len(causes) == 1 else "any of these bugs, which the cases cannot tell apart"
+    words = [
+        f"It computes exactly what the reference does with {which}: the same numbers on all {answer['cases']} cases, "
+        f"of which {answer['wrong']} are wrong."
+    ]
+    words += [_LEFT[what] for what in answer["left"]]
+    known = recorded().mutants
+    explained = [set(known[cause.name].kills) for cause in causes if cause.name in known]
+    others = [p.id for p in result.properties if p.outcome == "fail" and not any(p.id in kills for kills in explained)]
+    if others and explained and not answer["left"]:
+        words.append(f"With this bug alone the reference passes {_listed(others)}: look there again when it is mended.")
+    return words
+
+
+_LEFT = {
+    "empty rows": "Rows without any allowed key apart, where something else differs as well.",
+    "backward": "Its gradients differ from those of this bug alone: look at the backward pass as well.",
+    "training": "In training mode it differs from this bug alone: it drops elsewhere as well, or something else is wrong.",
+}
+
+
+def _by_pattern(result: SubjectResult, words: tuple[str, ...], *, complete: bool, **figures: Any) -> Diagnosis:
+    if not complete:
+        return Diagnosis("unknown", (), (*words, "Too few properties were judged to look for similar bugs."), **figures)
+    near = similar(result)
+    if not near:
+        return Diagnosis("unknown", (), (*words, "No known bug fails the same properties either."), **figures)
+    more = "The failed properties are most like those of what follows: a hint, no proof."
+    return Diagnosis("similar", near, (*words, more), **figures)
+
+
+def similar(result: SubjectResult) -> tuple[Cause, ...]:
+    """Return the known bugs whose failed properties are most like the subject's, the nearest first."""
+    judged = {p.id for p in result.properties if p.outcome in ("pass", "fail")}
+    failed = {p.id for p in result.properties if p.outcome == "fail"}
+    shares = []
+    for mutant in mutants():
+        kill = recorded().mutants.get(mutant.name)
+        kills = set(kill.kills) & judged if kill is not None else set()
+        shared = len(failed & kills) / len(failed | kills) if failed | kills else 0.0
+        if shared >= _ALIKE:
+            shares.append((shared, mutant))
+    shares.sort(key=lambda pair: -pair[0])
+    return tuple(_cause(mutant, None, shared) for shared, mutant in shares[:_MOST])
+
+
+def _cause(mutant: Mutant, value: float | None, shared: float | None = None) -> Cause:
+    formula = mutant.formula if value is None else mutant.formula_with(value)
+    computes, _, must = formula.partition("; must ")
+    return Cause(mutant.name, mutant.summary, computes, must.removeprefix("be "), mutant.census, shared)
+
+
+def _listed(ids: list[str]) -> str:
+    """A few ids in words."""
+    return ", ".join(ids[:3]) + (f" and {len(ids) - 3} more" if len(ids) > 3 else "")
