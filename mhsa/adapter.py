@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -69,7 +70,7 @@ class Adapter:
 class ModuleAdapter(Adapter):
     """An nn.Module, its constructor and its forward understood by their parameter names."""
 
-    def __init__(self, target: Any, name: str) -> None:
+    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(misfits="refused")
@@ -86,9 +87,10 @@ class ModuleAdapter(Adapter):
             forward = type(module).forward
         else:
             self._make = target
-            self._arguments = constructor_arguments(target, name)
+            self._arguments = constructor_arguments(target, name, more)
+            self.sizes = declared_sizes(target, name, more or {})
             self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
-            owner: Any = target if inspect.isclass(target) else type(self.build(2, 8))
+            owner: Any = target if inspect.isclass(target) else type(self.build(*(self.sizes or (2, 8))))
             forward = owner.forward
         self.signature: Signature = read_signature(forward, name, method=True)
         self.inputs = self.signature.inputs
@@ -98,6 +100,10 @@ class ModuleAdapter(Adapter):
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
         return self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {}))
+
+    def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
+        """Return the arguments of the constructor; None for a built module."""
+        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT)
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
@@ -177,6 +183,11 @@ class FunctionAdapter(Adapter):
         """Plug the function into the reference module."""
         return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self.function)
 
+    def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
+        assert isinstance(module, MultiHeadAttention)
+        return module._attend(query, key, value, module.dropout, mask)
+
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Give the function its dropout, if it takes one."""
         return MultiHeadAttention(head, d_model, rate, attention=self.function) if self.takes_dropout or not rate else None
@@ -190,13 +201,47 @@ class FunctionAdapter(Adapter):
         return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
 
 
-def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[int, int, float], dict[str, Any]]:
+def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (head, d_model) where the declared arguments fix them, so that the module has one size only."""
+    head, width = pick(more, HEAD), pick(more, WIDTH)
+    if head is None and width is None:
+        return None
+    heads, features = more.get(head or ""), more.get(width or "")
+    if type(heads) is not int or type(features) is not int or heads < 1 or features < 1 or features % heads:
+        raise SubjectError(
+            f"{name}: the arguments fix head={heads}, d_model={features}; must be both or neither, whole, and divisible"
+        )
+    return heads, features
+
+
+def constructor_arguments(
+    target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None
+) -> Callable[[int, int, float], dict[str, Any]]:
     """Map (head, d_model, dropout) to the keyword arguments of a module class or factory, by their common names.
 
+    Args:
+        target: the class or factory.
+        name: of it, for messages.
+        more: arguments that are declared, whatever their names.
+
     Raises:
-        SubjectError: no head count or width among the parameters, or a required one that is not known.
+        SubjectError: no head count or width among the parameters, a required one that is not known, or a declared one
+            that the constructor does not take.
     """
-    parameters = inspect.signature(target).parameters
+    more = dict(more or {})
+    everything = inspect.signature(target).parameters
+    if not any(p.kind == p.VAR_KEYWORD for p in everything.values()):
+        for argument in more:
+            if argument not in everything:
+                near = difflib.get_close_matches(argument, everything, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(everything)}"
+                raise SubjectError(f"{name} takes no argument {argument!r}{hint}")
+    fixed = pick(more, HEAD) is not None or pick(more, WIDTH) is not None
+    if fixed:  # nothing is left to be varied; a rate of dropout still is
+        everything_else = {n: p for n, p in everything.items() if n not in more}
+        rates = [n for n, p in everything_else.items() if n.lower() in DROPOUT and isinstance(p.default, float)]
+        return lambda head, d_model, dropout: more | dict.fromkeys(rates, dropout)
+    parameters = {n: p for n, p in everything.items() if n not in more}
     required = [
         n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
     ]
@@ -225,7 +270,7 @@ def constructor_arguments(target: Callable[..., Any], name: str) -> Callable[[in
 
     def arguments(head: int, d_model: int, dropout: float) -> dict[str, Any]:
         values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": dropout, "true": True}
-        return {n: values[role] for n, role in roles.items()}
+        return more | {n: values[role] for n, role in roles.items()}
 
     return arguments
 

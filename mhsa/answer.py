@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mhsa import backward, oracle
+from mhsa import backward, check, oracle
 from mhsa.bounded import Array, Bounded
 from mhsa.precision import Precision
 
 Mask = NDArray[np.bool_]
+_MOST = 64  # numbers that are worth a picture
 
 
 @dataclass(frozen=True)
@@ -49,10 +51,25 @@ class Answer:
             return np.ones((batch, tq, 1), dtype=bool)
         return np.asarray(self.mask.any(axis=-1, keepdims=True))
 
+    def drawn(self) -> dict[str, Any] | None:
+        """Return output and weights as lists, observed and required: what a report draws. None where there are too many."""
+        if self.output.size > _MOST:
+            return None
+        output, weights = self.expected.output, self.expected.weights
+        return {
+            "output": _pictured(self.output, output.value, output.error),
+            "weights": _pictured(self.weights, weights.value, weights.error),
+        }
+
     @property
     def output_and_bound(self) -> tuple[Array, Array]:
         """The pair that :func:`mhsa.check.agree` compares."""
         return self.output, self.expected.output.error
+
+
+def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str, Any]:
+    parts = {"observed": observed, "required": required, "bound": np.broadcast_to(bound, required.shape)}
+    return {name: None if x is None else check.listed(x, _MOST) for name, x in parts.items()}
 
 
 @dataclass(frozen=True)

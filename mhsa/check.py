@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mhsa.binomial import surprising
 from mhsa.bounded import Array, Bounded
+from mhsa.drawn import encode
 
 
 class Violation(AssertionError):
@@ -35,15 +36,24 @@ class Record:
     expected_failure: str = ""
     ratios: dict[str, float] = field(default_factory=dict)
     show: Callable[[], dict[str, Array]] = dict
+    drawn: dict[str, Any] = field(default_factory=dict)
+    recorder: Any = None  # a mhsa.script.Recorder, where a script is to be made of the calls
+    answer: Callable[[], dict[str, Any] | None] = lambda: None
     _kind: str = ""
 
     def start(self, describe: Callable[[], dict[str, Any]], kind: str) -> None:
         """Begin a case, described only if it fails; ``kind`` is what the worst figures are kept apart by: its dtype."""
         self.describe = describe
         self.show = dict
+        self.answer = lambda: None
         self._kind = kind
         if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
             self.cases += 1
+
+    def forget(self) -> None:
+        """Let go of the last case: a session keeps its records to the end, and thousands of modules with them."""
+        self.describe, self.show, self.answer = (lambda: None), dict, (lambda: None)
+        self.drawn, self.recorder = {}, None
 
     def saw(self, ratio: float) -> None:
         """Keep the largest error / bound."""
@@ -78,12 +88,13 @@ def fail(message: str, **facts: Any) -> NoReturn:
     """
     record = current()
     record.failed = True
-    shown = {name: listed for name, x in record.show().items() if (listed := _listed(x)) is not None}
-    raise Violation(message, {"message": message, **facts, "case": record.describe(), **shown})
+    shown = {name: numbers for name, x in record.show().items() if (numbers := listed(x)) is not None}
+    found = {"message": message, **facts, "case": record.describe(), "drawn": encode(record.drawn), "answer": record.answer()}
+    raise Violation(message, found | shown)
 
 
 def start_without_tensors(case: dict[str, Any]) -> None:
-    """Begin a case that is no :class:`mhsa.cases.Case`; ``words`` says it in one line."""
+    """Begin a case that is no :class:`mhsa.case.Case`; ``words`` says it in one line."""
     current().start(lambda: case, "any")
 
 
@@ -176,7 +187,7 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
     fail(
         f"{place}={got:.{digits}g}, but must be {must:.{digits}g}{tolerance}{size}{count}",
         what=what, where=list(where), observed=_number(got), required=_number(must), bound=room,
-        error_over_bound=_number(worst), observed_all=_listed(observed), required_all=_listed(required),
+        error_over_bound=_number(worst), observed_all=listed(observed), required_all=listed(required),
     )  # fmt: skip
 
 
@@ -184,7 +195,7 @@ def _number(x: float) -> float | str:
     return x if np.isfinite(x) else str(x)  # JSON has no NaN and no infinity
 
 
-def _listed(array: Array, most: int = 64) -> Any:
+def listed(array: Array, most: int = 64) -> Any:
     """Nested lists, unless there are too many numbers to look at."""
     if array.size > most:
         return None

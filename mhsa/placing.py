@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
 
 from mhsa.bounded import Array
-from mhsa.cases import LAYOUTS
+from mhsa.case import LAYOUTS
 
 T = TypeVar("T")
 
 ALL_LAYOUTS = (*LAYOUTS, "columns")  # "columns": the last axis is not the one whose elements are next to each other
 _FILLER = 7.0  # stands beside the numbers in memory; no data of a case is 7
+
+
+def is_tensor(x: Any) -> TypeGuard[Tensor]:
+    """Whether something is a tensor, by its type alone: an object can claim any ``__class__``."""
+    return issubclass(type(x), Tensor)
+
+
+def plain(x: Any) -> Any:
+    """Return a tensor without what a subclass of it makes of torch's functions; other things as they are."""
+    if not is_tensor(x) or type(x) in (Tensor, torch.nn.Parameter):
+        return x
+    with torch._C.DisableTorchFunctionSubclass():
+        return x.as_subclass(Tensor)
 
 
 def numbers(tensor: Tensor) -> Array:

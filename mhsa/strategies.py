@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from hypothesis import strategies as st
 
-from mhsa.cases import DATA, LAYOUTS, MASKS, Case, Tie
+from mhsa.case import DATA, LAYOUTS, MASKS, Case, Tie
 from mhsa.subject import Subject
 
 _subject: ContextVar[Subject] = ContextVar("mhsa_subject")
@@ -67,11 +67,11 @@ def cases(
     """Cases for the subject being judged.
 
     Args:
-        masks: kinds to draw from, of :data:`mhsa.cases.MASKS`.
+        masks: kinds to draw from, of :data:`mhsa.case.MASKS`.
         ties: which of query, key and value may be one tensor, as far as the subject can be called so.
         need_weights: True to ask for weights always; None to draw it, where the subject can be asked.
         min_keys, min_queries, min_batch, min_head: least sizes.
-        data: regimes to draw from, of :data:`mhsa.cases.DATA`.
+        data: regimes to draw from, of :data:`mhsa.case.DATA`.
         dtypes: to draw from, as far as the subject is judged in them.
         one_head: only head = 1.
         small: no large sizes, for properties that call the subject many times.
@@ -172,9 +172,12 @@ def _draw_sizes(
 
 @functools.cache
 def _with(table: tuple[int, ...], literals: tuple[int, ...], size: str) -> tuple[int, ...]:
-    """Return the table with the literals of the subject's source and their neighbours, as far as they are affordable."""
-    near = {n + step for n in literals for step in (-1, 0, 1)}
-    return tuple(sorted([*table, *(n for n in near if n not in table and n <= _FOLLOWED[size])]))
+    """Return the table with the literals of the subject's source and their neighbours, as far as they are affordable.
+
+    A literal counts as much as a usual size: one that stands in a table of special cases is met there and nowhere else.
+    """
+    near = [n + step for n in literals for step in (-1, 1) if n + step not in table] + [*literals] * 3
+    return tuple(sorted([*table, *(n for n in near if n <= _FOLLOWED[size])]))
 
 
 @functools.cache

@@ -14,10 +14,10 @@ from mhsa import check, oracle
 from mhsa.answer import Answer, Differentiated, Mask, expected_gradients
 from mhsa.autograd import backward_pass
 from mhsa.bounded import Array
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.guarding import guard
 from mhsa.layout import Sizes
-from mhsa.placing import numbers, place, tied
+from mhsa.placing import is_tensor, numbers, place, plain, tied
 from mhsa.precision import Precision
 from mhsa.projections import Projections
 from mhsa.subject import Subject
@@ -214,21 +214,28 @@ class Trial:
         self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
         if given is not None:
             self.arguments["mask"] = (given, numbers(given))
+        recorder = check.current().recorder
+        if recorder is not None:
+            recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
         with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
-                lambda: self.ask(q, k, v, given),
+                lambda: tuple(map(plain, self.ask(q, k, v, given))),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
-        return Answer(
+        answer = Answer(
             numbers(output),
-            numbers(weights) if isinstance(weights, Tensor) else None,
+            numbers(weights) if is_tensor(weights) else None,
             mask,
-            (output, weights if isinstance(weights, Tensor) else None),
+            (output, weights if is_tensor(weights) else None),
             self.subject.contract.empty_row,
             lambda: self._oracle(query, key, value, projections, mask),
         )
+        check.current().answer = answer.drawn
+        if recorder is not None:
+            recorder.calls[-1].answer = answer
+        return answer
 
     def expect(self, bias: Array) -> oracle.MultiHead:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
@@ -250,6 +257,11 @@ class Trial:
         """Return a new tensor of the case's dtype with these numbers."""
         return place(x, self.dtype, self.subject.device, layout)
 
+    def heads(self, x: Array) -> Tensor:
+        """Return a new tensor [B, H, T, d_k] with the numbers of x [B, T, d_model]: what a function of heads is given."""
+        batch, length, _ = x.shape
+        return self.place(x).view(batch, length, self.case.head, self.case.d_k).transpose(1, 2)
+
     def convert(self, mask: Mask) -> Tensor:
         """Return a mask [B, Tq, Tk] in the form that the subject takes."""
         tensor = torch.tensor(mask, device=self.subject.device)
@@ -270,8 +282,10 @@ class Trial:
     def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
         """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""
         shape = [batch, queries, self.case.d_model]
-        if not isinstance(output, Tensor):
+        if not is_tensor(output):
             check.fail(f"output is a {type(output).__name__}, but must be a tensor {shape}", what="output")
+        if output.device.type != torch.device(self.subject.device).type:
+            check.fail(f"output is on {output.device}, but must be on {self.subject.device}", what="output")
         if list(output.shape) != shape:
             check.fail(
                 f"output has shape {list(output.shape)}, but must be {shape}",
@@ -279,7 +293,7 @@ class Trial:
             )  # fmt: skip
         if self.subject.caller.weights_from is not None and self.case.need_weights:
             expected = [batch, self.case.head, queries, keys]
-            got = list(weights.shape) if isinstance(weights, Tensor) else f"a {type(weights).__name__}"
+            got = list(weights.shape) if is_tensor(weights) else f"a {type(weights).__name__}"
             if got != expected:
                 check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
 

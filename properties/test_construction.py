@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.guarding import guard
 from mhsa.strategies import cases

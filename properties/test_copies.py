@@ -8,7 +8,7 @@ from hypothesis import given
 from torch import nn
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.guarding import attempt, guard
 from mhsa.strategies import cases

@@ -14,7 +14,7 @@ from torch import nn
 
 from mhsa import check
 from mhsa.bounded import Array, gamma
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import rare
 from mhsa.guarding import guard
 from mhsa.placing import numbers
@@ -50,8 +50,8 @@ def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
     return module
 
 
-def drop(subject: Subject, case: Case, rate: float) -> Dropped:
-    """Build the module with this rate, call it in train mode and read off what was dropped."""
+def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Array, Array, Array]]:
+    """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
     if subject.adapter.sizes is None:
         case = case.resized(head=3, d_k=16)
     module = dropping(subject, case, rate)
@@ -68,9 +68,19 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     )
     value = np.broadcast_to(np.tile(np.eye(length), (1, case.head)), (batch, length, case.d_model)).copy()
     trial.module.train()
-    inputs = (value, value, value) if case.tie == "all" else (trial.query, value, value)
-    answer = trial(*inputs)
-    kept = answer.output.reshape(batch, queries, case.head, length).transpose(0, 2, 1, 3) * length
+    inputs = {"none": (trial.query, trial.key, value), "kv": (trial.query, value, value), "all": (value, value, value)}
+    return trial, inputs[case.tie]
+
+
+def by_head(x: Array, head: int) -> Array:
+    """[B, T, D] as [B, H, T, d_k]."""
+    return x.reshape(*x.shape[:2], head, -1).transpose(0, 2, 1, 3)
+
+
+def drop(subject: Subject, case: Case, rate: float) -> Dropped:
+    """Build the module with this rate, call it in train mode and read off what was dropped."""
+    trial, inputs = uniform(subject, case, rate)
+    kept = by_head(trial(*inputs).output, trial.case.head) * trial.case.key_length
     scale = 1.0 / (1.0 - rate)
     # Two dropouts in a row, on the weights and on the output, are usual too; the size of what is left tells.
     sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
@@ -166,6 +176,39 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
     room = gamma(terms, trial.precision.unit) * size * 4
     check.agree("<V, dV>", (np.array([worth]), np.array([room])), (np.array([direct]), np.zeros(1)))
+
+
+@rare
+@given(case=cases(dtypes=("float64",), masks=("none",)), rate=st.sampled_from(RATES))
+def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case, rate: float) -> None:
+    """What reaches the scores in the backward pass is dropped and scaled as the weights were.
+
+    Statement: with A_ij = 1 / Tk and m_ij the factor by which A_ij was dropped or scaled up, read off the output, L = <O, G>
+        has dS_ij = (G_ij m_ij - mean_j(G_ij m_ij)) / Tk, and so dW_Q = sum over samples and queries of (dS K / sqrt(d_k))^T q.
+    Requires: dropout whose rate can be set; autograd.
+    Source: the chain rule with the pattern held fixed; P25; bound: docs/bounds.md.
+    Breaks it: a fused dropout whose backward pass scales the gradient of the weights by p (NVIDIA/apex PR#816).
+    """
+    if subject.contract.float64_in == "float32":
+        check.inapplicable("needs float64 throughout, and the subject computes in float32")
+    trial, (query, key, value) = uniform(subject, case, rate)
+    case, p = trial.case, trial.projections
+    d_output = trial.cotangent(20, case.output_shape)
+    found = trial.differentiate(d_output, query=query, key=key, value=value)
+    bias = 0.0 if p.key.bias is None else p.key.bias
+    keys = by_head(key @ p.key.weight.T + bias, case.head)
+    sizes = by_head(np.abs(key) @ np.abs(p.key.weight.T) + np.abs(bias), case.head)
+    # The output is A m, A = 1 / Tk, so G A m is G times the output.
+    d_weights = by_head(d_output * found.answer.output, case.head)
+    d_scores = d_weights - d_weights.mean(-1, keepdims=True)
+    largest = np.abs(d_weights) + np.abs(d_weights).mean(-1, keepdims=True)
+    expected, size = (
+        np.einsum("bhqd,bqm->hdm", ds @ k, q).reshape(case.d_model, case.d_model) / case.d_k**0.5
+        for ds, k, q in ((d_scores, keys, query), (largest, sizes, np.abs(query)))
+    )
+    # Sums over features, keys, queries and samples; a score of zero leaves softmax and dropout a few roundings each.
+    room = gamma(case.d_model + 3 * case.key_length + case.query_length * case.batch + 64, trial.precision.unit) * size * 2
+    check.agree("dW_Q", (found.observed["query.weight"], room), (expected, np.zeros_like(expected)))
 
 
 @rare

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa import backward, check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light, rare, slow
 from mhsa.guarding import attempt
 from mhsa.placing import lay_out, numbers, tied

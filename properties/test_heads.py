@@ -5,7 +5,7 @@ from hypothesis import given
 
 from mhsa import check, oracle
 from mhsa.bounded import Arithmetic, Bounded
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject

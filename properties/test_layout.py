@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.guarding import guard
 from mhsa.placing import ALL_LAYOUTS, numbers, tied

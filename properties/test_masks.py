@@ -1,6 +1,7 @@
 """What a mask does: masked keys might as well not exist."""
 
 import itertools
+import math
 
 import numpy as np
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import given
 from mhsa import check
 from mhsa.answer import Mask
 from mhsa.bounded import Array
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject
@@ -43,6 +44,7 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
     check.exactly("weights of masked keys", np.where(masked, weights, 0.0), np.zeros_like(weights))
 
 
+@light
 @given(case=cases(masks=("padding", "random", "causal"), ties=("none", "kv"), data=TAME))
 def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
     """Keys and values that no query may attend to can hold anything: 1e4 in their place changes nothing.
@@ -62,6 +64,31 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
         mask[np.arange(case.batch), :, hide] = False
     before, after = trial(mask=mask), trial(**poisoned(trial, mask, POISON), mask=mask)
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
+
+
+@light
+@given(case=cases(masks=("padding", "causal", "random"), min_keys=2, data=TAME, dtypes=("float64", "float32"), small=True))
+def test_masked_keys_stay_masked_below_every_score(subject: Subject, case: Case) -> None:
+    """However low the scores of the allowed keys are, masked keys get nothing.
+
+    Statement: |O - o| <= B where every allowed score is about -2^16.
+    Requires: masks.
+    Source: softmax knows differences only, so a finite fill is a mask as long as scores lie above it; A1.
+    Breaks it: masked_fill(-10000), which fits into float16 and above which scores lie by habit, not by law
+        (microsoft/onnxruntime#14363).
+    """
+    trial = Trial(subject, case)
+    eye, none = np.eye(case.d_model), np.zeros(case.d_model)
+    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
+    large = 2.0 ** (8 + math.ceil(math.log2(case.d_k) / 4))  # large^2 / sqrt(d_k) is 2^16 or more
+
+    def lowered(x: Array) -> Array:
+        x = x.copy()
+        x[..., :: case.d_k] = large  # one feature of each head
+        return x
+
+    answer = trial(*trial.each(lowered))
+    check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
 @light

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from mhsa import check
 from mhsa.bounded import Array
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.guarding import guard
 from mhsa.placing import numbers

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light, rare
 from mhsa.strategies import cases
 from mhsa.subject import Subject

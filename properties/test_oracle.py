@@ -3,7 +3,7 @@
 from hypothesis import given
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject

@@ -11,8 +11,10 @@ from hypothesis import given
 from torch import Tensor
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.adapter import FunctionAdapter
+from mhsa.case import Case
 from mhsa.effort import light, rare
+from mhsa.guarding import guard
 from mhsa.interleaving import interleave, operations
 from mhsa.placing import numbers
 from mhsa.strategies import cases
@@ -38,6 +40,15 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
     trial()
     for name, (tensor, before) in trial.arguments.items():
         check.exactly(f"{name} after the call", numbers(tensor), before)
+    if isinstance(subject.adapter, FunctionAdapter):  # it is given heads made of these tensors, so it is asked by itself
+        roles = ("query", "key", "value")
+        heads = [trial.heads(getattr(trial, role)) for role in roles]
+        held = [numbers(x) for x in heads]
+        mask = None if trial.mask is None else trial.convert(trial.mask)[:, None]
+        with torch.set_grad_enabled(case.grad):
+            guard("the function", lambda: subject.adapter.attend(trial.module, *heads, mask))
+        for role, tensor, before in zip(roles, heads, held, strict=True):
+            check.exactly(f"{role} [B, H, T, d] after the call", numbers(tensor), before)
 
 
 @light
@@ -70,6 +81,9 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         answer = trial()
         bound = first.expected.output.error
         check.agree("output", (answer.output, bound), (first.output, bound), first.judged)
+        if between.weights is not None and alone.weights is not None:
+            bound = between.expected.weights.error
+            check.agree("weights", (between.weights, bound), (alone.weights, bound), between.judged[:, None])
 
 
 def surroundings(module: torch.nn.Module) -> dict[str, Any]:
@@ -98,7 +112,10 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
         set_grad_enabled(False) without a way back.
     """
     trial = Trial(subject, case)
+    known = settings()
     trial()  # buffers may be made by the first call
+    restore(known)  # what is set in each call shows in the second one only if it is not set yet
+    _ = torch.rand(1), np.random.random(), random.random()  # nor do the generators stand where a seed would put them
     with torch.set_grad_enabled(case.grad):
         before = surroundings(trial.module)
         trial.again()

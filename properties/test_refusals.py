@@ -13,7 +13,7 @@ from torch import Tensor
 from mhsa import check
 from mhsa.answer import Mask
 from mhsa.bounded import Array
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import rare
 from mhsa.guarding import attempt
 from mhsa.placing import tied

@@ -8,7 +8,7 @@ from hypothesis import given
 from torch import Tensor, nn
 
 from mhsa import check
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light, rare, slow
 from mhsa.guarding import attempt
 from mhsa.placing import numbers

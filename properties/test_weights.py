@@ -6,7 +6,7 @@ from hypothesis import given
 from mhsa import check, oracle
 from mhsa.answer import Answer
 from mhsa.bounded import Arithmetic, Array, Bounded, gamma
-from mhsa.cases import Case
+from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.strategies import cases
 from mhsa.subject import Subject

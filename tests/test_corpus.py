@@ -14,6 +14,7 @@ RIGHT = [
     "dict_out.py",
     "einsum_parameters.py",
     "float_mask.py",
+    "graph_edges.py",
     "inf_fill_repaired.py",
     "kv_out.py",
     "loop_over_heads.py",

@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, Phase, find, given, settings
 
 from mhsa import check
-from mhsa.cases import DATA, LAYOUTS, MASKS, Case
+from mhsa.case import DATA, LAYOUTS, MASKS, Case
 from mhsa.oracle import OracleError
 from mhsa.placing import place
 from mhsa.strategies import cases, judging

@@ -21,6 +21,7 @@ Tie = Literal["none", "kv", "all"]
 DATA = ("integers", "normal", "ties", "repeated", "tiny", "large")
 MASKS = ("none", "all", "padding", "causal", "broadcast", "random", "empty_row")
 _WHOLE = np.array([1.0, -1.0, 2.0, -2.0])
+_LARGEST = 4096  # of a size, in a case that comes from a file: larger ones would take minutes
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
 
 
@@ -74,6 +75,24 @@ class Case:
             f"(d_model={self.d_model}), {self.dtype}, data {self.data}, mask {self.mask}, {self.layout}, {grad}"
             f"{shared}{weights}, seed {self.seed}"
         )
+
+    def require_known(self) -> None:
+        """Raise ValueError unless every choice is one that there is, and every size is affordable."""
+        choices = {
+            "dtype": (self.dtype, ("float64", "float32", "bfloat16", "float16")),
+            "data": (self.data, DATA),
+            "mask": (self.mask, MASKS),
+            "layout": (self.layout, LAYOUTS),
+            "tie": (self.tie, ("none", "kv", "all")),
+        }
+        for name, (given, known) in choices.items():
+            if given not in known:
+                raise ValueError(f"a case with {name}={given!r}; must be one of {', '.join(known)}")
+        sizes = (self.batch, self.head, self.query_length, self.key_length, self.d_k)
+        if min(sizes[1], sizes[4]) < 1 or min(sizes) < 0 or max(sizes) > _LARGEST or not 0 <= self.seed < 2**64:
+            raise ValueError(
+                f"a case with sizes {sizes} and seed {self.seed}; sizes must be 0 to {_LARGEST}, a seed 0 to 2**64 - 1"
+            )
 
     def resized(self, **sizes: int) -> Case:
         """Return the case with other sizes."""
