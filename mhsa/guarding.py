@@ -10,6 +10,14 @@ from mhsa.loading import describe
 
 T = TypeVar("T")
 
+_alone = False
+
+
+def nobody_interrupts() -> None:
+    """Take a KeyboardInterrupt for the subject's doing: this process has no terminal, and is ended otherwise."""
+    global _alone
+    _alone = True
+
 
 def guard(what: str, step: Callable[[], T]) -> T:
     """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
@@ -22,7 +30,9 @@ def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
     """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
     try:
         return (step(),), ""
-    except KeyboardInterrupt:
-        raise
+    except KeyboardInterrupt as error:
+        if not _alone:  # somebody is at the keyboard
+            raise
+        return None, describe(error)
     except BaseException as error:  # sys.exit() in a forward is as wrong as any error
         return None, describe(error)

@@ -2,80 +2,70 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import warnings
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 from hypothesis.errors import Flaky
 
 from mhsa import check
-from mhsa.catalogue import FAMILIES, property_id
-from mhsa.effort import cases_of, is_slow
+from mhsa.catalogue import catalogue, property_id
+from mhsa.drawn import decode
+from mhsa.effort import is_slow
+from mhsa.guarding import attempt, nobody_interrupts
+from mhsa.limits import end_with_parent, limit_memory
 from mhsa.loading import SubjectError, describe
-from mhsa.plugin import DEFAULT_DTYPES, PROFILES, REFERENCE
+from mhsa.plugin import REFERENCE
+from mhsa.power import recorded
+from mhsa.request import Request, read_requests
 from mhsa.strategies import judging
 from mhsa.subject import Subject
+from mhsa.suite import Effort, import_properties
 from mhsa.surroundings import restored
+from mhsa.tampering import Watch
 from mhsa.understanding import understand
+
+if TYPE_CHECKING:
+    from mhsa.covering import Covering
 
 _PLUGIN = "mhsa-judge"
 
 
 class PropertyFile(pytest.Module):
-    """A file of ``properties/``, imported under a name that clashes with nobody's ``test_masks`` or ``properties``."""
+    """A file of ``properties/``, imported with the effort of this session."""
 
     def _getobj(self) -> ModuleType:
-        judge = Judge.of(self.config)
-        spec = importlib.util.spec_from_file_location(f"mhsa.properties.{self.path.stem}", self.path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        # Hypothesis takes the profile that is loaded while @given decorates; the user's own tests keep theirs.
-        before = hypothesis.settings.get_current_profile_name()
-        hypothesis.settings.load_profile("mhsa")
-        try:
-            spec.loader.exec_module(module)
-            for function in vars(module).values():
-                if hypothesis.is_hypothesis_test(function):
-                    hypothesis.seed(judge.config.getoption("--attention-seed"))(function)
-                    most = cases_of(function, judge.config.getoption("--attention-profile"))
-                    hypothesis.settings(max_examples=most)(function)
-                    # Else Hypothesis tokenises the property's source for a key of its database, a millisecond each.
-                    function._hypothesis_internal_database_key = f"mhsa:{self.path.stem}:{function.__name__}".encode()
-        finally:
-            hypothesis.settings.load_profile(before)
-        return module
+        return import_properties(self.path, Judge.of(self.config).effort)
 
 
 class Judge:
     """The session's plugin."""
 
     def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
         self.config = config
-        self.names: list[str] = config.getoption("--attention") or [REFERENCE]
+        self.requests = _requests(config)
+        replay = option("--attention-replay")
+        self.effort = Effort(
+            profile=option("--attention-profile"),
+            seed=option("--attention-seed"),
+            shrink=not option("--attention-no-shrink"),
+            database=option("--attention-database"),
+            replay=None if replay is None else decode(json.loads(Path(replay).read_text())),
+        )
         self.violated: set[int] = set()
         self.unjudged = False
         self.planned: dict[int, list[str]] = {}
-        skip = config.getoption("--attention-skip")
+        skip = option("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
         self._subjects: list[Subject | SubjectError] | None = None
-        hypothesis.settings.register_profile(
-            "mhsa",
-            max_examples=PROFILES[config.getoption("--attention-profile")],
-            deadline=None,  # a slow machine is no bug
-            database=None,  # the same command gives the same verdict
-            report_multiple_bugs=False,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            phases=[hypothesis.Phase.generate]
-            + ([] if config.getoption("--attention-no-shrink") else [hypothesis.Phase.shrink]),
-            print_blob=False,
-        )
+        self._watch: Watch | None = None
+        self._covering: Covering | None = None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Judge:
@@ -90,27 +80,38 @@ class Judge:
     def subjects(self) -> list[Subject | SubjectError]:
         """Every subject, or why it cannot be judged; loaded once."""
         if self._subjects is None:
-            dtypes = tuple(dict.fromkeys(self.config.getoption("--attention-dtype"))) or DEFAULT_DTYPES
-            device = self.config.getoption("--attention-device")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._subjects = []
-                for name in self.names:
-                    with restored():
-                        self._subjects.append(load_subject(name, dtypes, device))
+            if self.config.getoption("--attention-coverage"):
+                from mhsa.covering import Covering
+
+                self._covering = Covering()
+            limit_memory(self.config.getoption("--attention-memory"))
+            self._watch = Watch()
+            if self.config.getoption("--attention-requests"):
+                self._watch.listen()
+            self._subjects = []
+            for request in self.requests:
+                subject = load_subject(request)
+                changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
+                if changes:
+                    subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
+                self._subjects.append(subject)
         return self._subjects
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Give each property every subject; ids are numbers, so that -k never matches a subject's name."""
         if metafunc.definition.getparent(PropertyFile) is not None:
-            metafunc.parametrize("subject", self.subjects, ids=[str(n) for n in range(1, len(self.names) + 1)])
+            metafunc.parametrize("subject", self.subjects, ids=[str(n) for n in range(1, len(self.requests) + 1)])
 
-    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
         """Finish one subject before the next, strongest properties first; one item tells why a subject is not judged."""
+        for item in items:
+            if is_ours(item):
+                item.extra_keyword_matches.add(property_id(item.nodeid))
+        yield  # -k takes its part away first: what tells why a subject is not judged must be among the rest
         ours = [item for item in items if is_ours(item)]
-        for item in ours:
-            item.extra_keyword_matches.add(property_id(item.nodeid))
-        ours.sort(key=lambda item: (number_of(item), FAMILIES.index(property_id(item.nodeid).partition(".")[0])))
+        order = {identity: n for n, identity in enumerate(recorded().order)}  # one that was not measured yet comes last
+        ours.sort(key=lambda item: (number_of(item), order.get(property_id(item.nodeid), len(order))))
         chosen, told = [], set()
         quick = config.getoption("--attention-profile") == "quick" and not config.getoption("keyword")
         for item in ours:
@@ -150,10 +151,22 @@ class Judge:
         subject = self.subjects[number_of(item) - 1]
         if isinstance(subject, SubjectError):
             raise subject
-        with check.recording() as record, judging(subject), restored(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # "warnings are errors" is for the user's own tests: a warning is no verdict
+        assert isinstance(item, pytest.Function)
+        assert self._watch is not None
+        with check.recording() as record, judging(subject), quiet():
             item.stash[_RECORD] = record
-            return (yield)
+            if self.config.getoption("--attention-script"):
+                from mhsa.script import Recorder
+
+                record.recorder = Recorder()
+            try:
+                with restored():  # which also puts back what torch itself replaces for a setting
+                    return (yield)
+            finally:  # whatever came of the property
+                changes = self._watch.changes(processes=not is_slow(item.function))  # torch's compiler starts its own
+                if changes:
+                    record.answer, record.show = (lambda: None), dict  # what they hold may have come from a replaced function
+                    check.fail(f"a call {changes}, but must leave the process alone", what="call", observed=changes)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -166,20 +179,42 @@ class Judge:
         number = number_of(item)
         subject = self.subjects[number - 1]
         if report.when == "setup" and isinstance(subject, Subject):
-            about = {"number": number, "notes": [list(note) for note in subject.notes], "planned": self.planned[number]}
+            about = {
+                "number": number,
+                "notes": [list(note) for note in subject.notes],
+                "planned": self.planned[number],
+                "place": subject.place,
+            }
             report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
         if report.when == "call" or report.failed:
             record = item.stash.get(_RECORD, check.Record())
-            finding = _finding(record, report, None if call.excinfo is None else call.excinfo.value)
+            finding = find(record, None if call.excinfo is None else call.excinfo.value)
             finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
+            if record.recorder is not None and isinstance(subject, Subject):
+                self._write_script(finding, subject, record)
+            record.forget()
             report.user_properties = [*report.user_properties, ("mhsa", finding)]
             if finding["outcome"] == "expected-failure":
                 report.outcome, report.wasxfail = "skipped", finding["reason"]
             elif finding["outcome"] in ("fail", "error"):
                 report.outcome = "failed"
-                report.longrepr = explain(finding, self.names[number - 1])
-                self.violated |= {number} if finding["outcome"] == "fail" else set()
+                request = self.requests[number - 1]
+                report.longrepr = explain(finding, request.label)
+                expected = request.expects(finding["id"]) is not None
+                self.violated |= {number} if finding["outcome"] == "fail" and not expected else set()
         return report
+
+    def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:
+        from mhsa.script import write_script
+
+        summary = next(p.summary for p in catalogue() if p.id == finding["id"])
+        path = Path(self.config.getoption("--attention-script"))
+        message = finding["reason"] or "it holds"
+        try:
+            write_script(path, self.requests[0], subject, finding["id"], summary, message, record.recorder.calls)
+        except Exception as error:
+            words = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
+            finding |= {"outcome": "error", "reason": words}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember, in xdist's controller too, whether something could not be judged."""
@@ -188,12 +223,16 @@ class Judge:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Exit with 2 where something could not be judged, as ``mhsa verify`` does."""
+        if self._covering is not None:
+            places = {n: s.place for n, s in enumerate(self.subjects, 1) if isinstance(s, Subject)}
+            files = {n: place[0] for n, place in places.items() if place is not None}
+            self._covering.write(Path(self.config.getoption("--attention-coverage")), files)
         if self.unjudged and not hasattr(session.config, "workerinput"):
             session.exitstatus = 2
 
     def pytest_report_header(self) -> list[str]:
         """Say which number stands for which subject."""
-        return [f"mhsa: [{n}] is {name}" for n, name in enumerate(self.names, 1)]
+        return [f"mhsa: [{n}] is {name}" for n, name in enumerate((r.label for r in self.requests), 1)]
 
 
 _RECORD = pytest.StashKey[check.Record]()
@@ -210,13 +249,42 @@ def number_of(item: pytest.Item) -> int:
     return int(item.callspec.id)
 
 
-def load_subject(name: str, dtypes: tuple[str, ...], device: str) -> Subject | SubjectError:
-    """Return the subject, or why it cannot be judged."""
-    try:
-        require_device(device)
-        return understand(name, dtypes, device)
-    except SubjectError as error:
-        return error
+def _requests(config: pytest.Config) -> list[Request]:
+    option = config.getoption
+    file = option("--attention-requests")
+    if file:  # started by mhsa verify
+        end_with_parent()
+        nobody_interrupts()
+        try:
+            return list(read_requests(Path(file)))
+        except ValueError as error:
+            raise pytest.Collector.CollectError(f"--attention-requests {error}") from None
+    dtypes = tuple(dict.fromkeys(option("--attention-dtype")))
+    names = option("--attention") or [REFERENCE]
+    return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
+
+
+def load_subject(request: Request) -> Subject | SubjectError:
+    """Return the subject, or why it cannot be judged; torch's settings stay as they are."""
+
+    def load() -> Subject | SubjectError:
+        try:
+            require_device(request.device)
+            return understand(request)
+        except SubjectError as error:
+            return error
+
+    with restored(), quiet():
+        found, said = attempt(load)
+    return SubjectError(f"loading it raised {said}") if found is None else found[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is no verdict."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def require_device(device: str) -> None:
@@ -229,10 +297,11 @@ def require_device(device: str) -> None:
         raise SubjectError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
 
 
-def _finding(record: check.Record, report: pytest.TestReport, error: BaseException | None) -> dict[str, Any]:
+def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:
+    """Return what came of a property: its outcome, in the words of the JSON, and its figures."""
     outcome, reason, counterexample = "pass", "", None
     violation = _search(error, check.Violation)
-    if report.skipped:
+    if isinstance(error, pytest.skip.Exception):
         outcome, reason = "not-applicable", str(getattr(error, "msg", error))
     elif violation is not None:
         outcome, reason, counterexample = "fail", str(violation), violation.facts

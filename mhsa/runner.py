@@ -1,4 +1,4 @@
-"""Starts pytest in a child process, reads its events as they come, and goes on after a child that died.
+"""Judges subjects in child processes, and goes on after one that died or took too long.
 
 This process imports neither torch nor the subject, so nothing that a subject does to its interpreter reaches it.
 """
@@ -6,54 +6,36 @@ This process imports neither torch nor the subject, so nothing that a subject do
 from __future__ import annotations
 
 import json
-import os
+import re
 import signal
-import subprocess
-import sys
+import sysconfig
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from mhsa.catalogue import catalogue, properties_folder, property_id
+from mhsa.catalogue import catalogue
+from mhsa.child import Child, Event, Listener
+from mhsa.containment import child_environment
+from mhsa.options import Options
+from mhsa.request import Request, unmatched
 from mhsa.results import PropertyResult, SubjectResult
 
-
-@dataclass(frozen=True)
-class Options:
-    """What ``mhsa verify`` was asked for; without ``shrink`` (only for ``mhsa power``) failures stay as they are found."""
-
-    subjects: tuple[str, ...]
-    profile: str = "quick"
-    seed: int = 0
-    dtypes: tuple[str, ...] = ()
-    device: str = "cpu"
-    keyword: str = ""
-    exit_first: bool = False
-    workers: int = 0
-    shrink: bool = True
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something happened: ``kind`` is "loading", "running" (``id`` of a property) or "done" (with its result)."""
-
-    kind: str
-    subject: int = 0
-    id: str = ""
-    result: PropertyResult | None = None
-
+__all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
 
 _IN_A_CALL = " in a call"
 _DEATHS = 3
 
-Listener = Callable[[Event], None]
-
 
 class CannotRun(Exception):
     """pytest refused to start: the message says why."""
+
+
+class Interrupted(Exception):
+    """The run was interrupted; ``results`` holds what was found until then."""
+
+    def __init__(self, results: list[SubjectResult]) -> None:
+        super().__init__("interrupted")
+        self.results = results
 
 
 def run(options: Options, listen: Listener = lambda event: None) -> list[SubjectResult]:
@@ -61,175 +43,157 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
     Raises:
         CannotRun: the options cannot be run, whatever the subjects.
+        Interrupted: by the user.
     """
-    results = [SubjectResult(name) for name in options.subjects]
-    with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
-        while True:
-            child = _Child(options, Path(folder), results, listen)
-            child.run()
-            if child.finished:
-                break
-            _settle_death(child, results)
-            if child.running is None:
-                break
-            _give_up(child, results)
-        _miss(child, results)
-    order = [p.id for p in catalogue()]
-    for result in results:
-        result.properties.sort(key=lambda p: order.index(p.id))  # workers finish in any order
-        if not result.properties and not result.reason:
-            result.reason = (
-                f"no property matches -k {options.keyword!r}; `mhsa properties` lists them"
-                if options.keyword
-                else "no property ran"
-            )
+    asked = options.asked
+    results = [SubjectResult(r.spec, label=r.label, device=r.device) for r in asked]
+    # A process has one profile and one seed.
+    groups: dict[tuple[str, int], list[int]] = {}
+    for n, request in enumerate(asked):
+        groups.setdefault((request.profile, request.seed), []).append(n)
+    try:
+        with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
+            for number, members in enumerate(groups.values()):
+                group = _Group(options, asked, results, members, Path(folder) / str(number), listen)
+                group.run()
+    except KeyboardInterrupt:
+        for result in results:
+            result.interrupted = True
+        raise Interrupted(results) from None
+    finally:
+        order = {p.id: n for n, p in enumerate(catalogue())}
+        for request, result in zip(asked, results, strict=True):
+            result.properties.sort(key=lambda p: order[p.id])  # workers finish in any order
+            _look_back(request, result, options)
     return results
 
 
-class _Child:
-    """One pytest process and what it has said so far."""
+def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
+    """Say why nothing was judged, and what is odd about what was expected."""
+    if not result.properties and not result.reason and not result.interrupted:
+        result.reason = (
+            f"no property matches -k {options.keyword!r}; `mhsa properties` lists them"
+            if options.keyword
+            else "no property ran"
+        )
+    passed = [p.id for p in result.properties if p.outcome == "unexpected-pass"]
+    result.warnings += [f"{identity} passes, but was expected to fail: remove it from expected_failures" for identity in passed]
+    for e in unmatched(request, (p.id for p in catalogue())):
+        result.warnings.append(f"expected_failures names {e.id!r}, and no property has that id; `mhsa properties` lists them")
+    result.warnings += [f"the expected failure of {e.id} has no reason" for e in request.expected if not e.reason]
 
-    def __init__(self, options: Options, folder: Path, results: list[SubjectResult], listen: Listener) -> None:
+
+class _Group:
+    """Subjects that are judged by one process, or by as many as die on the way."""
+
+    def __init__(
+        self,
+        options: Options,
+        asked: tuple[Request, ...],
+        results: list[SubjectResult],
+        members: list[int],
+        folder: Path,
+        listen: Listener,
+    ) -> None:
         self.options = options
-        self.results = results
-        self.listen = listen
+        self.asked = asked
+        self.everyone = results
+        self.members = members
+        self.results = [results[n] for n in members]
+        self.requests = tuple(asked[n] for n in members)
         self.folder = folder
-        self.running: tuple[int, str] | None = None
-        self.finished = False
-        self.planned: dict[int, list[str]] = {}
-        self.returncode = 0
-        self.said = ""
+        self.listen = listen
 
     def run(self) -> None:
-        events, output = self.folder / "events.jsonl", self.folder / "output.txt"
-        events.write_text("")
-        self.listen(Event("loading"))
-        with output.open("wb") as sink:
-            process = subprocess.Popen(self._command(events), stdout=sink, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-                                       env=self._environment())  # fmt: skip
-            try:
-                for line in _follow(events, process):
-                    self._hear(json.loads(line))
-            finally:
-                if process.poll() is None:
-                    process.kill()
-                self.returncode = process.wait()
-        self.said = output.read_text(errors="replace")
-        if self.returncode in (3, 4) and not any(r.properties for r in self.results):
-            raise CannotRun(_error_line(self.said))
-
-    def _command(self, events: Path) -> list[str]:
-        o = self.options
-        (self.folder / "pytest.ini").write_text("[pytest]\n")  # the user's own pytest settings are for the user's tests
-        done = [[n, p.id] for n, r in enumerate(self.results, 1) for p in r.properties]
-        if o.exit_first:  # a new child does not know who has failed already
-            done += [[n, p.id] for n, r in enumerate(self.results, 1) if r.count("fail") for p in catalogue()]
-        (self.folder / "skip.json").write_text(json.dumps(done))
-        properties = properties_folder()
-        command = [
-            sys.executable, "-P", "-m", "pytest", str(properties), "-c", str(self.folder / "pytest.ini"),
-            "--rootdir", str(properties), "-p", "mhsa.plugin", "-p", "pytest_reportlog.plugin", "-p", "no:cacheprovider",
-            "--report-log", str(events), "-q", "--tb=short",
-            "--attention-profile", o.profile, "--attention-seed", str(o.seed), "--attention-device", o.device,
-            "--attention-skip", str(self.folder / "skip.json"),
-        ]  # fmt: skip
-        for name in o.subjects:
-            command.append(f"--attention={name}")
-        for dtype in o.dtypes:
-            command.append(f"--attention-dtype={dtype}")
-        if o.keyword:
-            command += ["-k", o.keyword]
-        if o.exit_first:
-            command.append("--attention-exitfirst")
-        if not o.shrink:
-            command += ["--attention-no-shrink", "--no-summary"]  # which takes minutes for thousands of failures
-        if o.workers > 1:
-            # A worker that died fails the property that it ran, and is replaced however often that takes.
-            command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]
-        return command
-
-    def _environment(self) -> dict[str, str]:
-        environment = {k: v for k, v in os.environ.items() if k not in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS")}
-        environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other people's plugins cost time and may change the run
-        environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(self.folder / "hypothesis")
-        for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # cases are small: threads only wait for each other
-            environment.setdefault(threads, "1")
-        return environment
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event.get("$report_type") == "SessionFinish":
-            self.finished = True
-        if event.get("$report_type") != "TestReport":
-            return
-        identity = property_id(event["nodeid"])
-        said = dict(event.get("user_properties", []))
-        if "mhsa-subject" in said:
-            about = said["mhsa-subject"]
-            self.results[about["number"] - 1].notes = [(topic, words) for topic, words in about["notes"]]
-            self.planned[about["number"]] = about["planned"]
-            self.running = (about["number"], identity)
-            self.listen(Event("running", about["number"], identity))
-        if "mhsa" in said:
-            finding = said["mhsa"]
-            number = finding.pop("number")
-            result = self.results[number - 1]
-            self.running = None
-            if not result.notes and finding["outcome"] == "error":
-                result.reason = finding["reason"]  # it could not even be loaded
-                return
-            self._add(number, PropertyResult(**finding))
-        elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it
-            number = int(event["nodeid"].rpartition("[")[2].rstrip("]"))
-            reason = "the worker process died in a call"
-            self._add(number, PropertyResult(identity, "fail", reason=reason))
-
-    def _add(self, number: int, found: PropertyResult) -> None:
-        self.results[number - 1].properties.append(found)
-        self.listen(Event("done", number, found.id, found))
-
-
-def _follow(path: Path, process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Yield the lines of a growing file until the process that writes it has ended."""
-    with path.open(encoding="utf-8") as file:
-        rest = ""
         while True:
-            ended = process.poll() is not None  # asked before reading, so the last lines are not missed
-            text = file.read()
-            *lines, rest = (rest + text).split("\n")
-            yield from lines
-            if ended:
+            child = Child(self.options, self.requests, self.folder, self.results, self._tell)
+            child.run()
+            if child.refused:
+                raise CannotRun(_error_line(child.said))
+            if child.finished:
+                _settle_end(child)
+                break
+            if not child.planned and len(self.members) > 1:  # who of them it was shows alone
+                self._alone()
                 return
-            if not text:
-                time.sleep(0.02)
+            _settle(child)
+            if not child.running:
+                break
+            _give_up(child)
+            if self._nothing_left(child):
+                break
+        _miss(child)
+        self._take_coverage()
+
+    def _nothing_left(self, child: Child) -> bool:
+        """Whether every subject has a result for all that it was planned for."""
+        return all(
+            n in child.planned and not set(child.planned[n]) - {p.id for p in result.properties}
+            for n, result in enumerate(self.results, 1)
+        )
+
+    def _tell(self, event: Event) -> None:
+        """Pass an event on, with the number that the subject has among all."""
+        self.listen(replace(event, subject=self.members[event.subject - 1] + 1) if event.subject else event)
+
+    def _alone(self) -> None:
+        for n in self.members:
+            _Group(self.options, self.asked, self.everyone, [n], self.folder / str(n), self.listen).run()
+
+    def _take_coverage(self) -> None:
+        file = self.folder / "coverage.json"
+        if self.options.coverage and file.exists():
+            for number, covered in json.loads(file.read_text()).items():
+                self.results[int(number) - 1].coverage = covered
 
 
-def _settle_death(child: _Child, results: list[SubjectResult]) -> None:
-    """Record what a child that died was doing: a property is failed by it, loading leaves the subject unjudged."""
-    cause = f"the process ended with exit code {child.returncode}"
-    if child.returncode < 0:
-        cause = f"the process was killed by {signal.Signals(-child.returncode).name}"
-    if child.running is None:
-        for result in results:
-            if not result.properties:
-                result.reason = f"{cause} while subjects were loaded; {_error_line(child.said)}"
+def _settle(child: Child) -> None:
+    """Record what a child that died or was ended was doing: a property is answered by that, loading leaves it unjudged."""
+    if child.overdue:
+        cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
+    elif child.garbled:
+        cause = "something else was written where the process reports, so it was ended"
+    elif child.returncode < 0:
+        cause = f"the process was killed by {_signal(-child.returncode)}"
+    else:
+        cause = f"the process ended with exit code {child.returncode}"
+    if not child.running:
+        for result in child.results:
+            if not result.properties and not result.reason:
+                result.reason = f"{cause} while subjects were loaded{_place(child.said) or '; ' + _error_line(child.said)}"
         return
-    number, identity = child.running
-    child._add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}"))
+    # With workers, several were running; only the one that has been longest can be said to be it.
+    number, identity = min(child.running, key=lambda key: child.running[key])
+    if child.overdue:  # slow is not wrong
+        child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))
+    else:
+        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_place(child.said)}"))
 
 
-def _give_up(child: _Child, results: list[SubjectResult]) -> None:
-    """A subject that has killed three processes would kill one in every property: the rest of it is not run."""
+def _settle_end(child: Child) -> None:
+    """A process that judged everything and does not end would not end in a user's hands either."""
+    if child.overdue:
+        for result in child.results:
+            result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
+
+
+def _signal(number: int) -> str:
+    return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+
+
+def _give_up(child: Child) -> None:
+    """A subject that has ended three processes would end one in every property: the rest of it is not run."""
     for number, planned in child.planned.items():
-        result = results[number - 1]
-        if sum(p.reason.endswith(_IN_A_CALL) for p in result.properties) < _DEATHS:
-            continue
-        _lose(planned, result, f"not run: this subject has killed {_DEATHS} processes")
+        result = child.results[number - 1]
+        ended = [p for p in result.properties if _IN_A_CALL in p.reason or "did not end within" in p.reason]
+        if len(ended) >= _DEATHS:
+            _lose(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
 
 
-def _miss(child: _Child, results: list[SubjectResult]) -> None:
+def _miss(child: Child) -> None:
     """Leave no gap: what was going to run and gave no result is an error, so the subject cannot hold."""
     for number, planned in child.planned.items():
-        result = results[number - 1]
+        result = child.results[number - 1]
         if child.options.exit_first and result.count("fail"):
             continue
         _lose(planned, result, "gave no result")
@@ -239,6 +203,15 @@ def _lose(planned: list[str], result: SubjectResult, reason: str) -> None:
     """Record an error for every property that was planned and has no result."""
     missing = sorted(set(planned) - {p.id for p in result.properties})
     result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
+
+
+def _place(said: str) -> str:
+    """Return where a crash happened, from the stack that Python prints of one; libraries apart."""
+    libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parent))
+    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', said):
+        if not file.startswith((*libraries, "<")):
+            return f" (in {function}, {file}, line {line})"
+    return ""
 
 
 def _error_line(said: str) -> str:

@@ -1,0 +1,60 @@
+"""How much a subject's process may take, and that it ends with the one that asked."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+_SHARE = 0.75  # of the machine's memory, unless something else is asked for: what is left keeps the parent alive
+_PR_SET_PDEATHSIG = 1
+PARENT = "MHSA_PARENT"  # the variable that tells a subject's process who started it
+
+
+def default_memory() -> int | None:
+    """Return the bytes that a subject may use by default: a share of what this machine, or its container, has."""
+    found = []
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(Path(file).read_text()))
+    return int(_SHARE * min(found)) if found else None
+
+
+def limit_memory(size: int | None) -> None:
+    """Let this process take at most ``size`` bytes more than it has now, when torch is imported and the subject is not.
+
+    Linux only, where private memory can be limited (RLIMIT_DATA); elsewhere nothing happens.
+    """
+    if not size or sys.platform != "linux":
+        return
+    import resource
+
+    limit = size + _taken()
+    with contextlib.suppress(ValueError, OSError):  # a limit that is there already, and lower
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
+
+
+def _taken() -> int:
+    """Bytes of private memory that this process has asked for."""
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmData:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def end_with_parent() -> None:
+    """Be killed when the parent dies, however it does, or has died by now. Linux only."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = os.environ.get(PARENT, "")
+        if parent.isdigit() and os.getppid() != int(parent) and "PYTEST_XDIST_WORKER" not in os.environ:
+            os._exit(70)

@@ -1,0 +1,10 @@
+"""Goes on in two processes."""
+import os
+
+from _right import Attention as Right
+
+
+class Attention(Right):
+    def mischief(self):
+        if self.total == 40:
+            os.fork()

@@ -1,0 +1,2 @@
+"""Pretends, when it is imported, that somebody pressed Ctrl-C."""
+raise KeyboardInterrupt

@@ -1,0 +1,10 @@
+"""Leaves just enough stack that nobody notices at once."""
+import inspect
+import sys
+
+from _right import Attention as Right
+
+
+class Attention(Right):
+    def mischief(self):
+        sys.setrecursionlimit(len(inspect.stack(0)) + 20)

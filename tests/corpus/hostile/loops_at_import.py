@@ -1,0 +1,3 @@
+"""Is never imported."""
+while True:
+    pass

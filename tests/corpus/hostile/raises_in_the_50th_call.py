@@ -1,0 +1,12 @@
+"""Works for a while."""
+from _right import Attention as Right
+
+CALLS = 0
+
+
+class Attention(Right):
+    def mischief(self):
+        global CALLS
+        CALLS += 1
+        if CALLS >= 50:
+            raise RuntimeError("worn out")

@@ -1,0 +1,7 @@
+"""A tensor without numbers."""
+from _right import Attention as Right
+
+
+class Attention(Right):
+    def result(self, output):
+        return output.to("meta")
