@@ -1,0 +1,74 @@
+"""One property on one subject, inside somebody else's pytest: the same judge, without a session of its own."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from mhsa import check
+from mhsa.catalogue import properties_folder
+from mhsa.effort import is_slow
+from mhsa.judge import explain, find, load_subject, quiet
+from mhsa.loading import SubjectError
+from mhsa.request import Request
+from mhsa.strategies import judging
+from mhsa.subject import Subject
+from mhsa.suite import Effort, import_properties
+from mhsa.surroundings import restored
+from mhsa.tampering import Watch
+
+
+@functools.cache
+def _family(path: Path, profile: str, seed: int) -> ModuleType:
+    return import_properties(path, Effort(profile, seed))
+
+
+_subjects: dict[str, Subject | SubjectError] = {}
+
+
+def _subject(request: Request) -> Subject | SubjectError:
+    """Load each subject once in a session."""
+    key = repr(request)
+    if key not in _subjects:
+        with torch.random.fork_rng(devices=[]):
+            _subjects[key] = load_subject(request)
+    return _subjects[key]
+
+
+def judge_inline(request: Request, identity: str, *, strict: bool) -> None:
+    """Judge; the outcome is that of the test that calls this: pass, fail, skip or xfail."""
+    subject = _subject(request)
+    if isinstance(subject, SubjectError):
+        pytest.fail(f"{request.label} cannot be judged: {subject}", pytrace=False)
+    family, _, name = identity.partition(".")
+    test = getattr(_family(properties_folder() / f"test_{family}.py", request.profile, request.seed), f"test_{name}")
+    error: BaseException | None = None
+    watch = Watch()
+    # The user's other tests go on with the random numbers that they would have had.
+    with check.recording() as record, judging(subject), restored(), quiet(), torch.random.fork_rng(devices=[]):
+        try:
+            test(subject=subject)
+        except (KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as raised:
+            error = raised
+    changes = watch.changes(processes=not is_slow(test))
+    if changes and error is None:
+        error = check.Violation(f"a call {changes}, but must leave the process alone", {"message": changes, "what": "call"})
+    finding = find(record, error) | {"id": identity}
+    expected = request.expects(identity)
+    outcome, words = finding["outcome"], explain(finding, request.label)
+    if outcome == "not-applicable":
+        pytest.skip(finding["reason"])
+    if outcome == "expected-failure":
+        pytest.xfail(finding["reason"])
+    if outcome == "fail" and expected is not None:
+        pytest.xfail(f"{expected.words}; {finding['reason']}")
+    if outcome == "pass" and expected is not None and strict:
+        pytest.fail(f"{identity} of {request.label} passes, but was expected to fail: remove it from expected_failures", False)
+    if outcome in ("fail", "error"):
+        pytest.fail(words, pytrace=False)

@@ -1,0 +1,171 @@
+"""For the user's own tests: ``@mhsa.verifies`` runs the properties, ``@mhsa.cases`` gives their cases to any test.
+
+Decorating imports neither torch nor the subject: tests are collected at once, and only those that run cost anything.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mhsa.configuration import Configuration, ConfigurationError, find, read
+from mhsa.plugin import DTYPES, PROFILES
+from mhsa.request import Request
+
+if TYPE_CHECKING:
+    pass
+
+Test = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One property of one subject, as a test: calling it passes, fails, skips (not applicable) or xfails (expected)."""
+
+    request: Request
+    property: str
+    strict: bool
+
+    def __call__(self) -> None:
+        """Judge."""
+        from mhsa.inline import judge_inline
+
+        judge_inline(self.request, self.property, strict=self.strict)
+
+    def __repr__(self) -> str:
+        return f"<{self.property} of {self.request.label}>"
+
+
+def verifies(
+    *subjects: str, profile: str | None = None, seed: int | None = None, dtypes: tuple[str, ...] = (), device: str | None = None
+) -> Callable[[Test], Test]:
+    """Parametrise a test with every property of every subject; the test calls the ``check`` that it is given.
+
+    Args:
+        subjects: names of configured subjects, or ``package.module:attr``, or ``path/file.py[:attr]``; without any, all that
+            ``[tool.mhsa]`` configures.
+        profile: "quick", "ci" or "thorough"; by default what is configured.
+        seed, dtypes, device: likewise.
+
+    Raises:
+        ValueError: an unknown profile or dtype, or no subject at all.
+        ConfigurationError: the configuration is wrong; the message names the line.
+
+    A whole test file is ``test_attention = mhsa.verifies()(lambda check: check())``, or, better to read::
+
+        @mhsa.verifies()
+        def test_attention(check):
+            check()
+
+    Ids are ``subject-family.name``, the same in every run: for -k, --lf, xdist and JUnit.
+    """
+    if profile not in (None, *PROFILES):
+        raise ValueError(f"verifies(profile={profile!r}); must be one of {', '.join(PROFILES)}")
+    if wrong := [d for d in dtypes if d not in DTYPES]:
+        raise ValueError(f"verifies(dtypes={wrong}); must be of {', '.join(DTYPES)}")
+    configuration = _configuration()
+    given = {"profile": profile, "seed": seed, "dtypes": dtypes or None, "device": device}
+    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
+    requests = [replace(r, **changes) for r in _requests(subjects, configuration)]
+
+    from mhsa.catalogue import catalogue
+
+    checks = [
+        pytest.param(Check(request, p.id, configuration.strict), id=f"{request.label}-{p.id}")
+        for request in requests
+        for p in catalogue()
+        if not (p.slow and request.profile == "quick")
+    ]
+
+    def decorate(test: Test) -> Test:
+        names = list(inspect.signature(test).parameters)
+        if "check" not in names:
+            raise ValueError(f"{test.__name__}({', '.join(names)}) must take an argument named check, and call it")
+        parametrised: Test = pytest.mark.parametrize("check", checks)(test)
+        return parametrised
+
+    return decorate
+
+
+def _configuration() -> Configuration:
+    """Read what applies to the file of the test that is being decorated."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") == __name__:
+        frame = frame.f_back
+    file = frame.f_code.co_filename if frame is not None else ""
+    folder = Path(file).resolve().parent if Path(file).is_file() else Path.cwd()
+    return read(find(folder))
+
+
+def _requests(names: tuple[str, ...], configuration: Configuration) -> list[Request]:
+    if not names:
+        if not configuration.requests:
+            raise ConfigurationError(
+                "mhsa.verifies() without a subject runs what [tool.mhsa.subjects] in pyproject.toml configures, and there is "
+                "none; write mhsa.verifies('package.module:Attention') or run `mhsa init`"
+            )
+        return list(configuration.requests)
+    by_label = {r.label: r for r in configuration.requests}
+    folder = str(configuration.path.parent) if configuration.path is not None else ""
+    return [by_label.get(name) or Request(name, name, folder=folder) for name in names]
+
+
+def cases(
+    *,
+    count: int = 20,
+    seed: int = 0,
+    masks: tuple[str, ...] = ("none", "padding", "causal", "random"),
+    dtypes: tuple[str, ...] = ("float64",),
+    self_attention: bool = False,
+    sizes: tuple[int, int] | None = None,
+) -> Callable[[Test], Test]:
+    """Parametrise a test with cases of mhsa: tensors, parameters, a mask, and what must come out, with its bound.
+
+    Args:
+        count: how many; the same ones each time.
+        seed: which.
+        masks: kinds of masks, of those in docs/cases.md.
+        dtypes: of the tensors.
+        self_attention: query, key and value are one tensor.
+        sizes: (head, d_model), if only one size will do.
+
+    Raises:
+        ValueError: an unknown mask or dtype, or a count below 1.
+
+    The test has an argument ``case``, an :class:`mhsa.Example`::
+
+        @mhsa.cases(masks=("padding",))
+        def test_my_kernel(case):
+            output = my_attention(case.query, case.key, case.value, case.mask)
+            case.check(output)
+    """
+    from mhsa.sampling import sample  # needs no torch
+
+    samples = sample(count, seed, masks, dtypes, self_attention=self_attention, sizes=sizes)
+
+    def decorate(test: Test) -> Test:
+        names = list(inspect.signature(test).parameters)
+        if "case" not in names:
+            raise ValueError(f"{test.__name__}({', '.join(names)}) must take an argument named case")
+
+        @functools.wraps(test)
+        def with_tensors(*arguments: Any, **named: Any) -> Any:
+            from mhsa.example import Example
+
+            named["case"] = Example(named["case"])
+            return test(*arguments, **named)
+
+        ids = [
+            f"{n}-{c.dtype}-{c.mask}-B{c.batch}H{c.head}Tq{c.query_length}Tk{c.key_length}d{c.d_k}"
+            for n, c in enumerate(samples)
+        ]
+        parametrised: Test = pytest.mark.parametrize("case", samples, ids=ids)(with_tensors)
+        return parametrised
+
+    return decorate

@@ -1,0 +1,355 @@
+"""``mhsa init``: what it writes is accepted by what reads it, what exists is kept, and the commands it writes work."""
+
+import importlib.util
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from mhsa.cli import main
+from mhsa.configuration import read
+from mhsa.options import TIME_LIMITS
+from mhsa.plugin import PROFILES
+
+CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
+FILES = [
+    "pyproject.toml",
+    "tests/test_attention_properties.py",
+    ".github/workflows/attention.yml",
+    "asv.conf.json",
+    "benchmarks/__init__.py",
+    "benchmarks/attention.py",
+]
+MODULE = """
+import torch
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"d_model={d_model} is no multiple of num_heads={num_heads}")
+        self.num_heads = num_heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        pairs = ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        q, k, v = (project(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for project, x in pairs)
+        scores = q @ k.transpose(-2, -1) * q.size(-1) ** -0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(1), -torch.inf)
+        weights = scores.softmax(dim=-1).nan_to_num(0.0)
+        return self.out_proj((weights @ v).transpose(1, 2).flatten(2))
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(path: str, text: str = "") -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(text)
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run, and return the one message with which it leaves."""
+    with pytest.raises(SystemExit) as left:
+        main(["init", *arguments])
+    assert left.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith("mhsa: ")
+    return message
+
+
+def subject() -> str:
+    return tomllib.loads(Path("pyproject.toml").read_text())["tool"]["mhsa"]["subjects"]["Attention"]["subject"]
+
+
+def uncommented(text: str) -> str:
+    return re.sub(r"(?m)^( *)#(?! )", r"\1", text)
+
+
+def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    assert main(["init"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:7] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
+    assert sorted(everything(here)) == sorted([*FILES, "model.py"])
+    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "asv run"]
+    assert [line[6:].startswith(command) for line, command in zip(lines[-3:], commands, strict=True)] == [True] * 3
+    assert len({re.match(r".{6}\S+ \S+ +", line).end() for line in lines[-3:]}) == 1, "the three lines are not aligned"
+
+
+def test_a_second_run_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    main(["init"])
+    before = everything(here)
+    capsys.readouterr()
+    for arguments in ([], ["model.py:Attention"], ["./model.py:Attention"]):
+        assert main(["init", *arguments]) == 0
+        assert everything(here) == before
+        out = capsys.readouterr().out
+        assert [line.split(":")[0] for line in out.splitlines() if line][:5] == [
+            "kept pyproject.toml", *(f"kept {p}" for p in FILES[1:4]), "kept benchmarks",
+        ]  # fmt: skip
+        assert "by hand" not in out
+
+
+def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> None:
+    put("model.py", CLASS.format("Attention"))
+    main(["init"])
+    path = Path("pyproject.toml")
+    text = path.read_text()
+    configuration = read(path)
+    (request,) = configuration.requests
+    assert configuration.strict
+    assert (request.label, request.subject, request.profile, request.dtypes) == ("Attention", "model.py:Attention", "quick", ())
+    path.write_text(uncommented(text))
+    configuration = read(path)
+    first, encoder = configuration.requests
+    assert configuration.timeout == 600
+    assert configuration.memory == 8 * 2**30
+    assert configuration.database
+    assert (first.profile, first.device, first.arguments) == ("ci", "cuda", {"bias": False})
+    assert first.contract["empty_row"] == "zeros"
+    assert first.expected[0].id == "masks.*"
+    assert encoder.build
+    assert encoder.submodule
+    assert ", ".join(f"{name} {count}" for name, count in PROFILES.items()) in text
+    assert [float(x) for x in re.findall(r"by default (\d+), (\d+) or (\d+)", text)[0]] == list(TIME_LIMITS.values())
+
+
+@pytest.mark.parametrize(
+    "text", ["a = 1", '[project]\r\nname = "x"\r\nversion = "1"\r\n', "[tool.ruff]\nline-length = 80 # ü\n"]
+)
+def test_what_stands_in_pyproject_stays_byte_for_byte(here: Path, text: str) -> None:
+    put("model.py", CLASS.format("Attention"))
+    Path("pyproject.toml").write_bytes(text.encode())
+    assert main(["init"]) == 0
+    after = Path("pyproject.toml").read_bytes()
+    assert after.startswith(text.encode())
+    assert subject() == "model.py:Attention"
+    assert (b"\r\n" in after) == ("\r\n" in text) == (after.count(b"\r\n") == after.count(b"\n"))
+
+
+def test_what_was_kept_is_to_be_added_by_hand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put("pyproject.toml", '[tool.mhsa.subjects]\nAttention = "other.py"\n')
+    for path in FILES[1:4]:
+        put(path, "mine\n")
+    before = everything(here)
+    assert main(["init", "model.py:Attention"]) == 0
+    out = capsys.readouterr().out
+    assert everything(here).items() >= before.items()
+    assert set(everything(here)) == set(before), "half of asv's files were written"
+    assert "wrote" not in out
+    assert "kept pyproject.toml: [tool.mhsa] exists" in out
+    assert '[tool.mhsa.subjects.Attention-2]\nsubject = "model.py:Attention"\n' in out
+    for path in FILES[1:4]:
+        assert f"kept {path}: it exists" in out
+    assert "@mhsa.verifies()" in out
+    assert "run: mhsa verify --strict --junit mhsa.xml --html mhsa.html" in out
+    assert "class Attention:\n    params" in out
+    assert "#thorough" not in out
+
+
+def test_benchmarks_of_the_users_own_get_no_half_of_ours(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put("benchmarks/mine.py")
+    assert main(["init"]) == 0
+    out = capsys.readouterr().out
+    assert "kept benchmarks: it exists" in out
+    assert not Path("asv.conf.json").exists()
+    assert '"environment_type": "existing"' in out
+
+
+def test_a_table_without_subjects_gets_the_candidate_by_hand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put("pyproject.toml", '[tool.mhsa]\nprofile = "ci"\n')
+    assert main(["init"]) == 0
+    assert '[tool.mhsa.subjects.Attention]\nsubject = "model.py:Attention"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tool", "pyproject.toml: Expected"),
+        ('[tool.mhsa]\nprofle = "ci"\n', "did you mean profile?"),
+        ("tool = { ruff = 1 }\n", "add this by hand:"),
+        ("tool = 3\n", "pyproject.toml"),
+    ],
+)
+def test_a_pyproject_that_cannot_be_continued_is_left_alone(
+    here: Path, capsys: pytest.CaptureFixture[str], text: str, words: str
+) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put("pyproject.toml", text)
+    before = everything(here)
+    message = refused(capsys)
+    assert words in message
+    assert "nothing was written" in message
+    assert everything(here) == before
+
+
+def test_a_file_where_a_folder_is_needed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put(".github", "mine")
+    assert refused(capsys) == (
+        "mhsa: .github/workflows/attention.yml cannot be written: Not a directory: .github; "
+        "written before: pyproject.toml, tests/test_attention_properties.py\n"
+    )
+    assert Path(".github").read_text() == "mine"
+    Path(".github").unlink()
+    assert main(["init"]) == 0  # goes on where it was left
+
+
+def test_a_reader_that_goes_away_leaves_no_half_of_it(here: Path) -> None:
+    put("model.py", CLASS.format("Attention"))
+    command = f"{shlex.quote(sys.executable)} -m mhsa init model.py | true"
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+    assert sorted(everything(here)) == sorted([*FILES, "model.py"])
+
+
+def test_a_folder_that_is_read_only(here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    put("model.py", CLASS.format("Attention"))
+    opened = Path.open
+
+    def refusing(path: Path, mode: str = "r", *more: object, **named: object):
+        if mode[0] in "ax" and not path.is_absolute():
+            raise PermissionError(13, "Permission denied", str(path))  # a test that runs as root cannot have it for real
+        return opened(path, mode, *more, **named)
+
+    monkeypatch.setattr(Path, "open", refusing)
+    assert refused(capsys) == "mhsa: pyproject.toml cannot be written: Permission denied; nothing was written\n"
+
+
+def test_a_folder_below_the_repositorys_root_is_told_where_workflows_belong(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / ".git").mkdir()
+    put("parts/ml/model.py", CLASS.format("Attention"))
+    monkeypatch.chdir(here / "parts" / "ml")
+    assert main(["init"]) == 0
+    assert "working-directory: parts/ml" in capsys.readouterr().out
+
+
+def test_neither_torch_nor_the_users_code_is_imported(here: Path) -> None:
+    put("pkg/__init__.py", "raise SystemExit('imported')\n")
+    put("pkg/layers.py", CLASS.format("Attention"))
+    code = "import sys; from mhsa.cli import main; code = main(['init']); sys.exit(code or 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert main(["init", "pkg.layers:Attention"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "command"),
+    [
+        ("setup.py", "python -m pip install -e ."),
+        ("requirements.txt", "python -m pip install -r requirements.txt"),
+        ("README", "# python -m pip install ...: what your modules import beside torch"),
+    ],
+)
+def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, command: str) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put(path)
+    main(["init"])
+    text = Path(FILES[2]).read_text()
+    yaml = pytest.importorskip("yaml")  # comes with asv
+    plain, nightly = yaml.safe_load(text), yaml.safe_load(uncommented(text))
+    assert plain[True] == {"push": None, "pull_request": None}  # YAML 1.1 reads "on" so
+    assert nightly[True]["schedule"] == [{"cron": "17 3 * * *"}]
+    assert list(plain["jobs"]) == ["attention"]
+    assert list(nightly["jobs"]) == ["attention", "thorough"]
+    for job in nightly["jobs"].values():
+        steps = job["steps"]
+        assert [s["uses"] for s in steps[:2]] == ["actions/checkout@v4", "actions/setup-python@v5"]
+        assert command in steps[2]["run"].splitlines()
+        assert "pip install torch --index-url https://download.pytorch.org/whl/cpu" in steps[2]["run"]
+        assert steps[-1]["if"] == "always()"
+        assert steps[-1]["uses"] == "actions/upload-artifact@v4"
+    caches = [s["with"]["path"] for s in nightly["jobs"]["thorough"]["steps"] if "cache" in s.get("uses", "")]
+    assert caches == [".mhsa/examples"] * 2
+
+
+def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path) -> None:
+    import torch
+
+    put("model.py", MODULE)
+    put("wrong.py", MODULE.replace("** -0.5", "** -0.6"))
+    main(["init", "model.py:Attention"])
+    with Path("pyproject.toml").open("a") as file:
+        file.write('[tool.mhsa.subjects]\nwrong = "wrong.py"\nfixed = { subject = "model.py:Attention", arguments = ')
+        file.write("{ num_heads = 2, d_model = 6 } }\n")
+    configuration = json.loads(re.sub(r"(?m)^\s*//.*$", "", Path("asv.conf.json").read_text()))
+    assert (configuration["environment_type"], configuration["benchmark_dir"]) == ("existing", "benchmarks")
+    spec = importlib.util.spec_from_file_location("benchmarks_of_a_user", Path("benchmarks/attention.py").resolve())
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    names, shapes = module.Attention.params
+    assert names == ["Attention", "wrong", "fixed"]
+    threads = torch.get_num_threads()
+    try:
+        for name in ("Attention", "fixed"):
+            benchmark = module.Attention()
+            benchmark.setup(name, shapes[0])
+            benchmark.time_forward(name, shapes[0])
+            benchmark.time_forward_backward(name, shapes[0])
+        with pytest.raises(AssertionError, match=r"output.*but must be"):
+            module.Attention().setup("wrong", shapes[0])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def commands() -> list[list[str]]:
+    """Return what the workflow runs to verify, by this interpreter."""
+    found = re.findall(r"(?m)^ +run: ((?:mhsa|pytest) .*)$", Path(FILES[2]).read_text())
+    assert [line.split()[0] for line in found] == ["mhsa", "pytest"]
+    return [[sys.executable, "-m", *shlex.split(line)] for line in found]
+
+
+def test_from_an_empty_repository_to_a_bug_that_is_shown(here: Path) -> None:
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "PYTEST_"))}
+        environment |= {"GITHUB_ACTIONS": "true", "COLUMNS": "200"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+    assert run(["git", "init", "-q", "."]).returncode == 0
+    put("toy/__init__.py")
+    put("toy/layers.py", MODULE)
+    assert main(["init"]) == 0
+    verify, tests = commands()
+    tests += ["-k", "oracle", "-p", "no:cacheprovider"]
+    done = run(verify)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "::" not in done.stdout
+    done = run(tests)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for report in ("mhsa.xml", "mhsa.html"):
+        assert Path(report).stat().st_size > 0
+        Path(report).unlink()
+
+    put("toy/layers.py", MODULE.replace("** -0.5", "** -0.6"))
+    done = run(verify)
+    assert done.returncode == 1, done.stdout + done.stderr
+    line = MODULE[: MODULE.index("    def forward")].count("\n") + 1
+    assert f"::error file=toy/layers.py,line={line},title=Attention%3A oracle.output_without_mask::" in done.stdout
+    assert Path("mhsa.xml").exists()
+    assert Path("mhsa.html").exists()
+    done = run(tests)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "2 failed" in done.stdout
