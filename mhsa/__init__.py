@@ -10,19 +10,35 @@ if TYPE_CHECKING:
     from mhsa.attention import MultiHeadAttention as MultiHeadAttention
     from mhsa.attention import self_attention as self_attention
     from mhsa.contract import Contract as Contract
+    from mhsa.example import Example as Example
     from mhsa.projections import Projections as Projections
+    from mhsa.testing import cases as cases
+    from mhsa.testing import verifies as verifies
 
 __version__ = "0.1.0"
 
-__all__ = ["Adapter", "Contract", "IndivisibleError", "MultiHeadAttention", "Projections", "self_attention"]
+__all__ = [
+    "Adapter",
+    "Contract",
+    "Example",
+    "IndivisibleError",
+    "MultiHeadAttention",
+    "Projections",
+    "cases",
+    "self_attention",
+    "verifies",
+]
 
 _HOME = {
     "Adapter": "adapter",
     "Contract": "contract",
+    "Example": "example",
     "IndivisibleError": "attention",
     "MultiHeadAttention": "attention",
     "Projections": "projections",
+    "cases": "testing",
     "self_attention": "attention",
+    "verifies": "testing",
 }
 
 

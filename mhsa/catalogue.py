@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Property:
         family: its file in ``properties/``.
         summary: one sentence.
         statement, requires, source, breaks: the sections of its docstring, one line each.
+        slow: whether the quick profile leaves it out.
     """
 
     id: str
@@ -52,6 +54,7 @@ class Property:
     requires: str
     source: str
     breaks: str
+    slow: bool = False
 
 
 def properties_folder() -> Path:
@@ -62,13 +65,19 @@ def properties_folder() -> Path:
 
 def catalogue() -> list[Property]:
     """Return every property, in the order in which they run."""
+    return list(_catalogue())
+
+
+@functools.cache  # parsing takes 40 ms, and a run asks several times
+def _catalogue() -> tuple[Property, ...]:
     found = []
     for family in FAMILIES:
         tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                found.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or ""))
-    return found
+                slow = any(isinstance(d, ast.Name) and d.id == "slow" for d in node.decorator_list)
+                found.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or "", slow=slow))
+    return tuple(found)
 
 
 def family_summary(family: str) -> str:
@@ -84,7 +93,7 @@ def property_id(nodeid: str) -> str:
     return f"{family}.{function.partition('[')[0].removeprefix('test_')}"
 
 
-def _read(family: str, name: str, docstring: str) -> Property:
+def _read(family: str, name: str, docstring: str, *, slow: bool) -> Property:
     head, *rest = re.split(rf"^({'|'.join(SECTIONS)}):", docstring, flags=re.MULTILINE)
     sections = {title: " ".join(text.split()) for title, text in zip(rest[::2], rest[1::2], strict=True)}
     return Property(
@@ -95,4 +104,5 @@ def _read(family: str, name: str, docstring: str) -> Property:
         requires=sections.get("Requires", ""),
         source=sections.get("Source", ""),
         breaks=sections.get("Breaks it", ""),
+        slow=slow,
     )

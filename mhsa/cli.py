@@ -1,32 +1,35 @@
-"""The command line: ``mhsa verify`` and ``mhsa properties``."""
+"""The command line: its options and its help. Each command names the function that does it."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
-import platform
-import secrets
+import importlib
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
 
 from mhsa import __version__
-from mhsa.plugin import DEFAULT_DTYPES, DTYPES, PROFILES, REFERENCE
+from mhsa.options import TIME_LIMITS
+from mhsa.plugin import DTYPES, PROFILES
 
+_SUBJECT = (
+    "package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on [B, H, T, d], or an "
+    "mhsa.Adapter"
+)
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest(parser, options.command, unknown[0])}")
     if options.command is None:
         parser.print_help()
         return 2
     try:
-        code: int = options.run(options)
+        module, _, command = options.run.partition(".")  # each imports what it needs, so that --help is there at once
+        code: int = getattr(importlib.import_module(f"mhsa.{module}"), command)(options)
     except KeyboardInterrupt:
         print("mhsa: interrupted; nothing was concluded", file=sys.stderr)
         return 2
@@ -48,40 +51,87 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXIT,
     )
     parser.add_argument("--version", action="version", version=f"mhsa {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    verify = commands.add_parser(
+    verify = subparsers.add_parser(
         "verify",
         help="verify implementations against the properties",
-        description="Verify implementations. Without SUBJECT the reference is verified.",
+        description="Verify implementations. Without SUBJECT, what [tool.mhsa] in pyproject.toml configures is verified, or "
+        "else the reference. Where one fails, its cause is named, if it is a known bug.",
         epilog="examples: mhsa verify model.py; mhsa verify torch.nn:MultiheadAttention -k masks; " + _EXIT,
     )
+    verify.add_argument("subjects", nargs="*", metavar="SUBJECT", help=_SUBJECT)
+    _add_common(verify)
     add = verify.add_argument
-    add("subjects", nargs="*", metavar="SUBJECT",
-        help="package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on "
-        "[B, H, T, d], or an mhsa.Adapter")  # fmt: skip
-    sizes = ", ".join(f"{name} {n}" for name, n in PROFILES.items())
-    add(
-        "--profile",
-        choices=list(PROFILES),
-        default="quick",
-        help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless -k names them)",
-    )
-    add("--seed", type=_whole, metavar="N",
-        help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
-    add("--dtype", action="append", metavar="DTYPE", type=_dtype, default=[],
-        help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
-    add("--device", default="cpu", help="where to run: cpu (default), cuda, cuda:1, ...")
     add("-k", dest="keyword", default="", metavar="EXPR",
         help="only properties whose id matches, as in pytest: 'masks', 'masks and not row', 'oracle.output'")  # fmt: skip
     add("-x", dest="exit_first", action="store_true", help="end each subject at its first failure")
-    add("-n", dest="workers", type=_whole, default=1, metavar="N",
-        help="worker processes; pays from the ci profile on (default: 1)")  # fmt: skip
-    add("--json", type=Path, metavar="FILE", help="write the results there (format: docs/json.md)")
-    add("--no-color", action="store_true", help="plain text, also on a terminal")
-    verify.set_defaults(run=_verify)
+    add("--no-diagnosis", dest="diagnosis", action="store_false", help="do not look for the cause of failures")
+    add("--coverage", action="store_true", help="show which lines of the subject no property has run (slower)")
+    add(
+        "--database", metavar="FOLDER", default="", help="Hypothesis' example database: failing cases are tried first next time"
+    )
+    add("--strict", action="store_true",
+        help="warnings are violations: an expected failure that passes, that names no property, or has no reason")  # fmt: skip
+    add("--write-baseline", action="store_true", help="declare today's failures as expected, in pyproject.toml")
+    add("--exit-zero", action="store_true", help="exit with 0 where a subject is wrong; what could not be judged is still 2")
+    verify.set_defaults(run="verifying.verify")
 
-    properties = commands.add_parser(
+    diagnose = subparsers.add_parser(
+        "diagnose",
+        help="say what is wrong with an implementation",
+        description="Verify one implementation and tell the whole story of a failure: the known bug that computes the same, "
+        "the properties that fail, expected and observed weights where they differ, and the line of mathematics.",
+        epilog="example: mhsa diagnose model.py; " + _EXIT,
+    )
+    diagnose.add_argument("subject", metavar="SUBJECT", help=_SUBJECT)
+    _add_common(diagnose)
+    diagnose.set_defaults(run="verifying.diagnose")
+
+    replay = subparsers.add_parser(
+        "replay",
+        help="judge a subject on the saved case of a failure",
+        description="Judge the subject of a saved case by its one property, on that case alone. FIXED: it holds now. FAILED: "
+        "it does not. ERROR: it could not be judged. With --python, print a script that shows the failure with torch and the "
+        "subject only, for a bug report.",
+        epilog="examples: mhsa replay .mhsa/cases/model.py--masks.masked_weights_are_zero.json; exit codes: 0 FIXED, 1 FAILED, "
+        "2 ERROR",
+    )
+    replay.add_argument("file", type=Path, metavar="FILE", help="a case, as mhsa verify saves one for each failure")
+    replay.add_argument("--subject", default="", metavar="SUBJECT", help="judge this one instead of the one that failed")
+    replay.add_argument("--python", action="store_true", help="print a stand-alone script instead of judging")
+    _add_limits(replay)
+    replay.set_defaults(run="replaying.replay")
+
+    init = subparsers.add_parser(
+        "init",
+        help="set a repository up: configuration, a test, a CI workflow, benchmarks",
+        description="Write a starting point into this repository: [tool.mhsa] in pyproject.toml, a test file that runs the "
+        "properties in your own pytest, a CI workflow and asv's files. What is there already is never changed.",
+        epilog="example: mhsa init mypackage.attention:Attention; exit codes: 0 written or there already, 2 it could not be",
+    )
+    init.add_argument("subject", nargs="?", metavar="SUBJECT", default="", help=_SUBJECT)
+    init.set_defaults(run="starting.init")
+
+    power = subparsers.add_parser(
+        "power",
+        help="measure which property finds which known bug",
+        description="Judge every mutant and every right variant by every property of the quick profile, ask what people do "
+        "today about the same modules, and print the figures (about 9 minutes on two cores). With NAME, only mutants whose "
+        "name contains it, and which properties find them: seconds.",
+        epilog="examples: mhsa power -n 2; mhsa power NotScaled; mhsa power --recorded; exit codes: 0 every mutant is killed "
+        "and nothing right is accused, 1 not so, 2 it could not be measured or bad usage",
+    )
+    add = power.add_argument
+    add("names", nargs="*", metavar="NAME", help="part of a mutant's name, or a whole one")
+    add("-n", dest="workers", type=_whole, default=2, metavar="N", help="worker processes (default: 2)")
+    add("--recorded", action="store_true", help="measure nothing: the figures that come with this version")
+    add("--json", type=Path, metavar="FILE", help="write the measurement there")
+    add("--markdown", type=Path, metavar="FILE", help="write the page docs/power.md there")
+    add("--no-color", action="store_true", help="plain text, also on a terminal")
+    power.set_defaults(run="commands.power")
+
+    properties = subparsers.add_parser(
         "properties",
         help="list the properties",
         description="List the properties: id and summary. With NAME, show those whose id contains it in full.",
@@ -89,101 +139,72 @@ def _parser() -> argparse.ArgumentParser:
     properties.add_argument("name", nargs="?", metavar="NAME", default="", help="part of an id, or a whole one")
     properties.add_argument("--json", action="store_true", help="as JSON")
     properties.add_argument("--markdown", action="store_true", help="as the page docs/properties.md")
-    properties.set_defaults(run=_properties)
+    properties.set_defaults(run="commands.properties")
     return parser
 
 
-def _verify(given: argparse.Namespace) -> int:
-    from rich.console import Console
+def _nearest(parser: argparse.ArgumentParser, command: str | None, given: str) -> str:
+    """Return a hint at the option that may have been meant."""
+    import difflib
 
-    from mhsa.catalogue import catalogue
-    from mhsa.results import exit_code, write_json
-    from mhsa.runner import CannotRun, Options, run
-    from mhsa.terminal import Progress, print_header, print_subject
+    (commands_of,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    known = commands_of.choices[command]._option_string_actions if command else parser._option_string_actions
+    near = difflib.get_close_matches(given.partition("=")[0], known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
 
-    seed = given.seed if given.seed is not None else secrets.randbelow(2**32) if given.profile == "thorough" else 0
-    options = Options(
-        subjects=tuple(dict.fromkeys(given.subjects)) or (REFERENCE,),
-        profile=given.profile,
-        seed=seed,
-        dtypes=tuple(dict.fromkeys(given.dtype)),
-        device=given.device,
-        keyword=given.keyword,
-        exit_first=given.exit_first,
-        workers=given.workers,
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    """Add what verify and diagnose have in common."""
+    add = parser.add_argument
+    sizes = ", ".join(f"{name} {n}" for name, n in PROFILES.items())
+    add(
+        "--profile",
+        choices=list(PROFILES),
+        help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless -k names them)",
     )
-    if given.json is not None and not given.json.resolve().parent.is_dir():
-        _refuse(f"--json {given.json}: there is no folder {given.json.resolve().parent}")
-    known = {p.id: p for p in catalogue()}
-    console = Console(no_color=given.no_color or None, highlight=False)
-    environment = _environment(options.dtypes or DEFAULT_DTYPES, options.device, options.profile, seed)
-    print_header(console, environment)
+    add("--seed", type=_whole, metavar="N",
+        help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
+    add("--dtype", action="append", metavar="DTYPE", type=_dtype, default=[],
+        help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
+    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add("-n", dest="workers", type=_whole, default=1, metavar="N",
+        help="worker processes; pays from the ci profile on (default: 1)")  # fmt: skip
+    add("--config", type=Path, metavar="FILE", help="pyproject.toml to read (default: the nearest one with [tool.mhsa])")
+    add("--cases", type=Path, metavar="FOLDER", help="where the cases of failures are saved (default: .mhsa/cases)")
+    _add_limits(parser)
+    add("--json", type=Path, metavar="FILE", help="write the results there (format: docs/json.md); - is the standard output")
+    add("--junit", type=Path, metavar="FILE", help="write them as JUnit XML")
+    add("--html", type=Path, metavar="FILE", help="write them as one page with pictures, which needs no network")
+    add("--markdown", type=Path, metavar="FILE", help="write them as Markdown; in GitHub's CI the step summary has them anyway")
+    add("--github", action="store_true", help="print them as annotations for GitHub, as in its CI anyway")
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add what holds for every process that runs a subject."""
+    add = parser.add_argument
+    limits = ", ".join(f"{name} {seconds:g}" for name, seconds in TIME_LIMITS.items())
+    add("--timeout", type=_seconds, metavar="SECONDS", help=f"most for one property (default: {limits})")
+    add("--memory", type=_size, metavar="SIZE", help="most for a subject's process, 8GiB say (default: 3/4 of the machine's)")
+    add("--no-color", action="store_true", help="plain text, also on a terminal")
+
+
+def _seconds(text: str) -> float:
     try:
-        with Progress(console, options, len(known)) as progress:
-            results = run(options, progress)
-    except CannotRun as error:
-        _refuse(str(error))
-    for result in results:
-        print_subject(console, result, options, known)
-    if given.json is not None:
-        try:
-            write_json(given.json, results, environment)
-        except OSError as error:
-            _refuse(f"--json {given.json}: {error.strerror}")
-    return exit_code(results)
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
 
 
-def _properties(given: argparse.Namespace) -> int:
-    from mhsa.catalogue import catalogue
+def _size(text: str) -> int:
+    from mhsa.configuration import size
 
-    every = catalogue()
-    if given.markdown:
-        from mhsa.handbook import handbook
-
-        if given.name or given.json:
-            _refuse("--markdown writes the whole page; give neither NAME nor --json with it")
-        print(handbook(every), end="")
-        return 0
-    chosen = [p for p in every if given.name in p.id]
-    if not chosen:
-        import difflib
-
-        near = difflib.get_close_matches(given.name, [p.id for p in every] + [p.id.partition(".")[2] for p in every], n=1)
-        _refuse(f"no property has {given.name!r} in its id" + (f"; did you mean {near[0]}?" if near else ""))
-    if given.json:
-        print(json.dumps([asdict(p) for p in chosen], indent=2))
-        return 0
-    if given.name:
-        for p in chosen:
-            print(f"{p.id}\n  {p.summary}\n")
-            for title, text in (
-                ("statement", p.statement),
-                ("requires", p.requires),
-                ("source", p.source),
-                ("breaks it", p.breaks),
-            ):
-                print(f"  {title:<10} {text}")
-            print()
-        return 0
-    width = max(len(p.id) for p in chosen)
-    for p in chosen:
-        print(f"{p.id:<{width}}  {p.summary}")
-    print(f"\n{len(chosen)} properties; mhsa properties NAME shows one in full")
-    return 0
-
-
-def _environment(dtypes: tuple[str, ...], device: str, profile: str, seed: int) -> dict[str, Any]:
-    """Versions and conditions; read from package metadata, so nothing heavy is imported."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "hypothesis")}
-    return {
-        "mhsa": __version__,
-        "python": platform.python_version(),
-        **versions,
-        "device": device,
-        "dtypes": "+".join(dtypes),
-        "profile": profile,
-        "seed": seed,
-    }
+    found = size(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8GiB or 500MB")
+    return found
 
 
 def _whole(text: str) -> int:
@@ -201,11 +222,6 @@ def _dtype(text: str) -> str:
     if name not in DTYPES:
         raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(DTYPES)}")
     return name
-
-
-def _refuse(message: str) -> NoReturn:
-    print(f"mhsa: {message}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 if __name__ == "__main__":

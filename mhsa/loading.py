@@ -6,26 +6,66 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from mhsa.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
+from mhsa.request import Request
+
+T = TypeVar("T")
 
 
 class SubjectError(Exception):
     """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
 
 
-def load(spec: str) -> Any:
-    """Import the object that ``spec`` names.
+def target_of(request: Request) -> Any:
+    """Return the object that a request is about: loaded, the model built, its submodule found.
 
     Raises:
         SubjectError: with what was given, what is wrong and what to do.
     """
+    target = load(request.spec, request.folder)
+    if not request.submodule:
+        return target
+    from torch import nn
+
+    if not isinstance(target, nn.Module):
+        if not callable(target):
+            raise SubjectError(f"{request.spec} is a {type(target).__name__}; must be a model, or a function that returns one")
+        target = _guarded(target, f"{request.spec}()")
+    if not isinstance(target, nn.Module):
+        raise SubjectError(f"{request.spec}() returns a {type(target).__name__}; must return an nn.Module")
+    try:
+        return target.get_submodule(request.submodule)
+    except AttributeError:
+        names = [name for name, _ in target.named_modules() if name]
+        near = difflib.get_close_matches(request.submodule, names, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; it has {', '.join(names[:8]) or 'none'}"
+        raise SubjectError(f"{request.spec}: the model has no submodule {request.submodule!r}{hint}") from None
+
+
+def load(spec: str, folder: str = "") -> Any:
+    """Import the object that ``spec`` names.
+
+    Args:
+        spec: ``package.module:attr``, or ``path/file.py[:attr]``.
+        folder: that paths are relative to and modules are imported from; empty for the current one.
+
+    Raises:
+        SubjectError: with what was given, what is wrong and what to do.
+    """
+    if folder:
+        for part in (Path(folder) / "src", Path(folder)):  # a file of the subject may import from there, too
+            if part.is_dir():
+                _let_import(part)
+        if ".py" in spec:
+            spec = os.path.relpath(Path(folder) / spec)
     path, attr = _as_file(spec)
     if path is not None:
         module = _import_file(path)
@@ -33,7 +73,8 @@ def load(spec: str) -> Any:
     name, _, attr = spec.partition(":")
     if not attr or not name:
         raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]")
-    _let_import(Path.cwd())
+    if not folder:
+        _let_import(Path.cwd())
     return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
 
 
@@ -92,7 +133,7 @@ def _let_import(folder: Path) -> None:
         sys.path.insert(0, str(folder))
 
 
-def _guarded(step: Callable[[], ModuleType], what: str) -> ModuleType:
+def _guarded(step: Callable[[], T], what: str) -> T:
     try:
         return step()
     except KeyboardInterrupt:
@@ -104,9 +145,18 @@ def _guarded(step: Callable[[], ModuleType], what: str) -> ModuleType:
 _LONGEST = 400  # characters of a message that are worth a line
 
 
+def _message(error: BaseException) -> str:
+    """The message in one line, without what would act on a terminal or cannot be written to a file."""
+    try:
+        words = " ".join(str(error).split())
+    except BaseException:  # a subject's errors are its own code, too
+        return "its message cannot be read"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
 def describe(error: BaseException) -> str:
     """Type, message and place of an error, in one line."""
-    message = " ".join(str(error).split())
+    message = _message(error)
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}..."
     place = ""
@@ -117,7 +167,7 @@ def describe(error: BaseException) -> str:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
         if frames:
             place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{type(error).__name__}: {message}{place}"
+    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
 
 
 def _attribute(module: ModuleType, attr: str, spec: str) -> Any:

@@ -41,6 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--attention-exitfirst", action="store_true", help="end each subject at its first failure")
     group.addoption("--attention-no-shrink", action="store_true", help="do not look for the smallest case of a failure")
     group.addoption("--attention-skip", metavar="FILE", help=_SKIP_HELP)
+    group.addoption("--attention-requests", metavar="FILE", help="file with a JSON list of subjects, as mhsa verify writes it")
+    group.addoption("--attention-replay", metavar="FILE", help="file with the JSON of what the property is called with")
+    group.addoption("--attention-database", metavar="FOLDER", default="", help="Hypothesis' example database (default: none)")
+    group.addoption("--attention-coverage", metavar="FILE", help="write there which lines of the subjects were run")
+    group.addoption("--attention-script", metavar="FILE", help="with --attention-replay, write a stand-alone script there")
+    group.addoption("--attention-memory", type=int, metavar="BYTES", help="most memory of the process (default: no limit)")
 
 
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> PropertyFile | None:

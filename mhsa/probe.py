@@ -22,7 +22,7 @@ from mhsa.adapter import Adapter, Inputs
 from mhsa.answer import Answer
 from mhsa.bounded import Array
 from mhsa.calling import Caller
-from mhsa.cases import Case, Tie
+from mhsa.case import Case, Tie
 from mhsa.contract import Contract, EmptyRow, MaskShape
 from mhsa.layout import Sizes
 from mhsa.subject import Subject

@@ -67,6 +67,19 @@ def slot_names(
     return first, pick(parameters, MASK), pick(parameters, DROPOUT)
 
 
+def slot_call(attention: Callable[..., Any], *, has_mask: bool) -> str:
+    """Return the arguments with which a slot calls its function in eval mode, as they are written in Python."""
+    _, first, mask, dropout, width, as_probability = fit_slot(attention).args  # type: ignore[attr-defined]
+    named = dict(zip(first, ("query", "key", "value"), strict=True))
+    if mask is not None:
+        named[mask] = "mask" if has_mask else "None"
+    if dropout is not None:
+        named[dropout] = "0.0" if as_probability else "torch.nn.Dropout(0.0)"
+    if width is not None:
+        named[width] = "query.size(-1)"
+    return ", ".join(f"{name}={value}" for name, value in named.items())
+
+
 def _call(
     attention: Callable[..., Any],
     first: tuple[str, str, str],

@@ -10,7 +10,7 @@ from torch import nn
 
 from mhsa.adapter import Adapter
 from mhsa.calling import Caller
-from mhsa.cases import MASKS, Tie
+from mhsa.case import MASKS, Tie
 from mhsa.contract import Contract
 from mhsa.layout import Sizes
 from mhsa.precision import PRECISIONS, Precision
@@ -32,6 +32,8 @@ class Subject:
         refuses: the constructor that must refuse d_model % head != 0, if there is one to judge.
         unregistered: says which layers or tensors torch does not know of, if some are; then nothing else can be judged.
         literals: integers in its source, near which sizes are drawn too.
+        constants: all numbers in its source, which a diagnosis tries in the mutants' places for them.
+        place: file and line of its own code, if it has any.
         notes: what was understood, as (topic, words) to print.
     """
 
@@ -45,6 +47,8 @@ class Subject:
     refuses: Callable[[int, int], Any] | None = None
     unregistered: str = ""
     literals: tuple[int, ...] = ()
+    constants: tuple[float, ...] = ()
+    place: tuple[str, int] | None = None
     notes: tuple[tuple[str, str], ...] = ()
 
     def precision(self, dtype: str) -> Precision:

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import shlex
-import time
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
 from rich.text import Text
 
 from mhsa.catalogue import Property
+from mhsa.causes import Diagnosis
+from mhsa.explanation import print_diagnosis
+from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
-from mhsa.runner import Event, Options
 
 _STYLES = {
     "pass": "green",
     "fail": "bold red",
     "error": "bold magenta",
     "expected-failure": "yellow",
+    "unexpected-pass": "yellow",
     "not-applicable": "dim",
 }
 _VERDICTS = {"holds": "bold green", "violated": "bold red", "unjudged": "bold magenta"}
@@ -29,81 +30,59 @@ _PARAMETERS = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for
 _MOST = 9  # numbers of a parameter that are worth a line; the JSON has more
 
 
-class Progress:
-    """One live line on a terminal, nothing elsewhere; the tables come when a subject is finished."""
-
-    def __init__(self, console: Console, options: Options, total: int) -> None:
-        self.options = options
-        self.total = total * len(options.subjects)
-        self.done = 0
-        self.failed = 0
-        self.started = time.monotonic()
-        self.spinner = Spinner("dots", text="")
-        self.live = Live(self.spinner, console=console, transient=True, refresh_per_second=8)
-        self.enabled = console.is_terminal
-
-    def __enter__(self) -> Progress:
-        """Begin to draw."""
-        if self.enabled:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the line."""
-        if self.enabled:
-            self.live.stop()
-
-    def __call__(self, event: Event) -> None:
-        """Take note of an event."""
-        if event.result is not None:
-            self.done += 1
-            self.failed += event.result.outcome == "fail"
-        now = "loading torch and the subjects" if event.kind == "loading" else ""
-        if event.subject:
-            now = f"{self.options.subjects[event.subject - 1]}  {event.id}"
-        failures = f", {self.failed} failed" if self.failed else ""
-        elapsed = time.monotonic() - self.started
-        self.spinner.update(text=Text(f"{self.done} of {self.total} properties{failures}  {elapsed:.0f} s  {now}"))
-
-
 def print_header(console: Console, environment: dict[str, Any]) -> None:
     """Print the line that says under which conditions every verdict was reached."""
     words = "  ".join(f"{name} {value}" for name, value in environment.items())
     console.print(Text(words, style="dim"), soft_wrap=True)
 
 
-def print_subject(console: Console, result: SubjectResult, options: Options, known: dict[str, Property]) -> None:
+def print_subject(
+    console: Console, result: SubjectResult, request: Request, known: dict[str, Property], diagnosis: Diagnosis | None = None
+) -> None:
     """Print everything about one subject."""
-    console.print()
-    console.print(Text(result.subject, style="bold"), soft_wrap=True)
-    for topic, words in result.notes:
-        console.print(Text(f"  {topic:<11} {words}", style="dim"), soft_wrap=True)
+    print_notes(console, result)
     if result.properties:
-        _print_table(console, result)
+        print_table(console, result.properties)
     failures = [found for found in result.properties if found.outcome == "fail"]
     for found in failures:  # the numbers of the first are enough to look at; the JSON has them all
-        _print_failure(console, found, result.subject, options, known.get(found.id), numbers=found is failures[0])
-    console.print(_verdict(result), soft_wrap=True)
+        print_failure(console, found, request, known.get(found.id), numbers=found is failures[0])
+    if diagnosis is not None:
+        print_diagnosis(console, diagnosis)
+    print_coverage(console, result)
+    for warning in result.warnings:
+        console.print(Text(f"  warning: {warning}", style="yellow"), soft_wrap=True)
+    console.print(verdict_line(result), soft_wrap=True)
 
 
-def _print_table(console: Console, result: SubjectResult) -> None:
-    width = max(len(p.id) for p in result.properties)
+def print_notes(console: Console, result: SubjectResult) -> None:
+    """Print the subject's name and how it was understood."""
+    console.print()
+    title = Text(result.label, style="bold")
+    if result.subject != result.label:
+        title.append(f"  {result.subject}", style="dim")
+    console.print(title, soft_wrap=True)
+    for topic, words in result.notes:
+        console.print(Text(f"  {topic:<11} {words}", style="dim"), soft_wrap=True)
+
+
+def print_table(console: Console, properties: Sequence[PropertyResult]) -> None:
+    """Print one line per property."""
+    width = max(len(p.id) for p in properties)
     head = f"  {'property':<{width}}  {'outcome':<16}  {'cases':>5}  {'error/bound':>11}  {'seconds':>7}"
     console.print(Text(head, style="dim"), soft_wrap=True)
-    for p in result.properties:
+    for p in properties:
         shown = p.worst_error_over_bound is not None and (p.outcome != "fail" or p.worst_error_over_bound > 1)
         worst = f"{p.worst_error_over_bound:.2g}" if shown else "-"
         line = Text(f"  {p.id:<{width}}  ")
         line.append(f"{p.outcome:<16}", style=_STYLES[p.outcome])
         line.append(f"  {p.cases or '-':>5}  {worst:>11}  {p.seconds:>7.2f}")
-        if p.outcome in ("not-applicable", "expected-failure", "error"):
+        if p.outcome in ("not-applicable", "expected-failure", "unexpected-pass", "error"):
             line.append(f"  {p.reason}", style="dim")
         console.print(line, soft_wrap=True)
 
 
-def _print_failure(
-    console: Console, found: PropertyResult, subject: str, options: Options, known: Property | None, *, numbers: bool
-) -> None:
+def print_failure(console: Console, found: PropertyResult, request: Request, known: Property | None, *, numbers: bool) -> None:
+    """Print what one property met: the law, what was observed, the smallest case and how to run it again."""
     facts = found.counterexample or {}
     case = facts.get("case") or {}
     rows = [("observed", found.reason)]
@@ -116,13 +95,15 @@ def _print_failure(
         if numbers and facts.get(name) is not None:
             label = {"observed_all": "is", "required_all": "must be"}.get(name, name)
             rows.append((label, _numbers(facts[name])))
-    rows.append(("reproduce", reproduce(subject, found.id, options)))
+    rows.append(("reproduce", reproduce(request, found.id)))
+    if facts.get("file"):
+        rows.append(("replay", shlex.join(["mhsa", "replay", facts["file"]])))
     console.print()
     console.print(Text(f"  FAILED {found.id}", style="bold red"), soft_wrap=True)
     width = max(len(name) for name, _ in rows)
     for name, words in rows:
         line = Text(f"    {name:<{width}}  ", style="dim")
-        line.append(words, style="default" if name != "reproduce" else "cyan")
+        line.append(words, style="default" if name not in ("reproduce", "replay") else "cyan")
         console.print(line, soft_wrap=True)
 
 
@@ -137,25 +118,43 @@ def _numbers(nested: Any) -> str:
     return f"{nested:.6g}" if isinstance(nested, float) else str(nested)
 
 
-def reproduce(subject: str, identity: str, options: Options) -> str:
+def reproduce(request: Request, identity: str) -> str:
     """Return the command that runs just this property on the same cases."""
-    words = ["mhsa", "verify", subject, "-k", identity, "--seed", str(options.seed)]
-    if options.profile != "quick":
-        words += ["--profile", options.profile]
-    for dtype in options.dtypes:
+    words = ["mhsa", "verify", request.label, "-k", identity, "--seed", str(request.seed)]
+    if request.profile != "quick":
+        words += ["--profile", request.profile]
+    for dtype in request.dtypes:
         words += ["--dtype", dtype]
-    if options.device != "cpu":
-        words += ["--device", options.device]
+    if request.device != "cpu":
+        words += ["--device", request.device]
     return shlex.join(words)
 
 
-def _verdict(result: SubjectResult) -> Text:
+def print_coverage(console: Console, result: SubjectResult) -> None:
+    """Print which lines of the subject no property has run: of these the verdict says nothing."""
+    if result.coverage is None:
+        return
+    covered = result.coverage
+    share = f"{covered['executed']} of {covered['statements']} statements"
+    title = Text(f"  coverage    {share} of {covered['file']} were run", style="dim")
+    console.print(title, soft_wrap=True)
+    for number in covered["missing"]:
+        line = Text(f"    never run  {number:>5}  ", style="dim")
+        console.print(line.append(covered["lines"].get(str(number), ""), style="yellow"), soft_wrap=True)
+
+
+def verdict_line(result: SubjectResult) -> Text:
+    """Return the verdict with its figures."""
     line = Text("  ").append(result.verdict, style=_VERDICTS[result.verdict])
     if result.verdict == "unjudged":
         return line.append(f": {result.why}")
-    failed, judged = result.count("fail"), result.count("pass", "fail", "expected-failure")
+    failed, judged = result.count("fail"), result.count("pass", "fail", "expected-failure", "unexpected-pass")
     cases = sum(p.cases for p in result.properties)
     seconds = sum(p.seconds for p in result.properties)
     words = f"{failed} of {judged} properties fail" if failed else f"{judged} properties on {cases} cases"
-    more = [f"{n} {outcome}" for outcome in ("expected-failure", "not-applicable", "error") if (n := result.count(outcome))]
+    more = [
+        f"{n} {outcome}"
+        for outcome in ("expected-failure", "unexpected-pass", "not-applicable", "error")
+        if (n := result.count(outcome))
+    ]
     return line.append(f": {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s")

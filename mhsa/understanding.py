@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,31 +24,38 @@ from mhsa.adapter import (
 from mhsa.calling import Caller
 from mhsa.discovery import bind_projections, unregistered
 from mhsa.layout import Sizes
-from mhsa.literals import literals
-from mhsa.loading import SubjectError, describe, load
+from mhsa.literals import constants, literals
+from mhsa.loading import SubjectError, describe, target_of
 from mhsa.names import HEAD, WIDTH, pick
+from mhsa.plugin import DEFAULT_DTYPES
 from mhsa.probe import SIZES, find_call, find_empty_row, find_float64
 from mhsa.projections import Projections
+from mhsa.request import Request
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
 
 
-def understand(name: str, dtypes: Sequence[str] = ("float64", "float32"), device: str = "cpu") -> Subject:
-    """Load what ``name`` stands for and find out how to build, call and read it.
+def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
+    """Load what is asked for, a name or a whole request, and find out how to build, call and read it.
 
     Raises:
         SubjectError: it cannot be judged, with the reason.
     """
+    request = Request(given, given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
+    name = request.label
     try:
-        return _understand(load(name), name, tuple(dtypes), device)
+        target = target_of(request)
+        adapter = as_adapter(target, name, request.arguments)
+        if request.contract:
+            adapter.contract = replace(adapter.contract, **request.contract)
+        return _understand(adapter, target, name, request.dtypes or DEFAULT_DTYPES, request.device)
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
 
 
-def _understand(target: Any, name: str, dtypes: tuple[str, ...], device: str) -> Subject:
-    adapter = as_adapter(target, name)
+def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...], device: str) -> Subject:
     head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
     sizes = Sizes(head, d_model // head)
     try:
@@ -73,11 +80,22 @@ def _understand(target: Any, name: str, dtypes: tuple[str, ...], device: str) ->
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
+        constants=constants(target, module), place=_place(adapter, module),
     )  # fmt: skip
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
     return replace(subject, notes=tuple(_notes(subject, found)))
+
+
+def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
+    """Return file and line of the subject's own code: its function, or its module's forward."""
+    owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else type(module).forward
+    try:
+        owner = inspect.unwrap(owner)
+        return inspect.getsourcefile(owner) or "", inspect.getsourcelines(owner)[1]
+    except (TypeError, OSError):
+        return None
 
 
 def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str, ...], device: str, lost: str) -> Subject:
@@ -105,12 +123,21 @@ def _randomised(module: nn.Module, name: str) -> nn.Module:
     return module.requires_grad_(True)
 
 
-def as_adapter(target: Any, name: str) -> Adapter:
+def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Adapter:
     """Choose the adapter for a loaded object: a class, a built module, a factory, a function or an adapter itself.
 
+    Args:
+        target: the object.
+        name: of it, for messages.
+        arguments: for its constructor, beside those that are known by name.
+
     Raises:
-        SubjectError: it is none of these.
+        SubjectError: it is none of these, or takes no such arguments.
     """
+    if arguments:
+        if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
+            raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
+        return ModuleAdapter(target, name, arguments)
     if isinstance(target, Adapter):
         return target
     if inspect.isclass(target) and issubclass(target, Adapter):

@@ -55,7 +55,7 @@ def test_properties_are_leaves() -> None:
 
 
 def test_the_oracle_knows_no_torch() -> None:
-    for name in ("oracle", "bounded", "precision", "cases"):
+    for name in ("oracle", "bounded", "precision", "case"):
         assert "torch" not in imports(Path(__file__).parent.parent / "mhsa" / f"{name}.py")
 
 

@@ -75,7 +75,10 @@ def test_torchs_nan_is_an_expected_failure(mhsa, tmp_path: Path) -> None:
         (["verify", "--device", "cuda:99"], "device 'cuda:99' cannot be used here"),
         (["verify", "--device", "gpu"], "device 'gpu' cannot be used here"),
         (["verify", "--json", "no/such/folder/o.json"], "there is no folder"),
-        (["verify", "--sede", "3"], "unrecognized arguments: --sede"),
+        (["verify", "--sede", "3"], "unrecognized arguments: --sede; did you mean --seed?"),
+        (["verify", "--no-diagnosys"], "did you mean --no-diagnosis?"),
+        (["diagnose", "model.py", "--profil=ci", "--dvice", "cuda"], "did you mean --device?"),
+        (["diagnose"], "the following arguments are required: SUBJECT"),
         (["verfy"], "invalid choice: 'verfy'"),
         (["properties", "mask_zero"], "no property has 'mask_zero' in its id"),
         ([], "usage: mhsa"),
@@ -165,7 +168,7 @@ def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tm
     first, second = json.loads((tmp_path / "o.json").read_text())["subjects"]
     reasons = [p["reason"] for p in first["properties"]]
     assert sum(r.endswith("in a call") for r in reasons) == 3
-    assert sum(r == "not run: this subject has killed 3 processes" for r in reasons) >= 1
+    assert sum(r == "not run: this subject has ended 3 processes, or taken too long in them" for r in reasons) >= 1
     assert second["verdict"] == "holds"
 
 
@@ -173,7 +176,9 @@ def test_x_ends_a_subject_that_kills_the_process(mhsa, corpus: Path, tmp_path: P
     done = mhsa("verify", corpus / "broken" / "dies_by_signal.py", "-x", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
-    assert [p["outcome"] for p in subject["properties"]] == ["pass", "fail"]
+    outcomes = [p["outcome"] for p in subject["properties"]]
+    assert outcomes.count("fail") == 1
+    assert len(outcomes) < 10  # of more than a hundred
 
 
 def test_a_subject_that_kills_the_process_at_import_is_unjudged(mhsa, corpus: Path) -> None:

@@ -1,4 +1,4 @@
-"""The wheel works without a checkout: it carries the properties."""
+"""The wheel works without a checkout: it carries the properties, the templates and the page's parts."""
 
 import os
 import subprocess
@@ -38,3 +38,32 @@ def test_it_verifies_a_users_file_outside_the_checkout(unpacked: Path, tmp_path:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "violated: 2 of 2 properties fail" in done.stdout
+
+
+def test_it_carries_everything_that_lies_beside_the_code(unpacked: Path) -> None:
+    beside = {p.relative_to(ROOT) for p in (ROOT / "mhsa").rglob("*") if p.is_file() and p.suffix not in (".py", ".pyc")}
+    assert {p.suffix for p in beside} >= {".json", ".html", ".css", ".js", ".txt"}
+    assert [str(p) for p in beside if not (unpacked / p).is_file()] == []
+
+
+def test_a_repository_is_set_up_and_a_bug_of_one_character_is_annotated_in_it(unpacked: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": str(unpacked), "GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": ""}
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "__init__.py").touch()
+    module = tmp_path / "pack" / "attention.py"
+    module.write_text((ROOT / "tests" / "corpus" / "right" / "einsum_parameters.py").read_text())
+
+    def mhsa(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "mhsa", *words]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert mhsa("init").returncode == 0
+    done = mhsa("verify", "--strict", "-k", "oracle")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "::error" not in done.stdout
+    right = module.read_text()
+    module.write_text(right.replace("s.softmax(-1)", "s.softmax(-2)"))
+    assert module.read_text() != right
+    done = mhsa("verify", "--strict", "-k", "oracle", "--no-diagnosis")
+    assert done.returncode == 1
+    assert "::error file=pack/attention.py,line=" in done.stdout

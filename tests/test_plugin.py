@@ -61,7 +61,7 @@ def test_it_lives_beside_tests_and_packages_of_the_same_names(corpus: Path, tmp_
     mine, theirs = properties_folder() / "test_masks.py", corpus / "right" / "plain_function.py"
     done = run_pytest("test_masks.py", "properties", mine, "--attention", theirs, cwd=tmp_path)
     assert done.returncode == 0, done.stdout
-    assert "10 passed, 2 skipped" in done.stdout
+    assert "11 passed, 2 skipped" in done.stdout
 
 
 @pytest.mark.parametrize("module", ["mhsa", "mhsa.plugin", "mhsa.cli", "mhsa.runner", "mhsa.catalogue"])
