@@ -25,7 +25,7 @@ bench: .venv/ready-asv  ## time the current commit with asv
 time: .venv/ready  ## time a verdict on the reference, quick and ci
 	$(BIN)/python benchmarks/verdict.py
 
-power: .venv/ready  ## measure the power of the suite anew: the figures, the running order and the page (9 minutes)
+power: .venv/ready  ## measure the power of the suite anew: the figures, the running order and the page (10 to 17 minutes)
 	$(BIN)/mhsa power -n 2 --json mhsa/power.json --markdown docs/power.md
 
 wheel: .venv/ready

@@ -174,9 +174,9 @@ def _draw_sizes(
 def _with(table: tuple[int, ...], literals: tuple[int, ...], size: str) -> tuple[int, ...]:
     """Return the table with the literals of the subject's source and their neighbours, as far as they are affordable.
 
-    A literal counts as much as a usual size: one that stands in a table of special cases is met there and nowhere else.
+    A literal and what lies beyond it count as much as usual sizes: a table of special cases is met there and nowhere else.
     """
-    near = [n + step for n in literals for step in (-1, 1) if n + step not in table] + [*literals] * 3
+    near = [n - 1 for n in literals if n - 1 not in table] + [m for n in literals for m in (n, n, n + 1, n + 1)]
     return tuple(sorted([*table, *(n for n in near if n <= _FOLLOWED[size])]))
 
 

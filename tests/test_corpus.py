@@ -2,6 +2,7 @@
 
 import pytest
 
+from mhsa.request import Request
 from mhsa.results import SubjectResult
 from mhsa.runner import Options, run
 from mhsa.terminal import reproduce
@@ -95,9 +96,8 @@ def test_a_missing_refusal_is_found_with_the_smallest_numbers(judged: dict[str, 
 
 def test_the_reproduce_command_finds_the_same_case(judged: dict[str, SubjectResult], corpus) -> None:
     name = str(corpus / "wrong" / "scale_d_model.py")
-    options = Options((name,))
     whole = next(p for p in judged["scale_d_model.py"].properties if p.outcome == "fail")
-    words = reproduce(name, whole.id, options).split()
+    words = reproduce(Request(name, name), whole.id).split()
     assert words == ["mhsa", "verify", name, "-k", whole.id, "--seed", "0"]
     (alone,) = run(Options((name,), keyword=whole.id))
     assert [p.id for p in alone.properties] == [whole.id]
