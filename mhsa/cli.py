@@ -117,8 +117,8 @@ def _parser() -> argparse.ArgumentParser:
         "power",
         help="measure which property finds which known bug",
         description="Judge every mutant and every right variant by every property of the quick profile, ask what people do "
-        "today about the same modules, and print the figures (some ten minutes on two quiet cores). With NAME, only mutants whose "
-        "name contains it, and which properties find them: seconds.",
+        "today about the same modules, and print the figures (some ten minutes on two quiet cores). With NAME, only mutants "
+        "whose name contains it, and which properties find them: seconds.",
         epilog="examples: mhsa power -n 2; mhsa power NotScaled; mhsa power --recorded; exit codes: 0 every mutant is killed "
         "and nothing right is accused, 1 not so, 2 it could not be measured or bad usage",
     )
