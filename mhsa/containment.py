@@ -97,10 +97,10 @@ def _kill_group(pid: int) -> None:
 
 def _marked(token: str) -> list[int]:
     """Processes that carry the token in their environment (Linux; elsewhere the group has to do)."""
-    mark = f"{_TOKEN}={token}".encode()
+    wanted = f"{_TOKEN}={token}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError, ValueError):
-            if mark in entry.read_bytes():
+            if wanted in entry.read_bytes():
                 found.append(int(entry.parent.name))
     return found

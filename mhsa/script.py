@@ -39,7 +39,6 @@ class Call:
     grad: bool
     tensors: tuple[Tensor, Tensor, Tensor, Tensor | None]
     answer: Answer | None = None
-    d_output: Array | None = None
 
     @property
     def wrong(self) -> bool:
