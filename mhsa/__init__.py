@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from mhsa.adapter import Adapter as Adapter
     from mhsa.attention import IndivisibleError as IndivisibleError
     from mhsa.attention import MultiHeadAttention as MultiHeadAttention
-    from mhsa.attention import self_attention as self_attention
     from mhsa.contract import Contract as Contract
+    from mhsa.core import self_attention as self_attention
     from mhsa.example import Example as Example
+    from mhsa.fused import fused_attention as fused_attention
     from mhsa.projections import Projections as Projections
     from mhsa.testing import cases as cases
     from mhsa.testing import verifies as verifies
@@ -25,6 +26,7 @@ __all__ = [
     "MultiHeadAttention",
     "Projections",
     "cases",
+    "fused_attention",
     "self_attention",
     "verifies",
 ]
@@ -37,7 +39,8 @@ _HOME = {
     "MultiHeadAttention": "attention",
     "Projections": "projections",
     "cases": "testing",
-    "self_attention": "attention",
+    "fused_attention": "fused",
+    "self_attention": "core",
     "verifies": "testing",
 }
 

@@ -186,7 +186,8 @@ class FunctionAdapter(Adapter):
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
         assert isinstance(module, MultiHeadAttention)
-        return module._attend(query, key, value, module.dropout, mask)
+        z, weights = module._attend(query, key, value, module.dropout, mask)
+        return z, weights() if callable(weights) else weights
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Give the function its dropout, if it takes one."""

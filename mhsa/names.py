@@ -35,6 +35,7 @@ CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv
            "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",
         "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk"}  # fmt: skip
+CAUSAL = {"causal", "is_causal"}  # switches
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip
 WEIGHTS_ATTRIBUTE = (

@@ -34,12 +34,11 @@ class View:
         """Return the gradient, shaped as :meth:`read`, and whether every piece has one (zero where it has not).
 
         ``of_parameters`` maps the module's parameters to their gradients. Pieces are found in them by where they lie
-        in memory, so that it does not matter how a view was made.
+        in memory, so that it does not matter how a view was made; several parameters may lie in one stretch of it.
         """
-        owners = {p.untyped_storage().data_ptr(): (p, g) for p, g in of_parameters.items()}
         pieces, complete = [], True
         for piece in self.pieces:
-            owner = owners.get(piece.untyped_storage().data_ptr())
+            owner = next(((p, g) for p, g in of_parameters.items() if lies_in(piece, p)), None)
             if owner is None:
                 pieces.append(torch.zeros_like(piece.detach()))
                 complete = False
@@ -59,6 +58,14 @@ class View:
         shape = list(self.pieces[0].shape)
         shape[self.dim] = sum(piece.size(self.dim) for piece in self.pieces)
         return tuple(shape)
+
+
+def lies_in(piece: Tensor, parameter: Tensor) -> bool:
+    """Whether a view begins within a parameter."""
+    if piece.untyped_storage().data_ptr() != parameter.untyped_storage().data_ptr():
+        return False
+    reach = sum((size - 1) * stride for size, stride in zip(parameter.size(), parameter.stride(), strict=True))
+    return 0 <= piece.storage_offset() - parameter.storage_offset() <= reach
 
 
 @dataclass(frozen=True)

@@ -5,26 +5,31 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mhsa.names import DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pick
+from mhsa.fused import causal_mask, fuse, fused_attention
+from mhsa.names import CAUSAL, DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pick
 
-Attend = Callable[[Tensor, Tensor, Tensor, nn.Dropout, Tensor | None], tuple[Tensor, Tensor | None]]
+# Weights that a function does not keep may be given as a function that computes them.
+Weights: TypeAlias = Tensor | Callable[[], Tensor | None] | None
+Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, nn.Dropout, Tensor | None], tuple[Tensor, Weights]]
 
-# torch's own function is a builtin without an inspectable signature; these are its documented parameters.
-_SDPA = ("query", "key", "value", "attn_mask", "dropout_p")
+# torch's own function is a builtin without an inspectable signature; these are its first documented parameters.
+_SDPA = ("query", "key", "value")
 
 
-def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
+def fit_slot(attention: Callable[..., Any], dropout: float = 0.0, *, causal: bool = False) -> Attend:
     """Wrap ``attention`` as ``attend(query, key, value, dropout_module, mask) -> (Z, A or None)``.
 
     The parameters are found by their common names (``mask``, ``attn_mask``; ``dropout``, ``dropout_p``; ...). A dropout
     parameter whose default is a number is given the probability (0.0 outside training), any other the module. A
-    parameter called as the width of a head (``d_k``) is given query's last size.
+    parameter called as the width of a head (``d_k``) is given query's last size. If ``causal``, each query may attend to
+    the keys up to its own place only: a function with a parameter for that is told so, any other is given a mask.
 
     Raises:
         TypeError: ``attention`` is not callable, or needs a parameter that is not known here.
@@ -33,8 +38,10 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
     if not callable(attention):
         raise TypeError(f"attention={attention!r}; must be a function of query, key, value on [B, H, T, d]")
     name = getattr(attention, "__name__", repr(attention))
+    if attention is fused_attention:
+        return partial(_call_fused, causal)
     if attention is functional.scaled_dot_product_attention:
-        return partial(_call, attention, _SDPA[:3], "attn_mask", "dropout_p", None, True)
+        return partial(_call_sdpa, causal)
     try:
         parameters = _parameters(attention) if inspect.isfunction(attention) else dict(inspect.signature(attention).parameters)
     except (TypeError, ValueError):
@@ -42,15 +49,33 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0) -> Attend:
     first, mask, drop = slot_names(parameters)
     if first is None:
         raise TypeError(f"{name}({', '.join(parameters)}): its first parameters must be query, key, value")
-    width = pick(parameters, HEAD_WIDTH)
-    rest = set(parameters) - {*first, mask, drop, width}
+    names = _Names(
+        attention, first, mask, drop,
+        as_probability=drop is not None and isinstance(parameters[drop].default, (int, float)),
+        width=pick(parameters, HEAD_WIDTH), causal=pick(parameters, CAUSAL) if causal else None,
+    )  # fmt: skip
+    rest = set(parameters) - {*first, mask, drop, names.width, names.causal}
     unknown = [n for n in rest if parameters[n].default is inspect.Parameter.empty and parameters[n].kind < 2]
     if unknown:
         raise TypeError(f"{name} needs {', '.join(sorted(unknown))}, which is not known here; give it a default")
     if drop is None and dropout:
         raise ValueError(f"{name} takes no dropout parameter, so dropout={dropout} would be lost; use dropout=0.0")
-    as_probability = drop is not None and isinstance(parameters[drop].default, (int, float))
-    return partial(_call, attention, first, mask, drop, width, as_probability)
+    if causal and names.causal is None and mask is None:
+        raise ValueError(f"{name} takes neither a mask nor causal, so it cannot be causal; use causal=False")
+    return partial(_call, names, causal and names.causal is None)
+
+
+@dataclass(frozen=True)
+class _Names:
+    """A function, and what it calls the things that it is given; None where it takes no such thing."""
+
+    attention: Callable[..., Any]
+    first: tuple[str, str, str]
+    mask: str | None
+    dropout: str | None
+    as_probability: bool
+    width: str | None
+    causal: str | None
 
 
 @functools.lru_cache(maxsize=64)  # modules are built by the thousand, always with the same few functions
@@ -69,41 +94,68 @@ def slot_names(
 
 def slot_call(attention: Callable[..., Any], *, has_mask: bool) -> str:
     """Return the arguments with which a slot calls its function in eval mode, as they are written in Python."""
-    _, first, mask, dropout, width, as_probability = fit_slot(attention).args  # type: ignore[attr-defined]
-    named = dict(zip(first, ("query", "key", "value"), strict=True))
-    if mask is not None:
-        named[mask] = "mask" if has_mask else "None"
-    if dropout is not None:
-        named[dropout] = "0.0" if as_probability else "torch.nn.Dropout(0.0)"
-    if width is not None:
-        named[width] = "query.size(-1)"
+    given = fit_slot(attention).args[0]  # type: ignore[attr-defined]
+    names = given if isinstance(given, _Names) else _Names(attention, _SDPA, "mask", "dropout", True, None, None)
+    if attention is functional.scaled_dot_product_attention:
+        names = replace(names, mask="attn_mask", dropout="dropout_p")
+    named = dict(zip(names.first, ("query", "key", "value"), strict=True))
+    if names.mask is not None:
+        named[names.mask] = "mask" if has_mask else "None"
+    if names.dropout is not None:
+        named[names.dropout] = "0.0" if names.as_probability else "torch.nn.Dropout(0.0)"
+    if names.width is not None:
+        named[names.width] = "query.size(-1)"
     return ", ".join(f"{name}={value}" for name, value in named.items())
 
 
 def _call(
-    attention: Callable[..., Any],
-    first: tuple[str, str, str],
-    mask_name: str | None,
-    dropout_name: str | None,
-    width_name: str | None,
-    as_probability: bool,
+    names: _Names,
+    by_mask: bool,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     dropout: nn.Dropout,
     mask: Tensor | None,
-) -> tuple[Tensor, Tensor | None]:
-    named: dict[str, Any] = {}
-    if mask_name is not None:
-        named[mask_name] = mask
+) -> tuple[Tensor, Weights]:
+    named: dict[str, Any] = dict(zip(names.first, (query, key, value), strict=True))
+    if by_mask:
+        mask = _with_causal(query, key, mask)
+    if names.mask is not None:
+        named[names.mask] = mask
     elif mask is not None:
         raise ValueError("a mask was given, but the attention function takes none")
-    if dropout_name is not None:
-        named[dropout_name] = (dropout.p if dropout.training else 0.0) if as_probability else dropout
-    if width_name is not None:
-        named[width_name] = query.size(-1)
-    result = attention(**dict(zip(first, (query, key, value), strict=True)), **named)
+    if names.dropout is not None:
+        named[names.dropout] = _rate(dropout) if names.as_probability else dropout
+    if names.width is not None:
+        named[names.width] = query.size(-1)
+    if names.causal is not None:
+        named[names.causal] = True
+    result = names.attention(**named)
     z, weights = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(z, Tensor):
         raise TypeError(f"the attention function returned {type(z).__name__}; must return Z or (Z, A), tensors")
     return z, weights
+
+
+def _call_sdpa(
+    causal: bool, query: Tensor, key: Tensor, value: Tensor, dropout: nn.Dropout, mask: Tensor | None
+) -> tuple[Tensor, Weights]:
+    if causal and mask is not None:  # torch takes one or the other
+        mask, causal = _with_causal(query, key, mask), False
+    z = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=_rate(dropout), is_causal=causal)
+    return z, None
+
+
+def _call_fused(
+    causal: bool, query: Tensor, key: Tensor, value: Tensor, dropout: nn.Dropout, mask: Tensor | None
+) -> tuple[Tensor, Weights]:
+    return fuse(query, key, value, _rate(dropout), mask, causal)
+
+
+def _rate(dropout: nn.Dropout) -> float:
+    return dropout.p if dropout.training else 0.0
+
+
+def _with_causal(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    before = causal_mask(query, key)
+    return before if mask is None else mask & before

@@ -177,7 +177,7 @@ def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapte
     q, k, v = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
     shapes = []
     with contextlib.suppress(Exception):  # the properties will meet it again and report it
-        shapes = [None if x is None else x.shape for x in attend(q, k, v, nn.Dropout(0.0), None)]
+        shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
     if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
         raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
     return FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)

@@ -7,6 +7,7 @@ from mhsa import check
 from mhsa.case import Case
 from mhsa.effort import light
 from mhsa.guarding import guard
+from mhsa.projections import lies_in
 from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -80,11 +81,10 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
     views = subject.bind(module, trial.sizes).views()
-    owners = {p.untyped_storage().data_ptr(): p for p in module.parameters()}
     places: dict[tuple[int, int, tuple[int, ...]], str] = {}
     for name, view in views:
         for piece in view.pieces:
-            owner = owners.get(piece.untyped_storage().data_ptr())
+            owner = next((p for p in module.parameters() if lies_in(piece, p)), None)
             if owner is None or not owner.requires_grad:
                 check.fail(f"{name} does not require a gradient, but must: it would never be trained", what=name)
             place = (piece.untyped_storage().data_ptr(), piece.storage_offset(), piece.stride())

@@ -1,0 +1,252 @@
+"""The fast core: the reference's results, in memory that grows with the length and not with its square."""
+
+import copy
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mhsa import MultiHeadAttention, fused_attention, self_attention
+from mhsa.core import attention_weights
+from mhsa.fused import ROWS
+from mhsa.packing import packed
+from mhsa.slot import fit_slot
+
+LENGTH = ROWS + 44  # two blocks, the second one shorter
+
+
+def draw(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(dtype)
+
+
+def pair(dropout: float = 0.0, *, causal: bool = False) -> tuple[MultiHeadAttention, MultiHeadAttention]:
+    fused = MultiHeadAttention(4, 16, dropout, attention=fused_attention, causal=causal).double().eval()
+    reference = MultiHeadAttention(4, 16, dropout, causal=causal).double().eval()
+    reference.load_state_dict(fused.state_dict())
+    return fused, reference
+
+
+def masks(length: int) -> dict[str, Tensor | None]:
+    rows = draw(2, length, length, seed=3) > 0
+    rows[0, 5] = False  # a row without keys
+    rows[1, :, 0] = True
+    return {
+        "none": None,
+        "[B, Tq, Tk]": rows,
+        "[Tq, Tk]": rows[1],
+        "[B, 1, Tk]": rows[:, 6:7],
+        "[B, H, Tq, Tk]": torch.stack([rows, ~rows, rows, rows], dim=1),
+        "integers": rows.int(),
+    }
+
+
+def close(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-10, atol=1e-12)  # float64: thousands of roundings away from a wrong mask
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", masks(8))
+def test_output_gradients_and_weights_are_the_references(kind: str, causal: bool) -> None:
+    fused, reference = pair(causal=causal)
+    x, mask = draw(2, LENGTH, 16), masks(LENGTH)[kind]
+    with torch.no_grad():
+        assert close(fused(x, x, x, mask), reference(x, x, x, mask))
+        assert fused.attn is not None
+        assert close(fused.attn, reference.attn)
+    gradients = []
+    for module in (fused, reference):
+        leaf = x.clone().requires_grad_(True)
+        out = module(leaf, leaf, leaf, mask)
+        loss = out.sin().sum() + module.attn.sin().sum()
+        gradients.append(torch.autograd.grad(loss, [leaf, *module.parameters()]))
+    assert all(itertools.starmap(close, zip(*gradients, strict=True)))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("kind", ["none", "[B, Tq, Tk]", "[B, 1, Tk]"])
+@pytest.mark.parametrize("rate", [0.3, 1.0])
+def test_what_is_dropped_is_dropped_in_output_gradients_and_weights_alike(kind: str, causal: bool, rate: float) -> None:
+    fused, _ = pair(rate, causal=causal)
+    fused.train()
+    x, mask = draw(2, LENGTH, 16).requires_grad_(True), masks(LENGTH)[kind]
+    out = fused(x, x, x, mask)
+    weights = fused.attn
+    value = fused.linear_value(x).view(2, LENGTH, 4, 4).transpose(1, 2)
+    again = fused.linear_out((weights @ value).transpose(1, 2).reshape(2, LENGTH, 16))
+    assert close(out, again)
+    leaves = [x, *fused.parameters()]
+    first, second = (
+        torch.autograd.grad(o.sin().sum(), leaves, retain_graph=True, materialize_grads=True) for o in (out, again)
+    )
+    assert all(itertools.starmap(close, zip(first, second, strict=True)))
+    if rate == 1.0:
+        assert not weights.any()
+    elif kind == "none" and not causal:  # half a million independent events: five standard deviations are 0.0025
+        assert abs((weights == 0).double().mean() - rate) < 0.0025
+
+
+def test_two_calls_drop_differently_and_a_seed_repeats_them() -> None:
+    q = draw(1, 2, 40, 8)
+    torch.manual_seed(1)
+    first, second = fused_attention(q, q, q, 0.5)[0], fused_attention(q, q, q, 0.5)[0]
+    torch.manual_seed(1)
+    assert not torch.equal(first, second)
+    assert torch.equal(fused_attention(q, q, q, 0.5)[0], first)
+
+
+def test_weights_are_computed_once_and_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr("mhsa.fused.attention_weights", lambda *a: calls.append(a) or attention_weights(*a))
+    fused, _ = pair()
+    fused(*[draw(1, 5, 16)] * 3)
+    assert not calls
+    assert fused.attn is fused.attn
+    assert len(calls) == 1
+
+
+class Saved:
+    """Counts the bytes of distinct memory that autograd keeps."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, int] = {}
+
+    def __enter__(self) -> "Saved":
+        def pack(x: Tensor) -> Tensor:
+            self.kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            return x
+
+        self.hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
+        self.hooks.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hooks.__exit__(None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("dropout", "causal", "padded"), [(0.0, False, False), (0.0, True, False), (0.0, True, True), (0.3, False, True)]
+)
+def test_what_is_kept_for_the_backward_pass_grows_with_the_length(dropout: float, causal: bool, padded: bool) -> None:
+    kept = []
+    for length in (ROWS, 4 * ROWS):
+        q, k, v = (draw(1, 2, length, 8, seed=n).requires_grad_(True) for n in range(3))
+        mask = (torch.arange(length) < length - 3).view(1, 1, 1, length) if padded else None
+        with Saved() as saved:
+            z, _ = fused_attention(q, k, v, dropout, mask, causal=causal)
+        z.sum().backward()
+        kept.append(sum(saved.kept.values()))
+    assert kept[0] < kept[1] < 5 * kept[0]
+
+
+def test_causal_makes_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    plain = functional.scaled_dot_product_attention
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: seen.append(k) or plain(*a, **k))
+    q = draw(1, 2, 6, 8)
+    fused_attention(q, q, q, causal=True)
+    assert [(k["attn_mask"], k["is_causal"]) for k in seen] == [(None, True)]
+
+
+@pytest.mark.parametrize("keys", [0, 3, 9])
+def test_causal_counts_from_the_first_key(keys: int) -> None:
+    q, k = draw(1, 2, 5, 8), draw(1, 2, keys, 8, seed=1)
+    mask = torch.ones(5, keys, dtype=torch.bool).tril()
+    z, weights = fused_attention(q, k, k, causal=True)
+    expected = self_attention(q, k, k, None, mask)
+    assert close(z, expected[0])
+    assert close(weights(), expected[1])
+
+
+@pytest.mark.parametrize(
+    ("attention", "rate"),
+    [
+        (functional.scaled_dot_product_attention, 0.0),
+        (self_attention, 0.0),
+        (lambda query, key, value, mask=None: self_attention(query, key, value, None, mask)[0], 0.0),
+        (lambda q, k, v, is_causal=False: fused_attention(q, k, v, causal=is_causal)[0], 0.0),
+    ],
+    ids=["torch", "reference", "mask", "switch"],
+)
+def test_every_slot_can_be_causal(attention: object, rate: float) -> None:
+    q = draw(1, 2, 6, 8)
+    z, _ = fit_slot(attention, rate, causal=True)(q, q, q, nn.Dropout(rate), None)
+    assert close(z, fused_attention(q, q, q, causal=True)[0])
+
+
+def test_a_slot_that_cannot_be_causal_says_so() -> None:
+    with pytest.raises(ValueError, match="takes neither a mask nor causal, so it cannot be causal; use causal=False"):
+        fit_slot(lambda query, key, value: query, causal=True)
+
+
+@pytest.mark.parametrize("dropout", [-0.1, 1.5])
+def test_a_dropout_that_is_no_probability(dropout: float) -> None:
+    q = draw(1, 2, 6, 8)
+    with pytest.raises(ValueError, match=r"must be a probability in \[0, 1\]"):
+        fused_attention(q, q, q, dropout)
+
+
+class TestPacking:
+    def linears(self, module: MultiHeadAttention) -> tuple[nn.Linear, ...]:
+        return module.linear_query, module.linear_key, module.linear_value
+
+    def count(self, module: MultiHeadAttention, *x: Tensor) -> int:
+        with torch.profiler.profile() as profile, torch.no_grad():
+            module(*x)
+        return sum(e.count for e in profile.key_averages() if e.key == "aten::linear")
+
+    def test_one_product_does_the_work_of_three(self) -> None:
+        fused, reference = pair()
+        x = draw(2, 5, 16)
+        assert self.count(fused, x, x, x) == 2
+        assert self.count(fused, x, x.clone(), x) == 4
+        assert self.count(reference, x, x, x) == 4
+
+    @pytest.mark.parametrize("move", [lambda m: m.float(), copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+    def test_copies_and_moved_modules_are_packed_too(self, move: object) -> None:
+        module = move(pair()[0])
+        assert packed(self.linears(module)) is not None
+        x = draw(1, 3, 16, dtype=module.linear_out.weight.dtype)
+        with torch.no_grad():
+            module.linear_key.weight.mul_(2.0)  # in place, as an optimizer does
+            assert torch.allclose(module(x, x, x), module(x, x.clone(), x), rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda m: setattr(m.linear_key, "weight", nn.Parameter(m.linear_key.weight.detach() * 2)),
+            lambda m: setattr(m.linear_value.bias, "data", m.linear_value.bias.data + 1),
+            lambda m: m.linear_query.register_forward_hook(lambda module, args, out: out + 1),
+            lambda m: setattr(m, "linear_value", nn.Sequential(m.linear_value, nn.Tanh())),
+            lambda m: setattr(m.linear_key, "bias", None),
+            lambda m: nn.utils.parametrizations.orthogonal(m.linear_query),
+        ],
+        ids=["replaced", "data", "hook", "class", "no bias", "parametrised"],
+    )
+    def test_what_was_changed_is_called_and_not_read(self, change: object) -> None:
+        module, x = pair()[0], draw(2, 5, 16)
+        change(module)
+        with torch.no_grad():
+            assert packed(self.linears(module)) is None
+            assert close(module(x, x, x), module(x, x.clone(), x))
+
+    def test_the_reference_is_left_as_it_is(self) -> None:
+        assert packed(self.linears(pair()[1])) is None
+
+    def test_a_state_dict_keeps_them_packed_and_an_optimizer_trains_them(self) -> None:
+        fused, reference = pair()
+        other, _ = pair()
+        other.load_state_dict(fused.state_dict())
+        x = draw(2, 5, 16)
+        for module in (other, reference):
+            optimizer = torch.optim.Adam(module.parameters(), lr=0.01)
+            for _ in range(3):
+                optimizer.zero_grad()
+                module(x, x, x).square().sum().backward()
+                optimizer.step()
+        assert packed(self.linears(other)) is not None
+        with torch.no_grad():
+            assert torch.allclose(other(x, x, x), reference(x, x, x), rtol=1e-6)
