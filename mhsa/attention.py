@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from mhsa.core import require_alike, self_attention
 from mhsa.fused import fused_attention
-from mhsa.packing import pack, packed
+from mhsa.packing import Packed, apply
 from mhsa.slot import Weights, fit_slot
 
 
@@ -76,6 +77,7 @@ class MultiHeadAttention(nn.Module):
         self._weights: Weights = None
         self._attend = fit_slot(attention, dropout=dropout, causal=causal)
         self._packs = attention is fused_attention
+        self._packed: Packed | None = None
         self._pack()
 
     @property
@@ -105,24 +107,33 @@ class MultiHeadAttention(nn.Module):
         if mask is not None:
             mask = self._as_allowed(mask, query, key)
         q, k, v = self._heads(query, key, value)
-        z, self._weights = self._attend(q, k, v, self.dropout, mask)
+        parts: Any = self._modules  # read directly: in a small module, each attribute costs as much as a small operation
+        z, weights = self._attend(q, k, v, parts["dropout"], mask)
+        # Neither a parameter nor a module: nn.Module's own __setattr__ would look through all of them first.
+        object.__setattr__(self, "_weights", weights)
         if z.shape != q.shape:
             raise ValueError(f"the attention function returned {list(z.shape)}; must be {list(q.shape)}")
         merged = z.transpose(1, 2).reshape(query.size(0), query.size(1), self.d_model)
-        out: Tensor = self.linear_out(merged)
-        return out
+        return apply(parts["linear_out"], merged)
 
     def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q, K and V, each [B, H, T, d_k]."""
-        linears = (self.linear_query, self.linear_key, self.linear_value)
-        if self._packs and query is key and key is value and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
-            together = packed(linears)
-            if together is not None:
-                parts = functional.linear(query, *together).view(query.size(0), query.size(1), 3, self.head, self.d_k)
-                q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
-                return q, k, v
+        parts: Any = self._modules
+        linears = (parts["linear_query"], parts["linear_key"], parts["linear_value"])
+        together = self._packed
+        if (
+            together is not None
+            and query is key
+            and key is value
+            and not torch.is_grad_enabled()  # which does not see that the views are made of parameters
+            and not torch.compiler.is_compiling()
+            and together.stand_for(linears)
+        ):
+            heads = functional.linear(query, together.weight, together.bias)
+            q, k, v = heads.view(query.size(0), query.size(1), 3, self.head, self.d_k).permute(2, 0, 3, 1, 4).unbind(0)
+            return q, k, v
         q, k, v = (
-            linear(x).view(x.size(0), x.size(1), self.head, self.d_k).transpose(1, 2)
+            apply(linear, x).view(x.size(0), x.size(1), self.head, self.d_k).transpose(1, 2)
             for linear, x in zip(linears, (query, key, value), strict=True)
         )
         return q, k, v
@@ -136,11 +147,15 @@ class MultiHeadAttention(nn.Module):
             fitting = fitting and others == value.shape and len(others) == 3 and others[::2] == shape[::2]
         if not fitting:
             self._refuse(query, key, value)
-        if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
-            weight = self.linear_query.weight
-            for x in (query,) if query is key and key is value else (query, key, value):
-                if x.dtype != weight.dtype or x.device != weight.device:
+        linear: Any = self._modules["linear_query"]
+        weight = linear._parameters.get("weight")
+        if weight is None:  # another kind of layer was put there, or its weight is computed
+            weight = getattr(linear, "weight", query)
+        for x in (query,) if query is key and key is value else (query, key, value):
+            if x.dtype != weight.dtype or x.device != weight.device:
+                if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
                     require_alike({"query": query, "key": key, "value": value, "linear_query.weight": weight})
+                break
 
     def _refuse(self, query: Tensor, key: Tensor, value: Tensor) -> None:
         tensors = {"query": query, "key": key, "value": value}
@@ -176,7 +191,7 @@ class MultiHeadAttention(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         # The weights of the last call belong to its autograd graph, which can be neither copied nor pickled.
-        return {**self.__dict__, "_weights": None}
+        return {**self.__dict__, "_weights": None, "_packed": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
@@ -188,8 +203,10 @@ class MultiHeadAttention(nn.Module):
         return self
 
     def _pack(self) -> None:
+        self._packed = None
         if self._packs:
-            pack((self.linear_query, self.linear_key, self.linear_value))
+            with contextlib.suppress(ValueError):  # then each layer is called by itself
+                self._packed = Packed((self.linear_query, self.linear_key, self.linear_value))
 
     def extra_repr(self) -> str:
         """Show the sizes that the linear layers alone do not."""

@@ -1,4 +1,8 @@
-"""Linear layers whose parameters lie side by side in memory, so that one matrix product can do the work of several."""
+"""Linear layers without the overhead of calling them, and several of them as one matrix product.
+
+In a small module, calling an ``nn.Linear`` costs more than what it computes. Where a layer is nothing but its weight and bias,
+they are read and multiplied directly; where anybody has changed what a call does, it is called.
+"""
 
 from __future__ import annotations
 
@@ -6,55 +10,69 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.module import _has_any_global_hook
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
-def pack(linears: Sequence[nn.Linear]) -> None:
-    """Move the parameters of layers with equal inputs into one stretch of memory each, weights and biases.
-
-    They stay parameters of their own, with their values. What is no plain dense parameter is left where it is.
-    """
-    for name in ("weight", "bias"):
-        parts = _parameters(linears, name)
-        if parts is None or len({(p.dtype, p.device, p.shape) for p in parts}) > 1:
-            return
-        if any(p.is_meta or p.layout != torch.strided for p in parts) or _side_by_side(parts):
-            continue
-        together = torch.stack([p.data for p in parts])
-        for p, place in zip(parts, together, strict=True):
-            p.data = place
-
-
-def packed(linears: Sequence[nn.Module]) -> tuple[Tensor, Tensor] | None:
-    """Return the weight [n * D, D] and bias [n * D] of layers that lie side by side, as views; None where they do not.
-
-    They do not after parameters were replaced, or moved by something else than :meth:`torch.nn.Module.to`; and a layer that
-    somebody has put hooks or another class in the place of must be called, not read. Autograd does not see such views.
-    """
-    for linear in linears:
-        if type(linear) is not nn.Linear or linear._forward_hooks or linear._forward_pre_hooks:
-            return None
-    weights, biases = _parameters(linears, "weight"), _parameters(linears, "bias")
-    if weights is None or biases is None or not (_side_by_side(weights) and _side_by_side(biases)):
-        return None
-    rows, columns = len(weights) * weights[0].size(0), weights[0].size(1)
-    return weights[0].as_strided((rows, columns), (columns, 1)), biases[0].as_strided((rows,), (1,))
-
-
-def _parameters(linears: Sequence[nn.Module], name: str) -> list[nn.Parameter] | None:
-    """Return a parameter of each layer; None where one has none, or one of a class of its own (quantised, sharded, ...)."""
-    found = [linear._parameters.get(name) for linear in linears]
-    plain = [p for p in found if type(p) is nn.Parameter]
-    return plain if len(plain) == len(found) else None
-
-
-def _side_by_side(parts: Sequence[nn.Parameter]) -> bool:
-    """Whether these follow one another in the same memory."""
-    first = parts[0]
-    size = first.numel() * first.element_size()
-    start, memory = first.data_ptr(), first.untyped_storage()
-    if start + len(parts) * size > memory.data_ptr() + memory.nbytes():
-        return False
-    return all(
-        p.data_ptr() == start + n * size and p.shape == first.shape and p.dtype == first.dtype and p.is_contiguous()
-        for n, p in enumerate(parts)
+def is_plain(layer: nn.Module) -> bool:
+    """Whether calling a layer does what ``nn.Linear`` does, and nothing else: no other class, no hooks, no own forward."""
+    own = layer.__dict__
+    return (
+        type(layer) is nn.Linear
+        and "forward" not in own
+        and not any(map(own.__getitem__, _HOOKS))
+        and not _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
+
+
+def apply(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return ``layer(x)``."""
+    if is_plain(layer):
+        parameters = layer._parameters
+        return functional.linear(x, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+    result: Tensor = layer(x)
+    return result
+
+
+class Packed:
+    """The parameters of several ``nn.Linear`` in one stretch of memory each, weights and biases.
+
+    They stay parameters of their own, with their values; this holds views of all of them together.
+    """
+
+    def __init__(self, linears: Sequence[nn.Linear]) -> None:
+        """Move the parameters of layers of one shape.
+
+        Raises:
+            ValueError: one is not a plain dense parameter (but missing, quantised, sharded, on the meta device, ...).
+        """
+        self._parameters: list[tuple[str, nn.Parameter, int]] = []
+        self.weight, self.bias = (self._together(linears, name) for name in ("weight", "bias"))
+
+    def _together(self, linears: Sequence[nn.Linear], name: str) -> Tensor:
+        parts = [linear._parameters.get(name) for linear in linears]
+        plain = [p for p in parts if type(p) is nn.Parameter and p.layout == torch.strided and not p.is_meta]
+        if len(plain) < len(parts) or len({(p.dtype, p.device, p.shape) for p in plain}) > 1:
+            raise ValueError(f"these have no {name} of one shape, dtype and device each")
+        together = torch.stack([p.data for p in plain])
+        for parameter, place in zip(plain, together, strict=True):
+            parameter.data = place
+            self._parameters.append((name, parameter, place.data_ptr()))
+        return together.flatten(0, 1)
+
+    def stand_for(self, linears: Sequence[nn.Module]) -> bool:
+        """Whether calling these layers would still be the same as multiplying by ``weight`` and adding ``bias``.
+
+        Not after a parameter was replaced or moved, nor where somebody has added hooks or put another layer in. The memory
+        cannot have been given to something else meanwhile: it is held here.
+        """
+        for linear in linears:
+            if not is_plain(linear):
+                return False
+        for n, (name, parameter, place) in enumerate(self._parameters):
+            now = linears[n % len(linears)]._parameters[name]
+            if now is not parameter or now.data_ptr() != place or not now.is_contiguous():
+                return False
+        return True

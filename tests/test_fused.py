@@ -13,7 +13,6 @@ from torch.nn import functional
 from mhsa import MultiHeadAttention, fused_attention, self_attention
 from mhsa.core import attention_weights
 from mhsa.fused import ROWS
-from mhsa.packing import packed
 from mhsa.slot import fit_slot
 
 LENGTH = ROWS + 44  # two blocks, the second one shorter
@@ -190,8 +189,9 @@ def test_a_dropout_that_is_no_probability(dropout: float) -> None:
 
 
 class TestPacking:
-    def linears(self, module: MultiHeadAttention) -> tuple[nn.Linear, ...]:
-        return module.linear_query, module.linear_key, module.linear_value
+    def packed(self, module: MultiHeadAttention) -> bool:
+        linears = (module.linear_query, module.linear_key, module.linear_value)
+        return module._packed is not None and module._packed.stand_for(linears)
 
     def count(self, module: MultiHeadAttention, *x: Tensor) -> int:
         with torch.profiler.profile() as profile, torch.no_grad():
@@ -208,7 +208,7 @@ class TestPacking:
     @pytest.mark.parametrize("move", [lambda m: m.float(), copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
     def test_copies_and_moved_modules_are_packed_too(self, move: object) -> None:
         module = move(pair()[0])
-        assert packed(self.linears(module)) is not None
+        assert self.packed(module)
         x = draw(1, 3, 16, dtype=module.linear_out.weight.dtype)
         with torch.no_grad():
             module.linear_key.weight.mul_(2.0)  # in place, as an optimizer does
@@ -230,11 +230,11 @@ class TestPacking:
         module, x = pair()[0], draw(2, 5, 16)
         change(module)
         with torch.no_grad():
-            assert packed(self.linears(module)) is None
+            assert not self.packed(module)
             assert close(module(x, x, x), module(x, x.clone(), x))
 
     def test_the_reference_is_left_as_it_is(self) -> None:
-        assert packed(self.linears(pair()[1])) is None
+        assert not self.packed(pair()[1])
 
     def test_a_state_dict_keeps_them_packed_and_an_optimizer_trains_them(self) -> None:
         fused, reference = pair()
@@ -247,6 +247,6 @@ class TestPacking:
                 optimizer.zero_grad()
                 module(x, x, x).square().sum().backward()
                 optimizer.step()
-        assert packed(self.linears(other)) is not None
+        assert self.packed(other)
         with torch.no_grad():
             assert torch.allclose(other(x, x, x), reference(x, x, x), rtol=1e-6)
