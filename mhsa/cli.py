@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 from mhsa import __version__
+from mhsa.arguments import dtype, seconds, size, whole
+from mhsa.bench.options import add_bench
 from mhsa.options import TIME_LIMITS
 from mhsa.plugin import DTYPES, PROFILES
 
@@ -124,12 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = power.add_argument
     add("names", nargs="*", metavar="NAME", help="part of a mutant's name, or a whole one")
-    add("-n", dest="workers", type=_whole, default=2, metavar="N", help="worker processes (default: 2)")
+    add("-n", dest="workers", type=whole, default=2, metavar="N", help="worker processes (default: 2)")
     add("--recorded", action="store_true", help="measure nothing: the figures that come with this version")
     add("--json", type=Path, metavar="FILE", help="write the measurement there")
     add("--markdown", type=Path, metavar="FILE", help="write the page docs/power.md there")
     add("--no-color", action="store_true", help="plain text, also on a terminal")
     power.set_defaults(run="commands.power")
+
+    add_bench(subparsers, _SUBJECT)
 
     properties = subparsers.add_parser(
         "properties",
@@ -162,12 +166,12 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         choices=list(PROFILES),
         help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless -k names them)",
     )
-    add("--seed", type=_whole, metavar="N",
+    add("--seed", type=whole, metavar="N",
         help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
-    add("--dtype", action="append", metavar="DTYPE", type=_dtype, default=[],
+    add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
     add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
-    add("-n", dest="workers", type=_whole, default=1, metavar="N",
+    add("-n", dest="workers", type=whole, default=1, metavar="N",
         help="worker processes; pays from the ci profile on (default: 1)")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help="pyproject.toml to read (default: the nearest one with [tool.mhsa])")
     add("--cases", type=Path, metavar="FOLDER", help="where the cases of failures are saved (default: .mhsa/cases)")
@@ -183,45 +187,9 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     """Add what holds for every process that runs a subject."""
     add = parser.add_argument
     limits = ", ".join(f"{name} {seconds:g}" for name, seconds in TIME_LIMITS.items())
-    add("--timeout", type=_seconds, metavar="SECONDS", help=f"most for one property (default: {limits})")
-    add("--memory", type=_size, metavar="SIZE", help="most for a subject's process, 8GiB say (default: 3/4 of the machine's)")
+    add("--timeout", type=seconds, metavar="SECONDS", help=f"most for one property (default: {limits})")
+    add("--memory", type=size, metavar="SIZE", help="most for a subject's process, 8GiB say (default: 3/4 of the machine's)")
     add("--no-color", action="store_true", help="plain text, also on a terminal")
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0.0 < seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
-    return seconds
-
-
-def _size(text: str) -> int:
-    from mhsa.configuration import size
-
-    found = size(text)
-    if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 8GiB or 500MB")
-    return found
-
-
-def _whole(text: str) -> int:
-    try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return number
-
-
-def _dtype(text: str) -> str:
-    name = text.removeprefix("torch.")
-    if name not in DTYPES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(DTYPES)}")
-    return name
 
 
 if __name__ == "__main__":

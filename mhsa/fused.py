@@ -63,7 +63,9 @@ def fuse(
     seed = -1
     if mask is not None:  # the kernels want it whole
         mask = mask[(None,) * (4 - mask.dim())]
-    if dropout and not torch.compiler.is_compiling():
+    if mask is None and not dropout:
+        z = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    elif dropout and not torch.compiler.is_compiling():
         # One number drawn here stands for all that is dropped: a block can be dropped again in the backward pass, and for
         # the weights, without any of it being kept.
         seed = int(torch.randint(2**62, ()))

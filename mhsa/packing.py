@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.modules.module import _has_any_global_hook
 
-_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-
 
 def is_plain(layer: nn.Module) -> bool:
     """Whether calling a layer does what ``nn.Linear`` does, and nothing else: no other class, no hooks, no own forward."""
@@ -22,7 +20,7 @@ def is_plain(layer: nn.Module) -> bool:
     return (
         type(layer) is nn.Linear
         and "forward" not in own
-        and not any(map(own.__getitem__, _HOOKS))
+        and not (own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"])
         and not _has_any_global_hook()  # type: ignore[no-untyped-call]
     )
 
@@ -48,8 +46,9 @@ class Packed:
         Raises:
             ValueError: one is not a plain dense parameter (but missing, quantised, sharded, on the meta device, ...).
         """
-        self._parameters: list[tuple[str, nn.Parameter, int]] = []
-        self.weight, self.bias = (self._together(linears, name) for name in ("weight", "bias"))
+        self.weight = self._together(linears, "weight")
+        self.bias = self._together(linears, "bias")
+        self._places = [(linear.weight, linear.weight.data_ptr(), linear.bias, linear.bias.data_ptr()) for linear in linears]
 
     def _together(self, linears: Sequence[nn.Linear], name: str) -> Tensor:
         parts = [linear._parameters.get(name) for linear in linears]
@@ -59,7 +58,6 @@ class Packed:
         together = torch.stack([p.data for p in plain])
         for parameter, place in zip(plain, together, strict=True):
             parameter.data = place
-            self._parameters.append((name, parameter, place.data_ptr()))
         return together.flatten(0, 1)
 
     def stand_for(self, linears: Sequence[nn.Module]) -> bool:
@@ -68,11 +66,12 @@ class Packed:
         Not after a parameter was replaced or moved, nor where somebody has added hooks or put another layer in. The memory
         cannot have been given to something else meanwhile: it is held here.
         """
-        for linear in linears:
+        for linear, (weight, of_weight, bias, of_bias) in zip(linears, self._places, strict=True):
             if not is_plain(linear):
                 return False
-        for n, (name, parameter, place) in enumerate(self._parameters):
-            now = linears[n % len(linears)]._parameters[name]
-            if now is not parameter or now.data_ptr() != place or not now.is_contiguous():
+            parameters = linear._parameters
+            if parameters["weight"] is not weight or parameters["bias"] is not bias:
+                return False
+            if weight.data_ptr() != of_weight or bias.data_ptr() != of_bias or not weight.is_contiguous():
                 return False
         return True

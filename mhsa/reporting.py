@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 FORMATS = ("json", "junit", "html", "markdown")
 
 
-def require_places(given: argparse.Namespace) -> None:
+def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) -> None:
     """Leave with 2, before anything has run, where a report could not be written."""
-    for name in FORMATS:
+    for name in formats:
         path: Path | None = getattr(given, name, None)
         if path is None or str(path) == "-":
             continue

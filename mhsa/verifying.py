@@ -9,6 +9,7 @@ import platform
 import secrets
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,9 +127,12 @@ def options_of(given: argparse.Namespace, configuration: Configuration) -> Optio
 
 def _requests(given: argparse.Namespace, configuration: Configuration) -> tuple[Request, ...]:
     names: list[str] = getattr(given, "subjects", None) or ([given.subject] if getattr(given, "subject", "") else [])
+    return named(names, configuration) or configuration.requests or (Request(REFERENCE, REFERENCE),)
+
+
+def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, ...]:
+    """Return the requests that names stand for: labels of configured subjects, or objects; leave with 2 for any other."""
     by_label = {r.label: r for r in configuration.requests}
-    if not names:
-        return configuration.requests or (Request(REFERENCE, REFERENCE),)
     found = []
     for name in dict.fromkeys(names):
         if name in by_label:
@@ -178,7 +182,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     known = {p.id: p for p in catalogue()}
     environment = environment_of(options)
     print_header(console, environment)
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGTERM, as_interrupt)
     interrupted = False
     diagnoses: dict[str, Diagnosis] = {}
     labels = [r.label for r in options.asked]
@@ -202,7 +206,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     return Found(results, diagnoses, known, environment, console, interrupted)
 
 
-def _as_interrupt(*_: object) -> None:
+def as_interrupt(*_: object) -> None:
     """A pipeline that stops a job sends SIGTERM; it must find the same partial reports and no process left."""
     raise KeyboardInterrupt
 

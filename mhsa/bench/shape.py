@@ -1,0 +1,79 @@
+"""The sizes that are measured, by name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Self-attention of ``batch`` sequences of ``length`` tokens, ``d_model`` wide, by ``head`` heads."""
+
+    name: str
+    batch: int
+    length: int
+    head: int
+    d_model: int
+
+    @property
+    def d_k(self) -> int:
+        """Width of a head."""
+        return self.d_model // self.head
+
+    @property
+    def scores(self) -> int:
+        """Number of scores: what grows with the square of the length."""
+        return self.batch * self.head * self.length**2
+
+    def __str__(self) -> str:
+        return f"B={self.batch} T={self.length} H={self.head} d_model={self.d_model}"
+
+    def resized(self, head: int, d_model: int) -> Shape:
+        """Return the shape for an implementation that exists in one size only."""
+        return replace(self, head=head, d_model=d_model)
+
+
+def long(length: int) -> Shape:
+    """Return one long sequence, of the width and heads of "encoder 512": what a sweep over lengths is made of."""
+    return Shape(f"long {length}", 1, length, 8, 256)
+
+
+# What each is there for: a classroom module, whose time is overhead; two encoders, whose time is in the projections; long
+# sequences, where everything is in the core; many heads, each narrow; a wide model, whose time is in matrix products alone.
+SHAPES = {
+    shape.name: shape
+    for shape in (
+        Shape("exercise", 2, 16, 4, 64),
+        Shape("encoder 128", 4, 128, 8, 256),
+        Shape("encoder 512", 1, 512, 8, 256),
+        long(2048),
+        long(4096),
+        long(8192),
+        Shape("many heads", 1, 512, 32, 512),
+        Shape("wide", 1, 256, 8, 1024),
+    )
+}
+_GIVEN = re.compile(r"(\d+)x(\d+)x(\d+)x(\d+)")
+_LARGEST = 2**24  # of one size; beyond it the product of two is no number of tokens that anybody means
+
+
+def shape_of(name: str) -> Shape:
+    """Return a shape by its name, or by its sizes written as ``BxTxHxD``: batch, length, heads, d_model.
+
+    Raises:
+        ValueError: there is no such name, and these are no such sizes.
+    """
+    name = " ".join(name.split())
+    if name in SHAPES:
+        return SHAPES[name]
+    given = _GIVEN.fullmatch(name)
+    if given:
+        batch, length, head, d_model = map(int, given.groups())
+        if min(batch, length, head, d_model) < 1 or max(batch, length, head, d_model) > _LARGEST or d_model % head:
+            raise ValueError(f"shape {name!r}; sizes must be 1 to {_LARGEST}, and d_model a multiple of the heads")
+        return Shape(name, batch, length, head, d_model)
+    near = difflib.get_close_matches(name, SHAPES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"no shape {name!r}; known are {', '.join(SHAPES)}, or sizes as BxTxHxD, 4x128x8x256 say{hint}")

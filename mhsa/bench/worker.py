@@ -1,0 +1,99 @@
+"""The process that measures. It says what it found line by line, and who it is about to call in a place of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mhsa.bench.measurement import Contender, Pass
+from mhsa.bench.shape import Shape
+from mhsa.request import Request
+
+WIDTH = 256  # bytes of the place that says who is called: rewritten thousands of times, so it never grows
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be measured.
+
+    Attributes:
+        contenders: the implementations; the floor is measured whether it is among them or not.
+        cells: (shape, dtype, device), in order.
+        left_out: (number of a cell, name): who ended the process there.
+        done: cells that need not be measured again.
+        threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
+            on how many cores happen to be idle.
+        memory: bytes that may be taken, or None.
+    """
+
+    contenders: tuple[Contender, ...]
+    cells: tuple[tuple[Shape, str, str], ...]
+    passes: tuple[Pass, ...]
+    budget: float
+    counted: bool = True
+    callgrind: bool = False
+    threads: int = 1
+    memory: int | None = None
+    left_out: tuple[tuple[int, str], ...] = ()
+    done: int = 0
+
+    def as_json(self) -> str:
+        """Return it for the worker."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of_json(cls, text: str) -> Plan:
+        """Return what :meth:`as_json` was made from."""
+        data: dict[str, Any] = json.loads(text)
+        data["contenders"] = tuple(Contender(**{**c, "request": Request.of_dict(c["request"])}) for c in data["contenders"])
+        data["cells"] = tuple((Shape(**shape), dtype, device) for shape, dtype, device in data["cells"])
+        data["passes"] = tuple(data["passes"])
+        data["left_out"] = tuple((n, name) for n, name in data["left_out"])
+        return cls(**data)
+
+
+def main(folder: Path) -> int:
+    """Measure what ``plan.json`` in a folder asks for; lines go to ``events.jsonl``, who is called to ``now``."""
+    from mhsa.limits import end_with_parent, limit_memory
+
+    end_with_parent()
+    plan = Plan.of_json((folder / "plan.json").read_text())
+    now = os.open(folder / "now", os.O_WRONLY)
+
+    def tell(name: str, what: str) -> None:
+        os.pwrite(now, f"{what}\t{name}".encode()[:WIDTH].ljust(WIDTH), 0)
+
+    with (folder / "events.jsonl").open("a", buffering=1, encoding="utf-8") as events:
+
+        def say(**event: Any) -> None:
+            events.write(json.dumps(event) + "\n")
+
+        tell("", "importing torch")
+        import torch
+
+        from mhsa.bench.cell import Bench, Cell
+        from mhsa.bench.machine import describe_machine
+
+        torch.set_num_threads(plan.threads)
+        device = plan.cells[0][2]
+        say(machine=describe_machine(device, plan.threads))
+        if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
+            limit_memory(plan.memory)
+        bench = Bench(plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=tell)
+        for n, (shape, dtype, device) in enumerate(plan.cells):
+            if n < plan.done:
+                continue
+            say(cell=n)
+            here = [c for c in plan.contenders if (n, c.name) not in plan.left_out]
+            for measurement in bench.measure(Cell(shape, dtype, device), here):
+                say(measured=measurement.as_dict())
+        say(end=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
