@@ -69,6 +69,7 @@ class Bench:
             built: dict[str, Built] = {}
             floor: Built | str = "no CUDA device"
         else:
+            cell = replace(cell, shape=self._shape(cell, contenders))
             built, reasons = self._build(cell, contenders)
             # Another one than the floor that is measured: that one's ratio then shows what identical code gives.
             floors, why = self._build(cell, [Contender.known(FLOOR)])
@@ -80,6 +81,15 @@ class Bench:
             yield from (found[c.name] for c in contenders)
         built.clear()
         gc.collect()  # modules are full of cycles, and the next cell may need the memory
+
+    def _shape(self, cell: Cell, contenders: Sequence[Contender]) -> Shape:
+        """Return the shape, with the heads and the width of the first contender that exists in one size only."""
+        for contender in contenders:
+            self.tell(contender.name, "loading")
+            subject = self._subject(contender, cell.device)
+            if not isinstance(subject, str) and subject.adapter.sizes is not None:
+                return cell.shape.resized(*subject.adapter.sizes)
+        return cell.shape
 
     def _build(self, cell: Cell, contenders: Sequence[Contender]) -> tuple[dict[str, Built], dict[str, str]]:
         built, reasons = {}, {}
