@@ -15,6 +15,7 @@ Call = Callable[[], Any]
 # is the same for a block and for its neighbours: with blocks of 4 ms, ratios of identical code had a standard deviation of
 # 0.6 to 1.8 % in a second (docs/benchmarks.md).
 BLOCK = 0.004
+_LONG = 250 * BLOCK  # of one call: a second, in which what is done once only does not show
 _FLUSHED = 256 * 2**20  # bytes that are written between two short calls on a GPU: more than any last-level cache holds
 
 
@@ -34,8 +35,10 @@ class Clock:
             self._flush = torch.empty(_FLUSHED // 4, dtype=torch.int32, device=self.device)
 
     def calibrate(self, call: Call) -> int:
-        """Return how many calls make a block; ``call`` is made at least twice, the first time to warm up."""
-        self.block(call, 1)
+        """Return how many calls make a block; a call that is not far longer than one is warmed up before it is timed."""
+        once = self.block(call, 1)
+        if once > _LONG:
+            return 1
         once = self.block(call, 1)
         if once * 4 < BLOCK:  # a single short call is mostly the cost of looking at the clock
             once = self.block(call, 5)
