@@ -85,15 +85,7 @@ def _subjects(given: argparse.Namespace, configuration: Configuration) -> list[C
     others = named([name for name in given.subjects if name not in KNOWN], configuration)
     if not given.subjects:
         others = configuration.requests
-    specs = {spec: name for name, (spec, weights) in KNOWN.items() if not weights}
-    found = {name: Contender.known(name) for name in known}
-    for request in others:
-        plain = not (request.arguments or request.contract or request.submodule or request.dtypes)
-        if plain and request.spec in specs:
-            found[specs[request.spec]] = Contender.known(specs[request.spec])
-        else:
-            name = request.spec if request.label in KNOWN else request.label
-            found[name] = Contender(name, request)
+    found = {c.name: c for c in (*map(Contender.known, known), *map(Contender.of, others))}
     return list(found.values())
 
 

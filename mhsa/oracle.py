@@ -94,17 +94,22 @@ def multi_head(
     precision: Precision,
     empty_row: EmptyRow = "zeros",
     bias: Array | None = None,
+    *,
+    exact_heads: bool = False,
 ) -> MultiHead:
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
     ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
-    scores after they are scaled. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    scores after they are scaled. ``exact_heads`` says that every implementation computes Q, K and V without
+    any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
     q, k, v = (
         split_heads(_linear(arithmetic, Bounded.exact(x), linear), head)
         for x, linear in ((query, projections.query), (key, projections.key), (value, projections.value))
     )
+    if exact_heads:
+        q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
     added = None if bias is None else bias[:, None]
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
     mixed = merge_heads(inner.output)

@@ -38,6 +38,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="dtype to verify in; repeatable (default: float64 and float32)",
     )  # fmt: skip
     group.addoption("--attention-device", default="cpu", metavar="DEVICE", help="cpu (default), cuda, cuda:1, ...")
+    group.addoption(
+        "--attention-shape", action="append", metavar="SHAPE", default=[],
+        help="shape to time at, in benchmarks; a name that `mhsa bench --help` lists, or BxTxHxD; repeatable",
+    )  # fmt: skip
     group.addoption("--attention-exitfirst", action="store_true", help="end each subject at its first failure")
     group.addoption("--attention-no-shrink", action="store_true", help="do not look for the smallest case of a failure")
     group.addoption("--attention-skip", metavar="FILE", help=_SKIP_HELP)

@@ -143,7 +143,7 @@ class Bench:
                 continue
             found[name] = replace(
                 blank[name], outcome="measured", seconds=result.seconds, ratio=result.ratio, low=result.low, high=result.high,
-                blocks=result.blocks, rows=len(rows_of(built[name])),
+                blocks=result.blocks, rows=len(rows_of(cell.shape)),
                 counters=self._count(built[name], calls[name], cell, passes),
             )  # fmt: skip
         return found

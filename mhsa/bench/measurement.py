@@ -44,6 +44,15 @@ class Contender:
         spec, need_weights = KNOWN[name]
         return cls(name, Request(name, spec), need_weights)
 
+    @classmethod
+    def of(cls, request: Request) -> Contender:
+        """Return a subject; one of :data:`KNOWN` if it is one and nothing else is declared for it."""
+        plain = not (request.arguments or request.contract or request.submodule or request.dtypes)
+        for name, (spec, need_weights) in KNOWN.items():
+            if plain and spec == request.spec and not need_weights:
+                return cls.known(name)
+        return cls(request.spec if request.label in KNOWN else request.label, request)
+
 
 @dataclass(frozen=True)
 class Counters:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mhsa import backward, check, oracle
+from mhsa.aiming import camps, picking
 from mhsa.bench.contender import Built
 from mhsa.bench.measurement import Pass
+from mhsa.bench.shape import Shape
 from mhsa.bounded import Array, Bounded
 from mhsa.check import Violation
 from mhsa.placing import is_tensor, numbers
+from mhsa.trial import Trial
 
 # Scores that are compared with the oracle: a second of its time. A longer sequence is compared at as many of its queries
 # as that allows, first and last among them and spread evenly, so that every block of a kernel is met.
 SCORES = 2**21
 _LEAST = 16  # queries, however long the sequence is
+_SHORT = 16  # tokens: the bound of a softmax grows with their number, by what an online one may round in between
+_CLEAR = 110.0  # in a score: exp(-110) is 0 beside 1 in every format, and thousands of it are
 _STREAM = 20  # of the random numbers of the gradient that the backward pass begins with
 
 
@@ -29,98 +39,200 @@ class Oracle:
         self._forward: dict[bytes, oracle.MultiHead] = {}
         self._backward: dict[bytes, tuple[Bounded, dict[str, Bounded]]] = {}
 
-    def forward(self, built: Built, rows: Array) -> oracle.MultiHead:
+    def forward(self, given: Given) -> oracle.MultiHead:
         """Return output [B, rows, D] with its bound."""
-        key, trial = _key(built), built.trial
+        key, x = given.key, given.x
         if key not in self._forward:
-            x = trial.query
-            self._forward[key] = oracle.multi_head(x[:, rows], x, x, trial.projections, built.shape.head, None, trial.precision)
+            self._forward[key] = oracle.multi_head(
+                x[:, given.rows], x, x, given.trial.projections, given.trial.case.head, None, given.trial.precision,
+                exact_heads=given.exact,
+            )  # fmt: skip
         return self._forward[key]
 
-    def backward(self, built: Built, rows: Array, start: Array) -> tuple[Bounded, dict[str, Bounded]]:
-        """Return the gradients of x [B, T, D] and of the parameters, for ``start`` [B, rows, D] at the rows and 0 elsewhere."""
-        key, trial = _key(built), built.trial
+    def backward(self, given: Given) -> tuple[Bounded, dict[str, Bounded]]:
+        """Return the gradients of x [B, T, D] and of the parameters."""
+        key = given.key
         if key not in self._backward:
-            found = backward.gradients(self.forward(built, rows), trial.precision, start)
-            of_query = Bounded(np.zeros_like(trial.query), np.zeros_like(trial.query))
-            of_query.value[:, rows], of_query.error[:, rows] = found.query.value, found.query.error
-            self._backward[key] = backward.tied(trial.precision, [of_query, found.key, found.value]), found.parameters
+            found = backward.gradients(self.forward(given), given.trial.precision, given.start)
+            of_query = Bounded(np.zeros_like(given.x), np.zeros_like(given.x))
+            of_query.value[:, given.rows], of_query.error[:, given.rows] = found.query.value, found.query.error
+            tied = backward.tied(given.trial.precision, [of_query, found.key, found.value])
+            self._backward[key] = tied, found.parameters
         return self._backward[key]
 
 
-def rows_of(built: Built) -> Array:
+@dataclass(frozen=True)
+class Given:
+    """One input: tokens x [B, T, D], the queries ``rows`` that are compared, and whether Q, K and V are exact."""
+
+    trial: Trial
+    x: Array
+    rows: NDArray[np.int_]
+    exact: bool = False
+
+    @functools.cached_property
+    def start(self) -> Array:
+        """The gradient [B, rows, D] that the backward pass begins with; it is 0 for all other queries."""
+        return self.trial.cotangent(_STREAM, (self.x.shape[0], len(self.rows), self.x.shape[2]))
+
+    @functools.cached_property
+    def key(self) -> bytes:
+        """What tells two sets of numbers, and of conditions, apart."""
+        p = self.trial.projections
+        digest = hashlib.sha256(repr((self.trial.precision, self.rows.tolist(), self.exact)).encode())
+        maps = (x for m in (p.query, p.key, p.value, p.out) for x in (m.weight, m.bias) if x is not None)
+        for array in (self.x, *maps):
+            digest.update(repr(array.shape).encode() + array.tobytes())
+        return digest.digest()
+
+
+def rows_of(shape: Shape) -> NDArray[np.int_]:
     """Return the queries that are compared."""
-    shape = built.shape
     count = min(shape.length, max(_LEAST, SCORES // (shape.batch * shape.head * shape.length)))
-    rows: Array = np.unique(np.linspace(0, shape.length - 1, count).round().astype(int))
-    return rows
+    return np.unique(np.linspace(0, shape.length - 1, count).round().astype(int))
 
 
 def untruth(built: Built, passes: Pass, known: Oracle) -> str:
     """Return what is wrong with the result of a pass, in words; empty if it is within the oracle's bounds.
 
+    Three inputs: tokens of which each query picks one, which show a key that is lost or in another's place; at most 16 tokens
+    of two kinds, which show scales and softmax; and generic numbers, which all projections and sums go into, in half formats
+    of no more tokens than a bound says something of.
+
     The output is compared at :func:`rows_of` and must be finite everywhere. The gradients are compared in full, of a loss
     that looks at those rows: a dense one would need every score of the oracle.
 
-    Raises whatever the contender raises where it cannot do this at all.
+    Raises whatever the contender raises at the timed shape, where it cannot do this at all.
     """
-    rows = rows_of(built)
+    trial, shape = built.trial, built.shape
+    compare = _forward if passes == "forward" else _training
     with check.recording():
         try:
-            if passes == "forward":
-                with torch.no_grad():
-                    _compare_output(built, built.bind(built.x)(), rows, known)
-                    _compare_weights(built, rows, known)
-            else:
-                _compare_gradients(built, rows, known)
+            _picked(built, passes)
+            _in_camps(built, compare, known)
+            trial.fill(trial.case)
+            length = min(shape.length, _longest(trial))
+            compare(built, Given(trial, trial.query[:, :length], rows_of(replace(shape, length=length))), known)
         except Violation as violation:
             return str(violation)
+        finally:
+            trial.fill(trial.case)  # what is timed
     return ""
 
 
-def _compare_output(built: Built, output: Tensor, rows: Array, known: Oracle) -> None:
-    shape = [built.shape.batch, built.shape.length, built.shape.d_model]
-    if not is_tensor(output) or list(output.shape) != shape or output.dtype != built.x.dtype:
-        words = f"{output.dtype} {list(output.shape)}" if is_tensor(output) else type(output).__name__
-        check.fail(f"output is {words}, but must be {built.x.dtype} {shape}", what="output")
-    found = numbers(output)
-    check.finite("output", found)
-    check.within("output", found[:, rows], known.forward(built, rows).output)
+def _longest(trial: Trial) -> int:
+    """Return the longest sequence that the oracle's bound says something of.
+
+    An online softmax that stores its sums in the dtype rounds them for every block of 16 keys, four times; together that may
+    take an eighth of a weight, not more.
+    """
+    return int(0.125 / trial.precision.unit * 16 / 4)
 
 
-def _compare_weights(built: Built, rows: Array, known: Oracle) -> None:
-    """Compare the weights where the contender is timed with them."""
-    if built.contender.need_weights:
-        trial, x = built.trial, built.x
-        weights = trial.subject.caller(trial.module, x, x, x, None, True)[1]
-        if not is_tensor(weights):
-            check.fail(f"weights are a {type(weights).__name__}, but were asked for", what="weights")
-        check.within("weights", numbers(weights)[:, :, rows], known.forward(built, rows).weights)
-
-
-def _compare_gradients(built: Built, rows: Array, known: Oracle) -> None:
+def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
     trial = built.trial
-    start = trial.cotangent(_STREAM, (built.shape.batch, len(rows), built.shape.d_model))
-    dense = np.zeros_like(trial.query)
-    dense[:, rows] = start
-    leaf = built.x.detach().clone().requires_grad_(True)
+    length = min(built.shape.length, _SHORT)
+    x = camps(trial, length)
+    try:
+        compare(built, Given(trial, x, np.arange(length), exact=True), known)
+    except Violation:
+        raise
+    except Exception:
+        if length == built.shape.length:
+            raise  # else it may be made for one length, which is the one that is timed
+
+
+def _picked(built: Built, passes: Pass) -> None:
+    """Compare where each query has one key to attend to, which makes output and gradient of x exact."""
+    trial, shape = built.trial, built.shape
+    rows = rows_of(shape)
+    x = picking(trial, shape.length, _CLEAR)
+    p = trial.projections
+    heads = [(x @ m.weight.T).reshape(*x.shape[:2], shape.head, -1).swapaxes(1, 2) for m in (p.query, p.key)]
+    scores = heads[0][:, :, rows] @ heads[1].swapaxes(-1, -2) / np.sqrt(trial.case.d_k)  # [B, H, rows, T]
+    own = np.take_along_axis(scores, np.broadcast_to(rows[:, None], (*scores.shape[:3], 1)), axis=-1)
+    np.put_along_axis(scores, np.broadcast_to(rows[:, None], (*scores.shape[:3], 1)), -np.inf, axis=-1)
+    clear = (own[..., 0] - scores.max(axis=-1) > _CLEAR).all(axis=1)[..., None]  # [B, rows, 1]: in every head
+    leaf = trial.place(x).requires_grad_(passes == "training")
+    with torch.set_grad_enabled(passes == "training"):
+        output = built.bind(leaf)()
+        found = _numbers_of(output, built, x)
+        mixed = x @ p.value.weight.T
+        must = (mixed @ p.out.weight.T)[:, rows]
+        check.within("output where each query picks its own key", found[:, rows], Bounded(must, _room(trial, must, 0.0)), clear)
+        if passes == "training":
+            # Whole numbers: <dZ, V> and <dZ, Z> are then the same number to the last bit, and their difference is 0.
+            start = trial.case.rng(_STREAM).choice([-2.0, -1.0, 1.0, 2.0], size=(len(x), len(rows), x.shape[2])) * clear
+            observed = _differentiate(built, output, leaf, rows, start)[0]
+            expected = np.zeros_like(x)
+            expected[:, rows] = start @ p.out.weight @ p.value.weight
+            check.within(
+                "gradient of x where each query picks its own key",
+                observed,
+                Bounded(expected, _room(trial, expected, float(own.max()))),
+            )
+
+
+def _room(trial: Trial, x: Array, largest: float) -> Array:
+    """Return how far numbers may be from x that are x times a weight of 1.
+
+    The weight is stored, as are what it is multiplied with and the result: four roundings, and as many for forming it. Formed
+    anew from a kept log-sum-exp, it has the roundings of two scores of size ``largest``, in the precision of sums. Then there
+    is what other weights add, of exp(-110), were there a million of them with gradients of a thousand.
+    """
+    precision = trial.precision
+    again = np.expm1(min(12.0 * precision.accumulation * largest, 1.0))
+    room: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
+    return room
+
+
+def _forward(built: Built, given: Given, known: Oracle) -> None:
+    x = given.trial.place(given.x)
+    with torch.no_grad():
+        _compare_output(built, built.bind(x)(), given, known)
+        if built.contender.need_weights:
+            weights = given.trial.subject.caller(given.trial.module, x, x, x, None, True)[1]
+            if not is_tensor(weights):
+                check.fail(f"weights are a {type(weights).__name__}, but were asked for", what="weights")
+            check.within("weights", numbers(weights)[:, :, given.rows], known.forward(given).weights)
+
+
+def _training(built: Built, given: Given, known: Oracle) -> None:
+    trial = given.trial
+    leaf = trial.place(given.x).requires_grad_(True)
     output = built.bind(leaf)()
-    _compare_output(built, output, rows, known)
-    if not output.requires_grad:
-        check.fail("output does not require a gradient, but must: its input does", what="gradients")
-    leaves = (leaf, *built.leaves)
-    found = torch.autograd.grad(output, leaves, trial.place(dense), allow_unused=True)
-    of_tensors = {leaf: gradient for leaf, gradient in zip(leaves, found, strict=True) if gradient is not None}
-    of_x, of_parameters = known.backward(built, rows, start)
-    check.within("gradient of x", numbers(of_tensors.get(leaf, torch.zeros_like(leaf))), of_x)
+    _compare_output(built, output, given, known)
+    of_x, of_tensors = _differentiate(built, output, leaf, given.rows, given.start)
+    expected, of_parameters = known.backward(given)
+    check.within("gradient of x", of_x, expected)
     for name, view in trial.views.views():
         check.within(f"gradient of {name}", numbers(view.gradient(of_tensors)[0]), of_parameters[name])
 
 
-def _key(built: Built) -> bytes:
-    """Return what tells two sets of numbers, and of conditions, apart."""
-    trial, digest = built.trial, hashlib.sha256(repr((built.trial.precision, built.shape)).encode())
-    p = trial.projections
-    for array in (trial.query, *(x for m in (p.query, p.key, p.value, p.out) for x in (m.weight, m.bias) if x is not None)):
-        digest.update(repr(array.shape).encode() + array.tobytes())
-    return digest.digest()
+def _compare_output(built: Built, output: Any, given: Given, known: Oracle) -> None:
+    found = _numbers_of(output, built, given.x)
+    check.within("output", found[:, given.rows], known.forward(given).output)
+
+
+def _numbers_of(output: Any, built: Built, x: Array) -> Array:
+    """Return the numbers of an output of the right form; a violation if it has another, or is not finite."""
+    if not is_tensor(output) or list(output.shape) != list(x.shape) or output.dtype != built.x.dtype:
+        words = f"{output.dtype} {list(output.shape)}" if is_tensor(output) else type(output).__name__
+        check.fail(f"output is {words}, but must be {built.x.dtype} {list(x.shape)}", what="output")
+    found = numbers(output)
+    check.finite("output", found)
+    return found
+
+
+def _differentiate(
+    built: Built, output: Tensor, leaf: Tensor, rows: NDArray[np.int_], start: Array
+) -> tuple[Array, dict[Tensor, Tensor]]:
+    """Return the gradients of x, and of all tensors that have one, for ``start`` [B, rows, D] at the rows."""
+    if not output.requires_grad:
+        check.fail("output does not require a gradient, but must: its input does", what="gradients")
+    dense = np.zeros(tuple(leaf.shape))
+    dense[:, rows] = start
+    leaves = (leaf, *built.leaves)
+    found = torch.autograd.grad(output, leaves, built.trial.place(dense), allow_unused=True)
+    of_tensors = {leaf: gradient for leaf, gradient in zip(leaves, found, strict=True) if gradient is not None}
+    return numbers(of_tensors.get(leaf, torch.zeros_like(leaf))), of_tensors
