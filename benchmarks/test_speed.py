@@ -1,4 +1,7 @@
-"""Speed at the desk: pytest benchmarks --benchmark-only --attention SUBJECT (and --attention-shape, -dtype, -device)."""
+"""Speed at the desk: pytest benchmarks --benchmark-only, with --attention SUBJECT for others than [tool.mhsa] configures.
+
+--attention-shape, -dtype and -device say under which conditions. A wrong result is never timed.
+"""
 
 from mhsa.bench.desk import attention_call, pytest_generate_tests  # noqa: F401
 

@@ -23,10 +23,12 @@ _TEST = Path("tests/test_attention_properties.py")
 _WORKFLOW = Path(".github/workflows/attention.yml")
 _ASV = Path("asv.conf.json")
 _BENCHMARK = Path("benchmarks/attention.py")
+_DESK = Path("benchmarks/test_speed.py")
 _NEXT = (
     ("mhsa verify", "what holds, what does not, and why"),
     (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
-    ("asv run", "how long it takes; once before: pip install asv && asv machine --yes"),
+    ("mhsa bench", "how long it takes, and how much memory, over the length"),
+    ("asv run", "the same over commits; once before: pip install asv && asv machine --yes"),
 )
 
 
@@ -126,9 +128,10 @@ def _write_benchmarks(desk: _Desk, project: str) -> None:
         desk.write(_ASV, configuration)
         desk.write(_BENCHMARK.parent / "__init__.py", "")  # asv stops where there is none
         desk.write(_BENCHMARK, benchmark)
+        desk.write(_DESK, _template("desk.py"))
     for path in there:
         desk.keep(f"{path}: it exists", "", "")
-    if there and not _mentions(_BENCHMARK, "mhsa.understanding"):
+    if there and not _mentions(_BENCHMARK, "mhsa.bench.suite"):
         desk.by_hand.append((f"as {_BENCHMARK.name} among your benchmarks", benchmark))
     if there and _ASV not in there:
         desk.by_hand.append((f"as {_ASV}, if asv runs your benchmarks", configuration))
@@ -198,5 +201,5 @@ def _say_where_workflows_belong() -> None:
 def _say_what_comes_next() -> None:
     width = max(len(command) for command, _ in _NEXT)
     print()
-    for lead, (command, words) in zip(("next", "", ""), _NEXT, strict=True):
+    for lead, (command, words) in zip(("next", "", "", ""), _NEXT, strict=True):
         print(f"{lead:4}  {command:{width}}  {words}")

@@ -1,48 +1,63 @@
-"""The benchmarks run, and asv's configuration is what its traps demand."""
+"""asv's configuration is what its traps demand, and its benchmarks are there for old commits, too."""
 
 import importlib.util
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import torch
+
+from mhsa.bench.measurement import KNOWN, PASSES
+from mhsa.bench.shape import SHAPES
+from mhsa.bench.suite import Suite
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def load():
-    spec = importlib.util.spec_from_file_location("benchmarks_modules", ROOT / "benchmarks" / "modules.py")
+    spec = importlib.util.spec_from_file_location("benchmarks_attention", ROOT / "benchmarks" / "attention.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("implementation", load().Module.params[0])
-def test_each_benchmark_runs_once(implementation: str) -> None:
-    threads = torch.get_num_threads()
-    try:
-        benchmark = load().Module()
-        benchmark.setup(implementation, "exercise", "cpu")
-        benchmark.time_forward(implementation, "exercise", "cpu")
-        benchmark.time_forward_backward(implementation, "exercise", "cpu")
-        assert benchmark.x.grad.abs().max() > 0
-    finally:
-        torch.set_num_threads(threads)
+def test_they_name_what_there_is() -> None:
+    names, passes, shapes, dtypes, devices = load().Attention.params
+    assert set(names) == set(KNOWN)
+    assert tuple(passes) == PASSES
+    assert set(shapes) == set(SHAPES)
+    assert (dtypes, devices) == (["float32", "bfloat16"], ["cpu", "cuda"])
 
 
-def test_no_gpu_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(NotImplementedError, match="no CUDA device"):
-        load().Module().setup("reference", "exercise", "cuda")
+def test_a_commit_without_benchmarks_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mhsa.bench.suite", None)  # as if it could not be imported
+    old = load().Attention()
+    assert old.setup_cache() == {}
+    with pytest.raises(NotImplementedError, match="n/a: this commit has no benchmarks"):
+        old.setup({}, "reference", "forward", "exercise", "float32", "cpu")
+    tracks = {name for name in dir(Suite) if name.startswith("track_")}
+    assert {name for name in dir(old) if name.startswith("track_")} == tracks
+
+
+def test_looking_a_figure_up_imports_no_torch() -> None:
+    code = "import sys, benchmarks.attention; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_the_desk_is_that_of_mhsa_init() -> None:
+    assert (ROOT / "benchmarks" / "test_speed.py").read_text() == (ROOT / "mhsa" / "templates" / "desk.py.txt").read_text()
 
 
 def test_asvs_configuration() -> None:
     text = re.sub(r"^\s*//.*$", "", (ROOT / "asv.conf.json").read_text(), flags=re.MULTILINE)
     configuration = json.loads(text)
     pinned = dict(line.split("==") for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line)
-    assert configuration["matrix"]["req"] == {name: [pinned[name]] for name in ("torch", "numpy", "hatchling")}
+    # mhsa is installed without its dependencies for each commit; these are what the benchmarks import of them.
+    assert configuration["matrix"]["req"] == {name: [pinned[name]] for name in ("torch", "numpy", "hatchling", "pytest")}
     assert all("--no-deps" in configuration[key][0] for key in ("build_command", "install_command"))
-    assert configuration["launch_method"] == "spawn"
+    assert configuration["launch_method"] == "forkserver"
     assert configuration["branches"] == ["HEAD"]
     assert (ROOT / "benchmarks" / "__init__.py").is_file()
+

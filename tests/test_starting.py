@@ -25,6 +25,7 @@ FILES = [
     "asv.conf.json",
     "benchmarks/__init__.py",
     "benchmarks/attention.py",
+    "benchmarks/test_speed.py",
 ]
 MODULE = """
 import torch
@@ -87,11 +88,11 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     put("model.py", CLASS.format("Attention"))
     assert main(["init"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:7] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
+    assert lines[:8] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
     assert sorted(everything(here)) == sorted([*FILES, "model.py"])
-    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "asv run"]
-    assert [line[6:].startswith(command) for line, command in zip(lines[-3:], commands, strict=True)] == [True] * 3
-    assert len({re.match(r".{6}\S+ \S+ +", line).end() for line in lines[-3:]}) == 1, "the three lines are not aligned"
+    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "asv run"]
+    assert [line[6:].startswith(command) for line, command in zip(lines[-4:], commands, strict=True)] == [True] * 4
+    assert len({re.match(r".{6}\S+ \S+ +", line).end() for line in lines[-4:]}) == 1, "the four lines are not aligned"
 
 
 def test_a_second_run_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +164,7 @@ def test_what_was_kept_is_to_be_added_by_hand(here: Path, capsys: pytest.Capture
         assert f"kept {path}: it exists" in out
     assert "@mhsa.verifies()" in out
     assert "run: mhsa verify --strict --junit mhsa.xml --html mhsa.html" in out
-    assert "class Attention:\n    params" in out
+    assert "class Attention(Suite):\n    requests" in out
     assert "#thorough" not in out
 
 
@@ -286,9 +287,7 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, c
     assert caches == [".mhsa/examples"] * 2
 
 
-def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path) -> None:
-    import torch
-
+def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put("model.py", MODULE)
     put("wrong.py", MODULE.replace("** -0.5", "** -0.6"))
     main(["init", "model.py:Attention"])
@@ -300,19 +299,21 @@ def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path) -> None
     spec = importlib.util.spec_from_file_location("benchmarks_of_a_user", Path("benchmarks/attention.py").resolve())
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    names, shapes = module.Attention.params
-    assert names == ["Attention", "wrong", "fixed"]
-    threads = torch.get_num_threads()
-    try:
-        for name in ("Attention", "fixed"):
-            benchmark = module.Attention()
-            benchmark.setup(name, shapes[0])
-            benchmark.time_forward(name, shapes[0])
-            benchmark.time_forward_backward(name, shapes[0])
-        with pytest.raises(AssertionError, match=r"output.*but must be"):
-            module.Attention().setup("wrong", shapes[0])
-    finally:
-        torch.set_num_threads(threads)
+    names, passes, shapes, dtypes, devices = module.Attention.params
+    assert names == ["Attention", "wrong", "fixed", "fused", "torch", "floor"]
+    for what, value in (("IMPLEMENTATIONS", "Attention, wrong"), ("SHAPES", shapes[0]), ("DEVICES", "cpu"), ("BUDGET", "0.01")):
+        monkeypatch.setenv(f"MHSA_BENCH_{what}", value)
+    benchmark = module.Attention()
+    figures = benchmark.setup_cache()
+    for p in passes:
+        params = ("Attention", p, shapes[0], dtypes[0], "cpu")
+        benchmark.setup(figures, *params)
+        assert benchmark.track_seconds(figures, *params) > 0
+        assert benchmark.track_peak_memory(figures, *params) > 0
+        with pytest.raises(AssertionError, match=r"failed: wrong result: output.*but must be"):
+            benchmark.setup(figures, "wrong", *params[1:])
+        with pytest.raises(NotImplementedError, match="n/a"):
+            benchmark.setup(figures, "fixed", *params[1:])
 
 
 def commands() -> list[list[str]]:

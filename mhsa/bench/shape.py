@@ -68,7 +68,7 @@ def shape_of(name: str) -> Shape:
     name = " ".join(name.split())
     if name in SHAPES:
         return SHAPES[name]
-    if name.startswith("long ") and name[5:].isdecimal() and 0 < int(name[5:10]) and len(name) < 13:
+    if name.startswith("long ") and name[5:].isdecimal() and int(name[5:10]) > 0 and len(name) < 13:
         return long(int(name[5:]))
     given = _GIVEN.fullmatch(name)
     if given:

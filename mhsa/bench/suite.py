@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from mhsa.bench.measurement import KNOWN, Contender, Measurement
 from mhsa.bench.run import run
 from mhsa.bench.shape import shape_of
 from mhsa.bench.worker import Plan
+from mhsa.configuration import find, read
 from mhsa.limits import default_memory
 from mhsa.request import Request
 
@@ -53,6 +55,69 @@ def measured(params: Wanted, requests: Mapping[str, Request]) -> Figures:
     return figures
 
 
+def configured(folder: Path) -> dict[str, Request]:
+    """Return the subjects of the nearest pyproject.toml with ``[tool.mhsa]``, by name."""
+    return {request.label: request for request in read(find(folder)).requests}
+
+
+class Suite:
+    """What a class of benchmarks inherits from; every figure is one for which larger is worse.
+
+    Attributes:
+        requests: implementations that do not come with mhsa, by name.
+        params: names of implementations, passes, shapes, dtypes and devices.
+        version: to be raised by hand when figures are no longer comparable.
+        timeout: seconds of ``setup_cache``, in which everything is measured.
+    """
+
+    requests: ClassVar[Mapping[str, Request]] = {}
+    params: ClassVar[Wanted] = ([], [], [], [], [])
+    param_names = ("implementation", "pass", "shape", "dtype", "device")
+    version = "1"
+    timeout = 7200.0
+
+    def setup_cache(self) -> Figures:
+        """Measure everything."""
+        return measured(self.params, self.requests)
+
+    def setup(self, figures: Figures, *params: str) -> None:
+        """Look whether there is a figure."""
+        require(figures, params)
+
+    def track_ratio_to_floor(self, figures: Figures, *params: str) -> float:
+        """Time as a multiple of the floor's: steadier than seconds, so look at it first."""
+        return float(figures[params]["ratio"])
+
+    def track_seconds(self, figures: Figures, *params: str) -> float:
+        """Time of one call."""
+        return float(figures[params]["seconds"])
+
+    def track_peak_memory(self, figures: Figures, *params: str) -> float:
+        """Most bytes beyond what was there before the call."""
+        return _counter(figures[params], "peak")
+
+    def track_allocated(self, figures: Figures, *params: str) -> float:
+        """Bytes that the allocator was asked for."""
+        return _counter(figures[params], "allocated")
+
+    def track_operators(self, figures: Figures, *params: str) -> float:
+        """Calls of torch's operators."""
+        return _counter(figures[params], "operators")
+
+    def track_flops(self, figures: Figures, *params: str) -> float:
+        """Floating point operations of matrix products and attention; a multiply-add is two."""
+        return _counter(figures[params], "flops")
+
+    def track_kernels(self, figures: Figures, *params: str) -> float:
+        """Kernels that were launched on the GPU."""
+        return _counter(figures[params], "kernels")
+
+    track_ratio_to_floor.unit = "ratio"  # type: ignore[attr-defined]
+    track_seconds.unit = "seconds"  # type: ignore[attr-defined]
+    track_peak_memory.unit = track_allocated.unit = "bytes"  # type: ignore[attr-defined]
+    track_operators.unit = track_flops.unit = track_kernels.unit = "count"  # type: ignore[attr-defined]
+
+
 def require(figures: Figures, params: tuple[str, ...]) -> None:
     """Raise what asv shows where there is no figure: NotImplementedError is n/a, anything else failed.
 
@@ -68,6 +133,11 @@ def require(figures: Figures, params: tuple[str, ...]) -> None:
         raise AssertionError(m.words)
     if m.outcome != "measured":
         raise NotImplementedError(m.words)
+
+
+def _counter(figure: Mapping[str, Any], name: str) -> float:
+    value = figure["counters"][name]
+    return float("nan") if value is None else float(value)  # asv shows n/a
 
 
 def _asked(what: str, every: Sequence[str]) -> list[str]:
