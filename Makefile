@@ -5,10 +5,11 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: verify test lint bench time power wheel clean
+.PHONY: verify test lint bench time power performance wheel clean
 
-verify: .venv/ready  ## set up, then verify the reference and torch's own two implementations
-	$(BIN)/mhsa verify mhsa:MultiHeadAttention torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
+verify: .venv/ready  ## set up, then verify the reference, its fused core, and torch's own two implementations
+	$(BIN)/mhsa verify mhsa:MultiHeadAttention mhsa:fused_attention \
+		torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
 
 test: .venv/ready  ## set up, then run the project's tests
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -18,7 +19,7 @@ lint: .venv/ready  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready-asv  ## time the current commit with asv
+bench: .venv/ready-asv  ## time the current commit with asv (MHSA_BENCH_SHAPES=exercise: a minute; all: twenty)
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run 'HEAD^!'
 
@@ -27,6 +28,10 @@ time: .venv/ready  ## time a verdict on the reference, quick and ci
 
 power: .venv/ready  ## measure the power of the suite anew: the figures, the running order and the page (10 to 17 minutes)
 	$(BIN)/mhsa power -n 2 --json mhsa/power.json --markdown docs/power.md
+
+performance: .venv/ready  ## measure what the fused core promises, and write docs/performance.md (a quarter of an hour)
+	$(BIN)/python benchmarks/targets.py --command | PATH="$(CURDIR)/$(BIN):$$PATH" sh
+	$(BIN)/python benchmarks/targets.py performance.json > docs/performance.md
 
 wheel: .venv/ready
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

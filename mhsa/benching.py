@@ -117,7 +117,9 @@ def _shapes(given: argparse.Namespace) -> list[Shape]:
     except ValueError as error:
         refuse(f"--shape: {error}")
     lengths = given.lengths or ([] if shapes else list(LENGTHS))
-    found = {str(shape): shape for shape in (*map(long, lengths), *shapes)}
+    found: dict[str, Shape] = {}
+    for shape in (*map(long, lengths), *shapes):
+        found.setdefault(str(shape), shape)  # under the first of its names
     return list(found.values())
 
 

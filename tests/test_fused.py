@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mhsa import MultiHeadAttention, fused_attention, self_attention
+from mhsa.cli import main
 from mhsa.core import attention_weights
 from mhsa.fused import ROWS
 from mhsa.slot import fit_slot
@@ -86,6 +87,12 @@ def test_what_is_dropped_is_dropped_in_output_gradients_and_weights_alike(kind: 
         assert not weights.any()
     elif kind == "none" and not causal:  # half a million independent events: five standard deviations are 0.0025
         assert abs((weights == 0).double().mean() - rate) < 0.0025
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_it_holds_every_property(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verify", "mhsa:fused_attention", "--dtype", dtype, "--no-color"]) == 0
+    assert "holds: 1" in capsys.readouterr().out  # a hundred and some
 
 
 def test_two_calls_drop_differently_and_a_seed_repeats_them() -> None:
