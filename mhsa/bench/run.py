@@ -5,23 +5,18 @@ This process imports neither torch nor any contender.
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from mhsa.bench.attending import attend
 from mhsa.bench.measurement import FLOOR, Measurement
-from mhsa.bench.worker import WIDTH, Plan
-from mhsa.containment import Contained
+from mhsa.bench.worker import Plan
 
 TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless something else is asked for
-_TICK = 0.05  # seconds between two looks
 _TRIES = 3  # processes that may end in one cell without naming who it was
 
 
@@ -70,50 +65,16 @@ class _Child:
         self.plan, self.folder, self.result, self.listen, self.timeout = plan, folder, result, listen, timeout
         self.cell = plan.done
         self.name, self.what = "", "importing torch"
-        self.ended = False
         self.here: list[Measurement] = []
 
     def run(self) -> str:
         """Return why it did not come to its end; empty if it did."""
-        (self.folder / "plan.json").write_text(self.plan.as_json())
-        (self.folder / "events.jsonl").write_text("")
-        (self.folder / "now").write_bytes(b" " * WIDTH)
-        process = Contained([sys.executable, "-P", "-m", "mhsa.bench.worker", str(self.folder)], self.folder)
-        overdue = False
-        try:
-            with (self.folder / "events.jsonl").open(encoding="utf-8") as events:
-                rest = ""
-                while True:
-                    alive = process.running  # asked before reading, so the last lines are not missed
-                    *lines, rest = (rest + events.read()).split("\n")
-                    for line in lines:
-                        self._hear(json.loads(line))
-                    since = self._look()
-                    overdue = since > self.timeout
-                    if not alive or overdue or self.ended:
-                        break
-                    time.sleep(_TICK)
-        finally:
-            code, said = process.end()
-        if self.ended:
-            return ""
-        if overdue:
-            return f"did not end within {self.timeout:g} s, so it was ended (--timeout)"
-        if code < 0:
-            known = -code in list(signal.Signals)
-            return f"the process was killed by {signal.Signals(-code).name if known else f'signal {-code}'}"
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
-        return f"the process ended with exit code {code}" + (f" ({lines[-1][:200]})" if lines else "")
+        command = [sys.executable, "-P", "-m", "mhsa.bench.worker", str(self.folder)]
+        return attend(command, self.folder, self.plan.as_json(), self._hear, self._look, self.timeout)
 
-    def _look(self) -> float:
-        """Read who is called; return since when, in seconds."""
-        with (self.folder / "now").open("rb") as now:
-            what, _, name = now.read().decode(errors="replace").strip().partition("\t")
-            since = time.time() - os.fstat(now.fileno()).st_mtime
-        if what:
-            self.what, self.name = what, name
+    def _look(self, what: str, name: str) -> None:
+        self.what, self.name = what, name
         self.listen(Moment(self.cell, self.name, self.what))
-        return since
 
     def _hear(self, event: dict[str, Any]) -> None:
         if "machine" in event:
@@ -126,8 +87,6 @@ class _Child:
             self.here.append(found)
             self.result.measurements.append(found)
             self.listen(Moment(self.cell, found.implementation, "measured", found))
-        elif "end" in event:
-            self.ended = True
 
 
 def _without(plan: Plan, child: _Child, result: Run, reason: str, *, hopeless: bool) -> Plan:

@@ -1,19 +1,17 @@
-"""The process that measures. It says what it found line by line, and who it is about to call in a place of its own."""
+"""The process that measures for ``mhsa bench``."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mhsa.bench.attending import Teller
 from mhsa.bench.measurement import Contender, Pass
 from mhsa.bench.shape import Shape
 from mhsa.request import Request
-
-WIDTH = 256  # bytes of the place that says who is called: rewritten thousands of times, so it never grows
 
 
 @dataclass(frozen=True)
@@ -57,41 +55,32 @@ class Plan:
 
 
 def main(folder: Path) -> int:
-    """Measure what ``plan.json`` in a folder asks for; lines go to ``events.jsonl``, who is called to ``now``."""
+    """Measure what a plan asks for, and say what was found."""
     from mhsa.limits import end_with_parent, limit_memory
 
     end_with_parent()
     plan = Plan.of_json((folder / "plan.json").read_text())
-    now = os.open(folder / "now", os.O_WRONLY)
+    teller = Teller(folder)
+    teller.tell("", "importing torch")
+    import torch
 
-    def tell(name: str, what: str) -> None:
-        os.pwrite(now, f"{what}\t{name}".encode()[:WIDTH].ljust(WIDTH), 0)
+    from mhsa.bench.cell import Bench, Cell
+    from mhsa.bench.machine import describe_machine
 
-    with (folder / "events.jsonl").open("a", buffering=1, encoding="utf-8") as events:
-
-        def say(**event: Any) -> None:
-            events.write(json.dumps(event) + "\n")
-
-        tell("", "importing torch")
-        import torch
-
-        from mhsa.bench.cell import Bench, Cell
-        from mhsa.bench.machine import describe_machine
-
-        torch.set_num_threads(plan.threads)
-        device = plan.cells[0][2]
-        say(machine=describe_machine(device, plan.threads))
-        if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
-            limit_memory(plan.memory)
-        bench = Bench(plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=tell)
-        for n, (shape, dtype, device) in enumerate(plan.cells):
-            if n < plan.done:
-                continue
-            say(cell=n)
-            here = [c for c in plan.contenders if (n, c.name) not in plan.left_out]
-            for measurement in bench.measure(Cell(shape, dtype, device), here):
-                say(measured=measurement.as_dict())
-        say(end=True)
+    torch.set_num_threads(plan.threads)
+    device = plan.cells[0][2]
+    teller.say(machine=describe_machine(device, plan.threads))
+    if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
+        limit_memory(plan.memory)
+    bench = Bench(plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=teller.tell)
+    for n, (shape, dtype, device) in enumerate(plan.cells):
+        if n < plan.done:
+            continue
+        teller.say(cell=n)
+        here = [c for c in plan.contenders if (n, c.name) not in plan.left_out]
+        for measurement in bench.measure(Cell(shape, dtype, device), here):
+            teller.say(measured=measurement.as_dict())
+    teller.say(end=True)
     return 0
 
 
