@@ -99,6 +99,7 @@ class Bench:
             if isinstance(subject, str):
                 reasons[contender.name] = subject
                 continue
+            self.tell(contender.name, "a first call")
             try:
                 built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
             except NotMeasurable as error:
