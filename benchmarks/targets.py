@@ -22,7 +22,7 @@ TIMES = (1.0, 0.7, 1.05)  # promised: of torch's time, of torch's in inference o
 MEMORY = 0.1  # promised: of the reference's at 4096
 COMMAND = " \\\n        ".join(
     [
-        "mhsa bench fused --against reference,torch,torch+weights --budget 2",
+        "mhsa bench fused --against reference,torch --budget 2",
         " ".join(f"--shape '{name}'" for name in SHAPES),
         " ".join(f"--shape 1x512x{h}x512" for h in HEADS),
         " ".join(f"--shape 1x512x8x{d}" for d in WIDTHS),

@@ -10,6 +10,7 @@ from pathlib import Path
 from mhsa import __version__
 from mhsa.arguments import dtype, seconds, size, whole
 from mhsa.bench.options import add_bench
+from mhsa.gate.options import add_compare
 from mhsa.options import TIME_LIMITS
 from mhsa.plugin import DTYPES, PROFILES
 
@@ -134,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     power.set_defaults(run="commands.power")
 
     add_bench(subparsers, _SUBJECT)
+    add_compare(subparsers)
 
     properties = subparsers.add_parser(
         "properties",

@@ -32,6 +32,8 @@ class Trial:
         mask: bool [B, Tq, Tk] or None.
         views: the module's parameters, to be read and written.
         projections: the same as the oracle wants them.
+        exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
+            for them; set by the properties that choose such numbers (:mod:`mhsa.aiming`).
         arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
     """
 
@@ -46,6 +48,7 @@ class Trial:
         self.subject = subject
         self.case = case
         self.arguments: dict[str, tuple[Tensor, Array]] = {}
+        self.exact_heads = False
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
@@ -251,7 +254,9 @@ class Trial:
         bias: Array | None = None,
     ) -> oracle.MultiHead:
         empty_row: oracle.EmptyRow = "uniform" if self.subject.contract.empty_row == "uniform" else "zeros"
-        return oracle.multi_head(query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias)
+        return oracle.multi_head(
+            query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias, exact_heads=self.exact_heads
+        )
 
     def place(self, x: Array, layout: str = "contiguous") -> Tensor:
         """Return a new tensor of the case's dtype with these numbers."""

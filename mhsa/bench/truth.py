@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +19,7 @@ from mhsa.aiming import camps, picking
 from mhsa.bench.contender import Built
 from mhsa.bench.measurement import Pass
 from mhsa.bench.shape import Shape
-from mhsa.bounded import Array, Bounded
+from mhsa.bounded import Array, Bounded, gamma
 from mhsa.check import Violation
 from mhsa.placing import is_tensor, numbers
 from mhsa.trial import Trial
@@ -177,11 +178,14 @@ def _room(trial: Trial, x: Array, largest: float) -> Array:
     """Return how far numbers may be from x that are x times a weight of 1.
 
     The weight is stored, as are what it is multiplied with and the result: four roundings, and as many for forming it. Formed
-    anew from a kept log-sum-exp, it has the roundings of two scores of size ``largest``, in the precision of sums. Then there
-    is what other weights add, of exp(-110), were there a million of them with gradients of a thousand.
+    anew from a kept log-sum-exp, as in the backward pass of a fused kernel, it has the errors of two scores of size
+    ``largest``: of a sum over d_k, of eight roundings of the score, the scale and the log-sum-exp (docs/bounds.md). Where that
+    is more than the weight itself, as in half formats, only what must be 0 is judged. Then there is what other weights add,
+    of exp(-110), were there a million of them with gradients of a thousand.
     """
     precision = trial.precision
-    again = np.expm1(min(12.0 * precision.accumulation * largest, 1.0))
+    step = gamma(trial.case.d_k + 2, precision.accumulation) + gamma(8, precision.unit)
+    again = np.expm1(min(2.0 * step * largest, math.log(2.0))) if largest else 0.0
     room: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
     return room
 

@@ -1,0 +1,101 @@
+"""``mhsa compare``: two commits side by side, from worktrees to verdicts and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mhsa import __version__
+from mhsa.refusing import refuse
+from mhsa.reporting import require_places
+from mhsa.verifying import as_interrupt
+
+if TYPE_CHECKING:
+    from mhsa.gate.comparison import Comparison
+    from mhsa.gate.running import Comparing
+
+_FORMATS = ("json", "markdown")
+
+
+def compare(given: argparse.Namespace) -> int:
+    """Compare, show, write."""
+    from rich.console import Console
+
+    from mhsa.gate.comparison import exit_code
+    from mhsa.gate.running import Comparing
+    from mhsa.gate.showing import print_comparison
+    from mhsa.gate.worker import Place
+    from mhsa.gate.worktrees import GitError, Trees
+
+    require_places(given, _FORMATS)
+    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    signal.signal(signal.SIGTERM, as_interrupt)
+    try:
+        with Trees(Path.cwd()) as trees:
+            commits = {"base": trees.commit(given.base), "head": trees.commit(given.head or "HEAD")}
+            if not given.head and (changed := trees.changes()):
+                refuse(
+                    f"uncommitted changes in {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}: commits are "
+                    "compared, so commit them, or name HEAD to leave them out"
+                )
+            places = {}
+            for side, sha in commits.items():
+                tree = trees.check_out(sha)
+                places[side] = Place(str(tree / trees.subfolder), str(tree), str(trees.root))
+            run = Comparing(given, console, places)
+            run.notes += trees.notes
+            comparisons = run.comparisons()
+    except GitError as error:
+        refuse(str(error))
+    names = {side: f"{sha[:10]}" for side, sha in commits.items()}
+    console.print(f"\n  base {names['base']}  {given.base}\n  head {names['head']}  {given.head or 'HEAD'}")
+    print_comparison(console, comparisons, run.machine, run.notes)
+    code = exit_code(comparisons, allow_undecided=given.allow_undecided)
+    problems = _write(given, comparisons, run, names, code)
+    for problem in problems:
+        print(f"mhsa: {problem}", file=sys.stderr)
+    return 2 if problems else code
+
+
+def _write(
+    given: argparse.Namespace, comparisons: Sequence[Comparison], run: Comparing, names: dict[str, str], code: int
+) -> list[str]:
+    """Write the files that were asked for; return what could not be written, after all the others are."""
+    from mhsa.gate.comparison import overall
+    from mhsa.gate.showing import markdown
+
+    def as_json() -> str:
+        data = {
+            "schema": "mhsa-compare-1", "mhsa": __version__, "exit_code": code, "verdict": overall(comparisons),
+            "commits": names, "threshold": given.threshold / 100, "machine": run.machine, "notes": run.notes,
+            "benchmarks": [c.as_dict() for c in comparisons],
+        }  # fmt: skip
+        return json.dumps(data, indent=2) + "\n"
+
+    def as_markdown() -> str:
+        return markdown(comparisons, run.machine, names["base"], names["head"], run.notes)
+
+    problems = []
+    for name, make in (("json", as_json), ("markdown", as_markdown)):
+        path: Path | None = getattr(given, name)
+        if path is None:
+            continue
+        try:
+            if str(path) == "-":
+                sys.stdout.write(make())
+            else:
+                path.write_text(make(), encoding="utf-8")
+        except OSError as error:
+            problems.append(f"--{name} {path}: {error.strerror}")
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        from mhsa.markdown import append_to_step_summary
+
+        if not append_to_step_summary(as_markdown(), os.environ):
+            problems.append("the step summary cannot be written")
+    return problems

@@ -1,0 +1,49 @@
+"""The command line of ``mhsa compare``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from mhsa.arguments import dtype, seconds, size
+from mhsa.bench.measurement import PASSES
+
+SHAPES = ("exercise", "encoder 128", "encoder 512")
+THRESHOLD = 3.0  # per cent: what a change of code costs that is worth a discussion, and what is found within the budget
+BUDGET = 180.0  # seconds
+
+
+def add_compare(subparsers: Any) -> None:
+    """Add the command."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "compare",
+        help="say whether a commit made a subject slower, or more costly, or wrong",
+        description="Compare two commits of this repository side by side in one process: what [tool.mhsa] configures, or "
+        "--subject. Both are verified first (quick profile). Blocks of milliseconds take turns, and are repeated in fresh "
+        "processes while something is undecided and there is time. Operators, bytes and peak memory are compared exactly.",
+        epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; exit codes: 0 not slower, 1 slower, more "
+        "costly or wrong, 2 it could not be decided or bad usage",
+    )
+    add = parser.add_argument
+    add("base", metavar="BASE", help="a commit, branch or tag")
+    add("head", metavar="HEAD", nargs="?", default="", help="another (default: HEAD, which must be all there is)")
+    add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
+        help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured at HEAD)")  # fmt: skip
+    add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
+    add("--shape", action="append", default=[], metavar="SHAPE",
+        help=f"as in mhsa bench; repeatable (default: {', '.join(SHAPES)})")  # fmt: skip
+    add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
+    add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
+    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add("--threshold", type=seconds, default=THRESHOLD, metavar="PERCENT",
+        help=f"a slow-down that matters (default: {THRESHOLD:g})")  # fmt: skip
+    add("--budget", type=seconds, default=BUDGET, metavar="SECONDS", help=f"for all measurements (default: {BUDGET:g})")
+    add("--allow-undecided", action="store_true", help="exit with 0 where it cannot be told")
+    add("--no-verify", dest="verify", action="store_false", help="compare results with the oracle at each shape only")
+    add("--timeout", type=seconds, metavar="SECONDS", help="most for one step (default: 300)")
+    add("--memory", type=size, metavar="SIZE", help="most for a process, 8GiB say (default: 3/4 of the machine's)")
+    add("--no-color", action="store_true", help="plain text, also on a terminal")
+    add("--json", type=Path, metavar="FILE", help="write everything there; - is the standard output")
+    add("--markdown", type=Path, metavar="FILE", help="write the table for a pull request")
+    parser.set_defaults(run="comparing.compare")

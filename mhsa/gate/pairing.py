@@ -1,0 +1,141 @@
+"""Two versions of one subject in one process, timed in turns: base, head, head, base, in blocks of milliseconds."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+
+import torch
+
+from mhsa.bench.cell import call_of, reason_of
+from mhsa.bench.clock import Call, Clock
+from mhsa.bench.contender import Built, NotMeasurable, build, loaded
+from mhsa.bench.counting import count
+from mhsa.bench.measurement import Contender
+from mhsa.bench.truth import Oracle, untruth
+from mhsa.gate.benchmark import SIDES, Benchmark, Pair
+from mhsa.gate.sides import Side
+from mhsa.loading import SubjectError
+from mhsa.request import Request
+from mhsa.subject import Subject
+
+_QUADS = 3  # at least, so that there is a median
+Tell = Callable[[str, str], None]
+
+
+class Pairing:
+    """Loads both versions and times them.
+
+    Args:
+        sides: for each of :data:`SIDES` a context in which that version's modules are found.
+        folders: for each the folder that subjects are loaded from.
+        budget: seconds of blocks for one benchmark.
+        tell: is told what is going to be done, and for which side.
+    """
+
+    def __init__(
+        self,
+        sides: Mapping[str, Side],
+        folders: Mapping[str, str],
+        budget: float,
+        tell: Tell = lambda benchmark, what: None,
+    ) -> None:
+        self.sides, self.folders, self.budget, self.tell = sides, folders, budget, tell
+        # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
+        self.order = secrets.choice([SIDES, SIDES[::-1]])
+        self._subjects: dict[tuple[str, str], Subject | str] = {}
+
+    def measure(self, benchmark: Benchmark, *, counted: bool) -> Pair:
+        """Compare with the oracle, then with each other."""
+        built: dict[str, Built] = {}
+        reasons: dict[str, str] = {}
+        for side in self.order:
+            self.tell(benchmark.id, f"loading {side}")
+            found = self._build(benchmark, side)
+            if isinstance(found, str):
+                reasons[side] = found
+            else:
+                built[side] = found
+        if not reasons and (once := self.sides["base"].replaced()):
+            words = f"both commits register {', '.join(once)}, and torch keeps only the last"
+            return Pair("n/a", reasons={"head": f"{words}: they cannot be loaded into one process"})
+        if reasons:
+            return Pair("n/a", reasons=reasons)
+        known = Oracle()
+        for side in SIDES:
+            self.tell(benchmark.id, f"checking {side}")
+            try:
+                with self.sides[side]:
+                    wrong = untruth(built[side], benchmark.passes, known)
+            except Exception as error:
+                return Pair("n/a", reasons={side: reason_of(error)})
+            if wrong:
+                reasons[side] = wrong
+        if reasons:
+            return Pair("wrong", reasons=reasons)
+        calls = {}
+        for side in self.order:
+            with self.sides[side]:
+                calls[side] = call_of(built[side], benchmark.passes)
+        self.tell(benchmark.id, "timing")
+        with torch.set_grad_enabled(benchmark.passes == "training"):
+            return self._time(benchmark, calls, counted=counted)
+
+    def _build(self, benchmark: Benchmark, side: str) -> Built | str:
+        request = benchmark.request
+        key = request.label, side
+        contender = Contender(request.label, _within(request, self.folders[side]))
+        with self.sides[side]:
+            try:
+                if key not in self._subjects:
+                    self._subjects[key] = loaded(contender, request.device)
+                subject = self._subjects[key]
+                if isinstance(subject, str):
+                    return subject
+                sizes = subject.adapter.sizes
+                shape = benchmark.shape if sizes is None else benchmark.shape.resized(*sizes)
+                return build(contender, subject, shape, benchmark.dtype, request.device)
+            except (SubjectError, NotMeasurable) as error:
+                return str(error)
+            except Exception as error:
+                return reason_of(error)
+
+    def _time(self, benchmark: Benchmark, calls: dict[str, Call], *, counted: bool) -> Pair:
+        clock = Clock(benchmark.request.device)
+        numbers = []
+        for side in self.order:
+            with self.sides[side]:
+                numbers.append(clock.calibrate(calls[side]))
+        number = max(numbers)  # of calls in a block, the same for both
+        ratios: list[float] = []
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        spent = 0.0
+        while len(ratios) < _QUADS or spent < self.budget:
+            # The side that begins alternates: what the first block after a change of sides pays is paid by both.
+            first, second = self.order if len(ratios) % 2 == 0 else self.order[::-1]
+            took = dict.fromkeys(SIDES, 0.0)
+            for side in (first, second, second, first):
+                with self.sides[side]:
+                    found = clock.block(calls[side], number)
+                took[side] += found
+                seconds[side].append(found)
+                spent += found * number
+            ratios.append(math.log(took["head"] / took["base"]))
+            if spent > 8.0 * self.budget and ratios:  # calls of seconds: what there is must do
+                break
+        counters = {}
+        if counted:
+            for side in SIDES:
+                self.tell(benchmark.id, f"counting {side}")
+                with self.sides[side]:
+                    counters[side] = asdict(count(calls[side], benchmark.request.device))
+        both = statistics.median(seconds["base"]), statistics.median(seconds["head"])
+        return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters)
+
+
+def _within(request: Request, folder: str) -> Request:
+    """Return the request as it is in another copy of the repository."""
+    return replace(request, folder=folder)

@@ -1,0 +1,79 @@
+"""The process that compares two versions for ``mhsa compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from mhsa.bench.attending import Teller
+
+
+class Place(NamedTuple):
+    """A side's ``folder``, that of its project, in a worktree ``tree`` that stands for the user's ``original``."""
+
+    folder: str
+    tree: str
+    original: str
+
+
+def plan_of(
+    places: dict[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, counted: bool, memory: int | None
+) -> str:
+    """Return what the worker is to do, for :func:`main`.
+
+    Args:
+        places: where each side lies.
+        benchmarks: :meth:`mhsa.gate.pairing.Benchmark.as_dict` of each.
+        budget: seconds of blocks for each.
+        counted: whether operators, memory and so on are counted.
+        memory: bytes that may be taken, or None.
+    """
+    return json.dumps(
+        {
+            "places": {side: [place.folder, place.tree, place.original] for side, place in places.items()},
+            "benchmarks": list(benchmarks),
+            "budget": budget,
+            "counted": counted,
+            "memory": memory,
+        }
+    )
+
+
+def main(folder: Path) -> int:
+    """Compare what a plan asks for, and say what was found."""
+    from mhsa.limits import end_with_parent, limit_memory
+
+    end_with_parent()
+    plan = json.loads((folder / "plan.json").read_text())
+    teller = Teller(folder)
+    teller.tell("", "importing torch")
+    import torch
+
+    # Everything of mhsa is imported before a side is: a side may have a package of that name, too.
+    from mhsa.bench.machine import describe_machine
+    from mhsa.gate.benchmark import Benchmark
+    from mhsa.gate.pairing import Pairing
+    from mhsa.gate.sides import Side
+
+    torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
+    benchmarks = [Benchmark.of_dict(b) for b in plan["benchmarks"]]
+    device = benchmarks[0].request.device
+    teller.say(machine=describe_machine(device, 1))
+    if torch.device(device).type == "cpu":
+        limit_memory(plan["memory"])
+    places = {side: Place(*place) for side, place in plan["places"].items()}
+    sides = {side: Side(*map(Path, place)) for side, place in places.items()}
+    pairing = Pairing(sides, {side: place.folder for side, place in places.items()}, plan["budget"], teller.tell)
+    for benchmark in benchmarks:
+        pair = pairing.measure(benchmark, counted=plan["counted"])
+        teller.say(benchmark=benchmark.id, pair=asdict(pair))
+    teller.say(end=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
