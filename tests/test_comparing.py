@@ -1,0 +1,194 @@
+"""mhsa compare: each commit is told in the right words, and nothing is left of it in the repository."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from mhsa.cli import main
+from mhsa.gate.comparison import Comparison, Increase, exit_code, increases_of, overall
+from mhsa.gate.deciding import Decision
+
+MODULE = """
+import math
+
+import torch
+from torch import nn
+
+
+class Attention(nn.Module):
+    def __init__(self, d_model: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        from pack.scale import scale  # lazily: each commit must find its own
+
+        batch, length, width = query.shape
+        q, k, v = (
+            linear(x).view(batch, -1, self.heads, width // self.heads).transpose(1, 2)
+            for linear, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        scores = (q @ k.mT) * scale(q.size(-1))
+        if mask is not None:
+            scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
+        return self.o((scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, width))
+"""
+SCALE = "import math\n\n\ndef scale(d_k):\n    return 1 / math.sqrt(d_k)\n"
+SLOWER = MODULE.replace("        scores = (q", "        for _ in range(30):\n            q @ k.mT\n        scores = (q")
+MEMORY = MODULE.replace("        return self.o", "        kept = [scores + n for n in range(8)]\n        return self.o")
+
+
+class Repository:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.git("init", "-q", "-b", "main")
+        self.commit("configuration", {"pyproject.toml": '[tool.mhsa.subjects]\natt = "pack.attention:Attention"\n'})
+        self.commit("module", {"pack/__init__.py": "", "pack/attention.py": MODULE, "pack/scale.py": SCALE})
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments]
+        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
+
+    def commit(self, message: str, files: dict[str, str]) -> None:
+        for name, text in files.items():
+            (self.folder / name).parent.mkdir(exist_ok=True)
+            (self.folder / name).write_text(text)
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    monkeypatch.chdir(tmp_path)
+    return Repository(tmp_path)
+
+
+def compare(*arguments: str) -> tuple[int, dict]:
+    """Compare by one small benchmark in the fewest processes; return the exit code and what was written."""
+    few = ["--shape", "exercise", "--pass", "forward", "--no-verify", "--budget", "1", "--json", "../out.json", "--no-color"]
+    code = main(["compare", *arguments, *few])
+    return code, json.loads(Path("../out.json").read_text())
+
+
+def left_behind(repository: Repository) -> list[str]:
+    return repository.git("worktree", "list").splitlines()[1:]
+
+
+def test_a_commit_that_touches_documents_only(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit("words", {"README.md": "words\n"})
+    code, found = compare("HEAD~1", "--threshold", "50")  # far from what chance gives, so that this test is no matter of luck
+    (benchmark,) = found["benchmarks"]
+    assert (code, found["verdict"], benchmark["increases"]) == (0, "not slower", [])
+    assert "not slower: 1 of 1 benchmarks" in capsys.readouterr().out
+    assert left_behind(repository) == []
+
+
+def test_a_slower_commit_with_more_operators(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit("slow", {"pack/attention.py": SLOWER})
+    code, found = compare("HEAD~1")
+    (benchmark,) = found["benchmarks"]
+    assert code == 1
+    assert benchmark["decision"]["ratio"] > 1.5
+    assert benchmark["verdict"] in ("slower", "costs more")  # four processes may leave the time undecided, never the operators
+    assert "more operators" in capsys.readouterr().out
+
+
+def test_more_memory_is_told_exactly(repository: Repository) -> None:
+    repository.commit("memory", {"pack/attention.py": MEMORY})
+    code, found = compare("HEAD~1")
+    (benchmark,) = found["benchmarks"]
+    assert code == 1
+    more = {i["what"]: (i["base"], i["head"]) for i in benchmark["increases"]}
+    assert more["operators"][1] - more["operators"][0] == 8
+    assert more["peak"][1] > 1.5 * more["peak"][0]
+
+
+def test_a_wrong_commit_is_wrong_and_not_timed(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit("wrong", {"pack/scale.py": SCALE.replace("math.sqrt(d_k)", "d_k")})
+    code, found = compare("HEAD~1")
+    (benchmark,) = found["benchmarks"]
+    assert (code, benchmark["verdict"], benchmark["decision"]) == (1, "wrong", None)
+    assert "head: output" in capsys.readouterr().out
+    code, found = compare("HEAD", "HEAD~1")
+    assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a"), "a wrong base has no time to compare with"
+
+
+def test_both_are_verified_first(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit("wrong", {"pack/attention.py": MODULE.replace("~mask", "mask")})  # no benchmark has a mask
+    code = main(["compare", "HEAD~1", "--shape", "exercise", "--pass", "forward", "--no-color"])
+    assert code == 1
+    out = capsys.readouterr().out
+    assert "head: wrong: " in out
+    assert "wrong: 1 of 1 benchmarks" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], "nowhere"),
+        (["main", "-k", "nothing"], "no benchmark has 'nothing' in its name; there are: att forward exercise float32"),
+        (["main", "--shape", "excercise"], "did you mean 'exercise'?"),
+        (["main", "--json", "nowhere/x.json"], "there is no folder"),
+    ],
+)
+def test_bad_usage(repository: Repository, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *arguments])
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+    assert left_behind(repository) == []
+
+
+def test_a_dirty_tree_is_no_commit(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    (repository.folder / "pack" / "scale.py").write_text("changed\n")
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "HEAD~1"])
+    assert stopped.value.code == 2
+    assert "uncommitted changes in pack/scale.py: commits are compared, so commit them, or name HEAD" in capsys.readouterr().err
+
+
+def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", "main"])
+    assert stopped.value.code == 2
+    assert "repository" in capsys.readouterr().err
+
+
+def test_a_subject_that_is_not_there_at_base(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = compare("HEAD~1")  # where there is a configuration, and no module yet
+    assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a")
+    assert "base: import of pack.attention" in capsys.readouterr().out
+    assert left_behind(repository) == []
+
+
+SLOW, SAME, UNSURE = (
+    Decision(v, r, r - 0.01, r + 0.01, 4) for v, r in (("slower", 1.2), ("not slower", 1.0), ("cannot tell", 1.02))
+)
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "verdict", "code"),
+    [
+        ([Comparison("a", SAME), Comparison("b", SAME)], "not slower", 0),
+        ([Comparison("a", SAME), Comparison("b", SLOW)], "slower", 1),
+        ([Comparison("a", UNSURE), Comparison("b", SAME)], "cannot tell", 2),
+        ([Comparison("a", UNSURE), Comparison("b", SAME, increases=(Increase("peak", 1, 2),))], "costs more", 1),
+        ([Comparison("a", SLOW), Comparison("b", outcome="wrong", reasons={"head": "x"})], "wrong", 1),
+        ([Comparison("a", SAME), Comparison("b", outcome="wrong", reasons={"base": "x"})], "n/a", 2),
+        ([], "n/a", 2),
+    ],
+)
+def test_the_worst_counts(comparisons: list[Comparison], verdict: str, code: int) -> None:
+    assert (overall(comparisons), exit_code(comparisons)) == (verdict, code)
+    assert exit_code(comparisons, allow_undecided=True) == (0 if verdict == "cannot tell" else code)
+
+
+def test_only_more_is_an_increase_and_nothing_unknown() -> None:
+    base = {"peak": 100, "operators": 5, "flops": None, "allocated": 7}
+    head = {"peak": 200, "operators": 4, "flops": 9, "allocated": 7}
+    assert [str(i) for i in increases_of({"base": base, "head": head})] == ["more memory (100 to 200, 2.00x)"]
+    assert increases_of({}) == ()
