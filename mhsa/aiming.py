@@ -20,11 +20,21 @@ _STREAM = 30  # of the random numbers, beside those of the case
 def picking(trial: Trial, length: int, clear: float) -> Array:
     """Set a trial's parameters; return tokens [B, length, D] of random signs, of which each query picks its own.
 
-    A feature in which another token differs takes 2 gain / sqrt(d_k) off the score. The gain is such that four of them take
-    off ``clear``; of random signs half differ, and who has enough of them is for the caller to look at.
+    A feature in which another token differs takes 2 gain / sqrt(d_k) off the score; the gain is such that as many as
+    :func:`apart` says take off ``clear``.
     """
-    _aim(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(trial.case.d_k) / 8.0)))
+    d_k = trial.case.d_k
+    _aim(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(d_k) / (2.0 * apart(d_k)))))
     return _signs(trial, (trial.case.batch, length, trial.case.d_model))
+
+
+def apart(d_k: int) -> int:
+    """Return in how many of its features another token of a head differs at least.
+
+    Any other token in one. In wide heads, random signs differ in more: in fewer than a sixteenth of 48 features or more for one
+    pair in 10^10 at most, and scores can be smaller, which half formats need.
+    """
+    return 1 if d_k < 48 else d_k // 16
 
 
 def camps(trial: Trial, length: int) -> Array:

@@ -50,13 +50,13 @@ def bench(given: argparse.Namespace) -> int:
         found = run(plan, progress, given.timeout or TIMEOUT)
     if found.measurements:
         print_report(console, found.measurements, found.machine, counters=given.counters or given.callgrind)
-    code = exit_code(found, [c.name for c in subjects or plan.contenders])
+    code = 2 if found.interrupted else exit_code(found, [c.name for c in subjects or plan.contenders])
     problems = _write(given, found, code)
     for problem in problems:
         print(f"mhsa: {problem}", file=sys.stderr)
     if found.interrupted:
         print("mhsa: interrupted; what was measured until then is all there is", file=sys.stderr)
-    return 2 if problems or found.interrupted else code
+    return 2 if problems else code
 
 
 def exit_code(found: Run, names: Sequence[str]) -> int:

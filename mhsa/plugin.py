@@ -53,6 +53,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--attention-memory", type=int, metavar="BYTES", help="most memory of the process (default: no limit)")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse names of shapes that are not known before anything is collected, as any other option."""
+    names: list[str] = config.getoption("--attention-shape")
+    if names:
+        from mhsa.bench.shape import shape_of
+
+        try:
+            for name in names:
+                shape_of(name)
+        except ValueError as error:
+            raise pytest.UsageError(f"--attention-shape: {error}") from None
+
+
 def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> PropertyFile | None:
     """Collect the files of properties by a class of their own, whatever the import mode of the session."""
     if module_path.parent.name != "properties":

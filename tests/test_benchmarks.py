@@ -60,4 +60,3 @@ def test_asvs_configuration() -> None:
     assert configuration["launch_method"] == "forkserver"
     assert configuration["branches"] == ["HEAD"]
     assert (ROOT / "benchmarks" / "__init__.py").is_file()
-

@@ -299,7 +299,7 @@ def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeyp
     spec = importlib.util.spec_from_file_location("benchmarks_of_a_user", Path("benchmarks/attention.py").resolve())
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    names, passes, shapes, dtypes, devices = module.Attention.params
+    names, passes, shapes, dtypes, _ = module.Attention.params
     assert names == ["Attention", "wrong", "fixed", "fused", "torch", "floor"]
     for what, value in (("IMPLEMENTATIONS", "Attention, wrong"), ("SHAPES", shapes[0]), ("DEVICES", "cpu"), ("BUDGET", "0.01")):
         monkeypatch.setenv(f"MHSA_BENCH_{what}", value)

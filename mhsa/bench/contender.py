@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,36 +83,91 @@ def _bare(trial: Trial, x: Tensor) -> Callable[[Tensor], Callable[[], Tensor]]:
     if isinstance(module, Floor):
         head, flat = module.head, module.flat()
         return lambda x: functools.partial(plain_attention, x, head, *flat)
-    seen: list[tuple[tuple[Any, ...], dict[str, Any], Any]] = []
-
-    def note(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any], result: Any) -> None:
-        seen.append((args, named, result))
-
-    handle = module.register_forward_hook(note, with_kwargs=True)
-    try:
-        with torch.no_grad():
-            items = caller.items(module, x, x, x, None, wanted)
-    finally:
-        handle.remove()
 
     def adapted(x: Tensor) -> Callable[[], Tensor]:
         return lambda: caller(module, x, x, x, None, wanted)[0]
 
-    if len(seen) != 1:
-        return adapted
-    args, named, result = seen[0]
-    members = list(result.values()) if isinstance(result, dict) else result if isinstance(result, (tuple, list)) else [result]
-    passed_on = len(items) == len(members) and all(a is b for a, b in zip(items, members, strict=True))
-    if not passed_on or any(isinstance(a, Tensor) and a is not x for a in (*args, *named.values())):
+    with torch.no_grad():
+        calls, items = _watched(module, lambda: caller.items(module, x, x, x, None, wanted))
+    if len(calls) != 1 or not _hands_out(calls[0].result, items) or _versions(items) != calls[0].versions:
         return adapted
     at = caller.output_from
 
-    def bare(given: Tensor) -> Callable[[], Tensor]:
-        call = functools.partial(
-            module, *(given if a is x else a for a in args), **{name: given if a is x else a for name, a in named.items()}
-        )
-        if isinstance(result, Tensor):
+    def bare(x: Tensor) -> Callable[[], Tensor]:
+        before = x._version
+        try:
+            with torch.no_grad(), _caught(module) as caught:
+                caller.items(module, x, x, x, None, wanted)
+        except _Caught:
+            pass
+        args, named = caught[0] if caught else ((object(),), {})
+        # What is passed on beside x must be nothing that was computed from it in a way that takes time.
+        if x._version != before or not all(a is x or isinstance(a, _PLAIN) for a in (*args, *named.values())):
+            return adapted(x)
+        call = functools.partial(module, *args, **named)
+        if isinstance(calls[0].result, Tensor):
             return call
-        return (lambda: list(call().values())[at]) if isinstance(result, dict) else lambda: call()[at]
+        return (lambda: list(call().values())[at]) if isinstance(calls[0].result, dict) else lambda: call()[at]
 
     return bare
+
+
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class _Call(NamedTuple):
+    """A call of a module, and what was in the output when it was handed out."""
+
+    result: Any
+    versions: tuple[int, ...]
+
+
+class _Caught(BaseException):
+    """The arguments of a call are known, and the call need not be made."""
+
+
+def _watched(module: nn.Module, step: Callable[[], list[Any]]) -> tuple[list[_Call], list[Any]]:
+    """Take a step; return the module's calls in it, and what it gives."""
+    calls: list[_Call] = []
+
+    def note(module: nn.Module, args: tuple[Any, ...], result: Any) -> None:
+        calls.append(_Call(result, _versions(_members(result))))
+
+    handle = module.register_forward_hook(note)
+    try:
+        return calls, step()
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def _caught(module: nn.Module) -> Iterator[list[tuple[tuple[Any, ...], dict[str, Any]]]]:
+    """Catch the arguments of a module's next call, which is not made."""
+    found: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def catch(module: nn.Module, args: tuple[Any, ...], named: dict[str, Any]) -> None:
+        found.append((args, named))
+        raise _Caught
+
+    handle = module.register_forward_pre_hook(catch, with_kwargs=True, prepend=True)
+    try:
+        yield found
+    finally:
+        handle.remove()
+
+
+def _hands_out(result: Any, items: list[Any]) -> bool:
+    """Whether an adapter gives what the module returned, as it was returned."""
+    members = _members(result)
+    return len(items) == len(members) and all(a is b for a, b in zip(items, members, strict=True))
+
+
+def _members(result: Any) -> list[Any]:
+    if isinstance(result, dict):
+        return list(result.values())
+    return list(result) if isinstance(result, (tuple, list)) else [result]
+
+
+def _versions(members: list[Any]) -> tuple[int, ...]:
+    """Return how often each tensor has been written into."""
+    return tuple(m._version for m in members if isinstance(m, Tensor) and not m.is_inference())

@@ -46,18 +46,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make a benchmark of each implementation, pass, shape and dtype.
 
     Raises:
-        pytest.UsageError: pytest-benchmark is not there, or an option names what is not known.
+        pytest.Collector.CollectError: pytest-benchmark is not there, or the configuration is wrong.
     """
     if "attention_call" not in metafunc.fixturenames:
         return
     config = metafunc.config
     if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.UsageError("these are benchmarks for pytest-benchmark: pip install 'mhsa[bench]'")
+        raise pytest.Collector.CollectError("these are benchmarks for pytest-benchmark: pip install 'mhsa[bench]'")
+    shapes = [shape_of(name) for name in config.getoption("--attention-shape") or SHAPES]  # the plugin has looked at them
     try:
-        shapes = [shape_of(name) for name in config.getoption("--attention-shape") or SHAPES]
         contenders = _contenders(config.getoption("--attention"), metafunc.definition.path.parent)
-    except (ValueError, ConfigurationError) as error:
-        raise pytest.UsageError(str(error)) from None
+    except ConfigurationError as error:
+        raise pytest.Collector.CollectError(str(error)) from None
     device = config.getoption("--attention-device")
     wanted = [
         Wanted(contender, passes, shape, dtype, device)

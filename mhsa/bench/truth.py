@@ -73,7 +73,12 @@ class Given:
 
     @functools.cached_property
     def start(self) -> Array:
-        """The gradient [B, rows, D] that the backward pass begins with; it is 0 for all other queries."""
+        """The gradient [B, rows, D] that the backward pass begins with; it is 0 for all other queries.
+
+        In camps it is what the token itself would give, so that what all queries do to a key has one sign.
+        """
+        if self.exact:
+            return self.x[:, self.rows] @ self.trial.projections.value.weight.T @ self.trial.projections.out.weight.T
         return self.trial.cotangent(_STREAM, (self.x.shape[0], len(self.rows), self.x.shape[2]))
 
     @functools.cached_property
@@ -144,34 +149,37 @@ def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], kno
 
 
 def _picked(built: Built, passes: Pass) -> None:
-    """Compare where each query has one key to attend to, which makes output and gradient of x exact."""
+    """Compare where each query has one key to attend to, which makes output and gradient of x exact, for all queries."""
     trial, shape = built.trial, built.shape
-    rows = rows_of(shape)
     x = picking(trial, shape.length, _CLEAR)
     p = trial.projections
-    heads = [(x @ m.weight.T).reshape(*x.shape[:2], shape.head, -1).swapaxes(1, 2) for m in (p.query, p.key)]
-    scores = heads[0][:, :, rows] @ heads[1].swapaxes(-1, -2) / np.sqrt(trial.case.d_k)  # [B, H, rows, T]
-    own = np.take_along_axis(scores, np.broadcast_to(rows[:, None], (*scores.shape[:3], 1)), axis=-1)
-    np.put_along_axis(scores, np.broadcast_to(rows[:, None], (*scores.shape[:3], 1)), -np.inf, axis=-1)
-    clear = (own[..., 0] - scores.max(axis=-1) > _CLEAR).all(axis=1)[..., None]  # [B, rows, 1]: in every head
+    heads = (x @ p.key.weight.T).reshape(*x.shape[:2], shape.head, -1)
+    # A token that is like another one in a head shares its weight there; the feature of the output that this head makes is
+    # then left out.
+    alone = np.array([[_single(heads[b, :, h]) for h in range(shape.head)] for b in range(shape.batch)])  # [B, H, T]
+    made_by = np.abs(p.out.weight).argmax(axis=1) // trial.case.d_k  # [D], the head
+    judged = alone[:, made_by].swapaxes(1, 2)  # [B, T, D]
     leaf = trial.place(x).requires_grad_(passes == "training")
     with torch.set_grad_enabled(passes == "training"):
         output = built.bind(leaf)()
         found = _numbers_of(output, built, x)
-        mixed = x @ p.value.weight.T
-        must = (mixed @ p.out.weight.T)[:, rows]
-        check.within("output where each query picks its own key", found[:, rows], Bounded(must, _room(trial, must, 0.0)), clear)
+        must = x @ p.value.weight.T @ p.out.weight.T
+        check.within("output where each query picks its own key", found, Bounded(must, _room(trial, must, 0.0)), judged)
         if passes == "training":
             # Whole numbers: <dZ, V> and <dZ, Z> are then the same number to the last bit, and their difference is 0.
-            start = trial.case.rng(_STREAM).choice([-2.0, -1.0, 1.0, 2.0], size=(len(x), len(rows), x.shape[2])) * clear
-            observed = _differentiate(built, output, leaf, rows, start)[0]
-            expected = np.zeros_like(x)
-            expected[:, rows] = start @ p.out.weight @ p.value.weight
-            check.within(
-                "gradient of x where each query picks its own key",
-                observed,
-                Bounded(expected, _room(trial, expected, float(own.max()))),
-            )
+            start = trial.case.rng(_STREAM).choice([-2.0, -1.0, 1.0, 2.0], size=x.shape) * judged
+            observed = _differentiate(built, output, leaf, np.arange(shape.length), start)[0]
+            must = start @ p.out.weight @ p.value.weight
+            largest = float(np.abs(p.query.weight).max()) * math.sqrt(trial.case.d_k)
+            room = Bounded(must, _room(trial, must, largest))
+            check.within("gradient of x where each query picks its own key", observed, room)
+
+
+def _single(tokens: Array) -> NDArray[np.bool_]:
+    """Return which of some rows [T, d] there is only one of."""
+    _, where, counts = np.unique(tokens, axis=0, return_inverse=True, return_counts=True)
+    single: NDArray[np.bool_] = (counts == 1)[where.reshape(-1)]
+    return single
 
 
 def _room(trial: Trial, x: Array, largest: float) -> Array:

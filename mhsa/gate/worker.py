@@ -67,7 +67,7 @@ def main(folder: Path) -> int:
         limit_memory(plan["memory"])
     places = {side: Place(*place) for side, place in plan["places"].items()}
     sides = {side: Side(*map(Path, place)) for side, place in places.items()}
-    pairing = Pairing(sides, {side: place.folder for side, place in places.items()}, plan["budget"], teller.tell)
+    pairing = Pairing(sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"], teller.tell)
     for benchmark in benchmarks:
         pair = pairing.measure(benchmark, counted=plan["counted"])
         teller.say(benchmark=benchmark.id, pair=asdict(pair))

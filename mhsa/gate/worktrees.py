@@ -18,6 +18,7 @@ from pathlib import Path
 _PREFIX = "mhsa-compare-"
 _HOLDER = re.compile(rf"{_PREFIX}(\d+)-([0-9a-f]{{8}})-[0-9a-f]+")  # the process that made it, and where that runs
 _SHALLOW = "this is a shallow clone: git fetch --unshallow, or fetch-depth: 0 in GitHub's checkout"
+_FORGET = ("worktree", "remove", "--force", "--force")  # twice: one that was never finished is locked
 # No hook of the user's runs, no daemon is started, and nothing is tidied up on the way.
 _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "maintenance.auto=false")
 
@@ -29,8 +30,8 @@ class GitError(Exception):
 class Trees:
     """The commits of a repository; with ``with``, also as folders, which are gone at the end.
 
-    What an earlier run left because it was killed goes, too. Other worktrees are left alone, even those whose folders are
-    missing (on a disk that is not there, say); that is why there is no ``git worktree prune``.
+    What an earlier run left because it was killed goes, too. Other worktrees stay, also those whose folders are missing (on
+    a disk that is not there, say), which ``git worktree prune`` would forget.
 
     Args:
         start: a folder or a file somewhere in the repository.
@@ -115,8 +116,7 @@ class Trees:
         found = self._output("rev-list", "--first-parent", "--reverse", f"{older}..{newer}").split()
         if not found:
             turned = f"{end or 'HEAD'} is the older one, write {end or 'HEAD'}..{begin or 'HEAD'}"
-            same = "both ends are the same commit, write an older one first"
-            raise GitError(f"{text!r} holds no commits: {same if older == newer else turned}")
+            raise GitError(f"{text!r} holds no commits: {turned if older != newer else 'both ends are the same commit'}")
         cut = self.root / self._output("rev-parse", "--git-path", "shallow").removesuffix("\n")
         if cut.is_file() and found[0] in cut.read_text().split():
             raise GitError(f"{text!r} goes back further than this clone; {_SHALLOW}")
@@ -170,11 +170,11 @@ class Trees:
         for link in holder.glob("*/*/.git"):  # of a killed run, perhaps that of another repository
             common = _run(link.parent, "rev-parse", "--git-common-dir")
             if not common.returncode:
-                _forget(link.parent / common.stdout.removesuffix("\n"), link.parent)
+                _run(link.parent / common.stdout.removesuffix("\n"), *_FORGET, str(link.parent))
         shutil.rmtree(holder, ignore_errors=True)
         for folder in self._listed():
             if holder in folder.parents:
-                _forget(self.root, folder)
+                _run(self.root, *_FORGET, str(folder))
 
     def _sweep(self, temporary: Path) -> None:
         """Remove what killed runs left, of this repository and of others."""
@@ -217,10 +217,6 @@ def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(command, process.returncode, os.fsdecode(out), os.fsdecode(err))
 
 
-def _forget(repository: Path, folder: Path) -> None:
-    _run(repository, "worktree", "remove", "--force", "--force", str(folder))  # twice: one that was never finished is locked
-
-
 def _words(result: subprocess.CompletedProcess[str]) -> str:
     """Return what git said, in one line."""
     lines = [line for line in result.stderr.splitlines() if line.strip()] or [f"it ended with {result.returncode}"]
@@ -256,12 +252,9 @@ def _place() -> str:
 
 def _is_left(folder: Path) -> bool:
     match = _HOLDER.fullmatch(folder.name)
-    if match is None or match[2] != _place():
-        return False
     try:
-        os.kill(int(match[1]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, OverflowError):  # somebody else's, but there
-        return False
+        if match and match[2] == _place():
+            os.kill(int(match[1]), 0)
+    except (OSError, OverflowError) as error:
+        return isinstance(error, ProcessLookupError)  # else it is there, and somebody else's
     return False

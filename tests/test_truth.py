@@ -1,0 +1,571 @@
+"""No time without truth: what is right passes in every format, what is wrong in none, and what was compared is timed."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from mhsa.bench import truth
+from mhsa.bench.contender import Built, NotMeasurable, build, loaded
+from mhsa.bench.floor import plain_attention
+from mhsa.bench.measurement import KNOWN, PASSES, Contender, Pass
+from mhsa.bench.shape import Shape, shape_of
+from mhsa.bench.truth import Oracle, rows_of, untruth
+from mhsa.loading import SubjectError
+from mhsa.plugin import DTYPES
+from mhsa.request import Request
+
+# Right, with places where the others go wrong.
+RIGHT = """
+import torch
+from torch import nn
+
+import mhsa
+
+
+class Right(nn.Module):
+    def __init__(self, d_model, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        layers = (self.query, self.key, self.value)
+        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f, x in zip(layers, (query, key, value)))
+        scores = self.score(q, k)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(1), float("-inf"))
+        return self.merge(self.mix(self.normalise(scores), v))
+
+    def score(self, q, k):
+        return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+
+    def normalise(self, scores):
+        return scores.softmax(-1)
+
+    def mix(self, weights, v):
+        return weights @ v
+
+    def merge(self, z):
+        return self.out(z.transpose(1, 2).flatten(-2))
+"""
+
+# Name: (its body, shape at which it goes wrong, dtypes in which it does, passes in which it does, words of the verdict).
+# Three significant digits are not enough for gradients of scores: what may be rounded in them is as large as they are.
+SHARP = tuple(dtype for dtype in DTYPES if dtype != "bfloat16")
+WRONG: dict[str, tuple[str, str, tuple[str, ...], tuple[Pass, ...], str]] = {
+    "ScalesHalf": (
+        """
+    def score(self, q, k):
+        return super().score(q, k) * (1.25 if q.dtype == torch.bfloat16 else 1.0)
+""",
+        "2x17x3x24", ("bfloat16",), PASSES, "output",
+    ),
+    "LosesTheLastKey": (
+        """
+    def normalise(self, scores):
+        if scores.shape[-1] > 64:
+            scores = torch.cat([scores[..., :-1], torch.full_like(scores[..., -1:], float("-inf"))], -1)
+        return scores.softmax(-1)
+""",
+        "1x80x1x32", DTYPES, PASSES, "output where each query picks its own key",
+    ),
+    "LosesAKeyOfEachBlock": (
+        """
+    def normalise(self, scores):
+        lost = torch.arange(scores.shape[-1]) % 256 == 200
+        return scores.masked_fill(lost, float("-inf")).softmax(-1)
+""",
+        "1x300x1x32", DTYPES, PASSES, "output where each query picks its own key",
+    ),
+    "ExchangesTwoHeads": (
+        """
+    def merge(self, z):
+        return super().merge(z[:, [1, 0, *range(2, self.heads)]] if z.shape[2] > 6 else z)
+""",
+        "2x17x3x24", DTYPES, PASSES, "output",
+    ),
+    "ReadsTheValuesOfTheWrongSample": (
+        """
+    def mix(self, weights, v):
+        return weights @ (v.roll(1, 0) if v.shape[2] > 6 else v)
+""",
+        "2x17x3x24", DTYPES, PASSES, "output",
+    ),
+    "LooksAheadOnly": (
+        """
+    def normalise(self, scores):
+        return super().normalise(scores.triu() if scores.shape[-1] > 6 else scores)
+""",
+        "2x17x3x24", DTYPES, PASSES, "output",
+    ),
+    "DetachesKeys": (
+        """
+    def score(self, q, k):
+        return super().score(q, k.detach())
+""",
+        "2x17x3x24", SHARP, ("training",), "gradient of ",
+    ),
+    "DetachesValues": (
+        """
+    def mix(self, weights, v):
+        return weights @ v.detach()
+""",
+        "2x17x3x24", DTYPES, ("training",), "gradient of ",
+    ),
+    "HasAWrongGradient": (
+        """
+    def score(self, q, k):
+        return Inflated.apply(super().score(q, k))
+
+
+class Inflated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return 1.5 * grad
+""",
+        "2x17x3x24", SHARP, ("training",), "gradient of ",
+    ),
+    "HasNoGradient": (
+        """
+    @torch.no_grad()
+    def forward(self, query, key, value, mask=None):
+        return super().forward(query, key, value, mask)
+""",
+        "2x17x3x24", DTYPES, ("training",), "output does not require a gradient",
+    ),
+    "WidensItsOutput": (
+        """
+    def merge(self, z):
+        out = super().merge(z)
+        return out.float() if out.dtype == torch.bfloat16 else out
+""",
+        "2x17x3x24", ("bfloat16",), PASSES, "output is torch.float32 [2, 17, 24], but must be torch.bfloat16 [2, 17, 24]",
+    ),
+    "ReturnsItsWeights": (
+        """
+    def mix(self, weights, v):
+        return weights if weights.shape[-1] > 6 else weights @ v
+
+    def merge(self, z):
+        return z if z.shape[-1] == z.shape[-2] else super().merge(z)
+""",
+        "2x17x3x24", DTYPES, PASSES, "output is torch.",
+    ),
+}  # fmt: skip
+
+SPARSE = """
+
+class DetachesQueries(Right):
+    def score(self, q, k):
+        return super().score(q.detach(), k)
+
+
+class ForgetsTheScaleInBackward(Right):
+    def score(self, q, k):
+        whole = q @ k.transpose(-1, -2)
+        return whole + (whole / q.shape[-1] ** 0.5 - whole).detach()
+
+
+class NanInOneElement(Right):
+    def merge(self, z):
+        out = super().merge(z)
+        if out.shape[1] == 64:
+            out = out.index_put((torch.tensor(0), torch.tensor(1), torch.tensor(0)), torch.tensor(float("nan")).to(out))
+        return out
+
+
+class GivesWeights(Right):
+    def forward(self, query, key, value, mask=None, need_weights=False):
+        self.kept = None
+        out = super().forward(query, key, value, mask)
+        return out, self.told(self.kept) if need_weights else None
+
+    def mix(self, weights, v):
+        self.kept = weights
+        return weights @ v
+
+    def told(self, weights):
+        return weights
+
+
+class GivesWrongWeights(GivesWeights):
+    def told(self, weights):
+        return weights.flip(-1)
+
+
+class GivesNoWeights(GivesWeights):
+    def told(self, weights):
+        return weights if weights.shape[-1] <= 6 else None
+
+
+class WearsOut(Right):
+    calls = 0
+
+    def forward(self, query, key, value, mask=None):
+        WearsOut.calls += query.shape[1] == 80
+        if WearsOut.calls == 2:
+            raise RuntimeError("worn out")
+        return super().forward(query, key, value, mask)
+
+
+class OneLength(Right):
+    def forward(self, query, key, value, mask=None):
+        if query.shape[1] > 6 and query.shape[1] != 80:
+            raise ValueError("made for 80 tokens")
+        return super().forward(query, key, value, mask)
+
+
+class Listens(Right):
+    calls = 0
+
+    def forward(self, *given, **named):
+        Listens.calls += 1
+        given = given[0] if isinstance(given[0], (list, tuple)) else given
+        query, key, value = given if len(given) > 1 else given * 3
+        return super().forward(query, key, value)
+
+
+class Described(mhsa.Adapter):
+    inputs = "x"
+    takes_mask = False
+
+    def build(self, head, d_model):
+        return Listens(d_model, head)
+
+    def projections(self, module):
+        return mhsa.Projections.of_linears(module.query, module.key, module.value, module.out)
+
+
+class PassesOn(Described):
+    def call(self, module, query, key, value, mask):
+        return module(query)
+
+
+class Multiplies(Described):
+    def call(self, module, query, key, value, mask):
+        return module(query) * 1.0
+
+
+class CallsTwice(Described):
+    def call(self, module, query, key, value, mask):
+        module(query)
+        return module(query)
+
+
+class CallsSomethingElse(Described):
+    def call(self, module, query, key, value, mask):
+        return Listens.forward(module, query)
+
+
+class PassesACopy(Described):
+    def call(self, module, query, key, value, mask):
+        return module(query.clone())
+
+
+class PassesAList(Described):
+    def call(self, module, query, key, value, mask):
+        return module([query, key, value])
+
+
+class PassesTheLength(Described):
+    def build(self, head, d_model):
+        return Sliced(d_model, head)
+
+    def call(self, module, query, key, value, mask):
+        return module(query, query.shape[1])
+
+
+class Sliced(Right):
+    def forward(self, x, length):
+        return super().forward(x, x[:, :length], x[:, :length])
+
+
+class NegatesInPlace(Described):
+    def build(self, head, d_model):
+        return Negative(d_model, head)
+
+    def call(self, module, query, key, value, mask):
+        return module(query).neg_()
+
+
+class Negative(Right):
+    def forward(self, x):
+        return -super().forward(x, x, x)
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("subjects") / "subjects.py"
+    wrong = "".join(f"\n\nclass {name}(Right):{body}" for name, (body, *_) in WRONG.items())
+    path.write_text(RIGHT + wrong + SPARSE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def make(file: Path) -> Callable[..., Built]:
+    """A function that builds one of the classes above, or one of mhsa's own, by name; each is understood once."""
+
+    @functools.cache
+    def subject_of(name: str):
+        contender = Contender.known(name) if name in KNOWN else Contender(name, Request(name, f"{file}:{name}"))
+        return contender, loaded(contender, "cpu")
+
+    def build_it(name: str, shape: str | Shape, dtype: str = "float32", *, need_weights: bool | None = None) -> Built:
+        contender, subject = subject_of(name)
+        if need_weights is not None:
+            contender = Contender(contender.name, contender.request, need_weights)
+        return build(contender, subject, shape_of(shape) if isinstance(shape, str) else shape, dtype, "cpu")
+
+    return build_it
+
+
+def verdict(built: Built, passes: Pass) -> str:
+    return untruth(built, passes, Oracle())
+
+
+@pytest.mark.parametrize("shape", ["exercise", "2x17x3x21", "1x1x1x1", "3x2x2x2"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_comes_with_mhsa_is_right_in_every_format(make: Callable[..., Built], name: str, dtype: str, shape: str) -> None:
+    built, known = make(name, shape, dtype), Oracle()
+    assert [untruth(built, passes, known) for passes in PASSES] == ["", ""]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_plain_module_is_right_where_the_wrong_ones_are_not(make: Callable[..., Built], dtype: str) -> None:
+    known: dict[str, Oracle] = {}
+    for shape in {shape for _, shape, *_ in WRONG.values()}:
+        built = make("Right", shape, dtype)
+        assert [untruth(built, passes, known.setdefault(shape, Oracle())) for passes in PASSES] == ["", ""]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_one_is_refused_where_it_is_wrong_and_nowhere_else(make: Callable[..., Built], name: str, dtype: str) -> None:
+    _, shape, dtypes, passes, words = WRONG[name]
+    built = make(name, shape, dtype)
+    for each in PASSES:
+        said = verdict(built, each)
+        if dtype in dtypes and each in passes:
+            assert said.startswith(words), each
+        else:
+            assert said == "", each
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("LosesTheLastKey", "many heads"), ("LosesAKeyOfEachBlock", "1x300x2x32"), ("LosesAKeyOfEachBlock", "1x300x16x128")],
+)
+def test_narrow_heads_hide_no_lost_key(make: Callable[..., Built], name: str, shape: str, dtype: str) -> None:
+    assert verdict(make("Right", shape, dtype), "forward") == ""
+    assert verdict(make(name, shape, dtype), "forward").startswith("output where each query picks its own key")
+
+
+def test_a_key_is_not_lost_between_the_queries_that_are_compared(
+    make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(truth, "SCORES", 1)
+    shape = shape_of("1x300x1x32")
+    assert 200 not in rows_of(shape)
+    assert verdict(make("Right", shape, "bfloat16"), "forward") == ""
+    said = verdict(make("LosesAKeyOfEachBlock", shape, "bfloat16"), "forward")
+    assert said.startswith("output where each query picks its own key[0, 200, ")
+
+
+@pytest.mark.parametrize("shape", ["exercise", "1x2x2x8", "2x33x3x21"])
+@pytest.mark.parametrize("name", ["DetachesQueries", "DetachesKeys", "HasAWrongGradient", "ForgetsTheScaleInBackward"])
+def test_float16_hides_no_wrong_gradient_of_scores(make: Callable[..., Built], name: str, shape: str) -> None:
+    dtype = "float16"
+    assert verdict(make("Right", shape, dtype), "training") == ""
+    assert verdict(make(name, shape, dtype), "training").startswith("gradient of ")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("passes", PASSES)
+def test_what_is_not_finite_is_wrong_in_rows_that_are_not_compared_too(
+    make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch, passes: Pass, dtype: str
+) -> None:
+    monkeypatch.setattr(truth, "SCORES", 1)
+    shape = shape_of("2x64x2x8")
+    assert 1 not in rows_of(shape)
+    assert verdict(make("Right", shape, dtype), passes) == ""
+    assert verdict(make("NanInOneElement", shape, dtype), passes).startswith(
+        "output[0, 1, 0]=nan, but must be finite; 1 of 1024"
+    )
+
+
+def test_rows_are_spread_from_the_first_to_the_last() -> None:
+    assert rows_of(shape_of("1x16x1x1")).tolist() == list(range(16))
+    assert rows_of(shape_of("encoder 512")).tolist() == list(range(512))
+    rows = rows_of(shape_of("long 8192"))
+    assert (rows[0], rows[-1], len(rows)) == (0, 8191, 32)
+    assert {int(b - a) for a, b in itertools.pairwise(rows)} <= {264, 265}
+    assert len(rows_of(shape_of("64x65536x16x16"))) == 16
+
+
+class TestWeights:
+    def test_right_ones_are_right(self, make: Callable[..., Built]) -> None:
+        for dtype in DTYPES:
+            assert verdict(make("GivesWeights", "2x17x3x24", dtype, need_weights=True), "forward") == ""
+
+    def test_wrong_ones_are_wrong_only_where_they_are_timed(self, make: Callable[..., Built]) -> None:
+        for dtype in DTYPES:
+            said = verdict(make("GivesWrongWeights", "2x17x3x24", dtype, need_weights=True), "forward")
+            assert said.startswith("weights[")
+        assert verdict(make("GivesWrongWeights", "2x17x3x24", need_weights=False), "forward") == ""
+
+    def test_none_are_wrong(self, make: Callable[..., Built]) -> None:
+        said = verdict(make("GivesNoWeights", "2x17x3x24", need_weights=True), "forward")
+        assert said == "weights are a NoneType, but were asked for"
+
+    @pytest.mark.parametrize("wanted", [False, True])
+    def test_they_are_asked_for_in_the_timed_call_only_if_wanted(self, make: Callable[..., Built], wanted: bool) -> None:
+        built = make("GivesWeights", "2x17x3x24", need_weights=wanted)
+        told = []
+        built.trial.module.told = told.append
+        built.bind(built.x)()
+        assert len(told) == wanted
+
+
+def state(built: Built) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in built.trial.module.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["Right", "LosesTheLastKey", "WearsOut"])
+@pytest.mark.parametrize("passes", PASSES)
+def test_parameters_are_as_before_whatever_came_out(make: Callable[..., Built], passes: Pass, name: str) -> None:
+    built = make(name, "1x80x1x32")
+    before, projections = state(built), built.trial.projections
+    if name == "WearsOut":
+        type(built.trial.module).calls = 0
+        with pytest.raises(RuntimeError, match="worn out"):
+            verdict(built, passes)
+    else:
+        assert bool(verdict(built, passes)) == (name != "Right")
+    after = state(built)
+    assert all(torch.equal(after[key], before[key]) for key in before)
+    assert (built.trial.projections.query.weight == projections.query.weight).all()
+    assert built.trial.projections is not projections  # others stood there meanwhile
+    assert all(p.grad is None for p in built.trial.module.parameters())
+    assert not built.x.requires_grad
+
+
+def test_one_that_is_made_for_one_length_is_compared_at_that_length(make: Callable[..., Built]) -> None:
+    assert [verdict(make("OneLength", "1x80x2x32"), passes) for passes in PASSES] == ["", ""]
+    with pytest.raises(ValueError, match="made for 80 tokens"):
+        verdict(make("OneLength", "1x79x2x32"), "forward")
+
+
+def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    evaluate = truth.oracle.multi_head
+    monkeypatch.setattr(truth.oracle, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
+    known = Oracle()
+    for passes in PASSES:
+        assert untruth(make("reference", "exercise"), passes, known) == ""
+    once = len(asked)
+    assert once == 2  # two camps, generic numbers
+    assert untruth(make("floor", "exercise"), "training", known) == ""
+    assert len(asked) == once
+    assert untruth(make("floor", "exercise", "bfloat16"), "forward", known) == ""
+    assert len(asked) == 2 * once
+
+
+class TestWhatIsTimed:
+    """The module's own call, and no more, unless the adapter has a part in the result."""
+
+    def calls(self, call: Callable[[], object]) -> int:
+        from sys import modules
+
+        (module,) = [m for name, m in modules.items() if name.startswith("mhsa_subject_subjects_") and hasattr(m, "Listens")]
+        before = module.Listens.calls
+        call()
+        return int(module.Listens.calls - before)
+
+    def test_an_adapter_that_passes_on_is_left_out(self, make: Callable[..., Built]) -> None:
+        built = make("PassesOn", "2x17x3x24")
+        call = built.bind(built.x)
+        assert isinstance(call, functools.partial)
+        assert call.func is built.trial.module
+        assert call.args == (built.x,)
+        assert self.calls(call) == 1
+
+    def test_a_module_is_called_by_its_own_names(self, make: Callable[..., Built]) -> None:
+        built = make("Right", "2x17x3x24")
+        call = built.bind(built.x)
+        assert isinstance(call, functools.partial)
+        assert call.func is built.trial.module
+        assert call.keywords == {"query": built.x, "key": built.x, "value": built.x, "mask": None}
+
+    @pytest.mark.parametrize(
+        ("name", "times"), [("Multiplies", 1), ("CallsTwice", 2), ("CallsSomethingElse", 1), ("PassesACopy", 1)]
+    )
+    def test_an_adapter_that_does_more_is_timed_with_all_it_does(
+        self, make: Callable[..., Built], name: str, times: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        built = make(name, "2x17x3x24")
+        asked = []
+        through = built.trial.subject.adapter.call
+        monkeypatch.setattr(built.trial.subject.adapter, "call", lambda *a: asked.append(1) or through(*a))
+        call = built.bind(built.x)
+        asked.clear()
+        assert self.calls(call) == times
+        assert asked == [1]
+        assert [verdict(built, passes) for passes in PASSES] == ["", ""]
+
+    @pytest.mark.parametrize("name", ["PassesAList", "PassesTheLength", "NegatesInPlace"])
+    def test_what_the_adapter_makes_of_one_input_is_not_given_to_the_next(self, make: Callable[..., Built], name: str) -> None:
+        built = make(name, "2x17x3x24")
+        other = torch.cat([built.x, built.x + 1.0], 1)
+        with torch.no_grad():
+            whole = built.trial.subject.caller(built.trial.module, other, other, other, None)[0]
+            assert torch.equal(built.bind(other)(), whole)
+        assert [verdict(built, passes) for passes in PASSES] == ["", ""]
+
+    @pytest.mark.parametrize("name", ["GivesWeights", "torch", "torch+weights", "reference", "fused"])
+    def test_the_output_is_taken_out_of_what_is_returned(self, make: Callable[..., Built], name: str) -> None:
+        built = make(name, "exercise")
+        with torch.no_grad():
+            whole = built.trial.subject.caller(built.trial.module, *[built.x] * 3, None, built.contender.need_weights)[0]
+            assert torch.equal(built.bind(built.x)(), whole)
+
+    def test_the_floor_is_called_without_a_module(self, make: Callable[..., Built]) -> None:
+        built = make("floor", "exercise")
+        call = built.bind(built.x)
+        assert isinstance(call, functools.partial)
+        assert call.func is plain_attention
+        assert all(a is b for a, b in zip(call.args[2:], built.trial.module.flat(), strict=True))
+
+
+class TestBuilding:
+    def test_all_are_given_the_same_numbers(self, make: Callable[..., Built]) -> None:
+        first, second = make("reference", "exercise"), make("floor", "exercise")
+        assert torch.equal(first.x, second.x)
+        for one, other in zip(first.trial.views.views(), second.trial.views.views(), strict=True):
+            assert torch.equal(one[1].read(), other[1].read())
+
+    def test_another_size_or_dtype_than_there_is_cannot_be_measured(self, file: Path) -> None:
+        path = file.parent / "one_size.py"
+        path.write_text(f"{RIGHT}\n\nbuilt = Right(24, 3)\n")
+        contender = Contender("one size", Request("one size", f"{path}:built", dtypes=("float32",)))
+        subject = loaded(contender, "cpu")
+        with pytest.raises(NotMeasurable, match="exists with head=3, d_model=24 only"):
+            build(contender, subject, shape_of("exercise"), "float32", "cpu")
+        with pytest.raises(NotMeasurable, match="declared for float32, not for float64"):
+            build(contender, subject, shape_of("2x16x3x24"), "float64", "cpu")
+        assert verdict(build(contender, subject, shape_of("2x16x3x24"), "float32", "cpu"), "forward") == ""
+
+    def test_what_is_not_there_cannot_be_loaded(self, file: Path) -> None:
+        with pytest.raises(SubjectError, match="did you mean Right"):
+            loaded(Contender("nosuch", Request("nosuch", f"{file}:Rihgt")), "cpu")
