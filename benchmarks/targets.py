@@ -1,6 +1,6 @@
 """How fast the fused core is, beside what was promised: a page of docs from the JSON of ``mhsa bench``.
 
-``python benchmarks/targets.py FILE.json > docs/performance.md``
+``python benchmarks/targets.py FILE.json... > docs/performance.md``
 """
 
 import json
@@ -37,16 +37,18 @@ measured in one run, on one thread, in blocks that take turns ([benchmarks.md](b
 
     {COMMAND}
     python benchmarks/targets.py performance.json > docs/performance.md
+
+A further file replaces what it measures again: here "wide", in a run of its own.
 """
 
 
-def main(file: str) -> int:
-    """Print the page; what is not kept is told in it."""
-    report = json.loads(Path(file).read_text())
+def main(files: list[str]) -> int:
+    """Print the page; what is not kept is told in it. What stands in several files is taken from the last."""
     found = {}
-    for data in report["measurements"]:
-        m = Measurement.of_dict(data)
-        found[m.implementation, m.passes, str(m.shape)] = m
+    for report in (json.loads(Path(file).read_text()) for file in files):
+        for data in report["measurements"]:
+            m = Measurement.of_dict(data)
+            found[m.implementation, m.passes, str(m.shape)] = m
     print(f"{HEAD}\non {one_line(report['machine'])}.\n\n## What was promised, float32\n")
     print(
         "Ratios of times, with the 95 % interval of the one to the floor; larger is worse. The last column is what two\n"
@@ -150,4 +152,4 @@ def exponent(measured: Iterable[tuple[int, Measurement | None]], what: str) -> s
 
 
 if __name__ == "__main__":
-    sys.exit(print(COMMAND) if sys.argv[1] == "--command" else main(sys.argv[1]))
+    sys.exit(print(COMMAND) if sys.argv[1] == "--command" else main(sys.argv[1:]))

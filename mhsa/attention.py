@@ -123,6 +123,7 @@ class MultiHeadAttention(nn.Module):
         together = self._packed
         if (
             together is not None
+            and together.pays
             and query is key
             and key is value
             and not torch.is_grad_enabled()  # which does not see that the views are made of parameters

@@ -3,6 +3,7 @@
 import copy
 import itertools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -92,7 +93,8 @@ def test_what_is_dropped_is_dropped_in_output_gradients_and_weights_alike(kind: 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
 def test_it_holds_every_property(dtype: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", "mhsa:fused_attention", "--dtype", dtype, "--no-color"]) == 0
-    assert "holds: 1" in capsys.readouterr().out  # a hundred and some
+    count = re.search(r"holds: (\d+) properties", capsys.readouterr().out)
+    assert int(count[1]) > 80  # of some 110; the half formats have fewer
 
 
 def test_two_calls_drop_differently_and_a_seed_repeats_them() -> None:
