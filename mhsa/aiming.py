@@ -50,6 +50,17 @@ def camps(trial: Trial, length: int) -> Array:
     return kinds * _signs(trial, (trial.case.batch, 1, trial.case.d_model))
 
 
+def level(trial: Trial, length: int, silent: str) -> Array:
+    """Set a trial's parameters; return tokens [B, length, D], x and -x in turns, all of which attend to all alike.
+
+    ``silent``, "query" or "key", is 0 everywhere, so all scores are; of the gradient of its weight nothing cancels.
+    """
+    _aim(trial, 1.0)
+    trial.write(**{f"{silent}_weight": np.zeros((trial.case.d_model, trial.case.d_model))})
+    turns = np.where(np.arange(length) % 2 == 0, 1.0, -1.0)[:, None]
+    return turns * _signs(trial, (trial.case.batch, 1, trial.case.d_model))
+
+
 def _aim(trial: Trial, gain: float) -> None:
     """Let query and key pick the same features, the query's times ``gain``, a power of two; biases are 0."""
     rng, width = trial.case.rng(_STREAM), trial.case.d_model

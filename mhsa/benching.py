@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LENGTHS = (128, 256, 512, 1024, 2048)  # of the sweep: the reference's memory reaches 0.4 GiB, and all takes two minutes
 RIVALS = ("reference", "fused", "torch")
+_DEVICES = ("cpu", "cuda", "mps", "xpu")
 _FORMATS = ("json", "png", "html", "markdown")
 
 
@@ -81,12 +82,14 @@ def _require_tools(given: argparse.Namespace) -> None:
 
 def _subjects(given: argparse.Namespace, configuration: Configuration) -> list[Contender]:
     """Return what is asked for: names that come with mhsa, configured subjects, objects; without any, what is configured."""
-    known = [name for name in given.subjects if name in KNOWN]
-    others = named([name for name in given.subjects if name not in KNOWN], configuration)
     if not given.subjects:
-        others = configuration.requests
-    found = {c.name: c for c in (*map(Contender.known, known), *map(Contender.of, others))}
-    return list(found.values())
+        asked = [Contender.of(request) for request in configuration.requests]
+    else:
+        others = iter(named([name for name in dict.fromkeys(given.subjects) if name not in KNOWN], configuration))
+        asked = [
+            Contender.known(name) if name in KNOWN else Contender.of(next(others)) for name in dict.fromkeys(given.subjects)
+        ]
+    return list({c.name: c for c in asked}.values())
 
 
 def _plan(given: argparse.Namespace, configuration: Configuration, subjects: list[Contender]) -> Plan:
@@ -100,6 +103,8 @@ def _plan(given: argparse.Namespace, configuration: Configuration, subjects: lis
     shapes = _shapes(given)
     dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
     device = given.device or next((c.request.device for c in subjects), "cpu")
+    if device.partition(":")[0] not in _DEVICES:
+        refuse(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
     return Plan(
         contenders=tuple(contenders.values()),
         cells=tuple((shape, dtype, device) for dtype in dtypes for shape in shapes),

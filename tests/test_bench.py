@@ -97,6 +97,13 @@ class RaisesInFloat16(At):
         raise TypeError("half of what I need")
 
 
+class Raises(At):
+    length = 8
+
+    def happen(self):
+        raise TypeError("half of what I need")
+
+
 class DiesWhileItIsTimed(At):
     length = 16
     calls = 0
@@ -685,21 +692,27 @@ class TestDesk:
             cwd=ROOT, env=alone | {"COLUMNS": "300"}, capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
 
-    def test_those_that_are_compared_are_a_group_and_who_is_wrong_fails(self, folder: Path, tmp_path: Path) -> None:
+    def test_those_that_are_compared_are_a_group_and_all_others_say_why_not(self, folder: Path, tmp_path: Path) -> None:
         shapes = ("--attention-shape", "exercise", "--attention-shape", "1x8x2x8")
-        subjects = [word for name in ("Right", "Wrong", "small") for word in ("--attention", f"{folder}/subjects.py:{name}")]
+        names = [f"{folder}/subjects.py:{name}" for name in ("Right", "Wrong", "small", "Raises")]
+        subjects = [word for name in (*names, "nosuch:thing") for word in ("--attention", name)]
         file = tmp_path / "o.json"
-        done = self.desk(*subjects, *shapes, f"--benchmark-json={file}")
+        done = self.desk(*subjects, *shapes, f"--benchmark-json={file}", "-rs")
         assert done.returncode == 1
-        assert "24 passed, 4 errors" in done.stdout
+        assert "26 passed, 2 skipped, 8 errors" in done.stdout
+        assert "n/a: TypeError: half of what I need" in done.stdout
+        assert done.stdout.count("import of nosuch failed: ModuleNotFoundError") >= 4
         assert done.stdout.count("failed: wrong result: output") >= 4
         groups: dict[str, list[dict[str, Any]]] = {}
         for benchmark in json.loads(file.read_text())["benchmarks"]:
             groups.setdefault(benchmark["group"], []).append(benchmark)
         assert set(groups) == {f"{p}, {s.name} ({s}), float32, cpu" for p in PASSES for s in map(shape_of, shapes[1::2])}
         for group, those in groups.items():
-            names = [benchmark["param"].partition(f"-{group.partition(',')[0]}-")[0] for benchmark in those]
-            assert names == [f"{folder}/subjects.py:Right", f"{folder}/subjects.py:small", *RIVALS, FLOOR]
+            measured = [benchmark["param"].partition(f"-{group.partition(',')[0]}-")[0] for benchmark in those]
+            right = [
+                name for name in names if not name.endswith((":Wrong", ":Raises")) or ("T=16" in group and "Raises" in name)
+            ]
+            assert measured == [*right, *RIVALS, FLOOR]
             length = those[0]["extra_info"]["compared queries"]
             assert {b["extra_info"]["compared queries"] for b in those} == {length}
             sizes = [b["extra_info"]["shape"] for b in those]
@@ -712,11 +725,3 @@ class TestDesk:
         assert "did you mean 'exercise'?" in done.stdout + done.stderr
         assert "_hookexec" not in done.stdout + done.stderr
         assert done.returncode == pytest.ExitCode.USAGE_ERROR
-
-    def test_what_cannot_be_measured_is_skipped_and_what_cannot_be_loaded_fails(self, folder: Path) -> None:
-        subjects = ("--attention", f"{folder}/subjects.py:RaisesInFloat16", "--attention", "nosuch:thing")
-        done = self.desk(*subjects, "--attention-shape", "1x16x2x8", "--attention-dtype", "float16", "-rs")
-        assert done.returncode == 1
-        assert "n/a: TypeError: half of what I need" in done.stdout
-        assert "import of nosuch failed: ModuleNotFoundError" in done.stdout
-        assert "8 passed, 2 skipped, 2 errors" in done.stdout

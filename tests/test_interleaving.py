@@ -149,7 +149,7 @@ class TestEnd:
     def test_there_are_three_blocks_even_where_one_is_beyond_the_budget(self) -> None:
         assert self.blocks(0.05, budget=0.02) == [3]
 
-    @pytest.mark.parametrize(("seconds", "blocks"), [(0.0659, 3), (0.1, 2), (0.2, 1), (100.0, 1)])
+    @pytest.mark.parametrize(("seconds", "blocks"), [(0.0755, 3), (0.0765, 2), (0.155, 2), (0.157, 1), (100.0, 1)])
     def test_unless_they_take_eight_times_the_budget(self, seconds: float, blocks: int) -> None:
         assert self.blocks(seconds, budget=0.02) == [blocks]
 
@@ -177,21 +177,20 @@ class TestInterval:
     def test_few_values_give_all_of_their_range(self, values: Sequence[float]) -> None:
         assert interval(values) == (min(values), max(values))
 
-    @pytest.mark.parametrize(("n", "numbers"), [(10, (1, 8)), (30, (9, 20)), (100, (40, 59))])
+    @pytest.mark.parametrize(("n", "numbers"), [(10, (1, 8)), (30, (9, 20)), (100, (39, 60))])
     def test_known_samples(self, n: int, numbers: tuple[int, int]) -> None:
         assert reach(n) == numbers
 
     @pytest.mark.parametrize("n", [10, 30, 100])
-    def test_it_is_the_one_of_the_exact_binomial_or_its_neighbour(self, n: int) -> None:
+    def test_it_is_the_shortest_of_the_exact_binomial(self, n: int) -> None:
         low, high = reach(n)
-        assert coverage(n, low - 1, high + 1) > 0.95
+        assert coverage(n, low, high) >= 0.95
         assert coverage(n, low + 1, high - 1) < 0.95
-        assert coverage(n, low, high) > 0.94
 
     def test_it_covers_what_it_says_for_every_number_of_blocks(self) -> None:
         covered = {n: coverage(n, *reach(n)) for n in range(6, 401)}
-        assert min(covered.values()) > 0.92  # the normal approximation of whole numbers
-        assert 0.945 < sum(covered.values()) / len(covered) < 0.98
+        assert min(covered.values()) >= 0.95
+        assert sum(covered.values()) / len(covered) < 0.98
 
     def test_it_lies_about_the_median_evenly(self) -> None:
         for n in range(1, 401):

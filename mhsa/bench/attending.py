@@ -16,7 +16,9 @@ from typing import Any
 
 from mhsa.containment import Contained
 
+IMPORTING = "importing torch"  # the first step of every such process
 WIDTH = 256  # bytes of the place that says who is called
+_LOADING = 60.0  # seconds that importing torch may take at least: no step of anybody's
 _TICK = 0.05  # seconds between two looks
 
 
@@ -43,6 +45,12 @@ def attend(
     (folder / "now").write_bytes(b" " * WIDTH)
     process = Contained(command, folder)
     ended = overdue = False
+    step = [""]
+
+    def note(what: str, name: str) -> None:
+        step[0] = what
+        look(what, name)
+
     try:
         with (folder / "events.jsonl").open(encoding="utf-8") as events:
             rest = ""
@@ -52,7 +60,8 @@ def attend(
                 for event in map(json.loads, lines):
                     ended = ended or "end" in event
                     hear(event)
-                overdue = _look(folder / "now", look) > timeout
+                since = _look(folder / "now", note)
+                overdue = since > (timeout if step[0] not in ("", IMPORTING) else max(timeout, _LOADING))
                 if not alive or overdue or ended:
                     break
                 time.sleep(_TICK)

@@ -79,14 +79,14 @@ def _timing(seconds: Sequence[float], ratios: Sequence[float]) -> Timing:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return a 95 % interval of the median: order statistics at n / 2 -+ 0.98 sqrt(n), from the binomial distribution.
+    """Return a 95 % interval of the median: two of the values, as far from the ends as the binomial distribution allows.
 
-    (Conover, Practical Nonparametric Statistics, 1999, section 3.2, with the normal approximation.) Few values give all of
-    their range, which for five and less covers the median with less than 95 %.
+    (Conover, Practical Nonparametric Statistics, 1999, section 3.2.) Fewer than six values give all of their range, which
+    covers the median with less than 95 %.
     """
     ordered = sorted(values)
     n = len(ordered)
-    reach = 0.98 * math.sqrt(n)
-    low = max(0, math.floor(n / 2 - reach))
-    high = min(n - 1, math.ceil(n / 2 + reach) - 1)
-    return ordered[low], ordered[high]
+    low, below = 0, 1  # of 2^n ways for the median to lie above or below each value, those with at most ``low`` below
+    while (more := below + math.comb(n, low + 1)) * 40 <= 2**n:
+        low, below = low + 1, more
+    return ordered[low], ordered[n - 1 - low]

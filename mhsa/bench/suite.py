@@ -47,7 +47,7 @@ def measured(params: Wanted, requests: Mapping[str, Request]) -> Figures:
             contenders=tuple(Contender.known(n) if n in KNOWN else Contender(n, requests[n]) for n in names),
             cells=tuple((shape_of(shape), dtype, device) for shape in shapes for dtype in dtypes),
             passes=tuple(passes),  # type: ignore[arg-type]
-            budget=float(os.environ.get(f"{_ASKED}BUDGET", BUDGET)),
+            budget=_budget(),
             memory=default_memory(),
         )
         for m in run(plan).measurements:
@@ -138,6 +138,14 @@ def require(figures: Figures, params: tuple[str, ...]) -> None:
 def _counter(figure: Mapping[str, Any], name: str) -> float:
     value = figure["counters"][name]
     return float("nan") if value is None else float(value)  # asv shows n/a
+
+
+def _budget() -> float:
+    given = os.environ.get(f"{_ASKED}BUDGET", "")
+    try:
+        return float(given or BUDGET)
+    except ValueError:
+        raise ValueError(f"{_ASKED}BUDGET is {given!r}; must be a number of seconds, such as {BUDGET}") from None
 
 
 def _asked(what: str, every: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mhsa import backward, check, oracle
-from mhsa.aiming import camps, picking
+from mhsa.aiming import camps, level, picking
 from mhsa.bench.contender import Built
 from mhsa.bench.measurement import Pass
 from mhsa.bench.shape import Shape
@@ -116,6 +116,8 @@ def untruth(built: Built, passes: Pass, known: Oracle) -> str:
         try:
             _picked(built, passes)
             _in_camps(built, compare, known)
+            if passes == "training":
+                _level(built)
             trial.fill(trial.case)
             length = min(shape.length, _longest(trial))
             compare(built, Given(trial, trial.query[:, :length], rows_of(replace(shape, length=length))), known)
@@ -146,6 +148,37 @@ def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], kno
     except Exception:
         if length == built.shape.length:
             raise  # else it may be made for one length, which is the one that is timed
+
+
+def _level(built: Built) -> None:
+    """Compare the gradients that go through the scores, where every query attends to all keys alike: nearly exact."""
+    trial, shape = built.trial, built.shape
+    length = min(shape.length, _SHORT) // 2 * 2
+    if not length:
+        return  # of one token the weight is 1, whatever the scores are
+    for silent in ("query", "key"):
+        x = level(trial, length, silent)
+        p = trial.projections
+        q, k, v = ((x @ m.weight.T).reshape(*x.shape[:2], shape.head, -1).swapaxes(1, 2) for m in (p.query, p.key, p.value))
+        dz = np.zeros_like(v)
+        dz[..., 0] = v[..., 0]  # one feature of each head: a query prefers the keys of its own kind by 1
+        ds = dz @ v.swapaxes(-1, -2) / length  # its mean over the keys is 0
+        of_heads = ds @ k if silent == "query" else ds.swapaxes(-1, -2) @ q
+        must = np.einsum("btd,bte->de", of_heads.swapaxes(1, 2).reshape(x.shape), x) / np.sqrt(trial.case.d_k)
+        leaf = trial.place(x).requires_grad_(True)
+        try:
+            output = built.bind(leaf)()
+        except Exception:
+            if length == shape.length:
+                raise  # else it may be made for one length, as in _in_camps
+            return
+        _numbers_of(output, built, x)
+        start = dz.swapaxes(1, 2).reshape(x.shape) @ p.out.weight.T
+        _, of_tensors = _differentiate(built, output, leaf, np.arange(length), start)
+        observed = numbers(getattr(trial.views, silent).weight.gradient(of_tensors)[0])
+        # Every number on the way is a whole one, or that by length or sqrt(d_k): a rounding for each step.
+        room = np.full_like(must, 16.0 * trial.precision.unit * np.abs(must).max())
+        check.within(f"gradient of {silent}.weight where all attend to all alike", observed, Bounded(must, room))
 
 
 def _picked(built: Built, passes: Pass) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.attending import Teller
+from mhsa.bench.attending import IMPORTING, Teller
 from mhsa.bench.measurement import Contender, Pass
 from mhsa.bench.shape import Shape
 from mhsa.request import Request
@@ -61,7 +61,7 @@ def main(folder: Path) -> int:
     end_with_parent()
     plan = Plan.of_json((folder / "plan.json").read_text())
     teller = Teller(folder)
-    teller.tell("", "importing torch")
+    teller.tell("", IMPORTING)
     import torch
 
     from mhsa.bench.cell import Bench, Cell

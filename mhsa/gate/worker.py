@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from mhsa.bench.attending import Teller
+from mhsa.bench.attending import IMPORTING, Teller
 
 
 class Place(NamedTuple):
@@ -50,7 +50,7 @@ def main(folder: Path) -> int:
     end_with_parent()
     plan = json.loads((folder / "plan.json").read_text())
     teller = Teller(folder)
-    teller.tell("", "importing torch")
+    teller.tell("", IMPORTING)
     import torch
 
     # Everything of mhsa is imported before a side is: a side may have a package of that name, too.
