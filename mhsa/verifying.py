@@ -184,6 +184,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     print_header(console, environment)
     signal.signal(signal.SIGTERM, as_interrupt)
     interrupted = False
+    results: list[SubjectResult] = []
     diagnoses: dict[str, Diagnosis] = {}
     labels = [r.label for r in options.asked]
     with Inquiry(options, picture=picture) as inquiry, Progress(console, labels, len(known)) as progress:
@@ -202,6 +203,8 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
         except CannotRun as error:
             refuse(str(error))
         except KeyboardInterrupt:  # every verdict is there already, so the run counts as whole
+            if not results:
+                refuse("interrupted; nothing was concluded")
             print("mhsa: interrupted while the cause was looked for", file=sys.stderr)
     return Found(results, diagnoses, known, environment, console, interrupted)
 

@@ -298,6 +298,13 @@ class NegatesInPlace(Described):
 class Negative(Right):
     def forward(self, x):
         return -super().forward(x, x, x)
+
+
+class OneLengthInHalf(Right):
+    def forward(self, query, key, value, mask=None):
+        if query.dtype == torch.bfloat16 and query.shape[1] != 300:
+            raise ValueError("made for 300 tokens")
+        return super().forward(query, key, value, mask)
 """
 
 
@@ -358,6 +365,12 @@ def test_a_wrong_one_is_refused_where_it_is_wrong_and_nowhere_else(make: Callabl
             assert said.startswith(words), each
         else:
             assert said == "", each
+
+
+def test_a_module_that_is_made_for_one_length_is_judged_at_that(make: Callable[..., Built]) -> None:
+    assert [verdict(make("OneLengthInHalf", "1x300x2x16", "bfloat16"), passes) for passes in PASSES] == ["", ""]
+    with pytest.raises(ValueError, match="made for 300 tokens"):
+        make("OneLengthInHalf", "1x200x2x16", "bfloat16")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])

@@ -101,16 +101,14 @@ def rows_of(shape: Shape) -> NDArray[np.int_]:
 def untruth(built: Built, passes: Pass, known: Oracle) -> str:
     """Return what is wrong with the result of a pass, in words; empty if it is within the oracle's bounds.
 
-    Three inputs: tokens of which each query picks one, which show a key that is lost or in another's place; at most 16 tokens
-    of two kinds, which show scales and softmax; and generic numbers, which all projections and sums go into, in half formats
-    of no more tokens than a bound says something of.
-
-    The output is compared at :func:`rows_of` and must be finite everywhere. The gradients are compared in full, of a loss
-    that looks at those rows: a dense one would need every score of the oracle.
+    Tokens of which each query picks one show a key that is lost or in another's place; at most 16 tokens of two kinds show
+    scales and softmax, and in training some that share all weight alike the gradients of scores; generic numbers go into all
+    projections and sums, in half formats of no more tokens than a bound says something of. Of these the output is compared
+    at :func:`rows_of`, and the gradients of a loss that looks at those rows: a dense one would need every score of the oracle.
 
     Raises whatever the contender raises at the timed shape, where it cannot do this at all.
     """
-    trial, shape = built.trial, built.shape
+    trial = built.trial
     compare = _forward if passes == "forward" else _training
     with check.recording():
         try:
@@ -118,9 +116,7 @@ def untruth(built: Built, passes: Pass, known: Oracle) -> str:
             _in_camps(built, compare, known)
             if passes == "training":
                 _level(built)
-            trial.fill(trial.case)
-            length = min(shape.length, _longest(trial))
-            compare(built, Given(trial, trial.query[:, :length], rows_of(replace(shape, length=length))), known)
+            _generic(built, compare, known)
         except Violation as violation:
             return str(violation)
         finally:
@@ -137,17 +133,30 @@ def _longest(trial: Trial) -> int:
     return int(0.125 / trial.precision.unit * 16 / 4)
 
 
+def _generic(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
+    trial, shape = built.trial, built.shape
+    trial.fill(trial.case)
+    length = min(shape.length, _longest(trial))
+    rows = rows_of(replace(shape, length=length))
+    _at_length(built, length, lambda: compare(built, Given(trial, trial.query[:, :length], rows), known))
+
+
 def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
     trial = built.trial
     length = min(built.shape.length, _SHORT)
     x = camps(trial, length)
+    _at_length(built, length, lambda: compare(built, Given(trial, x, np.arange(length), exact=True), known))
+
+
+def _at_length(built: Built, length: int, step: Callable[[], None]) -> None:
+    """Take a step; what it raises at another length than the timed one says nothing: a module may be made for one length."""
     try:
-        compare(built, Given(trial, x, np.arange(length), exact=True), known)
+        step()
     except Violation:
         raise
     except Exception:
         if length == built.shape.length:
-            raise  # else it may be made for one length, which is the one that is timed
+            raise
 
 
 def _level(built: Built) -> None:
