@@ -428,15 +428,13 @@ def test_what_torch_has_only_once_cannot_be_loaded_twice(two):
 
 
 def test_an_operator_that_torch_replaces_silently_is_told(two):
-    import torch
-
     base, head = two({"mod.py": OPERATOR})
     with base:
-        op = importlib.import_module("mod").op
+        importlib.import_module("mod")
     assert base.replaced() == []
+    # What base's operator does from now on is head's, or raises, as Python's garbage collector has it: this is why it matters.
     with pytest.raises(CannotLoadTwice, match="both commits register mhsa_test_sides2::op, and torch keeps only the last"):
         load_both(base, head, lambda _: importlib.import_module("mod"))
-    assert op(torch.zeros(1)).item() == 5.0  # base's own would have given 0: this is why it matters
     assert base.replaced() == ["mhsa_test_sides2::op"]
     assert head.replaced() == []
 
