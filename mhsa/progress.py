@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.text import Text
 
 from mhsa.child import Event
+from mhsa.liveline import LiveLine
 from mhsa.power import recorded
 
-_EVERY = 10.0  # seconds between two plain lines: a log stays short, and nobody takes the run for dead
 _UNMEASURED = 1.0  # seconds of a property that quick leaves out
 
 
-class Progress:
+class Progress(LiveLine):
     """Takes note of events; use it as a context.
 
     Args:
@@ -28,29 +24,15 @@ class Progress:
     """
 
     def __init__(self, console: Console, names: Sequence[str], properties: int) -> None:
+        super().__init__(console)
         self.names = names
         self.planned = dict.fromkeys(range(1, len(names) + 1), properties)
         self.done = 0
         self.cases = 0
         self.failed = 0
         self.spent = 0.0  # of the seconds that the recorded measurement expects
-        self.started = self.said = time.monotonic()
         self.judging_since: float | None = None
         self.costs = recorded().costs
-        self.spinner = Spinner("dots", text="")
-        self.live = Live(self.spinner, console=console, transient=True, refresh_per_second=8)
-        self.enabled = console.is_terminal
-
-    def __enter__(self) -> Progress:
-        """Begin to draw."""
-        if self.enabled:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the line."""
-        if self.enabled:
-            self.live.stop()
 
     def __call__(self, event: Event) -> None:
         """Take note of an event."""
@@ -63,11 +45,7 @@ class Progress:
             self.cases += event.result.cases
             self.failed += event.result.outcome == "fail"
             self.spent += self.costs.get(event.id, _UNMEASURED)
-        if self.enabled:
-            self.spinner.update(text=Text(self.line(event, now)))
-        elif now - self.said > _EVERY:
-            self.said = now
-            print(f"  {self.line(event, now)}", file=sys.stderr, flush=True)
+        self.show(lambda: self.line(event, now), now)
 
     def line(self, event: Event, now: float) -> str:
         """What is running, how far it is, and how long it may still take."""

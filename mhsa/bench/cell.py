@@ -12,14 +12,13 @@ import torch
 from mhsa.bench.callable import STATEMENT, as_setup
 from mhsa.bench.callgrind import instructions
 from mhsa.bench.clock import Call, Clock
-from mhsa.bench.contender import Built, NotMeasurable, build, loaded
+from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
 from mhsa.bench.interleaving import Timing, take_turns
 from mhsa.bench.measurement import FLOOR, Contender, Counters, Measurement, Pass
 from mhsa.bench.shape import Shape
 from mhsa.bench.truth import Oracle, rows_of, untruth
-from mhsa.loading import SubjectError, describe
-from mhsa.subject import Subject
+from mhsa.loading import describe
 
 Tell = Callable[[str, str], None]
 _EXECUTIONS = 5  # under callgrind: what the interpreter does now and then is evened out
@@ -60,7 +59,7 @@ class Bench:
         self.counted = counted
         self.callgrind = callgrind
         self.tell = tell
-        self._subjects: dict[tuple[str, str], Subject | str] = {}
+        self._subject = Loaded()
 
     def measure(self, cell: Cell, contenders: Sequence[Contender]) -> Iterator[Measurement]:
         """Yield a measurement of every contender and pass; what cannot be measured says why, and the rest goes on."""
@@ -109,15 +108,6 @@ class Bench:
             except BaseException as error:
                 reasons[contender.name] = reason_of(error)
         return built, reasons
-
-    def _subject(self, contender: Contender, device: str) -> Subject | str:
-        key = contender.name, device
-        if key not in self._subjects:
-            try:
-                self._subjects[key] = loaded(contender, device)
-            except SubjectError as error:
-                self._subjects[key] = str(error)
-        return self._subjects[key]
 
     def _pass(
         self, passes: Pass, cell: Cell, built: dict[str, Built], floor: Built | str, blank: dict[str, Measurement]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -15,6 +15,7 @@ from mhsa.bench.floor import Floor, plain_attention
 from mhsa.bench.measurement import Contender
 from mhsa.bench.shape import Shape
 from mhsa.case import Case
+from mhsa.loading import SubjectError
 from mhsa.subject import Subject
 from mhsa.trial import Trial
 from mhsa.understanding import understand
@@ -48,6 +49,23 @@ class Built:
 def loaded(contender: Contender, device: str) -> Subject:
     """Load and understand a contender; raises SubjectError."""
     return understand(replace(contender.request, device=device))
+
+
+class Loaded:
+    """Contenders that are understood once, however often they are asked for."""
+
+    def __init__(self) -> None:
+        self._subjects: dict[tuple[Hashable, ...], Subject | str] = {}
+
+    def __call__(self, contender: Contender, device: str, *more: Hashable) -> Subject | str:
+        """Return the subject, or why there is none; ``more`` tells apart what has one name, as at two commits."""
+        key = (contender.name, device, *more)
+        if key not in self._subjects:
+            try:
+                self._subjects[key] = loaded(contender, device)
+            except SubjectError as error:
+                self._subjects[key] = str(error)
+        return self._subjects[key]
 
 
 def build(contender: Contender, subject: Subject, shape: Shape, dtype: str, device: str) -> Built:

@@ -84,7 +84,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     if torch.device(wanted.device).type == "cuda" and not torch.cuda.is_available():
         pytest.skip("n/a: no CUDA device")
-    subject = _loaded(wanted.contender, wanted.device)
+    subject = _loaded()(wanted.contender, wanted.device)
     if isinstance(subject, str):
         pytest.fail(subject, pytrace=False)
     shape = wanted.shape if subject.adapter.sizes is None else wanted.shape.resized(*subject.adapter.sizes)
@@ -128,21 +128,11 @@ def _contenders(names: list[str], folder: Path) -> list[Contender]:
     return list({c.name: c for c in (*asked, *map(Contender.known, RIVALS))}.values())
 
 
-_loaded_by_name: dict[tuple[str, str], Any] = {}
+@functools.cache  # made when torch is needed anyway
+def _loaded() -> Any:
+    from mhsa.bench.contender import Loaded
 
-
-def _loaded(contender: Contender, device: str) -> Any:
-    """Return the subject, understood once, or why there is none."""
-    from mhsa.bench.contender import loaded
-    from mhsa.loading import SubjectError
-
-    key = contender.name, device
-    if key not in _loaded_by_name:
-        try:
-            _loaded_by_name[key] = loaded(contender, device)
-        except SubjectError as error:
-            _loaded_by_name[key] = str(error)
-    return _loaded_by_name[key]
+    return Loaded()
 
 
 @functools.lru_cache(maxsize=2)  # neighbours are compared with the same numbers

@@ -2,48 +2,30 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 from rich.console import Console
-from rich.live import Live
-from rich.spinner import Spinner
-from rich.text import Text
 
 from mhsa.bench.run import Moment
 from mhsa.bench.worker import Plan
+from mhsa.liveline import LiveLine
 
-_EVERY = 10.0  # seconds between two plain lines, where there is no terminal
 # Seconds of one contender in one pass, beside the blocks: to check it, per score and at least. They only weigh the cells
 # against each other; how long all takes is known from those that are done.
 _CHECKED, _SCORE = 0.5, 2e-8
 
 
-class Progress:
+class Progress(LiveLine):
     """Takes note of moments; use it as a context."""
 
     def __init__(self, console: Console, plan: Plan) -> None:
+        super().__init__(console)
         self.plan = plan
         self.weights = [plan.budget * 2 + _CHECKED + _SCORE * shape.scores for shape, _, _ in plan.cells]
         self.steps = len(plan.contenders) * len(plan.passes)  # of a cell
         self.measured = 0
         self.cell = 0
-        self.started = self.said = time.monotonic()
         self.since: float | None = None  # when torch was there
-        self.spinner = Spinner("dots", text="")
-        self.live = Live(self.spinner, console=console, transient=True, refresh_per_second=8)
-        self.enabled = console.is_terminal
-
-    def __enter__(self) -> Progress:
-        """Begin to draw."""
-        if self.enabled:
-            self.live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the line."""
-        if self.enabled:
-            self.live.stop()
 
     def __call__(self, moment: Moment) -> None:
         """Take note of a moment."""
@@ -53,11 +35,7 @@ class Progress:
         if moment.cell != self.cell:
             self.cell, self.measured = moment.cell, 0
         self.measured += moment.measured is not None
-        if self.enabled:
-            self.spinner.update(text=Text(self.line(moment, now)))
-        elif now - self.said > _EVERY:
-            self.said = now
-            print(f"  {self.line(moment, now)}", file=sys.stderr, flush=True)
+        self.show(lambda: self.line(moment, now), now)
 
     def line(self, moment: Moment, now: float) -> str:
         """Return it in words."""

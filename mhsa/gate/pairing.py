@@ -12,15 +12,13 @@ import torch
 
 from mhsa.bench.cell import call_of, reason_of
 from mhsa.bench.clock import Call, Clock
-from mhsa.bench.contender import Built, NotMeasurable, build, loaded
+from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
 from mhsa.bench.measurement import Contender
 from mhsa.bench.truth import Oracle, untruth
 from mhsa.gate.benchmark import SIDES, Benchmark, Pair
 from mhsa.gate.sides import Side
-from mhsa.loading import SubjectError
 from mhsa.request import Request
-from mhsa.subject import Subject
 
 _QUADS = 3  # at least, so that there is a median
 Tell = Callable[[str, str], None]
@@ -46,7 +44,7 @@ class Pairing:
         self.sides, self.folders, self.budget, self.tell = sides, folders, budget, tell
         # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
         self.order = secrets.choice([SIDES, SIDES[::-1]])
-        self._subjects: dict[tuple[str, str], Subject | str] = {}
+        self._loaded = Loaded()
 
     def measure(self, benchmark: Benchmark, *, counted: bool) -> Pair:
         """Compare with the oracle, then with each other."""
@@ -86,19 +84,16 @@ class Pairing:
 
     def _build(self, benchmark: Benchmark, side: str) -> Built | str:
         request = benchmark.request
-        key = request.label, side
         contender = Contender(request.label, _within(request, self.folders[side]))
         with self.sides[side]:
             try:
-                if key not in self._subjects:
-                    self._subjects[key] = loaded(contender, request.device)
-                subject = self._subjects[key]
+                subject = self._loaded(contender, request.device, side)
                 if isinstance(subject, str):
                     return subject
                 sizes = subject.adapter.sizes
                 shape = benchmark.shape if sizes is None else benchmark.shape.resized(*sizes)
                 return build(contender, subject, shape, benchmark.dtype, request.device)
-            except (SubjectError, NotMeasurable) as error:
+            except NotMeasurable as error:
                 return str(error)
             except Exception as error:
                 return reason_of(error)
