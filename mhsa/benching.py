@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
@@ -15,7 +13,7 @@ from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
 from mhsa.bench.shape import Shape, long, shape_of
 from mhsa.limits import default_memory
 from mhsa.refusing import refuse
-from mhsa.reporting import require_places
+from mhsa.reporting import require_places, write_reports
 from mhsa.verifying import configured, named
 
 if TYPE_CHECKING:
@@ -132,32 +130,14 @@ def _write(given: argparse.Namespace, found: Run, code: int) -> list[str]:
     """Write the files that were asked for; return what could not be written, after all the others are."""
     if not found.measurements:
         return ["nothing was measured, so no file was written"] if any(getattr(given, f) for f in _FORMATS) else []
-    problems = []
-    for name, make in _writers(found, code).items():
-        path: Path | None = getattr(given, name)
-        if path is None:
-            continue
-        try:
-            if str(path) == "-":
-                sys.stdout.buffer.write(make())
-            else:
-                path.write_bytes(make())
-        except OSError as error:
-            problems.append(f"--{name} {path}: {error.strerror}")
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        from mhsa.markdown import append_to_step_summary
-
-        if not append_to_step_summary(_writers(found, code)["markdown"]().decode(), os.environ):
-            problems.append("the step summary cannot be written")
-    return problems
+    return write_reports(given, _writers(found, code))
 
 
-def _writers(found: Run, code: int) -> dict[str, Callable[[], bytes]]:
+def _writers(found: Run, code: int) -> dict[str, Callable[[], str | bytes]]:
     measurements, machine = found.measurements, found.machine
 
-    def as_json() -> bytes:
-        return (json.dumps(as_data(measurements, machine, code, partial=found.interrupted), indent=2) + "\n").encode()
+    def as_json() -> str:
+        return json.dumps(as_data(measurements, machine, code, partial=found.interrupted), indent=2) + "\n"
 
     def as_png() -> bytes:
         import io
@@ -168,15 +148,15 @@ def _writers(found: Run, code: int) -> dict[str, Callable[[], bytes]]:
         save_png(draw(measurements, machine), buffer)
         return buffer.getvalue()
 
-    def as_html() -> bytes:
+    def as_html() -> str:
         from mhsa.bench.page import page
 
-        return page(measurements, machine).encode()
+        return page(measurements, machine)
 
-    def as_markdown() -> bytes:
+    def as_markdown() -> str:
         from mhsa.bench.markdown import markdown
 
-        return markdown(measurements, machine).encode()
+        return markdown(measurements, machine)
 
     return {"json": as_json, "png": as_png, "html": as_html, "markdown": as_markdown}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mhsa import __version__
 from mhsa.refusing import refuse
-from mhsa.reporting import require_places
+from mhsa.reporting import require_places, write_reports
 from mhsa.verifying import as_interrupt
 
 if TYPE_CHECKING:
@@ -81,21 +80,4 @@ def _write(
     def as_markdown() -> str:
         return markdown(comparisons, run.machine, names["base"], names["head"], run.notes)
 
-    problems = []
-    for name, make in (("json", as_json), ("markdown", as_markdown)):
-        path: Path | None = getattr(given, name)
-        if path is None:
-            continue
-        try:
-            if str(path) == "-":
-                sys.stdout.write(make())
-            else:
-                path.write_text(make(), encoding="utf-8")
-        except OSError as error:
-            problems.append(f"--{name} {path}: {error.strerror}")
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        from mhsa.markdown import append_to_step_summary
-
-        if not append_to_step_summary(as_markdown(), os.environ):
-            problems.append("the step summary cannot be written")
-    return problems
+    return write_reports(given, {"json": as_json, "markdown": as_markdown})

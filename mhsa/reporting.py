@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,19 +42,7 @@ def report(given: argparse.Namespace, found: Found, cases: Path, requests: Seque
     data = as_data(found.results, found.environment, found.diagnoses, code=code)
     for subject, request in zip(data["subjects"], requests, strict=True):
         _complete(subject, request)
-    for name, make in _writers(found).items():
-        path: Path | None = getattr(given, name, None)
-        if path is None:
-            continue
-        try:
-            _write(path, make(data))
-        except OSError as error:
-            problems.append(f"--{name} {path}: {error.strerror}")
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        from mhsa.markdown import append_to_step_summary, markdown
-
-        if not append_to_step_summary(markdown(data), os.environ):
-            problems.append("the step summary cannot be written")
+    problems += write_reports(given, {name: functools.partial(make, data) for name, make in _writers(found).items()})
     if getattr(given, "github", False) or os.environ.get("GITHUB_ACTIONS") == "true":
         from mhsa.annotations import annotate
 
@@ -62,6 +51,33 @@ def report(given: argparse.Namespace, found: Found, cases: Path, requests: Seque
             print(line, file=sys.stderr if str(given.json) == "-" else sys.stdout)
     if problems:
         refuse("; ".join(problems))
+
+
+def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
+    """Write the reports that were asked for, and "markdown" to the summary of a step in GitHub's CI.
+
+    Args:
+        given: the command line, with a path or None for the name of each report.
+        makers: what makes each of them.
+
+    Returns:
+        What could not be written, after all the others are.
+    """
+    problems = []
+    for name, make in makers.items():
+        path: Path | None = getattr(given, name, None)
+        if path is None:
+            continue
+        try:
+            _write(path, make())
+        except OSError as error:
+            problems.append(f"--{name} {path}: {error.strerror}")
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        from mhsa.markdown import append_to_step_summary
+
+        if not append_to_step_summary(str(makers["markdown"]()), os.environ):
+            problems.append("the step summary cannot be written")
+    return problems
 
 
 def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
@@ -76,17 +92,21 @@ def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
     return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: str | bytes) -> None:
     """Write a report whole or not at all: a reader never finds half of one."""
+    data = content.encode() if isinstance(content, str) else content
     if str(path) == "-":
-        sys.stdout.write(text)
+        if isinstance(content, str):
+            sys.stdout.write(content)
+        else:
+            sys.stdout.buffer.write(content)
         sys.stdout.flush()
     elif path.exists() and not path.is_file():  # a pipe or a terminal
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(data)
     else:
         beside = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            beside.write_text(text, encoding="utf-8")
+            beside.write_bytes(data)
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
