@@ -27,7 +27,7 @@ def add_compare(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("base", metavar="BASE", help="a commit, branch or tag")
-    add("head", metavar="HEAD", nargs="?", default="", help="another (default: HEAD, which must be all there is)")
+    add("head", metavar="HEAD", nargs="?", default="", help="another (default: HEAD; then nothing may be uncommitted)")
     add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
         help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured at HEAD)")  # fmt: skip
     add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
