@@ -26,11 +26,10 @@ def compare(given: argparse.Namespace) -> int:
     """Compare, show, write."""
     from rich.console import Console
 
+    from mhsa.commits.worktrees import GitError, Trees
     from mhsa.gate.comparison import exit_code
     from mhsa.gate.running import Comparing
     from mhsa.gate.showing import print_comparison
-    from mhsa.gate.worker import Place
-    from mhsa.gate.worktrees import GitError, Trees
 
     require_places(given, _FORMATS)
     console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
@@ -43,11 +42,7 @@ def compare(given: argparse.Namespace) -> int:
                     f"uncommitted changes in {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}: commits are "
                     "compared, so commit them, or name HEAD to leave them out"
                 )
-            places = {}
-            for side, sha in commits.items():
-                tree = trees.check_out(sha)
-                places[side] = Place(str(tree / trees.subfolder), str(tree), str(trees.root))
-            run = Comparing(given, console, places)
+            run = Comparing(given, console, {side: trees.place(sha) for side, sha in commits.items()})
             run.notes += trees.notes
             comparisons = run.comparisons()
     except GitError as error:

@@ -15,8 +15,8 @@ from types import ModuleType
 
 import pytest
 
-from mhsa.gate.sides import CannotLoadTwice, Side, load_both
-from mhsa.gate.worktrees import Trees
+from mhsa.commits.sides import CannotLoadTwice, Side, load_both
+from mhsa.commits.worktrees import Trees
 from mhsa.loading import SubjectError, load
 
 PACKAGE = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -43,6 +44,7 @@ class Bench:
         counted: whether operators, memory and so on are counted, too.
         callgrind: whether instructions are, which takes a minute or so for each.
         tell: is told who is going to be called for what; when the process dies, that is who it was.
+        within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Bench:
         counted: bool,
         callgrind: bool = False,
         tell: Tell = lambda name, what: None,
+        within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
     ) -> None:
         self.passes = passes
         self.budget = budget
         self.counted = counted
         self.callgrind = callgrind
         self.tell = tell
+        self.within = within
         self._subject = Loaded()
 
     def measure(self, cell: Cell, contenders: Sequence[Contender]) -> Iterator[Measurement]:
@@ -85,7 +89,8 @@ class Bench:
         """Return the shape, with the heads and the width of the first contender that exists in one size only."""
         for contender in contenders:
             self.tell(contender.name, "loading")
-            subject = self._subject(contender, cell.device)
+            with self.within(contender):
+                subject = self._subject(contender, cell.device)
             if not isinstance(subject, str) and subject.adapter.sizes is not None:
                 return cell.shape.resized(*subject.adapter.sizes)
         return cell.shape
@@ -94,13 +99,15 @@ class Bench:
         built, reasons = {}, {}
         for contender in contenders:
             self.tell(contender.name, "loading")
-            subject = self._subject(contender, cell.device)
+            with self.within(contender):
+                subject = self._subject(contender, cell.device)
             if isinstance(subject, str):
                 reasons[contender.name] = subject
                 continue
             self.tell(contender.name, "a first call")
             try:
-                built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
+                with self.within(contender):
+                    built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
             except NotMeasurable as error:
                 reasons[contender.name] = str(error)
             except KeyboardInterrupt:
@@ -118,7 +125,8 @@ class Bench:
         for name, one in built.items():
             self.tell(name, "checking")
             try:
-                wrong = untruth(one, passes, known)
+                with self.within(one.contender):
+                    wrong = untruth(one, passes, known)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -127,8 +135,9 @@ class Bench:
             if wrong:
                 found[name] = replace(blank[name], outcome="wrong", reason=wrong)
             else:
-                calls[name] = call_of(one, passes)
-        for name, result in self._time(calls, floor, cell, passes).items():
+                with self.within(one.contender):
+                    calls[name] = call_of(one, passes)
+        for name, result in self._time(built, calls, floor, cell, passes).items():
             if isinstance(result, str):
                 found[name] = replace(blank[name], reason=result)
                 continue
@@ -139,7 +148,9 @@ class Bench:
             )  # fmt: skip
         return found
 
-    def _time(self, calls: dict[str, Call], floor: Built | str, cell: Cell, passes: Pass) -> dict[str, Timing | str]:
+    def _time(
+        self, built: dict[str, Built], calls: dict[str, Call], floor: Built | str, cell: Cell, passes: Pass
+    ) -> dict[str, Timing | str]:
         """Return a timing of each, or why there is none; one that raises while it is timed is left out of another try."""
         left = dict(calls)
         failed: dict[str, Timing | str] = {}
@@ -151,9 +162,13 @@ class Bench:
                 at = name
                 self.tell(name, "timing")
 
+            def within(name: str) -> AbstractContextManager[object]:
+                return self.within(built[name].contender)
+
             try:
                 with torch.set_grad_enabled(passes == "training"):
-                    return failed | dict(take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, tell))
+                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, tell, within)
+                    return failed | dict(turns)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -170,7 +185,7 @@ class Bench:
         name = built.contender.name
         if self.counted:
             self.tell(name, "counting")
-            with contextlib.suppress(Exception), torch.set_grad_enabled(passes == "training"):
+            with contextlib.suppress(Exception), self.within(built.contender), torch.set_grad_enabled(passes == "training"):
                 found = count(call, cell.device)
         if self.callgrind:
             self.tell(name, "running under callgrind")

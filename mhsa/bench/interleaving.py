@@ -7,9 +7,11 @@ drift of the machine's speed that is linear over three blocks cancels.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from mhsa.bench.clock import Call, Clock
@@ -31,7 +33,12 @@ class Timing:
 
 
 def take_turns(
-    clock: Clock, floor: Call, calls: Mapping[str, Call], budget: float, tell: Callable[[str], None] = lambda name: None
+    clock: Clock,
+    floor: Call,
+    calls: Mapping[str, Call],
+    budget: float,
+    tell: Callable[[str], None] = lambda name: None,
+    within: Callable[[str], AbstractContextManager[object]] = lambda name: contextlib.nullcontext(),
 ) -> dict[str, Timing]:
     """Time calls in turns with the floor.
 
@@ -41,13 +48,15 @@ def take_turns(
         calls: by name.
         budget: seconds for the blocks of each.
         tell: is told which is going to be called next; "" stands for the floor.
+        within: gives a context for the blocks of each; what it takes to enter is not timed.
     """
     tell("")
     of_floor = clock.calibrate(floor)
     counts = {}
     for name, call in calls.items():
         tell(name)
-        counts[name] = clock.calibrate(call)
+        with within(name):
+            counts[name] = clock.calibrate(call)
     spent = dict.fromkeys(calls, 0.0)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     ratios: dict[str, list[float]] = {name: [] for name in calls}
@@ -56,7 +65,8 @@ def take_turns(
     while waiting := [name for name in order if _goes_on(len(ratios[name]), spent[name], budget)]:
         for name in waiting:
             tell(name)
-            found = clock.block(calls[name], counts[name])
+            with within(name):
+                found = clock.block(calls[name], counts[name])
             tell("")
             after = clock.block(floor, of_floor)
             seconds[name].append(found)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from mhsa.bench.attending import IMPORTING, Teller
 from mhsa.bench.measurement import Contender, Pass
 from mhsa.bench.shape import Shape
+from mhsa.commits.worktrees import Place
 from mhsa.request import Request
 
 
@@ -26,6 +29,8 @@ class Plan:
         threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
             on how many cores happen to be idle.
         memory: bytes that may be taken, or None.
+        place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
+            names.
     """
 
     contenders: tuple[Contender, ...]
@@ -36,6 +41,7 @@ class Plan:
     callgrind: bool = False
     threads: int = 1
     memory: int | None = None
+    place: Place | None = None
     left_out: tuple[tuple[int, str], ...] = ()
     done: int = 0
 
@@ -50,6 +56,7 @@ class Plan:
         data["contenders"] = tuple(Contender(**{**c, "request": Request.of_dict(c["request"])}) for c in data["contenders"])
         data["cells"] = tuple((Shape(**shape), dtype, device) for shape, dtype, device in data["cells"])
         data["passes"] = tuple(data["passes"])
+        data["place"] = Place(*data["place"]) if data["place"] else None
         data["left_out"] = tuple((n, name) for n, name in data["left_out"])
         return cls(**data)
 
@@ -66,13 +73,21 @@ def main(folder: Path) -> int:
 
     from mhsa.bench.cell import Bench, Cell
     from mhsa.bench.machine import describe_machine
+    from mhsa.commits.sides import Side
 
     torch.set_num_threads(plan.threads)
     device = plan.cells[0][2]
     teller.say(machine=describe_machine(device, plan.threads))
     if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
         limit_memory(plan.memory)
-    bench = Bench(plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=teller.tell)
+    side = Side(*map(Path, plan.place)) if plan.place else None
+
+    def within(contender: Contender) -> AbstractContextManager[object]:
+        return side if side and contender.request.folder else contextlib.nullcontext()
+
+    bench = Bench(
+        plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=teller.tell, within=within
+    )  # fmt: skip
     for n, (shape, dtype, device) in enumerate(plan.cells):
         if n < plan.done:
             continue

@@ -1,1 +1,1 @@
-"""Two commits of a repository side by side: where they lie, how both are loaded, and which is faster."""
+"""Two commits side by side: what is measured, and which of them is faster."""

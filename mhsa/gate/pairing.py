@@ -16,8 +16,8 @@ from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
 from mhsa.bench.measurement import Contender
 from mhsa.bench.truth import Oracle, untruth
+from mhsa.commits.sides import Side
 from mhsa.gate.benchmark import SIDES, Benchmark, Pair
-from mhsa.gate.sides import Side
 from mhsa.request import Request
 
 _QUADS = 3  # at least, so that there is a median

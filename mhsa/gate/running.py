@@ -18,12 +18,13 @@ from mhsa.bench.attending import attend
 from mhsa.bench.measurement import PASSES
 from mhsa.bench.run import TIMEOUT
 from mhsa.bench.shape import shape_of
+from mhsa.commits.worktrees import Place
 from mhsa.configuration import ConfigurationError, find, read
 from mhsa.gate.benchmark import Benchmark, Pair, benchmarks_of
 from mhsa.gate.comparison import Comparison, increases_of
 from mhsa.gate.deciding import FEWEST, MOST, Decision, decide, planned_looks
 from mhsa.gate.options import SHAPES
-from mhsa.gate.worker import Place, plan_of
+from mhsa.gate.worker import plan_of
 from mhsa.limits import default_memory
 from mhsa.options import Options
 from mhsa.refusing import refuse

@@ -7,17 +7,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 from mhsa.bench.attending import IMPORTING, Teller
-
-
-class Place(NamedTuple):
-    """A side's ``folder``, that of its project, in a worktree ``tree`` that stands for the user's ``original``."""
-
-    folder: str
-    tree: str
-    original: str
+from mhsa.commits.worktrees import Place
 
 
 def plan_of(
@@ -34,7 +26,7 @@ def plan_of(
     """
     return json.dumps(
         {
-            "places": {side: [place.folder, place.tree, place.original] for side, place in places.items()},
+            "places": places,
             "benchmarks": list(benchmarks),
             "budget": budget,
             "counted": counted,
@@ -55,9 +47,9 @@ def main(folder: Path) -> int:
 
     # Everything of mhsa is imported before a side is: a side may have a package of that name, too.
     from mhsa.bench.machine import describe_machine
+    from mhsa.commits.sides import Side
     from mhsa.gate.benchmark import Benchmark
     from mhsa.gate.pairing import Pairing
-    from mhsa.gate.sides import Side
 
     torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
     benchmarks = [Benchmark.of_dict(b) for b in plan["benchmarks"]]
@@ -65,8 +57,7 @@ def main(folder: Path) -> int:
     teller.say(machine=describe_machine(device, 1))
     if torch.device(device).type == "cpu":
         limit_memory(plan["memory"])
-    places = {side: Place(*place) for side, place in plan["places"].items()}
-    sides = {side: Side(*map(Path, place)) for side, place in places.items()}
+    sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
     pairing = Pairing(sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"], teller.tell)
     for benchmark in benchmarks:
         pair = pairing.measure(benchmark, counted=plan["counted"])

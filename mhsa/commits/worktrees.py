@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 _PREFIX = "mhsa-compare-"
 _HOLDER = re.compile(rf"{_PREFIX}(\d+)-([0-9a-f]{{8}})-[0-9a-f]+")  # the process that made it, and where that runs
@@ -25,6 +26,14 @@ _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "ma
 
 class GitError(Exception):
     """What was asked of git cannot be had: what was given, what is wrong and what to do."""
+
+
+class Place(NamedTuple):
+    """A commit's ``folder``, that of the project, in a worktree ``tree`` that stands for the user's ``original``."""
+
+    folder: str
+    tree: str
+    original: str
 
 
 class Trees:
@@ -126,6 +135,11 @@ class Trees:
         """Return the files under version control that differ from HEAD; paths are relative to the root."""
         arguments = ("--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
         return [entry[3:] for entry in self._output("status", "--porcelain=v1", "-z", *arguments).split("\0") if entry]
+
+    def place(self, sha: str) -> Place:
+        """Check a commit out, and return where it lies."""
+        tree = self.check_out(sha)
+        return Place(str(tree / self.subfolder), str(tree), str(self.root))
 
     def check_out(self, sha: str) -> Path:
         """Return the folder that holds the files of a commit; it is the same one each time."""
