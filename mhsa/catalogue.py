@@ -13,6 +13,7 @@ from pathlib import Path
 FAMILIES = (
     "oracle",
     "gradients",
+    "aiming",
     "numbers",
     "masks",
     "mask_forms",

@@ -144,7 +144,8 @@ def core(
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:
-    return arithmetic.linear(x, linear.weight, linear.bias)
+    y = arithmetic.linear(x, linear.weight, linear.bias)
+    return Bounded(y.value, np.where(np.isnan(y.error), np.inf, y.error))  # infinite, times a weight of 0: anything is possible
 
 
 def split_heads(x: Bounded, head: int) -> Bounded:
