@@ -18,6 +18,17 @@ def seconds(text: str) -> float:
     return seconds
 
 
+def percent(text: str) -> float:
+    """Return a number of per cent above 0, with or without the sign."""
+    try:
+        percent = float(text.removesuffix("%"))
+    except ValueError:
+        percent = 0.0
+    if not 0.0 < percent < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of per cent above 0, such as 3")
+    return percent
+
+
 def size(text: str) -> int:
     """Return bytes, of a text such as 8GiB."""
     from mhsa.configuration import size as bytes_of

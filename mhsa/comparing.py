@@ -67,7 +67,8 @@ def _write(
     def as_json() -> str:
         data = {
             "schema": "mhsa-compare-1", "mhsa": __version__, "exit_code": code, "verdict": overall(comparisons),
-            "commits": names, "threshold": given.threshold / 100, "machine": run.machine, "notes": run.notes,
+            "commits": names, "threshold": run.terms.threshold_of(apart=False),
+            "threshold_apart": run.terms.threshold_of(apart=True), "machine": run.machine, "notes": run.notes,
             "benchmarks": [c.as_dict() for c in comparisons],
         }  # fmt: skip
         return json.dumps(data, indent=2) + "\n"

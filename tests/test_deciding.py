@@ -10,18 +10,15 @@ import pytest
 from mhsa.gate.characteristics import CANNOT_TELL, NOT_SLOWER, SLOWER, judge, simulate
 from mhsa.gate.deciding import (
     ALARM,
-    APART,
     MISSED,
-    THRESHOLD,
     Decision,
     _levels,
     decide,
-    decide_unpaired,
-    overall,
     planned_looks,
     reach_of,
     student,
 )
+from mhsa.gate.terms import APART, THRESHOLD
 
 NAMES = {SLOWER: "slower", NOT_SLOWER: "not slower", CANNOT_TELL: "cannot tell"}
 
@@ -130,27 +127,6 @@ def test_who_is_slower_has_at_least_about_half_of_the_threshold() -> None:
             reach = reach_of(n, looks=planned_looks(), benchmarks=benchmarks)
             if reach.may_accuse:  # low > 0 and high >= threshold: the mean divides the distance as the two reaches do
                 assert reach.down / (reach.down + reach.up) > (0.47 if benchmarks == 1 else 0.55)
-
-
-def test_a_run_is_as_slow_as_its_slowest() -> None:
-    fine, doubtful, slow = (Decision(v, 1.0, 0.9, 1.1, 4) for v in ("not slower", "cannot tell", "slower"))
-    assert overall([fine, doubtful, slow]) == "slower"
-    assert overall([fine, doubtful]) == "cannot tell"
-    assert overall(iter([fine, fine])) == "not slower"
-    with pytest.raises(ValueError, match="no decisions"):
-        overall([])
-
-
-def test_sides_apart_are_compared_in_the_order_in_which_they_were_measured() -> None:
-    drift = [math.sin(n) for n in range(100)]  # a machine that changes its speed changes both
-    base, head = drift, [d + math.log(1.2) + 0.01 * (-1) ** n for n, d in enumerate(drift)]
-    decision = decide_unpaired(base, head)
-    assert decision.verdict == "slower"
-    assert decision.ratio == pytest.approx(1.2)
-    assert decide_unpaired(head, base).verdict == "not slower"
-    assert decide_unpaired(base[:60], head[:50]).processes == 50
-    with pytest.raises(ValueError, match="no log times"):
-        decide_unpaired(base, [])
 
 
 # --- Orders --------------------------------------------------------------------------------------------------------------
@@ -289,10 +265,10 @@ def test_what_has_not_changed_passes_soon() -> None:
     assert loud.length < 12.5
 
 
-@pytest.mark.parametrize(("benchmarks", "most"), [(1, 65), (10, 95)])
-def test_sides_apart_show_ten_per_cent_in_95_of_100(benchmarks: int, most: int) -> None:
-    arguments = {"threshold": APART, "looks": planned_looks(20, most), "benchmarks": benchmarks, "runs": 20_000 // benchmarks}
-    sd = 0.13 * math.sqrt(2)
+@pytest.mark.parametrize("benchmarks", [1, 10])
+def test_sides_apart_show_ten_per_cent_in_95_of_100(benchmarks: int) -> None:
+    arguments = {"threshold": APART, "benchmarks": benchmarks, "runs": 20_000 // benchmarks}
+    sd = 0.04 * math.sqrt(2)  # of the difference of two ratios to the floor
     slow, same = simulate("normal", sd, slow_down=0.1, **arguments), simulate("normal", sd, **arguments)  # type: ignore[arg-type]
     assert limits(int((slow.verdicts == SLOWER).sum()), slow.verdicts.size)[0] > 0.95
     assert limits(same.alarms, len(same.verdicts))[0] < ALARM

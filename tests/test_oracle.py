@@ -174,7 +174,7 @@ def test_an_infinite_bound_times_a_weight_of_zero_is_no_bound() -> None:
     arithmetic = Arithmetic(PRECISIONS["bfloat16"])
     x = Bounded(np.array([[1.0, 2.0]]), np.array([[np.inf, 0.0]]))
     linear = oracle.Linear(np.array([[0.0, 1.0], [1.0, 1.0]]))
-    with np.errstate(invalid="ignore"):  # as around all of the oracle
+    with np.errstate(invalid="ignore"):  # as where a case is checked
         y = oracle._linear(arithmetic, x, linear)
     assert (y.value == [[2.0, 3.0]]).all()
     assert (y.error == np.inf).all(), "not a number would neither accuse nor be seen"

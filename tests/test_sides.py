@@ -404,9 +404,9 @@ def test_extension_modules_are_told(two):
             importlib.import_module("attn")
     with base:
         importlib.import_module("attn._heapq")
-        assert base.compiled() == ["attn._heapq"]
-    assert base.compiled() == ["attn._heapq"]
-    assert head.compiled() == []
+        assert list(base.compiled()) == ["attn._heapq"]
+    assert base.compiled() == {"attn._heapq": base.folder / "attn" / built.name}
+    assert head.compiled() == {}
 
 
 LIBRARY = """

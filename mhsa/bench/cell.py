@@ -18,6 +18,7 @@ from mhsa.bench.counting import count
 from mhsa.bench.interleaving import Timing, take_turns
 from mhsa.bench.measurement import FLOOR, Contender, Counters, Measurement, Pass
 from mhsa.bench.shape import Shape
+from mhsa.bench.slowing import slowed
 from mhsa.bench.truth import Oracle, rows_of, untruth
 from mhsa.loading import describe
 
@@ -43,6 +44,8 @@ class Bench:
         budget: seconds for the blocks of one contender in one pass.
         counted: whether operators, memory and so on are counted, too.
         callgrind: whether instructions are, which takes a minute or so for each.
+        checked: whether results are compared with the oracle first.
+        slow_down: by which share contenders with a folder are made slower.
         tell: is told who is going to be called for what; when the process dies, that is who it was.
         within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
@@ -54,6 +57,8 @@ class Bench:
         *,
         counted: bool,
         callgrind: bool = False,
+        checked: bool = True,
+        slow_down: float = 0.0,
         tell: Tell = lambda name, what: None,
         within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
     ) -> None:
@@ -61,6 +66,7 @@ class Bench:
         self.budget = budget
         self.counted = counted
         self.callgrind = callgrind
+        self.checked, self.slow_down = checked, slow_down
         self.tell = tell
         self.within = within
         self._subject = Loaded()
@@ -126,7 +132,7 @@ class Bench:
             self.tell(name, "checking")
             try:
                 with self.within(one.contender):
-                    wrong = untruth(one, passes, known)
+                    wrong = untruth(one, passes, known) if self.checked else ""
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -137,6 +143,8 @@ class Bench:
             else:
                 with self.within(one.contender):
                     calls[name] = call_of(one, passes)
+                if self.slow_down and one.contender.request.folder:
+                    calls[name] = slowed(calls[name], self.slow_down)
         for name, result in self._time(built, calls, floor, cell, passes).items():
             if isinstance(result, str):
                 found[name] = replace(blank[name], reason=result)

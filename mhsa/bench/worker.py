@@ -29,6 +29,9 @@ class Plan:
         threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
             on how many cores happen to be idle.
         memory: bytes that may be taken, or None.
+        checked: whether results are compared with the oracle before they are timed. They must be once, and are by whoever
+            measures the same again in fresh processes.
+        slow_down: by which share contenders with a folder are made slower, to see whether that is found.
         place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
             names.
     """
@@ -41,6 +44,8 @@ class Plan:
     callgrind: bool = False
     threads: int = 1
     memory: int | None = None
+    checked: bool = True
+    slow_down: float = 0.0
     place: Place | None = None
     left_out: tuple[tuple[int, str], ...] = ()
     done: int = 0
@@ -86,7 +91,8 @@ def main(folder: Path) -> int:
         return side if side and contender.request.folder else contextlib.nullcontext()
 
     bench = Bench(
-        plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, tell=teller.tell, within=within
+        plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, checked=plan.checked,
+        slow_down=plan.slow_down, tell=teller.tell, within=within,
     )  # fmt: skip
     for n, (shape, dtype, device) in enumerate(plan.cells):
         if n < plan.done:

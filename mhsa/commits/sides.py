@@ -78,9 +78,10 @@ class Side:
             if _active:
                 _active[-1]._enter()
 
-    def compiled(self) -> list[str]:
+    def compiled(self) -> dict[str, Path]:
         """Return its extension modules: of such a one, a commit holds the source, and what was built is another matter."""
-        return sorted(n for n, m in self._modules().items() if _file(m).endswith((*EXTENSION_SUFFIXES, ".so", ".pyd")))
+        files = {name: _file(module) for name, module in sorted(self._modules().items())}
+        return {name: Path(f) for name, f in files.items() if f.endswith((*EXTENSION_SUFFIXES, ".so", ".pyd"))}
 
     def strangers(self) -> list[str]:
         """Return modules of its packages that come from another place: the finder of an editable install, say."""

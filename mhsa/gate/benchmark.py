@@ -42,7 +42,8 @@ class Pair:
     """What one process found about one benchmark.
 
     Attributes:
-        outcome: "timed", or what stands in the way: "wrong" (which results, in ``reasons``), "n/a".
+        outcome: "timed", or what stands in the way: "wrong" (which results, in ``reasons``), "n/a"; "apart" if the two sides
+            cannot be in one process.
         log_ratio: median over quads of log(head / base).
         seconds: of one call, (base, head).
         reasons: of each side, empty where there is nothing to say.

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.gate.deciding import ALARM, APART, THRESHOLD, planned_looks, reach_of
+from mhsa.gate.deciding import ALARM, planned_looks, reach_of
+from mhsa.gate.terms import APART, THRESHOLD
 
 Numbers = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Numbers]
@@ -131,16 +132,17 @@ def main() -> None:
         shares = " | ".join(f"{100 * outcome.share(SLOWER):.1f} %" for outcome in found)
         print(f"| {most} | {', '.join(map(str, looks))} | {shares} |")
     print()
-    print("| processes of each side | benchmarks | 10 %: slower | not slower | run has a false alarm |")
-    print("|---|---|---|---|---|")
-    for benchmarks, most in ((1, 65), (1, 70), (10, 90), (10, 95)):
-        looks, sd = planned_looks(20, most), 0.13 * math.sqrt(2)  # of a difference of two
-        same, slow = (
-            simulate("normal", sd, slow_down=s, threshold=APART, looks=looks, benchmarks=benchmarks, runs=20_000 // benchmarks)
-            for s in (0.0, APART)
-        )
-        cells = [f"{100 * slow.share(v):.1f} %" for v in (SLOWER, NOT_SLOWER)]
-        print(f"| {most} | {benchmarks} | {' | '.join(cells)} | {100 * same.alarms / len(same.verdicts):.2f} % |")
+    print("| apart: rounds | sd of a ratio to the floor | benchmarks | 10 %: slower | not slower | run has a false alarm |")
+    print("|---|---|---|---|---|---|")
+    for benchmarks in (1, 10):
+        for sd in (0.02, 0.03, 0.04, 0.06):
+            same, slow = (
+                simulate("normal", sd * math.sqrt(2), slow_down=s, threshold=APART, benchmarks=benchmarks, runs=2000)
+                for s in (0.0, APART)
+            )
+            cells = [f"{100 * slow.share(v):.1f} %" for v in (SLOWER, NOT_SLOWER)]
+            alarms = f"{100 * same.alarms / len(same.verdicts):.2f} %"
+            print(f"| {planned_looks()[-1]} | {100 * sd:g} % | {benchmarks} | {' | '.join(cells)} | {alarms} |")
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class Comparison:
         increases: of what is counted.
         outcome: "timed", "wrong" or "n/a".
         reasons: of each side, where there is something to say.
+        apart: whether each side had processes of its own.
     """
 
     benchmark: str
@@ -53,6 +54,7 @@ class Comparison:
     increases: tuple[Increase, ...] = ()
     outcome: str = "timed"
     reasons: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
 
     @property
     def verdict(self) -> str:

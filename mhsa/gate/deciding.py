@@ -9,7 +9,7 @@ deviation in each process (Bakirov and Szekely 2005), which a process that anoth
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -17,10 +17,10 @@ from typing import Literal
 
 import numpy as np
 
+from mhsa.gate.terms import THRESHOLD
+
 Verdict = Literal["slower", "not slower", "cannot tell"]
 
-THRESHOLD = 0.03  # the smallest slow-down that matters: found in 14 processes where their standard deviation is 1.8 %
-APART = 0.10  # the same for sides that have a process each, whose standard deviation is some 13 %
 ALARM = 0.01  # of a run in which nothing has changed: one false "slower" in a hundred merges at most
 MISSED = 0.02  # of a slow-down as large as the threshold: "not slower"; with 5 %, no 95 % would be left for "slower"
 FEWEST, MOST = 4, 14  # processes: four show that nothing changed where it is quiet; fourteen fit into three minutes
@@ -111,39 +111,6 @@ def decide(
         elif reach.may_accuse and low > 0:
             verdict = "slower"
     return Decision(verdict, _factor(mean), _factor(low), _factor(high), values.size)
-
-
-def decide_unpaired(
-    base: Sequence[float],
-    head: Sequence[float],
-    *,
-    threshold: float = APART,
-    looks: Sequence[int] = planned_looks(20, 100),
-    benchmarks: int = 1,
-    alpha: float = ALARM,
-    last: bool = False,
-) -> Decision:
-    """Decide about sides that had processes of their own, from log times in the order in which they were measured.
-
-    The sides' first processes are neighbours in time, so are the second, and so on: each pair gives a log ratio, and
-    ``decide`` does the rest. What one side has more than the other is left out.
-    """
-    if not (len(base) and len(head)):
-        raise ValueError("there are no log times: at least one process of each side must have been measured")
-    pairs = min(len(base), len(head))
-    ratios = np.asarray(head[:pairs], dtype=np.float64) - np.asarray(base[:pairs], dtype=np.float64)
-    return decide(ratios.tolist(), threshold=threshold, looks=looks, benchmarks=benchmarks, alpha=alpha, last=last)
-
-
-def overall(decisions: Iterable[Decision]) -> Verdict:
-    """Return the verdict on a run: one slower benchmark makes it slower, else one that is undecided leaves it undecided."""
-    verdicts = {d.verdict for d in decisions}
-    if not verdicts:
-        raise ValueError("there are no decisions: a run without benchmarks has no verdict")
-    for verdict in ("slower", "cannot tell"):
-        if verdict in verdicts:
-            return verdict
-    return "not slower"
 
 
 @cache

@@ -6,12 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mhsa.arguments import dtype, seconds, size
+from mhsa.arguments import dtype, percent, seconds, size
 from mhsa.bench.measurement import PASSES
+from mhsa.gate.terms import APART, APART_SECONDS, THRESHOLD, TOGETHER_SECONDS
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")
-THRESHOLD = 3.0  # per cent: what a change of code costs that is worth a discussion, and what is found within the budget
-BUDGET = 180.0  # seconds
 
 
 def add_compare(subparsers: Any) -> None:
@@ -36,9 +35,12 @@ def add_compare(subparsers: Any) -> None:
     add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
     add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
-    add("--threshold", type=seconds, default=THRESHOLD, metavar="PERCENT",
-        help=f"a slow-down that matters (default: {THRESHOLD:g})")  # fmt: skip
-    add("--budget", type=seconds, default=BUDGET, metavar="SECONDS", help=f"for all measurements (default: {BUDGET:g})")
+    add("--threshold", type=percent, metavar="PERCENT",
+        help=f"a slow-down that matters (default: {100 * THRESHOLD:g}; {100 * APART:g} where commits are apart)")  # fmt: skip
+    add("--budget", type=seconds, metavar="SECONDS",
+        help=f"for all measurements (default: {TOGETHER_SECONDS:g}; {APART_SECONDS:g} where commits are apart)")  # fmt: skip
+    add("--apart", action="store_true",
+        help="give each commit processes of its own, as is done by itself for what cannot be loaded twice")  # fmt: skip
     add("--allow-undecided", action="store_true", help="exit with 0 where it cannot be told")
     add("--no-verify", dest="verify", action="store_false", help="compare results with the oracle at each shape only")
     add("--timeout", type=seconds, metavar="SECONDS", help="most for one step (default: 300)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import secrets
 import statistics
@@ -15,6 +16,7 @@ from mhsa.bench.clock import Call, Clock
 from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
 from mhsa.bench.measurement import Contender
+from mhsa.bench.slowing import slowed
 from mhsa.bench.truth import Oracle, untruth
 from mhsa.commits.sides import Side
 from mhsa.gate.benchmark import SIDES, Benchmark, Pair
@@ -31,6 +33,8 @@ class Pairing:
         sides: for each of :data:`SIDES` a context in which that version's modules are found.
         folders: for each the folder that subjects are loaded from.
         budget: seconds of blocks for one benchmark.
+        checked: whether results are compared with the oracle, as in the first process.
+        slow_down: by which share head is made slower, to see whether that is found.
         tell: is told what is going to be done, and for which side.
     """
 
@@ -39,9 +43,13 @@ class Pairing:
         sides: Mapping[str, Side],
         folders: Mapping[str, str],
         budget: float,
+        *,
+        checked: bool = True,
+        slow_down: float = 0.0,
         tell: Tell = lambda benchmark, what: None,
     ) -> None:
         self.sides, self.folders, self.budget, self.tell = sides, folders, budget, tell
+        self.checked, self.slow_down = checked, slow_down
         # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
         self.order = secrets.choice([SIDES, SIDES[::-1]])
         self._loaded = Loaded()
@@ -49,20 +57,38 @@ class Pairing:
     def measure(self, benchmark: Benchmark, *, counted: bool) -> Pair:
         """Compare with the oracle, then with each other."""
         built: dict[str, Built] = {}
-        reasons: dict[str, str] = {}
         for side in self.order:
             self.tell(benchmark.id, f"loading {side}")
             found = self._build(benchmark, side)
             if isinstance(found, str):
-                reasons[side] = found
-            else:
-                built[side] = found
-        if not reasons and (once := self.sides["base"].replaced()):
-            words = f"both commits register {', '.join(once)}, and torch keeps only the last"
-            return Pair("n/a", reasons={"head": f"{words}: they cannot be loaded into one process"})
-        if reasons:
-            return Pair("n/a", reasons=reasons)
+                # What the second cannot do, perhaps only since the first is there, it is asked for in a process of its own.
+                return Pair("apart" if built else "n/a", reasons={side: found})
+            built[side] = found
+        if why := self._cannot_be_together():
+            return Pair("apart", reasons={"both": why})
+        if self.checked and (hindrance := self._check(benchmark, built)):
+            return hindrance
+        calls = {}
+        for side in self.order:
+            with self.sides[side]:
+                calls[side] = call_of(built[side], benchmark.passes)
+        if self.slow_down:
+            calls = {side: slowed(call, self.slow_down if side == "head" else 0.0) for side, call in calls.items()}
+        self.tell(benchmark.id, "timing")
+        with torch.set_grad_enabled(benchmark.passes == "training"):
+            return self._time(benchmark, calls, counted=counted)
+
+    def _cannot_be_together(self) -> str:
+        if once := self.sides["base"].replaced():
+            return f"both commits register {', '.join(once)}, and torch keeps only the last"
+        base, head = (self.sides[side].compiled() for side in SIDES)
+        differing = [name for name in base if name in head and base[name].read_bytes() != head[name].read_bytes()]
+        return f"extension modules that differ: {', '.join(differing)}" if differing else ""
+
+    def _check(self, benchmark: Benchmark, built: Mapping[str, Built]) -> Pair | None:
+        """Compare both sides with the oracle; return what stands in the way, if anything."""
         known = Oracle()
+        reasons: dict[str, str] = {}
         for side in SIDES:
             self.tell(benchmark.id, f"checking {side}")
             try:
@@ -72,15 +98,7 @@ class Pairing:
                 return Pair("n/a", reasons={side: reason_of(error)})
             if wrong:
                 reasons[side] = wrong
-        if reasons:
-            return Pair("wrong", reasons=reasons)
-        calls = {}
-        for side in self.order:
-            with self.sides[side]:
-                calls[side] = call_of(built[side], benchmark.passes)
-        self.tell(benchmark.id, "timing")
-        with torch.set_grad_enabled(benchmark.passes == "training"):
-            return self._time(benchmark, calls, counted=counted)
+        return Pair("wrong", reasons=reasons) if reasons else None
 
     def _build(self, benchmark: Benchmark, side: str) -> Built | str:
         request = benchmark.request
@@ -119,13 +137,14 @@ class Pairing:
                 seconds[side].append(found)
                 spent += found * number
             ratios.append(math.log(took["head"] / took["base"]))
-            if spent > 8.0 * self.budget and ratios:  # calls of seconds: what there is must do
+            if spent > 8.0 * self.budget:  # calls of seconds: what there is must do
                 break
         counters = {}
         if counted:
             for side in SIDES:
                 self.tell(benchmark.id, f"counting {side}")
-                with self.sides[side]:
+                # It was timed: where counting fails, the instruments need more than there is.
+                with self.sides[side], contextlib.suppress(Exception):
                     counters[side] = asdict(count(calls[side], benchmark.request.device))
         both = statistics.median(seconds["base"]), statistics.median(seconds["head"])
         return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters)

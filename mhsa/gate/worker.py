@@ -4,35 +4,33 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from mhsa.bench.attending import IMPORTING, Teller
 from mhsa.commits.worktrees import Place
+from mhsa.gate.terms import Terms
 
 
 def plan_of(
-    places: dict[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, counted: bool, memory: int | None
+    places: Mapping[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
 ) -> str:
     """Return what the worker is to do, for :func:`main`.
 
     Args:
         places: where each side lies.
-        benchmarks: :meth:`mhsa.gate.pairing.Benchmark.as_dict` of each.
+        benchmarks: :meth:`mhsa.gate.benchmark.Benchmark.as_dict` of each.
         budget: seconds of blocks for each.
-        counted: whether operators, memory and so on are counted.
-        memory: bytes that may be taken, or None.
+        first: whether results are compared with the oracle, and operators, memory and so on are counted.
+        terms: of the comparison.
     """
     return json.dumps(
         {
-            "places": places,
-            "benchmarks": list(benchmarks),
-            "budget": budget,
-            "counted": counted,
-            "memory": memory,
+            "places": dict(places), "benchmarks": list(benchmarks), "budget": budget, "first": first,
+            "slow_down": terms.slow_down, "memory": terms.memory,
         }
-    )
+    )  # fmt: skip
 
 
 def main(folder: Path) -> int:
@@ -58,9 +56,12 @@ def main(folder: Path) -> int:
     if torch.device(device).type == "cpu":
         limit_memory(plan["memory"])
     sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
-    pairing = Pairing(sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"], teller.tell)
+    pairing = Pairing(
+        sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"],
+        checked=plan["first"], slow_down=plan["slow_down"], tell=teller.tell,
+    )  # fmt: skip
     for benchmark in benchmarks:
-        pair = pairing.measure(benchmark, counted=plan["counted"])
+        pair = pairing.measure(benchmark, counted=plan["first"])
         teller.say(benchmark=benchmark.id, pair=asdict(pair))
     teller.say(end=True)
     return 0

@@ -1,0 +1,39 @@
+"""The terms of a comparison: what matters, how long it may take, and how the two sides are measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+THRESHOLD = 0.03  # the smallest slow-down that matters: found in 14 processes where their standard deviation is 1.8 %
+APART = 0.10  # the same for sides that have a process each, whose ratios to a floor differ by some 5 %
+TOGETHER_SECONDS = 180.0
+APART_SECONDS = 600.0  # a process for each side, and ratios that scatter three times as much
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is asked for.
+
+    Attributes:
+        threshold: the smallest slow-down that matters, 0.03 for 3 %; None for 3 %, or 10 % where sides are apart.
+        budget: seconds for all measurements; None for 3 minutes, or 10 where sides are apart.
+        apart: whether each side has processes of its own, as what cannot be loaded twice always has.
+        slow_down: by which share head is made slower, to see whether that is found.
+        memory: bytes that a process may take, or None.
+        timeout: seconds that one step may take.
+    """
+
+    threshold: float | None = None
+    budget: float | None = None
+    apart: bool = False
+    slow_down: float = 0.0
+    memory: int | None = None
+    timeout: float = 300.0
+
+    def threshold_of(self, *, apart: bool) -> float:
+        """Return the threshold for sides that are together or apart."""
+        return self.threshold or (APART if apart else THRESHOLD)
+
+    def budget_of(self, *, apart: bool) -> float:
+        """Return the seconds for sides that are together or apart."""
+        return self.budget or (APART_SECONDS if apart else TOGETHER_SECONDS)
