@@ -24,6 +24,12 @@ _FORMATS = ("json", "markdown")
 
 def compare(given: argparse.Namespace) -> int:
     """Compare, show, write."""
+    if given.self_test:
+        from mhsa.selftesting import self_test
+
+        return self_test(given)
+    if not given.base:
+        refuse("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
     from rich.console import Console
 
     from mhsa.commits.worktrees import GitError, Trees

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mhsa.arguments import dtype, percent, seconds, size
+from mhsa.arguments import dtype, percent, seconds, size, whole
 from mhsa.bench.measurement import PASSES
 from mhsa.gate.terms import APART, APART_SECONDS, THRESHOLD, TOGETHER_SECONDS
 
@@ -21,11 +21,11 @@ def add_compare(subparsers: Any) -> None:
         description="Compare two commits of this repository side by side in one process: what [tool.mhsa] configures, or "
         "--subject. Both are verified first (quick profile). Blocks of milliseconds take turns, and are repeated in fresh "
         "processes while something is undecided and there is time. Operators, bytes and peak memory are compared exactly.",
-        epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; exit codes: 0 not slower, 1 slower, more "
-        "costly or wrong, 2 it could not be decided or bad usage",
+        epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare --self-test --runs 5; exit "
+        "codes: 0 not slower, 1 slower, more costly or wrong, 2 it could not be decided or bad usage",
     )
     add = parser.add_argument
-    add("base", metavar="BASE", help="a commit, branch or tag")
+    add("base", metavar="BASE", nargs="?", default="", help="a commit, branch or tag")
     add("head", metavar="HEAD", nargs="?", default="", help="another (default: HEAD; then nothing may be uncommitted)")
     add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
         help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured at HEAD)")  # fmt: skip
@@ -41,6 +41,11 @@ def add_compare(subparsers: Any) -> None:
         help=f"for all measurements (default: {TOGETHER_SECONDS:g}; {APART_SECONDS:g} where commits are apart)")  # fmt: skip
     add("--apart", action="store_true",
         help="give each commit processes of its own, as is done by itself for what cannot be loaded twice")  # fmt: skip
+    add("--self-test", action="store_true",
+        help="compare one commit with itself, as it is and made slower by 3, 5, 10 and 20 per cent, to see how often the gate "
+        "is right on this machine; takes the better part of an hour")  # fmt: skip
+    add("--runs", type=whole, metavar="N",
+        help="of the self-test, with nothing changed (default: for 200 comparisons); a fifth for each slow-down")  # fmt: skip
     add("--allow-undecided", action="store_true", help="exit with 0 where it cannot be told")
     add("--no-verify", dest="verify", action="store_false", help="compare results with the oracle at each shape only")
     add("--timeout", type=seconds, metavar="SECONDS", help="most for one step (default: 300)")

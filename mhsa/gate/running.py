@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mhsa.gate.measuring import Measuring, terms_of
 from mhsa.gate.options import SHAPES
 from mhsa.gate.rounds import Found
 from mhsa.limits import default_memory
+from mhsa.liveline import LiveLine
 from mhsa.options import Options
 from mhsa.refusing import refuse
 from mhsa.request import Request
@@ -41,16 +43,18 @@ class Comparing:
 
     def comparisons(self) -> list[Comparison]:
         """Return a comparison of every benchmark."""
-        wrong = self._verify() if self.given.verify else {}
-        with self.console.status("measuring") as status:
-            measuring = Measuring(self.places, self.benchmarks, self.terms, status.update)
+        wrong = self.verify() if self.given.verify else {}
+        with LiveLine(self.console) as line:
+            measuring = Measuring(
+                self.places, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
+            )
             for found in measuring.found:
                 if reasons := wrong.get(found.benchmark.request.label):
                     found.end("wrong", reasons)
             measuring.measure()
         self.machine = measuring.machine
         self.notes += measuring.notes
-        return [self._comparison(found) for found in measuring.found]
+        return [comparison_of(found) for found in measuring.found]
 
     def _requests(self) -> tuple[Request, ...]:
         """Return the subjects, as they are configured at HEAD."""
@@ -76,7 +80,7 @@ class Comparing:
             refuse(f"no benchmark has {self.given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
         return chosen
 
-    def _verify(self) -> dict[str, dict[str, str]]:
+    def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
         asked = [
             replace(r, label=f"{r.label} at {side}", folder=str(folder))
@@ -96,11 +100,12 @@ class Comparing:
                 self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")
         return wrong
 
-    def _comparison(self, found: Found) -> Comparison:
-        """Return what is known of a benchmark."""
-        name = found.benchmark.id
-        if found.outcome != "timed" or not found.log_ratios:
-            reasons = found.reasons or {"both": "it was not measured"}
-            return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
-        base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
-        return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart)
+
+def comparison_of(found: Found) -> Comparison:
+    """Return what is known of a benchmark."""
+    name = found.benchmark.id
+    if found.outcome != "timed" or not found.log_ratios:
+        reasons = found.reasons or {"both": "it was not measured"}
+        return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
+    base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
+    return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart)

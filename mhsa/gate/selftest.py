@@ -1,0 +1,152 @@
+"""``mhsa compare --self-test``: how often the gate is right here, by trying."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rich.console import Console
+from rich.text import Text
+
+from mhsa.bench.sentences import machine_line
+from mhsa.bench.table import aligned
+from mhsa.commits.worktrees import Place
+from mhsa.gate.measuring import Measuring
+from mhsa.gate.running import Comparing, comparison_of
+from mhsa.gate.trials import ALARMS, FOUND, SLOW_DOWNS, Tally, Trial, Verdict, planned, tallies
+from mhsa.liveline import LiveLine
+from mhsa.refusing import refuse
+
+_HEAD = (
+    "what was done",
+    "runs",
+    "comparisons",
+    "slower",
+    "cannot tell",
+    "not slower",
+    "slower, 95 %",
+    "ratio",
+    "a run, longest",
+)
+
+
+class SelfTest:
+    """Compares one commit with itself until it is known how often the gate is right.
+
+    Attributes:
+        trials: that have ended.
+        interrupted: whether it ended before its time.
+    """
+
+    def __init__(self, given: argparse.Namespace, console: Console, place: Place) -> None:
+        self.given, self.console = given, console
+        self.places = {"base": place, "head": place}
+        self.comparing = Comparing(given, console, self.places)
+        self.notes = self.comparing.notes
+        self.machine: dict[str, str | int] = {}
+        self.trials: list[Trial] = []
+        self.interrupted = False
+
+    @property
+    def threshold(self) -> float:
+        """The smallest slow-down that matters."""
+        return self.comparing.terms.threshold_of(apart=self.given.apart)
+
+    def run(self) -> None:
+        """Make all trials, or those that there is time for until it is interrupted."""
+        benchmarks = self.comparing.benchmarks
+        if self.given.verify and (wrong := self.comparing.verify()):
+            refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
+        slow_downs: tuple[float, ...] = SLOW_DOWNS
+        if any(b.request.device.partition(":")[0] != "cpu" for b in benchmarks):
+            slow_downs = ()
+            self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")
+        plan = planned(len(benchmarks), self.given.runs, slow_downs)
+        try:
+            with LiveLine(self.console) as line:
+                for number, slow_down in enumerate(plan):
+                    self._trial(slow_down, f"run {number + 1} of {len(plan)}{self._left(plan[number:])}", line)
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _trial(self, slow_down: float, words: str, line: LiveLine) -> None:
+        begin = time.monotonic()
+
+        def show(doing: str) -> None:
+            line.show(lambda: f"{words}: {_name(slow_down)}: {doing}", time.monotonic())
+
+        terms = replace(self.comparing.terms, slow_down=slow_down)
+        measuring = Measuring(self.places, self.comparing.benchmarks, terms, show)
+        measuring.measure()
+        self.machine = self.machine or measuring.machine
+        verdicts = []
+        for c in map(comparison_of, measuring.found):
+            if c.decision is None:
+                refuse(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
+            verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.decision.processes, c.words))
+        self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
+
+    def _left(self, rest: Sequence[float]) -> str:
+        if not self.trials:
+            return ""
+        took: dict[float, list[float]] = {}
+        for trial in self.trials:
+            took.setdefault(trial.slow_down, []).append(trial.seconds)
+        usual = statistics.mean(trial.seconds for trial in self.trials)
+        seconds = sum(statistics.mean(took.get(slow_down, [usual])) for slow_down in rest)
+        return f", about {seconds / 60:.0f} min left"
+
+    def print(self) -> None:
+        """Print the table and what it says."""
+        found = list(tallies(self.trials))
+        if self.machine:
+            self.console.print(Text(machine_line(self.machine), style="dim"), soft_wrap=True)
+        lines = aligned([_HEAD, *map(row, found)])
+        self.console.print(Text(f"  {lines[0]}", style="bold"), soft_wrap=True)
+        for line, tally in zip(lines[1:], found, strict=True):
+            style = {True: "green", False: "bold red", None: ""}[tally.keeps(self.threshold)]
+            self.console.print(Text(f"  {line}", style=style), soft_wrap=True)
+        for note in self.notes:
+            self.console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
+        self.console.print(Text(f"  {self.sentence}", style="green" if self.code == 0 else "bold red"), soft_wrap=True)
+
+    @property
+    def code(self) -> int:
+        """0: it is as good as it promises; 1: it is not; 2: that is not known."""
+        kept = [tally.keeps(self.threshold) for tally in tallies(self.trials)]
+        if self.interrupted or not kept:
+            return 2
+        return 1 if False in kept else 0
+
+    @property
+    def sentence(self) -> str:
+        """What was promised, and whether it was kept."""
+        promised = (
+            f"at most {ALARMS:.0%} false alarms, at least {FOUND:.0%} of slow-downs of {self.threshold:.0%} and more found"
+        )
+        kept = {0: "kept", 1: "NOT kept", 2: "interrupted, so this is what there is"}[self.code]
+        return f"{promised}: {kept}"
+
+    def markdown(self) -> str:
+        """Return the table as Markdown."""
+        lines = [f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
+        lines += [f"| {' | '.join(row(tally))} |" for tally in tallies(self.trials)]
+        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes), self.sentence, "", machine_line(self.machine), ""])
+
+
+def row(tally: Tally) -> tuple[str, ...]:
+    """Return the cells of a tally."""
+    low, high = tally.interval
+    return (
+        _name(tally.slow_down), str(len(tally.seconds)), str(tally.comparisons),
+        *(str(count) for count in (tally.accused, *(tally.called.get(v, 0) for v in ("cannot tell", "not slower")))),
+        f"{tally.share:.1%} ({low:.1%} to {high:.1%})", f"{tally.ratio:.3f}x",
+        f"{statistics.median(tally.seconds):.0f} s, {max(tally.seconds):.0f} s",
+    )  # fmt: skip
+
+
+def _name(slow_down: float) -> str:
+    return f"slower by {slow_down:.0%}" if slow_down else "nothing"
