@@ -1,7 +1,6 @@
 """mhsa compare: each commit is told in the right words, and nothing is left of it in the repository."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -10,54 +9,10 @@ from mhsa.cli import main
 from mhsa.gate.comparison import Comparison, Increase, exit_code, increases_of, overall
 from mhsa.gate.deciding import Decision
 
-MODULE = """
-import math
+from .repository import MODULE, SCALE, Repository
 
-import torch
-from torch import nn
-
-
-class Attention(nn.Module):
-    def __init__(self, d_model: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, query, key, value, mask=None):
-        from pack.scale import scale  # lazily: each commit must find its own
-
-        batch, length, width = query.shape
-        q, k, v = (
-            linear(x).view(batch, -1, self.heads, width // self.heads).transpose(1, 2)
-            for linear, x in ((self.q, query), (self.k, key), (self.v, value))
-        )
-        scores = (q @ k.mT) * scale(q.size(-1))
-        if mask is not None:
-            scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
-        return self.o((scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, length, width))
-"""
-SCALE = "import math\n\n\ndef scale(d_k):\n    return 1 / math.sqrt(d_k)\n"
 SLOWER = MODULE.replace("        scores = (q", "        for _ in range(30):\n            q @ k.mT\n        scores = (q")
 MEMORY = MODULE.replace("        return self.o", "        kept = [scores + n for n in range(8)]\n        return self.o")
-
-
-class Repository:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.git("init", "-q", "-b", "main")
-        self.commit("configuration", {"pyproject.toml": '[tool.mhsa.subjects]\natt = "pack.attention:Attention"\n'})
-        self.commit("module", {"pack/__init__.py": "", "pack/attention.py": MODULE, "pack/scale.py": SCALE})
-
-    def git(self, *arguments: str) -> str:
-        command = ["git", "-c", "user.name=a", "-c", "user.email=a@example.com", *arguments]
-        return subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True).stdout
-
-    def commit(self, message: str, files: dict[str, str]) -> None:
-        for name, text in files.items():
-            (self.folder / name).parent.mkdir(exist_ok=True)
-            (self.folder / name).write_text(text)
-        self.git("add", "-A")
-        self.git("commit", "-q", "-m", message)
 
 
 @pytest.fixture
@@ -73,17 +28,13 @@ def compare(*arguments: str) -> tuple[int, dict]:
     return code, json.loads(Path("../out.json").read_text())
 
 
-def left_behind(repository: Repository) -> list[str]:
-    return repository.git("worktree", "list").splitlines()[1:]
-
-
 def test_a_commit_that_touches_documents_only(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("words", {"README.md": "words\n"})
     code, found = compare("HEAD~1", "--threshold", "50")  # far from what chance gives, so that this test is no matter of luck
     (benchmark,) = found["benchmarks"]
     assert (code, found["verdict"], benchmark["increases"]) == (0, "not slower", [])
     assert "not slower: 1 of 1 benchmarks" in capsys.readouterr().out
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
 
 
 def test_a_slower_commit_with_more_operators(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
@@ -139,7 +90,7 @@ def test_bad_usage(repository: Repository, capsys: pytest.CaptureFixture[str], a
         main(["compare", *arguments])
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
 
 
 def test_a_dirty_tree_is_no_commit(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,7 +113,7 @@ def test_a_subject_that_is_not_there_at_base(repository: Repository, capsys: pyt
     code, found = compare("HEAD~1")  # where there is a configuration, and no module yet
     assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a")
     assert "base: import of pack.attention" in capsys.readouterr().out
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
 
 
 SLOW, SAME, UNSURE = (

@@ -1,0 +1,99 @@
+"""mhsa compare --self-test: what is tried, how it is counted, and what it says of the promises."""
+
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from mhsa.cli import main
+from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, tallies
+
+from .repository import Repository
+
+
+def trial(slow_down: float, *verdicts: str, ratio: float = 1.0) -> Trial:
+    return Trial(slow_down, 10.0, tuple(Verdict(f"b{n}", v, ratio, 4) for n, v in enumerate(verdicts)))
+
+
+@pytest.mark.parametrize(("benchmarks", "same", "each"), [(10, 20, 4), (6, 34, 7), (1, 200, 40), (300, 1, 1)])
+def test_two_hundred_comparisons_of_identical_code_and_forty_of_each_slow_down(benchmarks: int, same: int, each: int) -> None:
+    assert Counter(planned(benchmarks, None, SLOW_DOWNS)) == {0.0: same, **dict.fromkeys(SLOW_DOWNS, each)}
+
+
+def test_an_hour_in_which_the_machine_is_busy_meets_them_all() -> None:
+    plan = planned(10, 20, SLOW_DOWNS)
+    for quarter in (plan[n : n + 9] for n in range(0, 36, 9)):
+        assert Counter(quarter) == {0.0: 5, **dict.fromkeys(SLOW_DOWNS, 1)}
+    assert planned(10, 2, ()) == [0.0, 0.0]
+
+
+def test_more_operators_in_identical_code_are_a_false_alarm_too() -> None:
+    found = list(tallies([trial(0.0, "not slower", "costs more"), trial(0.03, "slower", ratio=1.03), trial(0.0, "slower")]))
+    assert [(t.slow_down, t.comparisons, t.accused, len(t.seconds)) for t in found] == [(0.0, 3, 2, 2), (0.03, 1, 1, 1)]
+    assert found[1].ratio == 1.03
+
+
+@pytest.mark.parametrize(
+    ("slow_down", "called", "kept"),
+    [
+        (0.0, {"slower": 2, "not slower": 198}, True),
+        (0.0, {"slower": 3, "not slower": 197}, False),
+        (0.0, {"cannot tell": 200}, True),  # says nothing, but nothing false
+        (0.03, {"slower": 38, "cannot tell": 2}, True),
+        (0.03, {"slower": 37, "cannot tell": 3}, False),
+        (0.02, {"not slower": 40}, None),
+    ],
+)
+def test_what_is_promised(slow_down: float, called: dict[str, int], kept: bool | None) -> None:
+    assert Tally(slow_down, called, 1.0, (1.0,)).keeps(0.03) is kept
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 200), (1, 7), (3, 200), (38, 40), (40, 40)])
+def test_exact_intervals(hits: int, trials: int) -> None:
+    low, high = exact_interval(hits, trials)
+
+    def tail(p: float, ks: range) -> float:
+        return sum(math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in ks)
+
+    assert low == 0 if not hits else tail(low, range(hits, trials + 1)) == pytest.approx(0.025, rel=1e-6)
+    assert high == 1 if hits == trials else tail(high, range(hits + 1)) == pytest.approx(0.025, rel=1e-6)
+
+
+def test_a_run_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = Repository(tmp_path)
+    few = ["--runs", "1", "--shape", "exercise", "--pass", "forward", "--no-verify", "--budget", "1", "--no-color"]
+    code = main(["compare", "--self-test", *few, "--json", "../out.json"])
+    found = json.loads(Path("../out.json").read_text())
+    same, *slow = found["tallies"]
+    assert (same["slow_down"], same["comparisons"]) == (0.0, 1)
+    assert [t["slow_down"] for t in slow] == list(SLOW_DOWNS)
+    # Four rounds of a busy machine may leave the verdict open; the ratio shows that the slow-down is what it says.
+    assert 1.1 < slow[-1]["ratio"] < 1.35
+    kept = found["exit_code"] == 0
+    assert code == found["exit_code"]
+    assert f"and more found: {'kept' if kept else 'NOT kept'}" in capsys.readouterr().out
+    assert repository.worktrees() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--self-test", "main", "HEAD"], "compares one commit with itself; given were main and HEAD"),
+        (["--self-test", "nowhere"], "'nowhere' is no commit"),
+        (["--self-test", "HEAD~1", "--runs", "1", "--no-verify", "--shape", "exercise"], "cannot be measured: "),
+        ([], "BASE is missing"),
+    ],
+)
+def test_bad_usage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    repository = Repository(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["compare", *arguments])
+    assert stopped.value.code == 2
+    assert words in capsys.readouterr().err
+    assert repository.worktrees() == []
