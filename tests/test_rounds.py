@@ -24,9 +24,9 @@ def founds(*labels: str) -> list[Found]:
 class Clock:
     """Time that passes only when a round is added."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *, first: float, other: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *lengths: float) -> None:
         self.now = 100.0
-        self.lengths = itertools.chain([first], itertools.repeat(other))
+        self.lengths = itertools.chain(lengths, itertools.repeat(lengths[-1]))
         self.asked: list[list[str]] = []
         monkeypatch.setattr(rounds.time, "monotonic", lambda: self.now)
 
@@ -45,7 +45,7 @@ LOUD = [0.5, -0.5] * 7
 
 
 def test_what_is_decided_has_no_further_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, first=1, other=1)
+    clock = Clock(monkeypatch, 1)
     found = founds("a", "b")
     add_rounds(found, clock.add(a=STEADY, b=LOUD), threshold=0.03, budget=100, benchmarks=2)
     assert clock.asked == [["a", "b"]] * FEWEST + [["b"]] * (MOST - FEWEST)
@@ -56,7 +56,7 @@ def test_what_is_decided_has_no_further_round(monkeypatch: pytest.MonkeyPatch) -
 def test_the_time_is_kept_but_for_the_four_that_any_verdict_needs(
     monkeypatch: pytest.MonkeyPatch, budget: float, expected: int
 ) -> None:
-    clock = Clock(monkeypatch, first=10, other=10)
+    clock = Clock(monkeypatch, 10)
     found = founds("a")
     add_rounds(found, clock.add(a=LOUD), threshold=0.03, budget=budget, benchmarks=1)
     assert len(clock.asked) == expected
@@ -66,7 +66,7 @@ def test_the_time_is_kept_but_for_the_four_that_any_verdict_needs(
 
 def test_a_long_first_round_is_not_taken_for_the_length_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the looks that the first round's length allows, the error would be spent after four, and 3 % not be found."""
-    clock = Clock(monkeypatch, first=60, other=10)
+    clock = Clock(monkeypatch, 60, 10)
     found = founds("a")
     slow = [0.03 + 0.01 * (-1) ** n for n in range(MOST)]
     add_rounds(found, clock.add(a=slow), threshold=0.03, budget=190, benchmarks=10)
@@ -74,8 +74,14 @@ def test_a_long_first_round_is_not_taken_for_the_length_of_all(monkeypatch: pyte
     assert found[0].decision.verdict == "slower"
 
 
+def test_a_machine_that_becomes_faster_has_no_looks_that_were_not_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 20, 20, 20, 1)
+    add_rounds(founds("a"), clock.add(a=LOUD), threshold=0.03, budget=140, benchmarks=1)
+    assert len(clock.asked) == 7
+
+
 def test_what_has_ended_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(monkeypatch, first=1, other=1)
+    clock = Clock(monkeypatch, 1)
     one, other = founds("a", "b")
 
     def add(left: list[Found], number: int, words: str) -> None:

@@ -64,7 +64,8 @@ def add_rounds(
     left = list(founds)
     took = spent = 0.0
     for number in range(1, MOST + 1):
-        if not left or (number > FEWEST and spent + took > budget):
+        # A machine that is faster from now on leaves time for more, but those would be looks that nobody planned.
+        if not left or number > looks[-1] or (number > FEWEST and spent + took > budget):
             break
         if number == FEWEST:
             # The first round has more to do than the others, the last one told how long those take: so it is known how many
