@@ -28,7 +28,8 @@ _NEXT = (
     ("mhsa verify", "what holds, what does not, and why"),
     (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
     ("mhsa bench", "how long it takes, and how much memory, over the length"),
-    ("asv run", "the same over commits; once before: pip install asv && asv machine --yes"),
+    ("mhsa history", "the same over commits, as a page of asv's; once before: pip install asv"),
+    ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
 )
 
 
@@ -201,5 +202,5 @@ def _say_where_workflows_belong() -> None:
 def _say_what_comes_next() -> None:
     width = max(len(command) for command, _ in _NEXT)
     print()
-    for lead, (command, words) in zip(("next", "", "", ""), _NEXT, strict=True):
-        print(f"{lead:4}  {command:{width}}  {words}")
+    for n, (command, words) in enumerate(_NEXT):
+        print(f"{'' if n else 'next':4}  {command:{width}}  {words}")

@@ -90,9 +90,9 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[:8] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
     assert sorted(everything(here)) == sorted([*FILES, "model.py"])
-    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "asv run"]
-    assert [line[6:].startswith(command) for line, command in zip(lines[-4:], commands, strict=True)] == [True] * 4
-    assert len({re.match(r".{6}\S+ \S+ +", line).end() for line in lines[-4:]}) == 1, "the four lines are not aligned"
+    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "mhsa history", "mhsa compare HEAD~1"]
+    assert [line[6:].startswith(command) for line, command in zip(lines[-5:], commands, strict=True)] == [True] * 5
+    assert len({re.match(r".{6}\S+( \S+)* {2,}", line).end() for line in lines[-5:]}) == 1, "the lines are not aligned"
 
 
 def test_a_second_run_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -274,8 +274,13 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, c
     plain, nightly = yaml.safe_load(text), yaml.safe_load(uncommented(text))
     assert plain[True] == {"push": None, "pull_request": None}  # YAML 1.1 reads "on" so
     assert nightly[True]["schedule"] == [{"cron": "17 3 * * *"}]
-    assert list(plain["jobs"]) == ["attention"]
-    assert list(nightly["jobs"]) == ["attention", "thorough"]
+    assert list(plain["jobs"]) == ["attention", "speed"]
+    assert list(nightly["jobs"]) == ["attention", "speed", "thorough"]
+    speed = nightly["jobs"].pop("speed")
+    assert speed["if"] == "github.event_name == 'pull_request'"
+    assert speed["steps"][0]["with"] == {"fetch-depth": 2}, "what is merged into must be there"
+    assert command in speed["steps"][2]["run"].splitlines()
+    assert speed["steps"][-1]["run"] == "mhsa compare HEAD^1 --allow-undecided"
     for job in nightly["jobs"].values():
         steps = job["steps"]
         assert [s["uses"] for s in steps[:2]] == ["actions/checkout@v4", "actions/setup-python@v5"]
@@ -318,7 +323,7 @@ def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeyp
 
 def commands() -> list[list[str]]:
     """Return what the workflow runs to verify, by this interpreter."""
-    found = re.findall(r"(?m)^ +run: ((?:mhsa|pytest) .*)$", Path(FILES[2]).read_text())
+    found = re.findall(r"(?m)^ +run: ((?:mhsa verify|pytest) .*)$", Path(FILES[2]).read_text())
     assert [line.split()[0] for line in found] == ["mhsa", "pytest"]
     return [[sys.executable, "-m", *shlex.split(line)] for line in found]
 
