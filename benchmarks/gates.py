@@ -124,7 +124,7 @@ def mhsa(repository: Repository, base: str, head: str) -> Outcome:
     return Outcome(seconds, {"3": worse}, _complete(ratios, repository, said), undecided)
 
 
-# Rounds take turns by default since asv 0.6.6 can: without that, all of one commit is measured before the other.
+# asv continuous 0.6.6 lets rounds take turns unless it is told not to; then all of one commit is measured before the other.
 GATES: dict[str, Callable[[Repository, str, str], Outcome]] = {
     "asv continuous": partial(asv, option="--interleave-rounds"),
     "asv continuous --no-interleave-rounds": partial(asv, option="--no-interleave-rounds"),
