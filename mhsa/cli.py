@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import sys
 from pathlib import Path
@@ -19,6 +20,8 @@ _SUBJECT = (
     "mhsa.Adapter"
 )
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -39,12 +42,23 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `mhsa properties | head`
         sys.stderr.close()
         return 2
-    except Exception as error:  # an error of ours must not look like a verdict on the subject, which exits with 1
-        from mhsa.loading import describe
-
-        print(f"mhsa: internal error, nothing was concluded; please report it: {describe(error)}", file=sys.stderr)
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _internal(error)
+        where = f" for {error.filename}" if error.filename else ""
+        words = f"no room left{where}, so nothing was concluded; free some, or point TMPDIR to another disk"
+        print(f"mhsa: {words}", file=sys.stderr)
         return 2
+    except Exception as error:  # an error of ours must not look like a verdict on the subject, which exits with 1
+        return _internal(error)
     return code
+
+
+def _internal(error: Exception) -> int:
+    from mhsa.loading import describe
+
+    print(f"mhsa: internal error, nothing was concluded; please report it: {describe(error)}", file=sys.stderr)
+    return 2
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -33,10 +33,11 @@ SCALE = "import math\n\n\ndef scale(d_k):\n    return 1 / math.sqrt(d_k)\n"
 
 
 class Repository:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, configured: bool = True) -> None:
         self.folder = folder
         self.git("init", "-q", "-b", "main")
-        self.commit("configuration", {"pyproject.toml": '[tool.mhsa.subjects]\natt = "pack.attention:Attention"\n'})
+        if configured:
+            self.commit("configuration", {"pyproject.toml": '[tool.mhsa.subjects]\natt = "pack.attention:Attention"\n'})
         self.commit("module", {"pack/__init__.py": "", "pack/attention.py": MODULE, "pack/scale.py": SCALE})
 
     def git(self, *arguments: str) -> str:

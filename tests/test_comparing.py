@@ -1,6 +1,8 @@
 """mhsa compare: each commit is told in the right words, and nothing is left of it in the repository."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -113,6 +115,32 @@ def test_a_subject_that_is_not_there_at_base(repository: Repository, capsys: pyt
     code, found = compare("HEAD~1")  # where there is a configuration, and no module yet
     assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a")
     assert "base: import of pack.attention" in capsys.readouterr().out
+    assert repository.worktrees() == []
+
+
+def test_a_subject_that_fails_when_it_is_called_at_base(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = MODULE.replace("        scores = (q", "        raise RuntimeError('no kernel for this')\n        scores = (q")
+    repository.commit("broken", {"pack/attention.py": broken})
+    repository.commit("mended", {"pack/attention.py": MODULE})
+    code, found = compare("HEAD~1")
+    (benchmark,) = found["benchmarks"]
+    assert (code, benchmark["verdict"], list(benchmark["reasons"])) == (2, "n/a", ["base"])
+    assert "no kernel for this" in benchmark["reasons"]["base"]
+    assert repository.worktrees() == []
+
+
+def test_a_full_disk_is_told_as_such(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/mhsa-x/plan.json")
+
+    monkeypatch.setattr("mhsa.gate.together.attend", full)
+    Path("../out.json").write_text("of an earlier run")
+    assert main(["compare", "HEAD", "HEAD", "--no-verify", "--json", "../out.json"]) == 2
+    words = "mhsa: no room left for /tmp/mhsa-x/plan.json, so nothing was concluded; free some, or point TMPDIR to another disk"
+    assert words in capsys.readouterr().err
+    assert Path("../out.json").read_text() == "of an earlier run"
     assert repository.worktrees() == []
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from .repository import Repository
 from .test_hostile import left_behind, marked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked for in /proc")
@@ -43,9 +44,9 @@ class Running:
         )
 
     def wait_for(self, words: str, times: int = 1) -> None:
-        """Wait until these are so often among the events of the process that judges."""
+        """Wait until these are so often among the events of the process that judges, or measures."""
         until = time.monotonic() + 120.0
-        while sum(file.read_text().count(words) for file in self.temporary.glob("mhsa-*/*/events.jsonl")) < times:
+        while sum(file.read_text().count(words) for file in self.temporary.glob("mhsa-*/**/events.jsonl")) < times:
             assert time.monotonic() < until
             assert self.process.poll() is None
             time.sleep(0.05)
@@ -65,8 +66,8 @@ class Running:
 def start(tmp_path: Path) -> Iterator[Callable[..., Running]]:
     started = []
 
-    def run(*arguments: str) -> Running:
-        started.append(Running(tmp_path, "verify", *arguments))
+    def run(*arguments: str, command: str = "verify") -> Running:
+        started.append(Running(tmp_path, command, *arguments))
         return started[-1]
 
     yield run
@@ -144,3 +145,33 @@ def test_a_process_whose_run_is_killed_before_it_can_know_ends_too(start: Callab
         assert time.monotonic() < until
     running.stop(signal.SIGKILL)
     assert left_behind(running.mark, 60.0) == {}
+
+
+COMPARE = ("HEAD", "HEAD", "--no-verify", "--shape", "exercise", "--no-color", "--json", "o.json")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_comparison_that_is_stopped_leaves_no_process_and_no_commit(
+    number: signal.Signals, start: Callable[..., Running], tmp_path: Path
+) -> None:
+    repository = Repository(tmp_path)
+    earlier = tmp_path / "o.json"
+    earlier.write_text("of an earlier run")
+    running = start(*COMPARE, command="compare")
+    running.wait_for('"pair"')
+    code, out, err = running.stop(number)
+    assert earlier.read_text() == "of an earlier run", "nothing was concluded, so nothing is overwritten"
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+        assert left_behind(running.mark) == {}
+        assert len(repository.worktrees()) == 1, "nobody was there to remove it; the next run does"
+        code = subprocess.run(
+            [sys.executable, "-m", "mhsa", "compare", "HEAD", "-k", "nothing"],
+            cwd=tmp_path, env=os.environ | {"TMPDIR": str(running.temporary)}, capture_output=True, check=False,
+        ).returncode  # fmt: skip
+        assert code == 2
+    else:
+        assert (code, out.strip()) == (2, "")
+        assert err.splitlines()[-1] == "mhsa: interrupted; nothing was concluded"
+        assert running.left() == []
+    assert repository.worktrees() == []
