@@ -387,6 +387,6 @@ def _dead() -> int:
 
 def _left_by(pid: int, folder: Path, repository: Path, place: str = "") -> Path:
     """What a run of that process would have left."""
-    holder = folder / f"mhsa-compare-{pid}-{place or mhsa.commits.worktrees._place()}-{repository.name.encode().hex()}"
+    holder = folder / f"mhsa-tree-{pid}-{place or mhsa.commits.worktrees._place()}-{repository.name.encode().hex()}"
     git(repository, "worktree", "add", "--quiet", "--detach", "--lock", str(holder / "0123" / repository.name), "HEAD")
     return holder
