@@ -29,9 +29,9 @@ def add_history(subparsers: Any) -> None:
     )
     add = parser.add_argument
     add("range", metavar="RANGE", nargs="?", default="",
-        help=f"v1.0..HEAD, main~5.., or one commit; first parents only (default: the newest {NEWEST} commits up to HEAD)")  # fmt: skip
+        help=f"v1.0..HEAD, main~5.., or one commit; first parents (default: the newest {NEWEST} up to HEAD)")  # fmt: skip
     add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
-        help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured in the working tree)")  # fmt: skip
+        help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured here)")  # fmt: skip
     add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
     add("--shape", action="append", default=[], metavar="SHAPE",
         help=f"as in mhsa bench; repeatable (default: {', '.join(SHAPES)})")  # fmt: skip

@@ -21,7 +21,7 @@ _COLUMNS = 6  # of ratios that stand in a line of 100 characters, and leave room
 _BAR = 16  # characters
 _LONGEST = 160  # characters of a reason
 _STYLES = {"wrong": "bold red", "slower": "bold red", "faster": "green"}
-_BYTES = ("more memory", "less memory", "more bytes allocated", "fewer bytes allocated", "less bytes allocated")
+_BYTES = ("more memory", "less memory", "more bytes allocated", "fewer bytes allocated")
 
 Series = Sequence[Measurement | None]
 

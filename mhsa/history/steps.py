@@ -14,11 +14,17 @@ from mhsa.commits.worktrees import Commit
 from mhsa.gate.comparison import COUNTED, increases_of
 
 THRESHOLD = 0.05  # of the ratio: smaller steps are within what a process draws by chance
-# The standard deviation of a ratio over processes is 2 to 4 %. A step must explain this many of them, summed over commits:
-# at that noise, one history in a hundred with no step in it shows one.
+# The standard deviation of a ratio over processes is 2 to 4 %, to which comes what the blocks of one process leave open. A
+# step must explain this many standard deviations, summed over commits: then one history in a hundred shows one by chance.
 _NOISE, _PENALTY = 0.03, 5.0
-_ENOUGH = 5  # figures, from which on the noise can be seen in the series itself
-_LESS = {name: words.replace("more", "fewer" if words.endswith("s") else "less") for name, words in COUNTED.items()}
+_ENOUGH = 10  # figures, from which on the noise can be seen in the series itself, beside a few steps
+_LESS = {
+    "peak": "less memory",
+    "operators": "fewer operators",
+    "flops": "fewer floating point operations",
+    "allocated": "fewer bytes allocated",
+    "kernels": "fewer kernels",
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,8 @@ def steps_of(benchmark: str, commits: Sequence[Commit], series: Sequence[Measure
 
 
 def _of_ratio(benchmark: str, commits: Sequence[Commit], known: Sequence[tuple[int, Measurement]]) -> list[Step]:
-    figures = [(n, m.ratio) for n, m in known if m.ratio]
-    bounds = levels([ratio for _, ratio in figures])
+    figures = [(n, m) for n, m in known if m.ratio]
+    bounds = levels([m for _, m in figures])
     found = []
     for (_, end, before), (start, _, after) in itertools.pairwise(bounds):
         if abs(math.log(after / before)) > math.log1p(THRESHOLD):
@@ -81,24 +87,32 @@ def _of_ratio(benchmark: str, commits: Sequence[Commit], known: Sequence[tuple[i
     return found
 
 
-def levels(ratios: Sequence[float]) -> list[tuple[int, int, float]]:
+def levels(figures: Sequence[Measurement]) -> list[tuple[int, int, float]]:
     """Return the pieces (from, to, level) in which a series of ratios is constant but for noise.
 
-    asv's solver minimizes the absolute deviations from the levels and a penalty for each piece, on logarithms. Its page lets
-    it guess the penalty from the series, and so misses half of the steps of 17 % in histories of 20 commits; here it follows
-    from the noise, which is known.
+    asv's solver minimizes the sum of deviations from the levels and a penalty for each piece. Its pages let it guess the
+    penalty from the series, and so miss half of the steps of 17 % in histories of 20 commits. The noise is known, so here
+    deviations are counted in standard deviations, of logarithms, and the penalty is fixed.
     """
-    if len(ratios) < 2:
-        return [(0, len(ratios), ratios[0])] if ratios else []
+    if not figures:
+        return []
     from asv.step_detect import solve_potts
 
-    logs = [math.log(ratio) for ratio in ratios]
-    noise = _NOISE
-    if len(logs) >= _ENOUGH:  # of differences, the median is sd * sqrt(2) * 0.67
-        noise = max(noise, statistics.median(abs(b - a) for a, b in itertools.pairwise(logs)) / 0.95)
-    ends, values, _ = solve_potts(logs, [1] * len(logs), _PENALTY * noise)
+    logs = [math.log(m.ratio or 1.0) for m in figures]
+    sds = [_sd(m) for m in figures]
+    scale = 1.0
+    if len(logs) >= _ENOUGH:  # a machine that is noisier than that: the median deviation is 0.67 standard deviations
+        pairs = itertools.pairwise(zip(logs, sds, strict=True))
+        scale = max(scale, statistics.median(abs(b - a) / math.hypot(r, s) for (a, r), (b, s) in pairs) / 0.67)
+    ends, values, _ = solve_potts(logs, [1 / sd for sd in sds], _PENALTY * scale)
     starts = [0, *ends[:-1]]
     return [(start, end, math.exp(value)) for start, end, value in zip(starts, ends, values, strict=True)]
+
+
+def _sd(m: Measurement) -> float:
+    """Return the standard deviation of a ratio's logarithm: over processes, and within this one."""
+    within = math.log(m.high / m.low) / 3.92 if m.high and m.low else 0.0  # from end to end of an interval of 95 %
+    return math.hypot(_NOISE, within)
 
 
 def _of_counters(benchmark: str, commits: Sequence[Commit], known: Sequence[tuple[int, Measurement]]) -> list[Step]:
