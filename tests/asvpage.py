@@ -1,4 +1,7 @@
-"""asv's page in a browser without a window. It loads its libraries from the network; here they come from npm's registry, once."""
+"""asv's page in a browser without a window.
+
+It loads its libraries from the network. Here npm fetches them, once, into pytest's cache; the tests need no network then.
+"""
 
 from __future__ import annotations
 
