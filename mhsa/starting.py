@@ -28,7 +28,7 @@ _NEXT = (
     ("mhsa verify", "what holds, what does not, and why"),
     (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
     ("mhsa bench", "how long it takes, and how much memory, over the length"),
-    ("asv run", "the same over commits; once before: pip install asv && asv machine --yes"),
+    ("mhsa history", "the same over commits, kept and drawn by asv; once before: pip install 'mhsa[asv]'"),
 )
 
 

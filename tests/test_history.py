@@ -20,7 +20,7 @@ from mhsa.bench.measurement import Counters, Measurement
 from mhsa.bench.run import Run
 from mhsa.bench.shape import SHAPES
 from mhsa.cli import main
-from mhsa.history.publishing import site_of
+from mhsa.history.publishing import PublishError, Site, publish, site_of
 
 from .test_comparing import MEMORY, MODULE, SCALE, Repository, left_behind
 
@@ -454,3 +454,47 @@ def test_a_killed_run_is_gone_on_with(repository: Repository, tmp_path: Path, mo
     assert all(json.loads(p.read_text()) for p in files(repository))
     assert left_behind(repository) == []
     assert list((tmp_path / "tmp").glob("mhsa-tree-*")) == []
+
+
+def test_where_the_page_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tmp_path / "pack"
+    (root / "sub").mkdir(parents=True)
+    monkeypatch.chdir(root)
+    site = site_of(root / "sub", root, None)
+    assert (site.results, site.pages, site.path) == (root / ".asv/results", root / ".asv/html", None)
+    assert site.configuration["branches"] == ["HEAD"]
+    assert site.configuration["regressions_first_commits"] == {".*track_seconds": None}
+    (root / "asv.conf.json").write_text(
+        '{"version": 1, "repo": ".", // the user\'s\n "results_dir": "figures", "project": "//"}'
+    )
+    site = site_of(root / "sub", root, None)
+    assert (site.results, site.pages, site.path) == (root / "figures", root / "html", root / "asv.conf.json")
+    assert (site.configuration["project"], site.look) == ("//", "asv preview")
+    site = site_of(root / "sub", root, tmp_path / "elsewhere")  # then the user's own page is left alone
+    assert (site.results, site.pages, site.path) == (tmp_path / "elsewhere", tmp_path / "elsewhere-html", None)
+
+
+def test_a_folder_that_is_no_page_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "html").mkdir()
+    (tmp_path / "html" / "mine").write_text("x")
+    site = Site(tmp_path / "results", tmp_path / "html")
+    with pytest.raises(PublishError, match="is there and is none of asv's pages, which would replace it; move it away"):
+        publish(site)
+    assert (tmp_path / "html" / "mine").read_text() == "x"
+
+
+def test_what_asv_says_is_shown_where_it_fails(tmp_path: Path) -> None:
+    pytest.importorskip("asv")
+    with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it said:\n.*No repo specified"):
+        publish(Site(tmp_path / "results", tmp_path / "html", {"version": 1}))
+
+
+def test_a_device_that_is_not_there(
+    repository: Repository, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(SystemExit) as stopped:
+        main(["history", "--device", "cuda", "--no-publish"])
+    assert stopped.value.code == 2
+    assert "nothing can be measured on cuda: " in capsys.readouterr().err
+    assert files(repository) == {}

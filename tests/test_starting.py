@@ -90,7 +90,7 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     lines = capsys.readouterr().out.splitlines()
     assert lines[:8] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
     assert sorted(everything(here)) == sorted([*FILES, "model.py"])
-    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "asv run"]
+    commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "mhsa history"]
     assert [line[6:].startswith(command) for line, command in zip(lines[-4:], commands, strict=True)] == [True] * 4
     assert len({re.match(r".{6}\S+ \S+ +", line).end() for line in lines[-4:]}) == 1, "the four lines are not aligned"
 

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -44,7 +45,10 @@ class Site:
     @property
     def look(self) -> str:
         """The command that shows the pages."""
-        return "asv preview" if self.path else f"{Path(sys.executable).name} -m http.server --directory {self.pages}"
+        if self.path is None:
+            return shlex.join(["python", "-m", "http.server", "--directory", str(self.pages)])
+        here = self.path.parent == Path.cwd()
+        return "asv preview" if here else shlex.join(["asv", "--config", str(self.path), "preview"])
 
 
 def site_of(here: Path, root: Path, given: Path | None) -> Site:
