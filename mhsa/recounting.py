@@ -74,7 +74,8 @@ class _History:
         notes = [*self.trees.notes, *(line for b, some in series for line in unmeasured(b.id, commits, some))]
         if is_installed():
             steps = [step for b, some in series for step in steps_of(b.id, commits, some)]
-            print_steps(self.console, steps)
+            known = (sum(m is not None and m.outcome == "measured" for m in some) for _, some in series)
+            print_steps(self.console, steps, most=max(known))
         else:
             notes.append("steps are found by asv, which is not installed: pip install 'mhsa[asv]'")
         for note in notes:
@@ -123,8 +124,9 @@ class _History:
 
         where = ", ".join(str(store.folder) for store in measuring.stores.values())
         if measuring.measured:
-            took = sum(measuring.seconds) / len(measuring.seconds)
-            self.console.print(f"\n  {len(measuring.measured)} commits measured, {took:.1f} s each", soft_wrap=True)
+            n = len(measuring.measured)
+            words = f"{n} commits measured, {sum(measuring.seconds) / n:.1f} s each" if n > 1 else "1 commit measured"
+            self.console.print(f"\n  {words}", soft_wrap=True)
         self.console.print(f"  results  {where}", markup=False, soft_wrap=True)
         if measuring.interrupted:
             return ["interrupted; what was measured until then is kept, and the same command goes on from there"]

@@ -86,8 +86,13 @@ def test_a_wrong_commit_is_told_once_and_its_ratio_never() -> None:
 
 def test_how_to_be_sure() -> None:
     console = Console(file=io.StringIO(), width=100)
-    print_steps(console, steps(made(1.0), made(2.0)))
+    print_steps(console, steps(made(1.0), made(2.0)), most=2)
     assert "    to be sure: mhsa compare 0000000 0000000" in console.file.getvalue()  # type: ignore[attr-defined]
+    console = Console(file=io.StringIO(), width=100)
+    print_steps(console, [], most=1)
+    assert console.file.getvalue().strip() == ""  # type: ignore[attr-defined]
+    print_steps(console, [], most=2)
+    assert "no steps" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_a_reason_is_said_once_for_all_its_commits() -> None:

@@ -87,15 +87,15 @@ def _with_messages(lines: Sequence[str], commits: Sequence[Commit], width: int) 
     return [f"{line}  {_cut(commit.message, room)}" for line, commit in zip(lines, commits, strict=True)]
 
 
-def print_steps(console: Console, steps: Sequence[Step]) -> None:
-    """Print what changed where."""
+def print_steps(console: Console, steps: Sequence[Step], most: int) -> None:
+    """Print what changed where; ``most`` is how many figures a benchmark has at most."""
     console.print()
     for step in steps:
         console.print(Text(f"  {sentence(step)}", style=_STYLES.get(step.words, "yellow")), soft_wrap=True)
         if step.words in ("slower", "faster") and step.last is not None:
             sure = f"to be sure: mhsa compare {step.last.sha[:7]} {step.commit.sha[:7]}"
             console.print(Text(f"    {sure}", style="dim"), soft_wrap=True)
-    if not steps:
+    if not steps and most > 1:
         console.print(
             Text("  no steps: the ratio is level, and what is counted does not change", style="green"), soft_wrap=True
         )
