@@ -12,6 +12,7 @@ from mhsa import __version__
 from mhsa.arguments import dtype, seconds, size, whole
 from mhsa.bench.options import add_bench
 from mhsa.gate.options import add_compare
+from mhsa.history.options import add_history
 from mhsa.options import TIME_LIMITS
 from mhsa.plugin import DTYPES, PROFILES
 
@@ -150,6 +151,7 @@ def _parser() -> argparse.ArgumentParser:
 
     add_bench(subparsers, _SUBJECT)
     add_compare(subparsers)
+    add_history(subparsers)
 
     properties = subparsers.add_parser(
         "properties",

@@ -28,7 +28,7 @@ _NEXT = (
     ("mhsa verify", "what holds, what does not, and why"),
     (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
     ("mhsa bench", "how long it takes, and how much memory, over the length"),
-    ("mhsa history", "the same over commits, as a page of asv's; once before: pip install asv"),
+    ("mhsa history", "the same over commits, kept and drawn by asv; once before: pip install 'mhsa[asv]'"),
     ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
 )
 

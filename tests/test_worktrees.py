@@ -387,6 +387,33 @@ def _dead() -> int:
 
 def _left_by(pid: int, folder: Path, repository: Path, place: str = "") -> Path:
     """What a run of that process would have left."""
-    holder = folder / f"mhsa-compare-{pid}-{place or mhsa.commits.worktrees._place()}-{repository.name.encode().hex()}"
+    holder = folder / f"mhsa-tree-{pid}-{place or mhsa.commits.worktrees._place()}-{repository.name.encode().hex()}"
     git(repository, "worktree", "add", "--quiet", "--detach", "--lock", str(holder / "0123" / repository.name), "HEAD")
     return holder
+
+
+def test_one_folder_may_go_before_the_others(repository, shas):
+    with Trees(repository) as trees:
+        first, second = (trees.check_out(sha) for sha in shas[:2])
+        trees.remove(shas[0])
+        assert not first.parent.exists()
+        assert (second / "a").read_text() == "version 1"
+        assert len(git(repository, "worktree", "list").splitlines()) == 2
+        trees.remove(shas[0])  # it is gone already
+        assert (trees.check_out(shas[0]) / "a").read_text() == "version 0"
+    assert len(git(repository, "worktree", "list").splitlines()) == 1
+
+
+def test_the_newest_commits_and_what_is_told_of_them(tmp_path, repository, shas):
+    trees = Trees(repository)
+    assert trees.newest(2) == shas[2:]
+    assert trees.newest(20) == shas
+    assert trees.notes == []
+    told = trees.told([shas[3], shas[0]])
+    assert [(c.sha, c.message) for c in told] == [(shas[3], "x"), (shas[0], "x")]
+    assert told[0].date == int(git(repository, "log", "-1", "--format=%ct"))
+    git(tmp_path, "clone", "--quiet", "--depth=2", f"file://{repository}", str(tmp_path / "shallow"))
+    trees = Trees(tmp_path / "shallow")
+    assert trees.newest(2) == shas[2:]
+    assert trees.newest(20) == shas[2:]
+    assert "there are 2 commits here, not 20: this is a shallow clone" in trees.notes[0]

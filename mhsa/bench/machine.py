@@ -27,7 +27,7 @@ _ASKED = {
 }
 # What two series must have in common. Clocks of the moment are not here, and nothing that says how busy the machine was.
 # The processor is, on a GPU too: it launches the kernels, and at small sizes that is what takes the time.
-_IN_COMMON = (
+IN_COMMON = (
     "device", "cpu", "threads", "torch",
     "gpu", "driver", "cuda", "maximal SM clock", "maximal memory clock", "power limit",
 )  # fmt: skip
@@ -62,7 +62,7 @@ def describe_machine(device: str, threads: int) -> dict[str, str | int]:
 
 def series_key(description: Mapping[str, str | int]) -> str:
     """Return a short name that two descriptions share if their figures may be compared, as "cpu-0f3a91c2" say."""
-    common = {name: description[name] for name in _IN_COMMON if name in description}
+    common = {name: description[name] for name in IN_COMMON if name in description}
     digest = hashlib.sha256(json.dumps(common, sort_keys=True).encode()).hexdigest()
     return f"{description.get('device', UNKNOWN)}-{digest[:8]}"  # of a handful of machines no two will share 32 bits
 

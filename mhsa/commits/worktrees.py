@@ -13,10 +13,11 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-_PREFIX = "mhsa-compare-"
+_PREFIX = "mhsa-tree-"
 _HOLDER = re.compile(rf"{_PREFIX}(\d+)-([0-9a-f]{{8}})-[0-9a-f]+")  # the process that made it, and where that runs
 _SHALLOW = "this is a shallow clone: git fetch --unshallow, or fetch-depth: 0 in GitHub's checkout"
 _FORGET = ("worktree", "remove", "--force", "--force")  # twice: one that was never finished is locked
@@ -26,6 +27,14 @@ _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "ma
 
 class GitError(Exception):
     """What was asked of git cannot be had: what was given, what is wrong and what to do."""
+
+
+class Commit(NamedTuple):
+    """What is told of a commit: its name, when it was committed (seconds since 1970), and the first line of its message."""
+
+    sha: str
+    date: int
+    message: str
 
 
 class Place(NamedTuple):
@@ -131,6 +140,22 @@ class Trees:
             raise GitError(f"{text!r} goes back further than this clone; {_SHALLOW}")
         return found
 
+    def newest(self, most: int) -> list[str]:
+        """Return the newest commits up to HEAD, oldest first, by first parents; fewer if there are no more, here at least."""
+        last = self.commit("HEAD")
+        found = self._output("rev-list", "--first-parent", "--reverse", f"--max-count={most}", last).split()
+        cut = self.root / self._output("rev-parse", "--git-path", "shallow").removesuffix("\n")
+        if len(found) < most and cut.is_file():
+            self.notes.append(f"there are {len(found)} commits here, not {most}: {_SHALLOW}")
+        return found
+
+    def told(self, shas: Sequence[str]) -> list[Commit]:
+        """Return when each of some commits was made, and its message."""
+        lines = self._output("log", "--no-walk=unsorted", "--format=%H%x00%ct%x00%s", *shas, "--").split("\n")
+        parts = [line.split("\0", 2) for line in lines if line]
+        found = {sha: Commit(sha, int(date), message) for sha, date, message in parts}
+        return [found[sha] for sha in shas]
+
     def changes(self) -> list[str]:
         """Return the files under version control that differ from HEAD; paths are relative to the root."""
         arguments = ("--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
@@ -170,6 +195,12 @@ class Trees:
                 self.notes.append(note)
         return folder
 
+    def remove(self, sha: str) -> None:
+        """Remove the folder of a commit; hundreds of them would fill a disk."""
+        folder = self._folders.pop(sha, None)
+        if folder is not None:
+            self._remove(folder.parent)
+
     def _output(self, *arguments: str) -> str:
         result = _run(self.root, *arguments)
         if result.returncode:
@@ -181,7 +212,7 @@ class Trees:
 
     def _remove(self, holder: Path) -> None:
         """Remove a folder and the worktrees in it; git forgets also those whose folder is gone already."""
-        for link in holder.glob("*/*/.git"):  # of a killed run, perhaps that of another repository
+        for link in (*holder.glob("*/*/.git"), *holder.glob("*/.git")):  # of a killed run, perhaps that of another repository
             common = _run(link.parent, "rev-parse", "--git-common-dir")
             if not common.returncode:
                 _run(link.parent / common.stdout.removesuffix("\n"), *_FORGET, str(link.parent))

@@ -1,0 +1,200 @@
+"""``mhsa history``: from a range of commits to figures that asv keeps and draws, and to steps in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mhsa import __version__
+from mhsa.refusing import refuse
+from mhsa.reporting import require_places, write_reports
+from mhsa.verifying import as_interrupt
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mhsa.bench.measurement import Measurement
+    from mhsa.commits.worktrees import Commit, Trees
+    from mhsa.gate.benchmark import Benchmark
+    from mhsa.history.measuring import Measuring
+    from mhsa.history.publishing import Site
+    from mhsa.history.steps import Step
+    from mhsa.request import Request
+
+
+def history(given: argparse.Namespace) -> int:
+    """Measure, keep, show, draw."""
+    from rich.console import Console
+
+    from mhsa.commits.worktrees import GitError, Trees
+    from mhsa.history.measuring import MeasuringError
+    from mhsa.history.publishing import MISSING, PublishError, is_installed
+    from mhsa.history.store import StoreError
+
+    require_places(given, ("json",))
+    if given.publish and not is_installed():
+        refuse(MISSING)
+    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    signal.signal(signal.SIGTERM, as_interrupt)
+    requests, start = _subjects(given)
+    benchmarks = _benchmarks(given, requests)
+    try:
+        with Trees(start) as trees:
+            return _History(given, console, trees, benchmarks).run()
+    except (GitError, StoreError, MeasuringError, PublishError) as error:
+        refuse(str(error))
+
+
+class _History:
+    def __init__(self, given: argparse.Namespace, console: Console, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
+        self.given, self.console, self.trees, self.benchmarks = given, console, trees, benchmarks
+
+    def run(self) -> int:
+        """Do everything; return the exit code."""
+        from mhsa.history.measuring import key
+        from mhsa.history.publishing import is_installed, site_of
+        from mhsa.history.showing import print_history, print_steps, unmeasured
+        from mhsa.history.steps import steps_of
+
+        commits = self._commits()
+        site = site_of(Path.cwd(), self.trees.root, self.given.results)
+        measuring = self._measure(commits, site)
+        series: list[tuple[Benchmark, list[Measurement | None]]] = []
+        for b in self.benchmarks:
+            found = (measuring.known[c.sha].get(key(b)) for c in commits)
+            series.append((b, [kept.measurement if kept else None for kept in found]))
+        print_history(self.console, commits, series, [dict(s.machine) for s in measuring.stores.values()])
+        steps: list[Step] = []
+        notes = [*self.trees.notes, *(line for b, some in series for line in unmeasured(b.id, commits, some))]
+        if is_installed():
+            steps = [step for b, some in series for step in steps_of(b.id, commits, some)]
+            known = (sum(m is not None and m.outcome == "measured" for m in some) for _, some in series)
+            print_steps(self.console, steps, most=max(known))
+        else:
+            notes.append("steps are found by asv, which is not installed: pip install 'mhsa[asv]'")
+        for note in notes:
+            self.console.print(f"  {note}", style="yellow", markup=False, soft_wrap=True)
+        any_figure = any(m is not None and m.outcome == "measured" for _, some in series for m in some)
+        code = 0 if any_figure and not measuring.interrupted else 2
+        problems = self._finish(measuring, site, any_figure=any_figure)
+        code = 2 if problems else code
+        problems += write_reports(
+            argparse.Namespace(json=self.given.json),
+            {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code), "markdown": lambda: ""},
+        )
+        for problem in problems:
+            print(f"mhsa: {problem}", file=sys.stderr)
+        return 2 if problems else code
+
+    def _commits(self) -> list[Commit]:
+        from mhsa.history.options import NEWEST
+
+        shas = self.trees.range(self.given.range) if self.given.range else self.trees.newest(NEWEST)
+        return self.trees.told(shas)
+
+    def _measure(self, commits: Sequence[Commit], site: Site) -> Measuring:
+        from mhsa.bench.run import TIMEOUT
+        from mhsa.history.measuring import Limits, Measuring, machine_of
+        from mhsa.history.store import Store
+
+        with self.console.status("looking at the machine"):
+            machines = {device: machine_of(device) for device in dict.fromkeys(b.request.device for b in self.benchmarks)}
+        stores = {device: Store(site.results, machine) for device, machine in machines.items()}
+        for store in stores.values():
+            store.require_writable()
+        limits = Limits(self.given.budget, self.given.timeout or TIMEOUT, self.given.memory)
+        measuring = Measuring(self.trees, self.benchmarks, stores, limits)
+        measuring.look(commits)
+        there = sum(not measuring.missing(c, again=False) for c in commits)
+        if there and not self.given.again:
+            words = "nothing is measured" if there == len(commits) else "the others are measured"
+            self.console.print(f"{there} of {len(commits)} commits are there already, {words}; --again measures all anew")
+        measuring.measure(commits, self.console, again=self.given.again)
+        return measuring
+
+    def _finish(self, measuring: Measuring, site: Site, *, any_figure: bool) -> list[str]:
+        """Say where everything is; return what went wrong."""
+        from mhsa.history.publishing import PublishError, publish
+
+        where = ", ".join(str(store.folder) for store in measuring.stores.values())
+        if measuring.measured:
+            n = len(measuring.measured)
+            words = f"{n} commits measured, {sum(measuring.seconds) / n:.1f} s each" if n > 1 else "1 commit measured"
+            self.console.print(f"\n  {words}", soft_wrap=True)
+        self.console.print(f"  results  {where}", markup=False, soft_wrap=True)
+        if measuring.interrupted:
+            return ["interrupted; what was measured until then is kept, and the same command goes on from there"]
+        if not any_figure:
+            return ["nothing could be measured at any commit; the reasons stand above"]
+        if self.given.publish:
+            try:
+                with self.console.status("asv publish"):
+                    publish(site)
+            except PublishError as error:
+                return [str(error)]
+            self.console.print(f"  page     {site.pages / 'index.html'}; to look at it: {site.look}", soft_wrap=True)
+        return []
+
+    def _as_json(
+        self, commits: Sequence[Commit], measuring: Measuring, site: Site, steps: Sequence[Step], notes: list[str], code: int
+    ) -> str:
+        data: dict[str, Any] = {
+            "schema": "mhsa-history-1", "mhsa": __version__, "exit_code": code, "partial": measuring.interrupted,
+            "results": str(site.results),
+            "series": {device: {"name": s.series, "machine": s.machine} for device, s in measuring.stores.items()},
+            "commits": [
+                {
+                    **c._asdict(), "measured_now": c.sha in measuring.measured,
+                    "measurements": [kept.measurement.as_dict() for kept in measuring.known[c.sha].values()],
+                }
+                for c in commits
+            ],
+            "steps": [step.as_dict() for step in steps], "notes": notes,
+        }  # fmt: skip
+        return json.dumps(data, indent=2) + "\n"
+
+
+def _subjects(given: argparse.Namespace) -> tuple[tuple[Request, ...], Path]:
+    """Return the subjects, and the folder of the project that they are of."""
+    from mhsa.bench.measurement import Contender
+    from mhsa.configuration import ConfigurationError, find, read
+    from mhsa.verifying import named
+
+    try:
+        configuration = read(find(Path.cwd()))
+    except ConfigurationError as error:
+        refuse(str(error))
+    requests = named(given.subjects, configuration) if given.subjects else configuration.requests
+    if not requests:
+        refuse("nothing is configured here: name what is to be measured with --subject, or run mhsa init")
+    folders = {r.folder for r in requests}
+    start = Path(folders.pop() or Path.cwd()) if len(folders) == 1 else Path.cwd()
+    # The names are those that mhsa bench and asv's benchmarks have, too.
+    labels = (Contender.of(r).name for r in requests)
+    device = given.device
+    found = (replace(r, label=label, folder="", device=device or r.device) for r, label in zip(requests, labels, strict=True))
+    return tuple({r.label: r for r in found}.values()), start
+
+
+def _benchmarks(given: argparse.Namespace, requests: tuple[Request, ...]) -> list[Benchmark]:
+    from mhsa.bench.measurement import PASSES
+    from mhsa.bench.shape import shape_of
+    from mhsa.gate.benchmark import benchmarks_of
+    from mhsa.gate.options import SHAPES
+
+    try:
+        shapes = tuple({shape.name: shape for shape in map(shape_of, given.shape or SHAPES)}.values())
+    except ValueError as error:
+        refuse(f"--shape: {error}")
+    dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
+    every = list(benchmarks_of(requests, tuple(dict.fromkeys(given.passes)) or PASSES, shapes, dtypes))
+    chosen = [b for b in every if given.keyword in b.id]
+    if not chosen:
+        refuse(f"no benchmark has {given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
+    return chosen
