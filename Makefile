@@ -19,7 +19,7 @@ lint: .venv/ready  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: .venv/ready-asv  ## time the current commit with asv (MHSA_BENCH_SHAPES=exercise: a minute; all: twenty)
+bench: .venv/ready  ## time the current commit with asv (MHSA_BENCH_SHAPES=exercise: a minute; all: twenty)
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run 'HEAD^!'
 
@@ -39,10 +39,6 @@ wheel: .venv/ready
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
-	touch $@
-
-.venv/ready-asv: .venv/ready
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,asv]'
 	touch $@
 
 clean:

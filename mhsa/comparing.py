@@ -32,7 +32,8 @@ def compare(given: argparse.Namespace) -> int:
         refuse("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
     from rich.console import Console
 
-    from mhsa.commits.worktrees import GitError, Trees
+    from mhsa.commits.git import GitError
+    from mhsa.commits.worktrees import Trees
     from mhsa.gate.comparison import exit_code
     from mhsa.gate.running import Comparing
     from mhsa.gate.showing import print_comparison

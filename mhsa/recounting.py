@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mhsa.bench.measurement import Measurement
-    from mhsa.commits.worktrees import Commit, Trees
+    from mhsa.commits.repository import Commit
+    from mhsa.commits.worktrees import Trees
     from mhsa.gate.benchmark import Benchmark
     from mhsa.history.measuring import Measuring
     from mhsa.history.publishing import Site
@@ -32,7 +33,8 @@ def history(given: argparse.Namespace) -> int:
     """Measure, keep, show, draw."""
     from rich.console import Console
 
-    from mhsa.commits.worktrees import GitError, Trees
+    from mhsa.commits.git import GitError
+    from mhsa.commits.worktrees import Trees
     from mhsa.history.measuring import MeasuringError
     from mhsa.history.publishing import MISSING, PublishError, is_installed
     from mhsa.history.store import StoreError

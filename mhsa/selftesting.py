@@ -19,7 +19,8 @@ def self_test(given: argparse.Namespace) -> int:
     """Try, show, write."""
     from rich.console import Console
 
-    from mhsa.commits.worktrees import GitError, Trees
+    from mhsa.commits.git import GitError
+    from mhsa.commits.worktrees import Trees
     from mhsa.gate.selftest import SelfTest
     from mhsa.gate.trials import tallies
 

@@ -53,7 +53,6 @@ class Told:
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    pytest.importorskip("asv")
     folder = tmp_path_factory.mktemp("history") / "pack"
     folder.mkdir()
     repository = Repository(folder)
@@ -484,7 +483,6 @@ def test_a_folder_that_is_no_page_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_what_asv_says_is_shown_where_it_fails(tmp_path: Path) -> None:
-    pytest.importorskip("asv")
     with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it said:\n.*No repo specified"):
         publish(Site(tmp_path / "results", tmp_path / "html", {"version": 1}))
 

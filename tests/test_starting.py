@@ -11,6 +11,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mhsa.cli import main
 from mhsa.configuration import read
@@ -270,7 +271,6 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, c
     put(path)
     main(["init"])
     text = Path(FILES[2]).read_text()
-    yaml = pytest.importorskip("yaml")  # comes with asv
     plain, nightly = yaml.safe_load(text), yaml.safe_load(uncommented(text))
     assert plain[True] == {"push": None, "pull_request": None}  # YAML 1.1 reads "on" so
     assert nightly[True]["schedule"] == [{"cron": "17 3 * * *"}]

@@ -9,11 +9,10 @@ from rich.console import Console
 
 from mhsa.bench.measurement import Counters, Measurement
 from mhsa.bench.shape import SHAPES
-from mhsa.commits.worktrees import Commit
+from mhsa.commits.repository import Commit
 from mhsa.history.showing import print_steps, sentence, unmeasured
 from mhsa.history.steps import Step, steps_of
 
-pytest.importorskip("asv")
 COMMITS = [Commit(f"{n:040x}", n, f"words {n}") for n in range(60)]
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import mhsa.commits.worktrees
-from mhsa.commits.worktrees import GitError, Trees
+from mhsa.commits.git import GitError
+from mhsa.commits.worktrees import Trees
 
 ROOT = Path(__file__).resolve().parent.parent
 WHO = ("-c", "user.email=a@b.c", "-c", "user.name=A", "-c", "commit.gpgsign=false", "-c", "protocol.file.allow=always")

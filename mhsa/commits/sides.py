@@ -5,23 +5,15 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, TypeVar
-
-from mhsa.loading import describe
-
-T = TypeVar("T")
+from typing import Any
 
 # Of these there is one for both sides, whatever files of such a name lie in a worktree: what is compiled cannot be loaded
 # twice, and the measuring itself rests on them.
 _SHARED = sys.stdlib_module_names | {"torch", "torchgen", "functorch", "triton", "numpy", "hypothesis", "pytest", "_pytest"}
-
-
-class CannotLoadTwice(Exception):
-    """The second side fails where the first did not: what its modules register can perhaps be there only once."""
 
 
 class Side:
@@ -194,30 +186,6 @@ class Side:
 # What the sides know in common of ``sys.modules`` outside of them all.
 _world = SimpleNamespace(age=0, signature=(0, "", 0))
 _active: list[Side] = []
-
-
-def load_both(first: Side, second: Side, step: Callable[[Side], T]) -> tuple[T, T]:
-    """Take a step, such as to import and to build, on both sides.
-
-    Raises:
-        CannotLoadTwice: it failed on the second only, or took from the first what torch has only once.
-    """
-    with first:
-        one = step(first)
-    try:
-        with second:
-            two = step(second)
-    except (Exception, SystemExit) as error:
-        raise CannotLoadTwice(
-            f"the first commit can be loaded, the second cannot: {describe(error)}; either it is broken, or it registers what "
-            "can be there only once in a process (an operator of torch.library, say): look at each in a process of its own"
-        ) from error
-    if replaced := first.replaced():
-        raise CannotLoadTwice(
-            f"both commits register {', '.join(replaced)}, and torch keeps only the last: the first would be measured with the "
-            "second's kernel; look at each in a process of its own"
-        )
-    return one, two
 
 
 def _signature() -> tuple[int, str, int]:

@@ -17,7 +17,8 @@ from mhsa.bench.attending import IMPORTING
 from mhsa.bench.measurement import Contender, Measurement, Pass
 from mhsa.bench.run import Moment, Run, run
 from mhsa.bench.worker import Plan
-from mhsa.commits.worktrees import Commit, Place, Trees
+from mhsa.commits.repository import Commit
+from mhsa.commits.worktrees import Place, Trees
 from mhsa.gate.benchmark import Benchmark
 from mhsa.history.figures import Key, key_of
 from mhsa.history.store import Kept, Store

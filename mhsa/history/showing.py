@@ -11,7 +11,7 @@ from mhsa.bench import wording
 from mhsa.bench.measurement import Measurement
 from mhsa.bench.sentences import machine_line
 from mhsa.bench.table import aligned
-from mhsa.commits.worktrees import Commit
+from mhsa.commits.repository import Commit
 from mhsa.gate.benchmark import Benchmark
 from mhsa.history.steps import Step
 from mhsa.wording import printable

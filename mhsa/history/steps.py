@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mhsa.bench.measurement import Measurement
-from mhsa.commits.worktrees import Commit
+from mhsa.commits.repository import Commit
 from mhsa.gate.comparison import COUNTED, increases_of
 
 THRESHOLD = 0.05  # of the ratio: smaller steps are within what a process draws by chance

@@ -17,7 +17,7 @@ from mhsa import __version__
 from mhsa.bench.machine import IN_COMMON, series_key
 from mhsa.bench.measurement import Measurement
 from mhsa.bench.suite import Suite
-from mhsa.commits.worktrees import Commit
+from mhsa.commits.repository import Commit
 from mhsa.history.figures import NAMES, NOT_ASKED, Key, as_params, figure, key_of, merged, spread, union
 
 ENVIRONMENT = "mhsa"  # in asv's words: always the same one, so that what a machine is called decides alone about the series
