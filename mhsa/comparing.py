@@ -49,7 +49,8 @@ def compare(given: argparse.Namespace) -> int:
                     f"uncommitted changes in {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}: commits are "
                     "compared, so commit them, or name HEAD to leave them out"
                 )
-            run = Comparing(given, console, {side: trees.place(sha) for side, sha in commits.items()})
+            changed = trees.changed(commits["base"], commits["head"])
+            run = Comparing(given, console, {side: trees.place(sha) for side, sha in commits.items()}, changed)
             run.notes += trees.notes
             comparisons = run.comparisons()
     except GitError as error:

@@ -113,6 +113,10 @@ class Repository:
         arguments = ("--untracked-files=no", "--no-renames", "--ignore-submodules=dirty")
         return [entry[3:] for entry in self.output("status", "--porcelain=v1", "-z", *arguments).split("\0") if entry]
 
+    def changed(self, base: str, head: str) -> list[str]:
+        """Return the files that differ between two commits; paths are relative to the root."""
+        return [path for path in self.output("diff", "--name-only", "--no-renames", "-z", base, head).split("\0") if path]
+
     def output(self, *arguments: str) -> str:
         """Return what git prints; it must succeed."""
         result = run(self.root, *arguments)

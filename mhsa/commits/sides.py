@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec, PathFinder
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -70,10 +70,17 @@ class Side:
             if _active:
                 _active[-1]._enter()
 
+    def paths(self) -> list[PurePath]:
+        """Return where the files of its modules lie in the worktree; of those that lie elsewhere, the whole path."""
+        return [file.relative_to(self._tree) if _within(str(file), self._tree) else file for file in self.files().values()]
+
+    def files(self) -> dict[str, Path]:
+        """Return the files of its modules, as far as they have been imported."""
+        return {name: Path(_file(module)) for name, module in sorted(self._modules().items()) if _file(module)}
+
     def compiled(self) -> dict[str, Path]:
         """Return its extension modules: of such a one, a commit holds the source, and what was built is another matter."""
-        files = {name: _file(module) for name, module in sorted(self._modules().items())}
-        return {name: Path(f) for name, f in files.items() if f.endswith((*EXTENSION_SUFFIXES, ".so", ".pyd"))}
+        return {n: f for n, f in self.files().items() if f.name.endswith((*EXTENSION_SUFFIXES, ".so", ".pyd"))}
 
     def strangers(self) -> list[str]:
         """Return modules of its packages that come from another place: the finder of an editable install, say."""

@@ -16,6 +16,7 @@ from mhsa.bench.worker import Plan
 from mhsa.commits.worktrees import Place
 from mhsa.gate.benchmark import SIDES, Benchmark
 from mhsa.gate.rounds import Found
+from mhsa.gate.sameness import WORDS, are_the_same
 from mhsa.gate.terms import Terms
 
 _BLOCKS = 0.5  # seconds of blocks for a benchmark: more of them leave the process' own bias, which is larger, as it is
@@ -79,6 +80,8 @@ class Apart:
         found.log_ratios.append(math.log(head.ratio / base.ratio))
         found.seconds.append((base.seconds, head.seconds))
         found.counters = found.counters or {"base": asdict(base.counters), "head": asdict(head.counters)}
+        if self.terms.changed is not None and are_the_same(self.terms.changed, None):
+            found.end("same", {"both": WORDS})
 
 
 def _name(benchmark: Benchmark) -> str:

@@ -48,6 +48,7 @@ class Pair:
         seconds: of one call, (base, head).
         reasons: of each side, empty where there is nothing to say.
         counters: of each side, where they were counted.
+        used: the repository's outermost folders that modules were imported from, "" for its own.
     """
 
     outcome: str
@@ -56,6 +57,7 @@ class Pair:
     quads: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     counters: dict[str, dict[str, int | None]] = field(default_factory=dict)
+    used: tuple[str, ...] = ()
 
 
 def benchmarks_of(

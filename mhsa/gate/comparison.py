@@ -40,10 +40,10 @@ class Comparison:
 
     Attributes:
         benchmark: its id.
-        decision: on the times; None where there are none.
+        decision: on the times; None where there are none, or the code is the same.
         seconds: of one call, (base, head), medians over processes.
         increases: of what is counted.
-        outcome: "timed", "wrong" or "n/a".
+        outcome: "timed", "same" (code at both commits), "wrong" or "n/a".
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
     """
@@ -61,6 +61,8 @@ class Comparison:
         """One of :data:`ORDER`."""
         if self.outcome == "wrong" and "head" not in self.reasons:
             return "n/a"  # a wrong base has no time that head could be compared with
+        if self.outcome == "same":
+            return "not slower"
         if self.outcome != "timed" or self.decision is None:
             return self.outcome if self.outcome != "timed" else "cannot tell"
         if self.decision.verdict == "slower":
@@ -70,7 +72,7 @@ class Comparison:
     @property
     def words(self) -> str:
         """What there is to say beside the verdict."""
-        said = [f"{side}: {reason}" for side, reason in self.reasons.items()]
+        said = [reason if side == "both" else f"{side}: {reason}" for side, reason in self.reasons.items()]
         return "; ".join([*said, *map(str, self.increases)])
 
     def as_dict(self) -> dict[str, Any]:

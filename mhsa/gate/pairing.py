@@ -20,6 +20,7 @@ from mhsa.bench.slowing import slowed
 from mhsa.bench.truth import Oracle, untruth
 from mhsa.commits.sides import Side
 from mhsa.gate.benchmark import SIDES, Benchmark, Pair
+from mhsa.gate.sameness import folder_of
 from mhsa.request import Request
 
 _QUADS = 3  # at least, so that there is a median
@@ -147,7 +148,8 @@ class Pairing:
                 with self.sides[side], contextlib.suppress(Exception):
                     counters[side] = asdict(count(calls[side], benchmark.request.device))
         both = statistics.median(seconds["base"]), statistics.median(seconds["head"])
-        return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters)
+        used = {folder_of(path) for side in SIDES for path in self.sides[side].paths()}
+        return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters, used=tuple(sorted(used)))
 
 
 def _within(request: Request, folder: str) -> Request:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,25 @@ from mhsa.verifying import named
 
 
 class Comparing:
-    """Verifies both sides, and measures until everything is decided or the time is over."""
+    """Verifies both sides, and measures until everything is decided or the time is over.
 
-    def __init__(self, given: argparse.Namespace, console: Console, places: dict[str, Place]) -> None:
+    Args:
+        given: the command line.
+        console: where progress is shown.
+        places: where each side lies.
+        changed: the files that differ between them; None if they are to be timed whatever that is.
+    """
+
+    def __init__(
+        self, given: argparse.Namespace, console: Console, places: dict[str, Place], changed: Sequence[str] | None
+    ) -> None:
         self.given, self.console, self.places = given, console, places
         self.folders = {side: Path(place.folder) for side, place in places.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
         self.requests = self._requests()
         self.benchmarks = self._benchmarks()
-        self.terms = terms_of(given)
+        self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
 
     def comparisons(self) -> list[Comparison]:
         """Return a comparison of every benchmark."""
@@ -104,8 +114,10 @@ class Comparing:
 def comparison_of(found: Found) -> Comparison:
     """Return what is known of a benchmark."""
     name = found.benchmark.id
-    if found.outcome != "timed" or not found.log_ratios:
+    if found.outcome not in ("timed", "same") or not found.log_ratios:
         reasons = found.reasons or {"both": "it was not measured"}
         return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
     base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
+    if found.outcome == "same":
+        return Comparison(name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart)
     return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart)

@@ -44,7 +44,7 @@ class SelfTest:
     def __init__(self, given: argparse.Namespace, console: Console, place: Place) -> None:
         self.given, self.console = given, console
         self.places = {"base": place, "head": place}
-        self.comparing = Comparing(given, console, self.places)
+        self.comparing = Comparing(given, console, self.places, changed=None)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
         self.trials: list[Trial] = []

@@ -23,13 +23,12 @@ def rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
     """Return the cells of the table, without its head."""
     found: list[tuple[str, ...]] = []
     for c in comparisons:
+        base, head = map(wording.seconds, c.seconds) if any(c.seconds) else ("", "")
         if c.decision is None:
-            found.append((c.benchmark, "", "", "", "", c.verdict))
+            found.append((c.benchmark, base, head, "same code" if c.outcome == "same" else "", "", c.verdict))
             continue
         d = c.decision
-        interval = f"{d.low:.3f} to {d.high:.3f}"
-        base, head = map(wording.seconds, c.seconds)
-        found.append((c.benchmark, base, head, f"{d.ratio:.3f}x", interval, c.verdict))
+        found.append((c.benchmark, base, head, f"{d.ratio:.3f}x", f"{d.low:.3f} to {d.high:.3f}", c.verdict))
     return found
 
 
@@ -44,7 +43,7 @@ def print_comparison(
     for line, c in zip(lines[1:], comparisons, strict=True):
         console.print(Text(f"  {line}", style=STYLES[c.verdict]), soft_wrap=True)
     for c in comparisons:
-        if c.words:
+        if c.words and c.outcome != "same":  # which its row says
             console.print(Text(f"  {c.benchmark}: {c.words}"), soft_wrap=True)
     for note in notes:
         console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
@@ -64,5 +63,9 @@ def markdown(
     """Return it for a pull request."""
     lines = [f"**{sentence(comparisons)}**, {head} beside {base}", "", f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
     lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows(comparisons)]
-    lines += ["", *(f"- {c.benchmark}: {c.words}" for c in comparisons if c.words), *(f"- {note}" for note in notes)]
+    lines += [
+        "",
+        *(f"- {c.benchmark}: {c.words}" for c in comparisons if c.words and c.outcome != "same"),
+        *(f"- {note}" for note in notes),
+    ]
     return "\n".join([*lines, "", f"{machine_line(machine)}", ""])

@@ -19,6 +19,7 @@ class Terms:
         budget: seconds for all measurements; None for 3 minutes, or 10 where sides are apart.
         apart: whether each side has processes of its own, as what cannot be loaded twice always has.
         slow_down: by which share head is made slower, to see whether that is found.
+        changed: files that differ between the commits; None where that is not to shorten anything, as in a trial.
         memory: bytes that a process may take, or None.
         timeout: seconds that one step may take.
     """
@@ -27,6 +28,7 @@ class Terms:
     budget: float | None = None
     apart: bool = False
     slow_down: float = 0.0
+    changed: tuple[str, ...] | None = None
     memory: int | None = None
     timeout: float = 300.0
 

@@ -11,6 +11,7 @@ from typing import Any
 from mhsa.bench.attending import attend
 from mhsa.commits.worktrees import Place
 from mhsa.gate.rounds import Found
+from mhsa.gate.sameness import WORDS, are_the_same
 from mhsa.gate.terms import Terms
 from mhsa.gate.worker import plan_of
 
@@ -57,3 +58,5 @@ class Together:
         found.log_ratios.append(pair["log_ratio"])
         found.seconds.append((pair["seconds"][0], pair["seconds"][1]))
         found.counters = found.counters or pair["counters"]
+        if self.terms.changed is not None and are_the_same(self.terms.changed, pair["used"]):
+            found.end("same", {"both": WORDS})
