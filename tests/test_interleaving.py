@@ -1,5 +1,9 @@
 """Blocks that take turns: what cancels, when it ends, what the interval of a median covers, and what an exception leaves."""
 
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Sequence
 from math import comb
 from pathlib import Path
@@ -345,3 +349,32 @@ class TestExceptions:
         self.measure(file, ("Right", FLOOR), allowed=None, passes=(passes,))
         assert set(seen) == {passes == "training"}
         assert torch.is_grad_enabled()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says how long a thread waited for a processor")
+def test_what_another_process_takes_is_not_timed_and_sleep_is() -> None:
+    clock = Clock("cpu")
+
+    def busy() -> None:
+        for _ in range(100_000):
+            pass
+
+    def others() -> float:
+        """Wall time of two processes on one core, and what the clock makes of it."""
+        core = {min(os.sched_getaffinity(0))}
+        rival = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        allowed = os.sched_getaffinity(0)
+        try:
+            os.sched_setaffinity(rival.pid, core)
+            os.sched_setaffinity(0, core)
+            begin, timed = time.perf_counter(), 0.0
+            for _ in range(20):
+                timed += 10 * clock.block(busy, 10)
+            return timed / (time.perf_counter() - begin)
+        finally:
+            os.sched_setaffinity(0, allowed)
+            rival.kill()
+            rival.wait()
+
+    assert others() < 0.75, "half of the time is the other's"
+    assert clock.block(lambda: time.sleep(0.02), 3) > 0.02

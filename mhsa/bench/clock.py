@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from mhsa.bench.waiting import waited
+
 Call = Callable[[], Any]
 
 # Seconds of a block. Far above the clock's resolution and what a block costs, and so short that what else the machine does
@@ -23,7 +25,9 @@ _FLUSHED = 256 * 2**20  # bytes that are written between two short calls on a GP
 class Clock:
     """Times blocks of calls on one device.
 
-    A GPU works on its own: its time is taken between two events in its own queue, and every call waits until it has ended.
+    On the CPU, the time in which another process had the processor is taken off: on a busy machine, ratios of blocks then
+    scatter a third to a fifth as much (docs/benchmarks.md). A GPU works on its own: its time is taken between two events in
+    its own queue, and every call waits until it has ended.
     """
 
     device: str
@@ -48,10 +52,14 @@ class Clock:
         """Return seconds per call."""
         if self.on_gpu:
             return self._block_on_gpu(call, count)
+        before = waited()
         start = time.perf_counter()
         for _ in range(count):
             call()
-        return (time.perf_counter() - start) / count
+        took = time.perf_counter() - start
+        lost = waited() - before
+        # Who lost the processor between two looks at these clocks could seem to have waited longer than it ran.
+        return (took - lost if lost < took else took) / count
 
     def _block_on_gpu(self, call: Call, count: int) -> float:
         events: list[tuple[Any, Any]] = [_events() for _ in range(count)]
