@@ -26,14 +26,14 @@ from pack import pace
 
 
 def wait(start):
-    until = start + (1 + pace.SLOWER) * (time.perf_counter() - start)
-    while time.perf_counter() < until:
+    until = start + (1 + pace.SLOWER) * (time.thread_time() - start)
+    while time.thread_time() < until:
         pass
 
 
 def slow_backward(output):
     """Let the backward pass wait when autograd has nothing left to do."""
-    ended = time.perf_counter()
+    ended = time.thread_time()
     output.register_hook(lambda gradient: Variable._execution_engine.queue_callback(functools.partial(wait, ended)))
 '''
 ATTENTION = """import time
@@ -51,7 +51,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
 
     def forward(self, query, key, value, mask=None):
-        start = time.perf_counter()
+        start = time.thread_time()
         batch, length, width = query.shape
         q, k, v = (
             linear(x).view(batch, -1, self.heads, width // self.heads).transpose(1, 2)
@@ -176,7 +176,7 @@ class Repository:
     Args:
         folder: where.
         shapes: of :data:`mhsa.bench.shape.SHAPES`.
-        slowdowns: in per cent; 0 is a commit that touches a document only.
+        slowdowns: in per cent; 0 is a commit that adds a comment: one to a document would need no clock.
     """
 
     def __init__(self, folder: Path, shapes: Sequence[str], slowdowns: Sequence[int]) -> None:
@@ -206,7 +206,11 @@ class Repository:
         self.heads = {}
         for percent in slowdowns:
             self.git("checkout", "-q", "-b", f"slower-{percent}", self.base)
-            changed = {"pack/pace.py": PACE.format(percent / 100)} if percent else {"README.md": "Paced, in other words\n"}
+            changed = (
+                {"pack/pace.py": PACE.format(percent / 100)}
+                if percent
+                else {"pack/pace.py": PACE.format(0.0) + "# as before\n"}
+            )
             self.heads[percent] = self._commit(f"slower by {percent} %", changed)
         self.git("checkout", "-q", "main")
 

@@ -22,7 +22,7 @@ from benchmarks.gates import GATES, run
 from benchmarks.paced import Repository
 
 SHAPES = ("exercise", "encoder 128", "encoder 512", "many heads", "wide")
-PAIRS = {0: 5, 3: 1, 5: 1, 10: 1, 20: 1}  # of commits, for each slow-down in per cent; 0: nothing changed
+PAIRS = {0: 5, 3: 1, 5: 1, 10: 1, 20: 1}  # of commits, for each slow-down in per cent; 0: a comment changed
 CHECKS = 3  # processes that measure directly how much slower the commits are; their median counts
 
 

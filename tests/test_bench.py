@@ -1,23 +1,20 @@
-"""``mhsa bench``, the suite for asv and the desk: whom they time, whom they do not, and what they say and exit with."""
+"""``mhsa bench``: whom it times, whom it does not, and what it says and exits with."""
 
 import argparse
 import json
-import math
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 
-from mhsa.bench import suite
 from mhsa.bench.cell import Bench, Cell, reason_of
-from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Counters, Measurement
+from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
 from mhsa.bench.options import lengths
 from mhsa.bench.run import Moment, Run
 from mhsa.bench.run import run as really_run
@@ -29,100 +26,15 @@ from mhsa.plugin import DTYPES
 from mhsa.request import Request
 
 from .conftest import ROOT, run_mhsa
+from .timed import SUBJECTS, made
 
-RIGHT = """
-import os
-import time
-
-import torch
-from torch import nn
-
-
-class Right(nn.Module):
-    def __init__(self, d_model, heads):
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, query, key, value, mask=None):
-        layers = (self.query, self.key, self.value)
-        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f, x in zip(layers, (query, key, value)))
-        scores = self.score(q, k)
-        if mask is not None:
-            scores = scores.masked_fill(~mask.unsqueeze(1), float("-inf"))
-        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(-2))
-
-    def score(self, q, k):
-        return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-
-
-class Wrong(Right):
-    def score(self, q, k):
-        return q @ k.transpose(-1, -2)
-
-
-class WrongInBfloat16(Right):
-    def score(self, q, k):
-        return super().score(q, k) * (1.25 if q.dtype == torch.bfloat16 else 1.0)
-
-
-class At(Right):
-    length, dtype = 32, torch.float32
-
-    def forward(self, query, key, value, mask=None):
-        if query.shape[1] == self.length and query.dtype == self.dtype:
-            self.happen()
-        return super().forward(query, key, value, mask)
-
-
-class Exits(At):
-    def happen(self):
-        os._exit(7)
-
-
-class Sleeps(At):
-    def happen(self):
-        time.sleep(600)
-
-
-class Allocates(At):
-    def happen(self):
-        torch.empty(4 * 2**30, dtype=torch.uint8)
-
-
-class RaisesInFloat16(At):
-    length, dtype = 16, torch.float16
-
-    def happen(self):
-        raise TypeError("half of what I need")
-
-
-class Raises(At):
-    length = 8
-
-    def happen(self):
-        raise TypeError("half of what I need")
-
-
-class DiesWhileItIsTimed(At):
-    length = 16
-    calls = 0
-
-    def happen(self):
-        self.calls += 1
-        if self.calls == 9:  # the check needs half of that, and to find out how many make a block some more
-            os.kill(os.getpid(), 9)
-
-
-small = Right(24, 3)
-"""
 TINY = ("--budget", "0.02", "--against", "")
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("bench")
-    (path / "subjects.py").write_text(RIGHT)
+    (path / "subjects.py").write_text(SUBJECTS)
     return path
 
 
@@ -300,12 +212,6 @@ def test_an_interrupted_run_gives_what_it_has(monkeypatch: pytest.MonkeyPatch, t
     assert list(tmp_path.iterdir()) == []
 
 
-def made(name: str, outcome: str = "measured", *, passes: str = "forward", shape: Shape = SHAPES["exercise"]) -> Measurement:
-    blank = Measurement(name, passes, shape, "float32", "cpu", outcome, "" if outcome == "measured" else "for a reason")
-    figure = {"seconds": 0.00123, "ratio": 1.25, "low": 1.2, "high": 1.3, "blocks": 9, "rows": 16}
-    return replace(blank, **figure, counters=Counters(9, 8, 7, 6)) if outcome == "measured" else blank
-
-
 class Stage:
     """The command line with another run in the place of the one that measures."""
 
@@ -435,7 +341,7 @@ class TestPlan:
         assert stage.timeouts == [7.0]
 
     def test_what_is_configured_is_measured_where_nothing_is_named(self, stage: Stage, tmp_path: Path) -> None:
-        (tmp_path / "subjects.py").write_text(RIGHT)
+        (tmp_path / "subjects.py").write_text(SUBJECTS)
         (tmp_path / "pyproject.toml").write_text(
             '[tool.mhsa]\nmemory = "2GiB"\n[tool.mhsa.subjects.mine]\nsubject = "subjects.py:Right"\ndevice = "cuda"\n'
             '[tool.mhsa.subjects.torch]\nsubject = "subjects.py:Wrong"\n'
@@ -582,147 +488,3 @@ def test_lengths_are_listed_once_each() -> None:
     for text in ("", "1,,2", "-1", "1e3", str(2**21)):
         with pytest.raises(argparse.ArgumentTypeError):
             lengths(text)
-
-
-class TestSuite:
-    """What asv is given."""
-
-    PARAMS = (["mine", "fused", FLOOR], ["forward", "training"], ["exercise", "wide"], ["float32", "bfloat16"], ["cpu", "cuda"])
-    KEY = ("fused", "forward", "exercise", "float32", "cpu")
-
-    @pytest.fixture
-    def plans(self, monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
-        plans: list[Plan] = []
-
-        def run(plan: Plan) -> Run:
-            plans.append(plan)
-            found = [
-                replace(made(c.name, passes=p, shape=shape), dtype=dtype, device=device)
-                for c in plan.contenders
-                for p in plan.passes
-                for shape, dtype, device in plan.cells
-            ]
-            return Run(found)
-
-        monkeypatch.setattr(suite, "run", run)
-        for name in [name for name in os.environ if name.startswith("MHSA_BENCH_")]:
-            monkeypatch.delenv(name)
-        return plans
-
-    def measured(self) -> suite.Figures:
-        return suite.measured(self.PARAMS, {"mine": Request("mine", "m.py:A")})
-
-    def test_there_is_a_figure_for_every_combination_and_a_process_for_every_device(self, plans: list[Plan]) -> None:
-        found = self.measured()
-        assert len(found) == 3 * 2 * 2 * 2 * 2
-        assert found[self.KEY]["ratio"] == 1.25
-        assert [{device for _, _, device in plan.cells} for plan in plans] == [{"cpu"}, {"cuda"}]
-        assert [c.request.spec for c in plans[0].contenders][:2] == ["m.py:A", "mhsa:fused_attention"]
-        assert {plan.budget for plan in plans} == {suite.BUDGET}
-
-    def test_a_variable_narrows_a_run_down(self, plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-        for what, names in (
-            ("SHAPES", "wide"), ("IMPLEMENTATIONS", "floor , mine,"), ("PASSES", "training"), ("DTYPES", "bfloat16"),
-            ("DEVICES", "cpu"), ("BUDGET", "0.07"),
-        ):  # fmt: skip
-            monkeypatch.setenv(f"MHSA_BENCH_{what}", names)
-        found = self.measured()
-        assert set(found) == {(n, "training", "wide", "bfloat16", "cpu") for n in ("mine", FLOOR)}
-        assert [plan.budget for plan in plans] == [0.07]
-        with pytest.raises(NotImplementedError, match="n/a: not asked for"):
-            suite.require(found, self.KEY)
-
-    @pytest.mark.parametrize("what", ["SHAPES", "IMPLEMENTATIONS", "PASSES", "DTYPES", "DEVICES"])
-    def test_a_variable_that_names_what_is_not_there_says_what_is(
-        self, plans: list[Plan], monkeypatch: pytest.MonkeyPatch, what: str
-    ) -> None:
-        monkeypatch.setenv(f"MHSA_BENCH_{what}", "nosuch")
-        axis = ("IMPLEMENTATIONS", "PASSES", "SHAPES", "DTYPES", "DEVICES").index(what)
-        with pytest.raises(ValueError, match=f"MHSA_BENCH_{what} names nosuch; there are {', '.join(self.PARAMS[axis])}"):
-            self.measured()
-        assert plans == []
-
-    def test_what_asv_shows_where_there_is_no_figure(self) -> None:
-        figures = {self.KEY: made("fused").as_dict()}
-        suite.require(figures, self.KEY)
-        figures[self.KEY] = made("fused", "wrong").as_dict()
-        with pytest.raises(AssertionError, match="failed: wrong result: for a reason"):
-            suite.require(figures, self.KEY)
-        figures[self.KEY] = made("fused", "n/a").as_dict()
-        with pytest.raises(NotImplementedError, match="n/a: for a reason"):
-            suite.require(figures, self.KEY)
-        with pytest.raises(NotImplementedError, match="n/a: not asked for"):
-            suite.require({}, self.KEY)
-
-    def test_every_track_is_a_number(self) -> None:
-        figures = {self.KEY: made("fused").as_dict()}
-        tracks = {name: getattr(suite.Suite(), name) for name in dir(suite.Suite) if name.startswith("track_")}
-        found = {name: track(figures, *self.KEY) for name, track in tracks.items()}
-        assert math.isnan(found.pop("track_kernels"))  # which asv shows as n/a
-        assert found == {
-            "track_ratio_to_floor": 1.25, "track_seconds": 0.00123, "track_operators": 9, "track_flops": 8,
-            "track_allocated": 7, "track_peak_memory": 6,
-        }  # fmt: skip
-        assert all(track.unit for track in tracks.values())
-
-    def test_a_class_of_benchmarks_measures_for_real(self, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-        monkeypatch.setenv("MHSA_BENCH_BUDGET", "0.01")
-
-        class Mine(suite.Suite):
-            requests: ClassVar = {"mine": Request("mine", f"{folder}/subjects.py:Wrong")}
-            params: ClassVar = (["mine", FLOOR], ["forward"], ["exercise"], ["float32"], ["cpu"])
-
-        mine = Mine()
-        found = mine.setup_cache()
-        assert json.loads(json.dumps(list(found.values()))) == list(found.values())
-        mine.setup(found, FLOOR, *self.KEY[1:])
-        assert mine.track_seconds(found, FLOOR, *self.KEY[1:]) > 0.0
-        with pytest.raises(AssertionError, match="failed: wrong result: output"):
-            mine.setup(found, "mine", *self.KEY[1:])
-
-
-class TestDesk:
-    """pytest-benchmark."""
-
-    def desk(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        haste = ("--benchmark-max-time=0.01", "--benchmark-min-rounds=1", "--benchmark-warmup=off", "-p", "no:cacheprovider")
-        # This test may itself run in a worker of xdist, where there are no benchmarks.
-        alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-        return subprocess.run(
-            [sys.executable, "-m", "pytest", "benchmarks", "--benchmark-only", "-q", *haste, *arguments],
-            cwd=ROOT, env=alone | {"COLUMNS": "300"}, capture_output=True, text=True, timeout=300, check=False,
-        )  # fmt: skip
-
-    def test_those_that_are_compared_are_a_group_and_all_others_say_why_not(self, folder: Path, tmp_path: Path) -> None:
-        shapes = ("--attention-shape", "exercise", "--attention-shape", "1x8x2x8")
-        names = [f"{folder}/subjects.py:{name}" for name in ("Right", "Wrong", "small", "Raises")]
-        subjects = [word for name in (*names, "nosuch:thing") for word in ("--attention", name)]
-        file = tmp_path / "o.json"
-        done = self.desk(*subjects, *shapes, f"--benchmark-json={file}", "-rs")
-        assert done.returncode == 1
-        assert "26 passed, 2 skipped, 8 errors" in done.stdout
-        assert "n/a: TypeError: half of what I need" in done.stdout
-        assert done.stdout.count("import of nosuch failed: ModuleNotFoundError") >= 4
-        assert done.stdout.count("failed: wrong result: output") >= 4
-        groups: dict[str, list[dict[str, Any]]] = {}
-        for benchmark in json.loads(file.read_text())["benchmarks"]:
-            groups.setdefault(benchmark["group"], []).append(benchmark)
-        assert set(groups) == {f"{p}, {s.name} ({s}), float32, cpu" for p in PASSES for s in map(shape_of, shapes[1::2])}
-        for group, those in groups.items():
-            measured = [benchmark["param"].partition(f"-{group.partition(',')[0]}-")[0] for benchmark in those]
-            right = [
-                name for name in names if not name.endswith((":Wrong", ":Raises")) or ("T=16" in group and "Raises" in name)
-            ]
-            assert measured == [*right, *RIVALS, FLOOR]
-            length = those[0]["extra_info"]["compared queries"]
-            assert {b["extra_info"]["compared queries"] for b in those} == {length}
-            sizes = [b["extra_info"]["shape"] for b in those]
-            assert "H=3 d_model=24" in sizes[1]
-            assert len(set(sizes)) == 2
-
-    def test_an_unknown_shape_is_bad_usage(self) -> None:
-        done = self.desk("--attention", "fused", "--attention-shape", "exercice")
-        assert "no shape 'exercice'" in done.stdout + done.stderr
-        assert "did you mean 'exercise'?" in done.stdout + done.stderr
-        assert "_hookexec" not in done.stdout + done.stderr
-        assert done.returncode == pytest.ExitCode.USAGE_ERROR

@@ -11,14 +11,15 @@ from mhsa.bench.clock import Call
 def slowed(call: Call, share: float) -> Call:
     """Return the call, slower by a share of its own time: 0.03 for 3 %.
 
-    It is timed and its processor kept busy for that share of what it took, so that the slow-down has the noise that the call
-    has. A share of 0 costs what any costs, less than a microsecond: what is compared with a slowed call should have it.
+    The processor is kept busy for that share of the processor's time that the call took, so that the slow-down has the noise
+    that the call has, and not that of other processes. A share of 0 costs what any costs, a microsecond or two: what is compared
+    with a slowed call should have it.
     """
     return functools.partial(_spin, call, 1.0 + share)
 
 
 def _spin(call: Call, factor: float) -> object:
-    clock = time.perf_counter
+    clock = time.thread_time
     begin = clock()
     result = call()
     end = begin + (clock() - begin) * factor

@@ -1,0 +1,99 @@
+"""Modules that are timed, or are not, and measurements that nobody made: for tests of what times."""
+
+from dataclasses import replace
+
+from mhsa.bench.measurement import Counters, Measurement
+from mhsa.bench.shape import SHAPES, Shape
+
+SUBJECTS = """
+import os
+import time
+
+import torch
+from torch import nn
+
+
+class Right(nn.Module):
+    def __init__(self, d_model, heads):
+        super().__init__()
+        self.heads = heads
+        self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        layers = (self.query, self.key, self.value)
+        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f, x in zip(layers, (query, key, value)))
+        scores = self.score(q, k)
+        if mask is not None:
+            scores = scores.masked_fill(~mask.unsqueeze(1), float("-inf"))
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(-2))
+
+    def score(self, q, k):
+        return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+
+
+class Wrong(Right):
+    def score(self, q, k):
+        return q @ k.transpose(-1, -2)
+
+
+class WrongInBfloat16(Right):
+    def score(self, q, k):
+        return super().score(q, k) * (1.25 if q.dtype == torch.bfloat16 else 1.0)
+
+
+class At(Right):
+    length, dtype = 32, torch.float32
+
+    def forward(self, query, key, value, mask=None):
+        if query.shape[1] == self.length and query.dtype == self.dtype:
+            self.happen()
+        return super().forward(query, key, value, mask)
+
+
+class Exits(At):
+    def happen(self):
+        os._exit(7)
+
+
+class Sleeps(At):
+    def happen(self):
+        time.sleep(600)
+
+
+class Allocates(At):
+    def happen(self):
+        torch.empty(4 * 2**30, dtype=torch.uint8)
+
+
+class RaisesInFloat16(At):
+    length, dtype = 16, torch.float16
+
+    def happen(self):
+        raise TypeError("half of what I need")
+
+
+class Raises(At):
+    length = 8
+
+    def happen(self):
+        raise TypeError("half of what I need")
+
+
+class DiesWhileItIsTimed(At):
+    length = 16
+    calls = 0
+
+    def happen(self):
+        self.calls += 1
+        if self.calls == 9:  # the check needs half of that, and to find out how many make a block some more
+            os.kill(os.getpid(), 9)
+
+
+small = Right(24, 3)
+"""
+
+
+def made(name: str, outcome: str = "measured", *, passes: str = "forward", shape: Shape = SHAPES["exercise"]) -> Measurement:
+    blank = Measurement(name, passes, shape, "float32", "cpu", outcome, "" if outcome == "measured" else "for a reason")
+    figure = {"seconds": 0.00123, "ratio": 1.25, "low": 1.2, "high": 1.3, "blocks": 9, "rows": 16}
+    return replace(blank, **figure, counters=Counters(9, 8, 7, 6)) if outcome == "measured" else blank
