@@ -12,8 +12,8 @@ def slowed(call: Call, share: float) -> Call:
     """Return the call, slower by a share of its own time: 0.03 for 3 %.
 
     The processor is kept busy for that share of the processor's time that the call took, so that the slow-down has the noise
-    that the call has, and not that of other processes. A share of 0 costs what any costs, a microsecond or two: what is compared
-    with a slowed call should have it.
+    that the call has, and not that of other processes. A share of 0 costs what any costs, a microsecond or two: what is
+    compared with a slowed call should have it.
     """
     return functools.partial(_spin, call, 1.0 + share)
 
