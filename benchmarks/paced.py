@@ -1,7 +1,7 @@
 """A repository whose commits are slower by a known share, for benchmarks/rivals.py; and a check that they are.
 
-Both passes of its module end by working on until (1 + SLOWER) times the processor's time that they took has passed. The same code runs at
-every commit, only the constant differs, so a slow-down is what it says at every size and on a busy machine, too.
+Both passes of its module end by working on until (1 + SLOWER) times the processor's time that they took has passed. The same
+code runs at every commit, only the constant differs, so a slow-down is what it says at every size and on a busy machine, too.
 """
 
 from __future__ import annotations
@@ -206,12 +206,8 @@ class Repository:
         self.heads = {}
         for percent in slowdowns:
             self.git("checkout", "-q", "-b", f"slower-{percent}", self.base)
-            changed = (
-                {"pack/pace.py": PACE.format(percent / 100)}
-                if percent
-                else {"pack/pace.py": PACE.format(0.0) + "# as before\n"}
-            )
-            self.heads[percent] = self._commit(f"slower by {percent} %", changed)
+            pace = PACE.format(percent / 100) + "# later\n"
+            self.heads[percent] = self._commit(f"slower by {percent} %", {"pack/pace.py": pace})
         self.git("checkout", "-q", "main")
 
     @property
