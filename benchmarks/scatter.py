@@ -63,7 +63,7 @@ def _ratios(shape: Shape) -> tuple[list[float], list[float]]:
     while time.monotonic() < end or len(ratios[0]) < 3:
         sums = [[0.0, 0.0], [0.0, 0.0]]  # of each call, by either clock
         for n in (0, 1, 1, 0) if len(ratios[0]) % 2 else (1, 0, 0, 1):
-            before, start = waited(), time.perf_counter()
+            start, before = time.perf_counter(), waited()
             for _ in range(number):
                 calls[n]()
             took = time.perf_counter() - start

@@ -52,13 +52,14 @@ class Clock:
         """Return seconds per call."""
         if self.on_gpu:
             return self._block_on_gpu(call, count)
-        before = waited()
+        # In this order: a thread often loses the processor when it comes back from the kernel, which waited() asks.
         start = time.perf_counter()
+        before = waited()
         for _ in range(count):
             call()
         took = time.perf_counter() - start
         lost = waited() - before
-        # Who lost the processor between two looks at these clocks could seem to have waited longer than it ran.
+        # The kernel's two clocks are not one: in a block of thousands it seems to have waited for longer than it took.
         return (took - lost if lost < took else took) / count
 
     def _block_on_gpu(self, call: Call, count: int) -> float:

@@ -44,7 +44,7 @@ class Pair:
     Attributes:
         outcome: "timed", or what stands in the way: "wrong" (which results, in ``reasons``), "n/a"; "apart" if the two sides
             cannot be in one process.
-        log_ratio: median over quads of log(head / base).
+        log_ratio: median over pairs of neighbouring blocks of log(head / base).
         seconds: of one call, (base, head).
         reasons: of each side, empty where there is nothing to say.
         counters: of each side, where they were counted.
@@ -54,7 +54,7 @@ class Pair:
     outcome: str
     log_ratio: float = 0.0
     seconds: tuple[float, float] = (0.0, 0.0)
-    quads: int = 0
+    pairs: int = 0
     reasons: dict[str, str] = field(default_factory=dict)
     counters: dict[str, dict[str, int | None]] = field(default_factory=dict)
     used: tuple[str, ...] = ()

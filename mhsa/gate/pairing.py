@@ -23,7 +23,7 @@ from mhsa.gate.benchmark import SIDES, Benchmark, Pair
 from mhsa.gate.sameness import folder_of
 from mhsa.request import Request
 
-_QUADS = 3  # at least, so that there is a median
+_PAIRS = 6  # of blocks, at least, so that there is a median
 Tell = Callable[[str, str], None]
 
 
@@ -127,17 +127,18 @@ class Pairing:
         ratios: list[float] = []
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         spent = 0.0
-        while len(ratios) < _QUADS or spent < self.budget:
+        while len(ratios) < _PAIRS or spent < self.budget:
             # The side that begins alternates: what the first block after a change of sides pays is paid by both.
-            first, second = self.order if len(ratios) % 2 == 0 else self.order[::-1]
-            took = dict.fromkeys(SIDES, 0.0)
-            for side in (first, second, second, first):
-                with self.sides[side]:
-                    found = clock.block(calls[side], number)
-                took[side] += found
-                seconds[side].append(found)
-                spent += found * number
-            ratios.append(math.log(took["head"] / took["base"]))
+            first, second = self.order if len(ratios) % 4 == 0 else self.order[::-1]
+            # Neighbours make a ratio of their own: what hits one block then spoils one of them, and not that of a whole quad.
+            for pair in ((first, second), (second, first)):
+                took: dict[str, float] = {}
+                for side in pair:
+                    with self.sides[side]:
+                        took[side] = clock.block(calls[side], number)
+                    seconds[side].append(took[side])
+                    spent += took[side] * number
+                ratios.append(math.log(took["head"] / took["base"]))
             if spent > 8.0 * self.budget:  # calls of seconds: what there is must do
                 break
         counters = {}
