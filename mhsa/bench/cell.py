@@ -15,11 +15,12 @@ from mhsa.bench.callgrind import instructions
 from mhsa.bench.clock import Call, Clock
 from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
+from mhsa.bench.given import Oracle, rows_of
 from mhsa.bench.interleaving import Timing, take_turns
 from mhsa.bench.measurement import FLOOR, Contender, Counters, Measurement, Pass
 from mhsa.bench.shape import Shape
 from mhsa.bench.slowing import slowed
-from mhsa.bench.truth import Oracle, rows_of, untruth
+from mhsa.bench.truth import untruth
 from mhsa.loading import describe
 
 Tell = Callable[[str, str], None]

@@ -80,7 +80,8 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
 
     from mhsa.bench.cell import call_of, reason_of
     from mhsa.bench.contender import NotMeasurable, build
-    from mhsa.bench.truth import rows_of, untruth
+    from mhsa.bench.given import rows_of
+    from mhsa.bench.truth import untruth
 
     if torch.device(wanted.device).type == "cuda" and not torch.cuda.is_available():
         pytest.skip("n/a: no CUDA device")
@@ -137,7 +138,7 @@ def _loaded() -> Any:
 
 @functools.lru_cache(maxsize=2)  # neighbours are compared with the same numbers
 def _oracle(passes: Pass, shape: Shape, dtype: str) -> Any:
-    from mhsa.bench.truth import Oracle
+    from mhsa.bench.given import Oracle
 
     return Oracle()
 

@@ -15,9 +15,10 @@ from mhsa.bench.cell import call_of, reason_of
 from mhsa.bench.clock import Call, Clock
 from mhsa.bench.contender import Built, Loaded, NotMeasurable, build
 from mhsa.bench.counting import count
+from mhsa.bench.given import Oracle
 from mhsa.bench.measurement import Contender
 from mhsa.bench.slowing import slowed
-from mhsa.bench.truth import Oracle, untruth
+from mhsa.bench.truth import untruth
 from mhsa.commits.sides import Side
 from mhsa.gate.benchmark import SIDES, Benchmark, Pair
 from mhsa.gate.sameness import folder_of
