@@ -22,7 +22,8 @@ from mhsa.bench.shape import SHAPES
 from mhsa.cli import main
 from mhsa.history.publishing import PublishError, Site, publish, site_of
 
-from .test_comparing import MEMORY, MODULE, SCALE, Repository, left_behind
+from .repository import MODULE, SCALE, Repository
+from .test_comparing import MEMORY
 
 SLOWER = MODULE.replace("        scores = (q", "        for _ in range(200):\n            q @ k.mT\n        scores = (q")
 QUICK = ["--shape", "exercise", "--pass", "forward", "--budget", "0.05", "--no-color"]
@@ -85,7 +86,7 @@ def test_each_commit_is_told_in_the_right_words(told: Told) -> None:
     assert re.search(rf"  wrong: att forward exercise float32 at {told.sha('wrong')[:7]} 'wrong': output", told.out)
     assert f"n/a: att forward exercise float32 at {told.sha('configuration')[:7]}: import of pack.attention" in told.out
     assert re.search(r"7 commits measured, \d+\.\d s each", told.out)
-    assert left_behind(told.repository) == []
+    assert told.repository.worktrees() == []
 
 
 def test_the_figures_are_in_asvs_files(told: Told) -> None:
@@ -308,7 +309,7 @@ def test_a_full_disk_is_told_and_loses_nothing(
     assert "results cannot be written to" in (said := capsys.readouterr().err)
     assert "No space left on device; what was written before is as it was" in said
     assert files(repository) == before
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
 
 
 def test_an_interruption_keeps_what_is_measured(
@@ -323,7 +324,7 @@ def test_an_interruption_keeps_what_is_measured(
     assert "interrupted; what was measured until then is kept, and the same command goes on from there" in said.err
     assert "2 commits measured" in said.out
     assert json.loads(Path("../out.json").read_text())["partial"]
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
     monkeypatch.setattr(measuring, "run", faked.run)
     faked.calls.clear()
     assert history() == 0
@@ -383,7 +384,7 @@ def test_bad_usage(
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert faked.calls == []
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
     assert repository.git("status", "--porcelain") == ""
 
 
@@ -451,7 +452,7 @@ def test_a_killed_run_is_gone_on_with(repository: Repository, tmp_path: Path, mo
     assert "1 of 3 commits are there already, the others are measured" in done.stdout
     assert json.loads(kept.read_text()) == before
     assert all(json.loads(p.read_text()) for p in files(repository))
-    assert left_behind(repository) == []
+    assert repository.worktrees() == []
     assert list((tmp_path / "tmp").glob("mhsa-tree-*")) == []
 
 

@@ -11,6 +11,7 @@ from mhsa.cli import main
 from mhsa.gate import rounds
 from mhsa.gate.benchmark import Benchmark
 from mhsa.gate.deciding import FEWEST, MOST
+from mhsa.gate.pairing import _goes_on
 from mhsa.gate.rounds import Found, add_rounds
 from mhsa.request import Request
 
@@ -158,3 +159,25 @@ def test_a_head_that_cannot_be_imported_is_no_matter_of_loading_twice(repository
     assert (code, benchmark["verdict"], list(benchmark["reasons"])) == (2, "n/a", ["head"])
     assert "nowhere" in benchmark["reasons"]["head"]
     assert found["notes"] == []
+
+
+# --- Pairs of blocks in a round -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ratios", "spent", "goes_on"),
+    [
+        ([], 100.0, True),  # a call of a minute has one ratio at least
+        ([0.0], 100.0, False),
+        ([0.0] * 5, 3.0, True),
+        ([0.0] * 6, 3.0, False),
+        ([0.0] * 8, 0.1, True),  # too few to say how much they scatter
+        ([0.001, -0.001] * 8, 0.1, False),
+        ([0.101, 0.099] * 8, 0.1, False),  # to which side they lean is no matter
+        ([0.02, -0.02] * 8, 0.1, True),
+        ([0.02, -0.02] * 100, 0.8, False),
+        ([0.001, -0.001] * 8 + [0.5, 0.5], 0.1, False),  # outliers move no median
+    ],
+)
+def test_blocks_are_added_until_the_median_is_known(ratios: list[float], spent: float, goes_on: bool) -> None:
+    assert _goes_on(ratios, spent, budget=2.0) is goes_on

@@ -14,7 +14,7 @@ from .repository import Repository
 
 
 def trial(slow_down: float, *verdicts: str, ratio: float = 1.0) -> Trial:
-    return Trial(slow_down, 10.0, tuple(Verdict(f"b{n}", v, ratio, 4) for n, v in enumerate(verdicts)))
+    return Trial(slow_down, 10.0, tuple(Verdict(f"b{n}", v, ratio, (ratio,) * 4) for n, v in enumerate(verdicts)))
 
 
 @pytest.mark.parametrize(("benchmarks", "same", "each"), [(10, 20, 4), (6, 34, 7), (1, 200, 40), (300, 1, 1)])

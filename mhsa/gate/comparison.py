@@ -46,6 +46,7 @@ class Comparison:
         outcome: "timed", "same" (code at both commits), "wrong" or "n/a".
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
+        rounds: head / base in each round.
     """
 
     benchmark: str
@@ -55,6 +56,7 @@ class Comparison:
     outcome: str = "timed"
     reasons: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
+    rounds: tuple[float, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Sequence
@@ -118,6 +119,7 @@ def comparison_of(found: Found) -> Comparison:
         reasons = found.reasons or {"both": "it was not measured"}
         return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
     base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
+    rounds = tuple(math.exp(ratio) for ratio in found.log_ratios)
     if found.outcome == "same":
-        return Comparison(name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart)
-    return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart)
+        return Comparison(name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart, rounds=rounds)
+    return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart, rounds=rounds)

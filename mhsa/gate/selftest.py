@@ -86,7 +86,7 @@ class SelfTest:
         for c in map(comparison_of, measuring.found):
             if c.decision is None:
                 refuse(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
-            verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.decision.processes, c.words))
+            verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
         self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
 
     def _left(self, rest: Sequence[float]) -> str:

@@ -15,7 +15,7 @@ from mhsa.gate.sameness import WORDS, are_the_same
 from mhsa.gate.terms import Terms
 from mhsa.gate.worker import plan_of
 
-_BLOCKS = 1.0  # seconds of blocks for a benchmark: a median over some hundred pairs of them
+_BLOCKS = 2.0  # seconds of blocks for a benchmark at most: where it is quiet, a fifth of that is enough
 
 
 class Together:

@@ -16,12 +16,12 @@ ALARMS, FOUND = 0.01, 0.95  # what the gate promises: shares called slower
 
 @dataclass(frozen=True)
 class Verdict:
-    """On one benchmark of one run."""
+    """On one benchmark of one run: the estimate of head / base, and that of each round."""
 
     benchmark: str
     verdict: str
     ratio: float
-    rounds: int
+    rounds: tuple[float, ...]
     words: str = ""
 
 
