@@ -1,4 +1,4 @@
-"""A known slow-down, to find out whether it is found: what gate and history are tried with."""
+"""A known slow-down, to find out whether it is found: what the gate is tried with."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import functools
 import time
 
 from mhsa.bench.clock import Call
+from mhsa.bench.waiting import waited
 
 
 def slowed(call: Call, share: float) -> Call:
     """Return the call, slower by a share of its own time: 0.03 for 3 %.
 
-    The processor is kept busy for that share of the processor's time that the call took, so that the slow-down has the noise
-    that the call has, and not that of other processes. A share of 0 costs what any costs, a microsecond or two: what is
-    compared with a slowed call should have it.
+    The processor is kept busy for that share of what the call took, as :class:`mhsa.bench.clock.Clock` counts it, so that the
+    slow-down has the noise that the call has. A share of 0 costs what any costs, some microseconds: what is compared with a
+    slowed call should have it.
     """
-    return functools.partial(_spin, call, 1.0 + share)
+    return functools.partial(_spin, call, share)
 
 
-def _spin(call: Call, factor: float) -> object:
-    clock = time.thread_time
-    begin = clock()
+def _spin(call: Call, share: float) -> object:
+    clock = time.perf_counter
+    begin, before = clock(), waited()
     result = call()
-    end = begin + (clock() - begin) * factor
+    took = clock() - begin - (waited() - before)
+    end = clock() + share * took
     while clock() < end:
         pass
     return result
