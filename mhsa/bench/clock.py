@@ -26,7 +26,7 @@ class Clock:
     """Times blocks of calls on one device.
 
     On the CPU, the time in which another process had the processor is taken off: on a busy machine, ratios of blocks then
-    scatter a third to a fifth as much (docs/benchmarks.md). A GPU works on its own: its time is taken between two events in
+    scatter less than half as much (docs/benchmarks.md). A GPU works on its own: its time is taken between two events in
     its own queue, and every call waits until it has ended.
     """
 
