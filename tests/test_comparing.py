@@ -10,6 +10,7 @@ import pytest
 from mhsa.cli import main
 from mhsa.gate.comparison import Comparison, Increase, exit_code, increases_of, overall
 from mhsa.gate.deciding import Decision
+from mhsa.gate.showing import said
 
 from .repository import MODULE, SCALE, Repository
 
@@ -171,3 +172,10 @@ def test_only_more_is_an_increase_and_nothing_unknown() -> None:
     head = {"peak": 200, "operators": 4, "flops": 9, "allocated": 7}
     assert [str(i) for i in increases_of({"base": base, "head": head})] == ["more memory (100 to 200, 2.00x)"]
     assert increases_of({}) == ()
+
+
+def test_what_many_rows_have_in_common_is_said_once() -> None:
+    rows = [Comparison(name, outcome="wrong", reasons={"head": "x"}) for name in "ab"]
+    assert said([*rows, Comparison("c", outcome="wrong", reasons={"head": "y"}), Comparison("d", SAME)]) == [
+        "2 benchmarks: head: x", "c: head: y",
+    ]  # fmt: skip

@@ -42,12 +42,20 @@ def print_comparison(
     console.print(Text(f"  {lines[0]}", style="bold"), soft_wrap=True)
     for line, c in zip(lines[1:], comparisons, strict=True):
         console.print(Text(f"  {line}", style=STYLES[c.verdict]), soft_wrap=True)
-    for c in comparisons:
-        if c.words and c.outcome != "same":  # which its row says
-            console.print(Text(f"  {c.benchmark}: {c.words}"), soft_wrap=True)
+    for line in said(comparisons):
+        console.print(Text(f"  {line}"), soft_wrap=True)
     for note in notes:
         console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
     console.print(Text(f"  {sentence(comparisons)}", style=STYLES[overall(comparisons)]), soft_wrap=True)
+
+
+def said(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return what there is to say of rows, once each, and of which."""
+    rows: dict[str, list[str]] = {}
+    for c in comparisons:
+        if c.words and c.outcome != "same":  # which its row says
+            rows.setdefault(c.words, []).append(c.benchmark)
+    return [f"{names[0] if len(names) == 1 else f'{len(names)} benchmarks'}: {words}" for words, names in rows.items()]
 
 
 def sentence(comparisons: Sequence[Comparison]) -> str:
@@ -63,9 +71,5 @@ def markdown(
     """Return it for a pull request."""
     lines = [f"**{sentence(comparisons)}**, {head} beside {base}", "", f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
     lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows(comparisons)]
-    lines += [
-        "",
-        *(f"- {c.benchmark}: {c.words}" for c in comparisons if c.words and c.outcome != "same"),
-        *(f"- {note}" for note in notes),
-    ]
+    lines += ["", *(f"- {line}" for line in (*said(comparisons), *notes))]
     return "\n".join([*lines, "", f"{machine_line(machine)}", ""])
