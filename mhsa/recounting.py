@@ -35,6 +35,7 @@ def history(given: argparse.Namespace) -> int:
 
     from mhsa.commits.git import GitError
     from mhsa.commits.worktrees import Trees
+    from mhsa.gate.choosing import chosen
     from mhsa.history.measuring import MeasuringError
     from mhsa.history.publishing import MISSING, PublishError, is_installed
     from mhsa.history.store import StoreError
@@ -45,7 +46,7 @@ def history(given: argparse.Namespace) -> int:
     console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     requests, start = _subjects(given)
-    benchmarks = _benchmarks(given, requests)
+    benchmarks = chosen(given, requests)
     try:
         with Trees(start) as trees:
             return _History(given, console, trees, benchmarks).run()
@@ -165,16 +166,9 @@ class _History:
 def _subjects(given: argparse.Namespace) -> tuple[tuple[Request, ...], Path]:
     """Return the subjects, and the folder of the project that they are of."""
     from mhsa.bench.measurement import Contender
-    from mhsa.configuration import ConfigurationError, find, read
-    from mhsa.verifying import named
+    from mhsa.gate.choosing import requests_of
 
-    try:
-        configuration = read(find(Path.cwd()))
-    except ConfigurationError as error:
-        refuse(str(error))
-    requests = named(given.subjects, configuration) if given.subjects else configuration.requests
-    if not requests:
-        refuse("nothing is configured here: name what is to be measured with --subject, or run mhsa init")
+    requests = requests_of(given, Path.cwd(), "nothing is configured here: name what is to be measured")
     folders = {r.folder for r in requests}
     start = Path(folders.pop() or Path.cwd()) if len(folders) == 1 else Path.cwd()
     # The names are those that mhsa bench and asv's benchmarks have, too.
@@ -182,21 +176,3 @@ def _subjects(given: argparse.Namespace) -> tuple[tuple[Request, ...], Path]:
     device = given.device
     found = (replace(r, label=label, folder="", device=device or r.device) for r, label in zip(requests, labels, strict=True))
     return tuple({r.label: r for r in found}.values()), start
-
-
-def _benchmarks(given: argparse.Namespace, requests: tuple[Request, ...]) -> list[Benchmark]:
-    from mhsa.bench.measurement import PASSES
-    from mhsa.bench.shape import shape_of
-    from mhsa.gate.benchmark import benchmarks_of
-    from mhsa.gate.options import SHAPES
-
-    try:
-        shapes = tuple({shape.name: shape for shape in map(shape_of, given.shape or SHAPES)}.values())
-    except ValueError as error:
-        refuse(f"--shape: {error}")
-    dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
-    every = list(benchmarks_of(requests, tuple(dict.fromkeys(given.passes)) or PASSES, shapes, dtypes))
-    chosen = [b for b in every if given.keyword in b.id]
-    if not chosen:
-        refuse(f"no benchmark has {given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
-    return chosen

@@ -167,6 +167,11 @@ def test_the_worst_counts(comparisons: list[Comparison], verdict: str, code: int
     assert exit_code(comparisons, allow_undecided=True) == (0 if verdict == "cannot tell" else code)
 
 
+def test_a_shape_that_is_named_twice_is_compared_once(repository: Repository) -> None:
+    code, found = compare("HEAD", "HEAD", "--shape", "exercise")
+    assert (code, len(found["benchmarks"])) == (0, 1)
+
+
 def test_only_more_is_an_increase_and_nothing_unknown() -> None:
     base = {"peak": 100, "operators": 5, "flops": None, "allocated": 7}
     head = {"peak": 200, "operators": 4, "flops": 9, "allocated": 7}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,7 @@ def add_compare(subparsers: Any) -> None:
     add = parser.add_argument
     add("base", metavar="BASE", nargs="?", default="", help="a commit, branch or tag")
     add("head", metavar="HEAD", nargs="?", default="", help="another (default: HEAD; then nothing may be uncommitted)")
-    add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
-        help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured at HEAD)")  # fmt: skip
-    add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
-    add("--shape", action="append", default=[], metavar="SHAPE",
-        help=f"as in mhsa bench; repeatable (default: {', '.join(SHAPES)})")  # fmt: skip
-    add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
-    add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
-    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add_choice(add, "at HEAD")
     add("--threshold", type=percent, metavar="PERCENT",
         help=f"a slow-down that matters (default: {100 * THRESHOLD:g}; {100 * APART:g} where commits are apart)")  # fmt: skip
     add("--budget", type=seconds, metavar="SECONDS",
@@ -54,3 +48,15 @@ def add_compare(subparsers: Any) -> None:
     add("--json", type=Path, metavar="FILE", help="write everything there; - is the standard output")
     add("--markdown", type=Path, metavar="FILE", help="write the table for a pull request")
     parser.set_defaults(run="comparing.compare")
+
+
+def add_choice(add: Callable[..., Any], where: str) -> None:
+    """Add the options that say which subjects and benchmarks; without any, subjects are what is configured ``where``."""
+    add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
+        help=f"package.module:attr or path/file.py[:attr]; repeatable (default: what is configured {where})")  # fmt: skip
+    add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
+    add("--shape", action="append", default=[], metavar="SHAPE",
+        help=f"as in mhsa bench; repeatable (default: {', '.join(SHAPES)})")  # fmt: skip
+    add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
+    add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
+    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")

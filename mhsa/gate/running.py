@@ -13,22 +13,15 @@ from typing import Any
 
 from rich.console import Console
 
-from mhsa.bench.measurement import PASSES
-from mhsa.bench.shape import shape_of
 from mhsa.commits.worktrees import Place
-from mhsa.configuration import ConfigurationError, find, read
-from mhsa.gate.benchmark import Benchmark, benchmarks_of
+from mhsa.gate.choosing import chosen, requests_of
 from mhsa.gate.comparison import Comparison, increases_of
 from mhsa.gate.measuring import Measuring, terms_of
-from mhsa.gate.options import SHAPES
 from mhsa.gate.rounds import Found
 from mhsa.limits import default_memory
 from mhsa.liveline import LiveLine
 from mhsa.options import Options
-from mhsa.refusing import refuse
-from mhsa.request import Request
 from mhsa.runner import run
-from mhsa.verifying import named
 
 
 class Comparing:
@@ -48,8 +41,10 @@ class Comparing:
         self.folders = {side: Path(place.folder) for side, place in places.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
-        self.requests = self._requests()
-        self.benchmarks = self._benchmarks()
+        device = given.device
+        requests = requests_of(given, self.folders["head"], "nothing is configured at HEAD: name what is to be compared")
+        self.requests = tuple(replace(r, folder="", device=device or r.device) for r in requests)
+        self.benchmarks = chosen(given, self.requests)
         self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
 
     def comparisons(self) -> list[Comparison]:
@@ -66,30 +61,6 @@ class Comparing:
         self.machine = measuring.machine
         self.notes += measuring.notes
         return [comparison_of(found) for found in measuring.found]
-
-    def _requests(self) -> tuple[Request, ...]:
-        """Return the subjects, as they are configured at HEAD."""
-        try:
-            configuration = read(find(self.folders["head"]))
-        except ConfigurationError as error:
-            refuse(str(error))
-        requests = named(self.given.subjects, configuration) if self.given.subjects else configuration.requests
-        if not requests:
-            refuse("nothing is configured at HEAD: name what is to be compared with --subject, or run mhsa init")
-        device = self.given.device
-        return tuple(replace(r, folder="", device=device or r.device) for r in requests)
-
-    def _benchmarks(self) -> list[Benchmark]:
-        try:
-            shapes = tuple(shape_of(name) for name in self.given.shape or SHAPES)
-        except ValueError as error:
-            refuse(f"--shape: {error}")
-        dtypes = tuple(dict.fromkeys(self.given.dtype)) or ("float32",)
-        every = list(benchmarks_of(self.requests, tuple(dict.fromkeys(self.given.passes)) or PASSES, shapes, dtypes))
-        chosen = [b for b in every if self.given.keyword in b.id]
-        if not chosen:
-            refuse(f"no benchmark has {self.given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
-        return chosen
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mhsa.arguments import dtype, seconds, size
-from mhsa.bench.measurement import PASSES
-from mhsa.gate.options import SHAPES
+from mhsa.arguments import seconds, size
+from mhsa.gate.options import add_choice
 
 NEWEST = 20  # commits, where no range is given
 BUDGET = 0.3  # seconds of blocks for each figure, so that a commit takes less than ten
@@ -30,14 +29,7 @@ def add_history(subparsers: Any) -> None:
     add = parser.add_argument
     add("range", metavar="RANGE", nargs="?", default="",
         help=f"v1.0..HEAD, main~5.., or one commit; first parents (default: the newest {NEWEST} up to HEAD)")  # fmt: skip
-    add("--subject", action="append", default=[], metavar="SUBJECT", dest="subjects",
-        help="package.module:attr or path/file.py[:attr]; repeatable (default: what is configured here)")  # fmt: skip
-    add("-k", dest="keyword", default="", metavar="TEXT", help="only benchmarks whose name contains it")
-    add("--shape", action="append", default=[], metavar="SHAPE",
-        help=f"as in mhsa bench; repeatable (default: {', '.join(SHAPES)})")  # fmt: skip
-    add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
-    add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
-    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add_choice(add, "here")
     add("--budget", type=seconds, default=BUDGET, metavar="SECONDS", help=f"of blocks for each figure (default: {BUDGET:g})")
     add("--timeout", type=seconds, metavar="SECONDS", help="most for one step (default: 300)")
     add("--memory", type=size, metavar="SIZE", help="most for a process, 8GiB say (default: 3/4 of the machine's)")
