@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.cli import main
-from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, tallies
+from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
 
 from .repository import Repository
 
@@ -27,6 +27,11 @@ def test_an_hour_in_which_the_machine_is_busy_meets_them_all() -> None:
     for quarter in (plan[n : n + 9] for n in range(0, 36, 9)):
         assert Counter(quarter) == {0.0: 5, **dict.fromkeys(SLOW_DOWNS, 1)}
     assert planned(10, 2, ()) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("threshold", "tried"), [(0.03, SLOW_DOWNS), (0.04, SLOW_DOWNS[1:]), (0.1, (0.1, 0.2)), (0.5, (0.5,))])
+def test_no_time_is_spent_on_slow_downs_of_which_nothing_is_promised(threshold: float, tried: tuple[float, ...]) -> None:
+    assert promised(threshold) == tried
 
 
 def test_more_operators_in_identical_code_are_a_false_alarm_too() -> None:

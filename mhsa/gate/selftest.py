@@ -16,7 +16,7 @@ from mhsa.bench.table import aligned
 from mhsa.commits.worktrees import Place
 from mhsa.gate.measuring import Measuring
 from mhsa.gate.running import Comparing, comparison_of
-from mhsa.gate.trials import ALARMS, FOUND, SLOW_DOWNS, Tally, Trial, Verdict, planned, tallies
+from mhsa.gate.trials import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
 from mhsa.liveline import LiveLine
 from mhsa.refusing import refuse
 
@@ -60,7 +60,7 @@ class SelfTest:
         benchmarks = self.comparing.benchmarks
         if self.given.verify and (wrong := self.comparing.verify()):
             refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
-        slow_downs: tuple[float, ...] = SLOW_DOWNS
+        slow_downs = promised(self.threshold)
         if any(b.request.device.partition(":")[0] != "cpu" for b in benchmarks):
             slow_downs = ()
             self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")

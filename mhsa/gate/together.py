@@ -15,7 +15,7 @@ from mhsa.gate.sameness import WORDS, are_the_same
 from mhsa.gate.terms import Terms
 from mhsa.gate.worker import plan_of
 
-_BLOCKS = 2.0  # seconds of blocks for a benchmark at most: where it is quiet, a fifth of that is enough
+_BLOCKS = 3.0  # seconds of blocks for a benchmark at most: where it is quiet, a tenth of that is enough
 
 
 class Together:

@@ -80,6 +80,11 @@ class Tally:
         return self.share >= FOUND if self.slow_down >= threshold else None
 
 
+def promised(threshold: float) -> tuple[float, ...]:
+    """Return the slow-downs that are tried: something is promised of those, at the least of the threshold itself."""
+    return tuple(s for s in SLOW_DOWNS if s >= threshold) or (threshold,)
+
+
 def planned(benchmarks: int, runs: int | None, slow_downs: Sequence[float]) -> list[float]:
     """Return the slow-down of each run, mixed evenly: an hour in which the machine is busy meets them all.
 
