@@ -1,59 +1,22 @@
-"""No time without truth: what is right passes in every format, what is wrong in none, and what was compared is timed."""
+"""No time without truth: what is right passes in every format, what is wrong in none."""
 
-import functools
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
 from mhsa.bench import given
-from mhsa.bench.contender import Built, NotMeasurable, build, loaded
-from mhsa.bench.floor import plain_attention
+from mhsa.bench.contender import Built
 from mhsa.bench.given import Oracle, rows_of
-from mhsa.bench.measurement import KNOWN, PASSES, Contender, Pass
-from mhsa.bench.shape import Shape, shape_of
+from mhsa.bench.measurement import KNOWN, PASSES, Pass
+from mhsa.bench.shape import shape_of
 from mhsa.bench.truth import untruth
-from mhsa.loading import SubjectError
 from mhsa.plugin import DTYPES
-from mhsa.request import Request
 
-# Right, with places where the others go wrong.
-RIGHT = """
-import torch
-from torch import nn
-
-import mhsa
-
-
-class Right(nn.Module):
-    def __init__(self, d_model, heads):
-        super().__init__()
-        self.heads = heads
-        self.query, self.key, self.value, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def forward(self, query, key, value, mask=None):
-        layers = (self.query, self.key, self.value)
-        q, k, v = (f(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for f, x in zip(layers, (query, key, value)))
-        scores = self.score(q, k)
-        if mask is not None:
-            scores = scores.masked_fill(~mask.unsqueeze(1), float("-inf"))
-        return self.merge(self.mix(self.normalise(scores), v))
-
-    def score(self, q, k):
-        return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-
-    def normalise(self, scores):
-        return scores.softmax(-1)
-
-    def mix(self, weights, v):
-        return weights @ v
-
-    def merge(self, z):
-        return self.out(z.transpose(1, 2).flatten(-2))
-"""
+from .building import maker, verdict
+from .timed import RIGHT
 
 # Name: (its body, shape at which it goes wrong, dtypes in which it does, passes in which it does, words of the verdict).
 WRONG: dict[str, tuple[str, str, tuple[str, ...], tuple[Pass, ...], str]] = {
@@ -223,84 +186,6 @@ class OneLength(Right):
         return super().forward(query, key, value, mask)
 
 
-class Listens(Right):
-    calls = 0
-
-    def forward(self, *given, **named):
-        Listens.calls += 1
-        given = given[0] if isinstance(given[0], (list, tuple)) else given
-        query, key, value = given if len(given) > 1 else given * 3
-        return super().forward(query, key, value)
-
-
-class Described(mhsa.Adapter):
-    inputs = "x"
-    takes_mask = False
-
-    def build(self, head, d_model):
-        return Listens(d_model, head)
-
-    def projections(self, module):
-        return mhsa.Projections.of_linears(module.query, module.key, module.value, module.out)
-
-
-class PassesOn(Described):
-    def call(self, module, query, key, value, mask):
-        return module(query)
-
-
-class Multiplies(Described):
-    def call(self, module, query, key, value, mask):
-        return module(query) * 1.0
-
-
-class CallsTwice(Described):
-    def call(self, module, query, key, value, mask):
-        module(query)
-        return module(query)
-
-
-class CallsSomethingElse(Described):
-    def call(self, module, query, key, value, mask):
-        return Listens.forward(module, query)
-
-
-class PassesACopy(Described):
-    def call(self, module, query, key, value, mask):
-        return module(query.clone())
-
-
-class PassesAList(Described):
-    def call(self, module, query, key, value, mask):
-        return module([query, key, value])
-
-
-class PassesTheLength(Described):
-    def build(self, head, d_model):
-        return Sliced(d_model, head)
-
-    def call(self, module, query, key, value, mask):
-        return module(query, query.shape[1])
-
-
-class Sliced(Right):
-    def forward(self, x, length):
-        return super().forward(x, x[:, :length], x[:, :length])
-
-
-class NegatesInPlace(Described):
-    def build(self, head, d_model):
-        return Negative(d_model, head)
-
-    def call(self, module, query, key, value, mask):
-        return module(query).neg_()
-
-
-class Negative(Right):
-    def forward(self, x):
-        return -super().forward(x, x, x)
-
-
 class OneLengthInHalf(Right):
     def forward(self, query, key, value, mask=None):
         if query.dtype == torch.bfloat16 and query.shape[1] != 300:
@@ -310,33 +195,11 @@ class OneLengthInHalf(Right):
 
 
 @pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
     path = tmp_path_factory.mktemp("subjects") / "subjects.py"
     wrong = "".join(f"\n\nclass {name}(Right):{body}" for name, (body, *_) in WRONG.items())
     path.write_text(RIGHT + wrong + SPARSE)
-    return path
-
-
-@pytest.fixture(scope="module")
-def make(file: Path) -> Callable[..., Built]:
-    """A function that builds one of the classes above, or one of mhsa's own, by name; each is understood once."""
-
-    @functools.cache
-    def subject_of(name: str):
-        contender = Contender.known(name) if name in KNOWN else Contender(name, Request(name, f"{file}:{name}"))
-        return contender, loaded(contender, "cpu")
-
-    def build_it(name: str, shape: str | Shape, dtype: str = "float32", *, need_weights: bool | None = None) -> Built:
-        contender, subject = subject_of(name)
-        if need_weights is not None:
-            contender = Contender(contender.name, contender.request, need_weights)
-        return build(contender, subject, shape_of(shape) if isinstance(shape, str) else shape, dtype, "cpu")
-
-    return build_it
-
-
-def verdict(built: Built, passes: Pass) -> str:
-    return untruth(built, passes, Oracle())
+    return maker(path)
 
 
 @pytest.mark.parametrize("shape", ["exercise", "2x17x3x21", "1x1x1x1", "3x2x2x2"])
@@ -441,14 +304,6 @@ class TestWeights:
         said = verdict(make("GivesNoWeights", "2x17x3x24", need_weights=True), "forward")
         assert said == "weights are a NoneType, but were asked for"
 
-    @pytest.mark.parametrize("wanted", [False, True])
-    def test_they_are_asked_for_in_the_timed_call_only_if_wanted(self, make: Callable[..., Built], wanted: bool) -> None:
-        built = make("GivesWeights", "2x17x3x24", need_weights=wanted)
-        told = []
-        built.trial.module.told = told.append
-        built.bind(built.x)()
-        assert len(told) == wanted
-
 
 def state(built: Built) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in built.trial.module.named_parameters()}
@@ -492,92 +347,3 @@ def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Bu
     assert len(asked) == once
     assert untruth(make("floor", "exercise", "bfloat16"), "forward", known) == ""
     assert len(asked) == 2 * once
-
-
-class TestWhatIsTimed:
-    """The module's own call, and no more, unless the adapter has a part in the result."""
-
-    def calls(self, call: Callable[[], object]) -> int:
-        from sys import modules
-
-        (module,) = [m for name, m in modules.items() if name.startswith("mhsa_subject_subjects_") and hasattr(m, "Listens")]
-        before = module.Listens.calls
-        call()
-        return int(module.Listens.calls - before)
-
-    def test_an_adapter_that_passes_on_is_left_out(self, make: Callable[..., Built]) -> None:
-        built = make("PassesOn", "2x17x3x24")
-        call = built.bind(built.x)
-        assert isinstance(call, functools.partial)
-        assert call.func is built.trial.module
-        assert call.args == (built.x,)
-        assert self.calls(call) == 1
-
-    def test_a_module_is_called_by_its_own_names(self, make: Callable[..., Built]) -> None:
-        built = make("Right", "2x17x3x24")
-        call = built.bind(built.x)
-        assert isinstance(call, functools.partial)
-        assert call.func is built.trial.module
-        assert call.keywords == {"query": built.x, "key": built.x, "value": built.x, "mask": None}
-
-    @pytest.mark.parametrize(
-        ("name", "times"), [("Multiplies", 1), ("CallsTwice", 2), ("CallsSomethingElse", 1), ("PassesACopy", 1)]
-    )
-    def test_an_adapter_that_does_more_is_timed_with_all_it_does(
-        self, make: Callable[..., Built], name: str, times: int, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        built = make(name, "2x17x3x24")
-        asked = []
-        through = built.trial.subject.adapter.call
-        monkeypatch.setattr(built.trial.subject.adapter, "call", lambda *a: asked.append(1) or through(*a))
-        call = built.bind(built.x)
-        asked.clear()
-        assert self.calls(call) == times
-        assert asked == [1]
-        assert [verdict(built, passes) for passes in PASSES] == ["", ""]
-
-    @pytest.mark.parametrize("name", ["PassesAList", "PassesTheLength", "NegatesInPlace"])
-    def test_what_the_adapter_makes_of_one_input_is_not_given_to_the_next(self, make: Callable[..., Built], name: str) -> None:
-        built = make(name, "2x17x3x24")
-        other = torch.cat([built.x, built.x + 1.0], 1)
-        with torch.no_grad():
-            whole = built.trial.subject.caller(built.trial.module, other, other, other, None)[0]
-            assert torch.equal(built.bind(other)(), whole)
-        assert [verdict(built, passes) for passes in PASSES] == ["", ""]
-
-    @pytest.mark.parametrize("name", ["GivesWeights", "torch", "torch+weights", "reference", "fused"])
-    def test_the_output_is_taken_out_of_what_is_returned(self, make: Callable[..., Built], name: str) -> None:
-        built = make(name, "exercise")
-        with torch.no_grad():
-            whole = built.trial.subject.caller(built.trial.module, *[built.x] * 3, None, built.contender.need_weights)[0]
-            assert torch.equal(built.bind(built.x)(), whole)
-
-    def test_the_floor_is_called_without_a_module(self, make: Callable[..., Built]) -> None:
-        built = make("floor", "exercise")
-        call = built.bind(built.x)
-        assert isinstance(call, functools.partial)
-        assert call.func is plain_attention
-        assert all(a is b for a, b in zip(call.args[2:], built.trial.module.flat(), strict=True))
-
-
-class TestBuilding:
-    def test_all_are_given_the_same_numbers(self, make: Callable[..., Built]) -> None:
-        first, second = make("reference", "exercise"), make("floor", "exercise")
-        assert torch.equal(first.x, second.x)
-        for one, other in zip(first.trial.views.views(), second.trial.views.views(), strict=True):
-            assert torch.equal(one[1].read(), other[1].read())
-
-    def test_another_size_or_dtype_than_there_is_cannot_be_measured(self, file: Path) -> None:
-        path = file.parent / "one_size.py"
-        path.write_text(f"{RIGHT}\n\nbuilt = Right(24, 3)\n")
-        contender = Contender("one size", Request("one size", f"{path}:built", dtypes=("float32",)))
-        subject = loaded(contender, "cpu")
-        with pytest.raises(NotMeasurable, match="exists with head=3, d_model=24 only"):
-            build(contender, subject, shape_of("exercise"), "float32", "cpu")
-        with pytest.raises(NotMeasurable, match="declared for float32, not for float64"):
-            build(contender, subject, shape_of("2x16x3x24"), "float64", "cpu")
-        assert verdict(build(contender, subject, shape_of("2x16x3x24"), "float32", "cpu"), "forward") == ""
-
-    def test_what_is_not_there_cannot_be_loaded(self, file: Path) -> None:
-        with pytest.raises(SubjectError, match="did you mean Right"):
-            loaded(Contender("nosuch", Request("nosuch", f"{file}:Rihgt")), "cpu")

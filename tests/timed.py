@@ -5,12 +5,15 @@ from dataclasses import replace
 from mhsa.bench.measurement import Counters, Measurement
 from mhsa.bench.shape import SHAPES, Shape
 
-SUBJECTS = """
+# A right module, with places where others go wrong.
+RIGHT = """
 import os
 import time
 
 import torch
 from torch import nn
+
+import mhsa
 
 
 class Right(nn.Module):
@@ -25,11 +28,24 @@ class Right(nn.Module):
         scores = self.score(q, k)
         if mask is not None:
             scores = scores.masked_fill(~mask.unsqueeze(1), float("-inf"))
-        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(-2))
+        return self.merge(self.mix(self.normalise(scores), v))
 
     def score(self, q, k):
         return q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
 
+    def normalise(self, scores):
+        return scores.softmax(-1)
+
+    def mix(self, weights, v):
+        return weights @ v
+
+    def merge(self, z):
+        return self.out(z.transpose(1, 2).flatten(-2))
+"""
+
+SUBJECTS = (
+    RIGHT
+    + """
 
 class Wrong(Right):
     def score(self, q, k):
@@ -91,6 +107,7 @@ class DiesWhileItIsTimed(At):
 
 small = Right(24, 3)
 """
+)
 
 
 def made(name: str, outcome: str = "measured", *, passes: str = "forward", shape: Shape = SHAPES["exercise"]) -> Measurement:

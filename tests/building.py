@@ -1,0 +1,34 @@
+"""Subjects from source text, as they are built to be timed."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+from mhsa.bench.contender import Built, build, loaded
+from mhsa.bench.given import Oracle
+from mhsa.bench.measurement import KNOWN, Contender, Pass
+from mhsa.bench.shape import Shape, shape_of
+from mhsa.bench.truth import untruth
+from mhsa.request import Request
+
+
+def maker(file: Path) -> Callable[..., Built]:
+    """Return a function that builds a class of the file, or one of mhsa's own, by name; each is understood once."""
+
+    @functools.cache
+    def subject_of(name: str):
+        contender = Contender.known(name) if name in KNOWN else Contender(name, Request(name, f"{file}:{name}"))
+        return contender, loaded(contender, "cpu")
+
+    def build_it(name: str, shape: str | Shape, dtype: str = "float32", *, need_weights: bool | None = None) -> Built:
+        contender, subject = subject_of(name)
+        if need_weights is not None:
+            contender = Contender(contender.name, contender.request, need_weights)
+        return build(contender, subject, shape_of(shape) if isinstance(shape, str) else shape, dtype, "cpu")
+
+    return build_it
+
+
+def verdict(built: Built, passes: Pass) -> str:
+    """Return what is untrue, compared with numbers of its own."""
+    return untruth(built, passes, Oracle())
