@@ -69,7 +69,7 @@ def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], s
         if path is None:
             continue
         try:
-            _write(path, make())
+            write_report(path, make())
         except OSError as error:
             problems.append(f"--{name} {path}: {error.strerror}")
     if os.environ.get("GITHUB_STEP_SUMMARY"):
@@ -80,20 +80,8 @@ def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], s
     return problems
 
 
-def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
-    from mhsa.junit import junit
-    from mhsa.markdown import markdown
-
-    def html(data: dict[str, Any]) -> str:
-        from mhsa.webpage import page
-
-        return page(data, found.known)
-
-    return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
-
-
-def _write(path: Path, content: str | bytes) -> None:
-    """Write a report whole or not at all: a reader never finds half of one."""
+def write_report(path: Path, content: str | bytes) -> None:
+    """Write one whole or not at all: a reader never finds half of one."""
     data = content.encode() if isinstance(content, str) else content
     if str(path) == "-":
         if isinstance(content, str):
@@ -110,6 +98,18 @@ def _write(path: Path, content: str | bytes) -> None:
             beside.replace(path)
         finally:
             beside.unlink(missing_ok=True)
+
+
+def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
+    from mhsa.junit import junit
+    from mhsa.markdown import markdown
+
+    def html(data: dict[str, Any]) -> str:
+        from mhsa.webpage import page
+
+        return page(data, found.known)
+
+    return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
 
 
 def _save_cases(found: Found, folder: Path, requests: Sequence[Request]) -> list[str]:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from mhsa.cli import main
+from mhsa.gate.selftest import SelfTest
 from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
 
 from .repository import Repository
+
+FEW = ["--runs", "1", "--shape", "exercise", "--pass", "forward", "--no-verify", "--budget", "1", "--no-color"]
 
 
 def trial(slow_down: float, *verdicts: str, ratio: float = 1.0) -> Trial:
@@ -69,8 +72,7 @@ def test_exact_intervals(hits: int, trials: int) -> None:
 def test_a_run_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
     repository = Repository(tmp_path)
-    few = ["--runs", "1", "--shape", "exercise", "--pass", "forward", "--no-verify", "--budget", "1", "--no-color"]
-    code = main(["compare", "--self-test", *few, "--json", "../out.json"])
+    code = main(["compare", "--self-test", *FEW, "--json", "../out.json"])
     found = json.loads(Path("../out.json").read_text())
     same, *slow = found["tallies"]
     assert (same["slow_down"], same["comparisons"]) == (0.0, 1)
@@ -81,6 +83,43 @@ def test_a_run_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     assert code == found["exit_code"]
     assert f"and more found: {'kept' if kept else 'NOT kept'}" in capsys.readouterr().out
     assert repository.worktrees() == []
+
+
+def test_a_run_that_was_ended_early_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Repository(tmp_path)
+    command = ["compare", "--self-test", *FEW, "--threshold", "20", "--json", "../out.json"]
+    made: list[float] = []
+    measure = SelfTest._trial
+
+    def twice(self: SelfTest, slow_down: float, *rest: object) -> None:
+        if len(made) == 1:
+            assert json.loads(Path("../out.json").read_text())["partial"] is True  # one run has ended, and is kept
+            raise KeyboardInterrupt
+        made.append(slow_down)
+        measure(self, slow_down, *rest)
+
+    monkeypatch.setattr(SelfTest, "_trial", twice)
+    assert main(command) == 2
+    first = json.loads(Path("../out.json").read_text())
+    assert (first["partial"], first["exit_code"], len(first["trials"])) == (True, 2, 1)
+    assert "interrupted, so this is what there is" in capsys.readouterr().out
+
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--threshold", "10"])
+    assert stopped.value.code == 2
+    assert "has a self-test that was ended early (runs: 1), but of another threshold; name" in capsys.readouterr().err
+    assert json.loads(Path("../out.json").read_text()) == first
+
+    monkeypatch.setattr(SelfTest, "_trial", measure)
+    code = main(command)
+    second = json.loads(Path("../out.json").read_text())
+    assert (code, second["partial"]) == (second["exit_code"], False)
+    assert second["trials"][0] == first["trials"][0]
+    assert sorted(t["slow_down"] for t in second["trials"]) == [0.0, 0.2]
+    assert "1 of the runs are from before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,8 @@ def add_compare(subparsers: Any) -> None:
         help="give each commit processes of its own, as is done by itself for what cannot be loaded twice")  # fmt: skip
     add("--self-test", action="store_true",
         help="compare one commit with itself, as it is and made slower by 3, 5, 10 and 20 per cent (those that reach the "
-        "threshold), to see how often the gate is right on this machine; takes an hour, --runs 1 minutes")  # fmt: skip
+        "threshold), to see how often the gate is right on this machine; takes an hour, and goes on where it was ended "
+        "if --json names its file")  # fmt: skip
     add("--runs", type=whole, metavar="N",
         help="of the self-test, with nothing changed (default: for 200 comparisons); a fifth for each slow-down")  # fmt: skip
     add("--allow-undecided", action="store_true", help="exit with 0 where it cannot be told")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 from rich.console import Console
@@ -36,19 +37,25 @@ _HEAD = (
 class SelfTest:
     """Compares one commit with itself until it is known how often the gate is right.
 
+    Args:
+        given: the command line.
+        console: where progress is shown.
+        place: where the commit lies.
+        keep: is called whenever a run has ended: another may take minutes, and this one should not be lost.
+
     Attributes:
         trials: that have ended.
-        interrupted: whether it ended before its time.
+        left: the slow-downs of those that have not.
     """
 
-    def __init__(self, given: argparse.Namespace, console: Console, place: Place) -> None:
-        self.given, self.console = given, console
+    def __init__(self, given: argparse.Namespace, console: Console, place: Place, keep: Callable[[], object]) -> None:
+        self.given, self.console, self.keep = given, console, keep
         self.places = {"base": place, "head": place}
         self.comparing = Comparing(given, console, self.places, changed=None)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
         self.trials: list[Trial] = []
-        self.interrupted = False
+        self.left: list[float] = []
 
     @property
     def threshold(self) -> float:
@@ -56,21 +63,24 @@ class SelfTest:
         return self.comparing.terms.threshold_of(apart=self.given.apart)
 
     def run(self) -> None:
-        """Make all trials, or those that there is time for until it is interrupted."""
+        """Make all trials that have not been made, or those that there is time for until it is interrupted."""
         benchmarks = self.comparing.benchmarks
-        if self.given.verify and (wrong := self.comparing.verify()):
-            refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
         slow_downs = promised(self.threshold)
         if any(b.request.device.partition(":")[0] != "cpu" for b in benchmarks):
             slow_downs = ()
             self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")
-        plan = planned(len(benchmarks), self.given.runs, slow_downs)
-        try:
-            with LiveLine(self.console) as line:
-                for number, slow_down in enumerate(plan):
-                    self._trial(slow_down, f"run {number + 1} of {len(plan)}{self._left(plan[number:])}", line)
-        except KeyboardInterrupt:
-            self.interrupted = True
+        self.left = planned(len(benchmarks), self.given.runs, slow_downs)
+        for trial in self.trials:
+            with contextlib.suppress(ValueError):  # more runs were asked for then
+                self.left.remove(trial.slow_down)
+        if self.left and self.given.verify and (wrong := self.comparing.verify()):
+            refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
+        with contextlib.suppress(KeyboardInterrupt), LiveLine(self.console) as line:
+            while self.left:
+                number, most = len(self.trials) + 1, len(self.trials) + len(self.left)
+                self._trial(self.left[0], f"run {number} of {most}{self._remaining()}", line)
+                del self.left[0]
+                self.keep()
 
     def _trial(self, slow_down: float, words: str, line: LiveLine) -> None:
         begin = time.monotonic()
@@ -89,14 +99,14 @@ class SelfTest:
             verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
         self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
 
-    def _left(self, rest: Sequence[float]) -> str:
+    def _remaining(self) -> str:
         if not self.trials:
             return ""
         took: dict[float, list[float]] = {}
         for trial in self.trials:
             took.setdefault(trial.slow_down, []).append(trial.seconds)
         usual = statistics.mean(trial.seconds for trial in self.trials)
-        seconds = sum(statistics.mean(took.get(slow_down, [usual])) for slow_down in rest)
+        seconds = sum(statistics.mean(took.get(slow_down, [usual])) for slow_down in self.left)
         return f", about {seconds / 60:.0f} min left"
 
     def print(self) -> None:
@@ -117,7 +127,7 @@ class SelfTest:
     def code(self) -> int:
         """0: it is as good as it promises; 1: it is not; 2: that is not known."""
         kept = [tally.keeps(self.threshold) for tally in tallies(self.trials)]
-        if self.interrupted or not kept:
+        if self.left or not kept:
             return 2
         return 1 if False in kept else 0
 
