@@ -70,6 +70,17 @@ def test_a_wrong_commit_is_wrong_and_not_timed(repository: Repository, capsys: p
     assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a"), "a wrong base has no time to compare with"
 
 
+def test_what_is_wrong_at_both_did_not_begin_with_head(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    repository.commit("wrong", {"pack/scale.py": SCALE.replace("math.sqrt(d_k)", "d_k")})
+    repository.commit("words", {"pack/attention.py": f"{MODULE}# words\n"})
+    code, found = compare("HEAD~1")
+    (benchmark,) = found["benchmarks"]
+    assert (code, benchmark["verdict"], list(benchmark["reasons"])) == (1, "wrong", ["base", "head"])
+    assert "is wrong at base, too, so that did not begin with head" in capsys.readouterr().out
+    compare("HEAD~2")
+    assert "wrong at base, too" not in capsys.readouterr().out
+
+
 def test_both_are_verified_first(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("wrong", {"pack/attention.py": MODULE.replace("~mask", "mask")})  # no benchmark has a mask
     code = main(["compare", "HEAD~1", "--shape", "exercise", "--pass", "forward", "--no-color"])
