@@ -1,4 +1,4 @@
-"""How much a subject's process may take, and that it ends with the one that asked."""
+"""How much memory a process may take, whether it gives it back, and that it ends with the one that asked."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 _SHARE = 0.75  # of the machine's memory, unless something else is asked for: what is left keeps the parent alive
 _PR_SET_PDEATHSIG = 1
+_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
 PARENT = "MHSA_PARENT"  # the variable that tells a subject's process who started it
 
 
@@ -39,6 +40,18 @@ def limit_memory(size: int | None) -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a crash leaves no file behind
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
+
+    Otherwise large tensors are asked of the kernel at every call and given back, and what clearing their pages takes depends on
+    where they happen to lie, which each process draws for itself.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_M_MMAP_MAX, 0)
+        mallopt(_M_TRIM_THRESHOLD, -1)  # never
 
 
 def _taken() -> int:

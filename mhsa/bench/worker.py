@@ -31,6 +31,7 @@ class Plan:
         memory: bytes that may be taken, or None.
         checked: whether results are compared with the oracle before they are timed. They must be once, and are by whoever
             measures the same again in fresh processes.
+        keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
         slow_down: by which share contenders with a folder are made slower, to see whether that is found.
         place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
             names.
@@ -45,6 +46,7 @@ class Plan:
     threads: int = 1
     memory: int | None = None
     checked: bool = True
+    keeping: bool = False
     slow_down: float = 0.0
     place: Place | None = None
     left_out: tuple[tuple[int, str], ...] = ()
@@ -68,10 +70,12 @@ class Plan:
 
 def main(folder: Path) -> int:
     """Measure what a plan asks for, and say what was found."""
-    from mhsa.limits import end_with_parent, limit_memory
+    from mhsa.limits import end_with_parent, keep_memory, limit_memory
 
     end_with_parent()
     plan = Plan.of_json((folder / "plan.json").read_text())
+    if plan.keeping:
+        keep_memory()
     teller = Teller(folder)
     teller.tell("", IMPORTING)
     import torch

@@ -59,7 +59,7 @@ class Apart:
         cells = dict.fromkeys((b.shape, b.dtype, b.request.device) for b in benchmarks)
         plan = Plan(
             tuple(contenders.values()), tuple(cells), tuple(dict.fromkeys(b.passes for b in benchmarks)), _BLOCKS,
-            counted=number == 1, checked=number == 1, memory=self.terms.memory, place=place,
+            counted=number == 1, checked=number == 1, memory=self.terms.memory, place=place, keeping=True,
             slow_down=self.terms.slow_down if side == "head" else 0.0,
         )  # fmt: skip
         result = run(plan, listen, self.terms.timeout)
