@@ -7,9 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from mhsa.bench.run import Run
+from mhsa.bench.shape import SHAPES
+from mhsa.bench.worker import Plan
 from mhsa.cli import main
+from mhsa.commits.worktrees import Place
+from mhsa.gate.apart import Apart
+from mhsa.gate.benchmark import SIDES, benchmarks_of
+from mhsa.gate.rounds import Found
 from mhsa.gate.selftest import SelfTest
+from mhsa.gate.terms import Terms
 from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
+from mhsa.request import Request
 
 from .repository import Repository
 
@@ -141,3 +150,14 @@ def test_bad_usage(
     assert stopped.value.code == 2
     assert words in capsys.readouterr().err
     assert repository.worktrees() == []
+
+
+def test_what_slowing_costs_beside_the_share_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans: list[Plan] = []
+    monkeypatch.setattr("mhsa.gate.apart.run", lambda plan, *_: plans.append(plan) or Run())
+    (benchmark,) = benchmarks_of((Request("a", "a"),), ("forward",), (SHAPES["exercise"],), ("float32",))
+    places = dict.fromkeys(SIDES, Place("folder", "tree", "original"))
+    for slow_down in (0.1, 0.0):
+        Apart(places, Terms(apart=True, slow_down=slow_down), lambda words: None)([Found(benchmark)], 1, "")
+    assert [plan.slow_down for plan in plans] == [0.0, 0.1, None, None]
+    assert all(plan.keeping for plan in plans)

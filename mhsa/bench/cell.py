@@ -46,7 +46,7 @@ class Bench:
         counted: whether operators, memory and so on are counted, too.
         callgrind: whether instructions are, which takes a minute or so for each.
         checked: whether results are compared with the oracle first.
-        slow_down: by which share contenders with a folder are made slower.
+        slow_down: by which share contenders with a folder are made slower; None leaves them as they are.
         tell: is told who is going to be called for what; when the process dies, that is who it was.
         within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
@@ -59,7 +59,7 @@ class Bench:
         counted: bool,
         callgrind: bool = False,
         checked: bool = True,
-        slow_down: float = 0.0,
+        slow_down: float | None = None,
         tell: Tell = lambda name, what: None,
         within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
     ) -> None:
@@ -144,7 +144,7 @@ class Bench:
             else:
                 with self.within(one.contender):
                     calls[name] = call_of(one, passes)
-                if self.slow_down and one.contender.request.folder:
+                if self.slow_down is not None and one.contender.request.folder:
                     calls[name] = slowed(calls[name], self.slow_down)
         for name, result in self._time(built, calls, floor, cell, passes).items():
             if isinstance(result, str):

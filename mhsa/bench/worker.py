@@ -32,7 +32,8 @@ class Plan:
         checked: whether results are compared with the oracle before they are timed. They must be once, and are by whoever
             measures the same again in fresh processes.
         keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
-        slow_down: by which share contenders with a folder are made slower, to see whether that is found.
+        slow_down: by which share contenders with a folder are made slower, to see whether that is found; 0 costs them the
+            microseconds that any share does, None nothing.
         place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
             names.
     """
@@ -47,7 +48,7 @@ class Plan:
     memory: int | None = None
     checked: bool = True
     keeping: bool = False
-    slow_down: float = 0.0
+    slow_down: float | None = None
     place: Place | None = None
     left_out: tuple[tuple[int, str], ...] = ()
     done: int = 0

@@ -60,7 +60,7 @@ class Apart:
         plan = Plan(
             tuple(contenders.values()), tuple(cells), tuple(dict.fromkeys(b.passes for b in benchmarks)), _BLOCKS,
             counted=number == 1, checked=number == 1, memory=self.terms.memory, place=place, keeping=True,
-            slow_down=self.terms.slow_down if side == "head" else 0.0,
+            slow_down=(self.terms.slow_down if side == "head" else 0.0) if self.terms.slow_down else None,
         )  # fmt: skip
         result = run(plan, listen, self.terms.timeout)
         if result.interrupted:
