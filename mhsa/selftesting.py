@@ -27,13 +27,15 @@ def self_test(given: argparse.Namespace) -> int:
         refuse(f"--self-test compares one commit with itself; given were {given.base} and {given.head}")
     require_places(given, ("json", "markdown"))
 
+    file = None if str(given.json) == "-" else given.json
+
     def as_json() -> str:
         return json.dumps(as_data(test, commit), indent=2) + "\n"
 
     def keep() -> None:
-        if given.json and str(given.json) != "-":
+        if file:
             with contextlib.suppress(OSError):  # which is told at the end, when there is no more time to mend it
-                write_report(given.json, as_json())
+                write_report(file, as_json())
 
     console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
@@ -41,7 +43,7 @@ def self_test(given: argparse.Namespace) -> int:
         with Trees(Path.cwd()) as trees:
             commit = trees.commit(given.base or "HEAD")
             test = SelfTest(given, console, trees.place(commit), keep)
-            go_on(test, commit, given.json)
+            go_on(test, commit, file)
             test.notes += trees.notes
             test.run()
     except GitError as error:

@@ -15,7 +15,7 @@ from mhsa.loading import SubjectError
 from mhsa.request import Request
 
 from .building import maker, verdict
-from .timed import RIGHT
+from .timed import GIVES_WEIGHTS, RIGHT
 
 SUBJECTS = """
 
@@ -95,27 +95,13 @@ class NegatesInPlace(Described):
 class Negative(Right):
     def forward(self, x):
         return -super().forward(x, x, x)
-
-
-class GivesWeights(Right):
-    def forward(self, query, key, value, mask=None, need_weights=False):
-        self.kept = None
-        out = super().forward(query, key, value, mask)
-        return out, self.told(self.kept) if need_weights else None
-
-    def mix(self, weights, v):
-        self.kept = weights
-        return weights @ v
-
-    def told(self, weights):
-        return weights
 """
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("subjects") / "subjects_of_calls.py"
-    path.write_text(RIGHT + SUBJECTS)
+    path.write_text(RIGHT + GIVES_WEIGHTS + SUBJECTS)
     return path
 
 

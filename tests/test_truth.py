@@ -16,7 +16,7 @@ from mhsa.bench.truth import untruth
 from mhsa.plugin import DTYPES
 
 from .building import maker, verdict
-from .timed import RIGHT
+from .timed import GIVES_WEIGHTS, RIGHT
 
 # Name: (its body, shape at which it goes wrong, dtypes in which it does, passes in which it does, words of the verdict).
 WRONG: dict[str, tuple[str, str, tuple[str, ...], tuple[Pass, ...], str]] = {
@@ -145,20 +145,6 @@ class NanInOneElement(Right):
         return out
 
 
-class GivesWeights(Right):
-    def forward(self, query, key, value, mask=None, need_weights=False):
-        self.kept = None
-        out = super().forward(query, key, value, mask)
-        return out, self.told(self.kept) if need_weights else None
-
-    def mix(self, weights, v):
-        self.kept = weights
-        return weights @ v
-
-    def told(self, weights):
-        return weights
-
-
 class GivesWrongWeights(GivesWeights):
     def told(self, weights):
         return weights.flip(-1)
@@ -198,7 +184,7 @@ class OneLengthInHalf(Right):
 def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
     path = tmp_path_factory.mktemp("subjects") / "subjects.py"
     wrong = "".join(f"\n\nclass {name}(Right):{body}" for name, (body, *_) in WRONG.items())
-    path.write_text(RIGHT + wrong + SPARSE)
+    path.write_text(RIGHT + GIVES_WEIGHTS + wrong + SPARSE)
     return maker(path)
 
 

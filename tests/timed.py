@@ -43,6 +43,22 @@ class Right(nn.Module):
         return self.out(z.transpose(1, 2).flatten(-2))
 """
 
+GIVES_WEIGHTS = """
+
+class GivesWeights(Right):
+    def forward(self, query, key, value, mask=None, need_weights=False):
+        self.kept = None
+        out = super().forward(query, key, value, mask)
+        return out, self.told(self.kept) if need_weights else None
+
+    def mix(self, weights, v):
+        self.kept = weights
+        return weights @ v
+
+    def told(self, weights):
+        return weights
+"""
+
 SUBJECTS = (
     RIGHT
     + """

@@ -37,7 +37,7 @@ def conditions(test: SelfTest, commit: str) -> dict[str, Any]:
 
 def go_on(test: SelfTest, commit: str, path: Path | None) -> None:
     """Take the runs over that a file holds whose self-test was ended early; refuse to replace those that do not fit."""
-    found = _read(path) if path is not None and str(path) != "-" else {}
+    found = _read(path) if path else {}
     if found.get("schema") != SCHEMA or not found.get("partial") or not found.get("trials"):
         return
     from mhsa.bench.machine import describe_machine
