@@ -10,9 +10,10 @@ from mhsa.bench.shape import shape_of
 from mhsa.cli import main
 from mhsa.gate import rounds
 from mhsa.gate.benchmark import Benchmark
-from mhsa.gate.deciding import FEWEST, MOST
+from mhsa.gate.deciding import FEWEST
 from mhsa.gate.pairing import _goes_on
 from mhsa.gate.rounds import Found, add_rounds
+from mhsa.gate.terms import APART_MOST, MOST, Terms
 from mhsa.request import Request
 
 from .repository import MODULE, Repository
@@ -63,6 +64,13 @@ def test_the_time_is_kept_but_for_the_four_that_any_verdict_needs(
     assert len(clock.asked) == expected
     assert found[0].decision is not None
     assert found[0].decision.processes == expected
+
+
+def test_sides_apart_may_have_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 10)
+    found = founds("a")
+    add_rounds(found, clock.add(a=LOUD * 3), threshold=0.1, budget=1000, benchmarks=1, most=Terms().most_of(apart=True))
+    assert len(clock.asked) == APART_MOST > Terms().most_of(apart=False) == MOST
 
 
 def test_a_long_first_round_is_not_taken_for_the_length_of_all(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.gate.deciding import ALARM, planned_looks, reach_of
-from mhsa.gate.terms import APART, THRESHOLD
+from mhsa.gate.terms import APART, APART_MOST, MOST, THRESHOLD
 
 Numbers = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Numbers]
@@ -134,15 +134,18 @@ def main() -> None:
     print()
     print("| apart: rounds | sd of a ratio to the floor | benchmarks | 10 %: slower | not slower | run has a false alarm |")
     print("|---|---|---|---|---|---|")
-    for benchmarks in (1, 10):
-        for sd in (0.02, 0.03, 0.04, 0.06):
+    for benchmarks, most in ((1, APART_MOST), (10, APART_MOST), (10, MOST)):
+        for sd in (0.02, 0.04, 0.06, 0.08):
             same, slow = (
-                simulate("normal", sd * math.sqrt(2), slow_down=s, threshold=APART, benchmarks=benchmarks, runs=2000)
+                simulate(
+                    "normal", sd * math.sqrt(2), slow_down=s, threshold=APART, looks=planned_looks(most=most),
+                    benchmarks=benchmarks, runs=2000,
+                )
                 for s in (0.0, APART)
-            )
+            )  # fmt: skip
             cells = [f"{100 * slow.share(v):.1f} %" for v in (SLOWER, NOT_SLOWER)]
             alarms = f"{100 * same.alarms / len(same.verdicts):.2f} %"
-            print(f"| {planned_looks()[-1]} | {100 * sd:g} % | {benchmarks} | {' | '.join(cells)} | {alarms} |")
+            print(f"| {most} | {100 * sd:g} % | {benchmarks} | {' | '.join(cells)} | {alarms} |")
 
 
 if __name__ == "__main__":

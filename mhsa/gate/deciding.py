@@ -17,13 +17,13 @@ from typing import Literal
 
 import numpy as np
 
-from mhsa.gate.terms import THRESHOLD
+from mhsa.gate.terms import MOST, THRESHOLD
 
 Verdict = Literal["slower", "not slower", "cannot tell"]
 
 ALARM = 0.01  # of a run in which nothing has changed: one false "slower" in a hundred merges at most
 MISSED = 0.02  # of a slow-down as large as the threshold: "not slower"; with 5 %, no 95 % would be left for "slower"
-FEWEST, MOST = 4, 14  # processes: four show that nothing changed where it is quiet; fourteen fit into three minutes
+FEWEST = 4  # processes: they show that nothing changed where it is quiet
 _STEP = math.sqrt(2)  # from look to look at least: neighbours that share more data take shares of the error and find little
 # What of its error has been spent after a share f of the processes is f to this power (Kim and DeMets 1987). Alarms: 93 %
 # are left for the last look, which 3 % of 1.8 % needs. Passes: in proportion, most benchmarks have not changed.

@@ -63,7 +63,7 @@ class Measuring:
         add_rounds(
             [found for found in founds if found.outcome == "timed"], self._apart if apart else self._together,
             threshold=self.terms.threshold_of(apart=apart), budget=self.terms.budget_of(apart=apart),
-            benchmarks=len(self.found),
+            benchmarks=len(self.found), most=self.terms.most_of(apart=apart),
         )  # fmt: skip
 
 

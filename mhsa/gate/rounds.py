@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from mhsa.gate.benchmark import Benchmark
-from mhsa.gate.deciding import FEWEST, MOST, Decision, decide, planned_looks
+from mhsa.gate.deciding import FEWEST, Decision, decide, planned_looks
+from mhsa.gate.terms import MOST
 
 
 @dataclass
@@ -50,6 +51,7 @@ def add_rounds(
     threshold: float,
     budget: float,
     benchmarks: int,
+    most: int = MOST,
 ) -> None:
     """Add rounds to what is undecided, and decide.
 
@@ -59,19 +61,20 @@ def add_rounds(
         threshold: the smallest slow-down that matters.
         budget: seconds; four rounds are added however long they take.
         benchmarks: of the whole run: they share its error.
+        most: rounds, however much time there is.
     """
     started = time.monotonic()
-    looks = planned_looks()
+    looks = planned_looks(most=most)
     left = list(founds)
     took = spent = 0.0
-    for number in range(1, MOST + 1):
+    for number in range(1, most + 1):
         # A machine that is faster from now on leaves time for more, but those would be looks that nobody planned.
         if not left or number > looks[-1] or (number > FEWEST and spent + took > budget):
             break
         if number == FEWEST:
             # The first round has more to do than the others, the last one told how long those take: so it is known how many
             # there is time for, and looks are planned for so many before any ratio is looked at.
-            looks = planned_looks(most=min(MOST, max(FEWEST, number - 1 + int((budget - spent) / took))))
+            looks = planned_looks(most=min(most, max(FEWEST, number - 1 + int((budget - spent) / took))))
         add(left, number, f"round {number}, {spent:.0f} of {budget:g} s")
         took, spent = time.monotonic() - started - spent, time.monotonic() - started
         if number in looks:

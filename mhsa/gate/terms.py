@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 THRESHOLD = 0.03  # the smallest slow-down that matters: found in 14 processes where their standard deviation is 1.8 %
+MOST = 14  # rounds: fourteen of ten benchmarks fit into three minutes
 APART = 0.10  # the same for sides that have a process each, whose ratios to a floor differ by some 5 %
 TOGETHER_SECONDS = 180.0
 APART_SECONDS = 600.0  # a process for each side, and ratios that scatter three times as much
+APART_MOST = 30  # rounds: those of ten benchmarks take some twenty seconds, and find 10 % where rounds scatter by 8 %
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,7 @@ class Terms:
     def budget_of(self, *, apart: bool) -> float:
         """Return the seconds for sides that are together or apart."""
         return self.budget or (APART_SECONDS if apart else TOGETHER_SECONDS)
+
+    def most_of(self, *, apart: bool) -> int:
+        """Return how many rounds there are at most for sides that are together or apart."""
+        return APART_MOST if apart else MOST
