@@ -1,6 +1,6 @@
 """What a process' median of log ratios is off by: its own blocks, which more time mends, and the process, which it does not.
 
-``python benchmarks/blocks.py`` (some ten minutes) compares identical code in fresh processes, as ``mhsa compare`` does.
+``python benchmarks/blocks.py`` (five minutes) compares identical code in fresh processes, as ``mhsa compare`` does.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from mhsa.request import Request
 _PAIRS = 6  # of blocks, at least, so that there is a median
 _SOME = 16  # pairs, from which on quartiles say how far a median may be off
 # Standard error of a process' median, of the log ratio: ten processes of 1.2 % find 3 % (docs/gate.md). What they differ in
-# beside is 0.2 to 0.4 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
+# beside is at most 0.5 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
 _PRECISE = 0.008
 Tell = Callable[[str, str], None]
 
