@@ -65,7 +65,8 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
 
     Args:
         result: of a violated subject.
-        answer: from :mod:`mhsa.diagnosing`: ``error`` in words, or ``matches``, ``cases``, ``wrong`` and what is ``left``.
+        answer: from :mod:`mhsa.diagnosing`: ``error`` in words, or ``matches``, ``cases``, ``wrong``, what is ``left``, and the
+            only ``size`` (head, d_model) that there is, if it is so.
         complete: whether all properties were judged, so that the pattern of those that failed means something.
     """
     if "error" in answer:
@@ -88,6 +89,12 @@ def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[C
         f"It computes exactly what the reference does with {which}: the same numbers on all {answer['cases']} cases, "
         f"of which {answer['wrong']} are wrong."
     ]
+    if answer["size"]:
+        head, d_model = answer["size"]
+        words.append(
+            f"All of them have its only size, head={head}, d_model={d_model}: any other formula that agrees there would give "
+            "the same numbers."
+        )
     words += [_LEFT[what] for what in answer["left"]]
     known = recorded().mutants
     explained = [set(known[cause.name].kills) for cause in causes if cause.name in known]

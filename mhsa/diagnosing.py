@@ -62,6 +62,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "cases": found.cases,
         "wrong": found.wrong,
         "left": _left(found),
+        "size": subject.adapter.sizes,
         "picture": picture,
     }
 

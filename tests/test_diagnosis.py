@@ -121,6 +121,25 @@ def failing(subject: str) -> tuple[SubjectResult, Event]:
     return SubjectResult(subject, properties=[failure]), Event("done", 1, failure.id, failure)
 
 
+def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
+    """With as many heads as d_k + 1, a scale of that is sqrt(H) as far as anybody can tell."""
+    module = (CORPUS / "wrong" / "scale_d_model.py").read_text().replace("value, self.d_model", "value, self.d_k + 1")
+    source = tmp_path / "attention.py"
+    source.write_text(f"{module}\n\nbuilt = MultiHeadAttention(4, 12)\n")
+    words = {}
+    for name in ("MultiHeadAttention", "built"):
+        result, event = failing(f"{source}:{name}")
+        with Inquiry(Options((result.subject,))) as inquiry:
+            inquiry.hear(event)
+            diagnosis = inquiry.conclude([result])[result.subject]
+        words[diagnosis.kind] = (tuple(cause.name for cause in diagnosis.causes), " ".join(diagnosis.words))
+    causes, told = words.pop("confirmed")
+    assert causes == ("ScaledByHeads",)
+    assert "its only size, head=4, d_model=12: any other formula" in told
+    ((_, told),) = words.values()
+    assert "only size" not in told
+
+
 def test_a_subject_that_kills_the_child_leaves_the_cause_unknown(tmp_path: Path) -> None:
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos._exit(7)\n")
