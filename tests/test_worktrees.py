@@ -255,8 +255,10 @@ def test_an_interruption_while_git_works_leaves_nothing(repository, shas, snapsh
     (tmp_path / "started").unlink(missing_ok=True)
     before = snapshot()
     program = f"""
+        import signal
         from pathlib import Path
         from mhsa.commits.worktrees import Trees
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
         with Trees(Path({str(repository)!r})) as trees:
             trees.check_out({sha!r})
     """
