@@ -47,6 +47,8 @@ from pack.slowing import slow_backward, wait
 class Attention(nn.Module):
     def __init__(self, d_model: int, heads: int) -> None:
         super().__init__()
+        if d_model % heads:
+            raise ValueError(f"d_model must be a multiple of heads: {d_model}, {heads}")
         self.heads = heads
         self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
 
