@@ -182,7 +182,8 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add(
         "--profile",
         choices=list(PROFILES),
-        help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless -k names them)",
+        help=f"most cases per property: {sizes} (default: quick, which leaves out slow properties unless mhsa verify -k "
+        "names them)",
     )
     add("--seed", type=whole, metavar="N",
         help="seed of the cases (default: 0; thorough draws a new one and prints it)")  # fmt: skip
