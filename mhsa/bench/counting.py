@@ -158,6 +158,8 @@ def _kernels(call: Callable[[], object], device: torch.device) -> int | None:
 
 def _is_kernel(event: Any) -> bool:
     """Whether an event on the GPU is a kernel; older versions of torch say it by the name only."""
+    if event.name() == "[memory]":  # a block of its memory is given or taken back
+        return False
     if hasattr(event, "activity_type"):
         return bool(event.activity_type() == "kernel")
     return not event.is_user_annotation() and not event.name().startswith(("Memcpy", "Memset", "Context Sync", "Event Sync"))
