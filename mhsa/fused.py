@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.checkpoint import checkpoint
 
 from mhsa.core import attention_weights, require_heads
@@ -18,6 +19,9 @@ from mhsa.core import attention_weights, require_heads
 ROWS = 256
 # Elements of the weights of a block that drops: 8 MiB in float32, so that a block and its mask stay in a last-level cache.
 _ELEMENTS = 2**21
+# torch's kernels but for cuDNN's, which torch prefers on a Hopper GPU in half precision: in torch 2.11 a row without any key
+# sees all of them there, and with 64 keys beyond a multiple of 128 gradients of queries may be NaN (docs/gpu.md).
+_KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 def fused_attention(
@@ -64,7 +68,7 @@ def fuse(
     if mask is not None:  # the kernels want it whole
         mask = mask[(None,) * (4 - mask.dim())]
     if mask is None and not dropout:
-        z = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        z = _at_once(query, key, value, None, causal, 0.0)
     elif dropout and not torch.compiler.is_compiling():
         # One number drawn here stands for all that is dropped: a block can be dropped again in the backward pass, and for
         # the weights, without any of it being kept.
@@ -93,7 +97,10 @@ def fuse(
 
 
 def _at_once(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float) -> Tensor:
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+    if not q.is_cuda:
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
+    with sdpa_kernel(_KERNELS):
+        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal)
 
 
 def _in_blocks(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float, seed: int) -> Tensor:

@@ -156,7 +156,7 @@ def test_causal_makes_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: seen.append(k) or plain(*a, **k))
     q = draw(1, 2, 6, 8)
     fused_attention(q, q, q, causal=True)
-    assert seen == [{"is_causal": True}]
+    assert seen == [{"attn_mask": None, "dropout_p": 0.0, "is_causal": True}]
 
 
 @pytest.mark.parametrize("keys", [0, 3, 9])
