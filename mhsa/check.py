@@ -34,6 +34,7 @@ class Record:
     describe: Callable[[], dict[str, Any] | None] = lambda: None
     failed: bool = False
     expected_failure: str = ""
+    ended: tuple[str, str, dict[str, Any] | None] | None = None  # outcome, reason and facts: the GPU was lost
     ratios: dict[str, float] = field(default_factory=dict)
     show: Callable[[], dict[str, Array]] = dict
     drawn: dict[str, Any] = field(default_factory=dict)
@@ -108,6 +109,19 @@ def offered(weights: Array | None) -> Array:
 def inapplicable(reason: str) -> NoReturn:
     """End a property that cannot be asked of this subject; the reason is shown."""
     pytest.skip(reason)
+
+
+def end_with_device(reason: str, *, wrong: bool) -> NoReturn:
+    """End a property after whose last call the GPU answers nothing more: as a violation, or as one that cannot be asked.
+
+    Nothing can be tried again, so no smaller case is looked for, and no number read.
+    """
+    record = current()
+    record.failed = wrong
+    facts = {"message": reason, "what": "call", "observed": reason, "case": record.describe(), "drawn": encode(record.drawn)}
+    record.ended = ("fail", reason, facts) if wrong else ("not-applicable", reason, None)
+    record.show, record.answer = dict, lambda: None
+    pytest.skip(reason)  # which Hypothesis lets pass at once
 
 
 def expected_failure(reason: str) -> None:

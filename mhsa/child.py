@@ -48,6 +48,7 @@ class Child:
         self.options = options
         self.requests = requests
         self.results = results
+        self.before = sum(len(result.properties) for result in results)  # properties that have a result already
         self.listen = listen
         self.folder = folder
         self.running: dict[tuple[int, str], float] = {}  # since when

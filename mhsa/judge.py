@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis.errors import Flaky
 
-from mhsa import check
+from mhsa import check, lost
 from mhsa.catalogue import catalogue, property_id
 from mhsa.drawn import decode
 from mhsa.effort import is_slow
@@ -91,6 +92,7 @@ class Judge:
             self._subjects = []
             for request in self.requests:
                 subject = load_subject(request)
+                self._end_if_lost()
                 changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
                 if changes:
                     subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
@@ -216,6 +218,16 @@ class Judge:
             words = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
             finding |= {"outcome": "error", "reason": words}
 
+    def pytest_runtest_logfinish(self) -> None:
+        """Once it is told what came of a property that has lost the GPU, leave the others to another process."""
+        self._end_if_lost()
+
+    def _end_if_lost(self) -> None:
+        """End a process that was started by ``mhsa verify``; a worker's last words would be lost with it."""
+        ours = self.config.getoption("--attention-requests") and not hasattr(self.config, "workerinput")
+        if ours and lost.is_lost():
+            os._exit(lost.EXIT)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember, in xdist's controller too, whether something could not be judged."""
         said: dict[str, Any] = dict(report.user_properties)
@@ -301,7 +313,9 @@ def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:
     """Return what came of a property: its outcome, in the words of the JSON, and its figures."""
     outcome, reason, counterexample = "pass", "", None
     violation = _search(error, check.Violation)
-    if isinstance(error, pytest.skip.Exception):
+    if record.ended is not None:
+        outcome, reason, counterexample = record.ended
+    elif isinstance(error, pytest.skip.Exception):
         outcome, reason = "not-applicable", str(getattr(error, "msg", error))
     elif violation is not None:
         outcome, reason, counterexample = "fail", str(violation), violation.facts

@@ -13,6 +13,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mhsa import lost
 from mhsa.catalogue import catalogue
 from mhsa.child import Child, Event, Listener
 from mhsa.containment import child_environment
@@ -116,14 +117,19 @@ class _Group:
             if not child.planned and len(self.members) > 1:  # who of them it was shows alone
                 self._alone()
                 return
-            _settle(child)
-            if not child.running:
-                break
+            if child.returncode != lost.EXIT or not self._advanced(child):
+                _settle(child)
+                if not child.running:
+                    break
             _give_up(child)
             if self._nothing_left(child):
                 break
         _miss(child)
         self._take_coverage()
+
+    def _advanced(self, child: Child) -> bool:
+        """Whether a process that ended by itself has reported what ended it."""
+        return bool(child.planned) and not child.running and sum(len(r.properties) for r in self.results) > child.before
 
     def _nothing_left(self, child: Child) -> bool:
         """Whether every subject has a result for all that it was planned for."""
@@ -151,6 +157,8 @@ def _settle(child: Child) -> None:
     """Record what a child that died or was ended was doing: a property is answered by that, loading leaves it unjudged."""
     if child.overdue:
         cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
+    elif child.returncode == lost.EXIT:
+        cause = lost.WORDS
     elif child.garbled:
         cause = "something else was written where the process reports, so it was ended"
     elif child.returncode < 0:
@@ -185,7 +193,9 @@ def _give_up(child: Child) -> None:
     """A subject that has ended three processes would end one in every property: the rest of it is not run."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
-        ended = [p for p in result.properties if _IN_A_CALL in p.reason or "did not end within" in p.reason]
+        ends = (_IN_A_CALL, "did not end within", lost.WORDS)
+        accused = [p for p in result.properties if p.outcome != "not-applicable"]  # a loud refusal is a right
+        ended = [p for p in accused if any(words in p.reason for words in ends)]
         if len(ended) >= _DEATHS:
             _lose(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
 
