@@ -134,7 +134,8 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
 def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None:
     """Two calls with the same tensors give the same bits.
 
-    Statement: f(x) = f(x), exactly, output and weights, in eval mode on one thread; random numbers play no part.
+    Statement: f(x) = f(x), exactly, output and weights, in eval mode on one thread; random numbers play no part. On a GPU,
+        where atomic additions come in any order, within the bounds of both.
     Requires: nothing.
     Source: A40, P19; flash-attention's test_flash_attn_race_condition.
     Breaks it: dropout in eval (nanoGPT PR#240 and many more), memory that was never written, a race, an average that runs.
@@ -147,8 +148,10 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
         again = trial.again()
     for name, one, two in zip(("output", "weights"), held, again, strict=True):
         if isinstance(one, Tensor) and isinstance(two, Tensor):
-            a, b = numbers(one), numbers(two)
-            check.exactly(f"{name} of the second call", np.nan_to_num(b), np.nan_to_num(a))
+            a, b = np.nan_to_num(numbers(one)), np.nan_to_num(numbers(two))
+            what = f"{name} of the second call"
+            error = np.zeros_like(a) if subject.device == "cpu" else getattr(first.expected, name).error
+            check.agree(what, (b, error), (a, error))
 
 
 @light
