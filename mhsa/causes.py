@@ -66,7 +66,7 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     Args:
         result: of a violated subject.
         answer: from :mod:`mhsa.diagnosing`: ``error`` in words, or ``matches``, ``cases``, ``wrong``, what is ``left``, and the
-            only ``size`` (head, d_model) that there is, if it is so.
+            only ``size`` (head, d_model) that there is, if it is so; the ``dtype`` of the comparison, and those ``asked`` for.
         complete: whether all properties were judged, so that the pattern of those that failed means something.
     """
     if "error" in answer:
@@ -80,13 +80,18 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     compared = f"On {answer['wrong']} of {answer['cases']} cases its numbers are wrong, and no known bug gives them."
     if not answer["wrong"]:
         compared = f"Its numbers are right on all {answer['cases']} cases compared, so what fails shows elsewhere."
+        if answer["asked"] and answer["dtype"] not in answer["asked"]:
+            asked = " or ".join(answer["asked"])
+            compared = f"In {answer['dtype']} its numbers are right on all {answer['cases']} cases compared: look at {asked}."
+            return Diagnosis("unknown", (), (compared,), **figures)  # known bugs are wrong in every dtype
     return _by_pattern(result, (compared,), complete=complete, **figures)
 
 
 def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[Cause]) -> list[str]:
     which = "this bug" if len(causes) == 1 else "any of these bugs, which the cases cannot tell apart"
+    rounded = "" if answer["dtype"] == "float64" else f" but for what {answer['dtype']} rounds"
     words = [
-        f"It computes exactly what the reference does with {which}: the same numbers on all {answer['cases']} cases, "
+        f"It computes exactly what the reference does with {which}: the same numbers{rounded} on all {answer['cases']} cases, "
         f"of which {answer['wrong']} are wrong."
     ]
     if answer["size"]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from mhsa import check
 from mhsa.case import Case
-from mhsa.diagnosis import Equivalence, compare, refine
+from mhsa.diagnosis import Equivalence, cases_for, compare, finely, refine
 from mhsa.limits import end_with_parent, limit_memory
 from mhsa.loading import SubjectError, describe
 from mhsa.observing import ASPECTS
@@ -44,7 +44,7 @@ def main() -> None:
 
 @functools.cache
 def _begin(request: str) -> tuple[Subject, Equivalence]:
-    subject = understand(Request.of_dict(json.loads(request)))
+    subject = finely(understand(Request.of_dict(json.loads(request))))
     return subject, compare(subject)
 
 
@@ -63,6 +63,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "wrong": found.wrong,
         "left": _left(found),
         "size": subject.adapter.sizes,
+        "dtype": cases_for(subject)[0].dtype,
+        "asked": request["request"]["dtypes"],
         "picture": picture,
     }
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from mhsa import check
 from mhsa.case import Case
+from mhsa.loading import SubjectError
 from mhsa.mutants.plain import Plain
 from mhsa.mutants.registry import Mutant, mutants
 from mhsa.observing import ASPECTS, RAISES, Scene, alike, imitate, stage
 from mhsa.oracle import EmptyRow
 from mhsa.subject import Subject
+from mhsa.trial import Trial
 
 SCOPES = ("all", "but empty rows")
 
@@ -89,7 +93,7 @@ def cases_for(subject: Subject) -> list[Case]:
     """Return the cases to compare on, in the forms that the subject can be called in."""
     found = []
     masks = [m for m in _MASKS if m in subject.masks]
-    dtype = "float64" if "float64" in subject.dtypes else subject.dtypes[0]
+    dtype = subject.dtypes[0]
     fixed = subject.adapter.sizes
     for n in range(2 * len(_SIZES)):
         batch, head, queries, keys, d_k = _SIZES[n % len(_SIZES)]
@@ -106,6 +110,24 @@ def cases_for(subject: Subject) -> list[Case]:
         )  # fmt: skip
         found.append(_first_full(case) if n // len(masks) % 2 else case)
     return found
+
+
+def finely(subject: Subject) -> Subject:
+    """Return the subject as it is compared: in float64, or else in float32, whatever it is judged in.
+
+    There bugs are told apart by any number that differs; the half formats round so much that several would give the numbers.
+
+    Raises:
+        SubjectError: it computes neither.
+    """
+    for dtype in ("float64", "float32"):
+        fine = replace(subject, dtypes=(dtype, *(d for d in subject.dtypes if d != dtype)))
+        if dtype in subject.dtypes:  # if it raises there, that is what is wrong with it
+            return fine
+        with contextlib.suppress(check.Violation):
+            Trial(fine, cases_for(fine)[0], counted=False)()
+            return fine
+    raise SubjectError("it computes neither float64 nor float32, and half formats round too much to tell bugs apart")
 
 
 def _first_full(case: Case) -> Case:

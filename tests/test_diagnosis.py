@@ -121,6 +121,44 @@ def failing(subject: str) -> tuple[SubjectResult, Event]:
     return SubjectResult(subject, properties=[failure]), Event("done", 1, failure.id, failure)
 
 
+FUSED = """
+import torch
+
+
+def attention(query, key, value, mask=None):
+    {}
+"""
+NOT_SCALED = "return torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, scale=1.0)"
+HALF_ONLY = (
+    "z = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask)\n"
+    "    return z * 1.5 if query.dtype == torch.bfloat16 else z"
+)
+NOT_IN_FLOAT64 = "assert query.dtype != torch.float64\n    " + NOT_SCALED
+HALF_AT_MOST = "assert query.dtype == torch.bfloat16\n    " + NOT_SCALED
+
+
+@pytest.mark.parametrize(
+    ("body", "causes", "told"),
+    [
+        (NOT_SCALED, ("NotScaled",), "the same numbers on all 40 cases"),
+        (HALF_ONLY, (), "In float64 its numbers are right on all 40 cases compared: look at bfloat16."),
+        (NOT_IN_FLOAT64, ("NotScaled",), "the same numbers but for what float32 rounds on all 40 cases"),
+        (HALF_AT_MOST, (), "it computes neither float64 nor float32, and half formats round too much to tell bugs apart"),
+    ],
+)
+def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
+    tmp_path: Path, body: str, causes: tuple[str, ...], told: str
+) -> None:
+    source = tmp_path / "attention.py"
+    source.write_text(FUSED.format(body))
+    result, event = failing(str(source))
+    with Inquiry(Options((str(source),), dtypes=("bfloat16",))) as inquiry:
+        inquiry.hear(event)
+        diagnosis = inquiry.conclude([result])[str(source)]
+    assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
+    assert told in " ".join(diagnosis.words)
+
+
 def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
     """With as many heads as d_k + 1, a scale of that is sqrt(H) as far as anybody can tell."""
     module = (CORPUS / "wrong" / "scale_d_model.py").read_text().replace("value, self.d_model", "value, self.d_k + 1")
