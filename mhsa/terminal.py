@@ -34,6 +34,9 @@ def print_header(console: Console, environment: dict[str, Any]) -> None:
     """Print the line that says under which conditions every verdict was reached."""
     words = "  ".join(f"{name} {value}" for name, value in environment.items())
     console.print(Text(words, style="dim"), soft_wrap=True)
+    if "cuda" in environment["device"] and "float16" not in environment["dtypes"]:  # the end of bfloat16, too
+        said = "kernels that take half formats only are not judged in these dtypes: add --dtype bfloat16"
+        console.print(said, soft_wrap=True)
 
 
 def print_subject(

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from rich.console import Console
 
 from mhsa.annotations import annotate
 from mhsa.causes import Cause, Diagnosis
@@ -20,7 +21,7 @@ from mhsa.junit import junit
 from mhsa.markdown import append_to_step_summary, markdown
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult, write_json
-from mhsa.terminal import reproduce
+from mhsa.terminal import print_header, reproduce
 
 HOSTILE = [
     "\x00\x07\x1b[31m\x7f\ud800\ufffe",
@@ -397,3 +398,18 @@ def test_nothing_red_is_green_anywhere():
             assert "error" in kinds(data)
             assert sum(counts(parsed(data))[1:3]) > 0
             assert "✅" not in markdown(data)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtypes", "told"),
+    [
+        ("cuda:1", "float64+float32", True),
+        ("cuda", "float32, bfloat16", False),
+        ("cpu, cuda", "float16", False),
+        ("cpu", "float64+float32", False),
+    ],
+)
+def test_on_a_gpu_it_is_said_that_kernels_for_half_formats_were_not_asked(device: str, dtypes: str, told: bool) -> None:
+    console = Console(record=True, width=200)
+    print_header(console, {"mhsa": "1", "device": device, "dtypes": dtypes})
+    assert ("add --dtype bfloat16" in console.export_text()) is told
