@@ -162,7 +162,7 @@ def _draw_sizes(
     keys = draw(_one_of(_with(_LONG if large == "length" else _KEYS, near, "keys"), least["keys"]))
     queries = draw(_one_of(_with(_QUERIES, near, "queries"), least["queries"]))
     if large == "length":
-        return min(batch, 2), min(head, 2), min(d_k, 4), keys, min(queries, 129)
+        return min(batch, 2), min(head, 2), _features(d_k), keys, min(queries, 129)
     if large == "head":
         return min(batch, 2), head, min(d_k, 5), min(keys, 5), min(queries, 3)
     if large == "batch":
@@ -194,7 +194,13 @@ def _affordable(batch: int, head: int, d_k: int, keys: int, queries: int, *, sma
     """Keep at most one of the sizes large (none if ``small``): that finds what hides behind a threshold, cheaply."""
     sizes: list[int] = []
     spent = small
-    for size, usual in ((batch, 3), (head, 4), (d_k, 5), (keys, 9), (queries, 6)):
+    # 8 and 16 features go with any other size: kernels for GPUs take only multiples of 8.
+    for size, usual, cheap in ((batch, 3, 3), (head, 4, 4), (d_k, 5, 16), (keys, 9, 9), (queries, 6, 6)):
         sizes.append(min(size, usual) if spent else size)
-        spent = spent or size > usual
+        spent = spent or size > cheap
     return tuple(sizes)
+
+
+def _features(d_k: int) -> int:
+    """Return few features of a head, or a multiple of 8: kernels for GPUs take no others, and it is they that have tiles."""
+    return min(d_k, 4) if d_k <= 5 else min(d_k // 8 * 8, 64)

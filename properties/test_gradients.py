@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa import backward, check
+from mhsa.bounded import Array
 from mhsa.case import Case
 from mhsa.effort import light, rare, slow
 from mhsa.guarding import attempt
@@ -68,6 +69,56 @@ def test_gradients_of_long_rows(subject: Subject, case: Case) -> None:
     Breaks it: a kernel for long rows whose backward pass is missing or treats its last tile as full.
     """
     inputs_are_differentiated(Trial(subject, case))
+
+
+@rare
+@given(case=cases(masks=ANY, large="length"), sign=st.sampled_from([-1.0, 1.0]))
+def test_gradients_of_scores_far_from_zero(subject: Subject, case: Case, sign: float) -> None:
+    """The same number added to all scores changes nothing, however large it is: no gradient overflows.
+
+    Statement: as gradients_of_inputs, with one feature of every query and key of each head such that it adds +-c to all scores,
+        192 <= c < 800: at the length of the case, and with -c at 64 and at 192 keys, which fill half of a larger tile.
+    Requires: autograd; projections of query and key that can be written.
+    Source: A7 (softmax knows no shift); exp overflows float32 beyond 88.7; pytorch/pytorch#196678: keys that fill up a tile
+        have scores of 0 in the backward pass, where exp(0 - lse) is infinite.
+    Breaks it: padding that is let into the backward pass, a maximum that begins with 0 or -1e4, a log of a sum that is not kept
+        beside the maximum.
+    """
+    # Fused kernels, which have tiles, take multiples of 8 features only.
+    d_k = case.d_k if subject.adapter.sizes or case.d_k % 8 == 0 else 8
+    for keys, features, way in ((case.key_length, case.d_k, sign), (64, d_k, -1.0), (192, d_k, -1.0)):
+        queries = keys if case.tie == "all" else case.query_length
+        trial = Trial(subject, case.resized(key_length=keys, query_length=queries, d_k=features))
+        shift_scores(trial, way)
+        inputs_are_differentiated(trial)
+
+
+def shift_scores(trial: Trial, sign: float) -> None:
+    """Let the first feature of each head add the same number to all scores: no less than 192, or no more than -192."""
+    d_k = trial.case.d_k
+    # A power of two, which every format holds: its square divided by sqrt(d_k) lies between 192 and 4 * 192.
+    feature = 2.0 ** np.ceil(np.log2(np.sqrt(192 * np.sqrt(d_k))))
+    query, key = trial.projections.query, trial.projections.key
+    changed = {}
+    for name, linear, size in (("query", query, feature), ("key", key, sign * feature)):
+        weight = linear.weight.copy()
+        rows = np.arange(0, len(weight), d_k)
+        weight[rows] = 0.0
+        if linear.bias is None:  # the first number of every token is 1
+            weight[rows, 0] = size
+        else:
+            bias = linear.bias.copy()
+            bias[rows] = size
+            changed[f"{name}_bias"] = bias
+        changed[f"{name}_weight"] = weight
+    trial.write(**changed)
+    if query.bias is None or key.bias is None:
+        trial.query, trial.key, trial.value = trial.each(first_is_one)
+
+
+def first_is_one(x: Array) -> Array:
+    """Return tokens with a first number of 1."""
+    return np.concatenate([np.ones_like(x[..., :1]), x[..., 1:]], axis=-1)
 
 
 @light

@@ -16,6 +16,8 @@ from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
 
+FLOATING = ("", "float32", "float64", "float16")  # dtypes of masks; "" is the data's
+
 
 def ask_with(trial: Trial, form: Tensor, what: str, mask: Mask) -> bool:
     """Call with a mask in another form, which means ``mask``; return False where it is refused.
@@ -54,21 +56,29 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
 
 
 @light
-@given(case=cases(masks=("padding", "random", "causal")))
-def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case) -> None:
+@given(case=cases(masks=("padding", "random", "causal")), dtype=st.sampled_from(FLOATING))
+def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtype: str) -> None:
     """A floating mask of 0 and 1 is refused, means what the mask of bools means, or is added to the scores.
 
-    Statement: O(q, k, v, M as numbers) is O(q, k, v, M), or attention with scores Q K^T / sqrt(d_k) + M, or an error.
-    Requires: masks of bools.
-    Source: A19, P22; pytorch/pytorch#107084: a fast path turned an additive mask into a mask of bools.
-    Breaks it: a floating mask rounded, cut off or taken for its opposite; one that is multiplied with the scores.
+    Statement: O(q, k, v, M as numbers) is O(q, k, v, M), or attention with scores Q K^T / sqrt(d_k) + M, or an error; M in
+        the dtype of the data or in another. Where masks are floating anyway: in another dtype they mean the same, or an error.
+    Requires: masks of bools, or floating ones.
+    Source: A19, P22; pytorch/pytorch#107084: a fast path turned an additive mask into a mask of bools; #191612: one of float32
+        was read as if it were of the data's dtype.
+    Breaks it: a floating mask rounded, cut off or taken for its opposite; one that is multiplied with the scores; one whose
+        memory is read in another dtype.
     """
-    if subject.contract.mask != "allowed" or subject.caller.float_masks:
-        check.inapplicable("needs masks of bools that are true where attention is allowed")
+    floating = subject.contract.mask == "additive" or subject.caller.float_masks
+    if subject.contract.mask != "allowed" and not floating:
+        check.inapplicable("needs masks of bools that are true where attention is allowed, or floating ones")
     trial = Trial(subject, case)
     trial()
     assert trial.mask is not None
-    form = trial.convert(trial.mask).to(trial.dtype)
+    if floating:  # 0, 1 and -inf are the same number in every dtype
+        form = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
+        ask_with(trial, form.to(getattr(torch, dtype or "float32")), f"a mask of {dtype or 'float32'}", trial.mask)
+        return
+    form = trial.convert(trial.mask).to(getattr(torch, dtype) if dtype else trial.dtype)
     q, k, v, _ = trial.given
     result, _ = attempt(lambda: trial.ask(q, k, v, form))
     required = trial(mask=trial.mask)

@@ -61,6 +61,24 @@ def test_everything_is_drawn_and_sizes_mostly_differ(reference: Subject) -> None
     assert len(different) > 80
 
 
+@pytest.mark.parametrize("large", ["length", ""])
+def test_long_rows_are_met_with_the_features_that_kernels_for_gpus_take(reference: Subject, large: str) -> None:
+    seen: list[Case] = []
+
+    @settings(QUICK, max_examples=300, phases=[Phase.generate])
+    @hypothesis.seed(0)
+    @given(case=cases(large=large))  # type: ignore[arg-type]
+    def draw(case: Case) -> None:
+        seen.append(case)
+
+    with judging(reference):
+        draw()
+    long = [c for c in seen if c.key_length > 32]
+    assert {c.d_k for c in long} >= {1, 2, 3, 4, 8, 16}
+    assert sum(c.d_k % 8 == 0 for c in long) >= len(long) / 10
+    assert max(c.d_k for c in long) <= 64
+
+
 def test_numbers_follow_from_the_case() -> None:
     case = Case("float64", 2, 3, 4, 5, 2, data="normal", mask="random", seed=11)
     for one, other in zip(case.inputs(), case.inputs(), strict=True):

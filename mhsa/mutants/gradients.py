@@ -270,3 +270,17 @@ class GradientInHalf(Plain):
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return on_gradient(z, lambda g: g.bfloat16().to(g.dtype))
+
+
+class PaddingOverflowsInBackward(Plain):
+    """Backward, keys that fill up a tile of 128 have scores of zero, beside which a row far below them overflows.
+
+    Formula: dQ_i + exp(0 - lse_i) 0 = NaN where lse_i < -88 and Tk mod 128 = 64; must be dS K / sqrt(d_k)
+    Census: pytorch/pytorch#196678
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if k.size(-2) % 128 != 64:
+            return z
+        low = self.product(q, k).detach().logsumexp(-1, keepdim=True) < -88.0
+        return z + 0.0 * on_gradient(q, lambda g: g.masked_fill(low, float("nan"))).sum(-1, keepdim=True)

@@ -385,6 +385,22 @@ class MaskTakenForContiguous(Plain):
         return super().hidden(contiguous(mask))
 
 
+class FloatingMaskReadInAnotherDtype(Plain):
+    """The memory of a floating mask is read as if it were of the data's dtype.
+
+    Formula: the bytes of M taken for another format; must be its numbers
+    Census: pytorch/pytorch#191612
+    """
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        dtype = self.w_q.weight.dtype
+        if mask.is_floating_point() and mask.dtype != dtype:
+            raw = mask.contiguous().flatten().view(torch.uint8)
+            whole = raw.repeat(8)[: mask.numel() * dtype.itemsize]
+            mask = whole.view(dtype).view(mask.shape)
+        return super().hidden(mask)
+
+
 class EmptyRowsAreNaN(Filled):
     """A row without any allowed key is 0 / 0.
 

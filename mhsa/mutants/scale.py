@@ -124,6 +124,17 @@ class RootRoundedDown(Plain):
         return 1.0 / math.isqrt(self.d_k)
 
 
+class RootOfOneMore(Plain):
+    """The scores are divided by the root of one feature more.
+
+    Formula: softmax(Q K^T / sqrt(d_k + 1)); must be softmax(Q K^T / sqrt(d_k))
+    Census: P01
+    """
+
+    def scale(self, k: Tensor) -> float:
+        return 1.0 / math.sqrt(self.d_k + 1)
+
+
 class ScaleAfterSoftmax(Plain):
     """The weights are scaled instead of the scores.
 
