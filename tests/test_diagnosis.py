@@ -160,10 +160,10 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
 
 
 def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
-    """With as many heads as d_k + 1, a scale of that is sqrt(H) as far as anybody can tell."""
-    module = (CORPUS / "wrong" / "scale_d_model.py").read_text().replace("value, self.d_model", "value, self.d_k + 1")
+    """With as many heads as d_k + 2, a scale of that is sqrt(H) as far as anybody can tell."""
+    module = (CORPUS / "wrong" / "scale_d_model.py").read_text().replace("value, self.d_model", "value, self.d_k + 2")
     source = tmp_path / "attention.py"
-    source.write_text(f"{module}\n\nbuilt = MultiHeadAttention(4, 12)\n")
+    source.write_text(f"{module}\n\nbuilt = MultiHeadAttention(5, 15)\n")
     words = {}
     for name in ("MultiHeadAttention", "built"):
         result, event = failing(f"{source}:{name}")
@@ -173,7 +173,7 @@ def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
         words[diagnosis.kind] = (tuple(cause.name for cause in diagnosis.causes), " ".join(diagnosis.words))
     causes, told = words.pop("confirmed")
     assert causes == ("ScaledByHeads",)
-    assert "its only size, head=4, d_model=12: any other formula" in told
+    assert "its only size, head=5, d_model=15: any other formula" in told
     ((_, told),) = words.values()
     assert "only size" not in told
 
