@@ -203,4 +203,4 @@ def _affordable(batch: int, head: int, d_k: int, keys: int, queries: int, *, sma
 
 def _features(d_k: int) -> int:
     """Return few features of a head, or a multiple of 8: kernels for GPUs take no others, and it is they that have tiles."""
-    return min(d_k, 4) if d_k <= 5 else min(d_k // 8 * 8, 64)
+    return min(d_k, 4) if d_k < 8 else min(d_k // 8 * 8, 64)

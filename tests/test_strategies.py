@@ -1,5 +1,7 @@
 """Cases: what is drawn, how far it shrinks, and that numbers follow from the case alone."""
 
+from dataclasses import replace
+
 import hypothesis
 import numpy as np
 import pytest
@@ -77,6 +79,20 @@ def test_long_rows_are_met_with_the_features_that_kernels_for_gpus_take(referenc
     assert {c.d_k for c in long} >= {1, 2, 3, 4, 8, 16}
     assert sum(c.d_k % 8 == 0 for c in long) >= len(long) / 10
     assert max(c.d_k for c in long) <= 64
+
+
+def test_a_head_of_long_rows_has_features_whatever_numbers_the_source_has(reference: Subject) -> None:
+    seen: list[int] = []
+
+    @settings(QUICK, max_examples=300, phases=[Phase.generate])
+    @hypothesis.seed(0)
+    @given(case=cases(large="length"))
+    def draw(case: Case) -> None:
+        seen.append(case.d_k)
+
+    with judging(replace(reference, literals=(6, 7, 12))):
+        draw()
+    assert set(seen) <= {1, 2, 3, 4, 8, 16, 32, 64}
 
 
 def test_numbers_follow_from_the_case() -> None:
