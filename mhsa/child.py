@@ -162,6 +162,7 @@ class Child:
             number = about["number"]
             result = self.results[number - 1]
             result.notes = [(topic, words) for topic, words in about["notes"]]
+            result.not_judged = list(about["not_judged"])
             result.place = about["place"] and (about["place"][0], about["place"][1])
             self.planned[number] = about["planned"]
             if event["outcome"] != "skipped":  # by -x
@@ -170,11 +171,11 @@ class Child:
             self.listen(Event("running", number, identity, planned=len(every)))
         if "mhsa" in said:
             finding = said["mhsa"]
-            number = finding.pop("number")
+            number, question = finding.pop("number"), finding.pop("question", False)
             result = self.results[number - 1]
             self.running.pop((number, identity), None)
             if not result.notes and finding["outcome"] == "error":
-                result.reason = finding["reason"]  # it could not even be loaded
+                result.question, result.reason = question, finding["reason"]  # it could not even be loaded
                 return
             self.add(number, PropertyResult(**finding))
         elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it

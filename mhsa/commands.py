@@ -113,6 +113,6 @@ def _power_of(console: Console, given: argparse.Namespace) -> int:
         results = judge(tuple(m.spec for m in chosen if not m.killed_in), given.workers, progress)
         results += judge_elsewhere([m for m in chosen if m.killed_in], given.workers, progress)
     print_kills(console, results, chosen)
-    if any(r.verdict == "unjudged" for r in results):
+    if any(r.verdict in ("unjudged", "question") for r in results):
         return 2
     return int(any(not r.count("fail") for r in results))

@@ -20,7 +20,7 @@ from mhsa.drawn import decode
 from mhsa.effort import is_slow
 from mhsa.guarding import attempt, nobody_interrupts
 from mhsa.limits import end_with_parent, limit_memory
-from mhsa.loading import SubjectError, describe
+from mhsa.loading import Question, SubjectError, describe
 from mhsa.plugin import REFERENCE
 from mhsa.power import recorded
 from mhsa.request import Request, read_requests
@@ -186,11 +186,14 @@ class Judge:
                 "notes": [list(note) for note in subject.notes],
                 "planned": self.planned[number],
                 "place": subject.place,
+                "not_judged": list(subject.not_judged),
             }
             report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
         if report.when == "call" or report.failed:
             record = item.stash.get(_RECORD, check.Record())
             finding = find(record, None if call.excinfo is None else call.excinfo.value)
+            if isinstance(subject, Question):
+                finding["question"] = True
             finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
             if record.recorder is not None and isinstance(subject, Subject):
                 self._write_script(finding, subject, record)

@@ -24,6 +24,10 @@ class SubjectError(Exception):
     """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
 
 
+class Question(SubjectError):
+    """The subject was not understood, and its author can say more: the message says what was tried and what to declare."""
+
+
 def target_of(request: Request) -> Any:
     """Return the object that a request is about: loaded, the model built, its submodule found.
 

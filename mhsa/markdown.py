@@ -11,7 +11,7 @@ from typing import Any
 
 from mhsa.wording import INTERRUPTED, commands, label, printable, reason, short, smallest, why, with_outcome
 
-_SYMBOLS = {"holds": "✅", "violated": "❌", "unjudged": "⚠️"}
+_SYMBOLS = {"holds": "✅", "violated": "❌", "question": "❔", "unjudged": "⚠️"}
 _ROWS = 20  # failures of a subject that are worth a row: who needs more looks into the JSON
 _CELL = 300  # characters of a cell
 _BUDGET = 250_000  # characters of at most four bytes: GitHub throws a summary of more than 1 MiB away
@@ -59,7 +59,9 @@ def append_to_step_summary(text: str, environ: Mapping[str, str]) -> bool:
 
 
 def _heading(subjects: list[dict[str, Any]], partial: bool) -> str:
-    counts = {verdict: sum(s["verdict"] == verdict for s in subjects) for verdict in ("violated", "unjudged", "holds")}
+    counts = {
+        verdict: sum(s["verdict"] == verdict for s in subjects) for verdict in ("violated", "unjudged", "question", "holds")
+    }
     words = [f"{n} {'hold' if verdict == 'holds' and n > 1 else verdict}" for verdict, n in counts.items() if n]
     worst = next((verdict for verdict, n in counts.items() if n), "unjudged")
     more = " (partial run)" if partial else ""
@@ -69,7 +71,7 @@ def _heading(subjects: list[dict[str, Any]], partial: bool) -> str:
 def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
-    words = _text(why(subject)) if verdict == "unjudged" else _figures(subject)
+    words = _text(why(subject)) if verdict in ("unjudged", "question") else _figures(subject)
     return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}: {words}"
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 Outcome = Literal["pass", "fail", "not-applicable", "expected-failure", "unexpected-pass", "error"]
-Verdict = Literal["holds", "violated", "unjudged"]
-EXIT_CODES: dict[Verdict, int] = {"holds": 0, "violated": 1, "unjudged": 2}
+Verdict = Literal["holds", "violated", "question", "unjudged"]
+EXIT_CODES: dict[Verdict, int] = {"holds": 0, "violated": 1, "question": 2, "unjudged": 2}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,8 @@ class SubjectResult:
         warnings: what is odd, without being wrong: an expected failure that passes, say.
         interrupted: whether the run ended before it was through.
         coverage: which of its lines were never run, if that was asked for.
+        question: whether ``reason`` is a question: the subject was not understood, and a declaration or an adapter answers it.
+        not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
     """
 
     subject: str
@@ -64,6 +66,8 @@ class SubjectResult:
     warnings: list[str] = field(default_factory=list)
     interrupted: bool = False
     coverage: dict[str, Any] | None = None
+    question: bool = False
+    not_judged: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.label = self.label or self.subject
@@ -72,6 +76,8 @@ class SubjectResult:
     def verdict(self) -> Verdict:
         """Return violated if a property fails; holds only if something was judged and nothing was in the way."""
         outcomes = [p.outcome for p in self.properties]
+        if self.question:
+            return "question"
         if "fail" in outcomes:
             return "violated"
         judged = any(outcome in ("pass", "expected-failure", "unexpected-pass") for outcome in outcomes)
@@ -84,7 +90,7 @@ class SubjectResult:
 
     @property
     def why(self) -> str:
-        """Return why it is unjudged."""
+        """Return why it is unjudged, or what is asked."""
         if self.interrupted:
             return f"interrupted after {len(self.properties)} properties"
         errors = [f"{p.id}: {p.reason}" for p in self.properties if p.outcome == "error"]
@@ -98,11 +104,13 @@ _MOST = 3  # errors that are listed in one line
 def exit_code(results: list[SubjectResult], *, strict: bool = False) -> int:
     """Return 0 if every subject holds, 2 if one could not be judged, else 1: what was not judged outranks a verdict.
 
-    With ``strict``, warnings count as violations.
+    With ``strict``, warnings count as violations, and what was not judged as a subject that could not be.
     """
     if any(r.interrupted for r in results):
         return 2
-    codes = [max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings))) for r in results]
+    codes = [
+        max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings)), 2 * int(strict and bool(r.not_judged))) for r in results
+    ]
     return max(codes, default=2)
 
 
@@ -119,8 +127,9 @@ def as_data(
             "subject": r.subject,
             "label": r.label,
             "verdict": r.verdict,
-            "reason": r.why if r.verdict == "unjudged" else "",
+            "reason": r.why if r.verdict in ("unjudged", "question") else "",
             "understood": dict(r.notes),
+            "not_judged": r.not_judged,
             "place": None if r.place is None else {"file": r.place[0], "line": r.place[1]},
             "warnings": r.warnings,
             "coverage": r.coverage,

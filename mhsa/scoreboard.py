@@ -41,8 +41,8 @@ def print_kills(console: Console, results: Sequence[SubjectResult], known: Seque
         console.print()
         console.print(Text(mutant.name, style="bold").append(f"  {mutant.summary}", style="dim"), soft_wrap=True)
         verdict = f"killed by {len(kills)} of {len(result.properties)} properties" if kills else "SURVIVED"
-        if result.verdict == "unjudged":
-            verdict = f"unjudged: {result.why}"
+        if result.verdict in ("unjudged", "question"):
+            verdict = f"{result.verdict}: {result.why}"
         console.print(Text(f"  {verdict}", style="green" if kills else "bold red"), soft_wrap=True)
         if kills:
             console.print(Text(f"  {', '.join(kills)}"), soft_wrap=True)

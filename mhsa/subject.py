@@ -35,6 +35,7 @@ class Subject:
         constants: all numbers in its source, which a diagnosis tries in the mutants' places for them.
         place: file and line of its own code, if it has any.
         notes: what was understood, as (topic, words) to print.
+        not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Subject:
     constants: tuple[float, ...] = ()
     place: tuple[str, int] | None = None
     notes: tuple[tuple[str, str], ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     def precision(self, dtype: str) -> Precision:
         """How results in this dtype are rounded, by the contract."""

@@ -23,7 +23,7 @@ _STYLES = {
     "unexpected-pass": "yellow",
     "not-applicable": "dim",
 }
-_VERDICTS = {"holds": "bold green", "violated": "bold red", "unjudged": "bold magenta"}
+_VERDICTS = {"holds": "bold green", "violated": "bold red", "question": "bold yellow", "unjudged": "bold magenta"}
 
 
 _PARAMETERS = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for kind in ("weight", "bias")]
@@ -149,7 +149,7 @@ def print_coverage(console: Console, result: SubjectResult) -> None:
 def verdict_line(result: SubjectResult) -> Text:
     """Return the verdict with its figures."""
     line = Text("  ").append(result.verdict, style=_VERDICTS[result.verdict])
-    if result.verdict == "unjudged":
+    if result.verdict in ("unjudged", "question"):
         return line.append(f": {result.why}")
     failed, judged = result.count("fail"), result.count("pass", "fail", "expected-failure", "unexpected-pass")
     cases = sum(p.cases for p in result.properties)
@@ -160,4 +160,5 @@ def verdict_line(result: SubjectResult) -> Text:
         for outcome in ("expected-failure", "unexpected-pass", "not-applicable", "error")
         if (n := result.count(outcome))
     ]
-    return line.append(f": {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s")
+    left = f"; not judged: {', '.join(result.not_judged)}" if result.not_judged else ""
+    return line.append(f"{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s")

@@ -22,7 +22,7 @@ from mhsa.webpage_markup import Markup, breakable, definitions, join, scrolling,
 from mhsa.webpage_numbers import number
 from mhsa.webpage_table import table, words
 
-_SIGNS = {"holds": "✓", "violated": "✕", "unjudged": "?"}
+_SIGNS = {"holds": "✓", "violated": "✕", "question": "?", "unjudged": "?"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _JUDGED = ("pass", "fail", "expected-failure", "unexpected-pass")
 

@@ -84,7 +84,7 @@ class Comparing:
                 failed = [p.id for p in result.properties if p.outcome == "fail"]
                 words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify tells more)"
                 wrong.setdefault(request.label, {})[side] = words
-            elif result.verdict == "unjudged":
+            elif result.verdict in ("unjudged", "question"):
                 self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")
         return wrong
 
