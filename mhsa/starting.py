@@ -11,6 +11,7 @@ from typing import Any
 
 from mhsa.configuration import Configuration, ConfigurationError, read
 from mhsa.distribution import NAME, install_hint, origin
+from mhsa.history.publishing import is_installed
 from mhsa.locating import checked, only_candidate
 from mhsa.looking import look
 from mhsa.plan import Plan, mentions
@@ -60,7 +61,8 @@ def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
         found = only_candidate()
         print(f"found {found}", flush=True)  # importing it takes seconds
         return [found]
-    return [spec for spec in dict.fromkeys(map(checked, named)) if spec not in configured]
+    labels = {request.label for request in configuration.requests}
+    return [spec for spec in dict.fromkeys(checked(name) for name in named if name not in labels) if spec not in configured]
 
 
 def _require_understood(specs: list[str], configuration: Configuration) -> None:
@@ -166,14 +168,16 @@ def _say_where_workflows_belong() -> None:
 def _say_what_to_fill_in(plan: Plan) -> None:
     folder = origin().folder
     if folder and plan.writes(_WORKFLOW):
-        print(f"\nto be filled in: MHSA_INSTALL in {_WORKFLOW}, what pip installs {NAME} from; until then the workflow fails.")
-        print(f"Here that is {folder}, which no other machine has.")
+        print(f"\nto be filled in: MHSA_INSTALL in {_WORKFLOW}")
+        print(f"{NAME} was installed here from {folder}, which no other machine has.")
+        print("Until that is filled in the workflow fails, and says so.")
 
 
 def _say_what_comes_next() -> None:
+    once = "" if is_installed() else f"; once before: {install_hint('asv')}"
     speed = [
         ("mhsa bench", "how long it takes, and how much memory, over the length"),
-        ("mhsa history", f"the same over commits, kept and drawn by asv; once before: {install_hint('asv')}"),
+        ("mhsa history", "the same over commits, kept and drawn by asv" + once),
         ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
     ]
     following = [

@@ -190,7 +190,7 @@ def test_a_second_run_changes_nothing(here: Path, capsys: pytest.CaptureFixture[
     main(["init", *ALL])
     before = everything(here)
     capsys.readouterr()
-    for arguments in ([], ["model.py:Attention"], ["./model.py:Attention"]):
+    for arguments in ([], ["model.py:Attention"], ["./model.py:Attention"], ["Attention"]):
         assert main(["init", *ALL, *arguments]) == 0
         assert everything(here) == before
         out = capsys.readouterr().out
