@@ -38,6 +38,7 @@ wheel: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip uninstall -q -y mhsa  # what the distribution was called once; the two would clash
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev]'
 	touch $@
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mhsa import __version__
 from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
 from mhsa.bench.shape import Shape, long, shape_of
+from mhsa.distribution import install_hint
 from mhsa.limits import default_memory
 from mhsa.refusing import refuse
 from mhsa.reporting import require_places, write_reports
@@ -71,7 +72,7 @@ def _require_tools(given: argparse.Namespace) -> None:
     import shutil
 
     if given.png is not None and importlib.util.find_spec("matplotlib") is None:
-        refuse("--png needs the package matplotlib: pip install 'mhsa[bench]'")
+        refuse(f"--png needs the package matplotlib: {install_hint('bench')}")
     if given.callgrind and shutil.which("valgrind") is None:
         refuse("--callgrind needs valgrind (apt-get install valgrind)")
     if given.callgrind and (given.device or "cpu") != "cpu":

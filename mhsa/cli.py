@@ -11,6 +11,7 @@ from pathlib import Path
 from mhsa import __version__
 from mhsa.arguments import dtype, seconds, size, whole
 from mhsa.bench.options import add_bench
+from mhsa.distribution import clash
 from mhsa.gate.options import add_compare
 from mhsa.history.options import add_history
 from mhsa.options import TIME_LIMITS
@@ -35,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.print_help()
         return 2
     try:
+        if words := clash():
+            print(f"mhsa: {words}", file=sys.stderr)
+            return 2
         module, _, command = options.run.partition(".")  # each imports what it needs, so that --help is there at once
         code: int = getattr(importlib.import_module(f"mhsa.{module}"), command)(options)
     except KeyboardInterrupt:
@@ -123,12 +127,18 @@ def _parser() -> argparse.ArgumentParser:
 
     init = subparsers.add_parser(
         "init",
-        help="set a repository up: configuration, a test, a CI workflow, benchmarks",
-        description="Write a starting point into this repository: [tool.mhsa] in pyproject.toml, a test file that runs the "
-        "properties in your own pytest, a CI workflow and asv's files. What is there already is never changed.",
-        epilog="example: mhsa init mypackage.attention:Attention; exit codes: 0 written or there already, 2 it could not be",
+        help="set a repository up: configuration and a test; with --ci and --bench a CI workflow and benchmarks",
+        description="Write a starting point into this repository: [tool.mhsa] in pyproject.toml, and a test file that runs the "
+        "properties in your own pytest. Subjects are imported first, in a process of their own; where one cannot be, nothing "
+        "is written. Without SUBJECT: what is configured already, or else the one class here that looks like an attention. "
+        "What is there already is never changed.",
+        epilog="examples: mhsa init mypackage.attention:Attention; mhsa init a.py b.py:Attention --ci; exit codes: 0 written "
+        "or there already, 2 it could not be",
     )
-    init.add_argument("subject", nargs="?", metavar="SUBJECT", default="", help=_SUBJECT)
+    init.add_argument("subjects", nargs="*", metavar="SUBJECT", default=[], help=_SUBJECT)
+    init.add_argument("--ci", action="store_true", help="also a workflow for GitHub that verifies every change")
+    init.add_argument("--bench", action="store_true", help="also benchmarks: for asv, over commits, and for pytest-benchmark")
+    init.add_argument("--dry-run", action="store_true", help="print what would be written, and write nothing")
     init.set_defaults(run="starting.init")
 
     power = subparsers.add_parser(

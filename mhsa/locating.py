@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import os
 import re
+import shlex
 import warnings
 from collections.abc import Iterator
 from itertools import islice
@@ -74,8 +75,12 @@ def only_candidate() -> str:
             f"name a subject: {_EXAMPLE}; nothing was written"
         )
     if len(found) > 1:
-        shown = ", ".join(found[:_SHOWN]) + (f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else "")
-        refuse(f"several classes may be meant: {shown}; name one: mhsa init {found[0]}; nothing was written")
+        shown = "".join(f"\n  {spec}" for spec in found[:_SHOWN])
+        more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        refuse(
+            f"several classes may be meant:{shown}{more}\n"
+            f"name one or more: mhsa init {shlex.join(found[:1])}; nothing was written"
+        )
     return found[0]
 
 

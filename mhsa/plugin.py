@@ -54,7 +54,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse names of shapes that are not known before anything is collected, as any other option."""
+    """Refuse a second mhsa, and names of shapes that are not known, before anything is collected."""
+    if not hasattr(config, "workerinput"):  # pytest has importlib.metadata and its caches already: this takes a millisecond
+        from mhsa.distribution import clash
+
+        if words := clash():
+            raise pytest.UsageError(f"mhsa: {words}")
     names: list[str] = config.getoption("--attention-shape")
     if names:
         from mhsa.bench.shape import shape_of

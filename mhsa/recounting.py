@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
+from mhsa.distribution import install_hint
 from mhsa.refusing import refuse
 from mhsa.reporting import require_places, write_reports
 from mhsa.verifying import as_interrupt
@@ -37,12 +38,12 @@ def history(given: argparse.Namespace) -> int:
     from mhsa.commits.worktrees import Trees
     from mhsa.gate.choosing import chosen
     from mhsa.history.measuring import MeasuringError
-    from mhsa.history.publishing import MISSING, PublishError, is_installed
+    from mhsa.history.publishing import PublishError, is_installed
     from mhsa.history.store import StoreError
 
     require_places(given, ("json",))
     if given.publish and not is_installed():
-        refuse(MISSING)
+        refuse(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
     console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     requests, start = _subjects(given)
@@ -80,7 +81,7 @@ class _History:
             known = (sum(m is not None and m.outcome == "measured" for m in some) for _, some in series)
             print_steps(self.console, steps, most=max(known))
         else:
-            notes.append("steps are found by asv, which is not installed: pip install 'mhsa[asv]'")
+            notes.append(f"steps are found by asv, which is not installed: {install_hint('asv')}")
         for note in notes:
             self.console.print(f"  {note}", style="yellow", markup=False, soft_wrap=True)
         any_figure = any(m is not None and m.outcome == "measured" for _, some in series for m in some)

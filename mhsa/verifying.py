@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
 from mhsa.configuration import Configuration, ConfigurationError, find, read
+from mhsa.distribution import install_hint
 from mhsa.limits import default_memory
 from mhsa.options import Options
 from mhsa.plugin import DEFAULT_DTYPES, REFERENCE
@@ -74,7 +75,7 @@ def verify(given: argparse.Namespace) -> int:
 
 def _require_coverage(given: argparse.Namespace) -> None:
     if given.coverage and importlib.util.find_spec("coverage") is None:
-        refuse("--coverage needs the package coverage: pip install 'mhsa[coverage]'")
+        refuse(f"--coverage needs the package coverage: {install_hint('coverage')}")
     if given.coverage and given.workers > 1:
         refuse(f"--coverage watches one process; given was -n {given.workers}")
 

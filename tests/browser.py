@@ -54,7 +54,7 @@ def chromium() -> Iterator[Browser]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        _without("playwright is not installed: pip install 'mhsa[test]'")
+        _without("playwright is not installed: pip install -c constraints.txt -e '.[test]'")
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=_QUIET)
         try:

@@ -22,6 +22,7 @@ from mhsa.bench.shape import SHAPES, Shape, long, shape_of
 from mhsa.bench.worker import Plan
 from mhsa.benching import LENGTHS, RIVALS, exit_code
 from mhsa.cli import main
+from mhsa.distribution import install_hint
 from mhsa.plugin import DTYPES
 from mhsa.request import Request
 
@@ -286,7 +287,7 @@ class TestBadUsage:
     ) -> None:
         monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
         assert refused("fused", "--png", "o.png") == 2
-        assert capsys.readouterr().err == "mhsa: --png needs the package matplotlib: pip install 'mhsa[bench]'\n"
+        assert capsys.readouterr().err == f"mhsa: --png needs the package matplotlib: {install_hint('bench')}\n"
         assert stage.plans == []
 
     def test_callgrind_needs_valgrind(

@@ -23,6 +23,7 @@ from mhsa.bench.page import page
 from mhsa.bench.page_table import folding
 from mhsa.bench.shape import SHAPES, Shape, long
 from mhsa.bench.table import print_report
+from mhsa.distribution import install_hint
 
 from . import browser as driver
 
@@ -291,10 +292,10 @@ def test_dollar_signs_are_no_formula() -> None:
 
 def test_without_matplotlib_it_is_said_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MatplotlibMissing, match=re.escape("pip install 'mhsa[bench]'")):
+    with pytest.raises(MatplotlibMissing, match=re.escape(install_hint("bench"))):
         draw(run(), MACHINE)
     text = page(run(), MACHINE)
-    assert "pip install 'mhsa[bench]'" in seen(text)
+    assert install_hint("bench") in seen(text)
     assert "<svg" not in text
 
 

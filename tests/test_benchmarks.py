@@ -57,6 +57,8 @@ def test_asvs_configuration() -> None:
     # mhsa is installed without its dependencies for each commit; these are what the benchmarks import of them.
     assert configuration["matrix"]["req"] == {name: [pinned[name]] for name in ("torch", "numpy", "hatchling", "pytest")}
     assert all("--no-deps" in configuration[key][0] for key in ("build_command", "install_command"))
+    # What commits from before and after the distribution's new name have installed.
+    assert configuration["uninstall_command"][0].endswith(" uninstall -y mhsa-verify mhsa")
     assert configuration["launch_method"] == "forkserver"
     assert configuration["branches"] == ["HEAD"]
     assert (ROOT / "benchmarks" / "__init__.py").is_file()

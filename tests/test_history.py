@@ -20,6 +20,7 @@ from mhsa.bench.measurement import Counters, Measurement
 from mhsa.bench.run import Run
 from mhsa.bench.shape import SHAPES
 from mhsa.cli import main
+from mhsa.distribution import install_hint
 from mhsa.history.publishing import PublishError, Site, publish, site_of
 
 from .repository import MODULE, SCALE, Repository
@@ -403,7 +404,7 @@ def test_without_asv(
     with pytest.raises(SystemExit) as stopped:
         main(["history"])
     assert stopped.value.code == 2
-    assert "asv is not installed: pip install 'mhsa[asv]', or say --no-publish" in capsys.readouterr().err
+    assert f"asv is not installed: {install_hint('asv')}, or say --no-publish" in capsys.readouterr().err
     assert history("HEAD") == 0
     assert "steps are found by asv, which is not installed" in capsys.readouterr().out
 

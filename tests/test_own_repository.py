@@ -45,7 +45,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     folder = tmp_path_factory.mktemp("own") / "project"
     folder.mkdir()
     repository = Repository(folder, configured=False)
-    done = run(folder, "mhsa", "init", "pack.attention:Attention")
+    done = run(folder, "mhsa", "init", "--ci", "--bench", "pack.attention:Attention")
     assert done.returncode == 0, done.stderr
     for message, files in LATER:
         repository.commit(message, files)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -15,10 +14,14 @@ import yaml
 
 from mhsa.cli import main
 from mhsa.configuration import read
+from mhsa.distribution import Origin
+from mhsa.looking import look
 from mhsa.options import TIME_LIMITS
 from mhsa.plugin import PROFILES
+from mhsa.results import SubjectResult
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
+ALL = ("--ci", "--bench")
 FILES = [
     "pyproject.toml",
     "tests/test_attention_properties.py",
@@ -55,7 +58,15 @@ class Attention(nn.Module):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("mhsa.starting.look", lambda specs: [SubjectResult(spec) for spec in specs])  # it takes seconds
     return tmp_path
+
+
+@pytest.fixture
+def looking(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr("mhsa.starting.look", look)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    return here
 
 
 def put(path: str, text: str = "") -> None:
@@ -70,7 +81,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Run, and return the one message with which it leaves."""
     with pytest.raises(SystemExit) as left:
-        main(["init", *arguments])
+        main(["init", *ALL, *arguments])
     assert left.value.code == 2
     message = capsys.readouterr().err
     assert message.startswith("mhsa: ")
@@ -87,7 +98,7 @@ def uncommented(text: str) -> str:
 
 def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put("model.py", CLASS.format("Attention"))
-    assert main(["init"]) == 0
+    assert main(["init", *ALL]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[:8] == ["found model.py:Attention", *(f"wrote {path}" for path in FILES)]
     assert sorted(everything(here)) == sorted([*FILES, "model.py"])
@@ -96,24 +107,103 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     assert len({re.match(r".{6}\S+( \S+)* {2,}", line).end() for line in lines[-5:]}) == 1, "the lines are not aligned"
 
 
+def test_without_options_it_is_configuration_and_test_file_and_each_option_adds_its_own(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("model.py", CLASS.format("Attention"))
+    assert main(["init"]) == 0
+    out = capsys.readouterr().out
+    assert sorted(everything(here)) == sorted([*FILES[:2], "model.py"])
+    assert re.findall(r"(?m)^(?:next| {4})  (mhsa init --\w+) ", out) == ["mhsa init --ci", "mhsa init --bench"]
+    assert main(["init", "--ci"]) == 0
+    out = capsys.readouterr().out
+    assert f"wrote {FILES[2]}\nkept pyproject.toml: [tool.mhsa] exists\n" in out
+    assert "nothing was needed" not in out
+    assert sorted(everything(here)) == sorted([*FILES[:3], "model.py"])
+    assert main(["init", "--bench"]) == 0
+    assert sorted(everything(here)) == sorted([*FILES, "model.py"])
+
+
+def test_several_subjects_are_configured_and_a_second_run_adds_what_is_new(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.py", "b.py", "c.py"):
+        put(name, CLASS.format("Attention"))
+    assert main(["init", "a.py:Attention", "b.py:Attention", "a.py:Attention"]) == 0
+    first = Path("pyproject.toml").read_text()
+    assert [(r.label, r.subject) for r in read(Path("pyproject.toml")).requests] == [
+        ("Attention", "a.py:Attention"), ("Attention-2", "b.py:Attention"),
+    ]  # fmt: skip
+    capsys.readouterr()
+    assert main(["init", "b.py:Attention", "c.py:Attention"]) == 0
+    assert Path("pyproject.toml").read_text() == f'{first}\n[tool.mhsa.subjects.Attention-3]\nsubject = "c.py:Attention"\n'
+    assert capsys.readouterr().out.startswith("added to pyproject.toml\nkept tests/")
+    assert [r.label for r in read(Path("pyproject.toml")).requests] == ["Attention", "Attention-2", "Attention-3"]
+
+
+def test_a_dry_run_shows_all_of_it_and_writes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put("model.py", CLASS.format("Attention"))
+    before = everything(here)
+    assert main(["init", *ALL, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert everything(here) == before
+    assert "\nnext" not in shown
+    assert main(["init", *ALL]) == 0
+    for path in FILES:
+        assert f"would write {path}:\n" in shown
+        assert all(f"    {line}\n" in shown for line in Path(path).read_text().splitlines() if line)
+    put("other.py", CLASS.format("Attention"))
+    capsys.readouterr()
+    assert main(["init", "other.py", "--dry-run"]) == 0
+    added = '\n    [tool.mhsa.subjects.other]\n    subject = "other.py"\n'
+    assert f"would add to pyproject.toml:\n{added}" in capsys.readouterr().out
+
+
+def test_subjects_are_imported_first_and_nothing_is_written_where_one_cannot_be(
+    looking: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put("right.py", MODULE)
+    put("wrong.py", "import nosuchthing\n" + MODULE)
+    before = everything(looking)
+    message = refused(capsys, "right.py", "wrong.py")
+    assert "No module named 'nosuchthing'" in message
+    assert "right.py" not in message
+    assert message.endswith("; nothing was written\n")
+    assert everything(looking) == before
+
+
+def test_a_question_is_told_with_the_table_that_its_answer_belongs_to(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("model.py", CLASS.format("Attention"))
+    asked = SubjectResult("model.py:Attention", reason='which mask? declare contract = { mask = "blocked" }', question=True)
+    monkeypatch.setattr("mhsa.starting.look", lambda specs: [asked])
+    before = everything(here)
+    message = refused(capsys)
+    assert 'mhsa: model.py:Attention: which mask? declare contract = { mask = "blocked" }; nothing was written. ' in message
+    assert message.endswith('\n\n[tool.mhsa.subjects.Attention]\nsubject = "model.py:Attention"\n')
+    assert everything(here) == before
+
+
 def test_a_second_run_changes_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put("model.py", CLASS.format("Attention"))
-    main(["init"])
+    main(["init", *ALL])
     before = everything(here)
     capsys.readouterr()
-    for arguments in ([], ["model.py:Attention"], ["./model.py:Attention"]):
-        assert main(["init", *arguments]) == 0
+    for arguments in ([], ["model.py:Attention"], ["./model.py:Attention"], ["Attention"]):
+        assert main(["init", *ALL, *arguments]) == 0
         assert everything(here) == before
         out = capsys.readouterr().out
         assert [line.split(":")[0] for line in out.splitlines() if line][:5] == [
             "kept pyproject.toml", *(f"kept {p}" for p in FILES[1:4]), "kept benchmarks",
         ]  # fmt: skip
         assert "by hand" not in out
+        assert "nothing was needed: everything is there already\n" in out
 
 
 def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> None:
     put("model.py", CLASS.format("Attention"))
-    main(["init"])
+    main(["init", *ALL])
     path = Path("pyproject.toml")
     text = path.read_text()
     configuration = read(path)
@@ -141,7 +231,7 @@ def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> No
 def test_what_stands_in_pyproject_stays_byte_for_byte(here: Path, text: str) -> None:
     put("model.py", CLASS.format("Attention"))
     Path("pyproject.toml").write_bytes(text.encode())
-    assert main(["init"]) == 0
+    assert main(["init", *ALL]) == 0
     after = Path("pyproject.toml").read_bytes()
     assert after.startswith(text.encode())
     assert subject() == "model.py:Attention"
@@ -150,11 +240,11 @@ def test_what_stands_in_pyproject_stays_byte_for_byte(here: Path, text: str) -> 
 
 def test_what_was_kept_is_to_be_added_by_hand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put("model.py", CLASS.format("Attention"))
-    put("pyproject.toml", '[tool.mhsa.subjects]\nAttention = "other.py"\n')
+    put("pyproject.toml", '[tool.mhsa]\nsubjects = { Attention = "other.py" }\n')
     for path in FILES[1:4]:
         put(path, "mine\n")
     before = everything(here)
-    assert main(["init", "model.py:Attention"]) == 0
+    assert main(["init", *ALL, "model.py:Attention"]) == 0
     out = capsys.readouterr().out
     assert everything(here).items() >= before.items()
     assert set(everything(here)) == set(before), "half of asv's files were written"
@@ -172,18 +262,18 @@ def test_what_was_kept_is_to_be_added_by_hand(here: Path, capsys: pytest.Capture
 def test_benchmarks_of_the_users_own_get_no_half_of_ours(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put("model.py", CLASS.format("Attention"))
     put("benchmarks/mine.py")
-    assert main(["init"]) == 0
+    assert main(["init", *ALL]) == 0
     out = capsys.readouterr().out
     assert "kept benchmarks: it exists" in out
     assert not Path("asv.conf.json").exists()
     assert '"environment_type": "existing"' in out
 
 
-def test_a_table_without_subjects_gets_the_candidate_by_hand(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_without_subjects_gets_the_candidate(here: Path) -> None:
     put("model.py", CLASS.format("Attention"))
     put("pyproject.toml", '[tool.mhsa]\nprofile = "ci"\n')
-    assert main(["init"]) == 0
-    assert '[tool.mhsa.subjects.Attention]\nsubject = "model.py:Attention"' in capsys.readouterr().out
+    assert main(["init", *ALL]) == 0
+    assert subject() == "model.py:Attention"
 
 
 @pytest.mark.parametrize(
@@ -211,17 +301,17 @@ def test_a_file_where_a_folder_is_needed(here: Path, capsys: pytest.CaptureFixtu
     put("model.py", CLASS.format("Attention"))
     put(".github", "mine")
     assert refused(capsys) == (
-        "mhsa: .github/workflows/attention.yml cannot be written: Not a directory: .github; "
-        "written before: pyproject.toml, tests/test_attention_properties.py\n"
+        "mhsa: .github/workflows/attention.yml cannot be written: .github is no folder; nothing was written\n"
     )
+    assert not Path("pyproject.toml").exists()
     assert Path(".github").read_text() == "mine"
     Path(".github").unlink()
-    assert main(["init"]) == 0  # goes on where it was left
+    assert main(["init", *ALL]) == 0
 
 
 def test_a_reader_that_goes_away_leaves_no_half_of_it(here: Path) -> None:
-    put("model.py", CLASS.format("Attention"))
-    command = f"{shlex.quote(sys.executable)} -m mhsa init model.py | true"
+    put("model.py", MODULE)
+    command = f"{shlex.quote(sys.executable)} -m mhsa init --ci --bench model.py | true"
     subprocess.run(["bash", "-c", command], check=True, capture_output=True)
     assert sorted(everything(here)) == sorted([*FILES, "model.py"])
 
@@ -245,17 +335,17 @@ def test_a_folder_below_the_repositorys_root_is_told_where_workflows_belong(
     (here / ".git").mkdir()
     put("parts/ml/model.py", CLASS.format("Attention"))
     monkeypatch.chdir(here / "parts" / "ml")
-    assert main(["init"]) == 0
+    assert main(["init", *ALL]) == 0
     assert "working-directory: parts/ml" in capsys.readouterr().out
 
 
-def test_neither_torch_nor_the_users_code_is_imported(here: Path) -> None:
-    put("pkg/__init__.py", "raise SystemExit('imported')\n")
-    put("pkg/layers.py", CLASS.format("Attention"))
-    code = "import sys; from mhsa.cli import main; code = main(['init']); sys.exit(code or 'torch' in sys.modules)"
+def test_neither_torch_nor_the_users_code_is_imported_by_the_command_itself(here: Path) -> None:
+    put("src/pkg/__init__.py")
+    put("src/pkg/layers.py", MODULE)
+    code = "import sys; from mhsa.cli import main; sys.exit(main(['init']) or bool({'torch', 'pkg'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert main(["init", "pkg.layers:Attention"]) == 0
+    assert subject() == "pkg.layers:Attention"
 
 
 @pytest.mark.parametrize(
@@ -266,10 +356,13 @@ def test_neither_torch_nor_the_users_code_is_imported(here: Path) -> None:
         ("README", "# python -m pip install ...: what your modules import beside torch"),
     ],
 )
-def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, command: str) -> None:
+def test_the_workflow_is_yaml_with_its_nightly_part_too(
+    here: Path, monkeypatch: pytest.MonkeyPatch, path: str, command: str
+) -> None:
     put("model.py", CLASS.format("Attention"))
     put(path)
-    main(["init"])
+    monkeypatch.setattr("mhsa.starting.origin", lambda: Origin("1.0", folder="/somewhere/mhsa"))
+    main(["init", *ALL])
     text = Path(FILES[2]).read_text()
     plain, nightly = yaml.safe_load(text), yaml.safe_load(uncommented(text))
     assert plain[True] == {"push": None, "pull_request": None}  # YAML 1.1 reads "on" so
@@ -286,16 +379,53 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(here: Path, path: str, c
         assert [s["uses"] for s in steps[:2]] == ["actions/checkout@v4", "actions/setup-python@v5"]
         assert command in steps[2]["run"].splitlines()
         assert "pip install torch --index-url https://download.pytorch.org/whl/cpu" in steps[2]["run"]
+        assert steps[3]["name"] == "Install mhsa"
+        assert steps[3]["run"].startswith('if [ -z "$MHSA_INSTALL" ]; then\n  echo "::error::MHSA_INSTALL is empty')
         assert steps[-1]["if"] == "always()"
         assert steps[-1]["uses"] == "actions/upload-artifact@v4"
     caches = [s["with"]["path"] for s in nightly["jobs"]["thorough"]["steps"] if "cache" in s.get("uses", "")]
     assert caches == [".mhsa/examples"] * 2
 
 
+@pytest.mark.parametrize(
+    ("origin", "requirement"),
+    [
+        (Origin("1.0"), "mhsa-verify==1.0"),
+        (Origin("1.0", url="git+https://example.org/a/mhsa@abc"), "mhsa-verify @ git+https://example.org/a/mhsa@abc"),
+    ],
+)
+def test_the_workflow_installs_the_mhsa_that_wrote_it(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, origin: Origin, requirement: str
+) -> None:
+    put("model.py", CLASS.format("Attention"))
+    monkeypatch.setattr("mhsa.starting.origin", lambda: origin)
+    main(["init", "--ci"])
+    assert "to be filled in" not in capsys.readouterr().out
+    nightly = yaml.safe_load(uncommented(Path(FILES[2]).read_text()))
+    assert nightly["env"]["MHSA_INSTALL"] == requirement
+    installs = [job["steps"][3]["run"].strip() for job in nightly["jobs"].values()]
+    assert installs == [f'python -m pip install "$MHSA_INSTALL"{more}' for more in (" pytest", "", "")]
+
+
+def test_steps_to_be_added_by_hand_install_the_same(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put("model.py", CLASS.format("Attention"))
+    put(FILES[2], "mine\n")
+    monkeypatch.setattr("mhsa.starting.origin", lambda: Origin("1.0"))
+    main(["init", "--ci"])
+    _, _, steps = capsys.readouterr().out.partition("in the steps of a job in .github/workflows/attention.yml:\n\n")
+    install, verify, tests = yaml.safe_load(steps.partition("\n\nnext")[0])
+    assert install["env"] == {"MHSA_INSTALL": "mhsa-verify==1.0"}
+    assert install["run"].strip() == 'python -m pip install "$MHSA_INSTALL" pytest'
+    assert verify["run"].startswith("mhsa verify")
+    assert tests["run"].startswith("pytest ")
+
+
 def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put("model.py", MODULE)
     put("wrong.py", MODULE.replace("** -0.5", "** -0.6"))
-    main(["init", "model.py:Attention"])
+    main(["init", *ALL, "model.py:Attention"])
     with Path("pyproject.toml").open("a") as file:
         file.write('[tool.mhsa.subjects]\nwrong = "wrong.py"\nfixed = { subject = "model.py:Attention", arguments = ')
         file.write("{ num_heads = 2, d_model = 6 } }\n")
@@ -319,43 +449,3 @@ def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeyp
             benchmark.setup(figures, "wrong", *params[1:])
         with pytest.raises(NotImplementedError, match="n/a"):
             benchmark.setup(figures, "fixed", *params[1:])
-
-
-def commands() -> list[list[str]]:
-    """Return what the workflow runs to verify, by this interpreter."""
-    found = re.findall(r"(?m)^ +run: ((?:mhsa verify|pytest) .*)$", Path(FILES[2]).read_text())
-    assert [line.split()[0] for line in found] == ["mhsa", "pytest"]
-    return [[sys.executable, "-m", *shlex.split(line)] for line in found]
-
-
-def test_from_an_empty_repository_to_a_bug_that_is_shown(here: Path) -> None:
-    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("GITHUB_", "PYTEST_"))}
-        environment |= {"GITHUB_ACTIONS": "true", "COLUMNS": "200"}
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-
-    assert run(["git", "init", "-q", "."]).returncode == 0
-    put("toy/__init__.py")
-    put("toy/layers.py", MODULE)
-    assert main(["init"]) == 0
-    verify, tests = commands()
-    tests += ["-k", "oracle", "-p", "no:cacheprovider"]
-    done = run(verify)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "::" not in done.stdout
-    done = run(tests)
-    assert done.returncode == 0, done.stdout + done.stderr
-    for report in ("mhsa.xml", "mhsa.html"):
-        assert Path(report).stat().st_size > 0
-        Path(report).unlink()
-
-    put("toy/layers.py", MODULE.replace("** -0.5", "** -0.6"))
-    done = run(verify)
-    assert done.returncode == 1, done.stdout + done.stderr
-    line = MODULE[: MODULE.index("    def forward")].count("\n") + 1
-    assert f"::error file=toy/layers.py,line={line},title=Attention%3A oracle.output_without_mask::" in done.stdout
-    assert Path("mhsa.xml").exists()
-    assert Path("mhsa.html").exists()
-    done = run(tests)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "2 failed" in done.stdout

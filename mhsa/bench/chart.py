@@ -18,6 +18,7 @@ from mhsa.bench import sentences
 from mhsa.bench.growth import family, longest
 from mhsa.bench.measurement import FLOOR, Measurement
 from mhsa.bench.panel import COSTS, INK, MUTED, PAPER, draw_panel
+from mhsa.distribution import install_hint
 from mhsa.wording import printable, short
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class MatplotlibMissing(RuntimeError):
     """A picture is wanted, and matplotlib is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("a picture needs the package matplotlib: pip install 'mhsa[bench]'")
+        super().__init__(f"a picture needs the package matplotlib: {install_hint('bench')}")
 
 
 def draw(

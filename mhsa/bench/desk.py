@@ -17,6 +17,7 @@ import pytest
 from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Pass
 from mhsa.bench.shape import Shape, shape_of
 from mhsa.configuration import ConfigurationError, find, read
+from mhsa.distribution import install_hint
 from mhsa.request import Request
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")  # where --attention-shape names none: all of them take a minute
@@ -52,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     config = metafunc.config
     if not config.pluginmanager.hasplugin("benchmark"):
-        raise pytest.Collector.CollectError("these are benchmarks for pytest-benchmark: pip install 'mhsa[bench]'")
+        raise pytest.Collector.CollectError(f"these are benchmarks for pytest-benchmark: {install_hint('bench')}")
     shapes = [shape_of(name) for name in config.getoption("--attention-shape") or SHAPES]  # the plugin has looked at them
     try:
         contenders = _contenders(config.getoption("--attention"), metafunc.definition.path.parent)

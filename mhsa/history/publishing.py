@@ -20,7 +20,6 @@ from typing import Any
 _NAMES = ("asv.conf.json", "asv.conf.jsonc")
 _PATIENCE = 600.0  # seconds for asv publish, which takes one or two for twenty commits
 _COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
-MISSING = "asv is not installed: pip install 'mhsa[asv]', or say --no-publish"
 
 
 class PublishError(Exception):
