@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = subparsers.add_parser(
         "verify",
         help="verify implementations against the properties",
-        description="Verify implementations. Without SUBJECT, what [tool.mhsa] in pyproject.toml configures is verified, or "
-        "else the reference. Where one fails, its cause is named, if it is a known bug.",
+        description="Verify implementations. Without SUBJECT, what [tool.mhsa.subjects] in pyproject.toml configures is "
+        "verified; where there is none, nothing is, and the exit code is 2. Where one fails, its cause is named, if it is a known bug.",
         epilog="examples: mhsa verify model.py; mhsa verify torch.nn:MultiheadAttention -k masks; " + _EXIT,
     )
     verify.add_argument("subjects", nargs="*", metavar="SUBJECT", help=_SUBJECT)

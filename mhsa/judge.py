@@ -21,7 +21,6 @@ from mhsa.effort import is_slow
 from mhsa.guarding import attempt, nobody_interrupts
 from mhsa.limits import end_with_parent, limit_memory
 from mhsa.loading import Question, SubjectError, describe
-from mhsa.plugin import REFERENCE
 from mhsa.power import recorded
 from mhsa.request import Request, read_requests
 from mhsa.strategies import judging
@@ -275,7 +274,11 @@ def _requests(config: pytest.Config) -> list[Request]:
         except ValueError as error:
             raise pytest.Collector.CollectError(f"--attention-requests {error}") from None
     dtypes = tuple(dict.fromkeys(option("--attention-dtype")))
-    names = option("--attention") or [REFERENCE]
+    names = option("--attention")
+    if not names or not all(name.strip() for name in names):
+        raise pytest.Collector.CollectError(
+            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
+        )
     return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 
 

@@ -18,7 +18,7 @@ from mhsa import __version__
 from mhsa.configuration import Configuration, ConfigurationError, find, read
 from mhsa.limits import default_memory
 from mhsa.options import Options
-from mhsa.plugin import DEFAULT_DTYPES, REFERENCE
+from mhsa.plugin import DEFAULT_DTYPES
 from mhsa.refusing import refuse
 from mhsa.request import Request
 
@@ -126,8 +126,13 @@ def options_of(given: argparse.Namespace, configuration: Configuration) -> Optio
 
 
 def _requests(given: argparse.Namespace, configuration: Configuration) -> tuple[Request, ...]:
-    names: list[str] = getattr(given, "subjects", None) or ([given.subject] if getattr(given, "subject", "") else [])
-    return named(names, configuration) or configuration.requests or (Request(REFERENCE, REFERENCE),)
+    names: list[str] = given.subjects if hasattr(given, "subjects") else [given.subject]
+    requests = named(names, configuration) if names else configuration.requests
+    if not requests:
+        from mhsa.naming import nothing_named
+
+        refuse(nothing_named(configuration))
+    return requests
 
 
 def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, ...]:
@@ -135,6 +140,8 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
     by_label = {r.label: r for r in configuration.requests}
     found = []
     for name in dict.fromkeys(names):
+        if not name.strip():
+            refuse(f"{name!r} names no subject; write package.module:attr, or path/file.py[:attr]")
         if name in by_label:
             found.append(by_label[name])
         elif by_label and ":" not in name and not name.endswith(".py"):
