@@ -74,10 +74,7 @@ class ModuleAdapter(Adapter):
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(misfits="refused")
-        declared = getattr(target, "mhsa_contract", None)  # of a class or of a built module
-        if declared is not None and not isinstance(declared, Contract):
-            raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
-        self.contract = declared or self.contract
+        self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
         if isinstance(target, nn.Module):
@@ -92,6 +89,8 @@ class ModuleAdapter(Adapter):
             self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
             owner: Any = target if inspect.isclass(target) else type(self.build(*(self.sizes or (2, 8))))
             forward = owner.forward
+            self.declared = self.declared or contract_of(owner, name)  # a factory's promises are those of what it builds
+        self.contract = self.declared or self.contract
         self.signature: Signature = read_signature(forward, name, method=True)
         self.inputs = self.signature.inputs
         self.takes_mask = self.signature.mask is not None
@@ -175,6 +174,7 @@ class FunctionAdapter(Adapter):
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function = function
         self.contract = Contract(misfits="refused")  # the reference looks at what it is given
+        self.declared: Contract | None = None  # by the module whose forward the function is
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
@@ -200,6 +200,14 @@ class FunctionAdapter(Adapter):
     def describe(self) -> str:
         """Return the call."""
         return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
+
+
+def contract_of(target: Any, name: str) -> Contract | None:
+    """Return the contract that a class, a built module or a function carries as ``mhsa_contract``."""
+    declared = getattr(target, "mhsa_contract", None)
+    if declared is not None and not isinstance(declared, Contract):
+        raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
+    return declared
 
 
 def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify",
         help="verify implementations against the properties",
         description="Verify implementations. Without SUBJECT, what [tool.mhsa.subjects] in pyproject.toml configures is "
-        "verified; where there is none, nothing is, and the exit code is 2. Where one fails, its cause is named, if it is a known bug.",
+        "verified; where there is none, the exit code is 2. Where one fails, its cause is named, if it is a known bug.",
         epilog="examples: mhsa verify model.py; mhsa verify torch.nn:MultiheadAttention -k masks; " + _EXIT,
     )
     verify.add_argument("subjects", nargs="*", metavar="SUBJECT", help=_SUBJECT)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mhsa.configuration import Configuration
 from mhsa.locating import candidates
 
