@@ -16,6 +16,7 @@ from mhsa.loading import SubjectError
 from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.projections import Projections
 from mhsa.signature import Signature, read_signature
+from mhsa.slot import slot_rest
 
 Inputs = Literal["qkv", "q,kv", "x"]
 _DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
@@ -30,6 +31,7 @@ class Adapter:
         sizes: (head, d_model) if the module exists in one size only, else None.
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
+        not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
     """
 
     inputs: Inputs = "qkv"
@@ -37,6 +39,7 @@ class Adapter:
     weights_on_request: bool = False
     sizes: tuple[int, int] | None = None
     contract: Contract = Contract()
+    not_given: tuple[str, ...] = ()
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""
@@ -95,6 +98,7 @@ class ModuleAdapter(Adapter):
         self.inputs = self.signature.inputs
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
+        self.not_given = self.signature.not_given
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
@@ -132,6 +136,7 @@ class TorchAdapter(Adapter):
     """``torch.nn.MultiheadAttention``: True blocks, masks come per head, a fully masked row is NaN."""
 
     weights_on_request = True
+    not_given = ("key_padding_mask", "is_causal", "average_attn_weights=True")
     contract = Contract(
         mask="blocked",
         mask_shape="[B, Tq, Tk]",
@@ -178,6 +183,7 @@ class FunctionAdapter(Adapter):
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
+        self.not_given = slot_rest(function)
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""

@@ -90,7 +90,8 @@ def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[s
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
-    return replace(subject, notes=tuple(_notes(subject, found)))
+    left = tuple(f"argument {n}" for n in adapter.not_given)
+    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:

@@ -40,6 +40,7 @@ class Found:
     environment: dict[str, Any]
     console: Console
     interrupted: bool = False
+    strict: bool = False
 
 
 def verify(given: argparse.Namespace) -> int:
@@ -53,8 +54,8 @@ def verify(given: argparse.Namespace) -> int:
     _require_coverage(given)
     configuration = configured(given)
     options = options_of(given, configuration)
-    found = judge(given, options, diagnosis=given.diagnosis)
     strict = given.strict or configuration.strict
+    found = replace(judge(given, options, diagnosis=given.diagnosis), strict=strict)
     code = exit_code(found.results, strict=strict)
     if given.exit_zero and code == 1:
         code = 0
@@ -67,6 +68,9 @@ def verify(given: argparse.Namespace) -> int:
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
         found.console.print(f"  strict: {warnings} {'warnings count' if warnings > 1 else 'warning counts'} as a violation")
+    if strict and (left := [r.label for r in found.results if r.not_judged]):
+        words = f"  strict: the exit code is {code}, because something of {', '.join(left)} was not judged"
+        found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     if found.interrupted:
         print("mhsa: interrupted; what was found until then stands in the reports, marked as partial", file=sys.stderr)
     return code
