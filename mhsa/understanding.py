@@ -36,6 +36,7 @@ from mhsa.projections import Projections
 from mhsa.request import Request
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
+from mhsa.unread import find_unread
 
 
 def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
@@ -90,8 +91,10 @@ def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[s
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
-    left = tuple(f"argument {n}" for n in adapter.not_given)
-    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left)
+    unread = find_unread(caller, module, sizes)
+    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+    wrong = next((x.wrong for x in unread if x.wrong), "")
+    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
