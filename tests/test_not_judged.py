@@ -5,6 +5,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from rich.console import Console
 from mhsa.annotations import annotate
 from mhsa.child import Child
 from mhsa.cli import main
+from mhsa.judge import Judge
 from mhsa.junit import junit
 from mhsa.markdown import markdown
 from mhsa.request import Request
@@ -164,3 +166,14 @@ def test_strict_makes_it_2_and_says_so(
     assert "  strict: the exit code is 2, because something of mine was not judged" in capsys.readouterr().out
     assert json.loads(Path("o.json").read_text())["exit_code"] == 2
     assert main([*command, "--strict", "--exit-zero"]) == 2
+
+
+def test_the_bare_engine_says_it_at_the_end() -> None:
+    """What each subject's first report carries, under xdist too, is printed in the session's summary."""
+    judge: Any = SimpleNamespace(left={}, unjudged=False)
+    for number, left in ((2, LEFT), (1, [])):
+        about = {"number": number, "notes": [], "planned": [], "place": None, "not_judged": left}
+        Judge.pytest_runtest_logreport(judge, SimpleNamespace(user_properties=[("mhsa-subject", about)]))  # type: ignore[arg-type]
+    lines: list[str] = []
+    Judge.pytest_terminal_summary(judge, SimpleNamespace(write_line=lines.append))  # type: ignore[arg-type]
+    assert lines == ["mhsa: [2] not judged: argument key_padding_mask, argument <b>"]
