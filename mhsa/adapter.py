@@ -16,6 +16,7 @@ from mhsa.loading import SubjectError
 from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.projections import Projections
 from mhsa.signature import Signature, read_signature
+from mhsa.slot import slot_rest
 
 Inputs = Literal["qkv", "q,kv", "x"]
 _DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
@@ -30,6 +31,7 @@ class Adapter:
         sizes: (head, d_model) if the module exists in one size only, else None.
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
+        not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
     """
 
     inputs: Inputs = "qkv"
@@ -37,6 +39,7 @@ class Adapter:
     weights_on_request: bool = False
     sizes: tuple[int, int] | None = None
     contract: Contract = Contract()
+    not_given: tuple[str, ...] = ()
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""
@@ -74,10 +77,7 @@ class ModuleAdapter(Adapter):
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(misfits="refused")
-        declared = getattr(target, "mhsa_contract", None)  # of a class or of a built module
-        if declared is not None and not isinstance(declared, Contract):
-            raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
-        self.contract = declared or self.contract
+        self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
         if isinstance(target, nn.Module):
@@ -92,10 +92,13 @@ class ModuleAdapter(Adapter):
             self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
             owner: Any = target if inspect.isclass(target) else type(self.build(*(self.sizes or (2, 8))))
             forward = owner.forward
+            self.declared = self.declared or contract_of(owner, name)  # a factory's promises are those of what it builds
+        self.contract = self.declared or self.contract
         self.signature: Signature = read_signature(forward, name, method=True)
         self.inputs = self.signature.inputs
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
+        self.not_given = self.signature.not_given
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
@@ -133,6 +136,7 @@ class TorchAdapter(Adapter):
     """``torch.nn.MultiheadAttention``: True blocks, masks come per head, a fully masked row is NaN."""
 
     weights_on_request = True
+    not_given = ("key_padding_mask", "is_causal", "average_attn_weights=True")
     contract = Contract(
         mask="blocked",
         mask_shape="[B, Tq, Tk]",
@@ -175,9 +179,11 @@ class FunctionAdapter(Adapter):
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function = function
         self.contract = Contract(misfits="refused")  # the reference looks at what it is given
+        self.declared: Contract | None = None  # by the module whose forward the function is
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
+        self.not_given = slot_rest(function)
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
@@ -200,6 +206,14 @@ class FunctionAdapter(Adapter):
     def describe(self) -> str:
         """Return the call."""
         return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
+
+
+def contract_of(target: Any, name: str) -> Contract | None:
+    """Return the contract that a class, a built module or a function carries as ``mhsa_contract``."""
+    declared = getattr(target, "mhsa_contract", None)
+    if declared is not None and not isinstance(declared, Contract):
+        raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
+    return declared
 
 
 def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:

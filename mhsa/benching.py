@@ -44,6 +44,10 @@ def bench(given: argparse.Namespace) -> int:
     configuration = configured(given)
     subjects = _subjects(given, configuration)
     plan = _plan(given, configuration, subjects)
+    if not subjects and given.against is None:
+        from mhsa.naming import nothing_named
+
+        refuse(f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa")
     console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     with Progress(console, plan) as progress:

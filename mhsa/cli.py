@@ -78,8 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     verify = subparsers.add_parser(
         "verify",
         help="verify implementations against the properties",
-        description="Verify implementations. Without SUBJECT, what [tool.mhsa] in pyproject.toml configures is verified, or "
-        "else the reference. Where one fails, its cause is named, if it is a known bug.",
+        description="Verify implementations. Without SUBJECT, what [tool.mhsa.subjects] in pyproject.toml configures is "
+        "verified; where there is none, the exit code is 2. Where one fails, its cause is named, if it is a known bug.",
         epilog="examples: mhsa verify model.py; mhsa verify torch.nn:MultiheadAttention -k masks; " + _EXIT,
     )
     verify.add_argument("subjects", nargs="*", metavar="SUBJECT", help=_SUBJECT)
@@ -94,7 +94,8 @@ def _parser() -> argparse.ArgumentParser:
         "--database", metavar="FOLDER", default="", help="Hypothesis' example database: failing cases are tried first next time"
     )
     add("--strict", action="store_true",
-        help="warnings are violations: an expected failure that passes, that names no property, or has no reason")  # fmt: skip
+        help="warnings are violations: an expected failure that passes, that names no property, or has no reason; and what was "
+        "not judged, an argument that is left at its default say, makes the exit code 2")  # fmt: skip
     add("--write-baseline", action="store_true", help="declare today's failures as expected, in pyproject.toml")
     add("--exit-zero", action="store_true", help="exit with 0 where a subject is wrong; what could not be judged is still 2")
     verify.set_defaults(run="verifying.verify")

@@ -20,6 +20,7 @@ from mhsa.subject import Subject
 from mhsa.suite import Effort, import_properties
 from mhsa.surroundings import restored
 from mhsa.tampering import Watch
+from mhsa.testing import EVERYTHING
 
 
 @functools.cache
@@ -39,11 +40,23 @@ def _subject(request: Request) -> Subject | SubjectError:
     return _subjects[key]
 
 
+def _require_everything(request: Request, subject: Subject, *, strict: bool) -> None:
+    """Pass where all that a user can reach is judged; else skip with what is not, or fail if that is what strict is for."""
+    left = ", ".join(subject.not_judged)
+    if left and strict:
+        pytest.fail(f"{EVERYTHING}  {request.label}\nnot judged: {left}; strict = true makes that a failure", pytrace=False)
+    if left:
+        pytest.skip(f"not judged: {left}")
+
+
 def judge_inline(request: Request, identity: str, *, strict: bool) -> None:
     """Judge; the outcome is that of the test that calls this: pass, fail, skip or xfail."""
     subject = _subject(request)
     if isinstance(subject, SubjectError):
         pytest.fail(f"{request.label} cannot be judged: {subject}", pytrace=False)
+    if identity == EVERYTHING:
+        _require_everything(request, subject, strict=strict)
+        return
     family, _, name = identity.partition(".")
     test = getattr(_family(properties_folder() / f"test_{family}.py", request.profile, request.seed), f"test_{name}")
     error: BaseException | None = None

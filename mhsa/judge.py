@@ -21,7 +21,6 @@ from mhsa.effort import is_slow
 from mhsa.guarding import attempt, nobody_interrupts
 from mhsa.limits import end_with_parent, limit_memory
 from mhsa.loading import Question, SubjectError, describe
-from mhsa.plugin import REFERENCE
 from mhsa.power import recorded
 from mhsa.request import Request, read_requests
 from mhsa.strategies import judging
@@ -61,6 +60,7 @@ class Judge:
         )
         self.violated: set[int] = set()
         self.unjudged = False
+        self.left: dict[int, list[str]] = {}
         self.planned: dict[int, list[str]] = {}
         skip = option("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
@@ -235,6 +235,9 @@ class Judge:
         """Remember, in xdist's controller too, whether something could not be judged."""
         said: dict[str, Any] = dict(report.user_properties)
         self.unjudged |= said.get("mhsa", {}).get("outcome") == "error"
+        about = said.get("mhsa-subject", {})
+        if about.get("not_judged"):
+            self.left[about["number"]] = about["not_judged"]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Exit with 2 where something could not be judged, as ``mhsa verify`` does."""
@@ -244,6 +247,11 @@ class Judge:
             self._covering.write(Path(self.config.getoption("--attention-coverage")), files)
         if self.unjudged and not hasattr(session.config, "workerinput"):
             session.exitstatus = 2
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was not judged of which subject."""
+        for number, left in sorted(self.left.items()):
+            terminalreporter.write_line(f"mhsa: [{number}] not judged: {', '.join(left)}")
 
     def pytest_report_header(self) -> list[str]:
         """Say which number stands for which subject."""
@@ -275,7 +283,11 @@ def _requests(config: pytest.Config) -> list[Request]:
         except ValueError as error:
             raise pytest.Collector.CollectError(f"--attention-requests {error}") from None
     dtypes = tuple(dict.fromkeys(option("--attention-dtype")))
-    names = option("--attention") or [REFERENCE]
+    names = option("--attention")
+    if not names or not all(name.strip() for name in names):
+        raise pytest.Collector.CollectError(
+            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
+        )
     return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 
 

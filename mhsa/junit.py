@@ -10,7 +10,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from mhsa.wording import INTERRUPTED, cause, label, printable, reason, short, story, why
+from mhsa.wording import INTERRUPTED, cause, label, not_judged, printable, reason, short, story, why
 
 _PROGRAM = "mhsa verify"
 
@@ -44,6 +44,10 @@ def _suite(data: dict[str, Any], subject: dict[str, Any]) -> ET.Element:
     if subject["verdict"] != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
         case = ET.SubElement(suite, "testcase", classname=name, name="judged", time=_seconds(0))
         _say(case, "error", why(subject), type=subject["verdict"])
+    left = not_judged(subject)
+    if left:
+        case = ET.SubElement(suite, "testcase", classname=name, name="everything_is_judged", time=_seconds(0))
+        _say(case, "error" if data.get("strict") else "skipped", f"{subject['verdict']}; not judged: {left}", type="not-judged")
     likely = cause(subject)
     if likely:
         ET.SubElement(suite, "system-out").text = printable(f"likely cause: {likely}")

@@ -84,6 +84,12 @@ def only_candidate() -> str:
     return found[0]
 
 
+def candidates(most: int) -> list[str]:
+    """Return the first classes here that look like an attention, named as they can be verified; there may be none."""
+    files = islice(_python_files(Path()), _MOST)
+    return list(islice((_spec(path, name) for path in files for name in _attentions(path)), most))
+
+
 def _python_files(root: Path) -> Iterator[Path]:
     """Yield what may hold an implementation: no hidden folder, environment, test or build product."""
     for place, folders, files in os.walk(root):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mhsa.wording import INTERRUPTED, commands, label, printable, reason, short, smallest, why, with_outcome
+from mhsa.wording import INTERRUPTED, commands, label, not_judged, printable, reason, short, smallest, why, with_outcome
 
 _SYMBOLS = {"holds": "✅", "violated": "❌", "question": "❔", "unjudged": "⚠️"}
 _ROWS = 20  # failures of a subject that are worth a row: who needs more looks into the JSON
@@ -72,7 +72,8 @@ def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
     words = _text(why(subject)) if verdict in ("unjudged", "question") else _figures(subject)
-    return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}: {words}"
+    left = f"; not judged: {_text(not_judged(subject))}" if not_judged(subject) else ""
+    return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}{left}: {words}"
 
 
 def _symbol(verdict: str, partial: bool) -> str:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 PROFILES = {"quick": 50, "ci": 300, "thorough": 2000}  # cases per property, for those that find most
 _SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
-REFERENCE = "mhsa:MultiHeadAttention"  # what is verified where no subject is named
 DEFAULT_DTYPES = ("float64", "float32")
 DTYPES = ("float64", "float32", "bfloat16", "float16")
 
@@ -26,7 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mhsa", "verification of attention implementations (mhsa)")
     group.addoption(
         "--attention", action="append", metavar="SUBJECT", default=[],
-        help="implementation to verify: package.module:attr or path/file.py[:attr]; repeatable",
+        help="implementation to verify, needed by the properties: package.module:attr or path/file.py[:attr]; repeatable",
     )  # fmt: skip
     group.addoption(
         "--attention-profile", choices=list(PROFILES), default="quick",

@@ -27,6 +27,7 @@ from mhsa.contract import Contract, EmptyRow, MaskShape
 from mhsa.layout import Sizes
 from mhsa.subject import Subject
 from mhsa.trial import Trial
+from mhsa.unread import inputs_apart
 
 SIZES = Sizes(head=4, d_k=5)
 BATCH, QUERIES, KEYS = 2, 3, 6
@@ -52,7 +53,11 @@ def find_call(adapter: Adapter, module: nn.Module, d_model: int) -> Caller:
     """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take."""
     query, key, value = tensors(adapter.inputs, d_model)
     with torch.no_grad():
-        caller = Caller(adapter, adapter.contract).locate(module, query, key, value)
+        apart = query, key, value
+        if adapter.sizes is not None and adapter.sizes[0] in (BATCH, QUERIES, KEYS):  # a number of heads that can be no other
+            query_apart, key_apart = inputs_apart(adapter, Sizes(adapter.sizes[0], d_model // adapter.sizes[0]))
+            apart = query_apart, key_apart, key_apart
+        caller = Caller(adapter, adapter.contract).locate(module, *apart)
         return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
 
 

@@ -39,7 +39,7 @@ def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) 
 def report(given: argparse.Namespace, found: Found, cases: Path, requests: Sequence[Request], code: int) -> None:
     """Save the cases of failures and write the reports; what cannot be written is told, after all the others are."""
     problems = [*_save_cases(found, cases, requests)]
-    data = as_data(found.results, found.environment, found.diagnoses, code=code)
+    data = as_data(found.results, found.environment, found.diagnoses, code=code, strict=found.strict)
     for subject, request in zip(data["subjects"], requests, strict=True):
         _complete(subject, request)
     problems += write_reports(given, {name: functools.partial(make, data) for name, make in _writers(found).items()})

@@ -120,6 +120,7 @@ def as_data(
     diagnoses: Mapping[str, Diagnosis] | None = None,
     *,
     code: int | None = None,
+    strict: bool = False,
 ) -> dict[str, Any]:
     """Return the results of a run as docs/json.md describes them; every report is made from that."""
     subjects = [
@@ -142,7 +143,8 @@ def as_data(
         "schema": SCHEMA,
         "environment": environment,
         "interrupted": any(r.interrupted for r in results),
-        "exit_code": exit_code(results) if code is None else code,
+        "exit_code": exit_code(results, strict=strict) if code is None else code,
+        "strict": strict,
         "subjects": subjects,
     }
 

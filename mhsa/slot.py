@@ -19,8 +19,9 @@ from mhsa.names import CAUSAL, DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pic
 Weights: TypeAlias = Tensor | Callable[[], Tensor | None] | None
 Attend: TypeAlias = Callable[[Tensor, Tensor, Tensor, nn.Dropout, Tensor | None], tuple[Tensor, Weights]]
 
-# torch's own function is a builtin without an inspectable signature; these are its first documented parameters.
+# torch's own function is a builtin without an inspectable signature; these are its first documented parameters,
 _SDPA = ("query", "key", "value")
+_SDPA_REST = ("is_causal", "scale", "enable_gqa")  # and those that it is not given, in a slot that is not causal
 
 
 def fit_slot(attention: Callable[..., Any], dropout: float = 0.0, *, causal: bool = False) -> Attend:
@@ -90,6 +91,16 @@ def slot_names(
     q, k, v = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
     first = (q, k, v) if q and k and v else None
     return first, pick(parameters, MASK), pick(parameters, DROPOUT)
+
+
+def slot_rest(attention: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the parameters that a slot which is not causal leaves at their defaults; of ``**more`` no name is known."""
+    if attention is functional.scaled_dot_product_attention:
+        return _SDPA_REST
+    parameters = dict(inspect.signature(attention).parameters)
+    first, mask, drop = slot_names(parameters)
+    given = {*(first or ()), mask, drop, pick(parameters, HEAD_WIDTH)}
+    return tuple(n for n, p in parameters.items() if n not in given and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
 def slot_call(attention: Callable[..., Any], *, has_mask: bool) -> str:

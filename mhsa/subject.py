@@ -36,6 +36,7 @@ class Subject:
         place: file and line of its own code, if it has any.
         notes: what was understood, as (topic, words) to print.
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
+        no_weights: what is wrong with weights that are given with their axes in another order, or empty.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Subject:
     place: tuple[str, int] | None = None
     notes: tuple[tuple[str, str], ...] = ()
     not_judged: tuple[str, ...] = ()
+    no_weights: str = ""
 
     def precision(self, dtype: str) -> Precision:
         """How results in this dtype are rounded, by the contract."""

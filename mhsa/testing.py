@@ -22,11 +22,15 @@ if TYPE_CHECKING:
     pass
 
 Test = Callable[..., Any]
+EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 
 
 @dataclass(frozen=True)
 class Check:
-    """One property of one subject, as a test: calling it passes, fails, skips (not applicable) or xfails (expected)."""
+    """One property of one subject, as a test: calling it passes, fails, skips (not applicable) or xfails (expected).
+
+    ``EVERYTHING`` in the place of a property asks whether something is not judged.
+    """
 
     request: Request
     property: str
@@ -63,7 +67,9 @@ def verifies(
         def test_attention(check):
             check()
 
-    Ids are ``subject-family.name``, the same in every run: for -k, --lf, xdist and JUnit.
+    Ids are ``subject-family.name``, the same in every run: for -k, --lf, xdist and JUnit. The last check of a subject,
+    ``judged.everything``, passes if all that a user can reach was tried; else it is a skip that says what was not, or a
+    failure under ``strict = true``.
     """
     if profile not in (None, *PROFILES):
         raise ValueError(f"verifies(profile={profile!r}); must be one of {', '.join(PROFILES)}")
@@ -77,10 +83,9 @@ def verifies(
     from mhsa.catalogue import catalogue
 
     checks = [
-        pytest.param(Check(request, p.id, configuration.strict), id=f"{request.label}-{p.id}")
+        pytest.param(Check(request, identity, configuration.strict), id=f"{request.label}-{identity}")
         for request in requests
-        for p in catalogue()
-        if not (p.slow and request.profile == "quick")
+        for identity in (*(p.id for p in catalogue() if not (p.slow and request.profile == "quick")), EVERYTHING)
     ]
 
     def decorate(test: Test) -> Test:

@@ -19,9 +19,12 @@ from mhsa.adapter import (
     ModuleAdapter,
     TorchAdapter,
     constructor_arguments,
+    contract_of,
     has_own_head_width,
 )
 from mhsa.calling import Caller
+from mhsa.contract import Contract
+from mhsa.declaring import different, require_use
 from mhsa.discovery import bind_projections, unregistered
 from mhsa.layout import Sizes
 from mhsa.literals import constants, literals
@@ -33,6 +36,7 @@ from mhsa.projections import Projections
 from mhsa.request import Request
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
+from mhsa.unread import find_unread
 
 
 def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
@@ -48,14 +52,15 @@ def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, dev
         adapter = as_adapter(target, name, request.arguments)
         if request.contract:
             adapter.contract = replace(adapter.contract, **request.contract)
-        return _understand(adapter, target, name, request.dtypes or DEFAULT_DTYPES, request.device)
+        return _understand(adapter, target, request, request.dtypes or DEFAULT_DTYPES)
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
 
 
-def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...], device: str) -> Subject:
+def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[str, ...]) -> Subject:
+    name, device = request.label, request.device
     head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
     sizes = Sizes(head, d_model // head)
     try:
@@ -68,6 +73,7 @@ def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
     caller = find_call(adapter, module, d_model)
+    require_use(name, target, adapter, request.contract, caller.contract)
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]
@@ -85,7 +91,10 @@ def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
-    return replace(subject, notes=tuple(_notes(subject, found)))
+    unread = find_unread(caller, module, sizes)
+    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+    wrong = next((x.wrong for x in unread if x.wrong), "")
+    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
@@ -146,7 +155,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
         return TorchAdapter()
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
         function = _as_function(target)
-        return ModuleAdapter(target, name) if function is None else _function_adapter(function, name)
+        return ModuleAdapter(target, name) if function is None else _function_adapter(function, name, contract_of(target, name))
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
         raise SubjectError(
@@ -159,7 +168,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     except (TypeError, ValueError):
         raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
     if slot_names(parameters)[0] is not None:
-        return _function_adapter(target, name)
+        return _function_adapter(target, name, contract_of(target, name))
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name)
@@ -167,7 +176,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     return ModuleAdapter(target, name)
 
 
-def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapter:
+def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
     _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
     try:
         attend = fit_slot(function)
@@ -180,7 +189,10 @@ def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapte
         shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
     if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
         raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
-    return FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter.declared = declared
+    adapter.contract = replace(adapter.contract, **different(declared))
+    return adapter
 
 
 def _as_function(target: Any) -> Callable[..., Any] | None:

@@ -19,7 +19,7 @@ from mhsa.configuration import Configuration, ConfigurationError, find, read
 from mhsa.distribution import install_hint
 from mhsa.limits import default_memory
 from mhsa.options import Options
-from mhsa.plugin import DEFAULT_DTYPES, REFERENCE
+from mhsa.plugin import DEFAULT_DTYPES
 from mhsa.refusing import refuse
 from mhsa.request import Request
 
@@ -41,6 +41,7 @@ class Found:
     environment: dict[str, Any]
     console: Console
     interrupted: bool = False
+    strict: bool = False
 
 
 def verify(given: argparse.Namespace) -> int:
@@ -54,8 +55,8 @@ def verify(given: argparse.Namespace) -> int:
     _require_coverage(given)
     configuration = configured(given)
     options = options_of(given, configuration)
-    found = judge(given, options, diagnosis=given.diagnosis)
     strict = given.strict or configuration.strict
+    found = replace(judge(given, options, diagnosis=given.diagnosis), strict=strict)
     code = exit_code(found.results, strict=strict)
     if given.exit_zero and code == 1:
         code = 0
@@ -68,6 +69,9 @@ def verify(given: argparse.Namespace) -> int:
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
         found.console.print(f"  strict: {warnings} {'warnings count' if warnings > 1 else 'warning counts'} as a violation")
+    if strict and (left := [r.label for r in found.results if r.not_judged]):
+        words = f"  strict: the exit code is {code}, because something of {', '.join(left)} was not judged"
+        found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     if found.interrupted:
         print("mhsa: interrupted; what was found until then stands in the reports, marked as partial", file=sys.stderr)
     return code
@@ -127,8 +131,13 @@ def options_of(given: argparse.Namespace, configuration: Configuration) -> Optio
 
 
 def _requests(given: argparse.Namespace, configuration: Configuration) -> tuple[Request, ...]:
-    names: list[str] = getattr(given, "subjects", None) or ([given.subject] if getattr(given, "subject", "") else [])
-    return named(names, configuration) or configuration.requests or (Request(REFERENCE, REFERENCE),)
+    names: list[str] = given.subjects if hasattr(given, "subjects") else [given.subject]
+    requests = named(names, configuration) if names else configuration.requests
+    if not requests:
+        from mhsa.naming import nothing_named
+
+        refuse(nothing_named(configuration))
+    return requests
 
 
 def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, ...]:
@@ -136,6 +145,8 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
     by_label = {r.label: r for r in configuration.requests}
     found = []
     for name in dict.fromkeys(names):
+        if not name.strip():
+            refuse(f"{name!r} names no subject; write package.module:attr, or path/file.py[:attr]")
         if name in by_label:
             found.append(by_label[name])
         elif by_label and ":" not in name and not name.endswith(".py"):

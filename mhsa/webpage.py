@@ -82,7 +82,7 @@ def _overview(subjects: list[dict[str, Any]]) -> Markup:
             "tr",
             tag("th", tag("a", breakable(_name(s)), href=f"#s{n}"), scope="row"),
             tag("td", _badge(s)),
-            tag("td", _figures(s)),
+            tag("td", _left(s), _figures(s)),
         )
         for n, s in enumerate(subjects, 1)
     ]
@@ -100,6 +100,12 @@ def _badge(subject: Mapping[str, Any]) -> Markup:
     verdict = _verdict(subject)
     sign = tag("span", _SIGNS[verdict], aria_hidden="true", class_="sign")
     return tag("span", sign, verdict, class_=f"verdict {verdict}")
+
+
+def _left(subject: Mapping[str, Any]) -> str:
+    """What nothing has tried, before the figures of what was; empty where there is nothing of the kind."""
+    left = ", ".join(map(str, subject.get("not_judged") or ()))
+    return f"not judged: {left}; " if left else ""
 
 
 def _figures(subject: Mapping[str, Any]) -> str:
@@ -128,7 +134,7 @@ def _subject(subject: Mapping[str, Any], n: int, statements: Mapping[str, Proper
     parts = [
         tag("h2", breakable(name), id=f"s{n}-name"),
         _given(subject, name),
-        tag("div", _badge(subject), tag("p", _figures(subject)), class_=f"result {_verdict(subject)}"),
+        tag("div", _badge(subject), tag("p", _left(subject), _figures(subject)), class_=f"result {_verdict(subject)}"),
         tag("p", str(subject["reason"]), class_="reason") if subject.get("reason") else None,
         *(tag("p", tag("strong", "Warning. "), str(text), class_="banner") for text in subject.get("warnings") or ()),
         tag("section", tag("h3", "How it was understood"), definitions(understood)) if understood else None,

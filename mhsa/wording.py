@@ -38,6 +38,11 @@ def why(subject: dict[str, Any]) -> str:
     return str(subject.get("reason") or "no reason was given")
 
 
+def not_judged(subject: dict[str, Any]) -> str:
+    """Return what a user can reach and nothing has tried, in words, empty where there is nothing of the kind."""
+    return ", ".join(printable(words) for words in subject.get("not_judged") or ())
+
+
 def reason(found: dict[str, Any]) -> str:
     """Return what is wrong with a property, or why it was not judged as usual."""
     return str(found.get("reason") or "")

@@ -32,12 +32,15 @@ def test_rows_sum_to_one(subject: Subject, case: Case) -> None:
     """The weights of a query sum to one.
 
     Statement: sum_j A_bhij = 1 for every row with an allowed key, up to the rounding of one softmax.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``. Of weights with these
+        axes in another order this alone is asked, once.
     Source: A1.
     Breaks it: softmax over another axis (PyTorch-NLP#2), an epsilon in the denominator, weights taken before the mask.
     """
     trial = Trial(subject, case)
     answer = trial()
+    if subject.no_weights:
+        check.fail(subject.no_weights, what="weights")
     weights = check.offered(answer.weights)
     total = weights.sum(axis=-1, keepdims=True)
     check.agree("sum of weights", (total, normalisation(trial, answer)), (np.ones_like(total), np.zeros_like(total)))

@@ -20,6 +20,7 @@ from mhsa.inline import judge_inline
 from mhsa.plugin import DTYPES
 from mhsa.request import Expected, Request
 from mhsa.sampling import sample
+from mhsa.testing import EVERYTHING
 
 KERNELS = """
 import torch
@@ -199,8 +200,9 @@ def test_collecting_imports_neither_torch_nor_the_subject(theirs: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     quick = [p.id for p in catalogue() if not p.slow]
     lines = [line for line in done.stdout.splitlines() if "::" in line]
-    assert lines[: len(quick)] == [f"tests/test_theirs.py::test_attention[right-{identity}]" for identity in quick]
-    assert len(lines) == 4 * len(quick) + len(catalogue()) + 5, "ci asks what quick leaves out"
+    names = [*quick, EVERYTHING]
+    assert lines[: len(names)] == [f"tests/test_theirs.py::test_attention[right-{identity}]" for identity in names]
+    assert len(lines) == 4 * len(quick) + len(catalogue()) + 5 + 5, "ci asks what quick leaves out"
 
 
 @pytest.mark.parametrize(
@@ -234,8 +236,8 @@ def test_what_is_given_goes_to_every_check() -> None:
     assert {(c.request.profile, c.request.seed, c.request.dtypes, c.request.device) for c in checks} == {
         ("thorough", 4, ("bfloat16",), "cuda")
     }
-    assert [c.property for c in checks] == [p.id for p in catalogue()]
-    assert [c.property for c in decorated()] == [p.id for p in catalogue() if not p.slow]
+    assert [c.property for c in checks] == [*(p.id for p in catalogue()), EVERYTHING]
+    assert [c.property for c in decorated()] == [*(p.id for p in catalogue() if not p.slow), EVERYTHING]
 
 
 @pytest.mark.parametrize(
@@ -283,6 +285,17 @@ def test_what_passes_though_expected_to_fail_is_let_pass_unless_strict() -> None
 def test_a_failure_that_the_contract_declares_is_an_xfail() -> None:
     with pytest.raises(pytest.xfail.Exception, match="pytorch/issues/41508"):
         judge_inline(Request("t", "torch.nn:MultiheadAttention"), "empty_rows.a_row_without_any_key", strict=True)
+
+
+def test_what_is_not_judged_is_a_skip_and_fails_under_strict() -> None:
+    judge_inline(RIGHT, EVERYTHING, strict=True)
+    left = Request("f", "mhsa:fused_attention", dtypes=("float64",))
+    with pytest.raises(pytest.skip.Exception, match=r"^not judged: argument causal$"):
+        judge_inline(left, EVERYTHING, strict=False)
+    with pytest.raises(pytest.fail.Exception, match=r"judged\.everything  f\nnot judged: argument causal; strict = true makes"):
+        judge_inline(left, EVERYTHING, strict=True)
+    with pytest.raises(pytest.fail.Exception, match=r"cannot be judged: import of nosuch failed"):
+        judge_inline(Request("g", "nosuch:thing"), EVERYTHING, strict=False)
 
 
 def test_torchs_settings_and_the_session_are_as_before() -> None:

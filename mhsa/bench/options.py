@@ -28,7 +28,12 @@ def add_bench(subparsers: Any, subject: str) -> None:
         "measured, 1 a subject gives a wrong result, 2 a subject could not be measured or bad usage",
     )
     add = parser.add_argument
-    add("subjects", nargs="*", metavar="SUBJECT", help=f"{subject}; or one of {', '.join(KNOWN)}")
+    add(
+        "subjects",
+        nargs="*",
+        metavar="SUBJECT",
+        help=f"{subject}; or one of {', '.join(KNOWN)} (default: what [tool.mhsa.subjects] configures)",
+    )
     add("--lengths", type=lengths, metavar="T,T,...", default=[],
         help="sequence lengths of one sequence, 8 heads, d_model 256 (default: 128,256,512,1024,2048)")  # fmt: skip
     add("--shape", action="append", default=[], metavar="SHAPE",
