@@ -35,15 +35,20 @@ def properties(given: argparse.Namespace) -> int:
         print(json.dumps([asdict(p) for p in chosen], indent=2))
         return 0
     if given.name:
+        from mhsa.census import without_ids
+        from mhsa.folding import hanging, wide_console
+
+        width = wide_console(no_color=True).width
         for p in chosen:
-            print(f"{p.id}\n  {p.summary}\n")
+            print("\n".join([p.id, *(line.plain for line in hanging("  ", p.summary, width)), ""]))
             for title, text in (
                 ("statement", p.statement),
                 ("requires", p.requires),
-                ("source", p.source),
+                ("source", without_ids(p.source)),
                 ("breaks it", p.breaks),
             ):
-                print(f"  {title:<10} {text}")
+                if text:
+                    print("\n".join(line.plain for line in hanging(f"  {title:<10} ", text, width)))
             print()
         return 0
     width = max(len(p.id) for p in chosen)

@@ -38,7 +38,7 @@ class LiveLine:
     def show(self, line: Callable[[], str], now: float) -> None:
         """Draw the line, or print it if the last one is long ago; only then is it made."""
         if self.enabled:
-            self.spinner.update(text=Text(line()))
+            self.spinner.update(text=Text(line(), no_wrap=True, overflow="ellipsis"))
         elif now - self.said > _EVERY:
             self.said = now
             print(f"  {line()}", file=sys.stderr, flush=True)
