@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 def history(given: argparse.Namespace) -> int:
     """Measure, keep, show, draw."""
-    from rich.console import Console
 
     from mhsa.commits.git import GitError
     from mhsa.commits.worktrees import Trees
+    from mhsa.folding import wide_console
     from mhsa.gate.choosing import chosen
     from mhsa.history.measuring import MeasuringError
     from mhsa.history.publishing import MISSING, PublishError, is_installed
@@ -43,7 +43,7 @@ def history(given: argparse.Namespace) -> int:
     require_places(given, ("json",))
     if given.publish and not is_installed():
         refuse(MISSING)
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     requests, start = _subjects(given)
     benchmarks = chosen(given, requests)
