@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -112,7 +113,9 @@ def note_lines(result: SubjectResult, width: int, *, verbose: bool, last: int = 
     """Return the subject's name and how it was understood: in a few lines, ``last`` of them for the last, or in full."""
     title = hanging("", result.label, width, style="bold")
     if result.subject != result.label:
-        title += hanging("  ", result.subject, width, style="dim")
+        beside = len(title) == 1 and cell_len(result.label) + 2 + cell_len(result.subject) <= width
+        title = [title[0].append(f"  {printable(result.subject)}", style="dim")] if beside else title
+        title += [] if beside else hanging("  ", result.subject, width, style="dim")
     if verbose:
         return [Text(), *title, *labelled(result.notes, width, indent=2, style="dim")]
     rows = sorted(result.notes, key=lambda note: _FIRST.index(note[0]) if note[0] in _FIRST else len(_FIRST))

@@ -23,6 +23,7 @@ DECLARED = '[tool.mhsa.subjects.mine]\nsubject = "m:A"\n'
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # no line is folded
     return tmp_path
 
 

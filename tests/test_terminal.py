@@ -10,7 +10,8 @@ from rich.console import Console
 
 from mhsa.catalogue import catalogue
 from mhsa.causes import Cause, Diagnosis
-from mhsa.child import Event
+from mhsa.child import Child, Event
+from mhsa.cli import main
 from mhsa.folding import fold, hanging, short, wide_console
 from mhsa.layout import Reading
 from mhsa.progress import Progress
@@ -270,3 +271,24 @@ def test_the_words_of_a_case_are_explained() -> None:
     page = (Path(__file__).resolve().parent.parent / "docs" / "cases.md").read_text()
     for word in ("two camps", "d_model", "d_k", "empty_row"):
         assert word in page
+
+
+@pytest.mark.parametrize(("outcome", "asked"), [("pass", []), ("fail", ["looking for the cause"])])
+def test_a_cause_is_looked_for_only_where_something_fails(
+    outcome: str, asked: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr("mhsa.inquiry.Inquiry.hear", lambda *_: None)
+    monkeypatch.setattr("mhsa.inquiry.Inquiry.conclude", lambda *_: {})
+    monkeypatch.setattr("mhsa.progress.Progress.__call__", lambda _, event: told.append(event.kind))
+
+    def run(child: Child) -> None:
+        child.add(1, PropertyResult(IDS[0], outcome, cases=5, reason=REASON))  # type: ignore[arg-type]
+        child.finished = True
+
+    monkeypatch.setattr(Child, "run", run)
+    code = main(["verify", "m:A", "-v"])
+    assert (code, [kind for kind in told if kind != "done"]) == (int(outcome == "fail"), asked)
+    assert IDS[0] in capsys.readouterr().out

@@ -23,7 +23,12 @@ def notes(name: str) -> dict[str, str]:
         ("baddbmm.py", "query from Wq as [d_model, H x d_k]", "[B, Tq, Tk], bool", "some finite output"),
         ("einsum_parameters.py", "query from w_q as [H, d_model, d_k]", "[B, Tq, Tk], bool", "1 / Tk"),
         ("loop_over_heads.py", "key from heads.#.key.weight as [d_k, d_model]", "[B, Tq, Tk], bool", "1 / Tk"),
-        ("packed_by_head.py", "query, key, value from query_key_value.weight as [H x 3 x d_k, d_model]", "[B, 1, Tq, Tk], bool", "1 / Tk"),
+        (
+            "packed_by_head.py",
+            "query, key, value from query_key_value.weight as [H x 3 x d_k, d_model]",
+            "[B, 1, Tq, Tk], bool",
+            "1 / Tk",
+        ),
         ("inf_fill_repaired.py", "out from fc_out.weight", "[B, 1, Tq, Tk], bool", "zero weights"),
         ("big_negative_fill.py", "value from linears.2.weight", "[B, Tq, Tk], bool", "1 / Tk"),
         ("telling_nothing.py", "value from alpha.weight; query from beta.weight", "[B, Tq, Tk], bool", "1 / Tk"),
