@@ -84,7 +84,8 @@ def _told(
         lines = failure_lines(found, request, known.get(found.id), width, numbers=False, often=often, most=3)
     least, most = _OTHERS
     rest = [*others, *errors]
-    room = max(least, min(most, _SCREEN - used - len(lines) - 3)) if alone else least
+    height = sum(max(1, -(-cell_len(line.plain) // width)) for line in lines)  # the terminal wraps commands
+    room = max(least, min(most, _SCREEN - used - height - 3)) if alone else least
     return [*lines, *_other_lines(rest, width, room)]
 
 

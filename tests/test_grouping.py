@@ -1,13 +1,18 @@
 """Failures as a person tells them: the most telling first, and one exception at one line once, with its condition."""
 
+import re
 from typing import Any
 
 import pytest
 
+from mhsa.catalogue import catalogue
 from mhsa.census import public_reports, without_ids
 from mhsa.grouping import Raised, common, first_and_others, said, told_once
+from mhsa.handbook import handbook
 from mhsa.power import recorded
 from mhsa.results import PropertyResult
+from mhsa.webpage_cause import cause
+from mhsa.webpage_failure import failure
 
 BOTH = ("float64", "float32")
 SAID = "RuntimeError: shape '[1, 1, 2, 2]' is invalid (view) (/elsewhere/model.py, line 31)"
@@ -145,3 +150,13 @@ def test_a_known_bug_names_its_public_reports_and_nothing_else(census: str, repo
 )  # fmt: skip
 def test_a_source_is_shown_without_ids_that_are_defined_nowhere(source: str, shown: str) -> None:
     assert without_ids(source) == shown
+
+
+def test_no_report_for_people_has_such_an_id() -> None:
+    known = catalogue()
+    bug = {"name": "Kept", "summary": "The mask is kept.", "computes": "a", "must_be": "b", "census": "a/b#42, P18"}
+    pages = [handbook(known), str(cause({"kind": "confirmed", "causes": [bug]}))]
+    pages += [str(failure({"id": p.id}, p, "a", first=True)) for p in known]
+    assert [found for text in pages if (found := re.search(r"\b[AP]\d{1,2}\b", text))] == []
+    assert "reported as" in pages[1]
+    assert "a/b#42" in pages[1]
