@@ -99,7 +99,7 @@ def _other_lines(others: Sequence[PropertyResult | Raised], width: int, most: in
     lines = [Text(), Text("  ALSO FAILED; mhsa properties NAME says what a property means", style="bold red")]
     for each in shown:
         if isinstance(each, Raised):
-            lines += hanging("    ", str(each), width, most=3)
+            lines += hanging("    ", f"{each}; {each.members[0].id} {said(each.members[0])}", width, most=3)
             continue
         words = f"not judged: {each.reason}" if each.outcome == "error" else said(each)
         name = f"    {each.id:<{column}}  "

@@ -103,6 +103,16 @@ def test_a_red_run_fits_on_a_screen_and_tells_the_first_failure_in_full(width: i
     assert lines[-1].startswith("  violated: 80 of 100 properties fail (")
 
 
+def test_an_exception_elsewhere_is_one_line_with_what_it_says() -> None:
+    said = "ValueError: this size is not supported (/elsewhere/model.py, line 31)"
+    facts = {"what": "call", "observed": said, "message": f"the call raised {said}"}
+    others = [PropertyResult(i, "fail", 3, reason=f"the call raised {said}", counterexample=facts) for i in IDS[1:30]]
+    lines = screen(SubjectResult("model.py", NOTES, [failed(IDS[0]), *others]))
+    (n,) = [n for n, line in enumerate(lines) if "29 properties raise ValueError at /elsewhere/model.py:31" in line]
+    assert "raised ValueError: this size is not supported" in " ".join(" ".join(lines[n : n + 3]).split())
+    assert len(lines) <= 60
+
+
 def test_few_failures_are_all_named() -> None:
     result = SubjectResult("model.py", NOTES, [failed(i) for i in IDS[:16]])
     text = "\n".join(screen(result))
