@@ -60,6 +60,7 @@ class _History:
 
     def run(self) -> int:
         """Do everything; return the exit code."""
+        from mhsa.folding import hanging, show
         from mhsa.history.measuring import key
         from mhsa.history.publishing import is_installed, site_of
         from mhsa.history.showing import print_history, print_steps, unmeasured
@@ -82,7 +83,7 @@ class _History:
         else:
             notes.append("steps are found by asv, which is not installed: pip install 'mhsa[asv]'")
         for note in notes:
-            self.console.print(f"  {note}", style="yellow", markup=False, soft_wrap=True)
+            show(self.console, hanging("  ", note, self.console.width, style="yellow"))
         any_figure = any(m is not None and m.outcome == "measured" for _, some in series for m in some)
         code = 0 if any_figure and not measuring.interrupted else 2
         problems = self._finish(measuring, site, any_figure=any_figure)

@@ -47,7 +47,7 @@ def verify(given: argparse.Namespace) -> int:
     from rich.text import Text
 
     from mhsa.baseline import write_baseline
-    from mhsa.folding import show
+    from mhsa.folding import hanging, show
     from mhsa.reporting import report, require_places
     from mhsa.results import exit_code
     from mhsa.tabulating import subject_table
@@ -71,7 +71,7 @@ def verify(given: argparse.Namespace) -> int:
         show(found.console, [Text(), *subject_table(found.results, found.console.width)])
     if given.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
         for words in write_baseline(configuration, options.asked, found.results):
-            found.console.print(words, highlight=False, markup=False, soft_wrap=True)
+            show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
         found.console.print(f"  strict: {warnings} {'warnings count' if warnings > 1 else 'warning counts'} as a violation")
