@@ -32,11 +32,10 @@ def bench(given: argparse.Namespace) -> int:
     """Measure, show, and write what was asked for."""
     import signal
 
-    from rich.console import Console
-
     from mhsa.bench.progress import Progress
     from mhsa.bench.run import TIMEOUT, run
     from mhsa.bench.table import print_report
+    from mhsa.folding import wide_console
     from mhsa.verifying import as_interrupt
 
     require_places(given, _FORMATS)
@@ -48,7 +47,7 @@ def bench(given: argparse.Namespace) -> int:
         from mhsa.naming import nothing_named
 
         refuse(f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa")
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     with Progress(console, plan) as progress:
         found = run(plan, progress, given.timeout or TIMEOUT)

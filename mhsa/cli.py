@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-k", dest="keyword", default="", metavar="EXPR",
         help="only properties whose id matches, as in pytest: 'masks', 'masks and not row', 'oracle.output'")  # fmt: skip
     add("-x", dest="exit_first", action="store_true", help="end each subject at its first failure")
+    add("-v", "--verbose", action="store_true",
+        help="all that was found: each property with its figures, each failure in full, what was not applicable")  # fmt: skip
     add("--no-diagnosis", dest="diagnosis", action="store_false", help="do not look for the cause of failures")
     add("--coverage", action="store_true", help="show which lines of the subject no property has run (slower)")
     add(

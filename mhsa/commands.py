@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # each command imports what it needs, so that --help is there
 def properties(given: argparse.Namespace) -> int:
     """List the properties."""
     from mhsa.catalogue import catalogue
+    from mhsa.folding import hanging, wide_console
 
     every = catalogue()
     if given.markdown:
@@ -35,20 +37,28 @@ def properties(given: argparse.Namespace) -> int:
         print(json.dumps([asdict(p) for p in chosen], indent=2))
         return 0
     if given.name:
+        from mhsa.census import without_ids
+
+        width = wide_console(no_color=True).width
         for p in chosen:
-            print(f"{p.id}\n  {p.summary}\n")
+            print("\n".join([p.id, *(line.plain for line in hanging("  ", p.summary, width)), ""]))
             for title, text in (
                 ("statement", p.statement),
                 ("requires", p.requires),
-                ("source", p.source),
+                ("source", without_ids(p.source)),
                 ("breaks it", p.breaks),
             ):
-                print(f"  {title:<10} {text}")
+                if text:
+                    print("\n".join(line.plain for line in hanging(f"  {title:<10} ", text, width)))
             print()
         return 0
     width = max(len(p.id) for p in chosen)
+    narrow = wide_console(no_color=True).width if sys.stdout.isatty() else None  # a file has one line for each, to be searched
     for p in chosen:
-        print(f"{p.id:<{width}}  {p.summary}")
+        if narrow is None or width + 2 + len(p.summary) <= narrow:
+            print(f"{p.id:<{width}}  {p.summary}")
+        else:
+            print("\n".join([p.id, *(line.plain for line in hanging("    ", p.summary, narrow))]))
     print(f"\n{len(chosen)} properties; mhsa properties NAME shows one in full")
     return 0
 

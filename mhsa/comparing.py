@@ -30,16 +30,16 @@ def compare(given: argparse.Namespace) -> int:
         return self_test(given)
     if not given.base:
         refuse("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
-    from rich.console import Console
 
     from mhsa.commits.git import GitError
     from mhsa.commits.worktrees import Trees
+    from mhsa.folding import wide_console
     from mhsa.gate.comparison import exit_code
     from mhsa.gate.running import Comparing
     from mhsa.gate.showing import print_comparison
 
     require_places(given, _FORMATS)
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     try:
         with Trees(Path.cwd()) as trees:

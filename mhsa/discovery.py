@@ -77,7 +77,7 @@ class Recipe:
         for path, reading in self.readings.items():
             if reading.bias:
                 continue
-            how = "" if reading.labels in (("hd", "in"), ("out", "hd")) else f" as [{', '.join(reading.labels)}]"
+            how = "" if reading.labels in (("hd", "in"), ("out", "hd")) else f" as {reading.words}"
             parts.append(f"{', '.join(reading.roles)} from {path}{how}")
         return "; ".join(parts)
 

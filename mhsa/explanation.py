@@ -9,29 +9,35 @@ from rich.style import Style
 from rich.text import Text
 
 from mhsa.causes import Diagnosis
+from mhsa.census import public_reports
+from mhsa.folding import hanging, show
 
 _TITLES = {"confirmed": "CAUSE, confirmed", "similar": "CAUSE, perhaps", "unknown": "CAUSE not known"}
 _STYLES = {"confirmed": "bold red", "similar": "bold yellow", "unknown": "bold"}
+_MOST = 3  # causes that are told where nobody has asked for all
 _CELL = 5  # characters of a number: "  .25", " -.25"; three matrices of five keys then fit into 80 columns with room
 _DEEPEST = 170  # how dark a weight of one is drawn, of 255: the digits stay readable
 
 
-def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
-    """Print the likely cause below the failures of a subject."""
-    console.print()
-    names = " or ".join(cause.name for cause in diagnosis.causes)
-    title = f"  {_TITLES[diagnosis.kind]}{': ' if names else ''}{names}"
-    console.print(Text(title, style=_STYLES[diagnosis.kind]), soft_wrap=True)
+def diagnosis_lines(diagnosis: Diagnosis, width: int, *, verbose: bool = True) -> list[Text]:
+    """Return the likely cause, which stands below the failures of a subject."""
+    shown = diagnosis.causes if verbose else diagnosis.causes[:_MOST]
+    left = len(diagnosis.causes) - len(shown)
+    names = " or ".join(cause.name for cause in shown) + (f" or {left} more" if left else "")
+    title = f"{_TITLES[diagnosis.kind]}{': ' if names else ''}{names}"
+    lines = [Text(), *hanging("  ", title, width, style=_STYLES[diagnosis.kind])]
     for sentence in diagnosis.words:
-        console.print(Text(f"    {sentence}"), soft_wrap=True)
-    for cause in diagnosis.causes:
+        lines += hanging("    ", sentence, width)
+    for cause in shown:
         if len(diagnosis.causes) > 1:
             shared = "" if cause.shared is None else f", with {100 * cause.shared:.0f} % of the failed properties in common"
-            console.print(Text(f"    {cause.name}{shared}", style="bold"), soft_wrap=True)
-        rows = [("bug", cause.summary), ("computes", cause.computes), ("must be", cause.must_be), ("seen in", cause.census)]
+            lines += hanging("    ", f"{cause.name}{shared}", width, style="bold")
+        rows = [("bug", cause.summary), ("computes", cause.computes), ("must be", cause.must_be)]
+        rows += [("reported", reports)] if (reports := public_reports(cause.census)) else []
         for name, words in rows:
             style = {"computes": "red", "must be": "green"}.get(name, "default")
-            console.print(Text(f"    {name:<8}  ", style="dim").append(words, style=style), soft_wrap=True)
+            lines += hanging(f"    {name:<8}  ", words, width, style=style)
+    return [*lines, Text(f"    and {left} more: -v lists them")] if left else lines
 
 
 def print_picture(console: Console, picture: dict[str, Any]) -> None:
@@ -41,7 +47,7 @@ def print_picture(console: Console, picture: dict[str, Any]) -> None:
     console.print()
     title = f"  WEIGHTS of sample {picture['sample']}, head {picture['head']}, {picture['what']}"
     console.print(Text(title, style="bold"), soft_wrap=True)
-    console.print(Text(f"    {picture['case']}", style="dim"), soft_wrap=True)
+    show(console, hanging("    ", picture["case"], console.width, style="dim"))
     width = _CELL * len(expected[0])
     titles = "  ".join(f"{title:<{width}}" for title in ("expected", "observed", "difference"))
     console.print(Text(f"    {'':<5}{titles}", style="dim"), soft_wrap=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from itertools import groupby
 
 from mhsa.catalogue import Property, family_summary
+from mhsa.census import without_ids
 
 _HEAD = """# The properties
 
 Written by `mhsa properties --markdown`; a test fails when this page is out of date. Each property is one pytest test in
-`properties/`, one file per family, in the order in which they run. P, A and names such as pytorch#41508 are entries of the
-census of real bugs and of the list of formal statements that the catalogue was made from.
+`properties/`, one file per family, in the order in which they run. Names such as pytorch#41508 are public reports of bugs
+that a property would have found.
 """
 
 
@@ -26,8 +27,13 @@ def handbook(every: list[Property]) -> str:
         parts += ["", f"## {family}", "", family_summary(family)]
         for p in members:
             parts += ["", f"### {p.id}", "", p.summary, ""]
-            rows = (("Statement", p.statement), ("Requires", p.requires), ("Source", p.source), ("Breaks it", p.breaks))
-            parts += [f"- *{title}*: {_escaped(text)}" for title, text in rows]
+            rows = (
+                ("Statement", p.statement),
+                ("Requires", p.requires),
+                ("Source", without_ids(p.source)),
+                ("Breaks it", p.breaks),
+            )
+            parts += [f"- *{title}*: {_escaped(text)}" for title, text in rows if text]
     return "\n".join(parts) + "\n"
 
 

@@ -48,6 +48,13 @@ class Reading:
     bias: bool = False
     per_head: bool = False
 
+    @property
+    def words(self) -> str:
+        """Its axes as a reader knows their sizes: [3 x H x d_k, d_model] holds query, key and value, each head by head."""
+        sizes = {"in": "d_model", "out": "d_model", "h": "H", "d": "d_k", "p": str(len(self.roles)), "one": "1"}
+        axes = [sizes.get(label) or " x ".join(sizes[letter] for letter in label) for label in self.labels]
+        return f"[{', '.join(axes)}]"
+
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
         view = parameter

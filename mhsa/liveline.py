@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from mhsa.folding import short
+
 _EVERY = 10.0  # seconds between two plain lines: a log stays short, and nobody takes the run for dead
 
 
@@ -38,7 +40,7 @@ class LiveLine:
     def show(self, line: Callable[[], str], now: float) -> None:
         """Draw the line, or print it if the last one is long ago; only then is it made."""
         if self.enabled:
-            self.spinner.update(text=Text(line()))
+            self.spinner.update(text=Text(short(line(), self.live.console.width - 3)))  # a spinner stands before it
         elif now - self.said > _EVERY:
             self.said = now
             print(f"  {line()}", file=sys.stderr, flush=True)

@@ -50,12 +50,14 @@ class Progress(LiveLine):
     def line(self, event: Event, now: float) -> str:
         """What is running, how far it is, and how long it may still take."""
         what = {"loading": "loading torch and the subjects", "running": "", "done": ""}.get(event.kind, event.kind)
+        if self.judging_since is None:  # nothing is known yet of how much there is to do
+            return f"{now - self.started:.0f} s: {what}"
         if event.subject:
-            what = f"{self.names[event.subject - 1]}  {event.id}"
+            what = f"{self.names[event.subject - 1]} {event.id}"
         failures = f", {self.failed} failed" if self.failed else ""
         left = self.left(now)
         times = f"{now - self.started:.0f} s" + (f", about {left:.0f} s left" if left is not None else "")
-        return f"{self.done} of {sum(self.planned.values())} properties{failures}, {self.cases} cases  {times}  {what}"
+        return f"{self.done} of {sum(self.planned.values())} properties{failures}, {times}{': ' if what else ''}{what}"
 
     def left(self, now: float) -> float | None:
         """Seconds that are left, if the rest goes on as what was done did; None until a tenth is done."""

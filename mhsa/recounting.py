@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 def history(given: argparse.Namespace) -> int:
     """Measure, keep, show, draw."""
-    from rich.console import Console
 
     from mhsa.commits.git import GitError
     from mhsa.commits.worktrees import Trees
+    from mhsa.folding import wide_console
     from mhsa.gate.choosing import chosen
     from mhsa.history.measuring import MeasuringError
     from mhsa.history.publishing import PublishError, is_installed
@@ -44,7 +44,7 @@ def history(given: argparse.Namespace) -> int:
     require_places(given, ("json",))
     if given.publish and not is_installed():
         refuse(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     requests, start = _subjects(given)
     benchmarks = chosen(given, requests)
@@ -61,6 +61,7 @@ class _History:
 
     def run(self) -> int:
         """Do everything; return the exit code."""
+        from mhsa.folding import hanging, show
         from mhsa.history.measuring import key
         from mhsa.history.publishing import is_installed, site_of
         from mhsa.history.showing import print_history, print_steps, unmeasured
@@ -83,7 +84,7 @@ class _History:
         else:
             notes.append(f"steps are found by asv, which is not installed: {install_hint('asv')}")
         for note in notes:
-            self.console.print(f"  {note}", style="yellow", markup=False, soft_wrap=True)
+            show(self.console, hanging("  ", note, self.console.width, style="yellow"))
         any_figure = any(m is not None and m.outcome == "measured" for _, some in series for m in some)
         code = 0 if any_figure and not measuring.interrupted else 2
         problems = self._finish(measuring, site, any_figure=any_figure)

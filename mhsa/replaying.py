@@ -60,10 +60,11 @@ def _run(options: Options) -> SubjectResult:
 
 
 def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, code: int, *, plain: bool) -> None:
-    from rich.console import Console
     from rich.text import Text
 
-    console = Console(no_color=plain or None, highlight=False)
+    from mhsa.folding import hanging, show, wide_console
+
+    console = wide_console(no_color=plain)
     word, style = _WORDS[code]
     head = _printable(f"  {saved.property}  {result.label}")
     console.print(Text(word, style=style).append(head, style="default"), soft_wrap=True)
@@ -79,7 +80,7 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
     rows.append(("now", now))
     for name, words in rows:
         if words:
-            console.print(Text(f"  {name:<5} ", style="dim").append(_printable(str(words)), style="default"), soft_wrap=True)
+            show(console, hanging(f"  {name:<5} ", _printable(str(words)), console.width))
 
 
 def _printable(words: str) -> str:

@@ -16,10 +16,10 @@ from mhsa.verifying import as_interrupt
 
 def self_test(given: argparse.Namespace) -> int:
     """Try, show, write."""
-    from rich.console import Console
 
     from mhsa.commits.git import GitError
     from mhsa.commits.worktrees import Trees
+    from mhsa.folding import wide_console
     from mhsa.gate.record import as_data, go_on
     from mhsa.gate.selftest import SelfTest
 
@@ -37,7 +37,7 @@ def self_test(given: argparse.Namespace) -> int:
             with contextlib.suppress(OSError):  # which is told at the end, when there is no more time to mend it
                 write_report(file, as_json())
 
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     try:
         with Trees(Path.cwd()) as trees:

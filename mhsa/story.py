@@ -7,26 +7,31 @@ from rich.text import Text
 
 from mhsa.catalogue import Property
 from mhsa.causes import Diagnosis
-from mhsa.explanation import print_diagnosis, print_picture
+from mhsa.explanation import diagnosis_lines, print_picture
+from mhsa.folding import hanging, show
+from mhsa.grouping import first_and_others
 from mhsa.request import Request
 from mhsa.results import SubjectResult
-from mhsa.terminal import print_failure, print_notes, print_table, verdict_line
+from mhsa.tabulating import property_table
+from mhsa.terminal import failure_lines, note_lines, verdict_lines
 
 
 def print_story(
     console: Console, result: SubjectResult, diagnosis: Diagnosis | None, request: Request, known: dict[str, Property]
 ) -> None:
     """Print the failed properties, the smallest case of the first, the cause, and the weights where they differ."""
-    print_notes(console, result)
-    failures = [found for found in result.properties if found.outcome == "fail"]
+    width = console.width
+    lines = note_lines(result, width, verbose=True)
+    failures = first_and_others([found for found in result.properties if found.outcome == "fail"])
     if failures:
-        print_table(console, failures)
-        print_failure(console, failures[0], request, known.get(failures[0].id), numbers=True)
+        lines += property_table(failures, width)
+        lines += failure_lines(failures[0], request, known.get(failures[0].id), width, numbers=True)
     if diagnosis is not None:
-        print_diagnosis(console, diagnosis)
+        lines += diagnosis_lines(diagnosis, width)
         if not diagnosis.causes and failures[0].id in known:
-            line = Text("    look at  ", style="dim").append(known[failures[0].id].statement, style="default")
-            console.print(line, soft_wrap=True)
+            lines += hanging("    look at  ", known[failures[0].id].statement, width)
+    show(console, lines)
+    if diagnosis is not None:
         if diagnosis.picture is not None:
             print_picture(console, diagnosis.picture)
         else:
@@ -34,4 +39,4 @@ def print_story(
     console.print()
     if not failures and result.verdict == "holds":
         console.print(Text("  Nothing fails, so there is nothing to diagnose."))
-    console.print(verdict_line(result), soft_wrap=True)
+    show(console, verdict_lines(result, width))

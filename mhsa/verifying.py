@@ -46,9 +46,13 @@ class Found:
 
 def verify(given: argparse.Namespace) -> int:
     """Judge subjects, show every verdict, write the reports."""
+    from rich.text import Text
+
     from mhsa.baseline import write_baseline
+    from mhsa.folding import hanging, show
     from mhsa.reporting import report, require_places
     from mhsa.results import exit_code
+    from mhsa.tabulating import subject_table
     from mhsa.terminal import print_subject
 
     require_places(given)
@@ -61,11 +65,15 @@ def verify(given: argparse.Namespace) -> int:
     if given.exit_zero and code == 1:
         code = 0
     report(given, found, folder_of_cases(given, configuration), options.asked, code)
+    alone = len(found.results) == 1
     for request, result in zip(options.asked, found.results, strict=True):
-        print_subject(found.console, result, request, found.known, found.diagnoses.get(result.label))
+        diagnosis = found.diagnoses.get(result.label)
+        print_subject(found.console, result, request, found.known, diagnosis, verbose=given.verbose, alone=alone)
+    if not alone:
+        show(found.console, [Text(), *subject_table(found.results, found.console.width)])
     if given.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
         for words in write_baseline(configuration, options.asked, found.results):
-            found.console.print(words, highlight=False, markup=False, soft_wrap=True)
+            show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
         found.console.print(f"  strict: {warnings} {'warnings count' if warnings > 1 else 'warning counts'} as a violation")
@@ -181,19 +189,18 @@ def folder_of_cases(given: argparse.Namespace, configuration: Configuration) -> 
 
 def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, picture: bool = False) -> Found:
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
-    from rich.console import Console
-
     from mhsa.catalogue import catalogue
+    from mhsa.folding import wide_console
     from mhsa.inquiry import Inquiry
     from mhsa.progress import Progress
     from mhsa.runner import CannotRun, Event, Interrupted, run
     from mhsa.terminal import print_header
 
     # With the results on the standard output, words for people go beside it.
-    console = Console(no_color=given.no_color or None, highlight=False, stderr=str(given.json) == "-")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     known = {p.id: p for p in catalogue()}
     environment = environment_of(options)
-    print_header(console, environment)
+    print_header(console, environment, verbose=getattr(given, "verbose", False))
     signal.signal(signal.SIGTERM, as_interrupt)
     interrupted = False
     results: list[SubjectResult] = []
@@ -208,7 +215,8 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
 
         try:
             results = run(options, listen)
-            progress(Event("looking for the cause"))
+            if diagnosis and any(result.verdict == "violated" for result in results):
+                progress(Event("looking for the cause"))
             diagnoses = inquiry.conclude(results) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True

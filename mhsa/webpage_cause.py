@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mhsa.census import public_reports
 from mhsa.heatmap import Comparison, compare
 from mhsa.webpage_markup import Markup, breakable, definitions, join, tag
 from mhsa.webpage_numbers import number
@@ -24,7 +25,7 @@ def cause(diagnosis: Mapping[str, Any]) -> Markup:
             ("bug", str(c.get("summary") or "")),
             ("computes", tag("code", str(c.get("computes") or ""), class_="bad")),
             ("must be", tag("code", str(c.get("must_be") or ""), class_="good")),
-            ("seen in", str(c.get("census") or "")),
+            ("reported as", public_reports(str(c.get("census") or ""))),
             ("alike", shared),
         ]
         parts.append(join([tag("h4", str(c.get("name", ""))) if len(causes) > 1 else None, definitions(rows)]))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mhsa.catalogue import Property
+from mhsa.census import without_ids
 from mhsa.heatmap import Comparison, compare, neutral, permission, plain
 from mhsa.webpage_markup import Child, Markup, breakable, definitions, join, tag
 from mhsa.webpage_numbers import flat
@@ -50,7 +51,7 @@ def _body(facts: Mapping[str, Any], reason: str, known: Property | None, again: 
         ("observed", tag("strong", breakable(reason), class_="observed") if reason else ""),
         ("smallest case", str(case.get("words") or "")),
         ("reproduce", again),
-        ("source", known.source if known else ""),
+        ("source", without_ids(known.source) if known else ""),
         ("known to break it", known.breaks if known else ""),
     ]
     return [definitions(rows), *_numbers(facts), *_inputs(facts)]

@@ -112,7 +112,7 @@ def test_each_query_is_answered_alone(subject: Subject, case: Case) -> None:
 
     Statement: O(q, k, v, M)_i = O(q_i, k, v, M_i) for every query i.
     Requires: query apart from key.
-    Source: A6, A18; P15 for one query at a time.
+    Source: A6, A18; P15 (one query at a time).
     Breaks it: softmax over the queries, a path of its own for one query that drops the mask, causality aligned by length
         (x-transformers#187).
     """

@@ -117,6 +117,16 @@ def test_a_row_is_a_shape_and_a_column_an_implementation_where_there_is_room() -
     assert text[15].split() == ["encoder", "512", "18.5", "MiB", "2.50", "MiB", "2.50", "MiB", "2.50", "MiB"]
 
 
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_no_sentence_is_wrapped_by_the_terminal(width: int) -> None:
+    long = [replace(m, outcome="n/a", reason="needs more memory than there is, whatever is asked for " * 5) for m in run()[:1]]
+    console = Console(file=io.StringIO(), width=width)
+    print_report(console, [*run()[1:], *long], MACHINE | {"os": "Linux-6.1.0-x86_64-with-glibc2.36 and more of it " * 3})
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= width
+    assert "whatever is asked for" in " ".join(" ".join(lines).split())
+
+
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_tables_fit_the_terminal_and_their_columns_stand_below_each_other(width: int) -> None:
     text = printed(run((NAIVE, "mhsa:MultiHeadAttention", FUSED, TORCH, FLOOR)), width, counters=True)

@@ -11,7 +11,7 @@ ONE = ("-k", "oracle.output_without_mask")
 
 
 def test_the_reference_is_verified_without_a_subject(mhsa, tmp_path: Path) -> None:
-    done = mhsa("verify", *ONE, "--json", tmp_path / "o.json")
+    done = mhsa("verify", *ONE, "-v", "--json", tmp_path / "o.json")
     assert done.returncode == 0, done.stderr
     head, *_ = done.stdout.splitlines()
     for word in (
@@ -131,6 +131,8 @@ def test_half_formats_hold_when_asked_for(mhsa, dtype: str) -> None:
     done = mhsa("verify", "mhsa:MultiHeadAttention", "torch.nn.functional:scaled_dot_product_attention", "--dtype", dtype)
     assert done.returncode == 0, done.stdout
     assert f"dtypes {dtype} " in done.stdout
+    assert done.stdout.splitlines()[-3].split() == ["subject", "verdict", "fail", "of", "cases", "seconds"]
+    assert [line.split()[1] for line in done.stdout.splitlines()[-2:]] == ["holds", "holds"]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +143,7 @@ def test_half_formats_hold_when_asked_for(mhsa, dtype: str) -> None:
     ],
 )
 def test_a_subject_that_kills_the_process_is_violated_and_the_rest_goes_on(mhsa, corpus: Path, file: str, words: str) -> None:
-    done = mhsa("verify", corpus / "broken" / file, "mhsa:MultiHeadAttention", "-k", "oracle.output or indivisible")
+    done = mhsa("verify", "-v", corpus / "broken" / file, "mhsa:MultiHeadAttention", "-k", "oracle.output or indivisible")
     assert done.returncode == 1
     assert words in done.stdout
     assert "construction.indivisible_width_is_refused  pass" in done.stdout

@@ -21,6 +21,7 @@ MEMORY = MODULE.replace("        return self.o", "        kept = [scores + n for
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Repository:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # no line is folded
     return Repository(tmp_path)
 
 

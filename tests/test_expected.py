@@ -23,6 +23,7 @@ DECLARED = '[tool.mhsa.subjects.mine]\nsubject = "m:A"\n'
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # no line is folded
     return tmp_path
 
 
@@ -381,7 +382,7 @@ def test_from_a_wrong_module_to_a_first_adoption(mhsa: Callable, tmp_path: Path)
     assert first.stdout.endswith(
         f"baseline    1 failures of wrong are expected from now on: {tmp_path}/pyproject.toml; run mhsa verify wrong\n"
     )
-    second = mhsa("verify", *chosen, "--strict", cwd=tmp_path)
+    second = mhsa("verify", *chosen, "--strict", "-v", cwd=tmp_path)
     assert second.returncode == 0, second.stdout
     assert "holds: 2 properties" in second.stdout
     assert "1 expected-failure" in second.stdout

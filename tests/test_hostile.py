@@ -136,7 +136,7 @@ def verify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
         start = ["-c", IMPATIENT] if ENDLESS & set(names) else ["-m", "mhsa"]
         files = [str(HOSTILE / f"{name}.py") for name in names]
         limits = ["--timeout", "60", "--memory", "1500MiB"]
-        command = [sys.executable, *start, "verify", *files, "-k", " or ".join(properties), "--no-color", *limits]
+        command = [sys.executable, *start, "verify", "-v", *files, "-k", " or ".join(properties), "--no-color", *limits]
         command += ["--json", str(report), *options]
         given = {"TMPDIR": str(folder / "tmp"), "REPORT": str(report), "COLUMNS": "400", "MHSA_TEST": mark}
         done = subprocess.run(

@@ -130,7 +130,7 @@ def project(folder: Path) -> Path:
 def verified(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     folder = project(tmp_path_factory.mktemp("project"))
     chosen = "oracle.output_without_mask or each_tensor_in_its_own or the_same_call"
-    command = [sys.executable, "-m", "mhsa", "verify", "-k", chosen, "--no-diagnosis", "--json", "o.json"]
+    command = [sys.executable, "-m", "mhsa", "verify", "-v", "-k", chosen, "--no-diagnosis", "--json", "o.json"]
     return folder, subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -80,6 +80,7 @@ def test_exact_intervals(hits: int, trials: int) -> None:
 
 def test_a_run_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # no line is folded
     repository = Repository(tmp_path)
     code = main(["compare", "--self-test", *FEW, "--json", "../out.json"])
     found = json.loads(Path("../out.json").read_text())
@@ -98,6 +99,7 @@ def test_a_run_that_was_ended_early_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "400")  # no line is folded
     Repository(tmp_path)
     command = ["compare", "--self-test", *FEW, "--threshold", "20", "--json", "../out.json"]
     made: list[float] = []

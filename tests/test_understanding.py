@@ -20,10 +20,15 @@ def notes(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("file", "parameters", "mask", "empty"),
     [
-        ("baddbmm.py", "query from Wq as [in, hd]", "[B, Tq, Tk], bool", "some finite output"),
-        ("einsum_parameters.py", "query from w_q as [h, in, d]", "[B, Tq, Tk], bool", "1 / Tk"),
-        ("loop_over_heads.py", "key from heads.#.key.weight as [d, in]", "[B, Tq, Tk], bool", "1 / Tk"),
-        ("packed_by_head.py", "query, key, value from query_key_value.weight as [hpd, in]", "[B, 1, Tq, Tk], bool", "1 / Tk"),
+        ("baddbmm.py", "query from Wq as [d_model, H x d_k]", "[B, Tq, Tk], bool", "some finite output"),
+        ("einsum_parameters.py", "query from w_q as [H, d_model, d_k]", "[B, Tq, Tk], bool", "1 / Tk"),
+        ("loop_over_heads.py", "key from heads.#.key.weight as [d_k, d_model]", "[B, Tq, Tk], bool", "1 / Tk"),
+        (
+            "packed_by_head.py",
+            "query, key, value from query_key_value.weight as [H x 3 x d_k, d_model]",
+            "[B, 1, Tq, Tk], bool",
+            "1 / Tk",
+        ),
         ("inf_fill_repaired.py", "out from fc_out.weight", "[B, 1, Tq, Tk], bool", "zero weights"),
         ("big_negative_fill.py", "value from linears.2.weight", "[B, Tq, Tk], bool", "1 / Tk"),
         ("telling_nothing.py", "value from alpha.weight; query from beta.weight", "[B, Tq, Tk], bool", "1 / Tk"),
@@ -48,7 +53,7 @@ def test_float32_inside_is_found_and_said(corpus: Path) -> None:
 def test_bugs_do_not_disturb_the_finding(corpus: Path) -> None:
     """Orientation, packing and mask form are found without comparing any number with a right one."""
     found = notes(str(corpus / "wrong" / "softmax_over_queries.py"))
-    assert "query from w_q as [h, in, d]" in found["parameters"]
+    assert "query from w_q as [H, d_model, d_k]" in found["parameters"]
     assert "True may attend" in notes(str(corpus / "wrong" / "polarity_inverted.py"))["mask"]
     assert notes(str(corpus / "wrong" / "mask_unsqueeze_0.py"))["mask"].startswith("[B, Tq, Tk]")
     assert "value from to_v.weight" in notes(str(corpus / "wrong" / "value_uses_key.py"))["parameters"]

@@ -1,7 +1,7 @@
 """What ``mhsa bench`` prints: a table per pass, dtype and device, the reasons of missing figures, and growth in words.
 
 If the terminal has room, a row is a shape and a column an implementation; otherwise a shape is a heading, and its rows are the
-implementations. Each line is printed whole: a terminal folds it, a file keeps it.
+implementations. Sentences are folded at spaces; the lines of a table are printed whole.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from rich.text import Text
 from mhsa.bench import sentences, wording
 from mhsa.bench.measurement import Measurement
 from mhsa.bench.wording import Group, shown
+from mhsa.folding import fold
 from mhsa.wording import printable
 
 _GAP = "  "
@@ -33,18 +34,19 @@ def print_report(
         machine: the conditions, a name and a value each.
         counters: print what was counted, too: operators, FLOPs, allocated bytes, and what else is known.
     """
-    _print(console, [sentences.machine_line(machine)], "dim")
+    _say(console, "", sentences.machine_line(machine), "dim")
     for group in wording.grouped(measurements):
         print_group(console, group, counters=counters)
     reasons = sentences.reasons(measurements)
     if reasons:
         _title(console, "without figures")
-        _print(console, [f"{_GAP}{reason}" for reason in reasons], "yellow")
+    for reason in reasons:
+        _say(console, _GAP, reason, "yellow")
     growth = sentences.growth_lines(measurements)
     if growth:
         _title(console, "growth with the sequence length T")
     for words, left in growth:
-        _print(console, [f"{_GAP}{words}"], "bold yellow" if left else "default")
+        _say(console, _GAP, words, "bold yellow" if left else "default")
 
 
 def print_group(console: Console, group: Group, *, counters: bool = False) -> None:
@@ -145,6 +147,12 @@ def _folded(name: str, width: int) -> list[str]:
 def _title(console: Console, words: str) -> None:
     console.print()
     console.print(Text(printable(words), style="bold"), soft_wrap=True)
+
+
+def _say(console: Console, indent: str, words: str, style: str) -> None:
+    """Print a sentence, folded at spaces; what follows stands below its first line."""
+    for line in fold(words, console.width - len(indent)):
+        console.print(Text(f"{indent}{line}", style=style), soft_wrap=True)
 
 
 def _print(console: Console, lines: Sequence[str], style: str = "default") -> None:

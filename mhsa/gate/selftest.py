@@ -15,6 +15,7 @@ from rich.text import Text
 from mhsa.bench.sentences import machine_line
 from mhsa.bench.table import aligned
 from mhsa.commits.worktrees import Place
+from mhsa.folding import hanging, show
 from mhsa.gate.measuring import Measuring
 from mhsa.gate.running import Comparing, comparison_of
 from mhsa.gate.trials import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
@@ -113,15 +114,15 @@ class SelfTest:
         """Print the table and what it says."""
         found = list(tallies(self.trials))
         if self.machine:
-            self.console.print(Text(machine_line(self.machine), style="dim"), soft_wrap=True)
+            show(self.console, hanging("", machine_line(self.machine), self.console.width, style="dim"))
         lines = aligned([_HEAD, *map(row, found)])
         self.console.print(Text(f"  {lines[0]}", style="bold"), soft_wrap=True)
         for line, tally in zip(lines[1:], found, strict=True):
             style = {True: "green", False: "bold red", None: ""}[tally.keeps(self.threshold)]
             self.console.print(Text(f"  {line}", style=style), soft_wrap=True)
         for note in self.notes:
-            self.console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
-        self.console.print(Text(f"  {self.sentence}", style="green" if self.code == 0 else "bold red"), soft_wrap=True)
+            show(self.console, hanging("  ", note, self.console.width, style="yellow"))
+        show(self.console, hanging("  ", self.sentence, self.console.width, style="green" if self.code == 0 else "bold red"))
 
     @property
     def code(self) -> int:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
 from mhsa.bench import wording
 from mhsa.bench.sentences import machine_line
 from mhsa.bench.table import aligned
-from mhsa.gate.comparison import Comparison, overall
+from mhsa.folding import fold, hanging, show
+from mhsa.gate.comparison import ORDER, Comparison, overall
 
 STYLES = {
     "wrong": "bold red", "slower": "bold red", "costs more": "bold red", "n/a": "bold magenta", "cannot tell": "yellow",
     "not slower": "green",
 }  # fmt: skip
+_SCREEN = 60  # lines of a terminal that a comparison fits into
+_LONGEST = 3  # lines of what there is to say of one kind of row
 _HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
 
 
@@ -36,17 +41,42 @@ def print_comparison(
     console: Console, comparisons: Sequence[Comparison], machine: Mapping[str, str | int], notes: Sequence[str]
 ) -> None:
     """Print the table, what there is to say about its rows, and the verdict."""
-    if machine:
-        console.print(Text(machine_line(machine), style="dim"), soft_wrap=True)
-    lines = aligned([_HEAD, *rows(comparisons)])
-    console.print(Text(f"  {lines[0]}", style="bold"), soft_wrap=True)
-    for line, c in zip(lines[1:], comparisons, strict=True):
-        console.print(Text(f"  {line}", style=STYLES[c.verdict]), soft_wrap=True)
-    for line in said(comparisons):
-        console.print(Text(f"  {line}"), soft_wrap=True)
-    for note in notes:
-        console.print(Text(f"  {note}", style="yellow"), soft_wrap=True)
-    console.print(Text(f"  {sentence(comparisons)}", style=STYLES[overall(comparisons)]), soft_wrap=True)
+    width = console.width
+    lines = hanging("", machine_line(machine), width, style="dim") if machine else []
+    end = [line for words in said(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
+    end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
+    end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
+    show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
+
+
+def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> list[Text]:
+    """Return the table; where more than ``most`` lines are needed, the best are left out, and it says how many.
+
+    A benchmark for whose name there is no room has it folded; its figures stand beside the first line.
+    """
+    chosen = list(comparisons)
+    lines = _table(chosen, width)
+    while len(lines) > most and len(chosen) > 1:
+        chosen.remove(max(reversed(chosen), key=lambda c: ORDER.index(c.verdict)))
+        lines = _table(chosen, width)
+        left = len(comparisons) - len(chosen)
+        lines.append(Text(f"  and {left} more, none of them worse: --json or --markdown has them", style="dim"))
+    return lines
+
+
+def _table(comparisons: Sequence[Comparison], width: int) -> list[Text]:
+    every = [_HEAD, *rows(comparisons)]
+    figures = aligned([row[1:] for row in every], left=())
+    room = width - 2 - max(map(cell_len, figures)) - 2
+    names = [fold(row[0], room) for row in every]
+    broad = max(cell_len(line) for name in names for line in name)
+    styles = ["bold", *(STYLES[c.verdict] for c in comparisons)]
+    lines = []
+    for name, figure, style in zip(names, figures, styles, strict=True):
+        first, *others = name
+        lines.append(Text(f"  {first}{' ' * (broad - cell_len(first))}  {figure}", style=style))
+        lines += [Text(f"    {other}", style=style) for other in others]
+    return lines
 
 
 def said(comparisons: Sequence[Comparison]) -> list[str]:
@@ -59,10 +89,11 @@ def said(comparisons: Sequence[Comparison]) -> list[str]:
 
 
 def sentence(comparisons: Sequence[Comparison]) -> str:
-    """Return the verdict in words, with how many benchmarks have it."""
+    """Return the verdict in words, with how many benchmarks have it, and how many each of the others."""
     verdict = overall(comparisons)
-    having = sum(c.verdict == verdict for c in comparisons)
-    return f"{verdict}: {having} of {len(comparisons)} benchmarks"
+    having = Counter(c.verdict for c in comparisons)
+    others = "".join(f"; {other}: {having[other]}" for other in ORDER if other != verdict and having[other])
+    return f"{verdict}: {having[verdict]} of {len(comparisons)} benchmarks{others}"
 
 
 def markdown(

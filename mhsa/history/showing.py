@@ -12,6 +12,7 @@ from mhsa.bench.measurement import Measurement
 from mhsa.bench.sentences import machine_line
 from mhsa.bench.table import aligned
 from mhsa.commits.repository import Commit
+from mhsa.folding import hanging, show
 from mhsa.gate.benchmark import Benchmark
 from mhsa.history.steps import Step
 from mhsa.wording import printable
@@ -34,7 +35,7 @@ def print_history(
 ) -> None:
     """Print the figures, oldest commit first."""
     for machine in machines:
-        console.print(Text(machine_line(machine), style="dim"), soft_wrap=True)
+        show(console, hanging("", machine_line(machine), console.width, style="dim"))
     if len(series) <= _FEW:
         for benchmark, figures in series:
             _print(console, f"{benchmark.id}: time / floor, time, peak memory", _alone(commits, figures, console.width))
@@ -91,7 +92,7 @@ def print_steps(console: Console, steps: Sequence[Step], most: int) -> None:
     """Print what changed where; ``most`` is how many figures a benchmark has at most."""
     console.print()
     for step in steps:
-        console.print(Text(f"  {sentence(step)}", style=_STYLES.get(step.words, "yellow")), soft_wrap=True)
+        show(console, hanging("  ", sentence(step), console.width, style=_STYLES.get(step.words, "yellow")))
         if step.words in ("slower", "faster") and step.last is not None:
             sure = f"to be sure: mhsa compare {step.last.sha[:7]} {step.commit.sha[:7]}"
             console.print(Text(f"    {sure}", style="dim"), soft_wrap=True)
