@@ -138,7 +138,13 @@ _SUBJECT = _EFFORT | {
     "contract": _TABLE,
     "expected_failures": _LIST,
 }
-_EXPECTED = {"property": _TEXT, "reason": _Kind("a text", lambda x: isinstance(x, str)), "link": _TEXT}
+_EXPECTED = {
+    "property": _TEXT,
+    "reason": _Kind("a text", lambda x: isinstance(x, str)),
+    "link": _TEXT,
+    "form": _TEXT,
+    "cause": _TEXT,
+}
 _UNITS = {
     "": 1,
     "B": 1,
@@ -201,9 +207,8 @@ class _Reader:
             self.check(entry_expected, _EXPECTED, (*where, "expected_failures"), n)
             if "property" not in entry_expected:
                 self.refuse((*where, "expected_failures"), "", "an expected failure needs the id of a property", n)
-            expected.append(
-                Expected(entry_expected["property"], entry_expected.get("reason", "").strip(), entry_expected.get("link", ""))
-            )
+            rest = {k: v.strip() for k, v in entry_expected.items() if k != "property"}
+            expected.append(Expected(entry_expected["property"], **rest))
         self.check_contract(entry.get("contract", {}), (*where, "contract"))
         own = {k: tuple(v) if k == "dtypes" else v for k, v in entry.items() if k != "expected_failures"}
         return Request(name, folder=str(self.path.parent), expected=tuple(expected), **(effort | own))

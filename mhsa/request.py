@@ -25,15 +25,23 @@ class Expected:
         id: of a property, or a pattern such as ``masks.*``.
         reason: why it is accepted; without one it is reported.
         link: to an issue, or empty.
+        form: of the failure, as :mod:`mhsa.form` names it: another one is not expected; empty accepts any.
+        cause: the known bug that was confirmed ("A or B": the comparison could not tell them apart), or empty.
     """
 
     id: str
     reason: str = ""
     link: str = ""
+    form: str = ""
+    cause: str = ""
 
     def fits(self, identity: str) -> bool:
         """Whether a property is meant."""
         return fnmatch.fnmatchcase(identity, self.id)
+
+    def accepts(self, form: str) -> bool:
+        """Whether a failure of this form is meant; one whose form is not known may be."""
+        return not self.form or not form or self.form == form
 
     @property
     def words(self) -> str:
@@ -75,9 +83,9 @@ class Request:
         """The object that is loaded."""
         return self.build or self.subject
 
-    def expects(self, identity: str) -> Expected | None:
-        """Return the declaration that a property fails, if there is one."""
-        return next((e for e in self.expected if e.fits(identity)), None)
+    def declared(self, identity: str) -> list[Expected]:
+        """Return every declaration that a property fails."""
+        return [e for e in self.expected if e.fits(identity)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""

@@ -14,6 +14,7 @@ from mhsa.causes import Diagnosis
 from mhsa.explanation import print_diagnosis
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
+from mhsa.wording import BESIDE, figures
 
 _STYLES = {
     "pass": "green",
@@ -151,14 +152,8 @@ def verdict_line(result: SubjectResult) -> Text:
     line = Text("  ").append(result.verdict, style=_VERDICTS[result.verdict])
     if result.verdict in ("unjudged", "question"):
         return line.append(f": {result.why}")
-    failed, judged = result.count("fail"), result.count("pass", "fail", "expected-failure", "unexpected-pass")
-    cases = sum(p.cases for p in result.properties)
+    words = figures([(p.outcome, p.cases) for p in result.properties])
     seconds = sum(p.seconds for p in result.properties)
-    words = f"{failed} of {judged} properties fail" if failed else f"{judged} properties on {cases} cases"
-    more = [
-        f"{n} {outcome}"
-        for outcome in ("expected-failure", "unexpected-pass", "not-applicable", "error")
-        if (n := result.count(outcome))
-    ]
+    more = [f"{n} {outcome}" for outcome in BESIDE if (n := result.count(outcome))]
     left = f"; not judged: {', '.join(result.not_judged)}" if result.not_judged else ""
     return line.append(f"{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s")

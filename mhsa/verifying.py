@@ -62,7 +62,7 @@ def verify(given: argparse.Namespace) -> int:
     for request, result in zip(options.asked, found.results, strict=True):
         print_subject(found.console, result, request, found.known, found.diagnoses.get(result.label))
     if given.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
-        for words in write_baseline(configuration, options.asked, found.results):
+        for words in write_baseline(configuration, options.asked, found.results, found.diagnoses):
             found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
@@ -172,6 +172,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     from rich.console import Console
 
     from mhsa.catalogue import catalogue
+    from mhsa.expecting import compare_causes
     from mhsa.inquiry import Inquiry
     from mhsa.progress import Progress
     from mhsa.runner import CannotRun, Event, Interrupted, run
@@ -197,7 +198,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
         try:
             results = run(options, listen)
             progress(Event("looking for the cause"))
-            diagnoses = inquiry.conclude(results) if diagnosis else {}
+            diagnoses = compare_causes(options.asked, results, inquiry.conclude(results)) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True
         except CannotRun as error:
