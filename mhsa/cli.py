@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
         "--database", metavar="FOLDER", default="", help="Hypothesis' example database: failing cases are tried first next time"
     )
     add("--strict", action="store_true",
-        help="warnings are violations: an expected failure that passes, that names no property, or has no reason")  # fmt: skip
+        help="warnings are violations: an expected failure that passes, or has no reason")  # fmt: skip
     add("--write-baseline", action="store_true", help="declare today's failures as expected, in pyproject.toml")
     add("--exit-zero", action="store_true", help="exit with 0 where a subject is wrong; what could not be judged is still 2")
     verify.set_defaults(run="verifying.verify")

@@ -48,7 +48,7 @@ def _noun(what: str) -> str:
     if _ROLE.search(what):
         return "parameter" if re.match(r"(out|\w+\.(weight|bias))\b", what) else "argument"
     if "weights" in what:
-        return "weights"
+        return "weight"
     return re.sub(r" \d+(\.\d+)?\b", "", what)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
 import math
@@ -172,6 +173,16 @@ def _require_kinds(what: str, data: Mapping[str, Any], kind: type | tuple[type, 
         if not isinstance(value, kind) or isinstance(value, bool):
             words = {str: "a text", int: "a whole number", dict: "a table"}.get(kind, "a list")  # type: ignore[arg-type]
             raise TypeError(f"{what} with {name}={value!r}; must be {words}")
+
+
+def nearest_id(given: str, known: Iterable[str]) -> str:
+    """Return the id, or the pattern of a family, that may have been meant, or nothing; of an id the family may be missing."""
+    by_name = {}
+    for identity in known:
+        family, _, name = identity.partition(".")
+        by_name |= {name: identity, identity: identity, f"{family}.*": f"{family}.*"}
+    near = difflib.get_close_matches(given, by_name, n=1)
+    return by_name[near[0]] if near else ""
 
 
 def unmatched(request: Request, known: Iterable[str]) -> list[Expected]:
