@@ -13,6 +13,7 @@ from typing import Any
 from mhsa.catalogue import catalogue, properties_folder, property_id
 from mhsa.containment import Contained
 from mhsa.expecting import judged
+from mhsa.loading import missing
 from mhsa.options import Options
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
@@ -64,6 +65,12 @@ class Child:
 
     def run(self) -> None:
         """Start it, and take down what it says until it ends or a property takes too long."""
+        reasons = [missing(request) for request in self.requests]
+        if all(reasons):  # no process is needed to find that out
+            for result, reason in zip(self.results, reasons, strict=True):
+                result.reason = reason
+            self.finished = True
+            return
         self.folder.mkdir(exist_ok=True)  # a subject may have removed it
         events = self.folder / "events.jsonl"
         events.write_text("")

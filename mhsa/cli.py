@@ -14,7 +14,9 @@ from mhsa.bench.options import add_bench
 from mhsa.gate.options import add_compare
 from mhsa.history.options import add_history
 from mhsa.options import TIME_LIMITS
+from mhsa.parsing import Parser, parse
 from mhsa.plugin import DTYPES, PROFILES
+from mhsa.requiring import require_torch
 
 _SUBJECT = (
     "package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on [B, H, T, d], or an "
@@ -22,18 +24,19 @@ _SUBJECT = (
 )
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
 
+_JUDGING = ("verify", "diagnose", "replay", "power", "bench", "compare", "history")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest(parser, options.command, unknown[0])}")
+    options = parse(parser, arguments)
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command in _JUDGING and not getattr(options, "recorded", False):
+        require_torch()
     try:
         module, _, command = options.run.partition(".")  # each imports what it needs, so that --help is there at once
         code: int = getattr(importlib.import_module(f"mhsa.{module}"), command)(options)
@@ -62,11 +65,11 @@ def _internal(error: Exception) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="mhsa",
         description="Know that an attention implementation is right: formal properties, drawn cases, derived bounds.",
-        epilog=_EXIT,
+        epilog="mhsa help COMMAND shows the options of one; " + _EXIT,
     )
     parser.add_argument("--version", action="version", version=f"mhsa {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -163,16 +166,6 @@ def _parser() -> argparse.ArgumentParser:
     properties.add_argument("--markdown", action="store_true", help="as the page docs/properties.md")
     properties.set_defaults(run="commands.properties")
     return parser
-
-
-def _nearest(parser: argparse.ArgumentParser, command: str | None, given: str) -> str:
-    """Return a hint at the option that may have been meant."""
-    import difflib
-
-    (commands_of,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    known = commands_of.choices[command]._option_string_actions if command else parser._option_string_actions
-    near = difflib.get_close_matches(given.partition("=")[0], known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,7 @@ def forget(folder: Path, request: Request, identity: str) -> None:
 
 
 def keep_within(folder: Path, saved: Set[Path], most: int = MOST) -> None:
-    """Remove the oldest cases beyond a number; never one that this run has ``saved``, which its reports name, nor other files."""
+    """Remove the oldest cases beyond a number: never one that this run has ``saved``, which reports name, nor other files."""
     cases = sorted(_files(folder), key=lambda pair: pair[0])
     surplus = len(cases) - most
     for _, path in cases:

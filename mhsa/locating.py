@@ -64,8 +64,8 @@ def _is_module(name: str) -> bool:
 
 def only_candidate() -> str:
     """Return the one class here that looks like an attention; leave with 2 if there is not exactly one."""
-    files = _python_files(Path())
-    found = [_spec(path, name) for path in islice(files, _MOST) for name in _attentions(path)]
+    files = python_files(Path())
+    found = [_spec(path, name) for path in islice(files, _MOST) for name in attentions(path)]
     if next(files, None) is not None:
         refuse(f"there are more than {_MOST} Python files here, too many to look for one; name it: {_EXAMPLE}")
     if not found:
@@ -79,7 +79,7 @@ def only_candidate() -> str:
     return found[0]
 
 
-def _python_files(root: Path) -> Iterator[Path]:
+def python_files(root: Path) -> Iterator[Path]:
     """Yield what may hold an implementation: no hidden folder, environment, test or build product."""
     for place, folders, files in os.walk(root):
         folder = Path(place)
@@ -94,7 +94,7 @@ def _python_files(root: Path) -> Iterator[Path]:
                 yield folder / name
 
 
-def _attentions(path: Path) -> list[str]:
+def attentions(path: Path) -> list[str]:
     """Return the names of the module's classes that are called like an attention and define forward."""
     try:
         source = path.read_bytes()

@@ -177,7 +177,7 @@ def _require_kinds(what: str, data: Mapping[str, Any], kind: type | tuple[type, 
 
 def nearest_id(given: str, known: Iterable[str]) -> str:
     """Return the id, or the pattern of a family, that may have been meant, or nothing; of an id the family may be missing."""
-    by_name = {}
+    by_name: dict[str, str] = {}
     for identity in known:
         family, _, name = identity.partition(".")
         by_name |= {name: identity, identity: identity, f"{family}.*": f"{family}.*"}

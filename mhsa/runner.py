@@ -25,6 +25,8 @@ __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_en
 
 _IN_A_CALL = " in a call"
 _DEATHS = 3
+_PLANNED = (0, 1, 5)  # pytest's exit codes where it collected well: all passed, some failed, none was chosen
+_RAISED = re.compile(r"(E +)?[\w.]*(Error|Exception)\b")
 
 
 class CannotRun(Exception):
@@ -113,6 +115,7 @@ class _Group:
                 raise CannotRun(_error_line(child.said))
             if child.finished:
                 _settle_end(child)
+                _settle_unplanned(child)
                 break
             if not child.planned and len(self.members) > 1:  # who of them it was shows alone
                 self._alone()
@@ -185,6 +188,15 @@ def _settle_end(child: Child) -> None:
             result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
 
 
+def _settle_unplanned(child: Child) -> None:
+    """Where nothing was planned because the properties themselves cannot be imported (a broken torch, say), say so."""
+    if child.planned or child.returncode in _PLANNED:
+        return
+    for result in child.results:
+        if not result.properties:
+            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.said)}"
+
+
 def _signal(number: int) -> str:
     return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
 
@@ -227,5 +239,8 @@ def _place(said: str) -> str:
 def _error_line(said: str) -> str:
     """Return the line of pytest's output that tells what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
+    if raised:
+        return raised[-1]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith(("ERROR", "E  ", "error:"))]
     return (errors or lines or ["it said nothing"])[-1]

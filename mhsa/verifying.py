@@ -137,7 +137,7 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
     for name in dict.fromkeys(names):
         if name in by_label:
             found.append(by_label[name])
-        elif by_label and ":" not in name and not name.endswith(".py"):
+        elif by_label and ":" not in name and not name.endswith((".py", ".ipynb")) and not Path(name).is_dir():
             import difflib
 
             near = difflib.get_close_matches(name, by_label, n=1)
@@ -217,7 +217,7 @@ def as_interrupt(*_: object) -> None:
 
 def environment_of(options: Options) -> dict[str, Any]:
     """Versions and conditions; read from package metadata, so nothing heavy is imported."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "hypothesis")}
+    versions = {name: _version(name) for name in ("torch", "numpy", "hypothesis")}
     asked = options.asked
     return {
         "mhsa": __version__,
@@ -228,6 +228,13 @@ def environment_of(options: Options) -> dict[str, Any]:
         "profile": _all_of(r.profile for r in asked),
         "seed": asked[0].seed if len({r.seed for r in asked}) == 1 else _all_of(str(r.seed) for r in asked),
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # built from source and put on the path, say
+        return "unknown"
 
 
 def _all_of(words: Any) -> str:
