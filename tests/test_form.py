@@ -48,8 +48,8 @@ def bounded(*numbers: float) -> Bounded:
         ("weights of masked keys", [1.0], [2.0], "weight differs"),
         ("key after the call", [1.0], [2.0], "argument differs"),
         ("out.weight after the call", [1.0], [2.0], "parameter differs"),
-        ("output", [np.nan], [2.0], "output is not finite"),
-        ("output", [-np.inf, 2.0], [1.0, 2.0], "output is not finite"),
+        ("output", [np.nan], [2.0], "output differs"),  # an overflow is NaN with one seed, a wrong number with another
+        ("output", [-np.inf, 2.0], [1.0, 2.0], "output differs"),
         ("output", [1.0, 2.0], [1.0], "output has another shape"),
     ],
 )
