@@ -49,9 +49,14 @@ def compare_causes(
         for n, p in enumerate(result.properties):
             if p.outcome == "expected-failure" and (was := _changed(request.declared(p.id), now)):
                 cause = f"its cause was {was}, and is {now or 'no known bug'} now"
-                result.properties[n] = replace(p, outcome="fail", reason=f"{ANOTHER}: {cause}; {p.reason}")
+                result.properties[n] = replace(p, outcome="fail", reason=f"{ANOTHER}: {cause}; {_observed(p)}")
     failing = {result.label for result in results if result.count("fail")}
     return {label: diagnosis for label, diagnosis in diagnoses.items() if label in failing}
+
+
+def _observed(found: PropertyResult) -> str:
+    """Return what was observed, without the reason for which it was expected."""
+    return str((found.counterexample or {}).get("message") or found.reason)
 
 
 def cause_of(diagnosis: Diagnosis | None, identity: str = "") -> str:

@@ -99,7 +99,9 @@ def _require_there(spec: str, folder: str) -> None:
     path, attr = _as_file(os.path.relpath(Path(folder) / spec) if folder and ".py" in spec else spec)
     name, _, attr = spec.partition(":")
     if path is None and (not attr or not name):
-        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]")
+        file = next((f for f in (f"{spec}.py", f"{spec.replace('.', '/')}.py") if (Path(folder) / f).is_file()), "")
+        hint = f"; did you mean {file}?" if file else ""
+        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]{hint}")
 
 
 def _as_file(spec: str) -> tuple[Path | None, str]:

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
+from mhsa.refusing import refuse
+
 # argparse's sentences, and ours.
 _WORDS = (
     ("argument ", ""),
@@ -28,8 +30,7 @@ class Parser(argparse.ArgumentParser):
             message = message.replace(words, ours, 1)
         if message.startswith(_REQUIRED):
             message = f"{message.removeprefix(_REQUIRED)} is missing; `{self.prog} --help` says what it is"
-        print(f"{self.prog}: {message}", file=sys.stderr)
-        raise SystemExit(2)
+        refuse(message, self.prog)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

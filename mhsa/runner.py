@@ -18,7 +18,7 @@ from mhsa.catalogue import catalogue
 from mhsa.child import Child, Event, Listener
 from mhsa.containment import child_environment
 from mhsa.options import Options
-from mhsa.request import Request, unmatched
+from mhsa.request import Request, nearest_id, unmatched
 from mhsa.results import PropertyResult, SubjectResult
 
 __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
@@ -74,11 +74,9 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
     """Say why nothing was judged, and what is odd about what was expected."""
     if not result.properties and not result.reason and not result.interrupted:
-        result.reason = (
-            f"no property matches -k {options.keyword!r}; `mhsa properties` lists them"
-            if options.keyword
-            else "no property ran"
-        )
+        near = nearest_id(options.keyword, [p.id for p in catalogue()])
+        hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
+        result.reason = f"no property matches -k {options.keyword!r}; {hint}" if options.keyword else "no property ran"
     passed = [p.id for p in result.properties if p.outcome == "unexpected-pass"]
     result.warnings += [f"{identity} passes, but was expected to fail: remove it from expected_failures" for identity in passed]
     for e in unmatched(request, (p.id for p in catalogue())):

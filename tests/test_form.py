@@ -171,7 +171,10 @@ def test_another_cause_than_the_recorded_one_is_a_violation(now: Diagnosis | Non
     assert [p.outcome for p in result.properties] == ["fail" if changed else "expected-failure", "expected-failure"]
     assert bool(left) == bool(changed), "a diagnosis is shown of what fails"
     if changed:
-        assert f"its cause was NotScaled or BaseTwo, and is {changed} now; why; 1 not 2" in result.properties[0].reason
+        assert (
+            f"its cause was NotScaled or BaseTwo, and is {changed} now; output[0]=1, but must be 2"
+            in result.properties[0].reason
+        )
 
 
 def test_the_cause_is_written_where_the_known_bug_fails_the_property(tmp_path: Path) -> None:

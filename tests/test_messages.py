@@ -11,6 +11,7 @@ from mhsa.child import Child
 from mhsa.cli import main
 from mhsa.loading import SubjectError, load
 from mhsa.options import Options
+from mhsa.refusing import folded
 from mhsa.results import PropertyResult
 from mhsa.runner import Interrupted, run
 
@@ -75,6 +76,9 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         (["replay", "a", "b"], "mhsa replay: 'b' is one too many: what it takes, options apart, is FILE"),
         (["bench", "--pass", "trainign"],
          "mhsa bench: --pass: 'trainign' is not one of forward, training; did you mean training?"),
+        (["properties", "mask_zero"], "mhsa: no property has 'mask_zero' in its id; `mhsa properties` lists them"),
+        (["properties", "masking_is_deleteing"],
+         "mhsa: no property has 'masking_is_deleteing' in its id; did you mean masks.masking_is_deleting?"),
         (["help", "verfy"], "mhsa: there is no command 'verfy'; did you mean verify?"),
     ],
 )  # fmt: skip
@@ -85,6 +89,20 @@ def test_a_mistake_on_the_command_line_is_one_line(
         main(arguments)
     assert left.value.code == 2
     assert capsys.readouterr() == ("", f"{line}\n")
+
+
+def test_on_a_terminal_a_message_is_folded_between_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    long = "mhsa verify: --dtype: 'float46' is not one of float64, float32, bfloat16, float16; did you mean float64?"
+    first, second, *rest = folded(f"{long}\n\n{long}").split("\n")
+    assert (f"{first} {second}", rest) == (long, ["", long])
+    assert 70 < len(first) <= 80
+    with pytest.raises(SystemExit):
+        main(["verify", "--dtype", "float46"])
+    assert capsys.readouterr().err == f"{first}\n{second}\n"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +163,8 @@ def test_a_torch_that_cannot_be_imported_is_named_with_its_error(mhsa: Callable,
         ("modle.py", "no file modle.py; did you mean model.py?"),
         ("pkg/modle.py:A", "no file pkg/modle.py"),
         ("pkg.model", "'pkg.model' names no object; write package.module:attr, or path/file.py[:attr]"),
+        ("pkg.attention", "write package.module:attr, or path/file.py[:attr]; did you mean pkg/attention.py?"),
+        ("model", "'model' names no object; write package.module:attr, or path/file.py[:attr]; did you mean model.py?"),
         ("pkg", "pkg is a folder; name a file or an object: pkg/attention.py:MyAttention, pkg/attention.py:OtherAttn"),
         ("pkg:Attention", ""),
         (".", "pkg/attention.py:OtherAttn"),
