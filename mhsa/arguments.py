@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from mhsa.parsing import near
 from mhsa.plugin import DTYPES
 
 
@@ -54,5 +55,5 @@ def dtype(text: str) -> str:
     """Return the name of a dtype, with or without "torch." before it."""
     name = text.removeprefix("torch.")
     if name not in DTYPES:
-        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(DTYPES)}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(DTYPES)}{near(name, DTYPES)}")
     return name

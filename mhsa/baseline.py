@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tomlkit
 from tomlkit.items import AoT, InlineTable
 
 from mhsa.configuration import Configuration
+from mhsa.expecting import ANOTHER, cause_of
+from mhsa.form import form_of
 from mhsa.refusing import refuse
 from mhsa.request import Expected, Request
-from mhsa.results import SubjectResult
+from mhsa.results import PropertyResult, SubjectResult
+
+if TYPE_CHECKING:
+    from mhsa.causes import Diagnosis
 
 _REASON = "failed when mhsa was adopted"
 
 
-def write_baseline(configuration: Configuration, requests: Sequence[Request], results: Sequence[SubjectResult]) -> list[str]:
+def write_baseline(
+    configuration: Configuration,
+    requests: Sequence[Request],
+    results: Sequence[SubjectResult],
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+) -> list[str]:
     """Add every failure to its subject's ``expected_failures``, keeping the file's own form; return what was done, in words.
 
-    A subject that is not configured yet is added. Nothing is written where nothing fails.
+    What is kept of a failure is its form and its confirmed cause, so that another one in its place is found. A subject that is
+    not configured yet is added. Nothing is written where nothing fails.
     """
     path = configuration.path or Path.cwd() / "pyproject.toml"
     failures = [
@@ -39,7 +50,7 @@ def write_baseline(configuration: Configuration, requests: Sequence[Request], re
             continue
         subject = _seen_from(path.parent, request.subject)
         name = _name_of(request, subject, subjects)
-        new = [{"property": p.id, "reason": f"{_REASON}: {_first(p.reason)}"} for p in found]
+        new = [_declaration(p, (diagnoses or {}).get(request.label)) for p in found]
         by_hand[name] = {"expected_failures": new} if name in subjects else {"subject": subject, "expected_failures": new}
         _expect(_entry(subjects, name, subject), new)
         written.append(f"baseline    {len(new)} failures of {name} are expected from now on: {path}; run mhsa verify {name}")
@@ -87,13 +98,35 @@ def _expect(entry: Any, new: list[dict[str, str]]) -> None:
     if listed is None:
         entry["expected_failures"] = tomlkit.array().multiline(True)
         listed = entry["expected_failures"]
-    known = [Expected(str(e.get("property", ""))) for e in listed]
+    known = [Expected(str(e.get("property", "")), form=str(e.get("form", "")), cause=str(e.get("cause", ""))) for e in listed]
     for failure in new:
-        if any(e.fits(failure["property"]) for e in known):  # of a configured subject that was named by its file
+        form, cause = failure.get("form", ""), failure.get("cause", "")
+        fitting = [n for n, e in enumerate(known) if e.fits(failure["property"])]
+        if any(known[n].accepts(form) and known[n].cause in ("", cause) for n in fitting):
+            continue  # of a configured subject that was named by its file
+        exact = [n for n in fitting if known[n].id == failure["property"]]
+        if exact:  # another failure took the place of the one that was expected, and is accepted now
+            _replace(listed[exact[0]], failure)
             continue
         item: Any = tomlkit.table() if isinstance(listed, AoT) else tomlkit.inline_table()
         item.update(failure)
         listed.append(item)
+
+
+def _replace(entry: Any, failure: dict[str, str]) -> None:
+    """Let an entry expect another failure; a reason that somebody wrote stays."""
+    for key in ("form", "cause"):
+        entry.pop(key, None)
+    written = not str(entry.get("reason", "")).startswith(_REASON)
+    entry.update({k: v for k, v in failure.items() if k != "reason" or not written})
+
+
+def _declaration(found: PropertyResult, diagnosis: Diagnosis | None) -> dict[str, str]:
+    reason = found.reason.partition("; ")[2] if found.reason.startswith(ANOTHER) else found.reason
+    message = str((found.counterexample or {}).get("message", reason))
+    entry = {"property": found.id, "reason": f"{_REASON}: {_first(message)}"}
+    known = {"form": form_of(reason, found.counterexample), "cause": cause_of(diagnosis, found.id)}
+    return entry | {k: v for k, v in known.items() if v}
 
 
 def _seen_from(folder: Path, subject: str) -> str:

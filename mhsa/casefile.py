@@ -16,6 +16,7 @@ from mhsa.request import Request
 from mhsa.results import PropertyResult
 
 SCHEMA = 1
+_KIND = "mhsa case"
 _KEYS = {"schema", "kind", "property", "subject", "drawn", "found", "environment"}
 _LARGEST = 10 * 2**20  # bytes: a case is some kilobytes
 _LONGEST = 300  # characters of a message that are worth a line
@@ -55,19 +56,33 @@ def save(folder: Path, request: Request, found: PropertyResult, environment: Map
     # The folder is the reader's own: a case that is sent to somebody else has to work there.
     asked = request.as_dict() | {"folder": "", "expected": ()}
     data = {
-        "schema": SCHEMA, "kind": "mhsa case", "property": found.id, "subject": asked, "drawn": drawn,
+        "schema": SCHEMA, "kind": _KIND, "property": found.id, "subject": asked, "drawn": drawn,
         "found": facts, "environment": dict(environment),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     ignore = folder.parent / ".gitignore" if folder.parent.name == ".mhsa" else folder / ".gitignore"
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
+    path = path_of(folder, request, found.id)
+    path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    return path
+
+
+def path_of(folder: Path, request: Request, identity: str) -> Path:
+    """Return where the case of a subject and a property is saved."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "_", request.label.rpartition("/")[2]).strip("_.")[-60:]
     if "/" in request.label:  # files of one name in two folders
         name += f"-{zlib.crc32(request.label.encode()):08x}"
-    path = folder / f"{name}--{found.id}.json"
-    path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return path
+    return folder / f"{name}--{identity}.json"
+
+
+def is_case(path: Path) -> bool:
+    """Whether a file is a case, of whatever version."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8")) if path.stat().st_size <= _LARGEST else None
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(data, dict) and data.get("kind") == _KIND
 
 
 def read(path: Path) -> Saved:
@@ -86,7 +101,7 @@ def read(path: Path) -> Saved:
         raise CaseFileError(f"{path}: nested too deeply") from None
     except ValueError as error:
         raise CaseFileError(f"{path}: no JSON: {error}") from None
-    if not isinstance(data, dict) or data.get("kind") != "mhsa case":
+    if not isinstance(data, dict) or data.get("kind") != _KIND:
         raise CaseFileError(f"{path}: no case of mhsa; `mhsa verify` saves one for each failure")
     if data.get("schema") != SCHEMA or data["schema"] is True:
         raise CaseFileError(f"{path}: of schema {_shown(repr(data.get('schema')))}; this version reads {SCHEMA}")

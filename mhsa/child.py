@@ -6,12 +6,14 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mhsa.catalogue import catalogue, properties_folder, property_id
 from mhsa.containment import Contained
+from mhsa.expecting import judged
+from mhsa.loading import missing
 from mhsa.options import Options
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
@@ -63,6 +65,12 @@ class Child:
 
     def run(self) -> None:
         """Start it, and take down what it says until it ends or a property takes too long."""
+        reasons = [missing(request) for request in self.requests]
+        if all(reasons):  # no process is needed to find that out
+            for result, reason in zip(self.results, reasons, strict=True):
+                result.reason = reason
+            self.finished = True
+            return
         self.folder.mkdir(exist_ok=True)  # a subject may have removed it
         events = self.folder / "events.jsonl"
         events.write_text("")
@@ -185,11 +193,7 @@ class Child:
 
     def add(self, number: int, found: PropertyResult) -> None:
         """Take down what came of a property, in the light of what was expected."""
-        expected = self.requests[number - 1].expects(found.id)
-        if expected is not None and found.outcome == "fail":
-            found = replace(found, outcome="expected-failure", reason=f"{expected.words}; {found.reason}")
-        elif expected is not None and found.outcome == "pass":
-            found = replace(found, outcome="unexpected-pass", reason=f"expected to fail: {expected.words}")
+        found = judged(self.requests[number - 1], found)
         self.results[number - 1].properties.append(found)
         self.listen(Event("done", number, found.id, found))
 

@@ -15,7 +15,9 @@ from mhsa.distribution import clash
 from mhsa.gate.options import add_compare
 from mhsa.history.options import add_history
 from mhsa.options import TIME_LIMITS
+from mhsa.parsing import Parser, parse
 from mhsa.plugin import DTYPES, PROFILES
+from mhsa.requiring import require_torch
 
 _SUBJECT = (
     "package.module:attr or path/file.py[:attr]: an nn.Module class or object, a factory, a function on [B, H, T, d], or an "
@@ -23,18 +25,19 @@ _SUBJECT = (
 )
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
 
+_JUDGING = ("verify", "diagnose", "replay", "power", "bench", "compare", "history")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}{_nearest(parser, options.command, unknown[0])}")
+    options = parse(parser, arguments)
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command in _JUDGING and not getattr(options, "recorded", False):
+        require_torch()
     try:
         if words := clash():
             print(f"mhsa: {words}", file=sys.stderr)
@@ -66,11 +69,11 @@ def _internal(error: Exception) -> int:
     return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="mhsa",
         description="Know that an attention implementation is right: formal properties, drawn cases, derived bounds.",
-        epilog=_EXIT,
+        epilog="mhsa help COMMAND shows the options of one; " + _EXIT,
     )
     parser.add_argument("--version", action="version", version=f"mhsa {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
@@ -96,8 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         "--database", metavar="FOLDER", default="", help="Hypothesis' example database: failing cases are tried first next time"
     )
     add("--strict", action="store_true",
-        help="warnings are violations: an expected failure that passes, that names no property, or has no reason; and what was "
-        "not judged, an argument that is left at its default say, makes the exit code 2")  # fmt: skip
+        help="warnings are violations: an expected failure that passes, or has no reason; and what was not judged, an argument "
+        "that is left at its default say, makes the exit code 2")  # fmt: skip
     add("--write-baseline", action="store_true", help="declare today's failures as expected, in pyproject.toml")
     add("--exit-zero", action="store_true", help="exit with 0 where a subject is wrong; what could not be judged is still 2")
     verify.set_defaults(run="verifying.verify")
@@ -176,16 +179,6 @@ def _parser() -> argparse.ArgumentParser:
     properties.add_argument("--markdown", action="store_true", help="as the page docs/properties.md")
     properties.set_defaults(run="commands.properties")
     return parser
-
-
-def _nearest(parser: argparse.ArgumentParser, command: str | None, given: str) -> str:
-    """Return a hint at the option that may have been meant."""
-    import difflib
-
-    (commands_of,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    known = commands_of.choices[command]._option_string_actions if command else parser._option_string_actions
-    near = difflib.get_close_matches(given.partition("=")[0], known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

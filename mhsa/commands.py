@@ -29,10 +29,12 @@ def properties(given: argparse.Namespace) -> int:
         return 0
     chosen = [p for p in every if given.name in p.id]
     if not chosen:
-        import difflib
+        from mhsa.request import nearest_id
 
-        near = difflib.get_close_matches(given.name, [p.id for p in every] + [p.id.partition(".")[2] for p in every], n=1)
-        refuse(f"no property has {given.name!r} in its id" + (f"; did you mean {near[0]}?" if near else ""))
+        near = nearest_id(given.name, [p.id for p in every])
+        refuse(
+            f"no property has {given.name!r} in its id; {f'did you mean {near}?' if near else '`mhsa properties` lists them'}"
+        )
     if given.json:
         print(json.dumps([asdict(p) for p in chosen], indent=2))
         return 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.plugin import DTYPES, PROFILES
-from mhsa.request import PLAIN, Expected, Request, is_plain
+from mhsa.request import PLAIN, Expected, Request, is_plain, nearest_id
 
 
 class ConfigurationError(Exception):
@@ -138,7 +138,13 @@ _SUBJECT = _EFFORT | {
     "contract": _TABLE,
     "expected_failures": _LIST,
 }
-_EXPECTED = {"property": _TEXT, "reason": _Kind("a text", lambda x: isinstance(x, str)), "link": _TEXT}
+_EXPECTED = {
+    "property": _TEXT,
+    "reason": _Kind("a text", lambda x: isinstance(x, str)),
+    "link": _TEXT,
+    "form": _TEXT,
+    "cause": _TEXT,
+}
 _UNITS = {
     "": 1,
     "B": 1,
@@ -201,12 +207,24 @@ class _Reader:
             self.check(entry_expected, _EXPECTED, (*where, "expected_failures"), n)
             if "property" not in entry_expected:
                 self.refuse((*where, "expected_failures"), "", "an expected failure needs the id of a property", n)
-            expected.append(
-                Expected(entry_expected["property"], entry_expected.get("reason", "").strip(), entry_expected.get("link", ""))
-            )
+            self.check_property(entry_expected["property"], (*where, "expected_failures"), n)
+            rest = {k: v.strip() for k, v in entry_expected.items() if k != "property"}
+            expected.append(Expected(entry_expected["property"], **rest))
         self.check_contract(entry.get("contract", {}), (*where, "contract"))
         own = {k: tuple(v) if k == "dtypes" else v for k, v in entry.items() if k != "expected_failures"}
         return Request(name, folder=str(self.path.parent), expected=tuple(expected), **(effort | own))
+
+    def check_property(self, given: str, where: tuple[str, ...], nth: int) -> None:
+        """Refuse an id or a pattern that fits no property, with the nearest id: it would expect nothing for ever."""
+        from mhsa.catalogue import catalogue
+
+        known = [p.id for p in catalogue()]
+        if any(Expected(given).fits(identity) for identity in known):
+            return
+        near = nearest_id(given, known)
+        hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
+        what = "pattern fits no property" if set("*?[") & set(given) else "no property has that id"
+        self.refuse(where, "property", f"property = {_shown(given)}; {what}; {hint}", nth, given)
 
     def check_contract(self, given: dict[str, Any], where: tuple[str, ...]) -> None:
         from mhsa.contract import Contract

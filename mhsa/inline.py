@@ -12,6 +12,7 @@ import torch
 from mhsa import check
 from mhsa.catalogue import properties_folder
 from mhsa.effort import is_slow
+from mhsa.expecting import judged_here
 from mhsa.judge import explain, find, load_subject, quiet
 from mhsa.loading import SubjectError
 from mhsa.request import Request
@@ -73,15 +74,13 @@ def judge_inline(request: Request, identity: str, *, strict: bool) -> None:
     if changes and error is None:
         error = check.Violation(f"a call {changes}, but must leave the process alone", {"message": changes, "what": "call"})
     finding = find(record, error) | {"id": identity}
-    expected = request.expects(identity)
-    outcome, words = finding["outcome"], explain(finding, request.label)
+    light = judged_here(request, identity, finding["outcome"], finding["reason"], finding["counterexample"])
+    outcome, words = light.outcome, explain(finding | {"reason": light.reason}, request.label)
     if outcome == "not-applicable":
         pytest.skip(finding["reason"])
     if outcome == "expected-failure":
-        pytest.xfail(finding["reason"])
-    if outcome == "fail" and expected is not None:
-        pytest.xfail(f"{expected.words}; {finding['reason']}")
-    if outcome == "pass" and expected is not None and strict:
+        pytest.xfail(light.reason)
+    if outcome == "unexpected-pass" and strict:
         pytest.fail(f"{identity} of {request.label} passes, but was expected to fail: remove it from expected_failures", False)
     if outcome in ("fail", "error"):
         pytest.fail(words, pytrace=False)

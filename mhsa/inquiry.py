@@ -15,7 +15,7 @@ from typing import Any
 from mhsa.case import Case
 from mhsa.causes import Diagnosis, conclude
 from mhsa.containment import end_group, mark
-from mhsa.results import SubjectResult
+from mhsa.results import PropertyResult, SubjectResult
 from mhsa.runner import Event, Options, child_environment
 
 _PATIENCE = 60.0  # seconds: imports take 2 to 5, a comparison 2 to 5 on a quiet machine
@@ -49,7 +49,7 @@ class Inquiry:
 
     def hear(self, event: Event) -> None:
         """At the first failure of a subject, let the child begin with it; the first of all starts the child."""
-        if event.result is None or event.result.outcome != "fail" or event.subject in self._begun:
+        if event.result is None or event.subject in self._begun or not self._asks(event.subject - 1, event.result):
             return
         self._begun.add(event.subject)
         if self._process is None:
@@ -65,6 +65,11 @@ class Inquiry:
             self._process.stdin.write(json.dumps(self._request(event.subject - 1)) + "\n")
             self._process.stdin.flush()
 
+    def _asks(self, number: int, found: PropertyResult) -> bool:
+        """Whether the cause matters: of a failure, and of an expected one whose cause was recorded."""
+        recorded = found.outcome == "expected-failure" and any(e.cause for e in self.options.asked[number].declared(found.id))
+        return found.outcome == "fail" or recorded
+
     @property
     def _answers(self) -> Path:
         return Path(self._folder.name) / "answers.jsonl"
@@ -74,8 +79,8 @@ class Inquiry:
         return Path(self._folder.name) / "said.txt"
 
     def conclude(self, results: list[SubjectResult]) -> dict[str, Diagnosis]:
-        """Return a diagnosis for every violated subject, by its name."""
-        violated = [result for result in results if result.verdict == "violated" or result.count("fail")]
+        """Return a diagnosis for every subject with a failure whose cause matters, by its name."""
+        violated = [result for n, result in enumerate(results) if any(self._asks(n, p) for p in result.properties)]
         if not violated or self._process is None:
             return {}
         labels = [request.label for request in self.options.asked]
@@ -115,6 +120,8 @@ def _parsed(line: str) -> dict[str, Any]:
 def _failing_cases(result: SubjectResult) -> list[dict[str, Any]]:
     """Cases on which a subject failed, in the dtype that is compared in, from different properties."""
     names = {field.name for field in fields(Case)}
-    counterexamples = [(p.counterexample or {}).get("case") for p in result.properties if p.outcome == "fail"]
+    counterexamples = [
+        (p.counterexample or {}).get("case") for p in result.properties if p.outcome in ("fail", "expected-failure")
+    ]
     cases = [{k: v for k, v in case.items() if k in names} for case in counterexamples if case and "dtype" in case]
     return [case for case in cases if case["dtype"] == "float64"][:_MOST_CASES]

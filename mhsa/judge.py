@@ -18,6 +18,7 @@ from mhsa import check, lost
 from mhsa.catalogue import catalogue, property_id
 from mhsa.drawn import decode
 from mhsa.effort import is_slow
+from mhsa.expecting import judged_here
 from mhsa.guarding import attempt, nobody_interrupts
 from mhsa.limits import end_with_parent, limit_memory
 from mhsa.loading import Question, SubjectError, describe
@@ -205,8 +206,8 @@ class Judge:
                 report.outcome = "failed"
                 request = self.requests[number - 1]
                 report.longrepr = explain(finding, request.label)
-                expected = request.expects(finding["id"]) is not None
-                self.violated |= {number} if finding["outcome"] == "fail" and not expected else set()
+                light = judged_here(request, finding["id"], finding["outcome"], finding["reason"], finding["counterexample"])
+                self.violated |= {number} if light.outcome == "fail" else set()
         return report
 
     def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from mhsa.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
+from mhsa.pointing import nothing_at
 from mhsa.request import Request
 
 T = TypeVar("T")
@@ -64,6 +65,7 @@ def load(spec: str, folder: str = "") -> Any:
     Raises:
         SubjectError: with what was given, what is wrong and what to do.
     """
+    _require_there(spec, folder)
     if folder:
         for part in (Path(folder) / "src", Path(folder)):  # a file of the subject may import from there, too
             if part.is_dir():
@@ -75,11 +77,31 @@ def load(spec: str, folder: str = "") -> Any:
         module = _import_file(path)
         return _attribute(module, attr, spec) if attr else _only_candidate(module, spec)
     name, _, attr = spec.partition(":")
-    if not attr or not name:
-        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]")
     if not folder:
         _let_import(Path.cwd())
     return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
+
+
+def missing(request: Request) -> str:
+    """Return why a subject cannot be loaded, where its files tell that without any import; else nothing."""
+    try:
+        _require_there(request.spec, request.folder)
+    except SubjectError as error:
+        return str(error)
+    except OSError as error:  # a name that is too long for a file, say
+        return f"{request.spec[:_LONGEST]} cannot be looked for: {error.strerror}"
+    return ""
+
+
+def _require_there(spec: str, folder: str) -> None:
+    if words := nothing_at(spec, folder):
+        raise SubjectError(words)
+    path, attr = _as_file(os.path.relpath(Path(folder) / spec) if folder and ".py" in spec else spec)
+    name, _, attr = spec.partition(":")
+    if path is None and (not attr or not name):
+        file = next((f for f in (f"{spec}.py", f"{spec.replace('.', '/')}.py") if (Path(folder) / f).is_file()), "")
+        hint = f"; did you mean {file}?" if file else ""
+        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]{hint}")
 
 
 def _as_file(spec: str) -> tuple[Path | None, str]:

@@ -65,8 +65,8 @@ def _is_module(name: str) -> bool:
 
 def only_candidate() -> str:
     """Return the one class here that looks like an attention; leave with 2 if there is not exactly one."""
-    files = _python_files(Path())
-    found = [_spec(path, name) for path in islice(files, _MOST) for name in _attentions(path)]
+    files = python_files(Path())
+    found = [_spec(path, name) for path in islice(files, _MOST) for name in attentions(path)]
     if next(files, None) is not None:
         refuse(f"there are more than {_MOST} Python files here, too many to look for one; name it: {_EXAMPLE}")
     if not found:
@@ -86,11 +86,11 @@ def only_candidate() -> str:
 
 def candidates(most: int) -> list[str]:
     """Return the first classes here that look like an attention, named as they can be verified; there may be none."""
-    files = islice(_python_files(Path()), _MOST)
-    return list(islice((_spec(path, name) for path in files for name in _attentions(path)), most))
+    files = islice(python_files(Path()), _MOST)
+    return list(islice((_spec(path, name) for path in files for name in attentions(path)), most))
 
 
-def _python_files(root: Path) -> Iterator[Path]:
+def python_files(root: Path) -> Iterator[Path]:
     """Yield what may hold an implementation: no hidden folder, environment, test or build product."""
     for place, folders, files in os.walk(root):
         folder = Path(place)
@@ -105,7 +105,7 @@ def _python_files(root: Path) -> Iterator[Path]:
                 yield folder / name
 
 
-def _attentions(path: Path) -> list[str]:
+def attentions(path: Path) -> list[str]:
     """Return the names of the module's classes that are called like an attention and define forward."""
     try:
         source = path.read_bytes()

@@ -9,7 +9,20 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mhsa.wording import INTERRUPTED, commands, label, not_judged, printable, reason, short, smallest, why, with_outcome
+from mhsa.wording import (
+    BESIDE,
+    INTERRUPTED,
+    commands,
+    figures,
+    label,
+    not_judged,
+    printable,
+    reason,
+    short,
+    smallest,
+    why,
+    with_outcome,
+)
 
 _SYMBOLS = {"holds": "✅", "violated": "❌", "question": "❔", "unjudged": "⚠️"}
 _ROWS = 20  # failures of a subject that are worth a row: who needs more looks into the JSON
@@ -82,12 +95,8 @@ def _symbol(verdict: str, partial: bool) -> str:
 
 
 def _figures(subject: dict[str, Any]) -> str:
-    judged = len(with_outcome(subject, "pass", "fail", "expected-failure", "unexpected-pass"))
-    failed = len(with_outcome(subject, "fail"))
-    cases = sum(found.get("cases", 0) for found in subject.get("properties", []))
-    words = f"{failed} of {judged} properties fail" if failed else f"{judged} properties on {cases} cases"
-    outcomes = ("expected-failure", "unexpected-pass", "not-applicable", "error")
-    more = [f"{n} {outcome}" for outcome in outcomes if (n := len(with_outcome(subject, outcome)))]
+    words = figures([(found["outcome"], found.get("cases", 0)) for found in subject.get("properties", [])])
+    more = [f"{n} {outcome}" for outcome in BESIDE if (n := len(with_outcome(subject, outcome)))]
     return f"{words}{' (' + ', '.join(more) + ')' if more else ''}"
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.casefile import save
+from mhsa.keeping import forget, keep_within
 from mhsa.refusing import refuse
 from mhsa.request import Request
 from mhsa.results import as_data, as_json
@@ -113,18 +114,22 @@ def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
 
 
 def _save_cases(found: Found, folder: Path, requests: Sequence[Request]) -> list[str]:
-    """Save the case of every failure, and note in it where; return what could not be."""
-    problems: list[str] = []
+    """Save the case of every failure, and note in it where; forget those of what holds again; return what could not be."""
+    saved: set[Path] = set()
     for result, request in zip(found.results, requests, strict=True):
         for n, p in enumerate(result.properties):
+            if p.outcome in ("pass", "unexpected-pass"):
+                forget(folder, request, p.id)
             if p.outcome != "fail" or (p.counterexample or {}).get("drawn") is None:
                 continue
             try:
                 path = save(folder, request, p, found.environment)
             except OSError as error:
                 return [f"the cases of failures cannot be saved in {folder}: {error.strerror}"]
+            saved.add(path)
             result.properties[n] = replace(p, counterexample={**(p.counterexample or {}), "file": _shown(path)})
-    return problems
+    keep_within(folder, saved)
+    return []
 
 
 def _complete(subject: dict[str, Any], request: Request) -> None:

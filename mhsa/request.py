@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import fnmatch
 import json
 import math
@@ -25,15 +26,23 @@ class Expected:
         id: of a property, or a pattern such as ``masks.*``.
         reason: why it is accepted; without one it is reported.
         link: to an issue, or empty.
+        form: of the failure, as :mod:`mhsa.form` names it: another one is not expected; empty accepts any.
+        cause: the known bug that was confirmed ("A or B": the comparison could not tell them apart), or empty.
     """
 
     id: str
     reason: str = ""
     link: str = ""
+    form: str = ""
+    cause: str = ""
 
     def fits(self, identity: str) -> bool:
         """Whether a property is meant."""
         return fnmatch.fnmatchcase(identity, self.id)
+
+    def accepts(self, form: str) -> bool:
+        """Whether a failure of this form is meant; one whose form is not known may be."""
+        return not self.form or not form or self.form == form
 
     @property
     def words(self) -> str:
@@ -75,9 +84,9 @@ class Request:
         """The object that is loaded."""
         return self.build or self.subject
 
-    def expects(self, identity: str) -> Expected | None:
-        """Return the declaration that a property fails, if there is one."""
-        return next((e for e in self.expected if e.fits(identity)), None)
+    def declared(self, identity: str) -> list[Expected]:
+        """Return every declaration that a property fails."""
+        return [e for e in self.expected if e.fits(identity)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -164,6 +173,16 @@ def _require_kinds(what: str, data: Mapping[str, Any], kind: type | tuple[type, 
         if not isinstance(value, kind) or isinstance(value, bool):
             words = {str: "a text", int: "a whole number", dict: "a table"}.get(kind, "a list")  # type: ignore[arg-type]
             raise TypeError(f"{what} with {name}={value!r}; must be {words}")
+
+
+def nearest_id(given: str, known: Iterable[str]) -> str:
+    """Return the id, or the pattern of a family, that may have been meant, or nothing; of an id the family may be missing."""
+    by_name: dict[str, str] = {}
+    for identity in known:
+        family, _, name = identity.partition(".")
+        by_name |= {name: identity, identity: identity, f"{family}.*": f"{family}.*"}
+    near = difflib.get_close_matches(given, by_name, n=1)
+    return by_name[near[0]] if near else ""
 
 
 def unmatched(request: Request, known: Iterable[str]) -> list[Expected]:

@@ -18,13 +18,15 @@ from mhsa.catalogue import catalogue
 from mhsa.child import Child, Event, Listener
 from mhsa.containment import child_environment
 from mhsa.options import Options
-from mhsa.request import Request, unmatched
+from mhsa.request import Request, nearest_id, unmatched
 from mhsa.results import PropertyResult, SubjectResult
 
 __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
 
 _IN_A_CALL = " in a call"
 _DEATHS = 3
+_PLANNED = (0, 1, 5)  # pytest's exit codes where it collected well: all passed, some failed, none was chosen
+_RAISED = re.compile(r"(E +)?[\w.]*(Error|Exception)\b")
 
 
 class CannotRun(Exception):
@@ -72,11 +74,9 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
     """Say why nothing was judged, and what is odd about what was expected."""
     if not result.properties and not result.reason and not result.interrupted:
-        result.reason = (
-            f"no property matches -k {options.keyword!r}; `mhsa properties` lists them"
-            if options.keyword
-            else "no property ran"
-        )
+        near = nearest_id(options.keyword, [p.id for p in catalogue()])
+        hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
+        result.reason = f"no property matches -k {options.keyword!r}; {hint}" if options.keyword else "no property ran"
     passed = [p.id for p in result.properties if p.outcome == "unexpected-pass"]
     result.warnings += [f"{identity} passes, but was expected to fail: remove it from expected_failures" for identity in passed]
     for e in unmatched(request, (p.id for p in catalogue())):
@@ -113,6 +113,7 @@ class _Group:
                 raise CannotRun(_error_line(child.said))
             if child.finished:
                 _settle_end(child)
+                _settle_unplanned(child)
                 break
             if not child.planned and len(self.members) > 1:  # who of them it was shows alone
                 self._alone()
@@ -185,6 +186,15 @@ def _settle_end(child: Child) -> None:
             result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
 
 
+def _settle_unplanned(child: Child) -> None:
+    """Where nothing was planned because the properties themselves cannot be imported (a broken torch, say), say so."""
+    if child.planned or child.returncode in _PLANNED:
+        return
+    for result in child.results:
+        if not result.properties:
+            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.said)}"
+
+
 def _signal(number: int) -> str:
     return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
 
@@ -227,5 +237,8 @@ def _place(said: str) -> str:
 def _error_line(said: str) -> str:
     """Return the line of pytest's output that tells what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
+    if raised:
+        return raised[-1]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith(("ERROR", "E  ", "error:"))]
     return (errors or lines or ["it said nothing"])[-1]

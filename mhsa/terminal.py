@@ -19,7 +19,7 @@ from mhsa.plugin import DEFAULT_DTYPES
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
 from mhsa.tabulating import VERDICTS, property_table
-from mhsa.wording import printable
+from mhsa.wording import BESIDE, figures, printable
 
 _PARAMETERS = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for kind in ("weight", "bias")]
 _MOST = 9  # numbers of a parameter that are worth a line; the JSON has more
@@ -234,14 +234,8 @@ def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
 def _figures(result: SubjectResult) -> str:
     if result.verdict in ("unjudged", "question"):
         return f": {result.why}"
-    failed, judged = result.count("fail"), result.count("pass", "fail", "expected-failure", "unexpected-pass")
-    cases = sum(p.cases for p in result.properties)
+    words = figures([(p.outcome, p.cases) for p in result.properties])
     seconds = sum(p.seconds for p in result.properties)
-    words = f"{failed} of {judged} properties fail" if failed else f"{judged} properties on {cases} cases"
-    more = [
-        f"{n} {outcome}"
-        for outcome in ("expected-failure", "unexpected-pass", "not-applicable", "error")
-        if (n := result.count(outcome))
-    ]
+    more = [f"{n} {outcome}" for outcome in BESIDE if (n := result.count(outcome))]
     left = f"; not judged: {', '.join(result.not_judged)}" if result.not_judged else ""
     return f"{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s"

@@ -72,7 +72,7 @@ def verify(given: argparse.Namespace) -> int:
     if not alone:
         show(found.console, [Text(), *subject_table(found.results, found.console.width)])
     if given.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
-        for words in write_baseline(configuration, options.asked, found.results):
+        for words in write_baseline(configuration, options.asked, found.results, found.diagnoses):
             show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
@@ -157,7 +157,7 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
             refuse(f"{name!r} names no subject; write package.module:attr, or path/file.py[:attr]")
         if name in by_label:
             found.append(by_label[name])
-        elif by_label and ":" not in name and not name.endswith(".py"):
+        elif by_label and ":" not in name and not name.endswith((".py", ".ipynb")) and not Path(name).is_dir():
             import difflib
 
             near = difflib.get_close_matches(name, by_label, n=1)
@@ -190,6 +190,7 @@ def folder_of_cases(given: argparse.Namespace, configuration: Configuration) -> 
 def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, picture: bool = False) -> Found:
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
     from mhsa.catalogue import catalogue
+    from mhsa.expecting import compare_causes
     from mhsa.folding import wide_console
     from mhsa.inquiry import Inquiry
     from mhsa.progress import Progress
@@ -217,7 +218,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
             results = run(options, listen)
             if diagnosis and any(result.verdict == "violated" for result in results):
                 progress(Event("looking for the cause"))
-            diagnoses = inquiry.conclude(results) if diagnosis else {}
+            diagnoses = compare_causes(options.asked, results, inquiry.conclude(results)) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True
         except CannotRun as error:
@@ -236,7 +237,7 @@ def as_interrupt(*_: object) -> None:
 
 def environment_of(options: Options) -> dict[str, Any]:
     """Versions and conditions; read from package metadata, so nothing heavy is imported."""
-    versions = {name: importlib.metadata.version(name) for name in ("torch", "numpy", "hypothesis")}
+    versions = {name: _version(name) for name in ("torch", "numpy", "hypothesis")}
     asked = options.asked
     return {
         "mhsa": __version__,
@@ -247,6 +248,13 @@ def environment_of(options: Options) -> dict[str, Any]:
         "profile": _all_of(r.profile for r in asked),
         "seed": asked[0].seed if len({r.seed for r in asked}) == 1 else _all_of(str(r.seed) for r in asked),
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:  # built from source and put on the path, say
+        return "unknown"
 
 
 def _all_of(words: Any) -> str:

@@ -21,10 +21,10 @@ from mhsa.webpage_failure import failure
 from mhsa.webpage_markup import Markup, breakable, definitions, join, scrolling, tag
 from mhsa.webpage_numbers import number
 from mhsa.webpage_table import table, words
+from mhsa.wording import BESIDE, figures
 
 _SIGNS = {"holds": "✓", "violated": "✕", "question": "?", "unjudged": "?"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_JUDGED = ("pass", "fail", "expected-failure", "unexpected-pass")
 
 
 def page(data: dict[str, Any], statements: Mapping[str, Property]) -> str:
@@ -114,11 +114,8 @@ def _figures(subject: Mapping[str, Any]) -> str:
     if not properties:
         return "nothing was judged"
     counts = Counter(str(p.get("outcome")) for p in properties)
-    judged = sum(counts[outcome] for outcome in _JUDGED)
-    cases = sum(int(p.get("cases") or 0) for p in properties)
-    said = [f"{counts['fail']} of {judged} properties fail" if counts["fail"] else f"{judged} properties on {cases} cases"]
-    others = ("expected-failure", "unexpected-pass", "not-applicable", "error")
-    said += [f"{counts[outcome]} {words(outcome)}" for outcome in others if counts[outcome]]
+    said = [figures([(str(p.get("outcome")), int(p.get("cases") or 0)) for p in properties])]
+    said += [f"{counts[outcome]} {words(outcome)}" for outcome in BESIDE if counts[outcome]]
     return ", ".join([*said, f"{sum(number(p.get('seconds') or 0) for p in properties):.1f} s"])
 
 

@@ -4,13 +4,37 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import Any
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mhsa.results import Outcome
 
 LONGEST = 1000  # characters of what was observed: more is read by nobody, and annotations are cut after about 4000
 # What XML 1.0 forbids or advises against: control characters, and lone surrogates, which cannot be printed either.
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 INTERRUPTED = "The run was interrupted: properties that were not run are not judged."
+
+
+# Outcomes that stand in brackets after the figures.
+BESIDE: tuple[Outcome, ...] = ("unexpected-pass", "not-applicable", "error")
+
+
+def figures(found: Sequence[tuple[str, int]]) -> str:
+    """Return the figures of a verdict: what holds, or how much fails; what fails as expected is counted by itself.
+
+    Args:
+        found: outcome and number of cases of each property.
+    """
+    outcomes = Counter(outcome for outcome, _ in found)
+    holding = [cases for outcome, cases in found if outcome in ("pass", "unexpected-pass")]
+    failed, expected = outcomes["fail"], outcomes["expected-failure"]
+    judged = len(holding) + failed + expected
+    words = f"{failed} of {judged} properties fail" if failed else f"{len(holding)} properties on {sum(holding)} cases"
+    more = " more" * bool(failed)
+    return words + (f"; {expected}{more} fail{'s' * (expected == 1)} as expected" if expected else "")
 
 
 def printable(text: object) -> str:

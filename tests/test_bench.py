@@ -1,6 +1,7 @@
 """``mhsa bench``: whom it times, whom it does not, and what it says and exits with."""
 
 import argparse
+import importlib.util
 import json
 import os
 import signal
@@ -265,7 +266,7 @@ class TestBadUsage:
             (["--lengths", "16,x"], "'16,x' is no list of lengths from 1 to 1048576, such as 128,256,512"),
             (["--lengths", "0"], "'0' is no list of lengths"),
             (["--dtype", "int8"], "'int8' is not one of float64, float32, bfloat16, float16"),
-            (["--pass", "backward"], "invalid choice: 'backward'"),
+            (["--pass", "backward"], "--pass: 'backward' is not one of forward, training"),
             (["--budget", "0"], "'0' is not a number of seconds above 0"),
             (["--memory", "much"], "'much' is not a size such as 8GiB or 500MB"),
             (["--shapes", "exercise"], "did you mean --shape?"),
@@ -285,7 +286,8 @@ class TestBadUsage:
     def test_pictures_need_matplotlib(
         self, stage: Stage, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None)
+        find = importlib.util.find_spec
+        monkeypatch.setattr("importlib.util.find_spec", lambda name, *_: None if name == "matplotlib" else find(name))
         assert refused("fused", "--png", "o.png") == 2
         assert capsys.readouterr().err == f"mhsa: --png needs the package matplotlib: {install_hint('bench')}\n"
         assert stage.plans == []

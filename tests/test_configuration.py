@@ -170,10 +170,10 @@ def test_names_and_paths_may_be_written_in_any_script(tmp_path: Path) -> None:
 
 def test_tables_in_one_line_and_keys_with_dots_mean_the_same(tmp_path: Path) -> None:
     text = (
-        '[tool]\nmhsa.subjects.a = { subject = "m:A", expected_failures = [{ property = "x", reason = "y" }] }\nmhsa.seed = 3\n'
+        '[tool]\nmhsa.subjects.a = { subject = "m:A", expected_failures = [{ property = "*", reason = "y" }] }\nmhsa.seed = 3\n'
     )
     (request,) = read(written(tmp_path, text)).requests
-    assert (request.label, request.spec, request.seed, request.expected) == ("a", "m:A", 3, (Expected("x", "y"),))
+    assert (request.label, request.spec, request.seed, request.expected) == ("a", "m:A", 3, (Expected("*", "y"),))
 
 
 @pytest.mark.parametrize("text", ["", "[tool.mhsa]\n", "[project]\nname = 'x'\n", "[tool]\nruff = 1\n"])
@@ -295,11 +295,17 @@ SUBJECT = '[tool.mhsa.subjects.a]\nsubject = "m:A"\n'
         (SUBJECT + "[tool.mhsa.subjects.a.contract]\nempty_row = 'nan'\n", 4, "needs a reason: say why NaN is accepted"),
         (SUBJECT + "contract = { reason = 3 }\n", 3, "reason = 3; must be a text"),
         (SUBJECT + 'expected_failures = ["masks.*"]\n', 3, "must be a list of tables"),
-        (SUBJECT + 'expected_failures = [\n  { property = "a", reason = "b" },\n  { property = "a", reson = "b" },\n]\n', 5,
+        (SUBJECT + 'expected_failures = [\n  { property = "masks.*" },\n  { property = "a", reson = "b" },\n]\n', 5,
          "[tool.mhsa.subjects.a.expected_failures] unknown key 'reson'; did you mean reason?"),
-        (SUBJECT + 2 * '[[tool.mhsa.subjects.a.expected_failures]]\nproperty = "a"\n' + "reason = 5\n", 7, "must be a text"),
-        (SUBJECT + '[[tool.mhsa.subjects.a.expected_failures]]\nproperty="a"\n[[tool.mhsa.subjects.a.expected_failures]]\n', 5,
+        (SUBJECT + 2 * '[[tool.mhsa.subjects.a.expected_failures]]\nproperty = "*"\n' + "reason = 5\n", 7, "must be a text"),
+        (SUBJECT + '[[tool.mhsa.subjects.a.expected_failures]]\nproperty="*"\n[[tool.mhsa.subjects.a.expected_failures]]\n', 5,
          "an expected failure needs the id of a property"),
+        (SUBJECT + 'expected_failures = [\n  { property = "masks.*" },\n  { property = "masks.masking_is_deletin" },\n]\n', 5,
+         "property = 'masks.masking_is_deletin'; no property has that id; did you mean masks.masking_is_deleting?"),
+        (SUBJECT + 'expected_failures = [{ property = "masking_is_deletng" }]\n', 3, "you mean masks.masking_is_deleting?"),
+        (SUBJECT + '[[tool.mhsa.subjects.a.expected_failures]]\nproperty = "zzz"\n', 4, "`mhsa properties` lists them"),
+        (SUBJECT + 'expected_failures = [{ property = "mask.*" }]\n', 3,
+         "property = 'mask.*'; pattern fits no property; did you mean masks.*?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_told_with_its_line_and_what_may_have_been_meant(tmp_path: Path, text: str, line: int, words: str) -> None:
