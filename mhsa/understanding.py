@@ -21,6 +21,7 @@ from mhsa.adapter import (
     constructor_arguments,
     has_own_head_width,
 )
+from mhsa.asking import require_a_call
 from mhsa.calling import Caller
 from mhsa.discovery import bind_projections, unregistered
 from mhsa.layout import Sizes
@@ -48,14 +49,15 @@ def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, dev
         adapter = as_adapter(target, name, request.arguments)
         if request.contract:
             adapter.contract = replace(adapter.contract, **request.contract)
-        return _understand(adapter, target, name, request.dtypes or DEFAULT_DTYPES, request.device)
+        return _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
 
 
-def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...], device: str) -> Subject:
+def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
+    name, dtypes, device = request.label, request.dtypes, request.device
     head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
     sizes = Sizes(head, d_model // head)
     try:
@@ -67,7 +69,7 @@ def _understand(adapter: Adapter, target: Any, name: str, dtypes: tuple[str, ...
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
-    caller = find_call(adapter, module, d_model)
+    caller = find_call(adapter, module, d_model, lambda: require_a_call(adapter, module, request, target))
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]
