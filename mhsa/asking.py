@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import textwrap
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,14 +19,12 @@ from mhsa.layout import Sizes
 from mhsa.loading import Question, one_line
 from mhsa.probe import SIZES
 from mhsa.request import Request
-from mhsa.sketch import sketch
+from mhsa.sketch import INDENT, sketch, wrapped
 
 # Batch, Tq, Tk: one and several of each, equal and not, and the powers of two that windows and patches ask for.
 _SHAPES = ((2, 3, 6), (2, 4, 4), (1, 1, 1), (3, 16, 16), (1, 64, 64))
 # Beside the sizes of the first module: a d_k that is even and a power of two, as rotary and kernels ask for.
 _OTHER_SIZES = (Sizes(head=2, d_k=8),)
-_WIDTH = 79  # of a line: it fits 80 columns
-_INDENT = "    "  # of what is no code; code stands at the left, so that it can be pasted as it is
 
 
 @dataclass(frozen=True)
@@ -157,9 +154,9 @@ def _words(refused: list[Refused], adapter: Adapter, request: Request, target: A
         lines += _row("others", f"{len(most) - 2} more errors or places")
     lines += _row("tried", _tried(adapter, request.device))
     lines += _row("read as", adapter.describe())
-    lines += sketch(adapter, request, target, _wrapped)
+    lines += sketch(adapter, request, target)
     if any("CUDA" in each.error for each in refused) and request.device == "cpu":
-        lines += _wrapped("It seems to ask for a GPU. Where there is one: mhsa verify --device cuda")
+        lines += wrapped("It seems to ask for a GPU. Where there is one: mhsa verify --device cuda")
     return "\n".join(lines)
 
 
@@ -170,12 +167,5 @@ def _tried(adapter: Adapter, device: str) -> str:
 
 
 def _row(topic: str, words: str) -> list[str]:
-    head = f"{_INDENT}{topic:<8} "
-    return _wrapped(words, head, " " * len(head))
-
-
-def _wrapped(words: str, first: str = _INDENT, rest: str = _INDENT) -> list[str]:
-    """Return lines that break between words only: a path or a name stays whole."""
-    return textwrap.wrap(
-        words, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
-    )
+    head = f"{INDENT}{topic:<8} "
+    return wrapped(words, head, " " * len(head))

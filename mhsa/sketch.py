@@ -1,17 +1,21 @@
-"""The adapter that would describe a subject's call, as far as it is known: to be pasted, and one line of it mended."""
+"""What a question tells to write: a line of a contract, or the adapter that describes a call, ready to be pasted."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import textwrap
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from mhsa.adapter import Adapter, FunctionAdapter, ModuleAdapter
+from mhsa.loading import load
 from mhsa.request import Request
 
+_WIDTH = 79  # of a line: it fits 80 columns
+INDENT = "    "  # of what is no code; code stands at the left, so that it can be pasted as it is
 _GIVEN = {
     "qkv": ("# query [B, Tq, d_model], key and value [B, Tk, d_model],",),
     "q,kv": ("# query [B, Tq, d_model], key [B, Tk, d_model]; value is key,",),
@@ -20,8 +24,45 @@ _GIVEN = {
 _MASK = "# mask bool [B, Tq, Tk], True may attend, or None"
 
 
-def sketch(adapter: Adapter, request: Request, target: Any, wrapped: Callable[[str], list[str]]) -> list[str]:
-    """Return sentences, made into lines by ``wrapped``, and the code that they speak of."""
+def wrapped(words: str, first: str = INDENT, rest: str = INDENT) -> list[str]:
+    """Return lines that break between words only: a path or a name stays whole."""
+    return textwrap.wrap(
+        words, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def declare(fields: Mapping[str, str], request: Request) -> list[str]:
+    """Return the lines that declare a contract, in a configuration and in the subject's own class."""
+    configured = request.label != request.spec
+    name = request.label if configured else "attention"
+    subject = [] if configured else [f"[tool.mhsa.subjects.{name}]", f'subject = "{request.spec}"', ""]
+    return [
+        *wrapped("If that is meant, declare it in pyproject.toml"), "",
+        *subject, f"[tool.mhsa.subjects.{name}.contract]", *(f'{field} = "{value}"' for field, value in fields.items()), "",
+        *wrapped("or in the class"), "",
+        "mhsa_contract = mhsa.Contract(", *(f'    {field}="{value}",' for field, value in fields.items()), ")",
+    ]  # fmt: skip
+
+
+def describe_call(
+    adapter: ModuleAdapter, request: Request, target: Any, fields: Mapping[str, str], before: Sequence[str], output: str
+) -> list[str]:
+    """Return the lines of an adapter that is complete: what is done before the call, and what of its output is returned."""
+    asked = "If that is meant, describe it (docs/adapters.md): save this as my_adapter.py beside its file, and run"
+    *code, call = (line for line in _module(adapter, request, target) if not line.startswith("        #"))
+    contract = [f'        {name}="{value}",' for name, value in fields.items()]
+    contract = ["    contract = mhsa.Contract(", *contract, "    )"] if fields else []
+    at = next(n for n, line in enumerate(code) if line.startswith("class ")) + 1
+    return [
+        *wrapped(f"{asked} mhsa verify my_adapter.py:"), "",
+        *code[:at], *contract, *code[at:],
+        *(f"        {line}" for line in before),
+        call.partition("  # <-")[0].replace("return", "output ="), f"        return {output}",
+    ]  # fmt: skip
+
+
+def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
+    """Return what to do where a subject takes something else than was thought, and the code to begin with."""
     do = "If it takes something else, {} beside its file, change the marked line, and run mhsa verify {}:"
     if isinstance(adapter, FunctionAdapter):
         asked = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")
@@ -54,7 +95,7 @@ def _module(adapter: ModuleAdapter, request: Request, target: Any) -> list[str]:
     call = ", ".join(f"{argument}={role}" for argument, role in roles.items() if argument is not None)
     given = [*_GIVEN[signature.inputs], _MASK if adapter.takes_mask else "# mask is None"]
     if request.submodule:
-        call_of_it = "()" if request.build or not built else ""
+        call_of_it = "" if isinstance(load(request.spec, request.folder), nn.Module) else "()"
         maker = f"{maker}{call_of_it}.get_submodule({request.submodule!r})"
     body = f"copy.deepcopy({maker})" if built else f"{maker}({_arguments(adapter)})"
     title = type(target).__name__ if built else re.sub(r"\W", "", maker.rpartition(".")[2])

@@ -34,6 +34,8 @@ from mhsa.projections import Projections
 from mhsa.request import Request
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
+from mhsa.torchs import TorchModuleAdapter, is_called_as_torchs
+from mhsa.wrapping import ask_about_wrapper
 
 
 def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
@@ -86,6 +88,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     )  # fmt: skip
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
+    ask_about_wrapper(on_cpu, module, request, target)
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
     return replace(subject, notes=tuple(_notes(subject, found)))
 
@@ -139,7 +142,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if arguments:
         if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
             raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
-        return ModuleAdapter(target, name, arguments)
+        return _of_module(target, name, arguments)
     if isinstance(target, Adapter):
         return target
     if inspect.isclass(target) and issubclass(target, Adapter):
@@ -148,7 +151,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
         return TorchAdapter()
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
         function = _as_function(target)
-        return ModuleAdapter(target, name) if function is None else _function_adapter(function, name)
+        return _of_module(target, name) if function is None else _function_adapter(function, name)
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
         raise SubjectError(
@@ -166,7 +169,13 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name)
     constructor_arguments(target, name)  # says what is missing
-    return ModuleAdapter(target, name)
+    return _of_module(target, name)
+
+
+def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> ModuleAdapter:
+    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name."""
+    adapter = ModuleAdapter(target, name, arguments)
+    return TorchModuleAdapter(target, name, arguments) if is_called_as_torchs(adapter) else adapter
 
 
 def _function_adapter(function: Callable[..., Any], name: str) -> FunctionAdapter:

@@ -16,7 +16,7 @@ from mhsa.markdown import markdown
 from mhsa.results import SubjectResult, as_data
 from mhsa.understanding import understand
 
-PIXELS = '''
+PIXELS = """
 from torch import nn
 
 
@@ -34,7 +34,7 @@ class Pixels(nn.Module):
         if attn_mask is not None:
             s = s.masked_fill(~attn_mask[:, None], -1e9)
         return self.proj((s.softmax(-1) @ v).mT.reshape(B, C, H, W))
-'''
+"""
 
 
 class Plain(nn.Module):
@@ -187,7 +187,9 @@ def test_a_question_ends_with_2_and_fits_80_columns(tmp_path: Path) -> None:
 
 
 def test_the_summary_shows_the_code_as_it_stands() -> None:
-    asked = SubjectResult("x.py", question=True, reason="every call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass")
+    asked = SubjectResult(
+        "x.py", question=True, reason="every call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass"
+    )
     text = markdown(as_data([asked], {}))
     assert "❔ question: every call raises |" in text
     assert "```text\nevery call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass\n```" in text
