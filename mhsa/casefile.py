@@ -12,6 +12,7 @@ from typing import Any
 
 from mhsa.catalogue import catalogue
 from mhsa.drawn import decode
+from mhsa.facts import jsonable
 from mhsa.request import Request
 from mhsa.results import PropertyResult
 
@@ -66,7 +67,7 @@ def save(folder: Path, request: Request, found: PropertyResult, environment: Map
     if "/" in request.label:  # files of one name in two folders
         name += f"-{zlib.crc32(request.label.encode()):08x}"
     path = folder / f"{name}--{found.id}.json"
-    path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(jsonable(data), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -62,6 +62,9 @@ class Recipe:
         roles = []
         for role in ROLES:
             bias = found.get((role, True))
+            if (role, False) not in found:
+                built = f"head={sizes.head}, d_model={sizes.d_model}"
+                raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             weight = View(tuple(found[role, False]), dim=1 if role == "out" else 0)
             roles.append(Role(weight, View(tuple(bias)) if bias else None))
         return Projections(*roles)

@@ -75,7 +75,7 @@ def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
 
 
 def _function(adapter: FunctionAdapter, request: Request) -> list[str]:
-    lines, function = _import(request.spec, adapter.function)
+    lines, function = importing(request.spec, adapter.function)
     mask = ", mask" if adapter.takes_mask else ""
     return [
         *lines, "", "",
@@ -88,7 +88,7 @@ def _function(adapter: FunctionAdapter, request: Request) -> list[str]:
 
 
 def _module(adapter: ModuleAdapter, request: Request, target: Any) -> list[str]:
-    lines, maker = _import(request.spec, target)
+    lines, maker = importing(request.spec, target)
     built = isinstance(target, nn.Module)
     signature = adapter.signature
     roles = {signature.query: "query", signature.key: "key", signature.value: "value", signature.mask: "mask"}
@@ -126,7 +126,7 @@ def _arguments(adapter: ModuleAdapter) -> str:
     )
 
 
-def _import(spec: str, target: Any) -> tuple[list[str], str]:
+def importing(spec: str, target: Any) -> tuple[list[str], str]:
     """Return the lines that import an object, and how it is named then."""
     head, colon, attr = spec.rpartition(":")
     path = Path(head if colon and head.endswith(".py") else spec)

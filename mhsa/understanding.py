@@ -24,6 +24,7 @@ from mhsa.adapter import (
 from mhsa.asking import require_a_call
 from mhsa.calling import Caller
 from mhsa.discovery import bind_projections, unregistered
+from mhsa.growing import require_no_growth, require_same_maps
 from mhsa.layout import Sizes
 from mhsa.literals import constants, literals
 from mhsa.loading import SubjectError, describe, target_of
@@ -71,7 +72,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
+    there = {path for path, _ in module.named_parameters()}
     caller = find_call(adapter, module, d_model, lambda: require_a_call(adapter, module, request, target))
+
+    require_no_growth(module, there, request, target)
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]
@@ -81,6 +85,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found = bind_projections(adapter, module, sizes, forward)
+    require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
