@@ -20,6 +20,7 @@ from mhsa.adapter import Adapter
 from mhsa.layout import Reading, Sizes, readings
 from mhsa.loading import SubjectError
 from mhsa.projections import Projections, Role, View
+from mhsa.viewing import require_views
 
 ROLES = ("query", "key", "value", "out")
 _QKV = ROLES[:3]
@@ -350,6 +351,7 @@ def bind_projections(
 
     Raises:
         SubjectError: they cannot be found.
+        Question: the adapter's are no views of its parameters.
     """
     if adapter.projections(module) is None:
         recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs)
@@ -361,4 +363,5 @@ def bind_projections(
             raise SubjectError(f"{type(adapter).__name__}.projections() returned None for one module, but not for another")
         return projections
 
+    require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
     return bind, ""

@@ -12,7 +12,7 @@ from mhsa.layout import Sizes
 from mhsa.loading import Question, SubjectError
 from mhsa.projections import Projections
 from mhsa.request import Request
-from mhsa.sketch import importing, wrapped
+from mhsa.sketch import asked, importing, wrapped
 
 # One head alone, of one feature and of several: what modules leave out, they leave out there.
 _CORNERS = (Sizes(1, 1), Sizes(1, 5))
@@ -24,9 +24,9 @@ def require_no_growth(module: nn.Module, before: set[str], request: Request, tar
     if not made:
         return
     listed = ", ".join(made[:4]) + (f" and {len(made) - 4} more" if len(made) > 4 else "")
-    first, *rest = wrapped(f"it makes parameters in its first call ({listed}), and mhsa fills them before", " " * 12)
+    head = asked(f"it makes parameters in its first call ({listed}), and mhsa fills them before")
     name = "Name a factory that calls it once: save this as my_attention.py beside its file, and run"
-    lines = [first.lstrip(), *rest, *wrapped(f"{name} mhsa verify my_attention.py:make"), ""]
+    lines = [head, *wrapped(f"{name} mhsa verify my_attention.py:make"), ""]
     imported, maker = importing(request.spec, target)
     code = [
         "import torch", *imported, "", "",
@@ -52,7 +52,6 @@ def require_same_maps(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Proje
             bind(module, sizes)
         except SubjectError as error:
             arguments = "arguments = { ... } in pyproject.toml with the number of heads and the width"
-            first, *rest = wrapped(f"{error}. Have it judged in one size: {arguments}, or an adapter with sizes", " " * 12)
-            raise Question("\n".join([first.lstrip(), *rest])) from None
+            raise Question(asked(f"{error}. Have it judged in one size: {arguments}, or an adapter with sizes")) from None
         except Exception:  # the same
             continue

@@ -31,6 +31,11 @@ def wrapped(words: str, first: str = INDENT, rest: str = INDENT) -> list[str]:
     )
 
 
+def asked(words: str) -> str:
+    """Return a question's sentences in lines; the first one leaves room for what a terminal has before it."""
+    return "\n".join(wrapped(words, " " * len("  question: "))).lstrip()
+
+
 def declare(fields: Mapping[str, str], request: Request) -> list[str]:
     """Return the lines that declare a contract, in a configuration and in the subject's own class."""
     configured = request.label != request.spec
@@ -48,13 +53,13 @@ def describe_call(
     adapter: ModuleAdapter, request: Request, target: Any, fields: Mapping[str, str], before: Sequence[str], output: str
 ) -> list[str]:
     """Return the lines of an adapter that is complete: what is done before the call, and what of its output is returned."""
-    asked = "If that is meant, describe it (docs/adapters.md): save this as my_adapter.py beside its file, and run"
+    say = "If that is meant, describe it (docs/adapters.md): save this as my_adapter.py beside its file, and run"
     *code, call = (line for line in _module(adapter, request, target) if not line.startswith("        #"))
     contract = [f'        {name}="{value}",' for name, value in fields.items()]
     contract = ["    contract = mhsa.Contract(", *contract, "    )"] if fields else []
     at = next(n for n, line in enumerate(code) if line.startswith("class ")) + 1
     return [
-        *wrapped(f"{asked} mhsa verify my_adapter.py:"), "",
+        *wrapped(f"{say} mhsa verify my_adapter.py:"), "",
         *code[:at], *contract, *code[at:],
         *(f"        {line}" for line in before),
         call.partition("  # <-")[0].replace("return", "output ="), f"        return {output}",
@@ -65,11 +70,11 @@ def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
     """Return what to do where a subject takes something else than was thought, and the code to begin with."""
     do = "If it takes something else, {} beside its file, change the marked line, and run mhsa verify {}:"
     if isinstance(adapter, FunctionAdapter):
-        asked = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")
-        return [*wrapped(asked), "", *_function(adapter, request)]
+        say = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")
+        return [*wrapped(say), "", *_function(adapter, request)]
     if isinstance(adapter, ModuleAdapter):
-        asked = do.format("describe the call (docs/adapters.md): save this as my_adapter.py", "my_adapter.py")
-        return [*wrapped(asked), "", *_module(adapter, request, target)]
+        say = do.format("describe the call (docs/adapters.md): save this as my_adapter.py", "my_adapter.py")
+        return [*wrapped(say), "", *_module(adapter, request, target)]
     kind = type(adapter)
     return wrapped(f"What it is given is decided in build() and call() of {kind.__name__}: change it there (docs/adapters.md).")
 

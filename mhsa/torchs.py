@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mhsa.adapter import ModuleAdapter, TorchAdapter
 from mhsa.loading import Question
+from mhsa.sketch import asked
 
 
 class TorchModuleAdapter(ModuleAdapter):
@@ -31,10 +32,11 @@ class TorchModuleAdapter(ModuleAdapter):
         }
         if any(features.values()):
             built = " and ".join(words for words, there in features.items() if there)
-            raise Question(
+            said = (
                 f"{self.name} is an nn.MultiheadAttention with {built}, which no contract can declare yet. "
-                "It is judged without: build it so for mhsa"
+                "Without it, it can be judged: build it so for mhsa"
             )
+            raise Question(asked(said))
         return module
 
     def call(

@@ -22,7 +22,7 @@ from mhsa.contract import Contract, MaskShape
 from mhsa.layout import Sizes
 from mhsa.loading import Question
 from mhsa.request import Request
-from mhsa.sketch import declare, describe_call, wrapped
+from mhsa.sketch import asked, declare, describe_call
 from mhsa.subject import Subject
 from mhsa.trial import Trial
 
@@ -168,10 +168,9 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
     if subject.adapter.takes_mask and _has_nan(subject, read):
         fields |= {"empty_row": "nan", "reason": _NAN}
     head = f"it holds an nn.MultiheadAttention, and is exactly right if it {' and '.join(found)}; else it is not"
-    first, *rest = wrapped(head, " " * len("  question: "))  # which stands before it
-    first = first.lstrip()
+    head = asked(head)
     if not read.time_first and read.shape:
-        return "\n".join([first, *rest, *declare(fields, request)])
+        return "\n".join([head, *declare(fields, request)])
     module = subject.adapter.build(*(subject.adapter.sizes or (4, 20)))
     name = next(name for name, part in module.named_modules() if isinstance(part, nn.MultiheadAttention))
     before = []
@@ -180,7 +179,7 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
     if read.time_first:
         before.append("query, key, value = (x.transpose(0, 1) for x in (query, key, value))")
     output = f"output{'[0]' * _gives_several(subject, read)}.transpose(0, 1)" if read.time_first else "output"
-    return "\n".join([first, *rest, *describe_call(subject.adapter, request, target, fields, before, output)])
+    return "\n".join([head, *describe_call(subject.adapter, request, target, fields, before, output)])
 
 
 def _gives_several(subject: Subject, read: Reading) -> bool:

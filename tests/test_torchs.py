@@ -93,8 +93,9 @@ def test_arguments_of_its_constructor_may_be_declared() -> None:
 
 @pytest.mark.parametrize(("name", "words"), [("biased", "add_bias_kv=True"), ("with_zeros", "add_zero_attn=True")])
 def test_features_that_no_contract_declares_are_asked_about(name: str, words: str) -> None:
-    with pytest.raises(Question, match=f"with {words}, which no contract can declare yet"):
+    with pytest.raises(Question) as raised:
         understand(f"{__file__}:{name}")
+    assert f"with {words}, which no contract can declare yet" in " ".join(str(raised.value).split())
 
 
 def test_the_part_of_a_model_that_the_documentation_names_holds(mhsa, tmp_path: Path) -> None:
