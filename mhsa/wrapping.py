@@ -1,6 +1,6 @@
-"""A module around one ``nn.MultiheadAttention``, of which names do not tell whether it hands on torch's conventions.
+"""A module around one ``nn.MultiheadAttention``, or a subclass with a forward of its own: does it keep torch's conventions?
 
-Such a wrapper often passes a mask through as it comes, and in torch True hides; or it leaves the time axis first. What
+Names do not tell. Such a wrapper often passes a mask through as it comes, and in torch True hides; or it leaves the time axis first. What
 torch's module does is known, so the readings are few, and on sizes that all differ an exact fit with the oracle is no
 accident. A fit that differs from the usual reading is asked about: it is the author who knows which one is meant.
 """
@@ -24,6 +24,7 @@ from mhsa.loading import Question
 from mhsa.request import Request
 from mhsa.sketch import asked, declare, describe_call
 from mhsa.subject import Subject
+from mhsa.torchs import TorchModuleAdapter
 from mhsa.trial import Trial
 
 _NAN = "https://github.com/pytorch/pytorch/issues/41508"  # why torch gives NaN to a query without any allowed key
@@ -72,8 +73,8 @@ class _Read(Adapter):
 
 
 def within(module: nn.Module) -> nn.MultiheadAttention | None:
-    """Return the one ``nn.MultiheadAttention`` inside a module that has no parameters beside it."""
-    found = [part for part in module.modules() if isinstance(part, nn.MultiheadAttention) and part is not module]
+    """Return the one ``nn.MultiheadAttention`` that a module is or has, if it has no parameters beside that."""
+    found = [part for part in module.modules() if isinstance(part, nn.MultiheadAttention)]
     if len(found) != 1 or {id(p) for p in module.parameters()} != {id(p) for p in found[0].parameters()}:
         return None
     return found[0]
@@ -86,7 +87,7 @@ def ask_about_wrapper(subject: Subject, module: nn.Module, request: Request, tar
         Question: the usual reading does not fit, and another one does.
     """
     adapter, contract = subject.adapter, subject.contract
-    if not isinstance(adapter, ModuleAdapter) or within(module) is None:
+    if not isinstance(adapter, ModuleAdapter) or isinstance(adapter, TorchModuleAdapter) or within(module) is None:
         return
     usual = Reading(mask=contract.mask, shape=contract.mask_shape or "[B, Tq, Tk]")
     time_first = not _fits(subject, usual, masked=False)
@@ -173,9 +174,10 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
         return "\n".join([head, *declare(fields, request)])
     module = subject.adapter.build(*(subject.adapter.sizes or (4, 20)))
     name = next(name for name, part in module.named_modules() if isinstance(part, nn.MultiheadAttention))
+    owner = f"module.{name}".rstrip(".")
     before = []
     if not read.shape and subject.adapter.takes_mask:
-        before = ["if mask is not None:", f"    mask = mask.repeat_interleave(module.{name}.num_heads, dim=0)"]
+        before = ["if mask is not None:", f"    mask = mask.repeat_interleave({owner}.num_heads, dim=0)"]
     if read.time_first:
         before.append("query, key, value = (x.transpose(0, 1) for x in (query, key, value))")
     output = f"output{'[0]' * _gives_several(subject, read)}.transpose(0, 1)" if read.time_first else "output"

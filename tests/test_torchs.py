@@ -76,6 +76,14 @@ class ThinWrong(Thin):
         return self.mha(query, value, key, key_padding_mask=mask)[0]
 
 
+class OwnForward(nn.MultiheadAttention):
+    def __init__(self, d_model, num_heads):
+        super().__init__(d_model, num_heads, batch_first=True)
+
+    def forward(self, query, key, value, attn_mask=None):
+        return super().forward(query, key, value, attn_mask=attn_mask)[0]
+
+
 @pytest.mark.parametrize("name", ["first", "later", "Subclass", "sized", "unsized"])
 def test_torchs_module_is_known_as_an_object_a_subclass_and_a_factory(name: str) -> None:
     subject = understand(f"{__file__}:{name}")
@@ -149,6 +157,12 @@ def test_a_wrapper_with_torchs_layout_is_told_the_adapter_and_holds_with_it(name
     chosen = "output_without_mask or output_under_masks or without_any_key or leave"
     done = mhsa("verify", "my_adapter.py", "-k", chosen, "--no-diagnosis", cwd=tmp_path)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_subclass_with_a_forward_of_its_own_is_asked_about_like_a_wrapper() -> None:
+    with pytest.raises(Question) as raised:
+        understand(f"{__file__}:OwnForward")
+    assert "mask = mask.repeat_interleave(module.num_heads, dim=0)" in str(raised.value)
 
 
 def test_a_wrapper_that_is_right_as_it_stands_or_not_right_at_all_is_judged() -> None:
