@@ -71,7 +71,7 @@ def _heading(subjects: list[dict[str, Any]], partial: bool) -> str:
 def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
-    words = _text(why(subject).partition("\n")[0]) if verdict in ("unjudged", "question") else _figures(subject)
+    words = _text(why(subject).partition("\n\n")[0]) if verdict in ("unjudged", "question") else _figures(subject)
     return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}: {words}"
 
 

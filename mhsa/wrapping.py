@@ -1,8 +1,8 @@
 """A module around one ``nn.MultiheadAttention``, or a subclass with a forward of its own: does it keep torch's conventions?
 
-Names do not tell. Such a wrapper often passes a mask through as it comes, and in torch True hides; or it leaves the time axis first. What
-torch's module does is known, so the readings are few, and on sizes that all differ an exact fit with the oracle is no
-accident. A fit that differs from the usual reading is asked about: it is the author who knows which one is meant.
+Names do not tell. Such a wrapper often passes a mask through as it comes, and in torch True hides; or it leaves the time
+axis first. What torch's module does is known, so the readings are few, and on sizes that all differ an exact fit with the
+oracle is no accident. A fit that differs from the usual reading is asked about: its author knows which one is meant.
 """
 
 from __future__ import annotations

@@ -191,5 +191,5 @@ def test_the_summary_shows_the_code_as_it_stands() -> None:
         "x.py", question=True, reason="every call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass"
     )
     text = markdown(as_data([asked], {}))
-    assert "❔ question: every call raises |" in text
+    assert "❔ question: every call raises given query |" in text
     assert "```text\nevery call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass\n```" in text
