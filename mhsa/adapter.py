@@ -84,17 +84,17 @@ class ModuleAdapter(Adapter):
             module = target
             self.sizes = _fixed_sizes(module, name)
             self._make: Callable[..., nn.Module] = lambda: copy.deepcopy(module)
-            forward = type(module).forward
+            self.owner: type[Any] = type(module)
         else:
             self._make = target
             self._arguments = constructor_arguments(target, name, more)
             self.sizes = declared_sizes(target, name, more or {})
             self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
-            owner: Any = target if inspect.isclass(target) else type(self.build(*(self.sizes or (2, 8))))
-            forward = owner.forward
-            self.declared = self.declared or contract_of(owner, name)  # a factory's promises are those of what it builds
+            self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
+            self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
-        self.signature: Signature = read_signature(forward, name, method=True)
+        owner: Any = self.owner
+        self.signature: Signature = read_signature(owner.forward, name, method=True)
         self.inputs = self.signature.inputs
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None

@@ -52,11 +52,9 @@ class Caller:
 
         The output is the first [B, Tq, d_model], the weights the first [B, H, Tq, Tk] among the other members, or else
         among the usual attributes. They are looked for once, so that a case whose sizes coincide confuses nothing.
+        What the call raises is raised.
         """
-        try:
-            items = self.items(module, query, key, value, None)
-        except Exception:  # the properties will meet it again and report it
-            return self
+        items = self.items(module, query, key, value, None)
         fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))

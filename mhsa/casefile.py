@@ -12,6 +12,7 @@ from typing import Any
 
 from mhsa.catalogue import catalogue
 from mhsa.drawn import decode
+from mhsa.facts import jsonable
 from mhsa.request import Request
 from mhsa.results import PropertyResult
 
@@ -64,7 +65,7 @@ def save(folder: Path, request: Request, found: PropertyResult, environment: Map
     if not ignore.exists():
         ignore.write_text("*\n", encoding="utf-8")
     path = path_of(folder, request, found.id)
-    path.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(jsonable(data), indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mhsa.binomial import surprising
 from mhsa.bounded import Array, Bounded
 from mhsa.drawn import encode
+from mhsa.facts import jsonable
 
 
 class Violation(AssertionError):
@@ -91,7 +92,7 @@ def fail(message: str, **facts: Any) -> NoReturn:
     record.failed = True
     shown = {name: numbers for name, x in record.show().items() if (numbers := listed(x)) is not None}
     found = {"message": message, **facts, "case": record.describe(), "drawn": encode(record.drawn), "answer": record.answer()}
-    raise Violation(message, found | shown)
+    raise Violation(message, jsonable(found | shown))
 
 
 def start_without_tensors(case: dict[str, Any]) -> None:

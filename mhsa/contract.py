@@ -27,8 +27,8 @@ class Contract:
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"refused"``: a constructor must refuse d_model % head != 0; ``"any"``: it need not.
-        misfits: a mask, key or value whose sizes do not fit is ``"refused"``, or is ``"unchecked"``, as in code that slices
-            and loops and looks at what it needs.
+        misfits: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, is ``"refused"``, or is
+            ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.

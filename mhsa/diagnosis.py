@@ -147,8 +147,15 @@ def _first_full(case: Case) -> Case:
 
 
 def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
-    """Compare the subject with the right module and with every mutant, on the fixed cases and on ``more``."""
+    """Compare the subject with the right module and with every mutant, on the fixed cases and on ``more``.
+
+    Raises:
+        SubjectError: it has an inner width of its own, which no mutant has.
+    """
     scenes = [stage(subject, case) for case in (*cases_for(subject), *more)]
+    for trial in (scene.trial for scene in scenes):
+        if trial.inner != trial.case.d_model:
+            raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
     if subject.contract.empty_row == "nan":  # declared, so no bug
         scenes = [scene for scene in scenes if not scene.empty]
     wrong = {id(scene): _wrong_aspects(scene) for scene in scenes}

@@ -20,6 +20,7 @@ from mhsa.adapter import Adapter
 from mhsa.layout import Reading, Sizes, readings
 from mhsa.loading import SubjectError
 from mhsa.projections import Projections, Role, View
+from mhsa.viewing import require_views
 
 ROLES = ("query", "key", "value", "out")
 _QKV = ROLES[:3]
@@ -62,6 +63,9 @@ class Recipe:
         roles = []
         for role in ROLES:
             bias = found.get((role, True))
+            if (role, False) not in found:
+                built = f"head={sizes.head}, d_model={sizes.d_model}"
+                raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             weight = View(tuple(found[role, False]), dim=1 if role == "out" else 0)
             roles.append(Role(weight, View(tuple(bias)) if bias else None))
         return Projections(*roles)
@@ -347,6 +351,7 @@ def bind_projections(
 
     Raises:
         SubjectError: they cannot be found.
+        Question: the adapter's are no views of its parameters.
     """
     if adapter.projections(module) is None:
         recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs)
@@ -358,4 +363,5 @@ def bind_projections(
             raise SubjectError(f"{type(adapter).__name__}.projections() returned None for one module, but not for another")
         return projections
 
+    require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
     return bind, ""

@@ -21,6 +21,8 @@ def _encoded(value: Any) -> Any:
     if isinstance(value, (tuple, list)):
         parts = [_encoded(x) for x in value]
         return NotImplemented if any(x is NotImplemented for x in parts) else {type(value).__name__: parts}
+    if isinstance(value, float) and not math.isfinite(value):
+        return NotImplemented
     return value if value is None or type(value) in (bool, int, float, str) else NotImplemented
 
 

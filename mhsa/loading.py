@@ -180,20 +180,25 @@ def _message(error: BaseException) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
 
 
-def describe(error: BaseException) -> str:
-    """Type, message and place of an error, in one line."""
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
     message = _message(error)
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}..."
-    place = ""
+    return f"{type(error).__name__}{': ' if message else ''}{message}"
+
+
+def describe(error: BaseException) -> str:
+    """Type, message and place of an error, in one line."""
+    said, place = one_line(error), ""
     if isinstance(error, SyntaxError) and error.filename:
-        message, place = str(error.msg), f" ({error.filename}, line {error.lineno})"
+        said, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
     else:
         here = str(Path(__file__).parent)
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
         if frames:
             place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{type(error).__name__}{': ' if message else ''}{message}{place}"
+    return f"{said}{place}"
 
 
 def _attribute(module: ModuleType, attr: str, spec: str) -> Any:

@@ -84,7 +84,7 @@ def _heading(subjects: list[dict[str, Any]], partial: bool) -> str:
 def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
-    words = _text(why(subject)) if verdict in ("unjudged", "question") else _figures(subject)
+    words = _text(why(subject).partition("\n\n")[0]) if verdict in ("unjudged", "question") else _figures(subject)
     left = f"; not judged: {_text(not_judged(subject))}" if not_judged(subject) else ""
     return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}{left}: {words}"
 
@@ -101,11 +101,18 @@ def _figures(subject: dict[str, Any]) -> str:
 
 
 def _needs_section(subject: dict[str, Any]) -> bool:
-    return subject["verdict"] == "violated" or bool(subject.get("warnings"))
+    return subject["verdict"] == "violated" or bool(subject.get("warnings")) or _asks_at_length(subject)
+
+
+def _asks_at_length(subject: dict[str, Any]) -> bool:
+    """Whether a question has more than its line in the table, code to be pasted say."""
+    return subject["verdict"] == "question" and "\n" in why(subject)
 
 
 def _section(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
     """What there is to say about a subject beyond its line."""
+    if _asks_at_length(subject):
+        yield from _block(why(subject).split("\n"), "text")
     yield from _cause(subject.get("diagnosis"))
     failures = with_outcome(subject, "fail")
     if failures:
@@ -141,11 +148,11 @@ def _cause(diagnosis: dict[str, Any] | None) -> Iterator[str]:
         yield ""
 
 
-def _block(lines: list[str]) -> Iterator[str]:
+def _block(lines: list[str], language: str = "sh") -> Iterator[str]:
     """Lines in a fence that is longer than any in them."""
     code = printable("\n".join(lines)).replace("\r", " ")
     fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", code)), default=0))
-    yield from (f"{fence}sh", *code.split("\n"), fence, "")
+    yield from (f"{fence}{language}", *code.split("\n"), fence, "")
 
 
 def _environment(environment: dict[str, Any]) -> Iterator[str]:

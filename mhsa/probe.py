@@ -7,6 +7,7 @@ would take a bug for a convention. The sizes are all different, so that nothing 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, get_args
@@ -49,15 +50,22 @@ def tensors(inputs: Inputs, d_model: int) -> tuple[Tensor, Tensor, Tensor]:
     return query, key, key if inputs == "q,kv" else draw(KEYS)
 
 
-def find_call(adapter: Adapter, module: nn.Module, d_model: int) -> Caller:
-    """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take."""
+def find_call(adapter: Adapter, module: nn.Module, d_model: int, refused: Callable[[], None] = lambda: None) -> Caller:
+    """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take.
+
+    ``refused`` is called where the first, plainest call raises: it may raise itself, where every other call does so, too.
+    """
     query, key, value = tensors(adapter.inputs, d_model)
+    caller = Caller(adapter, adapter.contract)
     with torch.no_grad():
         apart = query, key, value
         if adapter.sizes is not None and adapter.sizes[0] in (BATCH, QUERIES, KEYS):  # a number of heads that can be no other
             query_apart, key_apart = inputs_apart(adapter, Sizes(adapter.sizes[0], d_model // adapter.sizes[0]))
             apart = query_apart, key_apart, key_apart
-        caller = Caller(adapter, adapter.contract).locate(module, *apart)
+        try:
+            caller = caller.locate(module, *apart)
+        except Exception:  # the properties will meet it again and report it
+            refused()
         return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
 
 

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mhsa.facts import jsonable
+
 if TYPE_CHECKING:
     from mhsa.causes import Diagnosis
 
@@ -151,7 +153,7 @@ def as_data(
 
 def as_json(data: dict[str, Any]) -> str:
     """Return the data as JSON, as strict readers want it."""
-    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+    return json.dumps(jsonable(data), indent=2, allow_nan=False) + "\n"
 
 
 def write_json(

@@ -25,6 +25,7 @@ from mhsa.precision import PRECISIONS
 from mhsa.request import Request
 from mhsa.slot import slot_call
 from mhsa.subject import Subject
+from mhsa.torchs import TorchModuleAdapter
 
 _MOST_CALLS = 4  # a script that shows more is read by nobody
 
@@ -254,6 +255,12 @@ def _call(subject: Subject, call: Call) -> str:
         repeated = "None" if mask == "None" else f"mask.repeat_interleave({call.case.head}, 0)"
         wanted = f"need_weights={call.case.need_weights}, average_attn_weights=False"
         return f"module(query, key, value, attn_mask={repeated}, {wanted})"
+    if isinstance(adapter, TorchModuleAdapter):
+        repeated = "None" if mask == "None" else f"mask.repeat_interleave({call.case.head}, 0)"
+        wanted = f"need_weights={call.case.need_weights}, average_attn_weights=False"
+        first = "*(x if module.batch_first else x.transpose(0, 1) for x in (query, key, value))"
+        turn = "lambda output, weights: (output if module.batch_first else output.transpose(0, 1), weights)"
+        return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
     if not isinstance(adapter, ModuleAdapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
         return f"adapter.call(module, query, key, value, {mask}{wanted})"

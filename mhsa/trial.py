@@ -86,10 +86,18 @@ class Trial:
         return Trial(self.subject, self.case, counted=False)
 
     def write(self, **parameters: Array) -> None:
-        """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0."""
+        """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.
+
+        Zeros may have any shape. Other numbers for maps from d_model to d_model are not for a subject whose maps have another
+        width: then the property is not applicable.
+        """
         views = {name.replace(".", "_"): view for name, view in self.views.views()}
         for name, values in parameters.items():
             if name in views:
+                if not np.any(values):
+                    values = np.zeros(views[name].shape)
+                if values.shape != views[name].shape and self.inner != self.case.d_model:
+                    check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
                 views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
                 if not np.array_equal(numbers(views[name].read()), values):
                     raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
@@ -104,6 +112,25 @@ class Trial:
             bias = None if role.bias is None else numbers(role.bias.read())
             roles.append(oracle.Linear(numbers(role.weight.read()), bias))
         self.projections = oracle.Projections(*roles)
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together: rows of W_Q; d_model, unless the subject has a width of its own inside."""
+        return len(self.projections.query.weight)
+
+    @property
+    def d_k(self) -> int:
+        """Width of a head's queries and keys."""
+        return self.inner // self.case.head
+
+    @property
+    def d_v(self) -> int:
+        """Width of a head's values: columns of W_O."""
+        return int(self.projections.out.weight.shape[1]) // self.case.head
+
+    def about_width(self) -> str:
+        """Return in words that the subject's inner width is not d_model."""
+        return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
 
     def round(self, x: Array) -> Array:
         """Round numbers to the case's dtype."""
@@ -138,7 +165,7 @@ class Trial:
     def keep_only_head(self, whole: Array, h: int) -> None:
         """Set the W_O blocks of all heads but ``h`` to zero; ``whole`` is W_O as it was."""
         alone = np.zeros_like(whole)
-        part = slice(h * self.case.d_k, (h + 1) * self.case.d_k)
+        part = slice(h * self.d_v, (h + 1) * self.d_v)
         alone[:, part] = whole[:, part]
         self.write(out_weight=alone)
 

@@ -22,10 +22,12 @@ from mhsa.adapter import (
     contract_of,
     has_own_head_width,
 )
+from mhsa.asking import require_a_call
 from mhsa.calling import Caller
 from mhsa.contract import Contract
 from mhsa.declaring import different, require_use
 from mhsa.discovery import bind_projections, unregistered
+from mhsa.growing import require_no_growth, require_same_maps
 from mhsa.layout import Sizes
 from mhsa.literals import constants, literals
 from mhsa.loading import SubjectError, describe, target_of
@@ -36,7 +38,9 @@ from mhsa.projections import Projections
 from mhsa.request import Request
 from mhsa.slot import fit_slot, slot_names
 from mhsa.subject import Subject
+from mhsa.torchs import TorchModuleAdapter, is_called_as_torchs
 from mhsa.unread import find_unread
+from mhsa.wrapping import ask_about_wrapper
 
 
 def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
@@ -52,15 +56,15 @@ def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, dev
         adapter = as_adapter(target, name, request.arguments)
         if request.contract:
             adapter.contract = replace(adapter.contract, **request.contract)
-        return _understand(adapter, target, request, request.dtypes or DEFAULT_DTYPES)
+        return _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
 
 
-def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[str, ...]) -> Subject:
-    name, device = request.label, request.device
+def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
+    name, dtypes, device = request.label, request.dtypes, request.device
     head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
     sizes = Sizes(head, d_model // head)
     try:
@@ -72,8 +76,10 @@ def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[s
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
-    caller = find_call(adapter, module, d_model)
+    there = {path for path, _ in module.named_parameters()}
+    caller = find_call(adapter, module, d_model, lambda: require_a_call(adapter, module, request, target))
     require_use(name, target, adapter, request.contract, caller.contract)
+    require_no_growth(module, there, request, target)
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]
@@ -83,6 +89,7 @@ def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[s
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found = bind_projections(adapter, module, sizes, forward)
+    require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
@@ -90,6 +97,7 @@ def _understand(adapter: Adapter, target: Any, request: Request, dtypes: tuple[s
     )  # fmt: skip
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
+    ask_about_wrapper(on_cpu, module, request, target)
     subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
     unread = find_unread(caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
@@ -146,7 +154,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if arguments:
         if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
             raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
-        return ModuleAdapter(target, name, arguments)
+        return _of_module(target, name, arguments)
     if isinstance(target, Adapter):
         return target
     if inspect.isclass(target) and issubclass(target, Adapter):
@@ -155,7 +163,9 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
         return TorchAdapter()
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
         function = _as_function(target)
-        return ModuleAdapter(target, name) if function is None else _function_adapter(function, name, contract_of(target, name))
+        if function is None:
+            return _of_module(target, name)
+        return _function_adapter(function, name, contract_of(target, name))
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
         raise SubjectError(
@@ -173,7 +183,13 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name)
     constructor_arguments(target, name)  # says what is missing
-    return ModuleAdapter(target, name)
+    return _of_module(target, name)
+
+
+def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> ModuleAdapter:
+    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name."""
+    adapter = ModuleAdapter(target, name, arguments)
+    return TorchModuleAdapter(target, name, arguments) if is_called_as_torchs(adapter) else adapter
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:

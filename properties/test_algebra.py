@@ -15,23 +15,23 @@ ANY = ("none", "padding", "causal", "random")
 WHOLE = ("integers", "ties")  # small whole numbers, of which sums are exact
 
 
-def gauge(case: Case, stream: int) -> tuple[Array, Array]:
-    """A [H, d_k, d_k] and its inverse, such that both products with the case's parameters are exact.
+def gauge(case: Case, stream: int, width: int) -> tuple[Array, Array]:
+    """A [H, width, width] and its inverse, such that both products with the case's parameters are exact.
 
     Permutations of features, changes of sign and powers of two (but in float16, which underflows early) are exact on any
     numbers, shears on small whole ones.
     """
     rng = case.rng(stream)
-    eye = np.eye(case.d_k)
+    eye = np.eye(width)
     forth, back = [], []
     for _ in range(case.head):
         scale = rng.choice(
-            [0.5, 1.0, 2.0, -0.5, -1.0, -2.0] if case.dtype != "float16" or case.data in WHOLE else [1.0, -1.0], size=case.d_k
+            [0.5, 1.0, 2.0, -0.5, -1.0, -2.0] if case.dtype != "float16" or case.data in WHOLE else [1.0, -1.0], size=width
         )
-        order = rng.permutation(case.d_k)
+        order = rng.permutation(width)
         a, inverse = (np.diag(scale) @ eye[order]), (eye[order].T @ np.diag(1 / scale))
-        if case.data in WHOLE and case.d_k > 1:
-            i, j = rng.permutation(case.d_k)[:2]
+        if case.data in WHOLE and width > 1:
+            i, j = rng.permutation(width)[:2]
             shear = np.outer(eye[i], eye[j])
             a, inverse = a @ (eye + shear), (eye - shear) @ inverse
         forth.append(a)
@@ -41,7 +41,7 @@ def gauge(case: Case, stream: int) -> tuple[Array, Array]:
 
 def mixed(case: Case, a: Array, rows: Array) -> Array:
     """Apply a [H, d_k, d_k] to the rows (or entries) of each head of a weight [D, ...] or bias [D]."""
-    split = rows.reshape(case.head, case.d_k, -1)
+    split = rows.reshape(case.head, a.shape[-1], -1)
     return (a @ split).reshape(rows.shape)
 
 
@@ -143,7 +143,7 @@ def test_query_and_key_features_may_be_mixed(subject: Subject, case: Case) -> No
     """
     trial = Trial(subject, case)
     before = trial()
-    a, inverse = gauge(case, 11)
+    a, inverse = gauge(case, 11, trial.d_k)
     changed = {}
     for role, matrix in (("query", a.swapaxes(1, 2)), ("key", inverse)):
         linear = getattr(trial.projections, role)
@@ -166,9 +166,9 @@ def test_value_and_output_features_may_be_mixed(subject: Subject, case: Case) ->
     """
     trial = Trial(subject, case)
     before = trial()
-    a, inverse = gauge(case, 11)
+    a, inverse = gauge(case, 11, trial.d_v)
     value, out = trial.projections.value, trial.projections.out.weight
-    split = out.reshape(out.shape[0], case.head, case.d_k)
+    split = out.reshape(out.shape[0], case.head, trial.d_v)
     changed = {
         "value_weight": mixed(case, a, value.weight),
         "out_weight": np.einsum("ohc,hcd->ohd", split, inverse).reshape(out.shape),

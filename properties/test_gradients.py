@@ -95,7 +95,7 @@ def test_gradients_of_scores_far_from_zero(subject: Subject, case: Case, sign: f
 
 def shift_scores(trial: Trial, sign: float) -> None:
     """Let the first feature of each head add the same number to all scores: no less than 192, or no more than -192."""
-    d_k = trial.case.d_k
+    d_k = trial.d_k
     # A power of two, which every format holds: its square divided by sqrt(d_k) lies between 192 and 4 * 192.
     feature = 2.0 ** np.ceil(np.log2(np.sqrt(192 * np.sqrt(d_k))))
     query, key = trial.projections.query, trial.projections.key

@@ -17,14 +17,18 @@ ANY = ("none", "padding", "causal", "random")
 def single_head(trial: Trial, h: int) -> Bounded:
     """Output [B, Tq, D] that head ``h`` alone contributes, b_O included: plain attention without any head axis."""
     arithmetic = Arithmetic(trial.precision)
-    part = slice(h * trial.case.d_k, (h + 1) * trial.case.d_k)
     p = trial.projections
+    of_scores, of_values = (slice(h * width, (h + 1) * width) for width in (trial.d_k, trial.d_v))
     q, k, v = (
         arithmetic.linear(Bounded.exact(x), map_.weight[part], None if map_.bias is None else map_.bias[part])
-        for x, map_ in ((trial.query, p.query), (trial.key, p.key), (trial.value, p.value))
+        for x, map_, part in (
+            (trial.query, p.query, of_scores),
+            (trial.key, p.key, of_scores),
+            (trial.value, p.value, of_values),
+        )
     )
     z = oracle.core(arithmetic, q, k, v, trial.mask).output
-    return arithmetic.linear(z, p.out.weight[:, part], p.out.bias)
+    return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
 
 
 @light
@@ -97,10 +101,12 @@ def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.head)
-    features = np.arange(case.d_model).reshape(case.head, case.d_k)[order].reshape(-1)
+    of_scores, of_values = (
+        np.arange(case.head * width).reshape(case.head, width)[order].reshape(-1) for width in (trial.d_k, trial.d_v)
+    )
     before = trial()
-    changed = {"out_weight": trial.projections.out.weight[:, features]}
-    for name in ("query", "key", "value"):
+    changed = {"out_weight": trial.projections.out.weight[:, of_values]}
+    for name, features in (("query", of_scores), ("key", of_scores), ("value", of_values)):
         linear = getattr(trial.projections, name)
         changed[f"{name}_weight"] = linear.weight[features]
         if linear.bias is not None:
@@ -121,13 +127,13 @@ def test_heads_do_not_see_each_other(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     silent = int(case.rng(10).integers(case.head))
-    part = slice(silent * case.d_k, (silent + 1) * case.d_k)
+    of_scores, of_values = (slice(silent * width, (silent + 1) * width) for width in (trial.d_k, trial.d_v))
     out = trial.projections.out.weight.copy()
-    out[:, part] = 0.0
+    out[:, of_values] = 0.0
     trial.write(out_weight=out)
     before = trial()
     changed = {}
-    for name in ("query", "key", "value"):
+    for name, part in (("query", of_scores), ("key", of_scores), ("value", of_values)):
         linear = getattr(trial.projections, name)
         for kind, old in (("weight", linear.weight), ("bias", linear.bias)):
             if old is not None:

@@ -27,9 +27,10 @@ def moment(trial: Trial, found: Differentiated, left: str, right: str) -> tuple[
     For Y = X W^T + b that is W dW^T + b db^T, so parameters and their gradients are enough; with the sum of their errors.
     """
     case = trial.case
-    shape = (case.head, case.d_k)
+    width = trial.d_v if left == "value" else trial.d_k
+    shape = (case.head, width)
     parameters = dict(trial.views.views())
-    total, room = np.zeros((case.head, case.d_k, case.d_k)), np.zeros((case.head, case.d_k, case.d_k))
+    total, room = np.zeros((case.head, width, width)), np.zeros((case.head, width, width))
     for kind in ("weight", "bias"):
         if f"{left}.{kind}" not in parameters:
             continue
@@ -85,7 +86,7 @@ def test_values_and_outputs_are_worth_the_same(subject: Subject, case: Case) -> 
     """
     trial, found = differentiated(subject, case)
     value = moment(trial, found, "value", "value")
-    shape = (case.d_model, case.head, case.d_k)
+    shape = (case.d_model, case.head, trial.d_v)
     w = trial.projections.out.weight.reshape(shape)
     g, error = found.observed["out.weight"].reshape(shape), found.expected["out.weight"].error.reshape(shape)
     out = np.einsum("ohc,ohd->hcd", g, w)

@@ -1,5 +1,8 @@
 """One mask in many forms: dtypes, shapes and memory layouts that are accepted must mean the same."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -7,11 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa import check
-from mhsa.answer import Answer, Mask
+from mhsa.answer import Mask
 from mhsa.case import Case
 from mhsa.effort import light
+from mhsa.forms import held_to
 from mhsa.guarding import attempt
-from mhsa.placing import ALL_LAYOUTS, is_tensor, lay_out, numbers
+from mhsa.placing import ALL_LAYOUTS, lay_out, numbers
 from mhsa.strategies import cases
 from mhsa.subject import Subject
 from mhsa.trial import Trial
@@ -43,7 +47,7 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     """A mask of integers 0 and 1 is refused, or means what the mask of bools means.
 
     Statement: O(q, k, v, M as integers) = O(q, k, v, M), or an error.
-    Requires: masks of bools; an additive mask holds no integers.
+    Requires: masks of bools; an additive mask holds no integers. Asked of a subject that promises integers, or takes them.
     Source: A19, P22; mlverse/torch#1205 (kinds of masks mixed up), pytorch/pytorch#100315.
     Breaks it: ~mask on integers, where ~1 is -2 and counts as true; integers added to the scores.
     """
@@ -52,7 +56,8 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     trial = Trial(subject, case)
     trial()  # places the tensors
     assert trial.mask is not None
-    ask_with(trial, trial.convert(trial.mask).to(getattr(torch, dtype)), f"a mask of {dtype}", trial.mask)
+    if held_to(subject, "integers", dtype, case.dtype, lambda form, mask: (form.to(getattr(torch, dtype)), mask)):
+        ask_with(trial, trial.convert(trial.mask).to(getattr(torch, dtype)), f"a mask of {dtype}", trial.mask)
 
 
 @light
@@ -62,7 +67,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
 
     Statement: O(q, k, v, M as numbers) is O(q, k, v, M), or attention with scores Q K^T / sqrt(d_k) + M, or an error; M in
         the dtype of the data or in another. Where masks are floating anyway: in another dtype they mean the same, or an error.
-    Requires: masks of bools, or floating ones.
+    Requires: masks of bools, or floating ones. Asked of a subject that promises such masks, or takes them.
     Source: A19, P22; pytorch/pytorch#107084: a fast path turned an additive mask into a mask of bools; #191612: one of float32
         was read as if it were of the data's dtype.
     Breaks it: a floating mask rounded, cut off or taken for its opposite; one that is multiplied with the scores; one whose
@@ -74,11 +79,14 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
     trial = Trial(subject, case)
     trial()
     assert trial.mask is not None
+    other = getattr(torch, dtype or ("float32" if floating else case.dtype))
+    if not held_to(subject, "floating", dtype, case.dtype, lambda form, mask: (form.to(other), mask), added=not floating):
+        return
     if floating:  # 0, 1 and -inf are the same number in every dtype
         form = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
-        ask_with(trial, form.to(getattr(torch, dtype or "float32")), f"a mask of {dtype or 'float32'}", trial.mask)
+        ask_with(trial, form.to(other), f"a mask of {dtype or 'float32'}", trial.mask)
         return
-    form = trial.convert(trial.mask).to(getattr(torch, dtype) if dtype else trial.dtype)
+    form = trial.convert(trial.mask).to(other)
     q, k, v, _ = trial.given
     result, _ = attempt(lambda: trial.ask(q, k, v, form))
     required = trial(mask=trial.mask)
@@ -100,8 +108,8 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     Statement: for M that does not depend on the sample, the query or either: O(q, k, v, M in a shape with 1 or without that
         axis) = O(q, k, v, M repeated), or an error. Shapes tried: [Tq, Tk], [1, Tq, Tk], [B, 1, Tk], and those with an axis
         for the heads, of sizes that differ so that no shape can be taken for another.
-    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]; unless misfits are refused, only shapes in which a mask that allows
-        everything means that are asked for.
+    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]. Asked of a subject that promises to refuse misfits or to broadcast masks, and
+        of any other in the shapes that it takes: those in which small masks that hide something are understood.
     Source: A19, P22; keras PR#20488 (wrongly expanded), pytorch/pytorch#97409.
     Breaks it: a batch axis read as heads (graph-transformer-pytorch PR#2), a mask repeated along the wrong axis.
     """
@@ -121,37 +129,36 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     trial()
     assert trial.mask is not None
-    full = trial.mask.shape
     whole = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
-    shared, per_sample = whole[:1], whole[..., :1, :]
-    forms = [
-        (shared, np.broadcast_to(trial.mask[:1], full)),
-        (shared[0], np.broadcast_to(trial.mask[:1], full)),
-        (per_sample, np.broadcast_to(trial.mask[:, :1], full)),
-        (whole.expand(-1, case.head, -1, -1) if whole.dim() == 4 else whole.unsqueeze(1), trial.mask),
-    ]
-    allowing = trial.mask | True
-    for form, meaning in forms:
-        if repeats(trial, subject.caller.convert(torch.tensor(allowing), trial.dtype), form, trial(mask=allowing)):
-            ask_with(trial, form, f"a mask of shape {list(form.shape)}", meaning.copy())
+    for name, change in SHAPES.items():
+        if held_to(subject, "shape", name, case.dtype, partial(change, case.head)):
+            form, meaning = change(case.head, whole, trial.mask)
+            ask_with(trial, form, f"a mask of shape {list(form.shape)}", meaning)
 
 
-def repeats(trial: Trial, allowing: Tensor, form: Tensor, required: Answer) -> bool:
-    """Whether a mask of this shape that allows everything means just that.
+def of_every_sample(_: int, whole: Tensor, mask: Mask) -> tuple[Tensor, Mask]:
+    """[1, ..., Tq, Tk]."""
+    return whole[:1], np.broadcast_to(mask[:1], mask.shape).copy()
 
-    Code that loops over samples or lists the allowed pairs looks at what is there, and is right for the masks that it is
-    made for; only a subject that promises to refuse misfits is held to more.
-    """
-    if trial.subject.contract.misfits == "refused":
-        return True
-    q, k, v, _ = trial.given
-    everything = allowing.flatten()[:1].expand(form.shape)
-    with torch.set_grad_enabled(trial.case.grad):
-        result, _ = attempt(lambda: trial.ask(q, k, v, everything))
-    if result is None or not is_tensor(result[0][0]) or result[0][0].shape != required.output.shape:
-        return False
-    off = np.abs(numbers(result[0][0]) - required.output)
-    return bool((off <= 2 * required.expected.output.error)[np.broadcast_to(required.judged, off.shape)].all())
+
+def without_batch(_: int, whole: Tensor, mask: Mask) -> tuple[Tensor, Mask]:
+    """[..., Tq, Tk]."""
+    return whole[0], np.broadcast_to(mask[:1], mask.shape).copy()
+
+
+def of_every_query(_: int, whole: Tensor, mask: Mask) -> tuple[Tensor, Mask]:
+    """[B, ..., 1, Tk]."""
+    return whole[..., :1, :], np.broadcast_to(mask[:, :1], mask.shape).copy()
+
+
+def with_heads(head: int, whole: Tensor, mask: Mask) -> tuple[Tensor, Mask]:
+    """[B, H, Tq, Tk], or [B, 1, Tq, Tk] where masks have no axis for the heads."""
+    return (whole.expand(-1, head, -1, -1) if whole.dim() == 4 else whole.unsqueeze(1)), mask
+
+
+SHAPES: dict[str, Callable[[int, Tensor, Mask], tuple[Tensor, Mask]]] = {
+    f.__name__: f for f in (of_every_sample, without_batch, of_every_query, with_heads)
+}
 
 
 @light
@@ -163,7 +170,7 @@ def test_memory_layouts_mean_the_same(subject: Subject, case: Case, layout: str)
     """How a mask lies in memory does not matter: transposed, cut out of a larger one, or expanded with stride 0.
 
     Statement: O(q, k, v, M) depends on the numbers of M only.
-    Requires: masks.
+    Requires: masks. Every subject is held to this: strides are no part of what a tensor means.
     Source: P17, A19; diffusers#14114 (a mask that is not contiguous: silent errors), pytorch/pytorch#109607 (expanded).
     Breaks it: view, as_strided or a data pointer on a mask that is taken for contiguous.
     """

@@ -19,7 +19,7 @@ def normalisation(trial: Trial, answer: Answer) -> Array:
     """How far the sum of a row's weights may be from 1, [B, H, Tq, 1]: what rounding does after the scores are formed."""
     q, k, _ = answer.expected.heads
     arithmetic = Arithmetic(trial.precision)
-    scores = np.abs(q.value @ k.mT.value) / np.sqrt(trial.case.d_k)
+    scores = np.abs(q.value @ k.mT.value) / np.sqrt(trial.d_k)
     keys = scores.shape[-1]
     # exp(s - log-sum-exp) rounds the log-sum-exp; each stored weight is rounded once more, or underflows.
     largest = scores.max(axis=-1, keepdims=True) + np.log(keys)
@@ -104,7 +104,7 @@ def test_log_ratios_are_score_differences(subject: Subject, case: Case) -> None:
     weights = check.offered(answer.weights)
     q, k, _ = answer.expected.heads
     arithmetic = Arithmetic(trial.precision)
-    scores = arithmetic.scores(q, k.mT, case.d_k**-0.5)
+    scores = arithmetic.scores(q, k.mT, trial.d_k**-0.5)
     # Compared with the key of the largest weight, which has lost nothing to underflow.
     best = answer.expected.weights.value.argmax(axis=-1, keepdims=True)
     top, top_error = (np.take_along_axis(x, best, axis=-1) for x in (scores.value, scores.error))
@@ -132,7 +132,7 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     Breaks it: weights that do not sum to one or are negative, masked values that leak, a residual that nobody asked for.
     """
     trial = Trial(subject, case)
-    trial.write(out_weight=np.eye(*trial.projections.out.weight.shape), out_bias=np.zeros(case.d_model))
+    trial.write(out_weight=np.eye(trial.projections.out.weight.shape[1]), out_bias=np.zeros(case.d_model))
     answer = trial()
     room = 4 * normalisation(trial, answer).max(axis=1)  # mixing and W_O = 1 round as often again
     value = answer.expected.heads[2]

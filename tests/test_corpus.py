@@ -19,6 +19,7 @@ RIGHT = [
     "inf_fill_repaired.py",
     "kv_out.py",
     "loop_over_heads.py",
+    "loop_over_samples.py",
     "lse.py",
     "packed_by_head.py",
     "packed_projection.py",

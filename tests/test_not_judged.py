@@ -20,7 +20,7 @@ from mhsa.markdown import markdown
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult, as_data
 from mhsa.story import print_story
-from mhsa.terminal import verdict_line
+from mhsa.terminal import verdict_lines
 from mhsa.understanding import understand
 from mhsa.webpage import page
 
@@ -106,8 +106,8 @@ def data(outcome: str = "pass", *, strict: bool = False) -> dict[str, Any]:
 
 def test_the_verdict_line_says_it_of_what_holds_and_of_what_does_not() -> None:
     words = "not judged: argument key_padding_mask, argument <b>: "
-    assert verdict_line(result()).plain == f"  holds; {words}1 properties on 5 cases, 0.0 s"
-    assert verdict_line(result("fail")).plain.startswith(f"  violated; {words}1 of 1 properties fail")
+    assert verdict_lines(result(), 200)[0].plain == f"  holds; {words}1 properties on 5 cases, 0.0 s"
+    assert verdict_lines(result("fail"), 200)[0].plain.startswith(f"  violated; {words}1 of 1 properties fail")
 
 
 def test_so_does_a_diagnosis() -> None:

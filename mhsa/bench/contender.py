@@ -64,7 +64,8 @@ class Loaded:
             try:
                 self._subjects[key] = loaded(contender, device)
             except SubjectError as error:
-                self._subjects[key] = str(error)
+                words = str(error).partition("\n\n")[0]  # a question goes on with code to paste, for `mhsa verify` to show
+                self._subjects[key] = " ".join(words.split())
         return self._subjects[key]
 
 
