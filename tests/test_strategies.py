@@ -170,7 +170,7 @@ class TestChecks:
             (1, np.nan, "nan, but must be -inf"),
             (2, 0.0, "0, but must be nan"),
             (3, 0.0, "0, but must be -0"),
-            (4, 1.0 + 2.0**-30, "1.00000000093, but must be 1"),
+            (4, 1.0 + 2.0**-30, "1.0000000009, but must be 1"),
         ],
     )
     def test_every_change_is_told(self, at: int, other: float, words: str) -> None:
