@@ -45,10 +45,13 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
         heads = [trial.heads(getattr(trial, role)) for role in roles]
         held = [numbers(x) for x in heads]
         mask = None if trial.mask is None else trial.convert(trial.mask)[:, None]
+        mask_before = None if mask is None else numbers(mask)
         with torch.set_grad_enabled(case.grad):
             guard("the function", lambda: subject.adapter.attend(trial.module, *heads, mask))
         for role, tensor, before in zip(roles, heads, held, strict=True):
             check.unchanged(f"{role} [B, H, T, d] after the call", numbers(tensor), before)
+        if mask is not None and mask_before is not None:
+            check.unchanged("mask [B, 1, Tq, Tk] after the call", numbers(mask), mask_before)
 
 
 @light

@@ -125,6 +125,33 @@ def test_a_contract_may_be_given_whole_or_by_its_fields(contract: object, subjec
     assert not quickly(subject, **few), "it was given for one call, not for ever"
 
 
+def added(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    return (scores if mask is None else (scores + mask).clamp(min=-1e9)).softmax(-1) @ v
+
+
+def added_in_place(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    return added(q, k, v, mask if mask is None else mask.mul_(2).clamp_(min=-1e9))
+
+
+def added_upside_down(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+    return added(q, k, v, mask if mask is None else torch.where(mask == 0, -torch.inf, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("function", "failed"),
+    [(added, []), (added_in_place, ["purity.arguments_are_left_alone"]), (added_upside_down, ["oracle.output_under_masks"])],
+)
+def test_a_function_on_heads_may_add_its_mask(function: object, failed: list[str]) -> None:
+    few = ("oracle.output_*", "purity.arguments_*", "masks.all_small_masks", "layout.*")
+    found = quickly(function, contract={"mask": "additive"}, properties=few)
+    assert "floating, 0 may attend and -inf may not" in str(found)
+    if len(failed) and "oracle" in failed[0]:
+        assert failed[0] in [p.id for p in found.failures]
+    else:
+        assert [p.id for p in found.failures] == failed, str(found)
+
+
 def test_arguments_reach_the_constructor() -> None:
     result = quickly(Attention, arguments={"embed_dim": 6, "num_heads": 2})
     assert result
