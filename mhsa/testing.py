@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mhsa.asking import Conditions, asked, is_test
+from mhsa.checked_arguments import Conditions, asked, is_test
 from mhsa.configuration import Configuration, find, read
 from mhsa.request import Request
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mhsa.asking import Conditions, asked, matching
 from mhsa.catalogue import catalogue
+from mhsa.checked_arguments import Conditions, asked, matching
 from mhsa.configuration import find, read
 from mhsa.request import Request
 from mhsa.results import PropertyResult, SubjectResult
