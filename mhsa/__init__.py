@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mhsa.projections import Projections as Projections
     from mhsa.testing import cases as cases
     from mhsa.testing import verifies as verifies
+    from mhsa.verification import verify as verify
 
 __version__ = "0.1.0"
 
@@ -29,6 +30,7 @@ __all__ = [
     "fused_attention",
     "self_attention",
     "verifies",
+    "verify",
 ]
 
 _HOME = {
@@ -42,6 +44,7 @@ _HOME = {
     "fused_attention": "fused",
     "self_attention": "core",
     "verifies": "testing",
+    "verify": "verification",
 }
 
 

@@ -8,12 +8,13 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mhsa.attention import MultiHeadAttention
 from mhsa.contract import Contract
 from mhsa.loading import SubjectError
-from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, OTHER_WIDTHS, WIDTH, number, pick
+from mhsa.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QUERY, WIDTH, number, pick
 from mhsa.projections import Projections
 from mhsa.signature import Signature, read_signature
 from mhsa.slot import slot_rest
@@ -187,7 +188,7 @@ class FunctionAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
-        return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self.function)
+        return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
 
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
@@ -197,7 +198,14 @@ class FunctionAdapter(Adapter):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Give the function its dropout, if it takes one."""
-        return MultiHeadAttention(head, d_model, rate, attention=self.function) if self.takes_dropout or not rate else None
+        return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
+
+    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call the reference, whose masks are bool; :class:`_Added` makes them what is added to the scores again."""
+        return module(query, key, value, mask == 0 if self.contract.mask == "additive" and mask is not None else mask)
+
+    def _in_slot(self) -> Callable[..., Any]:
+        return _Added(self.function) if self.contract.mask == "additive" else self.function
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
@@ -214,6 +222,24 @@ def contract_of(target: Any, name: str) -> Contract | None:
     if declared is not None and not isinstance(declared, Contract):
         raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
     return declared
+
+
+class _Added:
+    """A function whose mask is added to the scores, for a slot that gives it a bool one; a floating mask is passed on."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
+        self.__name__ = getattr(function, "__name__", repr(function))
+        parameters = dict(inspect.signature(function).parameters)
+        self._query, self._mask = pick(parameters, QUERY), pick(parameters, MASK)
+
+    def __call__(self, **named: Any) -> Any:
+        """Call the function by the names of its parameters, as the slot does."""
+        mask = named.get(self._mask or "")
+        if isinstance(mask, Tensor) and not mask.is_floating_point():
+            added = torch.zeros(mask.shape, dtype=named[self._query or ""].dtype, device=mask.device)
+            named[self._mask or ""] = added.masked_fill(~mask, -torch.inf)
+        return self.__wrapped__(**named)
 
 
 def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:

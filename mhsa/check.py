@@ -156,8 +156,25 @@ def agree(
 
 
 def exactly(what: str, observed: Array, required: Array, judged: NDArray[np.bool_] | None = None) -> None:
-    """Require equality without any tolerance."""
+    """Require equality without any tolerance, of a result: NaN and infinities are never right, whatever is required."""
     _compare(what, observed, required, np.zeros_like(required), judged)
+
+
+def unchanged(what: str, observed: Array, before: Array) -> None:
+    """Require the numbers that were there before, NaN, infinities and signs of zero included: an additive mask holds -inf."""
+    _require_shape(what, observed, before)
+    same = (observed == before) & (np.signbit(observed) == np.signbit(before)) | np.isnan(observed) & np.isnan(before)
+    current().saw(0.0 if same.all() else float("inf"))
+    if same.all():
+        return
+    where = tuple(int(i) for i in np.argwhere(~same)[0])
+    got, must = float(observed[where]), float(before[where])
+    count = f"; {int((~same).sum())} of {same.size} elements have changed" if same.size > 1 else ""
+    fail(
+        f"{_place(what, where)}={_digits(got, must)}, but must be {_digits(must, got)} exactly, as before{count}",
+        what=what, where=list(where), observed=_number(got), required=_number(must), bound=0.0,
+        observed_all=listed(observed), required_all=listed(before),
+    )  # fmt: skip
 
 
 def finite(what: str, observed: Array, judged: NDArray[np.bool_] | None = None) -> None:
@@ -166,11 +183,7 @@ def finite(what: str, observed: Array, judged: NDArray[np.bool_] | None = None) 
 
 
 def _compare(what: str, observed: Array, required: Array, bound: Array, judged: NDArray[np.bool_] | None) -> None:
-    if observed.shape != required.shape:
-        fail(
-            f"{what} has shape {list(observed.shape)}, but must be {list(required.shape)}",
-            what=what, observed=list(observed.shape), required=list(required.shape),
-        )  # fmt: skip
+    _require_shape(what, observed, required)
     if judged is not None:
         judged = np.broadcast_to(judged, observed.shape)
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -186,7 +199,7 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
     if worst <= 1.0:
         return
     where = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
-    place = f"{what}[{', '.join(map(str, where))}]"
+    place = _place(what, where)
     got, must, room = float(observed[where]), float(required[where]), float(bound[where])
     tolerance = f" +- {room:.2g}" if room else " exactly"
     size = f" (error/bound {worst:.3g})" if room and np.isfinite(worst) else ""
@@ -196,14 +209,31 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
         fail(
             f"{place}={got}, but must be finite{count}", what=what, where=list(where), observed=_number(got), required="finite"
         )
-    digits = 9
-    while digits < 17 and f"{got:.{digits}g}" == f"{must:.{digits}g}":
-        digits += 2
     fail(
-        f"{place}={got:.{digits}g}, but must be {must:.{digits}g}{tolerance}{size}{count}",
+        f"{place}={_digits(got, must)}, but must be {_digits(must, got)}{tolerance}{size}{count}",
         what=what, where=list(where), observed=_number(got), required=_number(must), bound=room,
         error_over_bound=_number(worst), observed_all=listed(observed), required_all=listed(required),
     )  # fmt: skip
+
+
+def _require_shape(what: str, observed: Array, required: Array) -> None:
+    if observed.shape != required.shape:
+        fail(
+            f"{what} has shape {list(observed.shape)}, but must be {list(required.shape)}",
+            what=what, observed=list(observed.shape), required=list(required.shape),
+        )  # fmt: skip
+
+
+def _place(what: str, where: tuple[int, ...]) -> str:
+    return f"{what}[{', '.join(map(str, where))}]"
+
+
+def _digits(x: float, other: float) -> str:
+    """A number with as many digits as tell it from the other, at least 9."""
+    digits = 9
+    while digits < 17 and f"{x:.{digits}g}" == f"{other:.{digits}g}":
+        digits += 2
+    return f"{x:.{digits}g}"
 
 
 def _number(x: float) -> float | str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from mhsa.request import Request
 from mhsa.strategies import judging
 from mhsa.subject import Subject
 from mhsa.suite import Effort, import_properties
-from mhsa.surroundings import restored
+from mhsa.surroundings import on_one_thread, restored
 from mhsa.tampering import Watch
 from mhsa.testing import EVERYTHING
 
@@ -29,16 +30,21 @@ def _family(path: Path, profile: str, seed: int) -> ModuleType:
     return import_properties(path, Effort(profile, seed))
 
 
-_subjects: dict[str, Subject | SubjectError] = {}
+_subjects: dict[tuple[str, int], tuple[Any, Subject | SubjectError]] = {}
 
 
-def _subject(request: Request) -> Subject | SubjectError:
+def load_inline(request: Request, target: Any = None) -> Subject | SubjectError:
+    """Load a subject, or say why it cannot be judged; ``target`` is the object, where it was given in place of a name."""
+    with torch.random.fork_rng(devices=[]):
+        return load_subject(request, target)
+
+
+def _subject(request: Request, target: Any) -> Subject | SubjectError:
     """Load each subject once in a session."""
-    key = repr(request)
+    key = repr(request), id(target)
     if key not in _subjects:
-        with torch.random.fork_rng(devices=[]):
-            _subjects[key] = load_subject(request)
-    return _subjects[key]
+        _subjects[key] = target, load_inline(request, target)  # kept with it, so that no other object has its id
+    return _subjects[key][1]
 
 
 def _require_everything(request: Request, subject: Subject, *, strict: bool) -> None:
@@ -50,20 +56,16 @@ def _require_everything(request: Request, subject: Subject, *, strict: bool) -> 
         pytest.skip(f"not judged: {left}")
 
 
-def judge_inline(request: Request, identity: str, *, strict: bool) -> None:
-    """Judge; the outcome is that of the test that calls this: pass, fail, skip or xfail."""
-    subject = _subject(request)
-    if isinstance(subject, SubjectError):
-        pytest.fail(f"{request.label} cannot be judged: {subject}", pytrace=False)
-    if identity == EVERYTHING:
-        _require_everything(request, subject, strict=strict)
-        return
+def find_inline(request: Request, subject: Subject, identity: str) -> dict[str, Any]:
+    """Judge one property, and return what came of it, as in the JSON; everything around is put back."""
     family, _, name = identity.partition(".")
     test = getattr(_family(properties_folder() / f"test_{family}.py", request.profile, request.seed), f"test_{name}")
     error: BaseException | None = None
     watch = Watch()
-    # The user's other tests go on with the random numbers that they would have had.
-    with check.recording() as record, judging(subject), restored(), quiet(), torch.random.fork_rng(devices=[]):
+    # The user's other tests go on with the random numbers that they would have had, and as many threads.
+    with (
+        check.recording() as record, judging(subject), restored(), on_one_thread(), quiet(), torch.random.fork_rng(devices=[])
+    ):  # fmt: skip
         try:
             test(subject=subject)
         except (KeyboardInterrupt, pytest.exit.Exception):
@@ -73,7 +75,18 @@ def judge_inline(request: Request, identity: str, *, strict: bool) -> None:
     changes = watch.changes(processes=not is_slow(test))
     if changes and error is None:
         error = check.Violation(f"a call {changes}, but must leave the process alone", {"message": changes, "what": "call"})
-    finding = find(record, error) | {"id": identity}
+    return find(record, error) | {"id": identity}
+
+
+def judge_inline(request: Request, identity: str, *, strict: bool, target: Any = None) -> None:
+    """Judge; the outcome is that of the test that calls this: pass, fail, skip or xfail."""
+    subject = _subject(request, target)
+    if isinstance(subject, SubjectError):
+        pytest.fail(f"{request.label} cannot be judged: {subject}", pytrace=False)
+    if identity == EVERYTHING:
+        _require_everything(request, subject, strict=strict)
+        return
+    finding = find_inline(request, subject, identity)
     light = judged_here(request, identity, finding["outcome"], finding["reason"], finding["counterexample"])
     outcome, words = light.outcome, explain(finding | {"reason": light.reason}, request.label)
     if outcome == "not-applicable":

@@ -27,7 +27,7 @@ from mhsa.request import Request, read_requests
 from mhsa.strategies import judging
 from mhsa.subject import Subject
 from mhsa.suite import Effort, import_properties
-from mhsa.surroundings import restored
+from mhsa.surroundings import on_one_thread, restored
 from mhsa.tampering import Watch
 from mhsa.understanding import understand
 
@@ -163,7 +163,7 @@ class Judge:
 
                 record.recorder = Recorder()
             try:
-                with restored():  # which also puts back what torch itself replaces for a setting
+                with restored(), on_one_thread():  # which also puts back what torch itself replaces for a setting
                     return (yield)
             finally:  # whatever came of the property
                 changes = self._watch.changes(processes=not is_slow(item.function))  # torch's compiler starts its own
@@ -292,17 +292,17 @@ def _requests(config: pytest.Config) -> list[Request]:
     return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 
 
-def load_subject(request: Request) -> Subject | SubjectError:
-    """Return the subject, or why it cannot be judged; torch's settings stay as they are."""
+def load_subject(request: Request, target: Any = None) -> Subject | SubjectError:
+    """Return the subject, or why it cannot be judged; torch's settings stay as they are. ``target`` is it, if it is there."""
 
     def load() -> Subject | SubjectError:
         try:
             require_device(request.device)
-            return understand(request)
+            return understand(request, target=target)
         except SubjectError as error:
             return error
 
-    with restored(), quiet():
+    with restored(), on_one_thread(), quiet():
         found, said = attempt(load)
     return SubjectError(f"loading it raised {said}") if found is None else found[0]
 

@@ -44,4 +44,5 @@ def _own_file(owner: Any) -> Path | None:
         return None
     foreign = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
     foreign.append(Path(__file__).resolve().parent)
-    return path if path.suffix == ".py" and not any(path.is_relative_to(folder) for folder in foreign) else None
+    own = path.suffix == ".py" and path.is_file()  # a cell of a notebook has a path, and no file there
+    return path if own and not any(path.is_relative_to(folder) for folder in foreign) else None

@@ -215,8 +215,10 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
         lines.append(f"{role} = {_tensor(heads[-1])}.transpose(1, 2)  # [B, H, T, d]")
     mask = call.tensors[3]
     if mask is not None:
-        mask = mask != 0 if mask.dim() != 3 else (mask != 0).unsqueeze(1)
-        lines.append(f"mask = {_tensor(mask)}")
+        mask = mask if mask.dim() != 3 else mask.unsqueeze(1)
+        added = subject.contract.mask == "additive"  # 0 may attend; in a bool mask True may, or may not
+        lines.append(f"mask = {_tensor(mask if added else mask != 0)}")
+        mask = mask == 0 if added or subject.contract.mask == "blocked" else mask != 0
     target, words = target_of(request), _object(request)
     if subject.adapter.function is not target:  # of a module without parameters, or of a class or function that gives one
         words += "()" * (not isinstance(target, nn.Module))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # whoever sets one of them has decided
 _WAYS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
@@ -38,3 +40,20 @@ def restored() -> Iterator[None]:
         yield
     finally:
         restore(before)
+
+
+@contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Let torch use one thread, and put the number back: cases are small, so threads only wait for each other.
+
+    The processes of ``mhsa verify`` are limited by their environment; this is for pytest sessions of the user's own.
+    """
+    if any(name in os.environ for name in _LIMITS):
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mhsa.configuration import Configuration, ConfigurationError, find, read
-from mhsa.plugin import DTYPES, PROFILES
+from mhsa.checked_arguments import Conditions, asked, is_test
+from mhsa.configuration import Configuration, find, read
 from mhsa.request import Request
 
 if TYPE_CHECKING:
-    pass
+    from mhsa.contract import Contract
 
 Test = Callable[..., Any]
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
@@ -35,31 +35,43 @@ class Check:
     request: Request
     property: str
     strict: bool
+    target: Any = field(default=None, repr=False, compare=False)  # the object, where one was given in place of a name
 
     def __call__(self) -> None:
         """Judge."""
         from mhsa.inline import judge_inline
 
-        judge_inline(self.request, self.property, strict=self.strict)
+        judge_inline(self.request, self.property, strict=self.strict, target=self.target)
 
     def __repr__(self) -> str:
         return f"<{self.property} of {self.request.label}>"
 
 
 def verifies(
-    *subjects: str, profile: str | None = None, seed: int | None = None, dtypes: tuple[str, ...] = (), device: str | None = None
+    *subjects: Any,
+    profile: str | None = None,
+    seed: int | None = None,
+    dtypes: Any = (),
+    device: Any = None,
+    contract: Contract | Mapping[str, Any] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
 ) -> Callable[[Test], Test]:
     """Parametrise a test with every property of every subject; the test calls the ``check`` that it is given.
 
     Args:
-        subjects: names of configured subjects, or ``package.module:attr``, or ``path/file.py[:attr]``; without any, all that
-            ``[tool.mhsa]`` configures.
+        subjects: objects, or names: of configured subjects, or ``package.module:attr``, or ``path/file.py[:attr]``; without
+            any, all that ``[tool.mhsa]`` configures. Objects are what :func:`mhsa.verify` takes.
         profile: "quick", "ci" or "thorough"; by default what is configured.
         seed, dtypes, device: likewise.
+        contract: a :class:`mhsa.Contract`, or a dict of the fields that differ from what the subject itself says.
+        arguments: for the constructors of the subjects, beside those that mhsa knows by name.
+        expected_failures: why a property may fail, by its id or by a pattern: ``{"masks.*": "issue 12"}``.
 
     Raises:
-        ValueError: an unknown profile or dtype, or no subject at all.
-        ConfigurationError: the configuration is wrong; the message names the line.
+        TypeError: a subject or another argument that is none.
+        ValueError: an unknown profile, dtype, field of a contract or id of a property, with the nearest that there is.
+        ConfigurationError: the configuration is wrong, the message names the line; or there is no subject at all.
 
     A whole test file is ``test_attention = mhsa.verifies()(lambda check: check())``, or, better to read::
 
@@ -67,24 +79,23 @@ def verifies(
         def test_attention(check):
             check()
 
+    Without the parentheses it is the same. An object is called after its class.
+
     Ids are ``subject-family.name``, the same in every run: for -k, --lf, xdist and JUnit. The last check of a subject,
     ``judged.everything``, passes if all that a user can reach was tried; else it is a skip that says what was not, or a
     failure under ``strict = true``.
     """
-    if profile not in (None, *PROFILES):
-        raise ValueError(f"verifies(profile={profile!r}); must be one of {', '.join(PROFILES)}")
-    if wrong := [d for d in dtypes if d not in DTYPES]:
-        raise ValueError(f"verifies(dtypes={wrong}); must be of {', '.join(DTYPES)}")
+    if len(subjects) == 1 and is_test(subjects[0]):  # @mhsa.verifies without parentheses
+        return verifies()(subjects[0])
+    conditions = Conditions("verifies", profile, seed, dtypes, device, contract, arguments, expected_failures)
     configuration = _configuration()
-    given = {"profile": profile, "seed": seed, "dtypes": dtypes or None, "device": device}
-    changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    requests = [replace(r, **changes) for r in _requests(subjects, configuration)]
+    every = [(conditions.apply(a.request), a.target) for a in asked("verifies", subjects, configuration)]
 
     from mhsa.catalogue import catalogue
 
     checks = [
-        pytest.param(Check(request, identity, configuration.strict), id=f"{request.label}-{identity}")
-        for request in requests
+        pytest.param(Check(request, identity, configuration.strict, target), id=f"{request.label}-{identity}")
+        for request, target in every
         for identity in (*(p.id for p in catalogue() if not (p.slow and request.profile == "quick")), EVERYTHING)
     ]
 
@@ -106,19 +117,6 @@ def _configuration() -> Configuration:
     file = frame.f_code.co_filename if frame is not None else ""
     folder = Path(file).resolve().parent if Path(file).is_file() else Path.cwd()
     return read(find(folder))
-
-
-def _requests(names: tuple[str, ...], configuration: Configuration) -> list[Request]:
-    if not names:
-        if not configuration.requests:
-            raise ConfigurationError(
-                "mhsa.verifies() without a subject runs what [tool.mhsa.subjects] in pyproject.toml configures, and there is "
-                "none; write mhsa.verifies('package.module:Attention') or run `mhsa init`"
-            )
-        return list(configuration.requests)
-    by_label = {r.label: r for r in configuration.requests}
-    folder = str(configuration.path.parent) if configuration.path is not None else ""
-    return [by_label.get(name) or Request(name, name, folder=folder) for name in names]
 
 
 def cases(

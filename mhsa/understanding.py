@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -43,8 +44,12 @@ from mhsa.unread import find_unread
 from mhsa.wrapping import ask_about_wrapper
 
 
-def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu") -> Subject:
+def understand(
+    given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu", target: Any = None
+) -> Subject:
     """Load what is asked for, a name or a whole request, and find out how to build, call and read it.
+
+    ``target`` is the object itself, where it is there already and need not be loaded.
 
     Raises:
         SubjectError: it cannot be judged, with the reason.
@@ -52,9 +57,10 @@ def understand(given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, dev
     request = Request(given, given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
     name = request.label
     try:
-        target = target_of(request)
+        target = target_of(request) if target is None else target
         adapter = as_adapter(target, name, request.arguments)
         if request.contract:
+            adapter = copy.copy(adapter)  # it may be the user's own object
             adapter.contract = replace(adapter.contract, **request.contract)
         return _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
     except (SubjectError, KeyboardInterrupt):

@@ -34,7 +34,7 @@ def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int)
         return
     check.fail(
         f"building with head={head}, d_model={d_model} gave a {type(built).__name__}, but must raise: "
-        f"{d_model} % {head} = {d_model % head}",
+        f"{d_model} % {head} = {d_model % head}; a constructor that need not is declared by Contract(indivisible='any')",
         what="constructor",
     )
 

@@ -8,6 +8,7 @@ from mhsa.runner import Options, run
 from mhsa.terminal import reproduce
 
 RIGHT = [
+    "additive_mask.py",
     "baddbmm.py",
     "big_negative_fill.py",
     "chunked_online_softmax.py",
@@ -92,7 +93,7 @@ def test_wrong_modules_are_violated_at_the_smallest_sizes(judged: dict[str, Subj
 def test_a_missing_refusal_is_found_with_the_smallest_numbers(judged: dict[str, SubjectResult]) -> None:
     (failed,) = (p for p in judged["no_divisibility_check.py"].properties if p.outcome == "fail")
     assert failed.id == "construction.indivisible_width_is_refused"
-    assert failed.reason == "building with head=2, d_model=1 gave a MultiHead, but must raise: 1 % 2 = 1"
+    assert failed.reason.startswith("building with head=2, d_model=1 gave a MultiHead, but must raise: 1 % 2 = 1; ")
 
 
 def test_the_reproduce_command_finds_the_same_case(judged: dict[str, SubjectResult], corpus) -> None:

@@ -309,6 +309,29 @@ def test_scripts_of_subjects_in_all_forms_fail_by_themselves(here: Path, tmp_pat
         assert bool(modules) == (name == "adapter"), f"{name} imports {modules}"
 
 
+MASKED = """
+def added(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    return (scores if mask is None else (scores + mask).clamp(min=-1e9)).softmax(-1) @ v
+
+
+def blocked(q, k, v, mask=None):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    return (scores if mask is None else scores.masked_fill(mask, -1e9)).softmax(-1) @ v
+"""
+
+
+@pytest.mark.parametrize(("name", "mask"), [("added", "additive"), ("blocked", "blocked")])
+def test_a_script_gives_a_function_its_mask_in_the_form_that_it_takes(name: str, mask: str, tmp_path: Path) -> None:
+    (tmp_path / "masked.py").write_text(MASKED)
+    request = Request("a", f"masked.py:{name}", folder=str(tmp_path), contract={"mask": mask})
+    case = Case("float64", 2, 2, 3, 4, 2, mask="random", data="normal")
+    assert replayed(request, "oracle.output_under_masks", {"case": case}, tmp_path / "script.py") == ""
+    ran = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "output  must be [[[" in ran.stdout
+
+
 def test_a_script_shows_calls_that_are_right_by_themselves(tmp_path: Path) -> None:
     case = Case("float64", 1, 2, 2, 3, 2)
     path = tmp_path / "s.py"

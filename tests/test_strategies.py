@@ -154,6 +154,33 @@ class TestChecks:
         with pytest.raises(check.Violation, match=r"x has shape \[2\], but must be \[1\]"):
             check.exactly("x", np.ones(2), np.ones(1))
 
+    def test_a_result_is_never_infinite_and_what_is_left_alone_may_be(self) -> None:
+        odd = np.array([np.inf, -np.inf, np.nan, -0.0, 1.0])
+        for n in range(3):
+            with pytest.raises(check.Violation, match="must be finite"), check.recording():
+                check.exactly("x", odd[n : n + 1], odd[n : n + 1])
+        with check.recording() as record:
+            check.unchanged("mask", odd, odd.copy())
+        assert record.worst == 0.0
+
+    @pytest.mark.parametrize(
+        ("at", "other", "words"),
+        [
+            (0, -np.inf, "-inf, but must be inf"),
+            (1, np.nan, "nan, but must be -inf"),
+            (2, 0.0, "0, but must be nan"),
+            (3, 0.0, "0, but must be -0"),
+            (4, 1.0 + 2.0**-30, "1.0000000009, but must be 1"),
+        ],
+    )
+    def test_every_change_is_told(self, at: int, other: float, words: str) -> None:
+        before = np.array([np.inf, -np.inf, np.nan, -0.0, 1.0])
+        after = before.copy()
+        after[at] = other
+        with pytest.raises(check.Violation) as raised, check.recording():
+            check.unchanged("mask", after, before)
+        assert str(raised.value) == f"mask[{at}]={words} exactly, as before; 1 of 5 elements have changed"
+
     def test_rows_that_are_not_judged_may_hold_anything(self) -> None:
         check.exactly("x", np.array([np.nan, 1.0]), np.ones(2), np.array([False, True]))
 
