@@ -111,7 +111,9 @@ def require_use(name: str, target: Any, adapter: Adapter, configured: Mapping[st
         Question: with the field, what was declared, where, and why it applies to nothing.
     """
     own = different(declared_of(adapter))
-    everything = own | dict(configured)
+    # A whole contract, given to mhsa.verify, has every field: of its defaults nobody knows whether they were meant.
+    whole = len(configured) == len(APPLIES)
+    everything = own | (different(Contract(**configured)) if whole else dict(configured))
     for field, value in everything.items():
         why = APPLIES[field](Promise(value, frozenset(everything), target, adapter, contract))
         if why:

@@ -220,15 +220,16 @@ def _warning_lines(result: SubjectResult, width: int, *, verbose: bool) -> list[
 
 def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
     """Return the verdict with its figures."""
-    words = f"{result.verdict}{_figures(result)}"
+    # What stands below an empty line is code to be copied, which begins at the left.
+    words, empty, code = f"{result.verdict}{_figures(result)}".partition("\n\n")
     lines = []
     for n, line in enumerate(fold(words, width - (4 if len(words) > width - 2 else 2))):
         if n == 0:
             verdict = Text("  ").append(result.verdict, style=VERDICTS[result.verdict])
             lines.append(verdict.append(line.removeprefix(result.verdict)))
         else:
-            lines.append(Text(f"    {line}"))
-    return lines
+            lines.append(Text(line if line.startswith(" ") else f"    {line}"))
+    return [*lines, *(Text(printable(line)) for line in ["", *code.splitlines()] if empty)]
 
 
 def _figures(result: SubjectResult) -> str:

@@ -32,7 +32,8 @@ def figures(found: Sequence[tuple[str, int]]) -> str:
     holding = [cases for outcome, cases in found if outcome in ("pass", "unexpected-pass")]
     failed, expected = outcomes["fail"], outcomes["expected-failure"]
     judged = len(holding) + failed + expected
-    words = f"{failed} of {judged} properties fail" if failed else f"{len(holding)} properties on {sum(holding)} cases"
+    held = f"{len(holding)} {'property' if len(holding) == 1 else 'properties'}"
+    words = f"{failed} of {judged} properties fail" if failed else f"{held} on {sum(holding)} cases"
     more = " more" * bool(failed)
     return words + (f"; {expected}{more} fail{'s' * (expected == 1)} as expected" if expected else "")
 

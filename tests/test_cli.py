@@ -26,7 +26,7 @@ def test_the_reference_is_verified_without_a_subject(mhsa, tmp_path: Path) -> No
     ):
         assert word in head
     assert "mhsa:MultiHeadAttention" in done.stdout
-    assert "holds: 1 properties on 50 cases" in done.stdout
+    assert "holds: 1 property on 50 cases" in done.stdout
 
 
 def test_json_is_as_documented(mhsa, corpus: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_cannot_be_done_exits_2_with_one_clear_message(mhsa, arguments: lis
 def test_one_unjudged_subject_does_not_stop_the_others(mhsa, corpus: Path) -> None:
     done = mhsa("verify", "nosuch:thing", corpus / "right" / "plain_function.py", *ONE)
     assert done.returncode == 2
-    assert "holds: 1 properties" in done.stdout
+    assert "holds: 1 property" in done.stdout
 
 
 def test_x_ends_each_subject_at_its_first_failure(mhsa, corpus: Path, tmp_path: Path) -> None:

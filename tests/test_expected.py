@@ -70,7 +70,7 @@ def test_a_declared_failure_leaves_the_subject_holding(here: Path, outcomes, cap
     assert code == 0
     assert "FAILED" not in out
     assert "warning" not in out
-    assert "holds: 1 properties on 5 cases; 1 fails as expected, 0.0 s" in out
+    assert "holds: 1 property on 5 cases; 1 fails as expected, 0.0 s" in out
     assert subject()["verdict"] == "holds"
     assert [p["outcome"] for p in subject()["properties"]] == ["pass", "expected-failure"]
     assert subject()["properties"][1]["reason"] == "padding is ignored https://example.org/12; 1, but must be 2; 1 of 1"
@@ -395,7 +395,7 @@ def test_from_a_wrong_module_to_a_first_adoption(mhsa: Callable, tmp_path: Path)
     )
     second = mhsa("verify", *chosen, "--strict", "-v", cwd=tmp_path)
     assert second.returncode == 0, second.stdout
-    assert "holds: 1 properties" in second.stdout
+    assert "holds: 1 property" in second.stdout
     assert "; 1 fails as expected" in second.stdout
     assert 'form = "output differs"' in (tmp_path / "pyproject.toml").read_text()
     assert "failed when mhsa was adopted: output[0, 0, " in second.stdout

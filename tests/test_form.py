@@ -117,6 +117,7 @@ def test_that_another_failure_took_its_place_is_told(
 
     monkeypatch.setattr(Child, "run", run)
     monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "400")  # nothing is folded
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.py").write_text("")
     assert main(["verify", "m.py", "--no-diagnosis", "--write-baseline"]) == 1
@@ -125,7 +126,7 @@ def test_that_another_failure_took_its_place_is_told(
     capsys.readouterr()
 
     assert main(["verify", "--no-diagnosis"]) == 0
-    assert "holds: 1 properties on 50 cases; 1 fails as expected, " in capsys.readouterr().out
+    assert "holds: 1 property on 50 cases; 1 fails as expected, " in capsys.readouterr().out
 
     facts |= RAISES
     assert main(["verify", "--no-diagnosis"]) == 1

@@ -106,7 +106,7 @@ def data(outcome: str = "pass", *, strict: bool = False) -> dict[str, Any]:
 
 def test_the_verdict_line_says_it_of_what_holds_and_of_what_does_not() -> None:
     words = "not judged: argument key_padding_mask, argument <b>: "
-    assert verdict_lines(result(), 200)[0].plain == f"  holds; {words}1 properties on 5 cases, 0.0 s"
+    assert verdict_lines(result(), 200)[0].plain == f"  holds; {words}1 property on 5 cases, 0.0 s"
     assert verdict_lines(result("fail"), 200)[0].plain.startswith(f"  violated; {words}1 of 1 properties fail")
 
 
@@ -119,8 +119,8 @@ def test_so_does_a_diagnosis() -> None:
 def test_so_do_json_markdown_and_the_page() -> None:
     assert data()["subjects"][0]["not_judged"] == LEFT
     assert (data()["strict"], data()["exit_code"], data(strict=True)["exit_code"]) == (False, 0, 2)
-    assert "| ✅ holds; not judged: argument key\\_padding\\_mask, argument &lt;b&gt;: 1 properties" in markdown(data())
-    assert "not judged: argument key_padding_mask, argument &lt;b&gt;; 1 properties on 5 cases" in page(data(), {})
+    assert "| ✅ holds; not judged: argument key\\_padding\\_mask, argument &lt;b&gt;: 1 property" in markdown(data())
+    assert "not judged: argument key_padding_mask, argument &lt;b&gt;; 1 property on 5 cases" in page(data(), {})
 
 
 def test_so_does_junit_as_a_skip_and_under_strict_as_an_error() -> None:

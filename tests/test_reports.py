@@ -217,7 +217,7 @@ class TestMarkdown:
         text = markdown(run(subject(finding()), interrupted=True))
         assert text.startswith("## ⚠️ mhsa verify: 1 holds (partial run)\n")
         assert "**Partial run.**" in text
-        assert "⚠️ holds so far: 1 properties on 6 cases" in text
+        assert "⚠️ holds so far: 1 property on 6 cases" in text
         assert "✅" not in text
 
     def test_the_environment_is_collapsed_and_last(self):
@@ -235,7 +235,7 @@ class TestMarkdown:
 
     def test_what_holds_with_a_warning_says_it(self):
         text = markdown(run(subject(finding("masks.d", "unexpected-pass"), warnings=["masks.d passes"])))
-        assert "✅ holds: 1 properties on 6 cases (1 unexpected-pass)" in text
+        assert "✅ holds: 1 property on 6 cases (1 unexpected-pass)" in text
         assert "### ✅ `model.py`\n\n- ⚠️ warning: masks.d passes\n" in text
 
 
@@ -382,7 +382,7 @@ def test_real_results_are_reported(tmp_path: Path):
     assert "cause: NotScaled (The scores are not scaled)" in read_back(annotate(data)[0])[2]
     rows = [
         ["model.py", "❌ violated: 1 of 2 properties fail (1 not-applicable)"],
-        ["mhsa:MultiHeadAttention", "✅ holds: 1 properties on 50 cases"],
+        ["mhsa:MultiHeadAttention", "✅ holds: 1 property on 50 cases"],
         ["missing.py", "⚠️ unjudged: there is no such file"],
         ["oracle.output", "wrong", "B=1"],
     ]

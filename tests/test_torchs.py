@@ -139,8 +139,8 @@ def test_a_wrapper_that_hands_a_padding_mask_on_is_asked_for_its_meaning() -> No
     table = tomllib.loads(said.partition("\n\n")[2].partition("\n\n    or in")[0])["tool"]["mhsa"]["subjects"]["attention"]
     declared = table["contract"]
     assert table["subject"] == f"{__file__}:ThinPadding"
-    assert (declared["mask"], declared["mask_shape"], declared["empty_row"]) == ("blocked", "[B, Tk]", "nan")
-    assert 'mhsa_contract = mhsa.Contract(\n    mask="blocked",\n    mask_shape="[B, Tk]",\n    empty_row="nan"' in said
+    assert declared == {"mask": "blocked", "mask_shape": "[B, Tk]"}
+    assert 'mhsa_contract = mhsa.Contract(\n    mask="blocked",\n    mask_shape="[B, Tk]",\n)' in said
     subject = understand(Request("x", f"{__file__}:ThinPadding", contract=declared))
     assert subject.masks == ("none", "all", "padding")
 

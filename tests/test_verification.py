@@ -16,6 +16,7 @@ import mhsa
 from mhsa.catalogue import catalogue
 from mhsa.inline import judge_inline
 from mhsa.request import Request
+from mhsa.testing import EVERYTHING
 
 FEW = ("oracle.output_*", "construction.indivisible_width_is_refused")
 quickly = functools.partial(mhsa.verify, dtypes=("float64",), properties=FEW)
@@ -64,11 +65,11 @@ def test_what_holds_is_true_and_says_so_in_one_line_and_in_several() -> None:
     assert [p.id for p in result.properties] == [
         "oracle.output_without_mask", "oracle.output_under_masks", "construction.indivisible_width_is_refused"
     ]  # fmt: skip
-    assert repr(result) == "<Attention holds: 3 properties>"
+    assert repr(result) == "<Attention holds: 3 properties on 106 cases>"
     lines = str(result).splitlines()
     assert lines[0] == "Attention"
     assert lines[1] == "  call        forward(query, key, value, mask)"
-    assert lines[-1] == "  holds: 3 properties"
+    assert lines[-1] == "  holds: 3 properties on 106 cases"
 
 
 def test_what_is_wrong_is_false_with_the_failures_and_their_smallest_cases() -> None:
@@ -164,7 +165,7 @@ def test_expected_failures_have_reasons_and_one_that_passes_is_a_warning() -> No
     assert result
     assert [p.outcome for p in result.properties] == ["expected-failure", "expected-failure", "pass"]
     assert result.properties[0].reason.startswith("issue 12; output[")
-    assert repr(result) == "<Unscaled holds: 3 properties (2 expected-failure)>"
+    assert repr(result) == "<Unscaled holds: 1 property on 6 cases; 2 fail as expected>"
     result = quickly(Attention, expected_failures={"oracle.output_without_mask": "none any more"})
     assert "warning: oracle.output_without_mask passes, but was expected to fail" in str(result)
 
@@ -248,7 +249,7 @@ def test_objects_are_called_after_their_classes_each_by_a_name_of_its_own() -> N
     found = parameters(test_attention)
     quick = [p.id for p in catalogue() if not p.slow]
     labels = ("Attention", "Attention-2", "Unscaled", "mhsa:MultiHeadAttention")
-    assert list(found) == [f"{label}-{identity}" for label in labels for identity in quick]
+    assert list(found) == [f"{label}-{identity}" for label in labels for identity in (*quick, EVERYTHING)]
     assert found["Attention-2-masks.masked_weights_are_zero"].request.label == "Attention-2"
     with pytest.raises(pytest.skip.Exception, match="needs weights"):
         found["Attention-2-masks.masked_weights_are_zero"]()
