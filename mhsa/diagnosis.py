@@ -165,6 +165,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     for mutant in _by_name().values() if claims else ():
         for match, claim in _try(mutant, subject, scenes, claims):
             found[claim].append(match)
+            claims = claims[: claims.index(claim) + 1]  # what holds for less is no answer any more
     for claim, matches in found.items():
         if matches:
             # What explains everything with a constant of its own needs no help from one in the subject's source.
@@ -202,13 +203,19 @@ def _demands(wrong: set[str]) -> list[frozenset[str]]:
 
 def _try(mutant: Mutant, subject: Subject, scenes: list[Scene], claims: list[Claim]) -> Iterator[tuple[Match, Claim]]:
     """Yield the strictest claim that holds for a mutant, if one does."""
+    # The subject's own convention first, where one is known: nothing is stricter than a claim that holds at once.
+    conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.empty_row)
+    order = list(scenes)
     for value in _values(mutant, subject):
         chosen = _kind(mutant.name, value)
-        if scenes[0].trial.mask is None and _strictest(chosen, scenes[:1], _CONVENTIONS[0], claims) is None:
+        if scenes[0].trial.mask is None and not _strictest(chosen, scenes[:1], conventions[0], claims):
             continue
-        held = [claim for c in _CONVENTIONS if (claim := _strictest(chosen, scenes, c, claims)) is not None]
-        if held:
-            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), min(held, key=claims.index)
+        held: Claim | None = None
+        for convention in conventions:
+            stricter = claims if held is None else claims[: claims.index(held)]
+            held = _strictest(chosen, order, convention, stricter) or held
+        if held is not None:
+            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), held
 
 
 def _kind(name: str, value: float | None) -> type[Plain]:
@@ -224,13 +231,16 @@ def _by_name() -> dict[str, Mutant]:
 
 
 def _strictest(kind: type[Plain], scenes: list[Scene], convention: EmptyRow, claims: list[Claim]) -> Claim | None:
+    """Return the first claim that holds on all scenes; the scene that leaves none is put first, as it tells the next ones too."""
     left = list(claims)
-    for scene in scenes:
+    for n, scene in enumerate(scenes):
+        if not left:
+            return None
         agreeing = _agreeing(kind, scene, convention, left)
         left = [c for c in left if (scene.empty and c.scope != "all") or c.aspects <= agreeing]
         if not left:
-            return None
-    return left[0]
+            scenes.insert(0, scenes.pop(n))
+    return left[0] if left else None
 
 
 def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
@@ -245,9 +255,19 @@ def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
 
 
 def _wrong_aspects(scene: Scene) -> set[str]:
-    """In which aspects a subject's answer is not that of the right module."""
-    every = [Claim("all", frozenset({aspect})) for aspect in ASPECTS]
-    return set(ASPECTS).difference(*(_agreeing(Plain, scene, convention, every) for convention in _CONVENTIONS))
+    """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is told.
+
+    Whatever else is wrong there, what is demanded of a mutant is the same (see :func:`_demands`), and finding it out takes time.
+    """
+    wrong = set(ASPECTS)
+    # To the right module the convention matters in rows without any allowed key alone.
+    for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
+        agreeing = _agreeing(Plain, scene, convention, [Claim("all", frozenset({"eval"}))])
+        if "eval" in agreeing:
+            wrong -= agreeing
+        if not wrong:
+            break
+    return {"eval"} if "eval" in wrong else wrong
 
 
 def _agreeing(kind: type[Plain], scene: Scene, convention: EmptyRow, claims: list[Claim]) -> set[str]:
