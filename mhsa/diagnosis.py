@@ -231,7 +231,7 @@ def _by_name() -> dict[str, Mutant]:
 
 
 def _strictest(kind: type[Plain], scenes: list[Scene], convention: EmptyRow, claims: list[Claim]) -> Claim | None:
-    """Return the first claim that holds on all scenes; the scene that leaves none is put first, as it tells the next ones too."""
+    """Return the first claim that holds on all scenes; one that leaves none is put first, for the next one."""
     left = list(claims)
     for n, scene in enumerate(scenes):
         if not left:
@@ -257,7 +257,7 @@ def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
 def _wrong_aspects(scene: Scene) -> set[str]:
     """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is told.
 
-    Whatever else is wrong there, what is demanded of a mutant is the same (see :func:`_demands`), and finding it out takes time.
+    Whatever else is wrong there, what is demanded of a mutant is the same (:func:`_demands`), and finding it out takes time.
     """
     wrong = set(ASPECTS)
     # To the right module the convention matters in rows without any allowed key alone.

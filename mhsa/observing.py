@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -119,7 +120,7 @@ def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Si
 
 
 def alike(sight: Sight, other: Sight, room: Callable[[], Array]) -> bool:
-    """Whether two sights are the same: finite at the same places, and within the room there, which is asked for if it matters."""
+    """Whether two sights are the same: finite at the same places, and within the room there, asked for if it matters."""
     a, b = sight.numbers, other.numbers
     if a.shape != b.shape:
         return False
@@ -258,7 +259,7 @@ def _gradient_room(found: Differentiated, name: str) -> Array:
 
 
 @functools.lru_cache(maxsize=4)  # one kind at a time, on all scenes
-def _adapter(kind: type[Plain]) -> ModuleAdapter:
+def _adapter(kind: Any) -> ModuleAdapter:
     return ModuleAdapter(kind, kind.__name__)
 
 

@@ -87,7 +87,7 @@ class Trial:
         return Trial(self.subject, self.case, counted=False)
 
     def played_by(self, subject: Subject, module: nn.Module) -> Trial:
-        """Return a trial of another subject's module on this one's case: with its parameters, tensors and mask, none drawn anew.
+        """Return a trial of another subject's module on this one's case: its parameters, tensors and mask.
 
         Where this module has no bias, the other one's is zero.
         """
