@@ -62,6 +62,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "cases": found.cases,
         "wrong": found.wrong,
         "left": _left(found),
+        "aspects": sorted(found.aspects),
+        "site": found.site,
         "size": subject.adapter.sizes,
         "dtype": cases_for(subject)[0].dtype,
         "asked": request["request"]["dtypes"],

@@ -98,7 +98,8 @@ def stage(subject: Subject, case: Case) -> Scene:
     mask = trial.mask
     sights = {sight.name: sight for sight in watch(trial, make)}
     # Of two modules that round, each may be off by the bound.
-    rooms = {name: functools.cache(functools.partial(_room, sight, 1 if coarse else 2)) for name, sight in sights.items()}
+    times = 1 if coarse else 2
+    rooms: dict[str, Callable[[], Array]] = {n: functools.cache(functools.partial(_room, s, times)) for n, s in sights.items()}
     return Scene(trial, rate, mask is not None and not bool(mask.any(-1).all()), sights, rooms)
 
 
@@ -182,13 +183,16 @@ def _call(trial: Trial) -> Iterator[Sight]:
     for name, (tensor, before) in trial.arguments.items():
         changed = numbers(tensor)
         yield Sight(f"later {name} written to", np.array(not np.array_equal(changed, before)))
-    after = list(trial.module.state_dict().values())
-    same = len(state) == len(after) and all(map(_equal, state, after))
-    yield Sight("later state changed", np.array(not same))
+    yield Sight("later change of state", _changes(state, list(trial.module.state_dict().values())))
 
 
-def _equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a, b)
+def _changes(before: list[Tensor], after: list[Tensor]) -> Array:
+    """By how much numbers of the state changed, sorted: it may be stored in any way; infinite where there are others now."""
+    pairs = list(zip(before, after, strict=False))
+    if len(before) != len(after) or any(a.dtype != b.dtype or a.shape != b.shape for a, b in pairs):
+        return np.full(1, np.inf)
+    changes = [(numbers(b) - numbers(a)).ravel() for a, b in pairs if not torch.equal(a, b)]
+    return np.sort(np.concatenate([c[c != 0.0] for c in changes])) if changes else np.zeros(0)
 
 
 def _derivatives(trial: Trial) -> Iterator[Sight]:
@@ -265,7 +269,8 @@ def _adapter(kind: Any) -> ModuleAdapter:
 
 def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     """Return a mutant as a subject, without the calls by which one is understood: everything about it is known."""
-    adapter = _adapter(kind)
+    hashable: Any = kind  # a class of modules is, and mypy does not know
+    adapter = _adapter(hashable)
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
         bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),
