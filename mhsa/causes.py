@@ -74,8 +74,8 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     causes = _causes(by_name, answer["matches"])
     explaining = tuple(cause for cause in causes if _explains(cause, result, answer["aspects"]))
     if explaining:
-        words = _confirmed(result, answer, explaining)
-        return Diagnosis("confirmed", explaining, (*words, *_other_constants(answer["matches"]), *_site(answer)), **figures)
+        told = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
+        return Diagnosis("confirmed", explaining, told, **figures)
     compared = f"On {answer['wrong']} of {answer['cases']} cases its numbers are wrong, and no known bug gives them."
     if causes:
         names = " or ".join(cause.name for cause in causes)

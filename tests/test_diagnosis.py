@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.diagnosis import Equivalence, cases_for, compare, refine
+from mhsa import backward
+from mhsa.diagnosis import Equivalence, cases_for, compare, finely, refine
 from mhsa.inquiry import Inquiry
 from mhsa.results import PropertyResult, SubjectResult
 from mhsa.runner import Event, Options, run
@@ -199,3 +200,58 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
         inquiry.hear(event)
         diagnosis = inquiry.conclude([result])[str(endless)]
     assert "took longer than 1 s" in diagnosis.words[0]
+
+
+DROPPING = """
+from mhsa import dropping
+from mhsa.mutants.purity import CountsCalls
+import torch
+
+
+class Output(dropping.DropsOutput):
+    pass
+
+
+class Both(dropping.DropsWeightsAndOutput):
+    pass
+
+
+class Mean(CountsCalls):
+    def mixed(self, z, q, k, v, mask):
+        self.calls.add_(float(z.detach().mean()))
+        return z
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "site"), [("Output", "the output instead of the weights"), ("Both", "the output as well as the weights")]
+)
+def test_dropout_of_the_output_is_not_wrong(tmp_path: Path, name: str, site: str) -> None:
+    source = tmp_path / "dropping.py"
+    source.write_text(DROPPING)
+    result = compare(understand(f"{source}:{name}"))
+    assert (result.names, result.wrong, result.site) == ((), 0, site)
+
+
+def test_a_state_that_changes_by_other_numbers_is_another_bug(tmp_path: Path) -> None:
+    source = tmp_path / "dropping.py"
+    source.write_text(DROPPING)
+    assert compare(understand(f"{source}:Mean")).names == ()
+    assert compare(understand("mhsa.mutants.purity:CountsCalls")).names == ("CountsCalls",)
+
+
+def test_it_is_compared_in_a_dtype_that_it_is_judged_in_or_that_works_throughout(tmp_path: Path) -> None:
+    source = tmp_path / "attention.py"
+    source.write_text(FUSED.format("assert mask is None or query.dtype != torch.float64\n    " + NOT_SCALED))
+    assert finely(understand(str(source), ("float32",))).dtypes[0] == "float32"
+    assert finely(understand(str(source), ("bfloat16",))).dtypes[0] == "float32"  # float64 does not take masks
+    assert finely(understand(str(source), ("float32", "float64"))).dtypes[0] == "float64"
+
+
+def test_bounds_of_gradients_are_formed_only_where_they_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They took most of the time of a diagnosis, for gradients that agree in all but rounding."""
+    asked = []
+    formed = backward.gradients
+    monkeypatch.setattr(backward, "gradients", lambda *rest: (asked.append(1), formed(*rest))[1])
+    assert found("wrong/scale_d_model.py").names == ("ScaledByModelWidth",)
+    assert len(asked) <= 3
