@@ -80,7 +80,10 @@ def chance(kind: str) -> float:
 
 def table_of_modules() -> list[str]:
     """Rows: modules of the corpus, whose bug is among the known ones, or is none of them."""
-    rows = ["| threshold | with a known bug | hinted | bug named | by chance | without | hinted all the same |", f"|{'---|' * 7}"]
+    rows = [
+        "| threshold | with a known bug | hinted | bug named | by chance | without | hinted all the same |",
+        f"|{'---|' * 7}",
+    ]
     found = corpus()
     bugs = len(mutants())
     near = {name: shares(result) for name, (_, result) in found.items()}

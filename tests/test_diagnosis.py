@@ -135,6 +135,7 @@ HALF_ONLY = (
     "    return z * 1.5 if query.dtype == torch.bfloat16 else z"
 )
 NOT_IN_FLOAT64 = "assert query.dtype != torch.float64\n    " + NOT_SCALED
+ONLY_FLOAT32 = "assert query.dtype == torch.float32\n    " + NOT_SCALED
 HALF_AT_MOST = "assert query.dtype == torch.bfloat16\n    " + NOT_SCALED
 
 
@@ -158,6 +159,20 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
         diagnosis = inquiry.conclude([result])[str(source)]
     assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
     assert told in " ".join(diagnosis.words)
+
+
+def test_cases_of_its_own_are_compared_in_the_dtype_that_was_asked_for(tmp_path: Path) -> None:
+    source = tmp_path / "attention.py"
+    source.write_text(FUSED.format(ONLY_FLOAT32))
+    cases = [{"dtype": "float32", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
+    cases += [{"dtype": "bfloat16", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
+    failures = [PropertyResult(f"p.{n}", "fail", counterexample={"case": case}) for n, case in enumerate(cases)]
+    result, event = failing(str(source))
+    with Inquiry(Options((str(source),), dtypes=("float32",))) as inquiry:
+        inquiry.hear(event)
+        diagnosis = inquiry.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
+    assert diagnosis.kind == "confirmed"
+    assert "the same numbers but for what float32 rounds on all 41 cases" in diagnosis.words[0]
 
 
 def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
