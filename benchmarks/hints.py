@@ -1,8 +1,9 @@
 """How often a hint at a known bug is right: the tables of docs/diagnosis.md.
 
 ``python benchmarks/hints.py`` prints them from what was recorded (benchmarks/hints.json, mhsa/power.json);
-``python benchmarks/hints.py --record FILE...`` first judges modules of tests/corpus (whose causes their docstrings say, or CAUSES in
-tests/test_diagnosis.py), half a minute each, and adds what failed to the record.
+``python benchmarks/hints.py --write`` puts them into the page, which has to be done when mhsa/power.json has changed;
+``python benchmarks/hints.py --record FILE...`` first judges modules of tests/corpus (whose causes their docstrings say, or
+CAUSES in tests/test_diagnosis.py), half a minute each, and adds what failed to the record.
 """
 
 import json
@@ -21,6 +22,7 @@ from mhsa.results import PropertyResult, SubjectResult
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
 FILE = Path(__file__).with_suffix(".json")
+PAGE = ROOT / "docs" / "diagnosis.md"
 THRESHOLDS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
@@ -80,10 +82,8 @@ def chance(kind: str) -> float:
 
 def table_of_modules() -> list[str]:
     """Rows: modules of the corpus, whose bug is among the known ones, or is none of them."""
-    rows = [
-        "| threshold | with a known bug | hinted | bug named | by chance | without | hinted all the same |",
-        f"|{'---|' * 7}",
-    ]
+    titles = ("threshold", "with a known bug", "hinted", "bug named", "by chance", "without", "hinted all the same")
+    rows = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     found = corpus()
     bugs = len(mutants())
     near = {name: shares(result) for name, (_, result) in found.items()}
@@ -124,8 +124,18 @@ def tables() -> str:
     return "\n".join([*table_of_modules(), "", *table_of_kinds()])
 
 
+def write() -> None:
+    """Put the tables into the page, in the place of those that are there: from its first row to its last."""
+    lines = PAGE.read_text().splitlines()
+    rows = [n for n, line in enumerate(lines) if line.startswith("|")]
+    lines[rows[0] : rows[-1] + 1] = tables().splitlines()
+    PAGE.write_text("\n".join(lines) + "\n")
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--record"]:
         record(sys.argv[2:])
+    if sys.argv[1:2] == ["--write"]:
+        write()
     print(tables())
     print(f"\nHints are printed from {THRESHOLD:.0%} on.")
