@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mhsa.hints import hints, raises_alike
 from mhsa.mutants.registry import Mutant, mutants
 from mhsa.power import recorded
 from mhsa.results import SubjectResult
-
-# Of all properties that the subject or the bug fails, the share that both fail. At one half, three failed properties
-# have at least two in common with those of a bug; below it, the bugs that come first share little but the oracle's.
-_ALIKE = 0.5
-_MOST = 3  # similar bugs that are named
 
 Kind = Literal["confirmed", "similar", "unknown"]
 
@@ -66,7 +62,8 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     Args:
         result: of a violated subject.
         answer: from :mod:`mhsa.diagnosing`: ``error`` in words, or ``matches``, ``cases``, ``wrong``, what is ``left``, and the
-            only ``size`` (head, d_model) that there is, if it is so; the ``dtype`` of the comparison, and those ``asked`` for.
+            only ``size`` (head, d_model) that there is, if it is so; the ``dtype`` of the comparison, and those ``asked`` for;
+            the ``aspects`` that are wrong; the ``site`` of its dropout, where that is another one.
         complete: whether all properties were judged, so that the pattern of those that failed means something.
     """
     if "error" in answer:
@@ -74,25 +71,80 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
         return _by_pattern(result, words, complete=complete)
     figures = {"cases": answer["cases"], "wrong": answer["wrong"], "picture": answer.get("picture")}
     by_name = {m.name: m for m in mutants()}
-    causes = tuple(_cause(by_name[name], value) for name, value in answer["matches"])
-    if causes:
-        return Diagnosis("confirmed", causes, tuple(_confirmed(result, answer, causes)), **figures)
+    causes = _causes(by_name, answer["matches"])
+    explaining = tuple(cause for cause in causes if _explains(cause, result, answer["aspects"]))
+    if explaining:
+        told = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
+        return Diagnosis("confirmed", explaining, told, **figures)
     compared = f"On {answer['wrong']} of {answer['cases']} cases its numbers are wrong, and no known bug gives them."
+    if causes:
+        names = " or ".join(cause.name for cause in causes)
+        compared = (
+            f"Its output is right on all {answer['cases']} cases. Beside it {_what(answer['aspects'])} as with {names}, which "
+            "fails none of these properties, so it is not their cause."
+        )
+        return _by_pattern(result, (compared, *_site(answer)), complete=complete, **figures)
     if not answer["wrong"]:
         compared = f"Its numbers are right on all {answer['cases']} cases compared, so what fails shows elsewhere."
         if answer["asked"] and answer["dtype"] not in answer["asked"]:
             asked = " or ".join(answer["asked"])
             compared = f"In {answer['dtype']} its numbers are right on all {answer['cases']} cases compared: look at {asked}."
             return Diagnosis("unknown", (), (compared,), **figures)  # known bugs are wrong in every dtype
-    return _by_pattern(result, (compared,), complete=complete, **figures)
+    return _by_pattern(result, (compared, *_site(answer)), complete=complete, **figures)
+
+
+def _causes(by_name: dict[str, Mutant], matches: Sequence[tuple[str, float | None]]) -> tuple[Cause, ...]:
+    """Each bug once, with the first of the constants that give the numbers."""
+    first: dict[str, float | None] = {}
+    for name, value in matches:
+        first.setdefault(name, value)
+    return tuple(_cause(by_name[name], value) for name, value in first.items())
+
+
+def _other_constants(matches: Sequence[tuple[str, float | None]]) -> list[str]:
+    """Say which other constants of a bug give the same numbers; those that differ in their sign alone need no words."""
+    sizes: dict[str, dict[float, None]] = {}
+    for name, value in matches:
+        if value is not None:
+            sizes.setdefault(name, {})[abs(value)] = None
+    several = {name: list(values) for name, values in sizes.items() if len(values) > 1}
+    return [f"{name} gives them with {' or '.join(f'{v:g}' for v in values)}." for name, values in several.items()]
+
+
+def _explains(cause: Cause, result: SubjectResult, aspects: Sequence[str]) -> bool:
+    """Whether a bug is the cause of what fails: where outputs are right, it must fail one of the properties that fail."""
+    known = recorded().mutants.get(cause.name)
+    failed = {p.id for p in result.properties if p.outcome == "fail"}
+    return "eval" in aspects or known is None or bool(failed & {*known.kills, *known.elsewhere})
+
+
+def _what(aspects: Sequence[str]) -> str:
+    """Where else than in the output of a call something is wrong."""
+    return " and ".join(_BESIDE[aspect] for aspect in aspects if aspect in _BESIDE) + (" is" if len(aspects) == 1 else " are")
+
+
+_BESIDE = {
+    "backward": "the gradient",
+    "later": "what a call leaves behind",
+    "training": "what it computes in training",
+}
+
+
+def _site(answer: dict[str, Any]) -> list[str]:
+    """Say where it drops in training, where that is not where the reference does."""
+    return [f"In training it drops {answer['site']}, which is right as well."] if answer.get("site") else []
 
 
 def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[Cause]) -> list[str]:
     which = "this bug" if len(causes) == 1 else "any of these bugs, which the cases cannot tell apart"
     rounded = "" if answer["dtype"] == "float64" else f" but for what {answer['dtype']} rounds"
+    wrong = f"{answer['wrong']} are wrong"
+    if "eval" not in answer["aspects"]:
+        beside = " and ".join(_BESIDE[aspect] for aspect in answer["aspects"])
+        wrong = f"{answer['wrong']} are wrong: not the output of a call, but {beside}"
     words = [
         f"It computes exactly what the reference does with {which}: the same numbers{rounded} on all {answer['cases']} cases, "
-        f"of which {answer['wrong']} are wrong."
+        f"of which {wrong}."
     ]
     if answer["size"]:
         head, d_model = answer["size"]
@@ -119,26 +171,14 @@ _LEFT = {
 def _by_pattern(result: SubjectResult, words: tuple[str, ...], *, complete: bool, **figures: Any) -> Diagnosis:
     if not complete:
         return Diagnosis("unknown", (), (*words, "Too few properties were judged to look for similar bugs."), **figures)
-    near = similar(result)
+    if raises_alike(p.reason for p in result.properties if p.outcome == "fail"):
+        more = "Most of what fails raises the same kind of exception: look at that first."
+        return Diagnosis("unknown", (), (*words, more), **figures)
+    near = tuple(_cause(mutant, None, share) for mutant, share in hints(result))
     if not near:
-        return Diagnosis("unknown", (), (*words, "No known bug fails the same properties either."), **figures)
-    more = "The failed properties are most like those of what follows: a hint, no proof."
+        return Diagnosis("unknown", (), (*words, "No known bug fails nearly the same properties."), **figures)
+    more = "Nearly the same properties fail with what follows: a hint, no proof (docs/diagnosis.md says how often it is right)."
     return Diagnosis("similar", near, (*words, more), **figures)
-
-
-def similar(result: SubjectResult) -> tuple[Cause, ...]:
-    """Return the known bugs whose failed properties are most like the subject's, the nearest first."""
-    judged = {p.id for p in result.properties if p.outcome in ("pass", "fail")}
-    failed = {p.id for p in result.properties if p.outcome == "fail"}
-    shares = []
-    for mutant in mutants():
-        kill = recorded().mutants.get(mutant.name)
-        kills = set(kill.kills) & judged if kill is not None else set()
-        shared = len(failed & kills) / len(failed | kills) if failed | kills else 0.0
-        if shared >= _ALIKE:
-            shares.append((shared, mutant))
-    shares.sort(key=lambda pair: -pair[0])
-    return tuple(_cause(mutant, None, shared) for shared, mutant in shares[:_MOST])
 
 
 def _cause(mutant: Mutant, value: float | None, shared: float | None = None) -> Cause:

@@ -51,7 +51,8 @@ def _begin(request: str) -> tuple[Subject, Equivalence]:
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         subject, found = _begin(json.dumps(request["request"]))
-        found = refine(subject, found, [Case(**case) for case in request.get("cases", ())])
+        own = [Case(**case) for case in request.get("cases", ()) if case["dtype"] == subject.dtypes[0]]
+        found = refine(subject, found, own)
         picture = portrait(subject) if request.get("picture") else None
     except (SubjectError, check.Violation) as error:
         return {"error": str(error)}
@@ -62,6 +63,8 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         "cases": found.cases,
         "wrong": found.wrong,
         "left": _left(found),
+        "aspects": sorted(found.aspects),
+        "site": found.site,
         "size": subject.adapter.sizes,
         "dtype": cases_for(subject)[0].dtype,
         "asked": request["request"]["dtypes"],

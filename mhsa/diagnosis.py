@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mhsa import check
 from mhsa.case import Case
+from mhsa.dropping import SITES
 from mhsa.loading import SubjectError
 from mhsa.mutants.plain import Plain
 from mhsa.mutants.registry import Mutant, mutants
@@ -59,14 +60,18 @@ class Equivalence:
     Attributes:
         matches: mutants that give the subject's numbers, and so the cause; usually one, or none.
         cases: how many were compared.
-        wrong: on how many of them the subject's numbers are not those of the right module.
+        wrong: on how many of them the subject's numbers are not those of the right module, wherever that drops.
         claim: how far that goes; beyond it, something else is wrong as well.
+        aspects: in which of ``ASPECTS`` something is wrong; "eval" alone, where it is.
+        site: what it drops in training, in words, where that is right but not what the reference drops.
     """
 
     matches: tuple[Match, ...]
     cases: int
     wrong: int
     claim: Claim = EVERYTHING
+    aspects: frozenset[str] = frozenset()
+    site: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,19 +118,23 @@ def cases_for(subject: Subject) -> list[Case]:
 
 
 def finely(subject: Subject) -> Subject:
-    """Return the subject as it is compared: in float64, or else in float32, whatever it is judged in.
+    """Return the subject as it is compared: in float64, or else float32, of the dtypes it is judged in; in one of them anyhow.
 
     There bugs are told apart by any number that differs; the half formats round so much that several would give the numbers.
+    A dtype that it is not judged in has to work on cases of every kind.
 
     Raises:
         SubjectError: it computes neither.
     """
-    for dtype in ("float64", "float32"):
+    finer = ("float64", "float32")
+    asked = [dtype for dtype in finer if dtype in subject.dtypes]  # if it raises there, that is what is wrong with it
+    for dtype in asked or finer:
         fine = replace(subject, dtypes=(dtype, *(d for d in subject.dtypes if d != dtype)))
-        if dtype in subject.dtypes:  # if it raises there, that is what is wrong with it
+        if asked:
             return fine
         with contextlib.suppress(check.Violation):
-            Trial(fine, cases_for(fine)[0], counted=False)()
+            for case in {case.mask: case for case in reversed(cases_for(fine))}.values():
+                Trial(fine, case, counted=False)()
             return fine
     raise SubjectError("it computes neither float64 nor float32, and half formats round too much to tell bugs apart")
 
@@ -159,6 +168,11 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     if subject.contract.empty_row == "nan":  # declared, so no bug
         scenes = [scene for scene in scenes if not scene.empty]
     wrong = {id(scene): _wrong_aspects(scene) for scene in scenes}
+    site = _site([scene for scene in scenes if wrong[id(scene)] == {"training"}])
+    if site:
+        wrong = {key: aspects if aspects != {"training"} else set() for key, aspects in wrong.items()}
+    aspects = {aspect for found in wrong.values() for aspect in found}
+    seen = frozenset({"eval"} if "eval" in aspects else aspects)
     # The telling cases first: nearly every mutant fails the first of them. Training tells least: it may be right.
     # Without a mask the convention for empty rows is not asked for, which saves a second try.
     scenes.sort(key=lambda s: (not wrong[id(s)] - {"training"}, not wrong[id(s)], s.empty, s.trial.mask is not None))
@@ -172,12 +186,21 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     for mutant in _by_name().values() if claims else ():
         for match, claim in _try(mutant, subject, scenes, claims):
             found[claim].append(match)
+            claims = claims[: claims.index(claim) + 1]  # what holds for less is no answer any more
     for claim, matches in found.items():
         if matches:
             # What explains everything with a constant of its own needs no help from one in the subject's source.
             plain = tuple(match for match in matches if not match.borrowed)
-            return Equivalence(plain or tuple(matches), len(scenes), count, claim)
-    return Equivalence((), len(scenes), count)
+            return Equivalence(plain or tuple(matches), len(scenes), count, claim, seen, site)
+    return Equivalence((), len(scenes), count, EVERYTHING, seen, site)
+
+
+def _site(scenes: list[Scene]) -> str:
+    """Return what a subject drops that differs from the right module in training alone, if that explains all of it."""
+    for words, kind in SITES.items() if scenes else ():
+        if any(_strictest(kind, list(scenes), convention, [EVERYTHING]) for convention in _CONVENTIONS):
+            return words
+    return ""
 
 
 def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equivalence:
@@ -190,8 +213,10 @@ def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equiva
         for match in first.matches
         if any(_strictest(_kind(match.name, match.value), scenes, c, [first.claim]) is not None for c in _CONVENTIONS)
     )
-    wrong = first.wrong + sum(bool(_wrong_aspects(scene)) for scene in scenes)
-    return Equivalence(matches, first.cases + len(scenes), wrong, first.claim if matches else EVERYTHING)
+    found = [_wrong_aspects(scene) - ({"training"} if first.site else set()) for scene in scenes]
+    aspects = first.aspects.union(*found)
+    claim = first.claim if matches else EVERYTHING
+    return Equivalence(matches, first.cases + len(scenes), first.wrong + sum(map(bool, found)), claim, aspects, first.site)
 
 
 def _demands(wrong: set[str]) -> list[frozenset[str]]:
@@ -209,13 +234,19 @@ def _demands(wrong: set[str]) -> list[frozenset[str]]:
 
 def _try(mutant: Mutant, subject: Subject, scenes: list[Scene], claims: list[Claim]) -> Iterator[tuple[Match, Claim]]:
     """Yield the strictest claim that holds for a mutant, if one does."""
+    # The subject's own convention first, where one is known: nothing is stricter than a claim that holds at once.
+    conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.empty_row)
+    order = list(scenes)
     for value in _values(mutant, subject):
         chosen = _kind(mutant.name, value)
-        if scenes[0].trial.mask is None and _strictest(chosen, scenes[:1], _CONVENTIONS[0], claims) is None:
+        if scenes[0].trial.mask is None and not _strictest(chosen, scenes[:1], conventions[0], claims):
             continue
-        held = [claim for c in _CONVENTIONS if (claim := _strictest(chosen, scenes, c, claims)) is not None]
-        if held:
-            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), min(held, key=claims.index)
+        held: Claim | None = None
+        for convention in conventions:
+            stricter = claims if held is None else claims[: claims.index(held)]
+            held = _strictest(chosen, order, convention, stricter) or held
+        if held is not None:
+            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), held
 
 
 def _kind(name: str, value: float | None) -> type[Plain]:
@@ -231,13 +262,16 @@ def _by_name() -> dict[str, Mutant]:
 
 
 def _strictest(kind: type[Plain], scenes: list[Scene], convention: EmptyRow, claims: list[Claim]) -> Claim | None:
+    """Return the first claim that holds on all scenes; one that leaves none is put first, for the next one."""
     left = list(claims)
-    for scene in scenes:
+    for n, scene in enumerate(scenes):
+        if not left:
+            return None
         agreeing = _agreeing(kind, scene, convention, left)
         left = [c for c in left if (scene.empty and c.scope != "all") or c.aspects <= agreeing]
         if not left:
-            return None
-    return left[0]
+            scenes.insert(0, scenes.pop(n))
+    return left[0] if left else None
 
 
 def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
@@ -252,9 +286,19 @@ def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
 
 
 def _wrong_aspects(scene: Scene) -> set[str]:
-    """In which aspects a subject's answer is not that of the right module."""
-    every = [Claim("all", frozenset({aspect})) for aspect in ASPECTS]
-    return set(ASPECTS).difference(*(_agreeing(Plain, scene, convention, every) for convention in _CONVENTIONS))
+    """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is told.
+
+    Whatever else is wrong there, what is demanded of a mutant is the same (:func:`_demands`), and finding it out takes time.
+    """
+    wrong = set(ASPECTS)
+    # To the right module the convention matters in rows without any allowed key alone.
+    for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
+        agreeing = _agreeing(Plain, scene, convention, [Claim("all", frozenset({"eval"}))])
+        if "eval" in agreeing:
+            wrong -= agreeing
+        if not wrong:
+            break
+    return {"eval"} if "eval" in wrong else wrong
 
 
 def _agreeing(kind: type[Plain], scene: Scene, convention: EmptyRow, claims: list[Claim]) -> set[str]:

@@ -118,10 +118,11 @@ def _parsed(line: str) -> dict[str, Any]:
 
 
 def _failing_cases(result: SubjectResult) -> list[dict[str, Any]]:
-    """Cases on which a subject failed, in the dtype that is compared in, from different properties."""
+    """Cases on which a subject failed, in the finest dtype among them that can be compared in, from different properties."""
     names = {field.name for field in fields(Case)}
     counterexamples = [
         (p.counterexample or {}).get("case") for p in result.properties if p.outcome in ("fail", "expected-failure")
     ]
     cases = [{k: v for k, v in case.items() if k in names} for case in counterexamples if case and "dtype" in case]
-    return [case for case in cases if case["dtype"] == "float64"][:_MOST_CASES]
+    finest = next((dtype for dtype in ("float64", "float32") if any(case["dtype"] == dtype for case in cases)), "")
+    return [case for case in cases if case["dtype"] == finest][:_MOST_CASES]

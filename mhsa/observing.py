@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mhsa import check
 from mhsa.adapter import ModuleAdapter
@@ -46,11 +48,13 @@ class Sight:
         name: what it is; begins with its aspect, one of ``ASPECTS``.
         numbers: of it; flags are 0 or 1.
         room: asks by how much another module's numbers may differ, infinite where only finiteness counts.
+        beside: how large the numbers are beside which a difference may be negligible, where that is more than these.
     """
 
     name: str
     numbers: Array
     room: Callable[[], Array] = lambda: np.zeros(())
+    beside: float = 0.0
 
     @property
     def aspect(self) -> str:
@@ -67,14 +71,14 @@ class Scene:
         rate: of its dropout, in training; 0 if that cannot be set.
         empty: whether some row of its mask has no allowed key.
         sights: what was seen, in order, by name.
-        rooms: by how much each may differ.
+        rooms: ask by how much each may differ; most are never asked for, and cost more than the calls.
     """
 
     trial: Trial
     rate: float
     empty: bool
     sights: dict[str, Sight]
-    rooms: dict[str, Array]
+    rooms: dict[str, Callable[[], Array]]
 
 
 def stage(subject: Subject, case: Case) -> Scene:
@@ -94,8 +98,13 @@ def stage(subject: Subject, case: Case) -> Scene:
     mask = trial.mask
     sights = {sight.name: sight for sight in watch(trial, make)}
     # Of two modules that round, each may be off by the bound.
-    rooms = {name: sight.room() * (1 if coarse else 2) for name, sight in sights.items()}
+    times = 1 if coarse else 2
+    rooms: dict[str, Callable[[], Array]] = {n: functools.cache(functools.partial(_room, s, times)) for n, s in sights.items()}
     return Scene(trial, rate, mask is not None and not bool(mask.any(-1).all()), sights, rooms)
+
+
+def _room(sight: Sight, times: int) -> Array:
+    return sight.room() * times
 
 
 def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Sight]:
@@ -107,16 +116,12 @@ def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Si
         module.empty_row = empty_row
         return module
 
-    trial = Trial(_as_subject(kind, scene.trial.subject), case, counted=False, module=make())
-    p = scene.trial.projections
-    none = np.zeros(case.d_model)  # where the subject has no bias
-    for name, linear in (("query", p.query), ("key", p.key), ("value", p.value), ("out", p.out)):
-        trial.write(**{f"{name}_weight": linear.weight, f"{name}_bias": none if linear.bias is None else linear.bias})
+    trial = scene.trial.played_by(_as_subject(kind, scene.trial.subject), make())
     yield from watch(trial, make)
 
 
-def alike(sight: Sight, other: Sight, room: Array) -> bool:
-    """Whether two sights are the same: finite at the same places, and within the room there."""
+def alike(sight: Sight, other: Sight, room: Callable[[], Array]) -> bool:
+    """Whether two sights are the same: finite at the same places, and within the room there, asked for if it matters."""
     a, b = sight.numbers, other.numbers
     if a.shape != b.shape:
         return False
@@ -124,7 +129,8 @@ def alike(sight: Sight, other: Sight, room: Array) -> bool:
     if not np.array_equal(finite, np.isfinite(b)):
         return False
     a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
-    return bool((np.abs(a - b) <= room + NEGLIGIBLE * np.abs(a).max(initial=0.0)).all())
+    difference, negligible = np.abs(a - b), NEGLIGIBLE * np.abs(a).max(initial=sight.beside)
+    return bool((difference <= negligible).all() or (difference <= room() + negligible).all())
 
 
 def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
@@ -166,7 +172,7 @@ def _guarded(part: Callable[..., Iterator[Sight]], trial: Trial, *words: str) ->
 
 
 def _call(trial: Trial) -> Iterator[Sight]:
-    state = [numbers(t) for t in trial.module.state_dict().values()]
+    state = [t.detach().clone() for t in trial.module.state_dict().values()]
     answer = trial()
     drawn = _has_drawn(trial)
     yield Sight("eval output", answer.output, lambda: _output_room(answer))
@@ -177,16 +183,25 @@ def _call(trial: Trial) -> Iterator[Sight]:
     for name, (tensor, before) in trial.arguments.items():
         changed = numbers(tensor)
         yield Sight(f"later {name} written to", np.array(not np.array_equal(changed, before)))
-    after = [numbers(t) for t in trial.module.state_dict().values()]
-    same = len(state) == len(after) and all(map(np.array_equal, state, after))
-    yield Sight("later state changed", np.array(not same))
+    yield Sight("later change of state", _changes(state, list(trial.module.state_dict().values())))
+
+
+def _changes(before: list[Tensor], after: list[Tensor]) -> Array:
+    """By how much numbers of the state changed, sorted: it may be stored in any way; infinite where there are others now."""
+    pairs = list(zip(before, after, strict=False))
+    if len(before) != len(after) or any(a.dtype != b.dtype or a.shape != b.shape for a, b in pairs):
+        return np.full(1, np.inf)
+    changes = [(numbers(b) - numbers(a)).ravel() for a, b in pairs if not torch.equal(a, b)]
+    return np.sort(np.concatenate([c[c != 0.0] for c in changes])) if changes else np.zeros(0)
 
 
 def _derivatives(trial: Trial) -> Iterator[Sight]:
     found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
     yield Sight("eval output with autograd", found.answer.output, lambda: _output_room(found.answer))
     for name, gradient in found.observed.items():
-        yield Sight(f"backward gradient of {name}", gradient, lambda name=name: _gradient_room(found, name))  # type: ignore[misc]
+        # What is added to all keys changes no weight: the gradient of their bias is zero, and what is seen of it is rounding.
+        beside = _largest(found.observed["key.weight"]) if name == "key.bias" else 0.0
+        yield Sight(f"backward gradient of {name}", gradient, functools.partial(_gradient_room, found, name), beside)
 
 
 def _second_call(trial: Trial) -> Iterator[Sight]:
@@ -228,6 +243,11 @@ def _has_drawn(trial: Trial) -> bool:
     return not torch.equal(now, torch.default_generator.get_state())
 
 
+def _largest(x: Array) -> float:
+    """Return the size of the largest number that is one."""
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+
+
 def _output_room(answer: Answer) -> Array:
     return np.where(answer.judged, answer.expected.output.error, np.inf)
 
@@ -242,9 +262,15 @@ def _gradient_room(found: Differentiated, name: str) -> Array:
     return found.expected[name].error if settled else np.full(found.observed[name].shape, np.inf)
 
 
+@functools.lru_cache(maxsize=4)  # one kind at a time, on all scenes
+def _adapter(kind: Any) -> ModuleAdapter:
+    return ModuleAdapter(kind, kind.__name__)
+
+
 def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     """Return a mutant as a subject, without the calls by which one is understood: everything about it is known."""
-    adapter = ModuleAdapter(kind, kind.__name__)
+    hashable: Any = kind  # a class of modules is, and mypy does not know
+    adapter = _adapter(hashable)
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
         bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),

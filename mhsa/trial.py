@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +85,20 @@ class Trial:
     def fresh(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
         return Trial(self.subject, self.case, counted=False)
+
+    def played_by(self, subject: Subject, module: nn.Module) -> Trial:
+        """Return a trial of another subject's module on this one's case: its parameters, tensors and mask.
+
+        Where this module has no bias, the other one's is zero.
+        """
+        twin = copy.copy(self)
+        twin.subject, twin.arguments = subject, {}
+        twin.use(module.to(device=subject.device, dtype=self.dtype).eval())
+        for name, view in twin.views.views():
+            role, _, kind = name.partition(".")
+            values = getattr(getattr(self.projections, role), kind)
+            view.write(torch.zeros(view.shape) if values is None else torch.from_numpy(values))
+        return twin
 
     def write(self, **parameters: Array) -> None:
         """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.

@@ -11,6 +11,7 @@ import pytest
 
 from mhsa.catalogue import catalogue, properties_folder, property_id
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.diagnosis import Equivalence, cases_for, compare, refine
+from mhsa import backward
+from mhsa.diagnosis import Equivalence, cases_for, compare, finely, refine
 from mhsa.inquiry import Inquiry
 from mhsa.results import PropertyResult, SubjectResult
 from mhsa.runner import Event, Options, run
@@ -134,6 +135,7 @@ HALF_ONLY = (
     "    return z * 1.5 if query.dtype == torch.bfloat16 else z"
 )
 NOT_IN_FLOAT64 = "assert query.dtype != torch.float64\n    " + NOT_SCALED
+ONLY_FLOAT32 = "assert query.dtype == torch.float32\n    " + NOT_SCALED
 HALF_AT_MOST = "assert query.dtype == torch.bfloat16\n    " + NOT_SCALED
 
 
@@ -157,6 +159,20 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
         diagnosis = inquiry.conclude([result])[str(source)]
     assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
     assert told in " ".join(diagnosis.words)
+
+
+def test_cases_of_its_own_are_compared_in_the_dtype_that_was_asked_for(tmp_path: Path) -> None:
+    source = tmp_path / "attention.py"
+    source.write_text(FUSED.format(ONLY_FLOAT32))
+    cases = [{"dtype": "float32", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
+    cases += [{"dtype": "bfloat16", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
+    failures = [PropertyResult(f"p.{n}", "fail", counterexample={"case": case}) for n, case in enumerate(cases)]
+    result, event = failing(str(source))
+    with Inquiry(Options((str(source),), dtypes=("float32",))) as inquiry:
+        inquiry.hear(event)
+        diagnosis = inquiry.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
+    assert diagnosis.kind == "confirmed"
+    assert "the same numbers but for what float32 rounds on all 41 cases" in diagnosis.words[0]
 
 
 def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
@@ -199,3 +215,58 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
         inquiry.hear(event)
         diagnosis = inquiry.conclude([result])[str(endless)]
     assert "took longer than 1 s" in diagnosis.words[0]
+
+
+DROPPING = """
+from mhsa import dropping
+from mhsa.mutants.purity import CountsCalls
+import torch
+
+
+class Output(dropping.DropsOutput):
+    pass
+
+
+class Both(dropping.DropsWeightsAndOutput):
+    pass
+
+
+class Mean(CountsCalls):
+    def mixed(self, z, q, k, v, mask):
+        self.calls.add_(float(z.detach().mean()))
+        return z
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "site"), [("Output", "the output instead of the weights"), ("Both", "the output as well as the weights")]
+)
+def test_dropout_of_the_output_is_not_wrong(tmp_path: Path, name: str, site: str) -> None:
+    source = tmp_path / "dropping.py"
+    source.write_text(DROPPING)
+    result = compare(understand(f"{source}:{name}"))
+    assert (result.names, result.wrong, result.site) == ((), 0, site)
+
+
+def test_a_state_that_changes_by_other_numbers_is_another_bug(tmp_path: Path) -> None:
+    source = tmp_path / "dropping.py"
+    source.write_text(DROPPING)
+    assert compare(understand(f"{source}:Mean")).names == ()
+    assert compare(understand("mhsa.mutants.purity:CountsCalls")).names == ("CountsCalls",)
+
+
+def test_it_is_compared_in_a_dtype_that_it_is_judged_in_or_that_works_throughout(tmp_path: Path) -> None:
+    source = tmp_path / "attention.py"
+    source.write_text(FUSED.format("assert mask is None or query.dtype != torch.float64\n    " + NOT_SCALED))
+    assert finely(understand(str(source), ("float32",))).dtypes[0] == "float32"
+    assert finely(understand(str(source), ("bfloat16",))).dtypes[0] == "float32"  # float64 does not take masks
+    assert finely(understand(str(source), ("float32", "float64"))).dtypes[0] == "float64"
+
+
+def test_bounds_of_gradients_are_formed_only_where_they_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They took most of the time of a diagnosis, for gradients that agree in all but rounding."""
+    asked = []
+    formed = backward.gradients
+    monkeypatch.setattr(backward, "gradients", lambda *rest: (asked.append(1), formed(*rest))[1])
+    assert found("wrong/scale_d_model.py").names == ("ScaledByModelWidth",)
+    assert len(asked) <= 3

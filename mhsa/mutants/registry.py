@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,7 @@ def _source(kind: str) -> str:
     return (Path(__file__).parent / f"{kind}.py").read_text(encoding="utf-8")
 
 
+@functools.cache  # parsing all of them takes 0.1 s, and the measurements ask a thousand times
 def _read(kind: str) -> list[Mutant]:
     found = []
     for node in ast.parse(_source(kind)).body:
