@@ -2,14 +2,17 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from mhsa.catalogue import catalogue, properties_folder, property_id
+from mhsa.containment import child_environment
+from mhsa.forked import SERVER, start_server
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
@@ -26,6 +29,24 @@ def run_mhsa(*arguments: object, cwd: Path = ROOT, **environment: str) -> subpro
         timeout=300,
         check=False,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One server for the processes of all runs of this worker; a test that needs new ones deletes the variable."""
+    place = str(tmp_path_factory.mktemp("fork") / "socket")
+    if sys.platform != "linux":
+        yield ""
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as source:
+        source.bind(place)
+        source.listen(64)
+        server = start_server(source, child_environment(Path(place).parent))
+    os.environ[SERVER] = place
+    yield place
+    del os.environ[SERVER]
+    server.kill()
+    server.wait()
 
 
 @pytest.fixture
