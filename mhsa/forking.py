@@ -31,9 +31,9 @@ class Request:
 
 
 def fits(environment: Mapping[str, str]) -> bool:
-    """Whether a child's variables can stand where the server's do."""
+    """Whether the variables of a child of this process can stand where its own do."""
     start, end = _place()
-    return len(_block(environment)) <= end - start
+    return len(_block({**environment, PARENT: str(os.getpid())})) <= end - start
 
 
 def become(request: Request, files: Sequence[int], server: int) -> None:
@@ -49,7 +49,7 @@ def become(request: Request, files: Sequence[int], server: int) -> None:
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.fchdir(folder)
-    _replace_environment(request.environment | {PARENT: str(server)})
+    _replace_environment({**request.environment, PARENT: str(server)})
     end_with_parent()
     tempfile.tempdir = None  # another variable may name another folder
     importlib.invalidate_caches()
