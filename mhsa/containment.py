@@ -7,15 +7,13 @@ import os
 import re
 import secrets
 import signal
-import subprocess
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
+from mhsa.forked import SERVER, TOKEN, Process
 from mhsa.limits import PARENT
 
-_TOKEN = "MHSA_RUN"  # marks every process of a run, so that those which left its group are found as well
 # Names of variables that hold secrets; what a subject does not need it is not given.
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|AUTH(?!OR)|COOKIE|NETRC|WEBHOOK", re.I
@@ -25,7 +23,7 @@ _KEPT = 64 * 1024  # bytes of output that are kept: the last ones, which tell ho
 
 def child_environment(folder: Path) -> dict[str, str]:
     """Return the variables of a process that runs a subject."""
-    left_out = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER")
+    left_out = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_XDIST_WORKER", SERVER)
     environment = {k: v for k, v in os.environ.items() if k not in left_out and not _SECRET.search(k)}
     environment["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # other people's plugins cost time and may change the run
     environment["HYPOTHESIS_STORAGE_DIRECTORY"] = str(folder / "hypothesis")
@@ -45,18 +43,21 @@ class Contained:
 
     def __init__(self, command: Sequence[str], folder: Path) -> None:
         self.token = secrets.token_hex(8)
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=child_environment(folder) | mark(self.token), start_new_session=True,
-        )  # fmt: skip
-        assert self.process.stdout is not None
+        ours, theirs = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        try:
+            self.process = Process(command, child_environment(folder) | mark(self.token), (nothing, theirs, theirs))
+        finally:
+            os.close(nothing)
+            os.close(theirs)
+        self._output = open(ours, "rb", buffering=0)  # noqa: SIM115 - end() closes it
         self._tail = bytearray()
-        self._reader = threading.Thread(target=self._read, args=(self.process.stdout,), daemon=True)
+        self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def _read(self, source: IO[bytes]) -> None:
+    def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):  # closed by end()
-            while data := os.read(source.fileno(), _KEPT):
+            while data := os.read(self._output.fileno(), _KEPT):
                 self._tail += data
                 del self._tail[:-_KEPT]
 
@@ -68,23 +69,24 @@ class Contained:
     def end(self) -> tuple[int, str]:
         """End it, if it has not ended, and everything that it started; return its exit code and its last words."""
         if self.running:
-            _kill_group(self.process.pid)
+            self.process.kill()
         code = self.process.wait()
         end_group(self.process.pid, self.token)
         self._reader.join(2.0)  # a process that we may not kill could hold the pipe open
-        if self.process.stdout is not None and not self._reader.is_alive():
-            self.process.stdout.close()
+        if not self._reader.is_alive():
+            self._output.close()
         return code, self._tail.decode(errors="replace")
 
 
 def mark(token: str) -> dict[str, str]:
     """Return the variable by which the processes of a run are found again."""
-    return {_TOKEN: token}
+    return {TOKEN: token}
 
 
-def end_group(pid: int, token: str) -> None:
+def end_group(pid: int | None, token: str) -> None:
     """End what is left of a process' group, and what has left it and carries the token."""
-    _kill_group(pid)
+    if pid:
+        _kill_group(pid)
     for other in _marked(token):
         with contextlib.suppress(OSError):
             os.kill(other, signal.SIGKILL)
@@ -97,7 +99,7 @@ def _kill_group(pid: int) -> None:
 
 def _marked(token: str) -> list[int]:
     """Processes that carry the token in their environment (Linux; elsewhere the group has to do)."""
-    wanted = f"{_TOKEN}={token}".encode()
+    wanted = f"{TOKEN}={token}".encode()
     found = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError, ValueError):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mhsa.case import Case
 from mhsa.causes import Diagnosis, conclude
 from mhsa.containment import end_group, mark
+from mhsa.forked import Process
 from mhsa.results import PropertyResult, SubjectResult
 from mhsa.runner import Event, Options, child_environment
 
@@ -30,7 +33,8 @@ class Inquiry:
         self.options = options
         self.picture = picture
         self._folder = tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True)
-        self._process: subprocess.Popen[str] | None = None
+        self._process: Process | None = None
+        self._questions: IO[str] | None = None
         self._token = secrets.token_hex(8)
         self._begun: set[int] = set()
 
@@ -45,6 +49,9 @@ class Inquiry:
             self._process.wait()
         if self._process is not None:
             end_group(self._process.pid, self._token)  # what the subject has started there
+        if self._questions is not None:
+            with contextlib.suppress(OSError):  # what it was not told any more
+                self._questions.close()
         self._folder.cleanup()
 
     def hear(self, event: Event) -> None:
@@ -54,16 +61,19 @@ class Inquiry:
         self._begun.add(event.subject)
         if self._process is None:
             # What it says goes to a file: a pipe stays open as long as anything lives that the subject has started.
-            with self._said.open("wb") as said:
-                self._process = subprocess.Popen(
+            theirs, ours = os.pipe()
+            self._questions = open(ours, "w")  # noqa: SIM115 - whoever is done with asking closes it
+            with self._said.open("wb") as said, open(os.devnull, "wb") as nothing:
+                self._process = Process(
                     [sys.executable, "-P", "-m", "mhsa.diagnosing", str(self._answers), str(self.options.memory or 0)],
-                    start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, text=True,
-                    env=child_environment(Path(self._folder.name)) | mark(self._token),
-                )  # fmt: skip
-        assert self._process.stdin is not None
+                    child_environment(Path(self._folder.name)) | mark(self._token),
+                    (theirs, nothing.fileno(), said.fileno()),
+                )
+            os.close(theirs)
+        assert self._questions is not None
         with contextlib.suppress(OSError):  # a child that is gone is met again in the end
-            self._process.stdin.write(json.dumps(self._request(event.subject - 1)) + "\n")
-            self._process.stdin.flush()
+            self._questions.write(json.dumps(self._request(event.subject - 1)) + "\n")
+            self._questions.flush()
 
     def _asks(self, number: int, found: PropertyResult) -> bool:
         """Whether the cause matters: of a failure, and of an expected one whose cause was recorded."""
@@ -89,21 +99,28 @@ class Inquiry:
             for r in violated
         ]
         reason = ""
+        asking = threading.Thread(target=self._ask, args=("\n".join(requests) + "\n",), daemon=True)
+        asking.start()  # a child that does not listen must not keep us
         try:
-            self._process.communicate("\n".join(requests) + "\n", _PATIENCE + _PATIENCE_EACH * len(requests))
+            self._process.wait(_PATIENCE + _PATIENCE_EACH * len(requests))
             lines = self._said.read_text(errors="replace").strip().splitlines()
             reason = f"the process ended with exit code {self._process.returncode}{f': {lines[-1]}' if lines else ''}"
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             reason = f"the comparison took longer than {_PATIENCE + _PATIENCE_EACH * len(requests):.0f} s"
-        except OSError as error:  # the child is gone
-            reason = f"the process could not be asked: {error.strerror}"
+        asking.join(_PATIENCE)
         lines = self._answers.read_text().splitlines() if self._answers.exists() else []
         answers = [_parsed(line) for line in lines][: len(violated)]
         answers += [{"error": reason}] * (len(violated) - len(answers))
         complete = not self.options.exit_first and not self.options.keyword
         return {r.label: conclude(r, answer, complete=complete) for r, answer in zip(violated, answers, strict=True)}
+
+    def _ask(self, questions: str) -> None:
+        """Ask all that is left; at the end of it the child ends."""
+        assert self._questions is not None
+        with contextlib.suppress(OSError), self._questions:  # a child that is gone is told by its exit code
+            self._questions.write(questions)
 
     def _request(self, number: int) -> dict[str, Any]:
         return {"request": self.options.asked[number].as_dict()}

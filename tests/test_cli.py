@@ -10,8 +10,8 @@ from mhsa.catalogue import catalogue
 ONE = ("-k", "oracle.output_without_mask")
 
 
-def test_the_reference_is_verified_without_a_subject(mhsa, tmp_path: Path) -> None:
-    done = mhsa("verify", *ONE, "-v", "--json", tmp_path / "o.json")
+def test_the_reference_is_verified_without_a_subject(mhsa_anew, tmp_path: Path) -> None:
+    done = mhsa_anew("verify", *ONE, "-v", "--json", tmp_path / "o.json")
     assert done.returncode == 0, done.stderr
     head, *_ = done.stdout.splitlines()
     for word in (
@@ -31,7 +31,9 @@ def test_the_reference_is_verified_without_a_subject(mhsa, tmp_path: Path) -> No
 
 def test_json_is_as_documented(mhsa, corpus: Path, tmp_path: Path) -> None:
     names = ["mhsa:MultiHeadAttention", str(corpus / "wrong" / "no_scale.py"), "nosuch:thing"]
-    done = mhsa("verify", *names, "-k", "output_without_mask or returned_weights", "--json", tmp_path / "o.json")
+    done = mhsa(
+        "verify", *names, "-k", "output_without_mask or returned_weights", "--no-diagnosis", "--json", tmp_path / "o.json"
+    )
     assert done.returncode == 2
     data = json.loads((tmp_path / "o.json").read_text())
     assert data["schema"] == 1
@@ -99,7 +101,7 @@ def test_one_unjudged_subject_does_not_stop_the_others(mhsa, corpus: Path) -> No
 
 def test_x_ends_each_subject_at_its_first_failure(mhsa, corpus: Path, tmp_path: Path) -> None:
     names = [corpus / "wrong" / "value_uses_key.py", corpus / "wrong" / "nan_in_empty_rows.py"]
-    done = mhsa("verify", *names, "-x", "--json", tmp_path / "o.json")
+    done = mhsa("verify", *names, "-x", "--no-diagnosis", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     first, second = json.loads((tmp_path / "o.json").read_text())["subjects"]
     assert [p["outcome"] for p in first["properties"]] == ["fail"]
@@ -111,7 +113,7 @@ def test_workers_find_the_same(mhsa, corpus: Path, tmp_path: Path) -> None:
     name = corpus / "wrong" / "scale_d_model.py"
     found = []
     for workers in (1, 2):
-        done = mhsa("verify", name, "-n", workers, "--json", tmp_path / "o.json")
+        done = mhsa("verify", name, "-n", workers, "--no-diagnosis", "--json", tmp_path / "o.json")
         assert done.returncode == 1
         data = json.loads((tmp_path / "o.json").read_text())["subjects"][0]
         found.append(([{**p, "seconds": 0} for p in data["properties"]], data["understood"]))
@@ -143,7 +145,15 @@ def test_half_formats_hold_when_asked_for(mhsa, dtype: str) -> None:
     ],
 )
 def test_a_subject_that_kills_the_process_is_violated_and_the_rest_goes_on(mhsa, corpus: Path, file: str, words: str) -> None:
-    done = mhsa("verify", "-v", corpus / "broken" / file, "mhsa:MultiHeadAttention", "-k", "oracle.output or indivisible")
+    done = mhsa(
+        "verify",
+        "-v",
+        corpus / "broken" / file,
+        "mhsa:MultiHeadAttention",
+        "-k",
+        "oracle.output or indivisible",
+        "--no-diagnosis",
+    )
     assert done.returncode == 1
     assert words in done.stdout
     assert "construction.indivisible_width_is_refused  pass" in done.stdout
@@ -153,8 +163,9 @@ def test_a_subject_that_kills_the_process_is_violated_and_the_rest_goes_on(mhsa,
 @pytest.mark.parametrize("file", ["dies_by_signal.py", "exits_silently.py"])
 def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: Path, file: str) -> None:
     done = mhsa(
-        "verify", corpus / "broken" / file, "-n", 2, "-k", "test_oracle.py or test_heads.py", "--json", tmp_path / "o.json"
-    )
+        "verify", corpus / "broken" / file, "-n", 2, "-k", "test_oracle.py or test_heads.py", "--no-diagnosis",
+        "--json", tmp_path / "o.json",
+    )  # fmt: skip
     assert done.returncode == 1
     (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
     assert [p["id"] for p in subject["properties"]] == [p.id for p in catalogue() if p.family in ("oracle", "heads")]
@@ -165,7 +176,7 @@ def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tm
     mortal = tmp_path / "mortal.py"
     mortal.write_text((corpus / "broken" / "exits_silently.py").read_text().replace("> 60", "> 18"))
     done = mhsa("verify", mortal, "mhsa:MultiHeadAttention", "-k", "test_oracle.py or each_sample or small_masks",
-                "--json", tmp_path / "o.json")  # fmt: skip
+                "--no-diagnosis", "--json", tmp_path / "o.json")  # fmt: skip
     assert done.returncode == 1
     first, second = json.loads((tmp_path / "o.json").read_text())["subjects"]
     reasons = [p["reason"] for p in first["properties"]]
@@ -175,7 +186,7 @@ def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tm
 
 
 def test_x_ends_a_subject_that_kills_the_process(mhsa, corpus: Path, tmp_path: Path) -> None:
-    done = mhsa("verify", corpus / "broken" / "dies_by_signal.py", "-x", "--json", tmp_path / "o.json")
+    done = mhsa("verify", corpus / "broken" / "dies_by_signal.py", "-x", "--no-diagnosis", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
     outcomes = [p["outcome"] for p in subject["properties"]]
@@ -190,7 +201,7 @@ def test_a_subject_that_kills_the_process_at_import_is_unjudged(mhsa, corpus: Pa
 
 
 def test_failures_read_well(mhsa, corpus: Path) -> None:
-    done = mhsa("verify", corpus / "wrong" / "scale_d_model.py", *ONE)
+    done = mhsa("verify", corpus / "wrong" / "scale_d_model.py", *ONE, "--no-diagnosis")
     for words in (
         "FAILED oracle.output_without_mask",
         "Without a mask the output is softmax(Q K^T / sqrt(d_k)) V, merged by W_O.",
@@ -215,16 +226,16 @@ def test_properties_are_listed(mhsa) -> None:
     assert "O(q, k, v, M) = O(q, k_S, v_S, none)" in one
 
 
-def test_a_folder_with_files_called_like_libraries_is_no_trap(mhsa, corpus: Path, tmp_path: Path) -> None:
+def test_a_folder_with_files_called_like_libraries_is_no_trap(mhsa_anew, corpus: Path, tmp_path: Path) -> None:
     for name in ("random", "types", "numpy", "properties", "typing"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('wrong file imported')\n")
     (tmp_path / "model.py").write_text((corpus / "right" / "plain_function.py").read_text())
     for subject in ("model.py", "model:dot_product_attention"):
-        done = mhsa("verify", subject, *ONE, cwd=tmp_path, PYTHONSAFEPATH="1")
+        done = mhsa_anew("verify", subject, *ONE, cwd=tmp_path, PYTHONSAFEPATH="1")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_no_file_is_left_behind(mhsa, corpus: Path, tmp_path: Path) -> None:
+def test_no_file_is_left_behind(mhsa_anew, corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()
-    mhsa("verify", corpus / "right" / "plain_function.py", *ONE, cwd=tmp_path, TMPDIR=str(tmp_path / "temporary"))
+    mhsa_anew("verify", corpus / "right" / "plain_function.py", *ONE, cwd=tmp_path, TMPDIR=str(tmp_path / "temporary"))
     assert [p.name for p in tmp_path.rglob("*")] == ["temporary"]

@@ -125,7 +125,7 @@ def reasons(subject: dict[str, Any]) -> str:
     return "\n".join([subject["reason"], *(p["reason"] for p in subject["properties"])])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")  # a function, which every worker may make for itself
 def verify(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Done]:
     """A function that verifies subjects, and requires what is true of every run, whatever the subjects do."""
 
