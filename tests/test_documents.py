@@ -168,7 +168,7 @@ def test_the_documented_configuration_declares_a_failure(tmp_path: Path, mhsa) -
     for table in (_TOP, _SUBJECT, _EXPECTED, _EFFORT):
         assert all(re.search(rf"\b{key}\b", toml) for key in table), "every key is shown"
     assert [r.label for r in read(tmp_path / "pyproject.toml").requests] == ["short", "encoder", "layer0"]
-    done = mhsa("verify", "encoder", "-k", "masking_is_deleting", cwd=tmp_path)
+    done = mhsa("verify", "encoder", "-v", "-k", "masking_is_deleting", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "; 1 fails as expected" in done.stdout
     assert "the kernel ignores padding https://example.org/issues/12" in done.stdout
