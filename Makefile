@@ -12,7 +12,7 @@ verify: .venv/ready  ## set up, then verify the reference, its fused core, and t
 		torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
 
 test: .venv/ready  ## set up, then run the project's tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2
 
 lint: .venv/ready  ## style and types
 	$(BIN)/ruff check .

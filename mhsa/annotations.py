@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from itertools import chain, zip_longest
 from typing import Any
 
-from mhsa.wording import INTERRUPTED, LONGEST, label, not_judged, printable, reason, short, story, why, with_outcome
+from mhsa.wording import INTERRUPTED, LONGEST, is_open, label, not_judged, printable, reason, short, story, why, with_outcome
 
 _MOST = 10  # annotations of one kind that GitHub shows for a step; it drops the others without a word
 
@@ -26,7 +26,7 @@ def annotate(data: dict[str, Any]) -> list[str]:
         errors = [_command("error", "mhsa: unjudged", "There was no subject, so nothing was judged.")]
     rounds = zip_longest(*(list(_errors(data, subject)) for subject in subjects))
     errors += [line for line in chain.from_iterable(rounds) if line is not None]
-    left = [_left(s, "notice") for s in subjects if not_judged(s) and not data.get("strict")]
+    left = [_left(s, "notice") for s in subjects if not_judged(s) and not (data.get("strict") and is_open(s))]
     return errors + [line for subject in subjects for line in _warnings(subject)] + left
 
 
@@ -36,7 +36,7 @@ def _errors(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
         yield _command("error", f"{label(subject)}: {found['id']}", story(subject, found), subject.get("place"))
     if not failures and subject["verdict"] != "holds":
         yield _command("error", f"{label(subject)}: {subject['verdict']}", why(subject), subject.get("place"))
-    if not_judged(subject) and data.get("strict"):
+    if is_open(subject) and data.get("strict"):
         yield _left(subject, "error")
 
 

@@ -137,6 +137,7 @@ _SUBJECT = _EFFORT | {
     "arguments": _ARGUMENTS,
     "contract": _TABLE,
     "expected_failures": _LIST,
+    "not_judged": _Kind("a list of texts", lambda x: isinstance(x, list) and all(isinstance(e, str) and e for e in x)),
 }
 _EXPECTED = {
     "property": _TEXT,
@@ -211,7 +212,7 @@ class _Reader:
             rest = {k: v.strip() for k, v in entry_expected.items() if k != "property"}
             expected.append(Expected(entry_expected["property"], **rest))
         self.check_contract(entry.get("contract", {}), (*where, "contract"))
-        own = {k: tuple(v) if k == "dtypes" else v for k, v in entry.items() if k != "expected_failures"}
+        own = {k: tuple(v) if k in ("dtypes", "not_judged") else v for k, v in entry.items() if k != "expected_failures"}
         return Request(name, folder=str(self.path.parent), expected=tuple(expected), **(effort | own))
 
     def check_property(self, given: str, where: tuple[str, ...], nth: int) -> None:

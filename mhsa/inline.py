@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,8 +51,10 @@ def _subject(request: Request, target: Any) -> Subject | SubjectError:
 def _require_everything(request: Request, subject: Subject, *, strict: bool) -> None:
     """Pass where all that a user can reach is judged; else skip with what is not, or fail if that is what strict is for."""
     left = ", ".join(subject.not_judged)
-    if left and strict:
-        pytest.fail(f"{EVERYTHING}  {request.label}\nnot judged: {left}; strict = true makes that a failure", pytrace=False)
+    refused = [words for words in subject.not_judged if words not in request.not_judged]
+    if refused and strict:
+        said = f"{EVERYTHING}  {request.label}\nnot judged: {', '.join(refused)}; strict = true makes that a failure"
+        pytest.fail(f"{said}, unless not_judged = {json.dumps(refused)} accepts it in the configuration", pytrace=False)
     if left:
         pytest.skip(f"not judged: {left}")
 

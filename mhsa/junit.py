@@ -10,7 +10,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from mhsa.wording import INTERRUPTED, cause, label, not_judged, printable, reason, short, story, why
+from mhsa.wording import INTERRUPTED, cause, is_open, label, not_judged, printable, reason, short, story, why
 
 _PROGRAM = "mhsa verify"
 
@@ -47,7 +47,12 @@ def _suite(data: dict[str, Any], subject: dict[str, Any]) -> ET.Element:
     left = not_judged(subject)
     if left:
         case = ET.SubElement(suite, "testcase", classname=name, name="everything_is_judged", time=_seconds(0))
-        _say(case, "error" if data.get("strict") else "skipped", f"{subject['verdict']}; not judged: {left}", type="not-judged")
+        _say(
+            case,
+            "error" if data.get("strict") and is_open(subject) else "skipped",
+            f"{subject['verdict']}; not judged: {left}",
+            type="not-judged",
+        )
     likely = cause(subject)
     if likely:
         ET.SubElement(suite, "system-out").text = printable(f"likely cause: {likely}")

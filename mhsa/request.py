@@ -64,6 +64,7 @@ class Request:
         contract: fields of :class:`mhsa.Contract` that replace what the adapter says.
         profile, seed, dtypes, device: effort and conditions; no dtypes stand for float64 and float32.
         expected: failures that are accepted.
+        not_judged: what nothing tries and the user accepts, in the words of the verdict: ``argument is_causal``.
     """
 
     label: str
@@ -78,6 +79,7 @@ class Request:
     dtypes: tuple[str, ...] = ()
     device: str = "cpu"
     expected: tuple[Expected, ...] = ()
+    not_judged: tuple[str, ...] = ()
 
     @property
     def spec(self) -> str:
@@ -108,8 +110,10 @@ class Request:
         _require_kinds("a request", {name: data[name] for name in texts}, str)
         _require_kinds("a request", {name: data[name] for name in ("arguments", "contract")}, dict)
         _require_kinds("a request", {"seed": data["seed"]}, int)
-        _require_kinds("a request", {"dtypes": data["dtypes"]}, (list, tuple))
-        request = cls(**{**data, "dtypes": tuple(data["dtypes"]), "expected": tuple(Expected(**e) for e in data["expected"])})
+        lists = {name: data[name] for name in ("dtypes", "not_judged")}
+        _require_kinds("a request", lists, (list, tuple))
+        lists = {name: tuple(value) for name, value in lists.items()}
+        request = cls(**{**data, **lists, "expected": tuple(Expected(**e) for e in data["expected"])})
         request.require_known()
         return request
 

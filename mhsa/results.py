@@ -56,6 +56,7 @@ class SubjectResult:
         coverage: which of its lines were never run, if that was asked for.
         question: whether ``reason`` is a question: the subject was not understood, and a declaration or an adapter answers it.
         not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
+        accepted: the part of it that the configuration accepts, so that ``strict`` lets it pass.
     """
 
     subject: str
@@ -70,6 +71,7 @@ class SubjectResult:
     coverage: dict[str, Any] | None = None
     question: bool = False
     not_judged: list[str] = field(default_factory=list)
+    accepted: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.label = self.label or self.subject
@@ -85,6 +87,11 @@ class SubjectResult:
         judged = any(outcome in ("pass", "expected-failure", "unexpected-pass") for outcome in outcomes)
         clear = "error" not in outcomes and not self.reason and not self.interrupted
         return "holds" if judged and clear else "unjudged"
+
+    @property
+    def open(self) -> list[str]:
+        """Return what was not judged and nobody has accepted."""
+        return [words for words in self.not_judged if words not in self.accepted]
 
     def count(self, *outcomes: Outcome) -> int:
         """Return the number of properties with one of these outcomes."""
@@ -110,9 +117,7 @@ def exit_code(results: list[SubjectResult], *, strict: bool = False) -> int:
     """
     if any(r.interrupted for r in results):
         return 2
-    codes = [
-        max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings)), 2 * int(strict and bool(r.not_judged))) for r in results
-    ]
+    codes = [max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings)), 2 * int(strict and bool(r.open))) for r in results]
     return max(codes, default=2)
 
 
@@ -133,6 +138,7 @@ def as_data(
             "reason": r.why if r.verdict in ("unjudged", "question") else "",
             "understood": dict(r.notes),
             "not_judged": r.not_judged,
+            "accepted": r.accepted,
             "place": None if r.place is None else {"file": r.place[0], "line": r.place[1]},
             "warnings": r.warnings,
             "coverage": r.coverage,

@@ -81,6 +81,14 @@ def _look_back(request: Request, result: SubjectResult, options: Options) -> Non
     result.warnings += [f"{identity} passes, but was expected to fail: remove it from expected_failures" for identity in passed]
     for e in unmatched(request, (p.id for p in catalogue())):
         result.warnings.append(f"expected_failures names {e.id!r}, and no property has that id; `mhsa properties` lists them")
+    result.accepted = [words for words in request.not_judged if words in result.not_judged]
+    if result.notes:  # what could not be loaded has nothing left to judge
+        there = ", ".join(result.not_judged) or "nothing"
+        result.warnings += [
+            f"not_judged accepts {words!r}, and nothing is left under that name; left is {there}"
+            for words in request.not_judged
+            if words not in result.not_judged
+        ]
     result.warnings += [f"the expected failure of {e.id} has no reason" for e in request.expected if not e.reason]
 
 

@@ -77,8 +77,9 @@ def verify(given: argparse.Namespace) -> int:
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
         found.console.print(f"  strict: {warnings} {'warnings count' if warnings > 1 else 'warning counts'} as a violation")
-    if strict and (left := [r.label for r in found.results if r.not_judged]):
+    if strict and (left := [r.label for r in found.results if r.open]):
         words = f"  strict: the exit code is {code}, because something of {', '.join(left)} was not judged"
+        words += "; not_judged = [...] in its table accepts it"
         found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     if found.interrupted:
         print("mhsa: interrupted; what was found until then stands in the reports, marked as partial", file=sys.stderr)

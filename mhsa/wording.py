@@ -68,6 +68,11 @@ def not_judged(subject: dict[str, Any]) -> str:
     return ", ".join(printable(words) for words in subject.get("not_judged") or ())
 
 
+def is_open(subject: dict[str, Any]) -> bool:
+    """Return whether something was not judged that nobody has accepted: what --strict does not let pass."""
+    return bool(set(subject.get("not_judged") or ()) - set(subject.get("accepted") or ()))
+
+
 def reason(found: dict[str, Any]) -> str:
     """Return what is wrong with a property, or why it was not judged as usual."""
     return str(found.get("reason") or "")

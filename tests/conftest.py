@@ -37,16 +37,11 @@ def run_mhsa(*arguments: object, cwd: Path = ROOT, **environment: str) -> subpro
     )
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``, keep together what shares a fixture of its file or class, so that it is made once."""
-    for item in items:
-        assert isinstance(item, pytest.Function)
-        scopes = {found[-1].scope for found in item._fixtureinfo.name2fixturedefs.values()}
-        if "module" in scopes:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        elif "class" in scopes:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{item.cls.__name__}"))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Where nothing else is asked for, hand out tests by the fixtures that they share."""
+    from .groups import ByFixture
+
+    return ByFixture(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture(scope="session", autouse=True)

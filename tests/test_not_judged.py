@@ -177,3 +177,29 @@ def test_the_bare_engine_says_it_at_the_end() -> None:
     lines: list[str] = []
     Judge.pytest_terminal_summary(judge, SimpleNamespace(write_line=lines.append))  # type: ignore[arg-type]
     assert lines == ["mhsa: [2] not judged: argument key_padding_mask, argument <b>"]
+
+
+def test_what_is_accepted_by_name_passes_under_strict_and_what_is_new_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(child: Child) -> None:
+        (there,) = child.results
+        there.notes, there.not_judged = [("call", "forward(x)")], list(LEFT)
+        child.add(1, PropertyResult("oracle.output_without_mask", "pass", cases=5))
+        child.finished = True
+
+    monkeypatch.setattr(Child, "run", run)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.chdir(tmp_path)
+    table = '[tool.mhsa]\nstrict = true\n[tool.mhsa.subjects.mine]\nsubject = "m:A"\n'
+    for accepted, code in ((LEFT, 0), (LEFT[:1], 2), ([*LEFT, "argument gone"], 1)):
+        (tmp_path / "pyproject.toml").write_text(f"{table}not_judged = {json.dumps(accepted)}\n")
+        assert main(["verify", "--no-diagnosis", "--junit", "j.xml"]) == code
+        said = capsys.readouterr().out
+        assert f"not judged: {', '.join(LEFT)}" in said, "what is accepted is named all the same"
+        assert ("not_judged = [...] in its table accepts it" in said) == (code == 2)
+        assert ("accepts 'argument gone', and nothing is left under that name" in said) == (code == 1)
+        report = (tmp_path / "j.xml").read_text()
+        assert 'type="not-judged"' in report
+        assert ("<error" in report) == (code == 2)
