@@ -170,7 +170,7 @@ class Child:
             number = about["number"]
             result = self.results[number - 1]
             result.notes = [(topic, words) for topic, words in about["notes"]]
-            result.not_judged = list(about["not_judged"])
+            result.not_judged = list(about.get("not_judged", ()))
             result.place = about["place"] and (about["place"][0], about["place"][1])
             self.planned[number] = about["planned"]
             if event["outcome"] != "skipped":  # by -x

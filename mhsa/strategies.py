@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from mhsa.case import DATA, LAYOUTS, MASKS, Case, Tie
+from mhsa.draws import without_local_constants
 from mhsa.subject import Subject
 
 _subject: ContextVar[Subject] = ContextVar("mhsa_subject")
@@ -44,7 +45,8 @@ def judging(subject: Subject) -> Iterator[None]:
     """Draw cases for this subject: its dtypes, sizes, kinds of masks and ties."""
     token = _subject.set(subject)
     try:
-        yield
+        with without_local_constants():
+            yield
     finally:
         _subject.reset(token)
 

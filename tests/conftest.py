@@ -62,6 +62,18 @@ def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server.wait()
 
 
+@pytest.fixture(autouse=True)
+def same_variables(fork_server: str) -> Iterator[None]:
+    """Put back what a test's own process sets (torch's compiler names its caches so): a forked child has the server's."""
+    before = dict(os.environ)
+    yield
+    for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"}:
+        if name not in before:
+            del os.environ[name]
+        elif os.environ.get(name) != before[name]:
+            os.environ[name] = before[name]
+
+
 def run_here(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     """The same without a new process for the command line itself, which is half a second of a processor saved."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))

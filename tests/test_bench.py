@@ -319,8 +319,15 @@ class TestPlan:
         (plan,) = stage.plans
         return Plan.of_json(plan.as_json())  # as it gets to the process that measures
 
-    def test_without_anything_the_reference_is_measured_over_the_length(self, stage: Stage) -> None:
-        plan = self.plan(stage)
+    def test_without_anything_nothing_is_measured(self, stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+        assert refused() == 2
+        said = capsys.readouterr().err
+        assert "names no subject" in said or "no subject is named" in said
+        assert "`mhsa bench reference fused torch` times what comes with mhsa" in " ".join(said.split())
+        assert stage.plans == []
+
+    def test_the_reference_is_measured_over_the_length(self, stage: Stage) -> None:
+        plan = self.plan(stage, "reference")
         assert [c.request.spec for c in plan.contenders] == [
             KNOWN[name][0] for name in ("reference", *(r for r in RIVALS if r != "reference"), FLOOR)
         ]

@@ -198,7 +198,7 @@ def test_the_comparison_is_asked_for_where_a_cause_was_recorded(monkeypatch: pyt
         started.append(True)
         return SimpleNamespace(stdin=SimpleNamespace(write=len, flush=bool), poll=lambda: 0, wait=bool, pid=0)
 
-    monkeypatch.setattr("subprocess.Popen", popen)
+    monkeypatch.setattr("mhsa.inquiry.Process", popen)
     monkeypatch.setattr("mhsa.inquiry.end_group", lambda *_: None)
     with Inquiry(Options(requests=(CAUSED,))) as inquiry:
         inquiry.hear(Event("done", 1, TWO, PropertyResult(TWO, "expected-failure")))

@@ -341,6 +341,7 @@ def test_nothing_measured_anywhere_is_no_history(
         return replace(found, measurements=[replace(m, outcome="n/a", reason=reason) for m in found.measurements])
 
     monkeypatch.setattr(measuring, "run", run)
+    monkeypatch.setenv("COLUMNS", "400")  # nothing is folded
     assert history("HEAD~2..HEAD") == 2
     said = capsys.readouterr()
     assert "nothing could be measured at any commit" in said.err
