@@ -30,6 +30,7 @@ class Adapter:
         inputs: ``"qkv"`` if query, key and value may differ, ``"q,kv"`` if key is value, ``"x"`` for self-attention only.
         takes_mask: whether ``call`` can be given a mask.
         sizes: (head, d_model) if the module exists in one size only, else None.
+        needs_mask: whether a call without a mask is none: where a case has no mask, one is given that allows everything.
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
@@ -37,6 +38,7 @@ class Adapter:
 
     inputs: Inputs = "qkv"
     takes_mask: bool = True
+    needs_mask: bool = False
     weights_on_request: bool = False
     sizes: tuple[int, int] | None = None
     contract: Contract = Contract()

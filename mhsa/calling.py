@@ -16,13 +16,17 @@ from mhsa.names import HEAD, WEIGHTS_ATTRIBUTE, number
 
 @dataclass(frozen=True)
 class Caller:
-    """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first."""
+    """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first.
+
+    With ``fills_mask`` a call without a mask is given one that allows everything: the subject cannot be called without.
+    """
 
     adapter: Adapter
     contract: Contract
     float_masks: bool = False
     output_from: int = 0
     weights_from: int | str | None = None
+    fills_mask: bool = False
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -41,6 +45,9 @@ class Caller:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> list[Any]:
         """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
+        if mask is None and self.fills_mask:
+            everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
+            mask = self.convert(everything, query.dtype)
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
         result = self.adapter.call(module, query, key, value, mask, **more)
         if isinstance(result, Mapping):

@@ -76,7 +76,9 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     if explaining:
         told = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
         return Diagnosis("confirmed", explaining, told, **figures)
-    compared = f"On {answer['wrong']} of {answer['cases']} cases its numbers are wrong, and no known bug gives them."
+    compared = (
+        f"On {answer['wrong']} of {answer['cases']} cases it raises or its numbers are wrong, and no known bug gives them."
+    )
     if causes:
         names = " or ".join(cause.name for cause in causes)
         compared = (

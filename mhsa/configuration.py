@@ -222,6 +222,9 @@ class _Reader:
         known = [p.id for p in catalogue()]
         if any(Expected(given).fits(identity) for identity in known):
             return
+        if given == "judged.everything":
+            words = "what is not judged is accepted by name: not_judged = ['argument is_causal'], say"
+            self.refuse(where, "property", f"{given} is no property; {words}", nth, given)
         near = nearest_id(given, known)
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
         what = "pattern fits no property" if set("*?[") & set(given) else "no property has that id"

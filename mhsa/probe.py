@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mhsa import check
-from mhsa.adapter import Adapter, Inputs
+from mhsa.adapter import Adapter, Inputs, ModuleAdapter
 from mhsa.answer import Answer
 from mhsa.bounded import Array
 from mhsa.calling import Caller
@@ -62,11 +62,39 @@ def find_call(adapter: Adapter, module: nn.Module, d_model: int, refused: Callab
         if adapter.sizes is not None and adapter.sizes[0] in (BATCH, QUERIES, KEYS):  # a number of heads that can be no other
             query_apart, key_apart = inputs_apart(adapter, Sizes(adapter.sizes[0], d_model // adapter.sizes[0]))
             apart = query_apart, key_apart, key_apart
+        caller = replace(caller, fills_mask=adapter.needs_mask)
         try:
             caller = caller.locate(module, *apart)
         except Exception:  # the properties will meet it again and report it
-            refused()
+            needing = _with_a_mask(caller, module, apart) if _may_need_mask(adapter) else None
+            if needing is None:
+                refused()
+            caller = needing or caller
         return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
+
+
+def _may_need_mask(adapter: Adapter) -> bool:
+    """Whether the mask has no default, so that nobody promises a call without one."""
+    return isinstance(adapter, ModuleAdapter) and adapter.signature.mask_required
+
+
+def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
+    for form in _forms(replace(caller, fills_mask=True)):
+        with contextlib.suppress(Exception):
+            return form.locate(module, *given)
+    return None
+
+
+def _forms(caller: Caller) -> list[Caller]:
+    """Return the call with each form of a mask, the usual one first."""
+    declared = caller.contract.mask_shape
+    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
+    return [
+        replace(caller, contract=replace(caller.contract, mask_shape=shape), float_masks=floating)
+        for floating in (False, True)
+        for shape in shapes
+    ]
 
 
 def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
@@ -76,13 +104,7 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
     the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
     """
-    declared = caller.contract.mask_shape
-    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
-    forms = [
-        replace(caller, contract=replace(caller.contract, mask_shape=shape), float_masks=floating)
-        for floating in (False, True)
-        for shape in shapes
-    ]
+    forms = _forms(caller)
     everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
     last_key = everything.clone()
     last_key[..., -1] = False

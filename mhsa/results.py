@@ -17,6 +17,7 @@ SCHEMA = 1
 
 Outcome = Literal["pass", "fail", "not-applicable", "expected-failure", "unexpected-pass", "error"]
 Verdict = Literal["holds", "violated", "question", "unjudged"]
+_SHORT = 80  # characters of a reason in a repr, which is one line among others
 EXIT_CODES: dict[Verdict, int] = {"holds": 0, "violated": 1, "question": 2, "unjudged": 2}
 
 
@@ -32,6 +33,11 @@ class PropertyResult:
     reason: str = ""
     counterexample: dict[str, Any] | None = None
     worst_by_dtype: dict[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """In one line: a whole counterexample fills a screen, and stands in ``counterexample``."""
+        words = " ".join(self.reason.split())
+        return f"<{self.id} {self.outcome}{': ' if words else ''}{words[:_SHORT]}{'...' if len(words) > _SHORT else ''}>"
 
     @property
     def family(self) -> str:

@@ -17,7 +17,8 @@ from mhsa.names import CONTEXT, KEY, MASK, QUERY, SELF, VALUE, WANT_WEIGHTS, pic
 class Signature:
     """Names of the parameters that are given something; ``want_weights``: of the switch that asks for weights.
 
-    ``not_given`` are parameters whose defaults are left alone, and which therefore nothing is known of.
+    ``not_given`` are parameters whose defaults are left alone, and which therefore nothing is known of; ``mask_required``
+    says that the mask has no default.
     """
 
     query: str
@@ -26,6 +27,7 @@ class Signature:
     mask: str | None
     want_weights: str | None = None
     not_given: tuple[str, ...] = ()
+    mask_required: bool = False
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -83,7 +85,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         raise SubjectError(f"{shown}: cannot tell query, key and value apart. {adapter}")
     want = pick(parameters, WANT_WEIGHTS)
     not_given = tuple(n for n in parameters if n not in (*names, mask, want))
-    signature = Signature(*names, mask, want, not_given)
+    signature = Signature(*names, mask, want, not_given, mask in required)
     unknown = [n for n in required if n not in (*names, mask, signature.want_weights)]
     if unknown:
         raise SubjectError(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")

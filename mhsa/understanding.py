@@ -248,14 +248,16 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     if subject.literals:
         notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
     if not subject.adapter.takes_mask:
-        return [*notes, ("mask", "takes none")]
+        left = [f"{n} is left at its default" for n in subject.adapter.not_given if "mask" in n.lower()]
+        return [*notes, ("mask", f"none is given{': ' if left else ''}{', '.join(left)}")]
     kind = "0 or 1, floating" if subject.caller.float_masks else "bool"
     means = {
         "allowed": f"{kind}, True may attend",
         "blocked": f"{kind}, True may not attend",
         "additive": "floating, 0 may attend and -inf may not",
     }
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}"))
+    always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
+    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}{always}"))
     words = {
         "zeros": "a row with no allowed key has zero weights",
         "uniform": "a row with no allowed key has weights 1 / Tk",

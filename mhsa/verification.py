@@ -18,6 +18,7 @@ from mhsa.wording import BESIDE, figures
 if TYPE_CHECKING:
     from mhsa.contract import Contract
 
+_WHOLE = 5  # failures that are printed with reason and case: who needs more reads .failures
 _NAMED = 3  # failed properties that the repr, one line, names
 
 
@@ -39,10 +40,12 @@ class Verification(SubjectResult):
 
     def __str__(self) -> str:
         lines = [self.label, *(f"  {topic:<11} {words}" for topic, words in self.notes)]
-        for p in self.failures:
+        for p in self.failures[:_WHOLE]:
             lines.append(f"  FAILED {p.id}: {p.reason}")
             case = (p.counterexample or {}).get("case") or {}
             lines += [f"    smallest case: {case['words']}"] if case else []
+        if rest := [p.id for p in self.failures[_WHOLE:]]:
+            lines.append(f"  {len(rest)} more fail, each with its reason in .failures: {', '.join(rest)}")
         lines += [f"  warning: {words}" for words in self.warnings]
         return "\n".join([*lines, f"  {self.summary}"])
 

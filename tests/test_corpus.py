@@ -22,6 +22,7 @@ RIGHT = [
     "loop_over_heads.py",
     "loop_over_samples.py",
     "lse.py",
+    "mask_without_default.py",
     "packed_by_head.py",
     "packed_projection.py",
     "plain_function.py",

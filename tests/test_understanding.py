@@ -10,7 +10,8 @@ import mhsa
 from mhsa.contract import Contract
 from mhsa.layout import Sizes
 from mhsa.loading import SubjectError
-from mhsa.understanding import understand
+from mhsa.probe import find_call
+from mhsa.understanding import as_adapter, understand
 
 
 def notes(name: str) -> dict[str, str]:
@@ -134,7 +135,7 @@ def test_built_modules_keep_their_sizes() -> None:
     subject = understand(f"{__file__}:built")
     assert subject.adapter.sizes == (2, 8)
     assert subject.masks == ("none",)
-    assert dict(subject.notes)["mask"] == "takes none"
+    assert dict(subject.notes)["mask"] == "none is given"
 
 
 def test_factories_with_sizes_are_built_in_every_size() -> None:
@@ -226,3 +227,33 @@ def test_the_public_surface() -> None:
     assert all(getattr(mhsa, name) is not None for name in mhsa.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         mhsa.nothing  # type: ignore[attr-defined]
+
+
+class NeedsMask(Core):
+    """Not attention; what matters is that a call without a mask raises."""
+
+    def __init__(self, num_heads: int, embed_dim: int) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(embed_dim, embed_dim) for _ in range(4))
+
+    def forward(self, q, k, v, mask):  # type: ignore[no-untyped-def]
+        return self.maps[0](q) * mask.any(-1, keepdim=True)
+
+
+class Forgetful(NeedsMask):
+    def forward(self, q, k, v, mask=None):  # type: ignore[no-untyped-def]
+        return self.maps[0](q) * mask.any(-1, keepdim=True)
+
+
+def test_a_mask_without_a_default_is_always_given(corpus: Path) -> None:
+    subject = understand(str(corpus / "right" / "mask_without_default.py"))
+    assert subject.caller.fills_mask
+    assert "needed: one that allows everything where a case has none" in dict(subject.notes)["mask"]
+    caller = find_call(as_adapter(NeedsMask, "m"), NeedsMask(2, 8).double(), 8)
+    assert caller.fills_mask
+
+
+def test_one_that_may_be_left_out_is_left_out() -> None:
+    """A mask of None is promised by its default: that it raises is the module's fault."""
+    caller = find_call(as_adapter(Forgetful, "m"), Forgetful(2, 8).double(), 8)
+    assert not caller.fills_mask
