@@ -212,7 +212,7 @@ def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> No
     assert (request.label, request.subject, request.profile, request.dtypes) == ("Attention", "model.py:Attention", "quick", ())
     path.write_text(uncommented(text))
     configuration = read(path)
-    first, encoder = configuration.requests
+    encoder, first = configuration.requests
     assert configuration.timeout == 600
     assert configuration.memory == 8 * 2**30
     assert configuration.database
@@ -221,6 +221,7 @@ def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> No
     assert first.expected[0].id == "masks.*"
     assert encoder.build
     assert encoder.submodule
+    assert text.index("[tool.mhsa.subjects.encoder]") < text.index("[tool.mhsa.subjects.Attention]"), "what is added comes last"
     assert ", ".join(f"{name} {count}" for name, count in PROFILES.items()) in text
     assert [float(x) for x in re.findall(r"by default (\d+), (\d+) or (\d+)", text)[0]] == list(TIME_LIMITS.values())
 
