@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import warnings
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -279,6 +280,7 @@ def _requests(config: pytest.Config) -> list[Request]:
     if file:  # started by mhsa verify
         end_with_parent()
         nobody_interrupts()
+        sys.dont_write_bytecode = True  # what a call imports leaves nothing in the user's folders either
         try:
             return list(read_requests(Path(file)))
         except ValueError as error:

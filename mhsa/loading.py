@@ -160,12 +160,16 @@ def _let_import(folder: Path) -> None:
 
 
 def _guarded(step: Callable[[], T], what: str) -> T:
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # nothing is left in the user's folders, where git would see it
     try:
         return step()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a subject may even call sys.exit at import
         raise SubjectError(f"{what} failed: {describe(error)}") from error
+    finally:
+        sys.dont_write_bytecode = before
 
 
 _LONGEST = 400  # characters of a message that are worth a line

@@ -1,5 +1,6 @@
 """What is understood of a subject, and what is said where nothing is."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 import mhsa
 from mhsa.contract import Contract
 from mhsa.layout import Sizes
-from mhsa.loading import SubjectError
+from mhsa.loading import SubjectError, load
 from mhsa.probe import find_call
 from mhsa.understanding import as_adapter, understand
 
@@ -202,13 +203,14 @@ def test_a_file_with_siblings_and_a_library_name(tmp_path: Path) -> None:
     assert understand(f"{tmp_path}/random.py:Mine").name.endswith("random.py:Mine")
 
 
-def test_the_documented_adapter(tmp_path: Path) -> None:
+def test_the_documented_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of docs/adapters.md, as it stands there, is under 20 lines and understood; test_documents.py judges it."""
     text = (Path(__file__).parent.parent / "docs" / "adapters.md").read_text()
     model, adapter = (block.split("```")[0] for block in text.split("```python\n")[1:3])
     assert len(adapter.strip().splitlines()) < 20
     (tmp_path / "model.py").write_text(model)
     (tmp_path / "check_model.py").write_text(adapter)
+    monkeypatch.delitem(sys.modules, "model", raising=False)  # another test's file may be called so
     subject = understand(f"{tmp_path}/check_model.py")
     assert subject.contract.mask == "additive"
     assert "called by the user's adapter" in dict(subject.notes)["call"]
@@ -257,3 +259,12 @@ def test_one_that_may_be_left_out_is_left_out() -> None:
     """A mask of None is promised by its default: that it raises is the module's fault."""
     caller = find_call(as_adapter(Forgetful, "m"), Forgetful(2, 8).double(), 8)
     assert not caller.fills_mask
+
+
+def test_loading_leaves_nothing_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "beside.py").write_text("N = 1\n")
+    (tmp_path / "subject.py").write_text("from beside import N\n\n\ndef attention(q, k, v):\n    return v[..., :N, :]\n")
+    load(f"{tmp_path}/subject.py:attention")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["beside.py", "subject.py"]
+    assert not sys.dont_write_bytecode
