@@ -27,7 +27,7 @@ time: .venv/ready  ## time a verdict on the reference, quick and ci
 	$(BIN)/python benchmarks/verdict.py
 
 power: .venv/ready  ## measure the power of the suite anew: the figures, the running order and the page (10 to 17 minutes)
-	$(BIN)/mhsa power -n 2 --json mhsa/power.json --markdown docs/power.md
+	$(BIN)/mhsa power -n 2 --json mhsa/records/power.json --markdown docs/power.md
 
 performance: .venv/ready  ## measure what the fused core promises, and write docs/performance.md (a quarter of an hour)
 	$(BIN)/python benchmarks/targets.py --command | PATH="$(CURDIR)/$(BIN):$$PATH" sh

@@ -5,21 +5,24 @@ mhsa: a commit that lacks the benchmarks is n/a. docs/benchmarks.md says how to 
 """
 
 try:
-    from mhsa.bench.suite import Suite
+    from mhsa.asv import Suite
 except ImportError:
+    try:
+        from mhsa.bench.suite import Suite  # commits before mhsa.asv
+    except ImportError:
 
-    class Suite:
-        def setup_cache(self):
-            return {}
+        class Suite:
+            def setup_cache(self):
+                return {}
 
-        def setup(self, *_):
-            raise NotImplementedError("n/a: this commit has no benchmarks")
+            def setup(self, *_):
+                raise NotImplementedError("n/a: this commit has no benchmarks")
 
-        def track_seconds(self, *_):
-            pass
+            def track_seconds(self, *_):
+                pass
 
-        track_ratio_to_floor = track_peak_memory = track_allocated = track_seconds
-        track_operators = track_flops = track_kernels = track_seconds
+            track_ratio_to_floor = track_peak_memory = track_allocated = track_seconds
+            track_operators = track_flops = track_kernels = track_seconds
 
 
 # MHSA_BENCH_SHAPES="exercise, wide" asv run: narrows a run down; so do IMPLEMENTATIONS, PASSES, DTYPES and DEVICES.

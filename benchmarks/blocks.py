@@ -14,12 +14,12 @@ from collections.abc import Iterator
 
 import torch
 
-from mhsa.bench.cell import call_of
-from mhsa.bench.clock import Call, Clock
-from mhsa.bench.contender import Loaded, build
-from mhsa.bench.machine import describe_machine, one_line
-from mhsa.bench.measurement import PASSES, Contender
-from mhsa.bench.shape import shape_of
+from mhsa.bench.measure.cell import call_of
+from mhsa.bench.measure.clock import Call, Clock
+from mhsa.bench.measure.implementation import Loaded, build
+from mhsa.bench.measure.machine import describe_machine, one_line
+from mhsa.bench.measure.measurement import PASSES, Contender
+from mhsa.records.shape import shape_of
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")
 PROCESSES = 12

@@ -10,7 +10,7 @@ import statistics
 import sys
 import time
 
-from mhsa.runner import Event, Options, run
+from mhsa.run.runner import Event, Options, run
 
 
 def measure(name: str) -> tuple[float, float] | None:

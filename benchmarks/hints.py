@@ -1,7 +1,7 @@
 """How often a hint at a known bug is right: the tables of docs/diagnosis.md.
 
-``python benchmarks/hints.py`` prints them from what was recorded (benchmarks/hints.json, mhsa/power.json);
-``python benchmarks/hints.py --write`` puts them into the page, which has to be done when mhsa/power.json has changed;
+``python benchmarks/hints.py`` prints them from what was recorded (benchmarks/hints.json, mhsa/records/power.json);
+``python benchmarks/hints.py --write`` puts them into the page, which has to be done when mhsa/records/power.json has changed;
 ``python benchmarks/hints.py --record FILE...`` first judges modules of tests/corpus (whose causes their docstrings say, or
 CAUSES in tests/test_diagnosis.py), half a minute each, and adds what failed to the record.
 """
@@ -14,10 +14,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mhsa.hints import MOST, THRESHOLD, shares, worth_it
-from mhsa.mutants.registry import mutants
-from mhsa.power import recorded
-from mhsa.results import PropertyResult, SubjectResult
+from mhsa.bugs.diagnosis.hints import MOST, THRESHOLD, shares, worth_it
+from mhsa.bugs.mutants.registry import mutants
+from mhsa.records.power_record import recorded
+from mhsa.records.results import PropertyResult, SubjectResult
 
 ROOT = Path(__file__).resolve().parent.parent
 CORPUS = ROOT / "tests" / "corpus"
@@ -28,7 +28,7 @@ THRESHOLDS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 def record(files: list[str]) -> None:
     """Judge modules by all properties of the quick profile and add what passed and failed to the record."""
-    from mhsa.runner import Options, run
+    from mhsa.run.runner import Options, run
 
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     for file in files:

@@ -177,12 +177,12 @@ class Repository:
 
     Args:
         folder: where.
-        shapes: of :data:`mhsa.bench.shape.SHAPES`.
+        shapes: of :data:`mhsa.records.shape.SHAPES`.
         slowdowns: in per cent; 0 is a commit that adds a comment: one to a document would need no clock.
     """
 
     def __init__(self, folder: Path, shapes: Sequence[str], slowdowns: Sequence[int]) -> None:
-        from mhsa.bench.shape import SHAPES  # asv imports this file in environments where mhsa is an older one
+        from mhsa.records.shape import SHAPES  # asv imports this file in environments where mhsa is an older one
 
         self.folder = folder
         self.shapes = tuple(shapes)

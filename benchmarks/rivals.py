@@ -117,7 +117,7 @@ def _found(runs: Sequence[dict[str, Any]], limit: str, *, total: bool = True) ->
 
 def _about(shapes: Sequence[str]) -> dict[str, Any]:
     """What results must have in common to be counted together."""
-    from mhsa.bench.machine import describe_machine, one_line  # asv imports this file where mhsa is an older one
+    from mhsa.bench.measure.machine import describe_machine, one_line  # asv imports this file where mhsa is an older one
 
     versions = {name: version(name) for name in ("asv", "asv_runner", "pytest-benchmark")}
     return {"machine": one_line(describe_machine("cpu", 1)), "versions": versions, "shapes": list(shapes)}

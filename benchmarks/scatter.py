@@ -14,10 +14,10 @@ import time
 
 import torch
 
-from mhsa.bench.clock import Clock
-from mhsa.bench.machine import describe_machine, one_line
-from mhsa.bench.shape import Shape, shape_of
-from mhsa.bench.waiting import waited
+from mhsa.bench.measure.clock import Clock
+from mhsa.bench.measure.cpu_wait import waited
+from mhsa.bench.measure.machine import describe_machine, one_line
+from mhsa.records.shape import Shape, shape_of
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")
 PROCESSES = 8

@@ -26,7 +26,7 @@ def commands(folder: Path) -> dict[str, tuple[list[str], list[str]]]:
     pytest = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(folder / "test_nothing.py")]
     return {
         "import mhsa": ([sys.executable, "-c", ANNOUNCE], [sys.executable, "-c", f"import mhsa; {ANNOUNCE}"]),
-        "the plugin in pytest": (pytest, [*pytest, "-p", "mhsa.plugin"]),
+        "the plugin in pytest": (pytest, [*pytest, "-p", "mhsa.judge.plugin"]),
     }
 
 

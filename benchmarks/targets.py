@@ -9,11 +9,11 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from mhsa.bench import wording
-from mhsa.bench.growth import Point, fit
-from mhsa.bench.machine import one_line
-from mhsa.bench.measurement import PASSES, Measurement
-from mhsa.bench.shape import SHAPES, shape_of
+from mhsa.bench.measure.growth import Point, fit
+from mhsa.bench.measure.machine import one_line
+from mhsa.bench.measure.measurement import PASSES, Measurement
+from mhsa.bench.report import format as wording
+from mhsa.records.shape import SHAPES, shape_of
 
 HEADS = (2, 8, 32, 128)  # of 512 tokens, 512 wide
 WIDTHS = (128, 256, 512, 1024)  # of 512 tokens, 8 heads

@@ -3,7 +3,7 @@
 --attention-shape, -dtype and -device say under which conditions. A wrong result is never timed.
 """
 
-from mhsa.bench.desk import attention_call, pytest_generate_tests  # noqa: F401
+from mhsa.benchmark import attention_call, pytest_generate_tests  # noqa: F401
 
 
 def test_speed(attention_call, benchmark):  # noqa: F811

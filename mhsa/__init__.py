@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mhsa.adapter import Adapter as Adapter
-    from mhsa.attention import IndivisibleError as IndivisibleError
-    from mhsa.attention import MultiHeadAttention as MultiHeadAttention
-    from mhsa.contract import Contract as Contract
-    from mhsa.core import self_attention as self_attention
-    from mhsa.example import Example as Example
-    from mhsa.fused import fused_attention as fused_attention
-    from mhsa.projections import Projections as Projections
-    from mhsa.testing import cases as cases
-    from mhsa.testing import verifies as verifies
-    from mhsa.verification import verify as verify
+    from mhsa.judge.decorators import cases as cases
+    from mhsa.judge.decorators import verifies as verifies
+    from mhsa.judge.example import Example as Example
+    from mhsa.judge.verification import verify as verify
+    from mhsa.records.contract import Contract as Contract
+    from mhsa.reference.exact_core import self_attention as self_attention
+    from mhsa.reference.fused_core import fused_attention as fused_attention
+    from mhsa.reference.multi_head import IndivisibleError as IndivisibleError
+    from mhsa.reference.multi_head import MultiHeadAttention as MultiHeadAttention
+    from mhsa.subject.adapter import Adapter as Adapter
+    from mhsa.subject.projections import Projections as Projections
 
 __version__ = "0.1.0"
 
@@ -34,17 +34,17 @@ __all__ = [
 ]
 
 _HOME = {
-    "Adapter": "adapter",
-    "Contract": "contract",
-    "Example": "example",
-    "IndivisibleError": "attention",
-    "MultiHeadAttention": "attention",
-    "Projections": "projections",
-    "cases": "testing",
-    "fused_attention": "fused",
-    "self_attention": "core",
-    "verifies": "testing",
-    "verify": "verification",
+    "Adapter": "subject.adapter",
+    "Contract": "records.contract",
+    "Example": "judge.example",
+    "IndivisibleError": "reference.multi_head",
+    "MultiHeadAttention": "reference.multi_head",
+    "Projections": "subject.projections",
+    "cases": "judge.decorators",
+    "fused_attention": "reference.fused_core",
+    "self_attention": "reference.exact_core",
+    "verifies": "judge.decorators",
+    "verify": "judge.verification",
 }
 
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from mhsa.cli import main
+from mhsa.commands.cli import main
 
 sys.exit(main())

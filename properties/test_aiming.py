@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mhsa import check
-from mhsa.aiming import apart, camps, picking
-from mhsa.answer import Answer
-from mhsa.bounded import OWN, Array, Bounded, gamma
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import OWN, Array, Bounded, gamma
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Answer
+from mhsa.subject.crafted_inputs import apart, camps, picking
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 DATA = ("integers",)  # the tokens are chosen here; gradients start from whole numbers

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.guarding import guard
-from mhsa.projections import lies_in
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import guard
+from mhsa.subject.projections import lies_in
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 
 @light

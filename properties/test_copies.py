@@ -7,13 +7,13 @@ import pickle
 from hypothesis import given
 from torch import nn
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.guarding import attempt, guard
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import attempt, guard
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "random")
 

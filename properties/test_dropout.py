@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from mhsa import check
-from mhsa.bounded import Array, gamma
-from mhsa.case import Case
-from mhsa.effort import rare
-from mhsa.guarding import guard
-from mhsa.placing import numbers
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import rare
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array, gamma
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 SINGLE = ("float64", "float32")

@@ -5,16 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mhsa import check
-from mhsa.adapter import FunctionAdapter
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import light, rare
-from mhsa.guarding import attempt, guard
-from mhsa.placing import numbers, tied
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light, rare
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.guard import attempt, guard
+from mhsa.subject.memory_layout import numbers, tied
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 

@@ -6,15 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mhsa import backward, check
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import light, rare, slow
-from mhsa.guarding import attempt
-from mhsa.placing import lay_out, numbers, tied
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light, rare, slow
+from mhsa.judge.strategies import cases
+from mhsa.oracle import gradients as backward
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import attempt
+from mhsa.subject.memory_layout import lay_out, numbers, tied
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 SINGLE = ("float64", "float32")

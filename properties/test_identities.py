@@ -3,14 +3,14 @@
 import numpy as np
 from hypothesis import given
 
-from mhsa import check
-from mhsa.answer import Differentiated
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Differentiated
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 

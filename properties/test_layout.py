@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.guarding import guard
-from mhsa.placing import ALL_LAYOUTS, numbers, tied
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import ALL_LAYOUTS, numbers, tied
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "random")
 

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from mhsa import check
-from mhsa.answer import Mask
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.forms import held_to
-from mhsa.guarding import attempt
-from mhsa.placing import ALL_LAYOUTS, lay_out, numbers
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Mask
+from mhsa.subject.guard import attempt
+from mhsa.subject.mask_forms import held_to
+from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 FLOATING = ("", "float32", "float64", "float16")  # dtypes of masks; "" is the data's
 

@@ -6,14 +6,14 @@ import math
 import numpy as np
 from hypothesis import given
 
-from mhsa import check
-from mhsa.answer import Mask
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Mask
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 # 1e4 stands out from inputs of size 1 at any tolerance, and is finite in float16 too.
 POISON = 1e4

@@ -5,15 +5,15 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from mhsa import check
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.guarding import guard
-from mhsa.placing import numbers
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 

@@ -3,12 +3,12 @@
 import numpy as np
 from hypothesis import given
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light, rare
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light, rare
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 WHOLE = ("integers", "ties")

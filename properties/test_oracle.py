@@ -2,12 +2,12 @@
 
 from hypothesis import given
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 
 @given(case=cases())

@@ -10,17 +10,17 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from mhsa import check
-from mhsa.adapter import FunctionAdapter
-from mhsa.case import Case
-from mhsa.effort import light, rare
-from mhsa.guarding import guard
-from mhsa.interleaving import interleave, operations
-from mhsa.placing import numbers
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.surroundings import restore, settings
-from mhsa.trial import Trial
+from mhsa.judge.budget import light, rare
+from mhsa.judge.strategies import cases
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.subject import Subject
+from mhsa.subject.torch_settings import restore, settings
+from mhsa.subject.trial import Trial
+from mhsa.subject.two_threads import interleave, operations
 
 ANY = ("none", "all", "padding", "causal", "random")
 

@@ -10,16 +10,16 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from mhsa import check
-from mhsa.answer import Mask
-from mhsa.bounded import Array
-from mhsa.case import Case
-from mhsa.effort import rare
-from mhsa.guarding import attempt
-from mhsa.placing import tied
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import rare
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Mask
+from mhsa.subject.guard import attempt
+from mhsa.subject.memory_layout import tied
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 
 def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask | Tensor | None, what: str) -> None:

@@ -7,15 +7,15 @@ import torch
 from hypothesis import given
 from torch import Tensor, nn
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.effort import light, rare, slow
-from mhsa.guarding import attempt
-from mhsa.placing import numbers
-from mhsa.precision import PRECISIONS
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light, rare, slow
+from mhsa.judge.strategies import cases
+from mhsa.oracle.precision import PRECISIONS
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.guard import attempt
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "random")
 FIXED = (  # for what takes long to set up: sizes that all differ, a mask and none

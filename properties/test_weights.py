@@ -3,14 +3,15 @@
 import numpy as np
 from hypothesis import given
 
-from mhsa import check, oracle
-from mhsa.answer import Answer
-from mhsa.bounded import Arithmetic, Array, Bounded, gamma
-from mhsa.case import Case
-from mhsa.effort import light
-from mhsa.strategies import cases
-from mhsa.subject import Subject
-from mhsa.trial import Trial
+from mhsa.judge.budget import light
+from mhsa.judge.strategies import cases
+from mhsa.oracle import attention as oracle
+from mhsa.oracle.bounded import Arithmetic, Array, Bounded, gamma
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Answer
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 

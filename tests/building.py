@@ -4,12 +4,12 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from mhsa.bench.contender import Built, build, loaded
-from mhsa.bench.given import Oracle
-from mhsa.bench.measurement import KNOWN, Contender, Pass
-from mhsa.bench.shape import Shape, shape_of
-from mhsa.bench.truth import untruth
-from mhsa.request import Request
+from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.expected import Oracle
+from mhsa.bench.measure.implementation import Built, build, loaded
+from mhsa.bench.measure.measurement import KNOWN, Contender, Pass
+from mhsa.records.request import Request
+from mhsa.records.shape import Shape, shape_of
 
 
 def maker(file: Path) -> Callable[..., Built]:

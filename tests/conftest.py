@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.catalogue import catalogue, properties_folder, property_id
-from mhsa.cli import main
-from mhsa.containment import child_environment
-from mhsa.forked import SERVER, start_server
+from mhsa.commands.cli import main
+from mhsa.records.catalogue import catalogue, properties_folder, property_id
+from mhsa.run.fork_client import SERVER, start_server
+from mhsa.run.sandbox import child_environment
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.loading import Question
-from mhsa.markdown import markdown
-from mhsa.results import SubjectResult, as_data
-from mhsa.understanding import understand
+from mhsa.introspect.load import Question
+from mhsa.introspect.resolve import understand
+from mhsa.records.results import SubjectResult, as_data
+from mhsa.reports.markdown import markdown
 
 PIXELS = """
 from torch import nn

@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mhsa import backward, oracle
-from mhsa.precision import PRECISIONS
+from mhsa.oracle import attention as oracle
+from mhsa.oracle import gradients as backward
+from mhsa.oracle.precision import PRECISIONS
 
 # B, H, Tq, Tk, d, size of the inputs
 SHAPES = [

@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 import torch
 
-from mhsa.bench.cell import Bench, Cell, reason_of
-from mhsa.bench.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
-from mhsa.bench.options import lengths
-from mhsa.bench.run import Moment, Run
-from mhsa.bench.run import run as really_run
-from mhsa.bench.shape import SHAPES, Shape, long, shape_of
-from mhsa.bench.worker import Plan
-from mhsa.benching import LENGTHS, RIVALS, exit_code
-from mhsa.cli import main
-from mhsa.distribution import install_hint
-from mhsa.plugin import DTYPES
-from mhsa.request import Request
+from mhsa.bench.measure.cell import Bench, Cell, reason_of
+from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
+from mhsa.bench.measure.run import Moment, Run
+from mhsa.bench.measure.run import run as really_run
+from mhsa.bench.measure.worker import Plan
+from mhsa.commands.bench import LENGTHS, RIVALS, exit_code
+from mhsa.commands.cli import main
+from mhsa.commands.options.bench import lengths
+from mhsa.judge.plugin import DTYPES
+from mhsa.records.distribution import install_hint
+from mhsa.records.request import Request
+from mhsa.records.shape import SHAPES, Shape, long, shape_of
 
 from .conftest import ROOT, run_mhsa
 from .timed import SUBJECTS, made
@@ -236,7 +236,7 @@ class Stage:
 def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
     handler = signal.getsignal(signal.SIGTERM)
     stage = Stage(Run([made("fused"), made(FLOOR)], {"device": "cpu"}))
-    monkeypatch.setattr("mhsa.bench.run.run", stage)
+    monkeypatch.setattr("mhsa.bench.measure.run.run", stage)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -362,7 +362,7 @@ class TestPlan:
             ("mine", "subjects.py:Right"),
             ("subjects.py:Wrong", "subjects.py:Wrong"),
             ("torch", "torch.nn:MultiheadAttention"),
-            (FLOOR, "mhsa.bench.floor:FloorAdapter"),
+            (FLOOR, "mhsa.bench.measure.baseline:FloorAdapter"),
         ]
         assert plan.cells == ((SHAPES["exercise"], "float32", "cuda"),)
         assert plan.memory == 2 * 2**30

@@ -14,16 +14,17 @@ import matplotlib
 import pytest
 from rich.console import Console
 
-from mhsa.bench import sentences, wording
-from mhsa.bench.chart import MatplotlibMissing, as_svg, draw, save_png
-from mhsa.bench.inlining import inline
-from mhsa.bench.markdown import markdown
-from mhsa.bench.measurement import FLOOR, PASSES, Counters, Measurement, Pass
-from mhsa.bench.page import page
-from mhsa.bench.page_table import folding
-from mhsa.bench.shape import SHAPES, Shape, long
-from mhsa.bench.table import print_report
-from mhsa.distribution import install_hint
+from mhsa.bench.measure.measurement import FLOOR, PASSES, Counters, Measurement, Pass
+from mhsa.bench.report import format as wording
+from mhsa.bench.report import sentences
+from mhsa.bench.report.chart import MatplotlibMissing, as_svg, draw, save_png
+from mhsa.bench.report.inline_svg import inline
+from mhsa.bench.report.markdown import markdown
+from mhsa.bench.report.page import page
+from mhsa.bench.report.page_table import folding
+from mhsa.bench.report.table import print_report
+from mhsa.records.distribution import install_hint
+from mhsa.records.shape import SHAPES, Shape, long
 
 from . import browser as driver
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.cli import main
+from mhsa.commands.cli import main
 
 MODULE = """
 import math

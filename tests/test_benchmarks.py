@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bench.measurement import KNOWN, PASSES
-from mhsa.bench.shape import SHAPES
-from mhsa.bench.suite import Suite
+from mhsa.bench.measure.measurement import KNOWN, PASSES
+from mhsa.bench.tools.asv_suite import Suite
+from mhsa.records.shape import SHAPES
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,7 +32,7 @@ def test_they_name_what_there_is() -> None:
 
 
 def test_a_commit_without_benchmarks_is_not_applicable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "mhsa.bench.suite", None)  # as if it could not be imported
+    monkeypatch.setitem(sys.modules, "mhsa.asv", None)  # as if it could not be imported
     old = load().Attention()
     assert old.setup_cache() == {}
     with pytest.raises(NotImplementedError, match="n/a: this commit has no benchmarks"):
@@ -47,7 +47,9 @@ def test_looking_a_figure_up_imports_no_torch() -> None:
 
 
 def test_the_desk_is_that_of_mhsa_init() -> None:
-    assert (ROOT / "benchmarks" / "test_speed.py").read_text() == (ROOT / "mhsa" / "templates" / "desk.py.txt").read_text()
+    assert (ROOT / "benchmarks" / "test_speed.py").read_text() == (
+        ROOT / "mhsa" / "commands" / "init_files" / "templates" / "desk.py.txt"
+    ).read_text()
 
 
 def test_asvs_configuration() -> None:

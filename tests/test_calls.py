@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mhsa.bench.contender import Built, NotMeasurable, build, loaded
-from mhsa.bench.floor import plain_attention
-from mhsa.bench.measurement import PASSES, Contender
-from mhsa.bench.shape import shape_of
-from mhsa.loading import SubjectError
-from mhsa.request import Request
+from mhsa.bench.measure.baseline import plain_attention
+from mhsa.bench.measure.implementation import Built, NotMeasurable, build, loaded
+from mhsa.bench.measure.measurement import PASSES, Contender
+from mhsa.introspect.load import SubjectError
+from mhsa.records.request import Request
+from mhsa.records.shape import shape_of
 
 from .building import maker, verdict
 from .timed import GIVES_WEIGHTS, RIGHT

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.diagnosis import compare
-from mhsa.mutants.registry import mutants
-from mhsa.understanding import understand
+from mhsa.bugs.diagnosis.match import compare
+from mhsa.bugs.mutants.registry import mutants
+from mhsa.introspect.resolve import understand
 
 FOLDER = Path(__file__).resolve().parent / "corpus" / "foreign"
 FOREIGN = sorted(p.name for p in FOLDER.glob("*.py"))

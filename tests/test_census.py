@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.results import SubjectResult
-from mhsa.runner import Options, run
+from mhsa.records.results import SubjectResult
+from mhsa.run.runner import Options, run
 
 FOLDER = Path(__file__).resolve().parent / "corpus" / "census"
 FACTORIES = {"softmax_dim_zero.py": "softmax_dim_zero.py:make"}  # the name of its width is not a usual one

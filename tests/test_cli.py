@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.catalogue import catalogue
+from mhsa.records.catalogue import catalogue
 
 ONE = ("-k", "oracle.output_without_mask")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.cli import main
-from mhsa.gate.comparison import Comparison, Increase, exit_code, increases_of, overall
-from mhsa.gate.deciding import Decision
-from mhsa.gate.showing import said
+from mhsa.bench.compare.comparison import Comparison, Increase, exit_code, increases_of, overall
+from mhsa.bench.compare.report import said
+from mhsa.bench.compare.sequential_test import Decision
+from mhsa.commands.cli import main
 
 from .repository import MODULE, SCALE, Repository
 
@@ -148,7 +148,7 @@ def test_a_full_disk_is_told_as_such(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/mhsa-x/plan.json")
 
-    monkeypatch.setattr("mhsa.gate.together.attend", full)
+    monkeypatch.setattr("mhsa.bench.compare.shared_process.attend", full)
     Path("../out.json").write_text("of an earlier run")
     assert main(["compare", "HEAD", "HEAD", "--no-verify", "--json", "../out.json"]) == 2
     words = "mhsa: no room left for /tmp/mhsa-x/plan.json, so nothing was concluded; free some, or point TMPDIR to another disk"

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.configuration import Configuration, ConfigurationError, find, read, size
-from mhsa.options import Options
-from mhsa.request import Expected
-from mhsa.results import PropertyResult
+from mhsa.commands.cli import main
+from mhsa.records.configuration import Configuration, ConfigurationError, find, read, size
+from mhsa.records.options import Options
+from mhsa.records.request import Expected
+from mhsa.records.results import PropertyResult
+from mhsa.run.child import Child
 
 GOOD = """
 [project]

@@ -2,10 +2,10 @@
 
 import pytest
 
-from mhsa.request import Request
-from mhsa.results import SubjectResult
-from mhsa.runner import Options, run
-from mhsa.terminal import reproduce
+from mhsa.records.request import Request
+from mhsa.records.results import SubjectResult
+from mhsa.reports.terminal import reproduce
+from mhsa.run.runner import Options, run
 
 RIGHT = [
     "additive_mask.py",

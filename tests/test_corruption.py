@@ -14,14 +14,15 @@ from typing import Any
 import pytest
 import tomlkit
 
-from mhsa import casefile, configuration, request
-from mhsa.case import Case
-from mhsa.catalogue import properties_folder
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.drawn import decode, encode
-from mhsa.request import Expected, Request
-from mhsa.results import PropertyResult
+from mhsa.commands.cli import main
+from mhsa.records import case_file as casefile
+from mhsa.records import configuration, request
+from mhsa.records.case import Case
+from mhsa.records.case_json import decode, encode
+from mhsa.records.catalogue import properties_folder
+from mhsa.records.request import Expected, Request
+from mhsa.records.results import PropertyResult
+from mhsa.run.child import Child
 
 TOML = """# A repository
 [project]

@@ -12,9 +12,9 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-from mhsa.bench.callgrind import CannotCount, instructions
-from mhsa.bench.counting import _is_kernel, count
-from mhsa.bench.measurement import Counters
+from mhsa.bench.measure.callgrind import CannotCount, instructions
+from mhsa.bench.measure.counting import _is_kernel, count
+from mhsa.bench.measure.measurement import Counters
 
 FLOAT = 4  # bytes
 N = 1000

@@ -7,8 +7,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from mhsa.gate.characteristics import CANNOT_TELL, NOT_SLOWER, SLOWER, judge, simulate
-from mhsa.gate.deciding import (
+from mhsa.bench.compare.operating_characteristics import CANNOT_TELL, NOT_SLOWER, SLOWER, judge, simulate
+from mhsa.bench.compare.sequential_test import (
     ALARM,
     MISSED,
     Decision,
@@ -18,7 +18,7 @@ from mhsa.gate.deciding import (
     reach_of,
     student,
 )
-from mhsa.gate.terms import APART, THRESHOLD
+from mhsa.bench.compare.settings import APART, THRESHOLD
 
 NAMES = {SLOWER: "slower", NOT_SLOWER: "not slower", CANNOT_TELL: "cannot tell"}
 

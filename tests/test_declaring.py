@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.contract import Contract
-from mhsa.declaring import APPLIES, different
-from mhsa.loading import Question
-from mhsa.request import Request
-from mhsa.subject import Subject
-from mhsa.understanding import understand
+from mhsa.introspect.declared_contract import APPLIES, different
+from mhsa.introspect.load import Question
+from mhsa.introspect.resolve import understand
+from mhsa.records.contract import Contract
+from mhsa.records.request import Request
+from mhsa.subject.subject import Subject
 
 MODEL = """
 import mhsa
@@ -177,8 +177,8 @@ def test_so_is_what_a_class_an_adapter_or_a_function_declares(model: Path, name:
         ("mhsa:MultiHeadAttention", {}),
         ("mhsa:fused_attention", {}),
         ("torch.nn.functional:scaled_dot_product_attention", {}),
-        ("mhsa.bench.floor:FloorAdapter", {}),
-        ("mhsa.mutants.plain:Plain", {}),
+        ("mhsa.bench.measure.baseline:FloorAdapter", {}),
+        ("mhsa.bugs.mutants.plain:Plain", {}),
     ],
 )
 def test_what_applies_is_let_be_and_so_is_what_our_own_adapters_know(model: Path, name: str, contract: dict) -> None:
@@ -201,7 +201,7 @@ def test_a_question_ends_with_2_and_says_what_to_do(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """One process, as only that shows what the command line makes of a question."""
-    from mhsa.cli import main
+    from mhsa.commands.cli import main
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pyproject.toml").write_text(

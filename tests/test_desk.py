@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mhsa.bench.measurement import FLOOR, PASSES
-from mhsa.bench.shape import shape_of
-from mhsa.benching import RIVALS
+from mhsa.bench.measure.measurement import FLOOR, PASSES
+from mhsa.commands.bench import RIVALS
+from mhsa.records.shape import shape_of
 
 from .conftest import ROOT
 from .timed import SUBJECTS

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mhsa import backward
-from mhsa.diagnosis import Equivalence, cases_for, compare, finely, refine
-from mhsa.inquiry import Inquiry
-from mhsa.results import PropertyResult, SubjectResult
-from mhsa.runner import Event, Options, run
-from mhsa.understanding import understand
+from mhsa.bugs.diagnosis.client import Inquiry
+from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
+from mhsa.introspect.resolve import understand
+from mhsa.oracle import gradients as backward
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.run.runner import Event, Options, run
 
 CORPUS = Path(__file__).resolve().parent / "corpus"
 
@@ -83,7 +83,8 @@ def test_the_reference_has_no_bug() -> None:
 def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
     both = tmp_path / "both.py"
     both.write_text(
-        "from mhsa.mutants.heads import MergeWithoutTranspose\nfrom mhsa.mutants.scale import ScaledByModelWidth\n\n\n"
+        "from mhsa.bugs.mutants.heads import MergeWithoutTranspose\n"
+        "from mhsa.bugs.mutants.scale import ScaledByModelWidth\n\n\n"
         "class Both(MergeWithoutTranspose, ScaledByModelWidth):\n    pass\n"
     )
     result = compare(understand(f"{both}:Both"))
@@ -94,7 +95,7 @@ def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
 def test_another_bug_that_only_empty_rows_show_is_left_open(tmp_path: Path) -> None:
     both = tmp_path / "both.py"
     both.write_text(
-        "from mhsa.mutants.masks import EmptyRowsAreNaN\nfrom mhsa.mutants.scale import ScaledByModelWidth\n\n\n"
+        "from mhsa.bugs.mutants.masks import EmptyRowsAreNaN\nfrom mhsa.bugs.mutants.scale import ScaledByModelWidth\n\n\n"
         "class Both(EmptyRowsAreNaN, ScaledByModelWidth):\n    pass\n"
     )
     result = compare(understand(f"{both}:Both"))
@@ -106,12 +107,12 @@ def test_a_case_of_its_own_shows_what_the_fixed_ones_do_not(monkeypatch: pytest.
     name = str(CORPUS / "wrong" / "lucid_mask_skip_if_full_first.py")
     subject = understand(name)
     few = [case for case in cases_for(subject) if case.mask == "none"]
-    monkeypatch.setattr("mhsa.diagnosis.cases_for", lambda subject: few)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.match.cases_for", lambda subject: few)
     fixed = compare(subject)
     assert fixed.wrong == 0
     (result,) = run(Options((name,), keyword="output_under_masks"))
     case = result.properties[0].counterexample["case"]
-    from mhsa.case import Case
+    from mhsa.records.case import Case
 
     own = Case(**{k: v for k, v in case.items() if k != "words"})
     assert "MaskSkippedIfFirstSampleIsFull" in refine(subject, fixed, [own]).names  # one case leaves others, too
@@ -206,8 +207,8 @@ def test_a_subject_that_kills_the_child_leaves_the_cause_unknown(tmp_path: Path)
 
 
 def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mhsa.inquiry._PATIENCE", 0.5)
-    monkeypatch.setattr("mhsa.inquiry._PATIENCE_EACH", 0.5)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client._PATIENCE", 0.5)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client._PATIENCE_EACH", 0.5)
     endless = tmp_path / "endless.py"
     endless.write_text("while True:\n    pass\n")
     result, event = failing(str(endless))
@@ -219,7 +220,7 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
 
 DROPPING = """
 from mhsa import dropping
-from mhsa.mutants.purity import CountsCalls
+from mhsa.bugs.mutants.purity import CountsCalls
 import torch
 
 
@@ -252,7 +253,7 @@ def test_a_state_that_changes_by_other_numbers_is_another_bug(tmp_path: Path) ->
     source = tmp_path / "dropping.py"
     source.write_text(DROPPING)
     assert compare(understand(f"{source}:Mean")).names == ()
-    assert compare(understand("mhsa.mutants.purity:CountsCalls")).names == ("CountsCalls",)
+    assert compare(understand("mhsa.bugs.mutants.purity:CountsCalls")).names == ("CountsCalls",)
 
 
 def test_it_is_compared_in_a_dtype_that_it_is_judged_in_or_that_works_throughout(tmp_path: Path) -> None:

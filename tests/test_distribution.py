@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mhsa import distribution, plugin
-from mhsa.cli import main
-from mhsa.distribution import NAME, Origin, clash, install_hint, origin_of
+from mhsa.commands.cli import main
+from mhsa.judge import plugin
+from mhsa.records import distribution
+from mhsa.records.distribution import NAME, Origin, clash, install_hint, origin_of
 
 ROOT = Path(__file__).resolve().parent.parent
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -95,7 +96,9 @@ def test_a_checkout_without_metadata_is_a_folder(site: Path) -> None:
 
 
 OLD = {
-    "an editable one": {"entry_points_txt": "[console_scripts]\nmhsa = mhsa.cli:main\n\n[pytest11]\nmhsa = mhsa.plugin\n"},
+    "an editable one": {
+        "entry_points_txt": "[console_scripts]\nmhsa = mhsa.commands.cli:main\n\n[pytest11]\nmhsa = mhsa.judge.plugin\n"
+    },
     "a package": {"RECORD": "mhsa/__init__.py,,\nmhsa-1.1.0.dist-info/METADATA,,\n"},
 }
 

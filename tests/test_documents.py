@@ -13,16 +13,18 @@ import pytest
 import torch
 
 import mhsa
-from mhsa import child, literals, runner, tampering
-from mhsa.case import DATA, LAYOUTS, MASKS
-from mhsa.catalogue import FAMILIES, catalogue
-from mhsa.cli import _parser
-from mhsa.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
-from mhsa.contract import Contract
-from mhsa.gate.showing import _HEAD
-from mhsa.mutants.registry import mutants, right
-from mhsa.options import TIME_LIMITS
-from mhsa.plugin import PROFILES
+from mhsa.bench.compare.report import _HEAD
+from mhsa.bugs.mutants.registry import mutants, right
+from mhsa.commands.cli import _parser
+from mhsa.introspect import source_constants as literals
+from mhsa.judge import side_effects as tampering
+from mhsa.judge.plugin import PROFILES
+from mhsa.records.case import DATA, LAYOUTS, MASKS
+from mhsa.records.catalogue import FAMILIES, catalogue
+from mhsa.records.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
+from mhsa.records.contract import Contract
+from mhsa.records.options import TIME_LIMITS
+from mhsa.run import child, runner
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -227,7 +229,7 @@ def test_the_reference_as_the_readme_calls_it() -> None:
 def test_the_mutant_that_contributors_copy_is_one() -> None:
     (shown,) = blocks(ROOT / "CONTRIBUTING.md", "python")
     node = ast.parse(shown).body[0]
-    source = ast.parse((ROOT / "mhsa" / "mutants" / "scale.py").read_text())
+    source = ast.parse((ROOT / "mhsa" / "bugs" / "mutants" / "scale.py").read_text())
     (real,) = (n for n in source.body if isinstance(n, ast.ClassDef) and n.name == node.name)
     assert ast.dump(node) == ast.dump(real)
 
@@ -326,7 +328,7 @@ NUMBERS = [
     ("CHANGELOG.md", f"{P} properties in {F} families"),
     (
         "CHANGELOG.md",
-        f"{M} mutants (`mhsa/mutants/`): the reference with one bug each, and {len(right())} variants that are right",
+        f"{M} mutants (`mhsa/bugs/mutants/`): the reference with one bug each, and {len(right())} variants that are right",
     ),
     ("docs/power.md", f"- mutants killed: {M} of {M} (100 %)"),
     ("docs/power.md", f"- false alarms: 0 on {len(right())} right variants"),

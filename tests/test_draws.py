@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.internal.conjecture import providers
 
-from mhsa.draws import without_local_constants
-from mhsa.strategies import judging
-from mhsa.understanding import understand
+from mhsa.introspect.resolve import understand
+from mhsa.judge.draws import without_local_constants
+from mhsa.judge.strategies import judging
 
 NUMBERS = (715_517, 715_519, 715_523)
 

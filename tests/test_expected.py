@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.baseline import write_baseline
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.configuration import Configuration, read
-from mhsa.options import Options
-from mhsa.request import Expected, Request
-from mhsa.results import PropertyResult, SubjectResult
+from mhsa.commands.cli import main
+from mhsa.commands.write_baseline import write_baseline
+from mhsa.records.configuration import Configuration, read
+from mhsa.records.options import Options
+from mhsa.records.request import Expected, Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.run.child import Child
 
 ONE, TWO = "oracle.output_without_mask", "masks.masking_is_deleting"
 WRONG = "def attention(q, k, v, mask=None):\n    return v.mean(dim=-2, keepdim=True).expand(*q.shape)\n"

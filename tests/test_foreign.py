@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.results import SubjectResult
-from mhsa.runner import Options, run
+from mhsa.records.results import SubjectResult
+from mhsa.run.runner import Options, run
 
 FOLDER = Path(__file__).resolve().parent / "corpus" / "foreign"
 FACTORIES = {"additive_minus_ten.py", "keep_probability.py"}  # one name of their arguments is not a usual one

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from mhsa.forked import SERVER, Process
-from mhsa.limits import PARENT
-from mhsa.options import Options
-from mhsa.runner import child_environment, run
+from mhsa.records.options import Options
+from mhsa.run.fork_client import SERVER, Process
+from mhsa.run.process_limits import PARENT
+from mhsa.run.runner import child_environment, run
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked on Linux only")
 
@@ -51,7 +51,7 @@ def look(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
         patch.setenv("MADE_UP", "for this test")
         patch.setenv("MY_API_KEY", "hidden?")
         if kind == "anew":
-            patch.setattr("mhsa.forked._connect", lambda *_: None)
+            patch.setattr("mhsa.run.fork_client._connect", lambda *_: None)
         if kind == "own":
             patch.delenv(SERVER)
         (result,) = run(Options((f"{folder / 'spy.py'}:MultiHeadAttention",), keyword="output_without_mask"))
@@ -173,8 +173,8 @@ def test_a_subject_that_kills_the_server_ends_itself_and_no_more(tmp_path: Path,
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos.kill(os.getppid(), 9)\n")
     code = f"""
-from mhsa.options import Options
-from mhsa.runner import run
+from mhsa.records.options import Options
+from mhsa.run.runner import run
 for subject in ({str(deadly)!r}, "mhsa:fused_attention"):
     (result,) = run(Options((subject,), keyword="output_without_mask"))
     print(result.verdict, result.reason)

@@ -7,21 +7,21 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mhsa import check
-from mhsa.baseline import write_baseline
-from mhsa.bounded import Bounded
-from mhsa.causes import Cause, Diagnosis
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.configuration import Configuration, read
-from mhsa.expecting import compare_causes, judged
-from mhsa.form import form_of
-from mhsa.guarding import guard
-from mhsa.inquiry import Inquiry
-from mhsa.options import Options
-from mhsa.request import Expected, Request
-from mhsa.results import PropertyResult, SubjectResult
-from mhsa.runner import Event
+from mhsa.bugs.diagnosis.client import Inquiry
+from mhsa.bugs.diagnosis.conclude import Cause, Diagnosis
+from mhsa.commands.cli import main
+from mhsa.commands.write_baseline import write_baseline
+from mhsa.oracle.bounded import Bounded
+from mhsa.records.configuration import Configuration, read
+from mhsa.records.expected_failures import compare_causes, judged
+from mhsa.records.failure_form import form_of
+from mhsa.records.options import Options
+from mhsa.records.request import Expected, Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.run.child import Child
+from mhsa.run.runner import Event
+from mhsa.subject import check
+from mhsa.subject.guard import guard
 
 ONE, TWO = "oracle.output_without_mask", "masks.masking_is_deleting"
 DIFFERS = {"message": "output[0]=1, but must be 2", "what": "output", "where": [0], "observed": 1.0, "required": 2.0}
@@ -198,8 +198,8 @@ def test_the_comparison_is_asked_for_where_a_cause_was_recorded(monkeypatch: pyt
         started.append(True)
         return SimpleNamespace(stdin=SimpleNamespace(write=len, flush=bool), poll=lambda: 0, wait=bool, pid=0)
 
-    monkeypatch.setattr("mhsa.inquiry.Process", popen)
-    monkeypatch.setattr("mhsa.inquiry.end_group", lambda *_: None)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.Process", popen)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.end_group", lambda *_: None)
     with Inquiry(Options(requests=(CAUSED,))) as inquiry:
         inquiry.hear(Event("done", 1, TWO, PropertyResult(TWO, "expected-failure")))
         assert not started
@@ -208,7 +208,7 @@ def test_the_comparison_is_asked_for_where_a_cause_was_recorded(monkeypatch: pyt
 
 
 def test_in_the_users_pytest_another_failure_fails_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mhsa.inline import judge_inline
+    from mhsa.judge.inline import judge_inline
 
     path = tmp_path / "uniform.py"
     path.write_text("def attention(q, k, v, mask=None):\n    return v.mean(dim=-2, keepdim=True).expand(*q.shape)\n")

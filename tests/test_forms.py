@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from mhsa.contract import Contract
-from mhsa.forms import held_to, says
-from mhsa.understanding import understand
+from mhsa.introspect.resolve import understand
+from mhsa.records.contract import Contract
+from mhsa.subject.mask_forms import held_to, says
 
 
 class Plain(nn.Module):

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mhsa import MultiHeadAttention, fused_attention, self_attention
-from mhsa.cli import main
-from mhsa.core import attention_weights
-from mhsa.fused import ROWS
-from mhsa.slot import fit_slot
+from mhsa.commands.cli import main
+from mhsa.reference.core_slot import fit_slot
+from mhsa.reference.exact_core import attention_weights
+from mhsa.reference.fused_core import ROWS
 
 LENGTH = ROWS + 44  # two blocks, the second one shorter
 
@@ -108,7 +108,7 @@ def test_two_calls_drop_differently_and_a_seed_repeats_them() -> None:
 
 def test_weights_are_computed_once_and_only_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
-    monkeypatch.setattr("mhsa.fused.attention_weights", lambda *a: calls.append(a) or attention_weights(*a))
+    monkeypatch.setattr("mhsa.reference.fused_core.attention_weights", lambda *a: calls.append(a) or attention_weights(*a))
     fused, _ = pair()
     fused(*[draw(1, 5, 16)] * 3)
     assert not calls

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from mhsa.catalogue import catalogue
-from mhsa.census import public_reports, without_ids
-from mhsa.grouping import Raised, common, first_and_others, said, told_once
-from mhsa.handbook import handbook
-from mhsa.power import recorded
-from mhsa.results import PropertyResult
-from mhsa.webpage_cause import cause
-from mhsa.webpage_failure import failure
+from mhsa.records.catalogue import catalogue
+from mhsa.records.power_record import recorded
+from mhsa.records.results import PropertyResult
+from mhsa.reports.failure_groups import Raised, common, first_and_others, said, told_once
+from mhsa.reports.html.cause import cause
+from mhsa.reports.html.failure import failure
+from mhsa.reports.properties_page import handbook
+from mhsa.reports.sources import public_reports, without_ids
 
 BOTH = ("float64", "float32")
 SAID = "RuntimeError: shape '[1, 1, 2, 2]' is invalid (view) (/elsewhere/model.py, line 31)"

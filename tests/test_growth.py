@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from mhsa.bench.growth import FEWEST, Point, classify, fit, growths, longest, steps
-from mhsa.bench.measurement import Counters, Measurement
-from mhsa.bench.shape import Shape
+from mhsa.bench.measure.growth import FEWEST, Point, classify, fit, growths, longest, steps
+from mhsa.bench.measure.measurement import Counters, Measurement
+from mhsa.records.shape import Shape
 
 LENGTHS = [128, 256, 512, 1024, 2048, 4096, 8192]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import hints as measured
-from mhsa.causes import conclude
-from mhsa.hints import hints, raises_alike, worth_it
-from mhsa.mutants.registry import mutants
-from mhsa.power import recorded
-from mhsa.results import PropertyResult, SubjectResult
+from mhsa.bugs.diagnosis.conclude import conclude
+from mhsa.bugs.diagnosis.hints import hints, raises_alike, worth_it
+from mhsa.bugs.mutants.registry import mutants
+from mhsa.records.power_record import recorded
+from mhsa.records.results import PropertyResult, SubjectResult
 
 ROOT = Path(__file__).resolve().parent.parent
 ANSWER = {"matches": [], "cases": 40, "wrong": 9, "left": [], "size": None, "dtype": "float64", "asked": ["float64"],

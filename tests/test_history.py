@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-import mhsa.history.measuring as measuring
-from mhsa.bench.measurement import Counters, Measurement
-from mhsa.bench.run import Run
-from mhsa.bench.shape import SHAPES
-from mhsa.cli import main
-from mhsa.distribution import install_hint
-from mhsa.history.publishing import PublishError, Site, publish, site_of
+import mhsa.bench.history.measure as measuring
+from mhsa.bench.history.asv_publish import PublishError, Site, publish, site_of
+from mhsa.bench.measure.measurement import Counters, Measurement
+from mhsa.bench.measure.run import Run
+from mhsa.commands.cli import main
+from mhsa.records.distribution import install_hint
+from mhsa.records.shape import SHAPES
 
 from .repository import MODULE, SCALE, Repository
 from .test_comparing import MEMORY
@@ -303,7 +303,7 @@ def test_a_full_disk_is_told_and_loses_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mhsa.history.store.os.fsync", full)
+    monkeypatch.setattr("mhsa.bench.history.store.os.fsync", full)
     with pytest.raises(SystemExit) as stopped:
         history()
     assert stopped.value.code == 2
@@ -401,7 +401,7 @@ def test_outside_of_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_without_asv(
     repository: Repository, faked: Faked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mhsa.history.publishing.is_installed", lambda: False)
+    monkeypatch.setattr("mhsa.bench.history.asv_publish.is_installed", lambda: False)
     with pytest.raises(SystemExit) as stopped:
         main(["history"])
     assert stopped.value.code == 2

@@ -12,13 +12,13 @@ from types import ModuleType
 import pytest
 import torch
 
-from mhsa.bench import cell
-from mhsa.bench.cell import Bench, Cell
-from mhsa.bench.clock import Clock
-from mhsa.bench.interleaving import Timing, interval, take_turns
-from mhsa.bench.measurement import FLOOR, PASSES, Contender, Measurement
-from mhsa.bench.shape import shape_of
-from mhsa.request import Request
+from mhsa.bench.measure import cell
+from mhsa.bench.measure.cell import Bench, Cell
+from mhsa.bench.measure.clock import Clock
+from mhsa.bench.measure.measurement import FLOOR, PASSES, Contender, Measurement
+from mhsa.bench.measure.paired_timing import Timing, interval, take_turns
+from mhsa.records.request import Request
+from mhsa.records.shape import shape_of
 
 MILLISECOND = 0.001
 LOOKS = 2  # blocks in which a call of a millisecond is calibrated
@@ -326,7 +326,7 @@ class TestExceptions:
         def fail(*_: object) -> None:
             raise ZeroDivisionError("no floor")
 
-        monkeypatch.setattr("mhsa.bench.contender.plain_attention", fail)
+        monkeypatch.setattr("mhsa.bench.measure.implementation.plain_attention", fail)
         found = self.measure(file, ("Right", FLOOR), allowed=None)
         assert {m.outcome for m in found.values()} == {"n/a"}
         assert found["forward", "Right"].reason.startswith("the floor, which it is compared with: ZeroDivisionError: no floor")

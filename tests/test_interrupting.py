@@ -21,7 +21,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are l
 
 SOON = 10.0  # seconds in which an interrupted run has ended
 # Whoever starts us in the background has SIGINT ignored, which a program inherits.
-COMMAND = "import signal, sys; signal.signal(2, signal.default_int_handler); from mhsa.cli import main; sys.exit(main())"
+COMMAND = (
+    "import signal, sys; signal.signal(2, signal.default_int_handler); from mhsa.commands.cli import main; sys.exit(main())"
+)
 REPORTS = ("--json", "o.json", "--junit", "o.xml", "--html", "o.html")
 SLEEPS = "import time\ntime.sleep(4321)\n"
 

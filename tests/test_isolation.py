@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mhsa.child import Child
-from mhsa.containment import Contained, child_environment
-from mhsa.options import Options
-from mhsa.request import Request
-from mhsa.results import SubjectResult
-from mhsa.tampering import Watch
+from mhsa.judge.side_effects import Watch
+from mhsa.records.options import Options
+from mhsa.records.request import Request
+from mhsa.records.results import SubjectResult
+from mhsa.run.child import Child
+from mhsa.run.sandbox import Contained, child_environment
 
 from .test_hostile import left_behind
 
@@ -159,7 +159,7 @@ class TestWatch:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     def test_a_fork_is_told_and_the_copy_judges_nothing(self, tmp_path: Path) -> None:
         code = (
-            "import os, sys\nfrom mhsa.tampering import Watch\nwatch = Watch()\npid = os.fork()\n"
+            "import os, sys\nfrom mhsa.judge.side_effects import Watch\nwatch = Watch()\npid = os.fork()\n"
             "said = watch.changes()\nprint(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -208,7 +208,7 @@ class TestWatch:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
 def test_an_allocation_beyond_the_limit_fails_and_a_smaller_one_does_not() -> None:
     code = (
-        "import torch\nfrom mhsa.limits import limit_memory\nlimit_memory(300 * 2**20)\n"
+        "import torch\nfrom mhsa.run.process_limits import limit_memory\nlimit_memory(300 * 2**20)\n"
         "print(len(torch.ones(2**25)))\n"  # 128 MiB
         "try:\n    torch.ones(2**27)\nexcept RuntimeError as error:\n    print(error)\n"
     )
@@ -266,7 +266,7 @@ class TestWhatAProcessSays:
         assert listening.refused is refused
 
 
-@pytest.mark.parametrize("module", ["mhsa", "mhsa.plugin"])
+@pytest.mark.parametrize("module", ["mhsa", "mhsa.judge.plugin"])
 def test_an_import_takes_nothing_heavy_along(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
@@ -274,11 +274,11 @@ def test_an_import_takes_nothing_heavy_along(module: str) -> None:
 
 def test_the_plugin_takes_nothing_heavy_along_into_an_ordinary_run(tmp_path: Path) -> None:
     (tmp_path / "test_user.py").write_text(
-        "import sys\ndef test_light():\n    assert 'mhsa.plugin' in sys.modules\n"
+        "import sys\ndef test_light():\n    assert 'mhsa.judge.plugin' in sys.modules\n"
         f"    assert not [name for name in {HEAVY} if name in sys.modules]\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "mhsa.plugin", "-p", "no:cacheprovider", "test_user.py"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "mhsa.judge.plugin", "-p", "no:cacheprovider", "test_user.py"],
         cwd=tmp_path, env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout

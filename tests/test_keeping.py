@@ -8,13 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from mhsa import keeping, reporting
-from mhsa.case import Case
-from mhsa.casefile import path_of, save
-from mhsa.drawn import encode
-from mhsa.keeping import keep_within
-from mhsa.request import Request
-from mhsa.results import PropertyResult, SubjectResult
+from mhsa.records.case import Case
+from mhsa.records.case_file import path_of, save
+from mhsa.records.case_json import encode
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.reports import kept_cases as keeping
+from mhsa.reports import write as reporting
+from mhsa.reports.kept_cases import keep_within
 
 ONE, TWO = "oracle.output_without_mask", "masks.masking_is_deleting"
 DRAWN = encode({"case": Case("float64", 1, 1, 1, 2, 2)})

@@ -9,7 +9,7 @@ import pytest
 USES = """
 import resource
 
-from mhsa.limits import keep_memory
+from mhsa.run.process_limits import keep_memory
 
 if {keep}:
     keep_memory()

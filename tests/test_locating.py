@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.cli import main
-from mhsa.configuration import read
-from mhsa.results import SubjectResult
+from mhsa.commands.cli import main
+from mhsa.records.configuration import read
+from mhsa.records.results import SubjectResult
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
 
@@ -14,7 +14,7 @@ CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mhsa.starting.look", lambda specs: [SubjectResult(spec) for spec in specs])  # nothing is imported
+    monkeypatch.setattr("mhsa.commands.init.look", lambda specs: [SubjectResult(spec) for spec in specs])  # nothing is imported
     return tmp_path
 
 
@@ -89,7 +89,7 @@ def test_several_candidates_none_or_too_many_files_are_refused(
     assert (
         "be meant:\n  a.py:SelfAttn\n  b.py:MHA\n  b.py:CrossAttention\nname one or more: mhsa init a.py:SelfAttn;" in message
     )
-    monkeypatch.setattr("mhsa.locating._MOST", 1)
+    monkeypatch.setattr("mhsa.source.find_subject._MOST", 1)
     assert "more than 1 Python files" in refused(capsys)
 
 

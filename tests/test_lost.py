@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from mhsa import check, lost
-from mhsa.guarding import attempt, guard
-from mhsa.judge import find
-from mhsa.options import Options
-from mhsa.results import SubjectResult
-from mhsa.runner import run
+from mhsa.judge.judge import find
+from mhsa.records.options import Options
+from mhsa.records.results import SubjectResult
+from mhsa.run import cuda_errors as lost
+from mhsa.run.runner import run
+from mhsa.subject import check
+from mhsa.subject.guard import attempt, guard
 
 ERROR = "CUDA error: device-side assert triggered"
 # What torch does where a kernel reads out of bounds, seen on an H200: the call returns, and whoever waits for it is told.

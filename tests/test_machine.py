@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mhsa.bench import machine
-from mhsa.bench.machine import describe_machine, one_line, series_key
+from mhsa.bench.measure import machine
+from mhsa.bench.measure.machine import describe_machine, one_line, series_key
 
 GPU = "NVIDIA H100 80GB HBM3, 550.90.07, 1755, 2619, 1980, 2619, 700.00"
 
@@ -111,7 +111,7 @@ class TestSeriesKey:
         assert series_key(DESCRIBED | {name: "other"}) == series_key(DESCRIBED)
 
     def test_it_is_the_same_in_every_process(self) -> None:
-        code = f"from mhsa.bench.machine import series_key; print(series_key({dict(reversed(DESCRIBED.items()))!r}))"
+        code = f"from mhsa.bench.measure.machine import series_key; print(series_key({dict(reversed(DESCRIBED.items()))!r}))"
         said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         assert said == series_key(DESCRIBED) == "cuda-24fc3c40"
 
@@ -124,5 +124,5 @@ class TestSeriesKey:
 
 
 def test_torch_is_not_imported_before_it_is_needed() -> None:
-    code = "import sys, mhsa.bench.machine; sys.exit('torch' in sys.modules)"
+    code = "import sys, mhsa.bench.measure.machine; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.loading import SubjectError, load
-from mhsa.options import Options
-from mhsa.refusing import folded
-from mhsa.results import PropertyResult
-from mhsa.runner import Interrupted, run
+from mhsa.commands.cli import main
+from mhsa.introspect.load import SubjectError, load
+from mhsa.records.errors import folded
+from mhsa.records.options import Options
+from mhsa.records.results import PropertyResult
+from mhsa.run.child import Child
+from mhsa.run.runner import Interrupted, run
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
 
@@ -49,7 +49,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mhsa.child.Contained", start)
+    monkeypatch.setattr("mhsa.run.child.Contained", start)
     return found
 
 
@@ -124,7 +124,7 @@ def test_subjects_may_stand_between_options(here: Path, judged: list[str]) -> No
 
 def test_commits_may_stand_between_options(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
-    monkeypatch.setattr("mhsa.comparing.compare", lambda options: given.append((options.base, options.head)) or 0)
+    monkeypatch.setattr("mhsa.commands.compare.compare", lambda options: given.append((options.base, options.head)) or 0)
     main(["compare", "main", "-k", "x", "HEAD"])
     main(["compare", "-k", "x", "main"])
     assert given == [("main", "HEAD"), ("main", "")]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.catalogue import catalogue
-from mhsa.mutants.registry import KINDS, mutants, right
-from mhsa.power import recorded
-from mhsa.runner import Options, run
+from mhsa.bugs.mutants.registry import KINDS, mutants, right
+from mhsa.records.catalogue import catalogue
+from mhsa.records.power_record import recorded
+from mhsa.run.runner import Options, run
 
 MUTANTS = mutants()
 # For each mutant the property that found it first, and for each property the first mutant that it found.
@@ -87,5 +87,5 @@ def test_right_variants_are_left_alone() -> None:
 
 
 def test_the_list_needs_no_torch() -> None:
-    code = "import sys, mhsa.mutants.registry as r; r.mutants(); sys.exit('torch' in sys.modules)"
+    code = "import sys, mhsa.bugs.mutants.registry as r; r.mutants(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path.cwd()).returncode == 0

@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mhsa.annotations import annotate
-from mhsa.child import Child
-from mhsa.cli import main
-from mhsa.judge import Judge
-from mhsa.junit import junit
-from mhsa.markdown import markdown
-from mhsa.request import Request
-from mhsa.results import PropertyResult, SubjectResult, as_data
-from mhsa.story import print_story
-from mhsa.terminal import verdict_lines
-from mhsa.understanding import understand
-from mhsa.webpage import page
+from mhsa.commands.cli import main
+from mhsa.introspect.resolve import understand
+from mhsa.judge.judge import Judge
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult, as_data
+from mhsa.reports.annotations import annotate
+from mhsa.reports.diagnose import print_story
+from mhsa.reports.html.page import page
+from mhsa.reports.junit import junit
+from mhsa.reports.markdown import markdown
+from mhsa.reports.terminal import verdict_lines
+from mhsa.run.child import Child
 
 MODEL = """
 import torch

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mhsa import oracle
-from mhsa.bounded import Arithmetic, Bounded, gamma
-from mhsa.precision import PRECISIONS
+from mhsa.oracle import attention as oracle
+from mhsa.oracle.bounded import Arithmetic, Bounded, gamma
+from mhsa.oracle.precision import PRECISIONS
 
 SHAPES = [(1, 1, 1.0), (2, 1, 1.0), (5, 4, 1.0), (7, 3, 30.0), (33, 16, 3.0), (130, 64, 1.0), (200, 8, 2.0**-6)]
 

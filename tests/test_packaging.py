@@ -59,7 +59,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_verifies_a_users_file_outside_the_checkout(environment: Path, tmp_path: Path) -> None:
     (tmp_path / "model.py").write_text((ROOT / "tests" / "corpus" / "wrong" / "no_scale.py").read_text())
     python = str(environment / "bin" / "python")
-    code = "import json, mhsa.catalogue as c; from mhsa.distribution import origin as o; "
+    code = "import json, mhsa.records.catalogue as c; from mhsa.records.distribution import origin as o; "
     code += "print(json.dumps([str(c.properties_folder()), o().folder, o().editable]))"
     done = subprocess.run([python, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     properties, folder, editable = json.loads(done.stdout)

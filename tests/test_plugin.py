@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.catalogue import properties_folder
+from mhsa.records.catalogue import properties_folder
 
 
 def run_pytest(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -64,7 +64,9 @@ def test_it_lives_beside_tests_and_packages_of_the_same_names(corpus: Path, tmp_
     assert "11 passed, 2 skipped" in done.stdout
 
 
-@pytest.mark.parametrize("module", ["mhsa", "mhsa.plugin", "mhsa.cli", "mhsa.runner", "mhsa.catalogue"])
+@pytest.mark.parametrize(
+    "module", ["mhsa", "mhsa.judge.plugin", "mhsa.commands.cli", "mhsa.run.runner", "mhsa.records.catalogue"]
+)
 def test_start_up_is_light(module: str) -> None:
     heavy = "{'torch', 'numpy', 'hypothesis', 'rich'}"
     code = f"import sys, {module}; found = {heavy} & set(sys.modules); assert not found, found"
@@ -73,8 +75,8 @@ def test_start_up_is_light(module: str) -> None:
 
 def test_an_ordinary_pytest_run_imports_no_torch(tmp_path: Path) -> None:
     (tmp_path / "test_user.py").write_text(
-        "import sys\ndef test_light():\n    assert 'mhsa.plugin' in sys.modules\n"
-        "    assert not {'torch', 'numpy', 'mhsa.judge'} & set(sys.modules)\n"
+        "import sys\ndef test_light():\n    assert 'mhsa.judge.plugin' in sys.modules\n"
+        "    assert not {'torch', 'numpy', 'mhsa.judge.judge'} & set(sys.modules)\n"
     )
     done = run_pytest("-q", cwd=tmp_path)
     assert done.returncode == 0, done.stdout

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mhsa.catalogue import catalogue
-from mhsa.mutants.registry import mutants
+from mhsa.bugs.mutants.registry import mutants
+from mhsa.records.catalogue import catalogue
 
 # Property: a mutant that it must find.
 BROKEN_BY = {
@@ -129,7 +129,7 @@ BROKEN_BY = {
     "refusals.tokens_of_another_width": "ArgumentsMadeToFit",
     "refusals.keys_of_another_batch": "ArgumentsMadeToFit",
 }
-CONTROL = "mhsa.mutants.right:AsItIs"
+CONTROL = "mhsa.bugs.mutants.right:AsItIs"
 SPECS = {m.name: m.spec for m in mutants()}
 EVERY = [p.id for p in catalogue()]
 

@@ -9,19 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from mhsa import check
-from mhsa.case import Case
-from mhsa.casefile import CaseFileError, read, save
-from mhsa.catalogue import properties_folder
-from mhsa.drawn import decode, encode
-from mhsa.judge import explain, find
-from mhsa.loading import SubjectError
-from mhsa.request import Expected, Request
-from mhsa.results import PropertyResult
-from mhsa.script import Recorder, write_script
-from mhsa.strategies import judging
-from mhsa.suite import Effort, import_properties
-from mhsa.understanding import understand
+from mhsa.introspect.load import SubjectError
+from mhsa.introspect.resolve import understand
+from mhsa.judge.judge import explain, find
+from mhsa.judge.property_modules import Effort, import_properties
+from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.strategies import judging
+from mhsa.records.case import Case
+from mhsa.records.case_file import CaseFileError, read, save
+from mhsa.records.case_json import decode, encode
+from mhsa.records.catalogue import properties_folder
+from mhsa.records.request import Expected, Request
+from mhsa.records.results import PropertyResult
+from mhsa.subject import check
 
 LAYERS = """
 import torch

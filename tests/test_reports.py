@@ -15,13 +15,13 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console
 
-from mhsa.annotations import annotate
-from mhsa.causes import Cause, Diagnosis
-from mhsa.junit import junit
-from mhsa.markdown import append_to_step_summary, markdown
-from mhsa.request import Request
-from mhsa.results import PropertyResult, SubjectResult, write_json
-from mhsa.terminal import print_header, reproduce
+from mhsa.bugs.diagnosis.conclude import Cause, Diagnosis
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult, write_json
+from mhsa.reports.annotations import annotate
+from mhsa.reports.junit import junit
+from mhsa.reports.markdown import append_to_step_summary, markdown
+from mhsa.reports.terminal import print_header, reproduce
 
 HOSTILE = [
     "\x00\x07\x1b[31m\x7f\ud800\ufffe",

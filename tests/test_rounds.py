@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bench.shape import shape_of
-from mhsa.cli import main
-from mhsa.gate import rounds
-from mhsa.gate.benchmark import Benchmark
-from mhsa.gate.deciding import FEWEST
-from mhsa.gate.pairing import _goes_on
-from mhsa.gate.rounds import Found, add_rounds
-from mhsa.gate.terms import APART_MOST, MOST, Terms
-from mhsa.request import Request
+from mhsa.bench.compare import rounds
+from mhsa.bench.compare.benchmark import Benchmark
+from mhsa.bench.compare.pairing import _goes_on
+from mhsa.bench.compare.rounds import Found, add_rounds
+from mhsa.bench.compare.sequential_test import FEWEST
+from mhsa.bench.compare.settings import APART_MOST, MOST, Terms
+from mhsa.commands.cli import main
+from mhsa.records.request import Request
+from mhsa.records.shape import shape_of
 
 from .repository import MODULE, Repository
 

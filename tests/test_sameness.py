@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.cli import main
-from mhsa.gate.sameness import are_the_same
+from mhsa.bench.compare.unchanged_code import are_the_same
+from mhsa.commands.cli import main
 
 from .repository import MODULE, Repository
 

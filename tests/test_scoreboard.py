@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.catalogue import catalogue
-from mhsa.mutants.registry import mutants, right
-from mhsa.power import Kill, Power, evaluate, greedy, recorded, save
-from mhsa.results import PropertyResult, SubjectResult
-from mhsa.scoreboard import page
+from mhsa.bugs.mutants.registry import mutants, right
+from mhsa.bugs.power.report import page
+from mhsa.records.catalogue import catalogue
+from mhsa.records.power_record import Kill, Power, evaluate, greedy, recorded, save
+from mhsa.records.results import PropertyResult, SubjectResult
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -33,7 +33,7 @@ def test_no_rival_finds_what_mhsa_does_and_none_accuses() -> None:
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
     save(recorded(), tmp_path / "power.json")
     again = json.loads((tmp_path / "power.json").read_text())
-    assert again == json.loads((ROOT / "mhsa" / "power.json").read_text())
+    assert again == json.loads((ROOT / "mhsa" / "records" / "power.json").read_text())
 
 
 def synthetic(kills: dict[str, set[str]]) -> list[SubjectResult]:
@@ -83,11 +83,11 @@ def test_what_is_killed_elsewhere_is_no_survivor() -> None:
     ],
 )
 def test_a_rival_tells_right_from_wrong(rival: str, bug: str) -> None:
-    from mhsa.loading import load
-    from mhsa.rivals import accusers
+    from mhsa.bugs.power.baselines import accusers
+    from mhsa.introspect.load import load
 
-    assert accusers(load(f"mhsa.mutants.{bug}"), [rival]) == [rival]
-    assert accusers(load("mhsa.mutants.right:AsItIs"), [rival]) == []
+    assert accusers(load(f"mhsa.bugs.mutants.{bug}"), [rival]) == [rival]
+    assert accusers(load("mhsa.bugs.mutants.right:AsItIs"), [rival]) == []
 
 
 def test_the_recorded_figures_are_shown(mhsa) -> None:

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from mhsa.gate.comparison import Comparison
-from mhsa.gate.deciding import Decision
-from mhsa.gate.showing import print_comparison, sentence
+from mhsa.bench.compare.comparison import Comparison
+from mhsa.bench.compare.report import print_comparison, sentence
+from mhsa.bench.compare.sequential_test import Decision
 
 SLOWER = Decision("slower", 1.15, 1.145, 1.153, 6)
 SAME = Decision("not slower", 1.0, 0.99, 1.01, 6)

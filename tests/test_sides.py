@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from mhsa.commits.sides import Side
-from mhsa.commits.worktrees import Trees
-from mhsa.loading import SubjectError, load
+from mhsa.bench.git.isolated_imports import Side
+from mhsa.bench.git.worktrees import Trees
+from mhsa.introspect.load import SubjectError, load
 
 PACKAGE = {
     "attn/__init__.py": "from .core import KIND, lazy, absolute\n",

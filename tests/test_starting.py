@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mhsa.cli import main
-from mhsa.configuration import read
-from mhsa.distribution import Origin
-from mhsa.looking import look
-from mhsa.options import TIME_LIMITS
-from mhsa.plugin import PROFILES
-from mhsa.results import SubjectResult
+from mhsa.commands.cli import main
+from mhsa.commands.try_subjects import look
+from mhsa.judge.plugin import PROFILES
+from mhsa.records.configuration import read
+from mhsa.records.distribution import Origin
+from mhsa.records.options import TIME_LIMITS
+from mhsa.records.results import SubjectResult
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
 ALL = ("--ci", "--bench")
@@ -58,13 +58,13 @@ class Attention(nn.Module):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("mhsa.starting.look", lambda specs: [SubjectResult(spec) for spec in specs])  # it takes seconds
+    monkeypatch.setattr("mhsa.commands.init.look", lambda specs: [SubjectResult(spec) for spec in specs])  # it takes seconds
     return tmp_path
 
 
 @pytest.fixture
 def looking(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr("mhsa.starting.look", look)
+    monkeypatch.setattr("mhsa.commands.init.look", look)
     monkeypatch.setattr("signal.signal", lambda *_: None)
     return here
 
@@ -177,7 +177,7 @@ def test_a_question_is_told_with_the_table_that_its_answer_belongs_to(
 ) -> None:
     put("model.py", CLASS.format("Attention"))
     asked = SubjectResult("model.py:Attention", reason='which mask? declare contract = { mask = "blocked" }', question=True)
-    monkeypatch.setattr("mhsa.starting.look", lambda specs: [asked])
+    monkeypatch.setattr("mhsa.commands.init.look", lambda specs: [asked])
     before = everything(here)
     message = refused(capsys)
     assert 'mhsa: model.py:Attention: which mask? declare contract = { mask = "blocked" }; nothing was written. ' in message
@@ -343,7 +343,9 @@ def test_a_folder_below_the_repositorys_root_is_told_where_workflows_belong(
 def test_neither_torch_nor_the_users_code_is_imported_by_the_command_itself(here: Path) -> None:
     put("src/pkg/__init__.py")
     put("src/pkg/layers.py", MODULE)
-    code = "import sys; from mhsa.cli import main; sys.exit(main(['init']) or bool({'torch', 'pkg'} & set(sys.modules)))"
+    code = (
+        "import sys; from mhsa.commands.cli import main; sys.exit(main(['init']) or bool({'torch', 'pkg'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert subject() == "pkg.layers:Attention"
@@ -362,7 +364,7 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(
 ) -> None:
     put("model.py", CLASS.format("Attention"))
     put(path)
-    monkeypatch.setattr("mhsa.starting.origin", lambda: Origin("1.0", folder="/somewhere/mhsa"))
+    monkeypatch.setattr("mhsa.commands.init.origin", lambda: Origin("1.0", folder="/somewhere/mhsa"))
     main(["init", *ALL])
     text = Path(FILES[2]).read_text()
     plain, nightly = yaml.safe_load(text), yaml.safe_load(uncommented(text))
@@ -399,7 +401,7 @@ def test_the_workflow_installs_the_mhsa_that_wrote_it(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, origin: Origin, requirement: str
 ) -> None:
     put("model.py", CLASS.format("Attention"))
-    monkeypatch.setattr("mhsa.starting.origin", lambda: origin)
+    monkeypatch.setattr("mhsa.commands.init.origin", lambda: origin)
     main(["init", "--ci"])
     assert "to be filled in" not in capsys.readouterr().out
     nightly = yaml.safe_load(uncommented(Path(FILES[2]).read_text()))
@@ -413,7 +415,7 @@ def test_steps_to_be_added_by_hand_install_the_same(
 ) -> None:
     put("model.py", CLASS.format("Attention"))
     put(FILES[2], "mine\n")
-    monkeypatch.setattr("mhsa.starting.origin", lambda: Origin("1.0"))
+    monkeypatch.setattr("mhsa.commands.init.origin", lambda: Origin("1.0"))
     main(["init", "--ci"])
     _, _, steps = capsys.readouterr().out.partition("in the steps of a job in .github/workflows/attention.yml:\n\n")
     install, verify, tests = yaml.safe_load(steps.partition("\n\nnext")[0])

@@ -7,11 +7,11 @@ import random
 import pytest
 from rich.console import Console
 
-from mhsa.bench.measurement import Counters, Measurement
-from mhsa.bench.shape import SHAPES
-from mhsa.commits.repository import Commit
-from mhsa.history.showing import print_steps, sentence, unmeasured
-from mhsa.history.steps import Step, steps_of
+from mhsa.bench.git.repository import Commit
+from mhsa.bench.history.report import print_steps, sentence, unmeasured
+from mhsa.bench.history.steps import Step, steps_of
+from mhsa.bench.measure.measurement import Counters, Measurement
+from mhsa.records.shape import SHAPES
 
 COMMITS = [Commit(f"{n:040x}", n, f"words {n}") for n in range(60)]
 

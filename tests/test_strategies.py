@@ -8,14 +8,14 @@ import pytest
 import torch
 from hypothesis import HealthCheck, Phase, find, given, settings
 
-from mhsa import check
-from mhsa.case import DATA, LAYOUTS, MASKS, Case
-from mhsa.oracle import OracleError
-from mhsa.placing import place
-from mhsa.strategies import cases, judging
-from mhsa.subject import Subject
-from mhsa.trial import Trial
-from mhsa.understanding import understand
+from mhsa.introspect.resolve import understand
+from mhsa.judge.strategies import cases, judging
+from mhsa.oracle.attention import OracleError
+from mhsa.records.case import DATA, LAYOUTS, MASKS, Case
+from mhsa.subject import check
+from mhsa.subject.memory_layout import place
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 QUICK = settings(max_examples=1000, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 

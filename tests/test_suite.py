@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import pytest
 
-from mhsa.bench import suite
-from mhsa.bench.measurement import FLOOR
-from mhsa.bench.run import Run
-from mhsa.bench.worker import Plan
-from mhsa.request import Request
+from mhsa.bench.measure.measurement import FLOOR
+from mhsa.bench.measure.run import Run
+from mhsa.bench.measure.worker import Plan
+from mhsa.bench.tools import asv_suite as suite
+from mhsa.records.request import Request
 
 from .timed import SUBJECTS, made
 

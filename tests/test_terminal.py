@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mhsa.catalogue import catalogue
-from mhsa.causes import Cause, Diagnosis
-from mhsa.child import Child, Event
-from mhsa.cli import main
-from mhsa.folding import fold, hanging, short, wide_console
-from mhsa.layout import Reading
-from mhsa.progress import Progress
-from mhsa.request import Request
-from mhsa.results import PropertyResult, SubjectResult
-from mhsa.story import print_story
-from mhsa.tabulating import property_table, subject_table
-from mhsa.terminal import print_header, print_subject
+from mhsa.bugs.diagnosis.conclude import Cause, Diagnosis
+from mhsa.commands.cli import main
+from mhsa.records.catalogue import catalogue
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.reports.diagnose import print_story
+from mhsa.reports.line_folding import fold, hanging, short, wide_console
+from mhsa.reports.progress import Progress
+from mhsa.reports.tables import property_table, subject_table
+from mhsa.reports.terminal import print_header, print_subject
+from mhsa.run.child import Child, Event
+from mhsa.subject.parameter_layout import Reading
 
 KNOWN = {p.id: p for p in catalogue()}
 IDS = list(KNOWN)
@@ -290,9 +290,9 @@ def test_a_cause_is_looked_for_only_where_something_fails(
     told: list[str] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("mhsa.inquiry.Inquiry.hear", lambda *_: None)
-    monkeypatch.setattr("mhsa.inquiry.Inquiry.conclude", lambda *_: {})
-    monkeypatch.setattr("mhsa.progress.Progress.__call__", lambda _, event: told.append(event.kind))
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.Inquiry.hear", lambda *_: None)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.Inquiry.conclude", lambda *_: {})
+    monkeypatch.setattr("mhsa.reports.progress.Progress.__call__", lambda _, event: told.append(event.kind))
 
     def run(child: Child) -> None:
         child.add(1, PropertyResult(IDS[0], outcome, cases=5, reason=REASON))  # type: ignore[arg-type]

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 
 import mhsa
-from mhsa.case import MASKS
-from mhsa.catalogue import catalogue
-from mhsa.configuration import ConfigurationError
-from mhsa.example import Example
-from mhsa.inline import judge_inline
-from mhsa.plugin import DTYPES
-from mhsa.request import Expected, Request
-from mhsa.sampling import sample
-from mhsa.testing import EVERYTHING
+from mhsa.judge.decorators import EVERYTHING
+from mhsa.judge.example import Example
+from mhsa.judge.inline import judge_inline
+from mhsa.judge.plugin import DTYPES
+from mhsa.judge.sampling import sample
+from mhsa.records.case import MASKS
+from mhsa.records.catalogue import catalogue
+from mhsa.records.configuration import ConfigurationError
+from mhsa.records.request import Expected, Request
 
 KERNELS = """
 import torch
@@ -192,10 +192,10 @@ def test_last_failed_and_xdist_run_the_same_tests(ran, theirs: Path) -> None:
 def test_collecting_imports_neither_torch_nor_the_subject(theirs: Path) -> None:
     (theirs / "conftest.py").write_text(
         "import sys\n\n\ndef pytest_sessionfinish(session):\n"
-        "    found = {'torch', 'kernels', 'hypothesis', 'mhsa.judge'} & set(sys.modules)\n"
-        "    assert not found, found\n    assert 'mhsa.testing' in sys.modules\n"
+        "    found = {'torch', 'kernels', 'hypothesis', 'mhsa.judge.judge'} & set(sys.modules)\n"
+        "    assert not found, found\n    assert 'mhsa.judge.decorators' in sys.modules\n"
     )
-    done = run_pytest(theirs, "--collect-only", "-q", "-p", "mhsa.plugin", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    done = run_pytest(theirs, "--collect-only", "-q", "-p", "mhsa.judge.plugin", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     (theirs / "conftest.py").unlink()
     assert done.returncode == 0, done.stdout + done.stderr
     quick = [p.id for p in catalogue() if not p.slow]
@@ -216,7 +216,7 @@ def test_collecting_imports_neither_torch_nor_the_subject(theirs: Path) -> None:
 def test_a_wrong_configuration_is_told_when_tests_are_collected(tmp_path: Path, configuration: str, words: str) -> None:
     (tmp_path / "pyproject.toml").write_text(configuration)
     (tmp_path / "test_theirs.py").write_text("import mhsa\n\n\n@mhsa.verifies()\ndef test_attention(check):\n    check()\n")
-    done = run_pytest(tmp_path, "-q", "-c", os.devnull, "--rootdir", ".", "-p", "mhsa.plugin", "test_theirs.py",
+    done = run_pytest(tmp_path, "-q", "-c", os.devnull, "--rootdir", ".", "-p", "mhsa.judge.plugin", "test_theirs.py",
                       PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")  # fmt: skip
     assert done.returncode == 2
     assert "1 error" in done.stdout
@@ -267,7 +267,7 @@ def test_the_test_must_take_what_it_is_given() -> None:
 
 
 def test_nothing_to_verify_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mhsa.testing.find", lambda folder: None)
+    monkeypatch.setattr("mhsa.judge.decorators.find", lambda folder: None)
     with pytest.raises(ConfigurationError, match="or run `mhsa init`"):
         mhsa.verifies()
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from mhsa.adapter import TorchAdapter
-from mhsa.loading import Question
-from mhsa.request import Request
-from mhsa.torchs import TorchModuleAdapter
-from mhsa.understanding import understand
+from mhsa.introspect.load import Question
+from mhsa.introspect.resolve import understand
+from mhsa.introspect.torch_attention import TorchModuleAdapter
+from mhsa.records.request import Request
+from mhsa.subject.adapter import TorchAdapter
 
 first, later = (nn.MultiheadAttention(20, 4, dropout=0.1, batch_first=b) for b in (True, False))
 biased = nn.MultiheadAttention(20, 4, add_bias_kv=True)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bench.run import Run
-from mhsa.bench.shape import SHAPES
-from mhsa.bench.worker import Plan
-from mhsa.cli import main
-from mhsa.commits.worktrees import Place
-from mhsa.gate.apart import Apart
-from mhsa.gate.benchmark import SIDES, benchmarks_of
-from mhsa.gate.rounds import Found
-from mhsa.gate.selftest import SelfTest
-from mhsa.gate.terms import Terms
-from mhsa.gate.trials import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
-from mhsa.request import Request
+from mhsa.bench.compare.benchmark import SIDES, benchmarks_of
+from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.self_test import SelfTest
+from mhsa.bench.compare.self_test_runs import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
+from mhsa.bench.compare.separate_processes import Apart
+from mhsa.bench.compare.settings import Terms
+from mhsa.bench.git.worktrees import Place
+from mhsa.bench.measure.run import Run
+from mhsa.bench.measure.worker import Plan
+from mhsa.commands.cli import main
+from mhsa.records.request import Request
+from mhsa.records.shape import SHAPES
 
 from .repository import Repository
 
@@ -156,7 +156,7 @@ def test_bad_usage(
 
 def test_what_slowing_costs_beside_the_share_is_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
     plans: list[Plan] = []
-    monkeypatch.setattr("mhsa.gate.apart.run", lambda plan, *_: plans.append(plan) or Run())
+    monkeypatch.setattr("mhsa.bench.compare.separate_processes.run", lambda plan, *_: plans.append(plan) or Run())
     (benchmark,) = benchmarks_of((Request("a", "a"),), ("forward",), (SHAPES["exercise"],), ("float32",))
     places = dict.fromkeys(SIDES, Place("folder", "tree", "original"))
     for slow_down in (0.1, 0.0):

@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from mhsa.bench import given
-from mhsa.bench.contender import Built
-from mhsa.bench.given import Oracle, rows_of
-from mhsa.bench.measurement import KNOWN, PASSES, Pass
-from mhsa.bench.shape import shape_of
-from mhsa.bench.truth import untruth
-from mhsa.plugin import DTYPES
+from mhsa.bench.measure import expected as given
+from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.expected import Oracle, rows_of
+from mhsa.bench.measure.implementation import Built
+from mhsa.bench.measure.measurement import KNOWN, PASSES, Pass
+from mhsa.judge.plugin import DTYPES
+from mhsa.records.shape import shape_of
 
 from .building import maker, verdict
 from .timed import GIVES_WEIGHTS, RIGHT

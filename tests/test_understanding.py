@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.contract import Contract
-from mhsa.layout import Sizes
-from mhsa.loading import SubjectError, load
-from mhsa.probe import find_call
-from mhsa.understanding import as_adapter, understand
+from mhsa.introspect.find_mask_form import find_call
+from mhsa.introspect.load import SubjectError, load
+from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.records.contract import Contract
+from mhsa.subject.parameter_layout import Sizes
 
 
 def notes(name: str) -> dict[str, str]:

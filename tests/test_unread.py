@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.inline import judge_inline
-from mhsa.request import Request
-from mhsa.understanding import understand
+from mhsa.introspect.resolve import understand
+from mhsa.judge.inline import judge_inline
+from mhsa.records.request import Request
 
 MODEL = """
 import torch

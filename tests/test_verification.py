@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import mhsa
-from mhsa.catalogue import catalogue
-from mhsa.inline import judge_inline
-from mhsa.request import Request
-from mhsa.testing import EVERYTHING
+from mhsa.judge.decorators import EVERYTHING
+from mhsa.judge.inline import judge_inline
+from mhsa.records.catalogue import catalogue
+from mhsa.records.request import Request
 
 FEW = ("oracle.output_*", "construction.indivisible_width_is_refused")
 quickly = functools.partial(mhsa.verify, dtypes=("float64",), properties=FEW)
@@ -260,7 +260,7 @@ def test_objects_are_called_after_their_classes_each_by_a_name_of_its_own() -> N
 
 def test_parentheses_may_be_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text('[tool.mhsa.subjects]\nown = "mhsa:MultiHeadAttention"\n')
-    monkeypatch.setattr("mhsa.testing.find", lambda folder: tmp_path / "pyproject.toml")
+    monkeypatch.setattr("mhsa.judge.decorators.find", lambda folder: tmp_path / "pyproject.toml")
 
     @mhsa.verifies
     def test_attention(check):

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.layout import Sizes
-from mhsa.loading import Question
-from mhsa.understanding import understand
+from mhsa.introspect.load import Question
+from mhsa.introspect.resolve import understand
+from mhsa.subject.parameter_layout import Sizes
 
 
 class Packed(nn.Module):
@@ -126,7 +126,7 @@ def test_what_is_no_view_is_asked_about_by_its_name(name: str, words: str) -> No
 
 def test_numbers_that_do_not_arrive_are_noticed_wherever_the_memory_lies() -> None:
     """A weight that is computed from a parameter at every read may even share memory with another one."""
-    from mhsa.viewing import require_views
+    from mhsa.introspect.writable_views import require_views
 
     module = nn.Module()
     module.w, module.other = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(2, 2))

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from mhsa.catalogue import catalogue
-from mhsa.webpage import page
-from mhsa.webpage_chart import distribution
-from mhsa.webpage_markup import breakable, escape, tag
-from mhsa.webpage_numbers import decimals, matrices, shown
+from mhsa.records.catalogue import catalogue
+from mhsa.reports.html.chart import distribution
+from mhsa.reports.html.markup import breakable, escape, tag
+from mhsa.reports.html.numbers import decimals, matrices, shown
+from mhsa.reports.html.page import page
 
 from . import browser as driver
 

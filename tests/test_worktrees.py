@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import mhsa.commits.worktrees
-from mhsa.commits.git import GitError
-from mhsa.commits.worktrees import Trees
+import mhsa.bench.git.worktrees
+from mhsa.bench.git.git import GitError
+from mhsa.bench.git.worktrees import Trees
 
 ROOT = Path(__file__).resolve().parent.parent
 WHO = ("-c", "user.email=a@b.c", "-c", "user.name=A", "-c", "commit.gpgsign=false", "-c", "protocol.file.allow=always")
@@ -257,7 +257,7 @@ def test_an_interruption_while_git_works_leaves_nothing(repository, shas, snapsh
     program = f"""
         import signal
         from pathlib import Path
-        from mhsa.commits.worktrees import Trees
+        from mhsa.bench.git.worktrees import Trees
         signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & ignores it
         with Trees(Path({str(repository)!r})) as trees:
             trees.check_out({sha!r})
@@ -277,7 +277,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(repository, shas, snapsho
     program = f"""
         import os, signal
         from pathlib import Path
-        from mhsa.commits.worktrees import Trees
+        from mhsa.bench.git.worktrees import Trees
         with Trees(Path({str(repository)!r})) as trees:
             for sha in {shas!r}:
                 trees.check_out(sha)
@@ -364,7 +364,7 @@ def test_a_temporary_folder_in_the_repository_is_not_used(repository, shas, monk
 
 def test_a_temporary_folder_that_cannot_be_written(repository, shas, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(mhsa.commits.worktrees, "_outside", lambda _: tmp_path / "file")
+    monkeypatch.setattr(mhsa.bench.git.worktrees, "_outside", lambda _: tmp_path / "file")
     with Trees(repository) as trees, pytest.raises(GitError, match="cannot be made: Not a directory; point TMPDIR"):
         trees.check_out(shas[0])
 
@@ -390,7 +390,7 @@ def _dead() -> int:
 
 def _left_by(pid: int, folder: Path, repository: Path, place: str = "") -> Path:
     """What a run of that process would have left."""
-    holder = folder / f"mhsa-tree-{pid}-{place or mhsa.commits.worktrees._place()}-{repository.name.encode().hex()}"
+    holder = folder / f"mhsa-tree-{pid}-{place or mhsa.bench.git.worktrees._place()}-{repository.name.encode().hex()}"
     git(repository, "worktree", "add", "--quiet", "--detach", "--lock", str(holder / "0123" / repository.name), "HEAD")
     return holder
 

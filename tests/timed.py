@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from mhsa.bench.measurement import Counters, Measurement
-from mhsa.bench.shape import SHAPES, Shape
+from mhsa.bench.measure.measurement import Counters, Measurement
+from mhsa.records.shape import SHAPES, Shape
 
 # A right module, with places where others go wrong.
 RIGHT = """

@@ -1,0 +1,111 @@
+"""What ``mhsa compare`` finds: a verdict for each benchmark, exact differences of what was counted, and an exit code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from mhsa.bench.compare.sequential_test import Decision
+
+# What is counted, and how more of it is told; all of it is exact, so every increase is one.
+COUNTED = {
+    "peak": "more memory",
+    "operators": "more operators",
+    "flops": "more floating point operations",
+    "allocated": "more bytes allocated",
+    "kernels": "more kernels",
+}
+# Worst first: the verdict of a run is the first of these that a benchmark has.
+ORDER = ("wrong", "slower", "costs more", "n/a", "cannot tell", "not slower")
+
+
+@dataclass(frozen=True)
+class Increase:
+    """More of something that is counted."""
+
+    what: str
+    base: int
+    head: int
+
+    def __str__(self) -> str:
+        share = f", {self.head / self.base:.2f}x" if self.base else ""
+        return f"{COUNTED[self.what]} ({self.base} to {self.head}{share})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One benchmark.
+
+    Attributes:
+        benchmark: its id.
+        decision: on the times; None where there are none, or the code is the same.
+        seconds: of one call, (base, head), medians over processes.
+        increases: of what is counted.
+        outcome: "timed", "same" (code at both commits), "wrong" or "n/a".
+        reasons: of each side, where there is something to say.
+        apart: whether each side had processes of its own.
+        rounds: head / base in each round.
+    """
+
+    benchmark: str
+    decision: Decision | None = None
+    seconds: tuple[float, float] = (0.0, 0.0)
+    increases: tuple[Increase, ...] = ()
+    outcome: str = "timed"
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    apart: bool = False
+    rounds: tuple[float, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """One of :data:`ORDER`."""
+        if self.outcome == "wrong" and "head" not in self.reasons:
+            return "n/a"  # a wrong base has no time that head could be compared with
+        if self.outcome == "same":
+            return "not slower"
+        if self.outcome != "timed" or self.decision is None:
+            return self.outcome if self.outcome != "timed" else "cannot tell"
+        if self.decision.verdict == "slower":
+            return "slower"
+        return "costs more" if self.increases else self.decision.verdict
+
+    @property
+    def words(self) -> str:
+        """What there is to say beside the verdict."""
+        said = [reason if side == "both" else f"{side}: {reason}" for side, reason in self.reasons.items()]
+        return "; ".join([*said, *map(str, self.increases)])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return everything, ready for JSON."""
+        data = {**asdict(self), "verdict": self.verdict, "words": self.words}
+        if self.decision is not None and math.isinf(self.decision.high):
+            data["decision"]["high"] = None  # JSON has no infinity
+        return data
+
+
+def increases_of(counters: Mapping[str, Mapping[str, int | None]]) -> tuple[Increase, ...]:
+    """Return what head takes more of than base."""
+    base, head = counters.get("base", {}), counters.get("head", {})
+    found = []
+    for what in COUNTED:
+        before, after = base.get(what), head.get(what)
+        if before is not None and after is not None and after > before:
+            found.append(Increase(what, before, after))
+    return tuple(found)
+
+
+def overall(comparisons: Sequence[Comparison]) -> str:
+    """Return the worst verdict."""
+    return min((c.verdict for c in comparisons), key=ORDER.index, default="n/a")
+
+
+def exit_code(comparisons: Sequence[Comparison], *, allow_undecided: bool = False) -> int:
+    """0: nothing is slower or costs more; 1: something does, or is wrong; 2: it could not be decided."""
+    verdict = overall(comparisons)
+    if verdict in ("wrong", "slower", "costs more"):
+        return 1
+    if verdict == "not slower":
+        return 0
+    return 0 if verdict == "cannot tell" and allow_undecided else 2

@@ -1,0 +1,177 @@
+"""Two versions of one subject in one process, timed in turns: base, head, head, base, in blocks of milliseconds."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import secrets
+import statistics
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+
+import torch
+
+from mhsa.bench.compare.benchmark import SIDES, Benchmark, Pair
+from mhsa.bench.compare.unchanged_code import folder_of
+from mhsa.bench.git.isolated_imports import Side
+from mhsa.bench.measure.artificial_slowdown import slowed
+from mhsa.bench.measure.cell import call_of, reason_of
+from mhsa.bench.measure.clock import Call, Clock
+from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.counting import count
+from mhsa.bench.measure.expected import Oracle
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build
+from mhsa.bench.measure.measurement import Contender
+from mhsa.records.request import Request
+
+_PAIRS = 6  # of blocks, at least, so that there is a median
+_SOME = 16  # pairs, from which on quartiles say how far a median may be off
+# Standard error of a process' median, of the log ratio: ten processes of 1.2 % find 3 % (docs/gate.md). What they differ in
+# beside is at most 0.5 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
+_PRECISE = 0.008
+Tell = Callable[[str, str], None]
+
+
+class Pairing:
+    """Loads both versions and times them.
+
+    Args:
+        sides: for each of :data:`SIDES` a context in which that version's modules are found.
+        folders: for each the folder that subjects are loaded from.
+        budget: most seconds of blocks for one benchmark, as long as a call is no matter of seconds.
+        checked: whether results are compared with the oracle, as in the first process.
+        slow_down: by which share head is made slower, to see whether that is found.
+        tell: is told what is going to be done, and for which side.
+    """
+
+    def __init__(
+        self,
+        sides: Mapping[str, Side],
+        folders: Mapping[str, str],
+        budget: float,
+        *,
+        checked: bool = True,
+        slow_down: float = 0.0,
+        tell: Tell = lambda benchmark, what: None,
+    ) -> None:
+        self.sides, self.folders, self.budget, self.tell = sides, folders, budget, tell
+        self.checked, self.slow_down = checked, slow_down
+        # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
+        self.order = secrets.choice([SIDES, SIDES[::-1]])
+        self._loaded = Loaded()
+
+    def measure(self, benchmark: Benchmark, *, counted: bool) -> Pair:
+        """Compare with the oracle, then with each other."""
+        built: dict[str, Built] = {}
+        for side in self.order:
+            self.tell(benchmark.id, f"loading {side}")
+            found = self._build(benchmark, side)
+            if isinstance(found, str):
+                # What the second cannot do, perhaps only since the first is there, it is asked for in a process of its own.
+                return Pair("apart" if built else "n/a", reasons={side: found})
+            built[side] = found
+        if why := self._cannot_be_together():
+            return Pair("apart", reasons={"both": why})
+        if self.checked and (hindrance := self._check(benchmark, built)):
+            return hindrance
+        calls = {}
+        for side in self.order:
+            with self.sides[side]:
+                calls[side] = call_of(built[side], benchmark.passes)
+        if self.slow_down:
+            calls = {side: slowed(call, self.slow_down if side == "head" else 0.0) for side, call in calls.items()}
+        self.tell(benchmark.id, "timing")
+        with torch.set_grad_enabled(benchmark.passes == "training"):
+            return self._time(benchmark, calls, counted=counted)
+
+    def _cannot_be_together(self) -> str:
+        if once := self.sides["base"].replaced():
+            return f"both commits register {', '.join(once)}, and torch keeps only the last"
+        base, head = (self.sides[side].compiled() for side in SIDES)
+        differing = [name for name in base if name in head and base[name].read_bytes() != head[name].read_bytes()]
+        return f"extension modules that differ: {', '.join(differing)}" if differing else ""
+
+    def _check(self, benchmark: Benchmark, built: Mapping[str, Built]) -> Pair | None:
+        """Compare both sides with the oracle; return what stands in the way, if anything."""
+        known = Oracle()
+        reasons: dict[str, str] = {}
+        for side in SIDES:
+            self.tell(benchmark.id, f"checking {side}")
+            try:
+                with self.sides[side]:
+                    wrong = untruth(built[side], benchmark.passes, known)
+            except Exception as error:
+                return Pair("n/a", reasons={side: reason_of(error)})
+            if wrong:
+                reasons[side] = wrong
+        return Pair("wrong", reasons=reasons) if reasons else None
+
+    def _build(self, benchmark: Benchmark, side: str) -> Built | str:
+        request = benchmark.request
+        contender = Contender(request.label, _within(request, self.folders[side]))
+        with self.sides[side]:
+            try:
+                subject = self._loaded(contender, request.device, side)
+                if isinstance(subject, str):
+                    return subject
+                sizes = subject.adapter.sizes
+                shape = benchmark.shape if sizes is None else benchmark.shape.resized(*sizes)
+                return build(contender, subject, shape, benchmark.dtype, request.device)
+            except NotMeasurable as error:
+                return str(error)
+            except Exception as error:
+                return reason_of(error)
+
+    def _time(self, benchmark: Benchmark, calls: dict[str, Call], *, counted: bool) -> Pair:
+        clock = Clock(benchmark.request.device)
+        numbers = []
+        for side in self.order:
+            with self.sides[side]:
+                numbers.append(clock.calibrate(calls[side]))
+        number = max(numbers)  # of calls in a block, the same for both
+        ratios: list[float] = []
+        seconds: dict[str, list[float]] = {side: [] for side in SIDES}
+        spent = 0.0
+        while _goes_on(ratios, spent, self.budget):
+            # The side that begins alternates: what the first block after a change of sides pays is paid by both.
+            first, second = self.order if len(ratios) % 4 == 0 else self.order[::-1]
+            # Neighbours make a ratio of their own: what hits one block then spoils one of them, and not that of a whole quad.
+            for pair in ((first, second), (second, first)):
+                took: dict[str, float] = {}
+                for side in pair:
+                    with self.sides[side]:
+                        took[side] = clock.block(calls[side], number)
+                    seconds[side].append(took[side])
+                    spent += took[side] * number
+                ratios.append(math.log(took["head"] / took["base"]))
+        counters = {}
+        if counted:
+            for side in SIDES:
+                self.tell(benchmark.id, f"counting {side}")
+                # It was timed: where counting fails, the instruments need more than there is.
+                with self.sides[side], contextlib.suppress(Exception):
+                    counters[side] = asdict(count(calls[side], benchmark.request.device))
+        both = statistics.median(seconds["base"]), statistics.median(seconds["head"])
+        used = {folder_of(path) for side in SIDES for path in self.sides[side].paths()}
+        return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters, used=tuple(sorted(used)))
+
+
+def _goes_on(ratios: list[float], spent: float, budget: float) -> bool:
+    """Whether further blocks are timed: until the median is known, or the time is over.
+
+    What ends it is how much the ratios scatter, whatever they are: that favours no side.
+    """
+    if len(ratios) < _PAIRS:
+        return spent < 8.0 * budget or not ratios  # calls of seconds: what there is must do
+    if spent >= budget:
+        return False
+    if len(ratios) < _SOME:
+        return True
+    low, _, high = statistics.quantiles(ratios, n=4)
+    # Of normal numbers the quartiles are 1.349 standard deviations apart, and a median scatters 1.2533 as much as a mean.
+    return 1.2533 * (high - low) / 1.349 / math.sqrt(len(ratios)) > _PRECISE
+
+
+def _within(request: Request, folder: str) -> Request:
+    """Return the request as it is in another copy of the repository."""
+    return replace(request, folder=folder)

@@ -1,0 +1,102 @@
+"""Two versions of the configured subjects: verified, then measured, and told as comparisons."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from mhsa.bench.compare.both_commits import Measuring, terms_of
+from mhsa.bench.compare.comparison import Comparison, increases_of
+from mhsa.bench.compare.rounds import Found
+from mhsa.bench.git.worktrees import Place
+from mhsa.commands.selection import chosen, requests_of
+from mhsa.records.options import Options
+from mhsa.reports.live_line import LiveLine
+from mhsa.run.process_limits import default_memory
+from mhsa.run.runner import run
+
+
+class Comparing:
+    """Verifies both sides, and measures until everything is decided or the time is over.
+
+    Args:
+        given: the command line.
+        console: where progress is shown.
+        places: where each side lies.
+        changed: the files that differ between them; None if they are to be timed whatever that is.
+    """
+
+    def __init__(
+        self, given: argparse.Namespace, console: Console, places: dict[str, Place], changed: Sequence[str] | None
+    ) -> None:
+        self.given, self.console, self.places = given, console, places
+        self.folders = {side: Path(place.folder) for side, place in places.items()}
+        self.machine: dict[str, Any] = {}
+        self.notes: list[str] = []
+        device = given.device
+        requests = requests_of(given, self.folders["head"], "nothing is configured at HEAD: name what is to be compared")
+        self.requests = tuple(replace(r, folder="", device=device or r.device) for r in requests)
+        self.benchmarks = chosen(given, self.requests)
+        self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
+
+    def comparisons(self) -> list[Comparison]:
+        """Return a comparison of every benchmark."""
+        wrong = self.verify() if self.given.verify else {}
+        with LiveLine(self.console) as line:
+            measuring = Measuring(
+                self.places, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
+            )
+            for found in measuring.found:
+                if reasons := wrong.get(found.benchmark.request.label):
+                    found.end("wrong", reasons)
+            measuring.measure()
+        self.machine = measuring.machine
+        self.notes += measuring.notes
+        already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
+        for label in dict.fromkeys(found.benchmark.request.label for found in already):
+            self.notes.append(
+                f"{label} is wrong at base, too, so that did not begin with head: mhsa verify tells what it is; --no-verify "
+                "times what is right at the benchmarks' shapes all the same"
+            )
+        return [comparison_of(found) for found in measuring.found]
+
+    def verify(self) -> dict[str, dict[str, str]]:
+        """Judge both sides by the quick profile; return what is wrong, by label and side."""
+        asked = [
+            replace(r, label=f"{r.label} at {side}", folder=str(folder))
+            for r in self.requests
+            for side, folder in self.folders.items()
+        ]
+        options = Options(requests=tuple(asked), memory=self.given.memory or default_memory(), shrink=False)
+        with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
+            results = run(options)
+        wrong: dict[str, dict[str, str]] = {}
+        for (request, side), result in zip(((r, s) for r in self.requests for s in self.folders), results, strict=True):
+            if result.verdict == "violated":
+                failed = [p.id for p in result.properties if p.outcome == "fail"]
+                words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify tells more)"
+                wrong.setdefault(request.label, {})[side] = words
+            elif result.verdict in ("unjudged", "question"):
+                self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")
+        return wrong
+
+
+def comparison_of(found: Found) -> Comparison:
+    """Return what is known of a benchmark."""
+    name = found.benchmark.id
+    if found.outcome not in ("timed", "same") or not found.log_ratios:
+        reasons = found.reasons or {"both": "it was not measured"}
+        return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
+    base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
+    rounds = tuple(math.exp(ratio) for ratio in found.log_ratios)
+    if found.outcome == "same":
+        return Comparison(name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart, rounds=rounds)
+    return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart, rounds=rounds)

@@ -1,0 +1,72 @@
+"""The process that compares two versions for ``mhsa compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mhsa.bench.compare.settings import Terms
+from mhsa.bench.git.worktrees import Place
+from mhsa.bench.measure.worker_client import IMPORTING, Teller
+
+
+def plan_of(
+    places: Mapping[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
+) -> str:
+    """Return what the worker is to do, for :func:`main`.
+
+    Args:
+        places: where each side lies.
+        benchmarks: :meth:`mhsa.bench.compare.benchmark.Benchmark.as_dict` of each.
+        budget: seconds of blocks for each.
+        first: whether results are compared with the oracle, and operators, memory and so on are counted.
+        terms: of the comparison.
+    """
+    return json.dumps(
+        {
+            "places": dict(places), "benchmarks": list(benchmarks), "budget": budget, "first": first,
+            "slow_down": terms.slow_down, "memory": terms.memory,
+        }
+    )  # fmt: skip
+
+
+def main(folder: Path) -> int:
+    """Compare what a plan asks for, and say what was found."""
+    from mhsa.run.process_limits import end_with_parent, limit_memory
+
+    end_with_parent()
+    plan = json.loads((folder / "plan.json").read_text())
+    teller = Teller(folder)
+    teller.tell("", IMPORTING)
+    import torch
+
+    from mhsa.bench.compare.benchmark import Benchmark
+    from mhsa.bench.compare.pairing import Pairing
+    from mhsa.bench.git.isolated_imports import Side
+
+    # Everything of mhsa is imported before a side is: a side may have a package of that name, too.
+    from mhsa.bench.measure.machine import describe_machine
+
+    torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
+    benchmarks = [Benchmark.of_dict(b) for b in plan["benchmarks"]]
+    device = benchmarks[0].request.device
+    teller.say(machine=describe_machine(device, 1))
+    if torch.device(device).type == "cpu":
+        limit_memory(plan["memory"])
+    sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
+    pairing = Pairing(
+        sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"],
+        checked=plan["first"], slow_down=plan["slow_down"], tell=teller.tell,
+    )  # fmt: skip
+    for benchmark in benchmarks:
+        pair = pairing.measure(benchmark, counted=plan["first"])
+        teller.say(benchmark=benchmark.id, pair=asdict(pair))
+    teller.say(end=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

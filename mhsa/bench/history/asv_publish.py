@@ -1,0 +1,136 @@
+"""asv's own part: where its results are kept, and its pages, which ``asv publish`` draws."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+_NAMES = ("asv.conf.json", "asv.conf.jsonc")
+_PATIENCE = 600.0  # seconds for asv publish, which takes one or two for twenty commits
+_COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
+class PublishError(Exception):
+    """The pages could not be drawn: why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where results and pages are, and by which configuration.
+
+    Attributes:
+        results, pages: folders.
+        configuration: what asv is told; paths in it are absolute.
+        path: of the user's own configuration, where that says the same; else asv is given a temporary one.
+    """
+
+    results: Path
+    pages: Path
+    configuration: dict[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    @property
+    def look(self) -> str:
+        """The command that shows the pages."""
+        if self.path is None:
+            return shlex.join(["python", "-m", "http.server", "--directory", str(self.pages)])
+        here = self.path.parent == Path.cwd()
+        return "asv preview" if here else shlex.join(["asv", "--config", str(self.path), "preview"])
+
+
+def site_of(here: Path, root: Path, given: Path | None) -> Site:
+    """Return where results and pages belong.
+
+    Args:
+        here: the current folder.
+        root: the repository's.
+        given: a folder for the results, if one was asked for.
+
+    Raises:
+        PublishError: there is a configuration, and it cannot be read.
+    """
+    path = next((f / name for f in (here, root) for name in _NAMES if (f / name).is_file()), None)
+    if path is None:
+        told = _parsed(
+            resources.files("mhsa")
+            .joinpath("commands/init_files/templates/asv.conf.json.txt")
+            .read_text()
+            .replace("@PROJECT@", '""')
+        )
+        told |= {"project": root.name, "html_dir": ".asv/html"}
+        folder = root
+    else:
+        try:
+            told, folder = _parsed(path.read_text(encoding="utf-8")), path.parent
+        except (OSError, ValueError) as error:
+            raise PublishError(f"{path} cannot be read: {error}") from None
+    results = given.resolve() if given else (folder / told.get("results_dir", "results")).resolve()
+    pages = results.with_name(f"{results.name}-html") if given else (folder / told.get("html_dir", "html")).resolve()
+    own = path is not None and not given and (folder / str(told.get("repo", ""))).is_dir()
+    places = {"repo": str(root), "results_dir": str(results), "html_dir": str(pages)}
+    return Site(results, pages, told | places, path if own else None)
+
+
+def is_installed() -> bool:
+    """Whether asv is there; it is not imported."""
+    return importlib.util.find_spec("asv") is not None
+
+
+def publish(site: Site) -> None:
+    """Draw the pages.
+
+    Raises:
+        PublishError: with what asv said.
+    """
+    if site.pages.is_dir() and any(site.pages.iterdir()) and not (site.pages / "asv.js").is_file():
+        raise PublishError(f"{site.pages} is there and is none of asv's pages, which would replace it; move it away")
+    with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
+        path = site.path
+        if path is None:
+            path = Path(folder) / _NAMES[0]
+            path.write_text(json.dumps(site.configuration), encoding="utf-8")
+        code, said = _run([sys.executable, "-P", "-m", "asv", "--config", str(path), "publish", "--no-pull"], path.parent)
+    if code:
+        raise PublishError(f"asv publish failed with exit code {code}; it said:\n{said.strip()}")
+
+
+def _run(command: list[str], folder: Path) -> tuple[int, str]:
+    process = subprocess.Popen(
+        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        errors="replace", start_new_session=True,
+    )  # fmt: skip
+    try:
+        said, _ = process.communicate(timeout=_PATIENCE)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL)
+        said, _ = process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise PublishError(f"asv publish did not end within {_PATIENCE:g} s; it said:\n{said.strip()}") from None
+    return process.returncode, said
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Read JSON with comments, as asv does."""
+    if importlib.util.find_spec("json5") is not None:  # comes with asv, which also takes trailing commas
+        import json5
+
+        data = json5.loads(text)
+    else:
+        data = json.loads(_COMMENT.sub(lambda match: match[1] or "", text))
+    if not isinstance(data, dict):
+        raise ValueError("it is no object")
+    return data

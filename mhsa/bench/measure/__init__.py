@@ -1,0 +1,1 @@
+"""One process that measures: correct first, then time, memory and operations."""

@@ -1,0 +1,68 @@
+"""The floor: the least that torch has to do for multi-head self-attention. Every time is told as a ratio to it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mhsa.records.contract import Contract
+from mhsa.subject.adapter import Adapter
+from mhsa.subject.projections import Projections
+
+
+class Floor(nn.Module):
+    """Four plain projections and torch's ``scaled_dot_product_attention``; no checks, no weights, no dropout, no mask.
+
+    Not a limit of nature: a module that joins its projections, or has a better kernel, can be below it.
+    """
+
+    def __init__(self, head: int, d_model: int) -> None:
+        super().__init__()
+        self.head, self.d_model = head, d_model
+        self.linear_query, self.linear_key, self.linear_value, self.linear_out = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Attend within x [B, T, d_model]."""
+        return plain_attention(x, self.head, *self.flat())
+
+    def flat(self) -> list[Tensor]:
+        """Return weights and biases of query, key, value and out in turn."""
+        return [p for linear in self.children() for p in (linear.weight, linear.bias)]  # type: ignore[misc]
+
+
+def plain_attention(
+    x: Tensor, head: int, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor, wo: Tensor, bo: Tensor
+) -> Tensor:
+    """Return multi-head self-attention of x [B, T, D] with weights [D, D] and biases [D]."""
+    batch, length, width = x.shape
+    q = functional.linear(x, wq, bq).view(batch, length, head, -1).transpose(1, 2)
+    k = functional.linear(x, wk, bk).view(batch, length, head, -1).transpose(1, 2)
+    v = functional.linear(x, wv, bv).view(batch, length, head, -1).transpose(1, 2)
+    z = functional.scaled_dot_product_attention(q, k, v)
+    return functional.linear(z.transpose(1, 2).reshape(batch, length, width), wo, bo)
+
+
+class FloorAdapter(Adapter):
+    """How the floor is built and called."""
+
+    inputs = "x"
+    takes_mask = False
+    contract = Contract(indivisible="any")
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Return a new floor."""
+        return Floor(head, d_model)
+
+    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Call it with the one tensor."""
+        output: Tensor = module(query)
+        return output
+
+    def projections(self, module: nn.Module) -> Projections:
+        """Return its own."""
+        assert isinstance(module, Floor)
+        return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "four plain projections and torch.nn.functional.scaled_dot_product_attention"

@@ -1,0 +1,227 @@
+"""Measuring several contenders at one shape, dtype and device: built, compared with the oracle, timed in turns, counted."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+
+import torch
+
+from mhsa.bench.measure.artificial_slowdown import slowed
+from mhsa.bench.measure.call_spec import STATEMENT, as_setup
+from mhsa.bench.measure.callgrind import instructions
+from mhsa.bench.measure.clock import Call, Clock
+from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.counting import count
+from mhsa.bench.measure.expected import Oracle, rows_of
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build
+from mhsa.bench.measure.measurement import FLOOR, Contender, Counters, Measurement, Pass
+from mhsa.bench.measure.paired_timing import Timing, take_turns
+from mhsa.introspect.load import describe
+from mhsa.records.shape import Shape
+
+Tell = Callable[[str, str], None]
+_EXECUTIONS = 5  # under callgrind: what the interpreter does now and then is evened out
+_STREAM = 21  # of the random numbers of the gradient in the timed backward pass
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Conditions."""
+
+    shape: Shape
+    dtype: str
+    device: str
+
+
+class Bench:
+    """Measures cells; what a contender is understood to be is kept from one to the next.
+
+    Args:
+        passes: forward (no autograd), training (forward and backward).
+        budget: seconds for the blocks of one contender in one pass.
+        counted: whether operators, memory and so on are counted, too.
+        callgrind: whether instructions are, which takes a minute or so for each.
+        checked: whether results are compared with the oracle first.
+        slow_down: by which share contenders with a folder are made slower; None leaves them as they are.
+        tell: is told who is going to be called for what; when the process dies, that is who it was.
+        within: gives the context in which a contender's code runs, its modules being those of another commit, say.
+    """
+
+    def __init__(
+        self,
+        passes: Sequence[Pass],
+        budget: float,
+        *,
+        counted: bool,
+        callgrind: bool = False,
+        checked: bool = True,
+        slow_down: float | None = None,
+        tell: Tell = lambda name, what: None,
+        within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
+    ) -> None:
+        self.passes = passes
+        self.budget = budget
+        self.counted = counted
+        self.callgrind = callgrind
+        self.checked, self.slow_down = checked, slow_down
+        self.tell = tell
+        self.within = within
+        self._subject = Loaded()
+
+    def measure(self, cell: Cell, contenders: Sequence[Contender]) -> Iterator[Measurement]:
+        """Yield a measurement of every contender and pass; what cannot be measured says why, and the rest goes on."""
+        if torch.device(cell.device).type == "cuda" and not torch.cuda.is_available():
+            reasons = {c.name: "no CUDA device" for c in contenders}
+            built: dict[str, Built] = {}
+            floor: Built | str = "no CUDA device"
+        else:
+            cell = replace(cell, shape=self._shape(cell, contenders))
+            built, reasons = self._build(cell, contenders)
+            # Another one than the floor that is measured: that one's ratio then shows what identical code gives.
+            floors, why = self._build(cell, [Contender.known(FLOOR)])
+            floor = floors.get(FLOOR) or why[FLOOR]
+        for passes in self.passes:
+            blank = {c.name: Measurement(c.name, passes, cell.shape, cell.dtype, cell.device) for c in contenders}
+            found = {name: replace(blank[name], reason=reason) for name, reason in reasons.items()}
+            found |= self._pass(passes, cell, built, floor, blank)
+            yield from (found[c.name] for c in contenders)
+        built.clear()
+        gc.collect()  # modules are full of cycles, and the next cell may need the memory
+
+    def _shape(self, cell: Cell, contenders: Sequence[Contender]) -> Shape:
+        """Return the shape, with the heads and the width of the first contender that exists in one size only."""
+        for contender in contenders:
+            self.tell(contender.name, "loading")
+            with self.within(contender):
+                subject = self._subject(contender, cell.device)
+            if not isinstance(subject, str) and subject.adapter.sizes is not None:
+                return cell.shape.resized(*subject.adapter.sizes)
+        return cell.shape
+
+    def _build(self, cell: Cell, contenders: Sequence[Contender]) -> tuple[dict[str, Built], dict[str, str]]:
+        built, reasons = {}, {}
+        for contender in contenders:
+            self.tell(contender.name, "loading")
+            with self.within(contender):
+                subject = self._subject(contender, cell.device)
+            if isinstance(subject, str):
+                reasons[contender.name] = subject
+                continue
+            self.tell(contender.name, "a first call")
+            try:
+                with self.within(contender):
+                    built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
+            except NotMeasurable as error:
+                reasons[contender.name] = str(error)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                reasons[contender.name] = reason_of(error)
+        return built, reasons
+
+    def _pass(
+        self, passes: Pass, cell: Cell, built: dict[str, Built], floor: Built | str, blank: dict[str, Measurement]
+    ) -> dict[str, Measurement]:
+        found: dict[str, Measurement] = {}
+        known = Oracle()
+        calls: dict[str, Call] = {}
+        for name, one in built.items():
+            self.tell(name, "checking")
+            try:
+                with self.within(one.contender):
+                    wrong = untruth(one, passes, known) if self.checked else ""
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                found[name] = replace(blank[name], reason=reason_of(error))
+                continue
+            if wrong:
+                found[name] = replace(blank[name], outcome="wrong", reason=wrong)
+            else:
+                with self.within(one.contender):
+                    calls[name] = call_of(one, passes)
+                if self.slow_down is not None and one.contender.request.folder:
+                    calls[name] = slowed(calls[name], self.slow_down)
+        for name, result in self._time(built, calls, floor, cell, passes).items():
+            if isinstance(result, str):
+                found[name] = replace(blank[name], reason=result)
+                continue
+            found[name] = replace(
+                blank[name], outcome="measured", seconds=result.seconds, ratio=result.ratio, low=result.low, high=result.high,
+                blocks=result.blocks, rows=len(rows_of(cell.shape)),
+                counters=self._count(built[name], calls[name], cell, passes),
+            )  # fmt: skip
+        return found
+
+    def _time(
+        self, built: dict[str, Built], calls: dict[str, Call], floor: Built | str, cell: Cell, passes: Pass
+    ) -> dict[str, Timing | str]:
+        """Return a timing of each, or why there is none; one that raises while it is timed is left out of another try."""
+        left = dict(calls)
+        failed: dict[str, Timing | str] = {}
+        while left and not isinstance(floor, str):
+            at = ""
+
+            def tell(name: str) -> None:
+                nonlocal at
+                at = name
+                self.tell(name, "timing")
+
+            def within(name: str) -> AbstractContextManager[object]:
+                return self.within(built[name].contender)
+
+            try:
+                with torch.set_grad_enabled(passes == "training"):
+                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, tell, within)
+                    return failed | dict(turns)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                if at in left:
+                    failed[at] = reason_of(error)
+                    del left[at]
+                else:
+                    floor = reason_of(error)
+        return failed | dict.fromkeys(left, f"the floor, which it is compared with: {floor}")
+
+    def _count(self, built: Built, call: Call, cell: Cell, passes: Pass) -> Counters:
+        """Count what the clock does not move; it was timed, so where this fails the instruments need more than there is."""
+        found = Counters()
+        name = built.contender.name
+        if self.counted:
+            self.tell(name, "counting")
+            with contextlib.suppress(Exception), self.within(built.contender), torch.set_grad_enabled(passes == "training"):
+                found = count(call, cell.device)
+        if self.callgrind:
+            self.tell(name, "running under callgrind")
+            setup = as_setup(built.contender, cell.shape, cell.dtype, cell.device, passes)
+            with contextlib.suppress(Exception):
+                found = replace(found, instructions=instructions(setup, STATEMENT, number=_EXECUTIONS))
+        return found
+
+
+def call_of(built: Built, passes: Pass) -> Call:
+    """Return the call that is timed: forward without autograd, or forward and the gradients of x and all parameters."""
+    if passes == "forward":
+        return built.bind(built.x)
+    trial = built.trial
+    leaf = built.x.detach().clone().requires_grad_(True)
+    start = trial.place(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
+    call, leaves = built.bind(leaf), (leaf, *built.leaves)
+
+    def training() -> object:
+        return torch.autograd.grad(call(), leaves, start, allow_unused=True)
+
+    return training
+
+
+def reason_of(error: BaseException) -> str:
+    """Return in words why a contender could not be measured."""
+    words = str(error)
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in words or "out of memory" in words:
+        return f"out of memory ({words.splitlines()[0].strip()[-160:]})" if words else "out of memory"
+    return describe(error)

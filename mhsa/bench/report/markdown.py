@@ -1,0 +1,57 @@
+"""The figures of ``mhsa bench`` in GitHub's Markdown, for a README or a pull request.
+
+Text that comes from outside is escaped and never begins a line, so it cannot become a heading, a list, a table or HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.report import format as wording
+from mhsa.bench.report import sentences
+from mhsa.bench.report.format import Group, shown
+from mhsa.reports.phrases import printable, short
+
+_CELL = 1000  # characters of a cell or a sentence: a reason is whole, an essay is not
+_SPECIAL = str.maketrans(
+    {c: f"\\{c}" for c in "\\*_[]~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
+)
+
+
+def markdown(measurements: Sequence[Measurement], machine: Mapping[str, str | int]) -> str:
+    """Return tables of time and memory, a row per shape, with the reasons of missing figures, growth and the conditions."""
+    lines: list[str] = []
+    for group in wording.grouped(measurements):
+        lines += [f"### {_text(group.title)}", "", "Time of one call, its ratio to the floor:", "", *_table(group, _time), ""]
+        if group.remembers:
+            lines += ["Peak memory:", "", *_table(group, wording.peak), ""]
+    reasons = [_text(words) for words in sentences.reasons(measurements)]
+    growth = [f"**{_text(words)}**" if left else _text(words) for words, left in sentences.growth_lines(measurements)]
+    for title, listed in (("Without figures", reasons), ("Growth with the sequence length T", growth)):
+        lines += [f"{title}:", "", *(f"- {sentence}" for sentence in listed), ""] if listed else []
+    checked = [_text(words) for words in sentences.checked(measurements)]
+    if checked:
+        lines += [_text(sentences.READING[0]), "", f"Compared with the oracle before it was timed: {'; '.join(checked)}.", ""]
+    return "\n".join([*lines, f"Measured on: {_text(', '.join(f'{name} {value}' for name, value in machine.items()))}."]) + "\n"
+
+
+def _table(group: Group, figure: Callable[[Measurement], str | None]) -> Iterator[str]:
+    yield f"| shape | {' | '.join(map(_text, group.implementations))} |"
+    yield f"| --- |{' ---: |' * len(group.implementations)}"
+    for shape in group.shapes:
+        cells = [shown(group.cells.get((shape, name)), figure) for name in group.implementations]
+        yield f"| {_text(group.name(shape))} | {' | '.join(map(_text, cells))} |"
+
+
+def _time(m: Measurement) -> str | None:
+    """The time, the ratio, and the ratio's interval where that is wide."""
+    time, ratio, interval = wording.time(m), wording.ratio(m), wording.interval(m)
+    if time is None or ratio is None:
+        return time
+    return f"{time} ({ratio}; {interval})" if interval and wording.wide(m) else f"{time} ({ratio})"
+
+
+def _text(words: str) -> str:
+    """Text on one line that means only itself, wherever in a line it stands."""
+    return short(" ".join(printable(words).split()), _CELL).translate(_SPECIAL)

@@ -1,0 +1,1 @@
+"""What asv and pytest-benchmark are given."""

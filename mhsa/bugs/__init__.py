@@ -1,0 +1,1 @@
+"""Known bugs, and what they are good for: the power of the suite, and diagnoses."""

@@ -1,0 +1,1 @@
+"""Which known bug a wrong subject has."""

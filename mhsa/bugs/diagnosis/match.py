@@ -1,0 +1,315 @@
+"""Which known bug a wrong subject has: compared number by number with every mutant, on the same parameters and cases."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from mhsa.bugs.diagnosis.dropout_places import SITES
+from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
+from mhsa.bugs.mutants.plain import Plain
+from mhsa.bugs.mutants.registry import Mutant, mutants
+from mhsa.introspect.load import SubjectError
+from mhsa.oracle.attention import EmptyRow
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+SCOPES = ("all", "but empty rows")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That a mutant gives a subject's numbers.
+
+    Attributes:
+        scope: on which cases, one of ``SCOPES``.
+        aspects: in which of ``ASPECTS``.
+    """
+
+    scope: str
+    aspects: frozenset[str]
+
+
+EVERYTHING = Claim("all", frozenset(ASPECTS))
+
+
+@dataclass(frozen=True)
+class Match:
+    """A mutant that gives the subject's numbers.
+
+    Attributes:
+        name: of the mutant.
+        value: of its free constant, if it has one.
+        borrowed: whether that value is from the subject's source.
+    """
+
+    name: str
+    value: float | None = None
+    borrowed: bool = False
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """What the comparison found.
+
+    Attributes:
+        matches: mutants that give the subject's numbers, and so the cause; usually one, or none.
+        cases: how many were compared.
+        wrong: on how many of them the subject's numbers are not those of the right module, wherever that drops.
+        claim: how far that goes; beyond it, something else is wrong as well.
+        aspects: in which of ``ASPECTS`` something is wrong; "eval" alone, where it is.
+        site: what it drops in training, in words, where that is right but not what the reference drops.
+    """
+
+    matches: tuple[Match, ...]
+    cases: int
+    wrong: int
+    claim: Claim = EVERYTHING
+    aspects: frozenset[str] = frozenset()
+    site: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the mutants."""
+        return tuple(match.name for match in self.matches)
+
+
+# Every size, mask, regime, tie and layout that some mutant needs to show itself, each with all others different; the
+# last ones are coincidences of sizes. Few and fixed: a diagnosis is the same each time.
+_SIZES = (
+    (2, 3, 4, 5, 2), (3, 2, 7, 9, 5), (1, 3, 2, 6, 4), (2, 4, 1, 5, 3), (5, 2, 3, 8, 1), (2, 1, 4, 6, 3), (3, 5, 2, 1, 2),
+    (2, 2, 3, 70, 3), (2, 3, 70, 5, 2), (1, 2, 3, 19, 130), (2, 7, 3, 4, 2), (7, 2, 3, 4, 3), (1, 2, 2, 530, 2),
+    (1, 4, 2, 3, 130), (1, 1, 1, 1, 3), (4, 4, 3, 5, 2), (2, 3, 3, 5, 4), (3, 2, 3, 4, 5), (2, 3, 6, 6, 4), (4, 4, 4, 4, 4),
+)  # fmt: skip
+# What a row without any allowed key gets is a convention, and with some bugs other rows end like that too.
+_CONVENTIONS: tuple[EmptyRow, ...] = ("zeros", "uniform")
+_MASKS = ("none", "random", "padding", "broadcast", "causal", "empty_row")
+_DATA = ("normal", "normal", "large", "ties")
+_LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
+_MOST_CONSTANTS = 24  # of a source: a file with more of them is no attention module alone
+
+
+def cases_for(subject: Subject) -> list[Case]:
+    """Return the cases to compare on, in the forms that the subject can be called in."""
+    found = []
+    masks = [m for m in _MASKS if m in subject.masks]
+    dtype = subject.dtypes[0]
+    fixed = subject.adapter.sizes
+    for n in range(2 * len(_SIZES)):
+        batch, head, queries, keys, d_k = _SIZES[n % len(_SIZES)]
+        # With as many ties as divide the number of sizes, each size would meet the same tie in both rounds.
+        tie = subject.ties[(n + n // len(_SIZES) * (len(_SIZES) % len(subject.ties) == 0)) % len(subject.ties)]
+        if tie == "all":
+            queries = keys = min(keys, 80)
+        if fixed is not None:
+            head, d_k = fixed[0], fixed[1] // fixed[0]
+        case = Case(
+            dtype=dtype, batch=batch, head=head, query_length=queries, key_length=keys, d_k=d_k, tie=tie,
+            data=_DATA[n % 4], mask=masks[n % len(masks)], layout=_LAYOUTS[n // 2 % 4], grad=(n + n // 6) % 3 == 0,
+            need_weights=n % 5 != 4, seed=n,
+        )  # fmt: skip
+        found.append(_first_full(case) if n // len(masks) % 2 else case)
+    return found
+
+
+def finely(subject: Subject) -> Subject:
+    """Return the subject as it is compared: in float64, or else float32, of the dtypes it is judged in; in one of them anyhow.
+
+    There bugs are told apart by any number that differs; the half formats round so much that several would give the numbers.
+    A dtype that it is not judged in has to work on cases of every kind.
+
+    Raises:
+        SubjectError: it computes neither.
+    """
+    finer = ("float64", "float32")
+    asked = [dtype for dtype in finer if dtype in subject.dtypes]  # if it raises there, that is what is wrong with it
+    for dtype in asked or finer:
+        fine = replace(subject, dtypes=(dtype, *(d for d in subject.dtypes if d != dtype)))
+        if asked:
+            return fine
+        with contextlib.suppress(check.Violation):
+            for case in {case.mask: case for case in reversed(cases_for(fine))}.values():
+                Trial(fine, case, counted=False)()
+            return fine
+    raise SubjectError("it computes neither float64 nor float32, and half formats round too much to tell bugs apart")
+
+
+def _first_full(case: Case) -> Case:
+    """Return the case with a mask whose first sample, or at least first query, sees everything, if a seed gives one.
+
+    Shortcuts for "nothing is masked" look there, and by chance hardly any mask is so.
+    """
+    if case.mask not in ("padding", "random"):
+        return case
+    tries = [replace(case, seed=case.seed + 1000 * n) for n in range(1, 50)]
+    for depth in ((0,), (0, 0)):
+        for other in tries:
+            mask = other.allowed()
+            if mask is not None and mask[depth].all() and not mask.all():
+                return other
+    return case
+
+
+def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
+    """Compare the subject with the right module and with every mutant, on the fixed cases and on ``more``.
+
+    Raises:
+        SubjectError: it has an inner width of its own, which no mutant has.
+    """
+    scenes = [stage(subject, case) for case in (*cases_for(subject), *more)]
+    for trial in (scene.trial for scene in scenes):
+        if trial.inner != trial.case.d_model:
+            raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
+    if subject.contract.empty_row == "nan":  # declared, so no bug
+        scenes = [scene for scene in scenes if not scene.empty]
+    wrong = {id(scene): _wrong_aspects(scene) for scene in scenes}
+    site = _site([scene for scene in scenes if wrong[id(scene)] == {"training"}])
+    if site:
+        wrong = {key: aspects if aspects != {"training"} else set() for key, aspects in wrong.items()}
+    aspects = {aspect for found in wrong.values() for aspect in found}
+    seen = frozenset({"eval"} if "eval" in aspects else aspects)
+    # The telling cases first: nearly every mutant fails the first of them. Training tells least: it may be right.
+    # Without a mask the convention for empty rows is not asked for, which saves a second try.
+    scenes.sort(key=lambda s: (not wrong[id(s)] - {"training"}, not wrong[id(s)], s.empty, s.trial.mask is not None))
+    count = sum(bool(aspects) for aspects in wrong.values())
+    claims = [
+        Claim(scope, aspects)
+        for scope in SCOPES
+        for aspects in _demands({a for s in scenes if scope == "all" or not s.empty for a in wrong[id(s)]})
+    ]
+    found: dict[Claim, list[Match]] = {claim: [] for claim in claims}
+    for mutant in _by_name().values() if claims else ():
+        for match, claim in _try(mutant, subject, scenes, claims):
+            found[claim].append(match)
+            claims = claims[: claims.index(claim) + 1]  # what holds for less is no answer any more
+    for claim, matches in found.items():
+        if matches:
+            # What explains everything with a constant of its own needs no help from one in the subject's source.
+            plain = tuple(match for match in matches if not match.borrowed)
+            return Equivalence(plain or tuple(matches), len(scenes), count, claim, seen, site)
+    return Equivalence((), len(scenes), count, EVERYTHING, seen, site)
+
+
+def _site(scenes: list[Scene]) -> str:
+    """Return what a subject drops that differs from the right module in training alone, if that explains all of it."""
+    for words, kind in SITES.items() if scenes else ():
+        if any(_strictest(kind, list(scenes), convention, [EVERYTHING]) for convention in _CONVENTIONS):
+            return words
+    return ""
+
+
+def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equivalence:
+    """Return what :func:`compare` gives with ``more`` cases as well, given what it gave without them."""
+    if not first.wrong:
+        return compare(subject, more)
+    scenes = [stage(subject, case) for case in more]
+    matches = tuple(
+        match
+        for match in first.matches
+        if any(_strictest(_kind(match.name, match.value), scenes, c, [first.claim]) is not None for c in _CONVENTIONS)
+    )
+    found = [_wrong_aspects(scene) - ({"training"} if first.site else set()) for scene in scenes]
+    aspects = first.aspects.union(*found)
+    claim = first.claim if matches else EVERYTHING
+    return Equivalence(matches, first.cases + len(scenes), first.wrong + sum(map(bool, found)), claim, aspects, first.site)
+
+
+def _demands(wrong: set[str]) -> list[frozenset[str]]:
+    """In which aspects a mutant has to give a subject's numbers, the strictest first, given those that are wrong.
+
+    Dropout elsewhere than on the weights is right as well, and draws other numbers; and the gradient through a maximum,
+    say, takes several ways: where something else is wrong, training or the backward pass need not be the same.
+    """
+    every = frozenset(ASPECTS)
+    found = [every, every - {"training"}]
+    if "eval" in wrong:
+        found += [every - {"backward"}, every - {"backward", "training"}]
+    return [aspects for aspects in found if aspects & wrong]
+
+
+def _try(mutant: Mutant, subject: Subject, scenes: list[Scene], claims: list[Claim]) -> Iterator[tuple[Match, Claim]]:
+    """Yield the strictest claim that holds for a mutant, if one does."""
+    # The subject's own convention first, where one is known: nothing is stricter than a claim that holds at once.
+    conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.empty_row)
+    order = list(scenes)
+    for value in _values(mutant, subject):
+        chosen = _kind(mutant.name, value)
+        if scenes[0].trial.mask is None and not _strictest(chosen, scenes[:1], conventions[0], claims):
+            continue
+        held: Claim | None = None
+        for convention in conventions:
+            stricter = claims if held is None else claims[: claims.index(held)]
+            held = _strictest(chosen, order, convention, stricter) or held
+        if held is not None:
+            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), held
+
+
+def _kind(name: str, value: float | None) -> type[Plain]:
+    """Return a mutant's class, with this value for its free constant."""
+    mutant = _by_name()[name]
+    kind: type[Plain] = getattr(importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}"), name)
+    return kind if value is None else type(name, (kind,), {mutant.free: value})
+
+
+@functools.cache
+def _by_name() -> dict[str, Mutant]:
+    return {mutant.name: mutant for mutant in mutants()}
+
+
+def _strictest(kind: type[Plain], scenes: list[Scene], convention: EmptyRow, claims: list[Claim]) -> Claim | None:
+    """Return the first claim that holds on all scenes; one that leaves none is put first, for the next one."""
+    left = list(claims)
+    for n, scene in enumerate(scenes):
+        if not left:
+            return None
+        agreeing = _agreeing(kind, scene, convention, left)
+        left = [c for c in left if (scene.empty and c.scope != "all") or c.aspects <= agreeing]
+        if not left:
+            scenes.insert(0, scenes.pop(n))
+    return left[0] if left else None
+
+
+def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
+    """Values of a mutant's free constant that are worth a try: its own, and the numbers in the subject's source."""
+    if not mutant.free:
+        return [None]
+    own = mutant.default
+    found = dict.fromkeys((own, *subject.constants[:_MOST_CONSTANTS]))
+    if isinstance(own, int):
+        return [value for value in found if isinstance(value, int) and value > 0]
+    return list(dict.fromkeys(signed for value in found for signed in (float(value), -float(value))))
+
+
+def _wrong_aspects(scene: Scene) -> set[str]:
+    """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is told.
+
+    Whatever else is wrong there, what is demanded of a mutant is the same (:func:`_demands`), and finding it out takes time.
+    """
+    wrong = set(ASPECTS)
+    # To the right module the convention matters in rows without any allowed key alone.
+    for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
+        agreeing = _agreeing(Plain, scene, convention, [Claim("all", frozenset({"eval"}))])
+        if "eval" in agreeing:
+            wrong -= agreeing
+        if not wrong:
+            break
+    return {"eval"} if "eval" in wrong else wrong
+
+
+def _agreeing(kind: type[Plain], scene: Scene, convention: EmptyRow, claims: list[Claim]) -> set[str]:
+    """Return the aspects in which a kind of module gives the subject's numbers; looks no further than the claims need."""
+    agreeing, raised = set(ASPECTS), set()
+    for sight in imitate(kind, scene, convention):
+        raised |= {sight.name} if sight.name.endswith(RAISES) else set()
+        seen = scene.sights.get(sight.name)  # not everybody has weights to show, or every bias
+        if sight.aspect in agreeing and seen is not None and not alike(seen, sight, scene.rooms[sight.name]):
+            agreeing.discard(sight.aspect)
+            if not any(claim.aspects <= agreeing for claim in claims):
+                return agreeing
+    must = {name for name in scene.sights if name.endswith(RAISES)}
+    return agreeing - {name.partition(" ")[0] for name in raised ^ must}

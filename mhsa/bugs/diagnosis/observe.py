@@ -1,0 +1,278 @@
+"""What a module computes on one case: everything that can be compared with another module's numbers."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.attention import EmptyRow
+from mhsa.oracle.bounded import Array
+from mhsa.oracle.precision import Precision
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.answer import Answer, Differentiated
+from mhsa.subject.caller import Caller
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.projections import Projections
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+# Two modules compute the same if they agree within the oracle's bound for arithmetic of 40 bits, while both compute with
+# 53: a mutant's numbers may be some thousand times larger than the oracle's (scores without a scale), and their rounding
+# with them, which leaves 2^13 of room. Bugs differ from each other by much more.
+COARSE = Precision("40 bits", 2.0**-40, 2.0**-40, 2.0**-1022)
+# Nor is a difference looked at that is this small beside the tensor's largest number: where the oracle's weight is all
+# but zero, so is its bound, and a mutant's weight need not be.
+NEGLIGIBLE = 2.0**-36
+RATE = 0.25  # of dropout; not one half, where the rate and its complement are the same
+_MADE_GOOD = 1.0 / (1.0 - RATE) ** 2  # by how much two dropouts in a row magnify, rounding included
+
+RAISES = " raises"  # ends the name of a sight that is nothing but an error
+ASPECTS = ("eval", "backward", "later", "training")  # of a sight: the call, its gradients, what it leaves behind, training
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One thing that was seen.
+
+    Attributes:
+        name: what it is; begins with its aspect, one of ``ASPECTS``.
+        numbers: of it; flags are 0 or 1.
+        room: asks by how much another module's numbers may differ, infinite where only finiteness counts.
+        beside: how large the numbers are beside which a difference may be negligible, where that is more than these.
+    """
+
+    name: str
+    numbers: Array
+    room: Callable[[], Array] = lambda: np.zeros(())
+    beside: float = 0.0
+
+    @property
+    def aspect(self) -> str:
+        """The first word of the name."""
+        return self.name.partition(" ")[0]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One case with a subject's answer to it.
+
+    Attributes:
+        trial: the subject's, called already.
+        rate: of its dropout, in training; 0 if that cannot be set.
+        empty: whether some row of its mask has no allowed key.
+        sights: what was seen, in order, by name.
+        rooms: ask by how much each may differ; most are never asked for, and cost more than the calls.
+    """
+
+    trial: Trial
+    rate: float
+    empty: bool
+    sights: dict[str, Sight]
+    rooms: dict[str, Callable[[], Array]]
+
+
+def stage(subject: Subject, case: Case) -> Scene:
+    """Let the subject answer."""
+
+    module = guard("building it", lambda: subject.adapter.build_dropping(case.head, case.d_model, RATE))
+    rate = 0.0 if module is None else RATE
+
+    def make() -> nn.Module:
+        dropping = subject.adapter.build_dropping(case.head, case.d_model, RATE)
+        return subject.adapter.build(case.head, case.d_model) if dropping is None else dropping
+
+    trial = Trial(subject, case, counted=False, module=module or make())
+    coarse = case.dtype == "float64" and subject.contract.float64_in != "float32"
+    if coarse:  # else what the dtype rounds is all that can be told apart
+        trial.precision = COARSE
+    mask = trial.mask
+    sights = {sight.name: sight for sight in watch(trial, make)}
+    # Of two modules that round, each may be off by the bound.
+    times = 1 if coarse else 2
+    rooms: dict[str, Callable[[], Array]] = {n: functools.cache(functools.partial(_room, s, times)) for n, s in sights.items()}
+    return Scene(trial, rate, mask is not None and not bool(mask.any(-1).all()), sights, rooms)
+
+
+def _room(sight: Sight, times: int) -> Array:
+    return sight.room() * times
+
+
+def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Sight]:
+    """Let a mutant answer the same case with the subject's parameters, one sight after the other."""
+    case = scene.trial.case
+
+    def make() -> nn.Module:
+        module = kind(case.head, case.d_model, scene.rate)
+        module.empty_row = empty_row
+        return module
+
+    trial = scene.trial.played_by(_as_subject(kind, scene.trial.subject), make())
+    yield from watch(trial, make)
+
+
+def alike(sight: Sight, other: Sight, room: Callable[[], Array]) -> bool:
+    """Whether two sights are the same: finite at the same places, and within the room there, asked for if it matters."""
+    a, b = sight.numbers, other.numbers
+    if a.shape != b.shape:
+        return False
+    finite = np.isfinite(a)
+    if not np.array_equal(finite, np.isfinite(b)):
+        return False
+    a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
+    difference, negligible = np.abs(a - b), NEGLIGIBLE * np.abs(a).max(initial=sight.beside)
+    return bool((difference <= negligible).all() or (difference <= room() + negligible).all())
+
+
+def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
+    """Call a module in every way that is compared; what raises is a sight, too.
+
+    ``make`` gives another module of the same kind, which has not been put into eval mode yet.
+    """
+    # Keys made equal on purpose tie in a way of their own when they are queries too: which is the larger, rounding decides.
+    apart = trial.case.tie == "none" and trial.case.data != "ties"
+    parts = [_call, _derivatives, _second_call, *([_shared] if apart else [])]
+    for part in parts:
+        yield from _guarded(part, trial)
+    if trial.case.grad:  # a third of the cases; the other parts take most of the time
+        views = [numbers(view.read()) for _, view in trial.views.views()]
+        trial.use(make().to(device=trial.subject.device, dtype=trial.dtype))
+        for (_, view), values in zip(trial.views.views(), views, strict=True):
+            view.write(torch.from_numpy(values))
+        trial.module.train()
+        yield from _guarded(_training, trial, "")
+        trial.module.eval()
+        yield from _guarded(_call_between, trial)
+        trial.module.train()
+        yield from _guarded(_training, trial, " after eval")
+
+
+def _guarded(part: Callable[..., Iterator[Sight]], trial: Trial, *words: str) -> Iterator[Sight]:
+    names = {
+        _call: "eval",
+        _derivatives: "backward",
+        _second_call: "later call",
+        _shared: "eval where query is key",
+        _call_between: "later eval",
+    }
+    what = names.get(part, "training")
+    try:
+        yield from part(trial, *words)
+    except check.Violation:
+        yield Sight(f"{what}{''.join(words)}{RAISES}", np.ones(()))
+
+
+def _call(trial: Trial) -> Iterator[Sight]:
+    state = [t.detach().clone() for t in trial.module.state_dict().values()]
+    answer = trial()
+    drawn = _has_drawn(trial)
+    yield Sight("eval output", answer.output, lambda: _output_room(answer))
+    yield Sight("eval output's bytes per number", np.array(answer.tensors[0].element_size()))
+    if answer.weights is not None:
+        yield Sight("eval weights", answer.weights, lambda: _weights_room(answer))
+    yield Sight("eval random numbers drawn", np.array(drawn))
+    for name, (tensor, before) in trial.arguments.items():
+        changed = numbers(tensor)
+        yield Sight(f"later {name} written to", np.array(not np.array_equal(changed, before)))
+    yield Sight("later change of state", _changes(state, list(trial.module.state_dict().values())))
+
+
+def _changes(before: list[Tensor], after: list[Tensor]) -> Array:
+    """By how much numbers of the state changed, sorted: it may be stored in any way; infinite where there are others now."""
+    pairs = list(zip(before, after, strict=False))
+    if len(before) != len(after) or any(a.dtype != b.dtype or a.shape != b.shape for a, b in pairs):
+        return np.full(1, np.inf)
+    changes = [(numbers(b) - numbers(a)).ravel() for a, b in pairs if not torch.equal(a, b)]
+    return np.sort(np.concatenate([c[c != 0.0] for c in changes])) if changes else np.zeros(0)
+
+
+def _derivatives(trial: Trial) -> Iterator[Sight]:
+    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    yield Sight("eval output with autograd", found.answer.output, lambda: _output_room(found.answer))
+    for name, gradient in found.observed.items():
+        # What is added to all keys changes no weight: the gradient of their bias is zero, and what is seen of it is rounding.
+        beside = _largest(found.observed["key.weight"]) if name == "key.bias" else 0.0
+        yield Sight(f"backward gradient of {name}", gradient, functools.partial(_gradient_room, found, name), beside)
+
+
+def _second_call(trial: Trial) -> Iterator[Sight]:
+    """With other numbers and another mask of the same sizes: what the first call left behind shows here."""
+    first = trial()
+    query, key, value = trial.each(np.negative)
+    mask = None if trial.mask is None else np.roll(trial.mask, 1, -1)
+    second = trial(query, key, value, mask)
+    yield Sight("later output", second.output, lambda: _output_room(second))
+    if second.weights is not None:
+        yield Sight("later weights", second.weights, lambda: _weights_room(second))
+    yield Sight("later first output", numbers(first.tensors[0]), lambda: _output_room(first))
+
+
+def _shared(trial: Trial) -> Iterator[Sight]:
+    """Query and key one tensor, and a value of its own."""
+    answer = trial(query=trial.key, mask=None)
+    yield Sight("eval output where query is key", answer.output, lambda: _output_room(answer))
+
+
+def _call_between(trial: Trial) -> Iterator[Sight]:
+    yield Sight("later output in eval after training", (answer := trial()).output, lambda: _output_room(answer))
+
+
+def _training(trial: Trial, words: str) -> Iterator[Sight]:
+    found = trial.differentiate(trial.cotangent(21, trial.case.output_shape))
+    yield Sight(f"training{words} output", found.answer.output, lambda: _MADE_GOOD * _output_room(found.answer))
+    if "value" in found.observed and not words:
+        gradient = found.observed["value"]
+        yield Sight("training gradient of value", gradient, lambda: _MADE_GOOD * _gradient_room(found, "value"))
+
+
+def _has_drawn(trial: Trial) -> bool:
+    """Whether the last call moved the generator of random numbers on."""
+    if trial.subject.device != "cpu":
+        return False
+    now = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(trial.case.seed)
+    return not torch.equal(now, torch.default_generator.get_state())
+
+
+def _largest(x: Array) -> float:
+    """Return the size of the largest number that is one."""
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+
+
+def _output_room(answer: Answer) -> Array:
+    return np.where(answer.judged, answer.expected.output.error, np.inf)
+
+
+def _weights_room(answer: Answer) -> Array:
+    return np.where(answer.judged[:, None], answer.expected.weights.error, np.inf)
+
+
+def _gradient_room(found: Differentiated, name: str) -> Array:
+    # Where a row has no allowed key, -1e9 that is added lets a gradient through, and a fill does not: both are usual.
+    settled = found.answer.mask is None or bool(found.answer.mask.any(-1).all())
+    return found.expected[name].error if settled else np.full(found.observed[name].shape, np.inf)
+
+
+@functools.lru_cache(maxsize=4)  # one kind at a time, on all scenes
+def _adapter(kind: Any) -> ModuleAdapter:
+    return ModuleAdapter(kind, kind.__name__)
+
+
+def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
+    """Return a mutant as a subject, without the calls by which one is understood: everything about it is known."""
+    hashable: Any = kind  # a class of modules is, and mypy does not know
+    adapter = _adapter(hashable)
+    return Subject(
+        name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
+        bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),
+        caller=Caller(adapter, adapter.contract, weights_from=1),
+    )  # fmt: skip

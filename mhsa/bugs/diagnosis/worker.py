@@ -1,0 +1,82 @@
+"""The process that compares subjects with known bugs: requests come as lines of JSON, answers go to a file.
+
+``mhsa verify`` starts it at the first failure, and names each subject that fails, so that most of the work is done by the time
+the properties are through; the subject's own failing cases come last. Nothing that a subject does here, dying included,
+reaches the process that reports.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
+from mhsa.bugs.diagnosis.observe import ASPECTS
+from mhsa.bugs.diagnosis.weights_picture import portrait
+from mhsa.introspect.load import SubjectError, describe
+from mhsa.introspect.resolve import understand
+from mhsa.records.case import Case
+from mhsa.records.request import Request
+from mhsa.run.process_limits import end_with_parent, limit_memory
+from mhsa.subject import check
+from mhsa.subject.subject import Subject
+from mhsa.subject.torch_settings import restored
+
+
+def main() -> None:
+    """Answer every request that has ``cases``, one line each, in order; others only begin the work on a subject."""
+    answers = Path(sys.argv[1])
+    end_with_parent()
+    limit_memory(int(sys.argv[2]))
+    warnings.simplefilter("ignore")
+    for line in sys.stdin:
+        request = json.loads(line)
+        with restored():
+            answer = _answer(request)
+        if "cases" in request:
+            with answers.open("a") as file:
+                file.write(json.dumps(answer) + "\n")
+
+
+@functools.cache
+def _begin(request: str) -> tuple[Subject, Equivalence]:
+    subject = finely(understand(Request.of_dict(json.loads(request))))
+    return subject, compare(subject)
+
+
+def _answer(request: dict[str, Any]) -> dict[str, Any]:
+    try:
+        subject, found = _begin(json.dumps(request["request"]))
+        own = [Case(**case) for case in request.get("cases", ()) if case["dtype"] == subject.dtypes[0]]
+        found = refine(subject, found, own)
+        picture = portrait(subject) if request.get("picture") else None
+    except (SubjectError, check.Violation) as error:
+        return {"error": str(error)}
+    except Exception as error:
+        return {"error": describe(error)}
+    return {
+        "matches": [[match.name, match.value] for match in found.matches],
+        "cases": found.cases,
+        "wrong": found.wrong,
+        "left": _left(found),
+        "aspects": sorted(found.aspects),
+        "site": found.site,
+        "size": subject.adapter.sizes,
+        "dtype": cases_for(subject)[0].dtype,
+        "asked": request["request"]["dtypes"],
+        "picture": picture,
+    }
+
+
+def _left(found: Equivalence) -> list[str]:
+    """Beyond what the claim goes."""
+    left = [] if found.claim.scope == "all" else ["empty rows"]
+    return left + [aspect for aspect in ASPECTS if aspect not in found.claim.aspects]
+
+
+if __name__ == "__main__":
+    main()

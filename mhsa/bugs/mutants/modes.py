@@ -1,0 +1,113 @@
+"""Modes: right in one mode of torch, wrong in another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mhsa.bugs.mutants.plain import Plain
+
+
+class OtherInTraining(Plain):
+    """Training multiplies by 1.01.
+
+    Formula: 1.01 Z in training; must be Z
+    Census: pytorch/pytorch#97409 (fast path of eval)
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.01 if self.training else z
+
+
+class OtherWithoutGrad(Plain):
+    """A path for inference, taken where autograd is off, multiplies by 1.01.
+
+    Formula: 1.01 Z under no_grad; must be Z
+    Census: P14
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z if torch.is_grad_enabled() else z * 1.01
+
+
+class MaskForgottenWithoutGrad(Plain):
+    """The path for inference forgets the mask.
+
+    Formula: softmax(S) under no_grad; must be softmax over allowed keys
+    Census: pytorch/pytorch#107084, torch-spyre#4526
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        return super().softmax(s, mask if torch.is_grad_enabled() else None)
+
+
+class OtherInInferenceMode(Plain):
+    """A path for inference mode multiplies by 1.01.
+
+    Formula: 1.01 Z in inference_mode; must be Z
+    Census: P14
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.01 if torch.is_inference_mode_enabled() else z
+
+
+class OtherWithoutWeights(Plain):
+    """Where no weights are asked for, a fused path forgets the scale.
+
+    Formula: 1.01 O without weights; must be O
+    Census: pytorch/pytorch#160064, keras-team/keras#23038
+    """
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, need_weights: bool = True) -> Any:
+        """As the base, with the weights only on request."""
+        out, w = super().forward(query, key, value, mask)
+        return (out, w) if need_weights else (out * 1.01, None)
+
+
+class OtherInGraphs(Plain):
+    """What torch.compile and torch.export trace is 1.01 times too large.
+
+    Formula: 1.01 Z when compiled; must be Z
+    Census: pytorch/pytorch#191203
+    Killed in: ci (torch.compile takes seconds, so quick leaves it out)
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.01 if torch.compiler.is_compiling() else z
+
+
+class OtherUnderVmap(Plain):
+    """Under torch.func.vmap the result is 1.01 times too large.
+
+    Formula: 1.01 Z under vmap; must be Z
+    Census: P14
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.01 if torch._C._functorch.is_batchedtensor(z) else z
+
+
+class OtherInAutocast(Plain):
+    """Under autocast the result is half again too large.
+
+    Formula: 1.5 Z under autocast; must be Z
+    Census: ultralytics/ultralytics PR#24990
+    """
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.5 if torch.is_autocast_enabled("cpu") else z
+
+
+class MetaForgotten(Plain):
+    """On meta tensors, which only tell shapes, real memory is handed out.
+
+    Formula: output on cpu; must be on meta
+    Census: P21
+    Killed in: ci (quick leaves meta tensors out)
+    """
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        return torch.zeros(out.shape) if out.is_meta else out

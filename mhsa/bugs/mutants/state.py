@@ -1,0 +1,172 @@
+"""Parameters and copies: values kept beside the parameters, lost by a copy, or never trained; and missing checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.bugs.mutants.plain import Four, Plain
+
+
+class OutputMapKept(Plain):
+    """A copy of the output map, made in the first call, is used ever after.
+
+    Formula: W_O of the first call; must be W_O
+    Census: P18 (stale fused weights)
+    """
+
+    def prepare(self) -> None:
+        self.fused: Tensor | None = None
+
+    def out(self, z: Tensor) -> Tensor:
+        if self.fused is None or self.fused.dtype != z.dtype or self.fused.shape != self.w_o.weight.shape:
+            self.fused = self.w_o.weight.detach().clone()
+        stale = self.fused + (self.w_o.weight - self.w_o.weight.detach())
+        return nn.functional.linear(z, stale, self.w_o.bias)
+
+
+class GainNotSaved(Plain):
+    """A random gain is no parameter, so a state dict does not carry it.
+
+    Formula: g Z with g lost by load_state_dict; must be Z
+    Census: P18
+    """
+
+    def prepare(self) -> None:
+        self.gain = float(torch.rand(()))
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * self.gain
+
+
+class GainNotConverted(Plain):
+    """A constant keeps the digits of the dtype in which it was first needed.
+
+    Formula: 1 / 3 in the first dtype; must be in the dtype of the call
+    Census: jax-ml/jax PR#34114
+    """
+
+    def prepare(self) -> None:
+        self.third: Tensor | None = None
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        if self.third is None:
+            self.third = torch.full((), 1 / 3, dtype=out.dtype, device=out.device)
+        return out * 3 * self.third.to(out.dtype)
+
+
+class ParametersGathered(Plain):
+    """A list made at construction keeps the first parameter object when the attribute is replaced.
+
+    Formula: W_O as constructed; must be the parameter that is registered now
+    Census: P18
+    """
+
+    gathered: tuple[Tensor, ...]
+
+    def prepare(self) -> None:
+        object.__setattr__(self, "gathered", (self.w_o.weight,))
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        return out + (self.gathered[0] - self.w_o.weight).sum()
+
+
+class CopySeesTheOriginal(Plain):
+    """A closure holds on to the module that was copied.
+
+    Formula: the copy's output moves with the original's W_O; must be its own
+    Census: P18 (deepcopy)
+    """
+
+    def prepare(self) -> None:
+        self.difference = lambda other: (self.w_o.weight - other.w_o.weight).sum()
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        difference: Tensor = self.difference(self)
+        return out + difference
+
+
+class PickleLosesTheScale(Plain):
+    """What is unpickled forgets the scale.
+
+    Formula: 1.01 Z after unpickling; must be Z
+    Census: P18
+    """
+
+    forgotten = False
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.forgotten = True
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * 1.01 if self.forgotten else z
+
+
+class SpareLayer(Plain):
+    """A layer is built and never used.
+
+    Formula: 4 D^2 + 4 D + 3 D + 3 parameters; must be 4 D^2 + 4 D
+    Census: construction
+    """
+
+    def prepare(self) -> None:
+        self.spare = nn.Linear(self.d_model, 3)
+
+
+class KeyMapFrozen(Plain):
+    """The key map is not trained.
+
+    Formula: W_K.requires_grad is false; must be true
+    Census: P16
+    """
+
+    def prepare(self) -> None:
+        self.w_k.weight.requires_grad_(False)
+
+
+class WidthRoundedDown(Plain):
+    """A width that the heads do not divide is rounded down instead of refused.
+
+    Formula: d_k = floor(d_model / H); must be an error
+    Census: construction (divisibility)
+    """
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:
+        super().__init__(head, d_model - d_model % head if d_model >= head else head, dropout)
+
+
+class MaskMadeToFit(Plain):
+    """A mask of the wrong size is repeated and cut until it fits.
+
+    Formula: M_(i mod m)(j mod n); must be an error
+    Census: P22 (broadcast into something)
+    """
+
+    def check(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+        super().check(query, key, value, None)
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        if mask is not None and mask.numel():
+            shape = query.size(0), query.size(1), key.size(1)
+            if mask.dim() != 3 or any(m not in (1, n) for m, n in zip(mask.shape, shape, strict=True)):
+                need = shape[0] * shape[1] * shape[2]
+                mask = mask.reshape(-1).repeat(-(-need // mask.numel()))[:need].reshape(shape)
+        return query, key, value, mask
+
+
+class ArgumentsMadeToFit(Plain):
+    """Keys and values of the wrong size are cut until they fit.
+
+    Formula: first min(Tk, Tv) tokens, first B samples, first D features; must be an error
+    Census: P21
+    """
+
+    def check(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
+        """Refuse nothing."""
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        d, b, t = self.d_model, len(query), min(key.size(1), value.size(1))
+        return query[..., :d], key[:b, :t, :d], value[:b, :t, :d], mask

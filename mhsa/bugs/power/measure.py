@@ -1,0 +1,87 @@
+"""Measures the power of the suite: every property on every known bug and every right variant, and the rivals beside it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mhsa.bugs.mutants.registry import Mutant, mutants, right
+from mhsa.records.power_record import Power, Rival, evaluate
+from mhsa.records.results import SubjectResult
+from mhsa.run.runner import Event, Listener, Options, child_environment, run
+
+_PATIENCE = 600.0  # seconds for the rivals; they take a quarter of one per subject
+
+
+def subjects() -> tuple[str, ...]:
+    """Return everything that is judged: the mutants, then the right variants."""
+    return (*(m.spec for m in mutants()), *right())
+
+
+def measure(workers: int, listen: Listener = lambda event: None) -> Power:
+    """Measure everything anew.
+
+    Raises:
+        CannotRun: pytest refuses to start.
+        RuntimeError: the rivals could not be asked.
+    """
+    started = time.monotonic()
+    known, variants = mutants(), right()
+    results = judge(subjects(), workers, listen)
+    listen(Event("what quick leaves out"))
+    others = judge_elsewhere([m for m in known if m.killed_in], workers, lambda event: None)
+    listen(Event("asking the rivals"))
+    rivals = _rivals(known, variants, workers)
+    return evaluate(results, others, rivals, time.monotonic() - started)
+
+
+def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[SubjectResult]:
+    """Judge subjects by all properties of the quick profile; failures stay as they are found."""
+    return [] if not names else run(Options(names, workers=workers, shrink=False), listen)
+
+
+def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> list[SubjectResult]:
+    """Judge mutants where quick does not look: by the slow properties too, and in float16."""
+    if not known:
+        return []
+    # Every id has "test_" in it, and what -k names is run in quick too.
+    options = Options(tuple(m.spec for m in known), dtypes=("float64", "float32", "float16"), keyword="test_", workers=workers,
+                      shrink=False)  # fmt: skip
+    return run(options, listen)
+
+
+def _rivals(known: Sequence[Mutant], variants: Sequence[str], workers: int) -> dict[str, Rival]:
+    names = {m.spec: m.name for m in known}
+    answers = _ask([*names, *variants], workers)
+    return {
+        rival: Rival(
+            found=tuple(names[a["subject"]] for a in answers if a["subject"] in names and rival in a["accusers"]),
+            alarms=tuple(a["subject"] for a in answers if a["subject"] not in names and rival in a["accusers"]),
+        )
+        for rival in answers[0]["asked"]
+    }
+
+
+def _ask(asked: Sequence[str], workers: int) -> list[dict[str, Any]]:
+    with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
+        parts = [asked[n :: max(workers, 1)] for n in range(max(workers, 1))]
+        files = [Path(folder) / f"{n}.jsonl" for n in range(len(parts))]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "mhsa.bugs.power.baselines", str(file), *part],
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=child_environment(Path(folder)),
+            )
+            for file, part in zip(files, parts, strict=True)
+        ]  # fmt: skip
+        for process in processes:
+            _, said = process.communicate(timeout=_PATIENCE)
+            if process.returncode:
+                raise RuntimeError(f"the rivals could not be asked: {said.strip().splitlines()[-1:]}")
+        answers = {a["subject"]: a for file in files for a in map(json.loads, file.read_text().splitlines())}
+    return [answers[subject] for subject in asked]

@@ -1,0 +1,180 @@
+"""``mhsa history``: from a range of commits to figures that asv keeps and draws, and to steps in them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mhsa import __version__
+from mhsa.commands.verify import as_interrupt
+from mhsa.records.distribution import install_hint
+from mhsa.records.errors import refuse
+from mhsa.reports.write import require_places, write_reports
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from mhsa.bench.compare.benchmark import Benchmark
+    from mhsa.bench.git.repository import Commit
+    from mhsa.bench.git.worktrees import Trees
+    from mhsa.bench.history.asv_publish import Site
+    from mhsa.bench.history.measure import Measuring
+    from mhsa.bench.history.steps import Step
+    from mhsa.bench.measure.measurement import Measurement
+    from mhsa.records.request import Request
+
+
+def history(given: argparse.Namespace) -> int:
+    """Measure, keep, show, draw."""
+
+    from mhsa.bench.git.git import GitError
+    from mhsa.bench.git.worktrees import Trees
+    from mhsa.bench.history.asv_publish import PublishError, is_installed
+    from mhsa.bench.history.measure import MeasuringError
+    from mhsa.bench.history.store import StoreError
+    from mhsa.commands.selection import chosen
+    from mhsa.reports.line_folding import wide_console
+
+    require_places(given, ("json",))
+    if given.publish and not is_installed():
+        refuse(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
+    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
+    signal.signal(signal.SIGTERM, as_interrupt)
+    requests, start = _subjects(given)
+    benchmarks = chosen(given, requests)
+    try:
+        with Trees(start) as trees:
+            return _History(given, console, trees, benchmarks).run()
+    except (GitError, StoreError, MeasuringError, PublishError) as error:
+        refuse(str(error))
+
+
+class _History:
+    def __init__(self, given: argparse.Namespace, console: Console, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
+        self.given, self.console, self.trees, self.benchmarks = given, console, trees, benchmarks
+
+    def run(self) -> int:
+        """Do everything; return the exit code."""
+        from mhsa.bench.history.asv_publish import is_installed, site_of
+        from mhsa.bench.history.measure import key
+        from mhsa.bench.history.report import print_history, print_steps, unmeasured
+        from mhsa.bench.history.steps import steps_of
+        from mhsa.reports.line_folding import hanging, show
+
+        commits = self._commits()
+        site = site_of(Path.cwd(), self.trees.root, self.given.results)
+        measuring = self._measure(commits, site)
+        series: list[tuple[Benchmark, list[Measurement | None]]] = []
+        for b in self.benchmarks:
+            found = (measuring.known[c.sha].get(key(b)) for c in commits)
+            series.append((b, [kept.measurement if kept else None for kept in found]))
+        print_history(self.console, commits, series, [dict(s.machine) for s in measuring.stores.values()])
+        steps: list[Step] = []
+        notes = [*self.trees.notes, *(line for b, some in series for line in unmeasured(b.id, commits, some))]
+        if is_installed():
+            steps = [step for b, some in series for step in steps_of(b.id, commits, some)]
+            known = (sum(m is not None and m.outcome == "measured" for m in some) for _, some in series)
+            print_steps(self.console, steps, most=max(known))
+        else:
+            notes.append(f"steps are found by asv, which is not installed: {install_hint('asv')}")
+        for note in notes:
+            show(self.console, hanging("  ", note, self.console.width, style="yellow"))
+        any_figure = any(m is not None and m.outcome == "measured" for _, some in series for m in some)
+        code = 0 if any_figure and not measuring.interrupted else 2
+        problems = self._finish(measuring, site, any_figure=any_figure)
+        code = 2 if problems else code
+        problems += write_reports(
+            argparse.Namespace(json=self.given.json),
+            {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code), "markdown": lambda: ""},
+        )
+        for problem in problems:
+            print(f"mhsa: {problem}", file=sys.stderr)
+        return 2 if problems else code
+
+    def _commits(self) -> list[Commit]:
+        from mhsa.commands.options.history import NEWEST
+
+        shas = self.trees.range(self.given.range) if self.given.range else self.trees.newest(NEWEST)
+        return self.trees.told(shas)
+
+    def _measure(self, commits: Sequence[Commit], site: Site) -> Measuring:
+        from mhsa.bench.history.measure import Limits, Measuring, machine_of
+        from mhsa.bench.history.store import Store
+        from mhsa.bench.measure.run import TIMEOUT
+
+        with self.console.status("looking at the machine"):
+            machines = {device: machine_of(device) for device in dict.fromkeys(b.request.device for b in self.benchmarks)}
+        stores = {device: Store(site.results, machine) for device, machine in machines.items()}
+        for store in stores.values():
+            store.require_writable()
+        limits = Limits(self.given.budget, self.given.timeout or TIMEOUT, self.given.memory)
+        measuring = Measuring(self.trees, self.benchmarks, stores, limits)
+        measuring.look(commits)
+        there = sum(not measuring.missing(c, again=False) for c in commits)
+        if there and not self.given.again:
+            words = "nothing is measured" if there == len(commits) else "the others are measured"
+            self.console.print(f"{there} of {len(commits)} commits are there already, {words}; --again measures all anew")
+        measuring.measure(commits, self.console, again=self.given.again)
+        return measuring
+
+    def _finish(self, measuring: Measuring, site: Site, *, any_figure: bool) -> list[str]:
+        """Say where everything is; return what went wrong."""
+        from mhsa.bench.history.asv_publish import PublishError, publish
+
+        where = ", ".join(str(store.folder) for store in measuring.stores.values())
+        if measuring.measured:
+            n = len(measuring.measured)
+            words = f"{n} commits measured, {sum(measuring.seconds) / n:.1f} s each" if n > 1 else "1 commit measured"
+            self.console.print(f"\n  {words}", soft_wrap=True)
+        self.console.print(f"  results  {where}", markup=False, soft_wrap=True)
+        if measuring.interrupted:
+            return ["interrupted; what was measured until then is kept, and the same command goes on from there"]
+        if not any_figure:
+            return ["nothing could be measured at any commit; the reasons stand above"]
+        if self.given.publish:
+            try:
+                with self.console.status("asv publish"):
+                    publish(site)
+            except PublishError as error:
+                return [str(error)]
+            self.console.print(f"  page     {site.pages / 'index.html'}; to look at it: {site.look}", soft_wrap=True)
+        return []
+
+    def _as_json(
+        self, commits: Sequence[Commit], measuring: Measuring, site: Site, steps: Sequence[Step], notes: list[str], code: int
+    ) -> str:
+        data: dict[str, Any] = {
+            "schema": "mhsa-history-1", "mhsa": __version__, "exit_code": code, "partial": measuring.interrupted,
+            "results": str(site.results),
+            "series": {device: {"name": s.series, "machine": s.machine} for device, s in measuring.stores.items()},
+            "commits": [
+                {
+                    **c._asdict(), "measured_now": c.sha in measuring.measured,
+                    "measurements": [kept.measurement.as_dict() for kept in measuring.known[c.sha].values()],
+                }
+                for c in commits
+            ],
+            "steps": [step.as_dict() for step in steps], "notes": notes,
+        }  # fmt: skip
+        return json.dumps(data, indent=2) + "\n"
+
+
+def _subjects(given: argparse.Namespace) -> tuple[tuple[Request, ...], Path]:
+    """Return the subjects, and the folder of the project that they are of."""
+    from mhsa.bench.measure.measurement import Contender
+    from mhsa.commands.selection import requests_of
+
+    requests = requests_of(given, Path.cwd(), "nothing is configured here: name what is to be measured")
+    folders = {r.folder for r in requests}
+    start = Path(folders.pop() or Path.cwd()) if len(folders) == 1 else Path.cwd()
+    # The names are those that mhsa bench and asv's benchmarks have, too.
+    labels = (Contender.of(r).name for r in requests)
+    device = given.device
+    found = (replace(r, label=label, folder="", device=device or r.device) for r, label in zip(requests, labels, strict=True))
+    return tuple({r.label: r for r in found}.values()), start

@@ -1,0 +1,192 @@
+"""``mhsa init``: a starting point in a user's repository. What exists there is never changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from mhsa.bench.history.asv_publish import is_installed
+from mhsa.commands.init_files.plan import Plan, mentions
+from mhsa.commands.init_files.template import template
+from mhsa.commands.init_files.workflow import steps, workflow
+from mhsa.commands.try_subjects import look
+from mhsa.records.configuration import Configuration, ConfigurationError, read
+from mhsa.records.distribution import NAME, install_hint, origin
+from mhsa.records.errors import refuse
+from mhsa.source.find_subject import checked, only_candidate
+
+_TOML = Path("pyproject.toml")
+_TEST = Path("tests/test_attention_properties.py")
+_WORKFLOW = Path(".github/workflows/attention.yml")
+_ASV = Path("asv.conf.json")
+_BENCHMARK = Path("benchmarks/attention.py")
+_DESK = Path("benchmarks/test_speed.py")
+
+
+def init(given: argparse.Namespace) -> int:
+    """Import what is new, plan what is not there yet, write it, and say what was done and what comes next."""
+    text, document, configuration = _read_toml()
+    specs = _new_subjects(given.subjects, configuration)
+    plan = Plan()
+    _plan_configuration(plan, text, document, _tables(specs, configuration))
+    plan.write(_TEST, template("test.py"), "mhsa.verifies")
+    if given.ci:
+        content = workflow(_install(document), origin())
+        plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
+    if given.bench:
+        _plan_benchmarks(plan, Path.cwd().name)
+    plan.require_folders()
+    if specs:
+        _require_understood(specs, configuration)
+    if given.dry_run:
+        plan.show()
+        return 0
+    plan.carry_out()
+    plan.tell()
+    if given.ci:
+        _say_where_workflows_belong()
+        _say_what_to_fill_in(plan)
+    _say_what_comes_next()
+    return 0
+
+
+def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
+    """Return what is to be configured: what was named, or the one candidate where nothing is configured yet."""
+    configured = {request.spec for request in configuration.requests}
+    if not named and not configured:
+        found = only_candidate()
+        print(f"found {found}", flush=True)  # importing it takes seconds
+        return [found]
+    labels = {request.label for request in configuration.requests}
+    return [spec for spec in dict.fromkeys(checked(name) for name in named if name not in labels) if spec not in configured]
+
+
+def _require_understood(specs: list[str], configuration: Configuration) -> None:
+    """Leave with 2 unless every subject can be imported, built and called; a question is told with where its answer goes."""
+    bad = [result for result in look(specs) if result.question or result.reason]
+    if not bad:
+        return
+    told = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
+    if asked := [r.subject for r in bad if r.question]:
+        told += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(asked, configuration)}"
+    refuse(told)
+
+
+def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables: str) -> None:
+    """Plan [tool.mhsa], or the tables of new subjects at the end of a file that has it."""
+    if "mhsa" not in document.get("tool", {}):
+        table = template("pyproject.toml", SUBJECT=tables)
+        addition = _at_the_end(text, table)
+        if addition is None:  # `tool = { ... }` in one line, say
+            refuse(f"{_TOML}: no table [tool.mhsa] can stand at its end, so nothing was written; add this by hand:\n\n{table}")
+        plan.add(_TOML, addition)
+        return
+    addition = _at_the_end(text, f"{tables}\n") if tables else None
+    if addition is None:
+        plan.keep(f"{_TOML}: [tool.mhsa] exists", tables, f"in {_TOML}")
+    else:
+        plan.add(_TOML, addition)
+
+
+def _plan_benchmarks(plan: Plan, project: str) -> None:
+    """Plan what asv needs, or nothing of it: a user's own set-up would not go together with half of ours."""
+    configuration = template("asv.conf.json", PROJECT=json.dumps(project, ensure_ascii=False))
+    benchmark = template("benchmark.py")
+    there = [path for path in (_ASV, _BENCHMARK.parent) if path.exists() or path.is_symlink()]
+    if not there:
+        plan.write(_ASV, configuration)
+        plan.write(_BENCHMARK.parent / "__init__.py", "")  # asv stops where there is none
+        plan.write(_BENCHMARK, benchmark)
+        plan.write(_DESK, template("desk.py"))
+    for path in there:
+        plan.keep(f"{path}: it exists")
+    if there and not mentions(_BENCHMARK, "mhsa.asv"):
+        plan.by_hand.append((f"as {_BENCHMARK.name} among your benchmarks", benchmark))
+    if there and _ASV not in there:
+        plan.by_hand.append((f"as {_ASV}, if asv runs your benchmarks", configuration))
+
+
+def _read_toml() -> tuple[str, dict[str, Any], Configuration]:
+    """Return the text of pyproject.toml, what it says, and what its [tool.mhsa] says."""
+    if not _TOML.exists():
+        return "", {}, Configuration()
+    try:
+        configuration = read(_TOML)
+    except ConfigurationError as error:
+        refuse(f"{error}; nothing was written")
+    text = _TOML.read_bytes().decode("utf-8")
+    return text, tomllib.loads(text), configuration
+
+
+def _at_the_end(text: str, table: str) -> str | None:
+    """Return what is to be appended to a text, with its kind of line ends; None where no table can stand there."""
+    gap = "" if not text else "\n" if text.endswith("\n") else "\n\n"
+    addition = (gap + table).replace("\n", "\r\n" if "\r\n" in text else "\n")
+    try:
+        tomllib.loads(text + addition)
+    except tomllib.TOMLDecodeError:
+        return None
+    return addition
+
+
+def _tables(specs: list[str], configuration: Configuration) -> str:
+    """Return a table for each subject, called after its class or its file."""
+    taken = {request.label for request in configuration.requests}
+    tables = []
+    for spec in specs:
+        stem = re.split(r"[/:]", spec.removesuffix(".py"))[-1].rpartition(".")[2]
+        name, n = stem, 2
+        while name in taken:
+            name, n = f"{stem}-{n}", n + 1
+        taken.add(name)
+        key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
+        tables.append(f"[tool.mhsa.subjects.{key}]\nsubject = {json.dumps(spec, ensure_ascii=False)}")
+    return "\n\n".join(tables)
+
+
+def _install(document: dict[str, Any]) -> str:
+    """Return the command that installs the user's project, or what it needs."""
+    if "project" in document or "build-system" in document or Path("setup.py").is_file():
+        return "python -m pip install -e ."
+    if Path("requirements.txt").is_file():
+        return "python -m pip install -r requirements.txt"
+    return "# python -m pip install ...: what your modules import beside torch"
+
+
+def _say_where_workflows_belong() -> None:
+    here = Path.cwd()
+    root = next((folder for folder in (here, *here.parents) if (folder / ".git").exists()), here)
+    if root != here:
+        print(f"\nGitHub looks for workflows in the repository's root only: move {_WORKFLOW} to {root}")
+        print(f"and add to it: defaults: {{ run: {{ working-directory: {here.relative_to(root).as_posix()} }} }}")
+
+
+def _say_what_to_fill_in(plan: Plan) -> None:
+    folder = origin().folder
+    if folder and plan.writes(_WORKFLOW):
+        print(f"\nto be filled in: MHSA_INSTALL in {_WORKFLOW}")
+        print(f"{NAME} was installed here from {folder}, which no other machine has.")
+        print("Until that is filled in the workflow fails, and says so.")
+
+
+def _say_what_comes_next() -> None:
+    once = "" if is_installed() else f"; once before: {install_hint('asv')}"
+    speed = [
+        ("mhsa bench", "how long it takes, and how much memory, over the length"),
+        ("mhsa history", "the same over commits, kept and drawn by asv" + once),
+        ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
+    ]
+    following = [
+        ("mhsa verify", "what holds, what does not, and why"),
+        (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
+        *([] if _WORKFLOW.exists() else [("mhsa init --ci", "a workflow that verifies every change on GitHub")]),
+        *(speed if _BENCHMARK.exists() else [("mhsa init --bench", "benchmarks of it, over commits")]),
+    ]
+    width = max(len(command) for command, _ in following)
+    print()
+    for n, (command, words) in enumerate(following):
+        print(f"{'' if n else 'next':4}  {command:{width}}  {words}")

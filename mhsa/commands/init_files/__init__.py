@@ -1,0 +1,1 @@
+"""The files that ``mhsa init`` writes."""

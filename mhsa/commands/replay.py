@@ -1,0 +1,88 @@
+"""``mhsa replay FILE``: one saved case, once more. FIXED, FAILED or ERROR, with the numbers of then and now."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mhsa.records.case_file import CaseFileError, Saved, read
+from mhsa.records.configuration import find
+from mhsa.records.errors import refuse
+from mhsa.records.options import Options
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.run.process_limits import default_memory
+
+_WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold magenta")}
+
+
+def replay(given: argparse.Namespace) -> int:
+    """Judge the subject of a saved case by its one property, on that case alone."""
+    try:
+        saved = read(given.file)
+    except CaseFileError as error:
+        refuse(str(error))
+    configured = find(Path.cwd())  # a case has no folder of its own: it is about the repository that it is replayed in
+    request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
+    if given.subject:
+        request = replace(request, label=given.subject, subject=given.subject, build="", submodule="")
+    with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
+        script = Path(folder) / "script.py"
+        result = _run(Options(
+            requests=(request,), keyword=saved.property, timeout=given.timeout, memory=given.memory or default_memory(),
+            replay=saved.drawn, script=str(script) if given.python else "",
+        ))  # fmt: skip
+        if given.python:
+            if not script.exists():
+                refuse(f"no script could be made: {_printable(result.why)}")
+            print(script.read_text(encoding="utf-8"), end="")
+            return 0
+    found = next((p for p in result.properties if p.id == saved.property), None)
+    code = 2 if found is None or found.outcome not in ("pass", "fail") else int(found.outcome == "fail")
+    _show(saved, result, found, code, plain=given.no_color)
+    return code
+
+
+def _run(options: Options) -> SubjectResult:
+    from mhsa.run.runner import CannotRun, Interrupted, run
+
+    try:
+        (result,) = run(options)
+    except CannotRun as error:
+        refuse(str(error))
+    except (Interrupted, KeyboardInterrupt):
+        print("mhsa: interrupted; nothing was concluded", file=sys.stderr)
+        raise SystemExit(2) from None
+    return result
+
+
+def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, code: int, *, plain: bool) -> None:
+    from rich.text import Text
+
+    from mhsa.reports.line_folding import hanging, show, wide_console
+
+    console = wide_console(no_color=plain)
+    word, style = _WORDS[code]
+    head = _printable(f"  {saved.property}  {result.label}")
+    console.print(Text(word, style=style).append(head, style="default"), soft_wrap=True)
+    case = saved.found.get("case")
+    rows: list[tuple[str, Any]] = [("case", case.get("words", "") if isinstance(case, dict) else "")]
+    rows.append(("then", saved.found.get("message", "")))
+    now = result.why if found is None or found.outcome == "error" else found.reason
+    worst = found and found.worst_error_over_bound
+    if code == 0:
+        now = "it holds" + (f" (error/bound {worst:.2g})" if worst is not None else "")
+    elif found is not None and found.outcome == "not-applicable":
+        now = f"it could not be asked: {found.reason}"
+    rows.append(("now", now))
+    for name, words in rows:
+        if words:
+            show(console, hanging(f"  {name:<5} ", _printable(str(words)), console.width))
+
+
+def _printable(words: str) -> str:
+    """Text without what would act on a terminal, or cannot be written to it: the file may be somebody else's."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)

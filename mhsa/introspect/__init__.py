@@ -1,0 +1,1 @@
+"""From what was typed to a subject: loaded, understood, or asked about."""

@@ -1,0 +1,143 @@
+"""What a question tells to write: a line of a contract, or the adapter that describes a call, ready to be pasted."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.load import load
+from mhsa.records.request import Request
+from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
+
+_WIDTH = 79  # of a line: it fits 80 columns
+INDENT = "    "  # of what is no code; code stands at the left, so that it can be pasted as it is
+_GIVEN = {
+    "qkv": ("# query [B, Tq, d_model], key and value [B, Tk, d_model],",),
+    "q,kv": ("# query [B, Tq, d_model], key [B, Tk, d_model]; value is key,",),
+    "x": ("# query [B, T, d_model]; key and value are query,",),
+}
+_MASK = "# mask bool [B, Tq, Tk], True may attend, or None"
+
+
+def wrapped(words: str, first: str = INDENT, rest: str = INDENT) -> list[str]:
+    """Return lines that break between words only: a path or a name stays whole."""
+    return textwrap.wrap(
+        words, _WIDTH, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def asked(words: str) -> str:
+    """Return a question's sentences in lines; the first one leaves room for what a terminal has before it."""
+    return "\n".join(wrapped(words, " " * len("  question: "))).lstrip()
+
+
+def declare(fields: Mapping[str, str], request: Request) -> list[str]:
+    """Return the lines that declare a contract, in a configuration and in the subject's own class."""
+    configured = request.label != request.spec
+    name = request.label if configured else "attention"
+    subject = [] if configured else [f"[tool.mhsa.subjects.{name}]", f'subject = "{request.spec}"', ""]
+    return [
+        *wrapped("If that is meant, declare it in pyproject.toml"), "",
+        *subject, f"[tool.mhsa.subjects.{name}.contract]", *(f'{field} = "{value}"' for field, value in fields.items()), "",
+        *wrapped("or in the class"), "",
+        "mhsa_contract = mhsa.Contract(", *(f'    {field}="{value}",' for field, value in fields.items()), ")",
+    ]  # fmt: skip
+
+
+def describe_call(
+    adapter: ModuleAdapter, request: Request, target: Any, fields: Mapping[str, str], before: Sequence[str], output: str
+) -> list[str]:
+    """Return the lines of an adapter that is complete: what is done before the call, and what of its output is returned."""
+    say = "If that is meant, describe it (docs/adapters.md): save this as my_adapter.py beside its file, and run"
+    *code, call = (line for line in _module(adapter, request, target) if not line.startswith("        #"))
+    contract = [f'        {name}="{value}",' for name, value in fields.items()]
+    contract = ["    contract = mhsa.Contract(", *contract, "    )"] if fields else []
+    at = next(n for n, line in enumerate(code) if line.startswith("class ")) + 1
+    return [
+        *wrapped(f"{say} mhsa verify my_adapter.py:"), "",
+        *code[:at], *contract, *code[at:],
+        *(f"        {line}" for line in before),
+        call.partition("  # <-")[0].replace("return", "output ="), f"        return {output}",
+    ]  # fmt: skip
+
+
+def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
+    """Return what to do where a subject takes something else than was thought, and the code to begin with."""
+    do = "If it takes something else, {} beside its file, change the marked line, and run mhsa verify {}:"
+    if isinstance(adapter, FunctionAdapter):
+        say = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")
+        return [*wrapped(say), "", *_function(adapter, request)]
+    if isinstance(adapter, ModuleAdapter):
+        say = do.format("describe the call (docs/adapters.md): save this as my_adapter.py", "my_adapter.py")
+        return [*wrapped(say), "", *_module(adapter, request, target)]
+    kind = type(adapter)
+    return wrapped(f"What it is given is decided in build() and call() of {kind.__name__}: change it there (docs/adapters.md).")
+
+
+def _function(adapter: FunctionAdapter, request: Request) -> list[str]:
+    lines, function = importing(request.spec, adapter.function)
+    mask = ", mask" if adapter.takes_mask else ""
+    return [
+        *lines, "", "",
+        f"def attention(query, key, value{', mask=None' if mask else ''}):",
+        "    # query [B, H, Tq, d_k], key and value [B, H, Tk, d_k],",
+        *(["    # mask bool [B, 1, Tq, Tk], True may attend, or None"] if mask else []),
+        "    # to be returned: [B, H, Tq, d_k], or that and the weights",
+        f"    return {function}(query, key, value{mask})  # <- change this",
+    ]  # fmt: skip
+
+
+def _module(adapter: ModuleAdapter, request: Request, target: Any) -> list[str]:
+    lines, maker = importing(request.spec, target)
+    built = isinstance(target, nn.Module)
+    signature = adapter.signature
+    roles = {signature.query: "query", signature.key: "key", signature.value: "value", signature.mask: "mask"}
+    call = ", ".join(f"{argument}={role}" for argument, role in roles.items() if argument is not None)
+    given = [*_GIVEN[signature.inputs], _MASK if adapter.takes_mask else "# mask is None"]
+    if request.submodule:
+        call_of_it = "" if isinstance(load(request.spec, request.folder), nn.Module) else "()"
+        maker = f"{maker}{call_of_it}.get_submodule({request.submodule!r})"
+    body = f"copy.deepcopy({maker})" if built else f"{maker}({_arguments(adapter)})"
+    title = type(target).__name__ if built else re.sub(r"\W", "", maker.rpartition(".")[2])
+    return [
+        *(["import copy"] if built else []),
+        "import mhsa", *lines, "", "",
+        f"class {title[:1].upper()}{title[1:]}Adapter(mhsa.Adapter):",
+        *([f'    inputs = "{adapter.inputs}"'] if adapter.inputs != "qkv" else []),
+        *([] if adapter.takes_mask else ["    takes_mask = False"]),
+        *([f"    sizes = {adapter.sizes}"] if adapter.sizes else []),
+        "", "    def build(self, head, d_model):",
+        f"        return {body}",
+        "", "    def call(self, module, query, key, value, mask):",
+        *(f"        {line}" for line in given),
+        "        # to be returned: [B, Tq, d_model], or that and the weights",
+        f"        return module({call})  # <- change this",
+    ]  # fmt: skip
+
+
+def _arguments(adapter: ModuleAdapter) -> str:
+    """Return the constructor's arguments as they are written in Python, by calling for two sizes and seeing what varies."""
+    first, second = adapter.construction(3, 21), adapter.construction(5, 55)
+    if first is None or second is None:
+        return ""
+    words = {(3, 5): "head", (21, 55): "d_model", (7, 11): "d_model // head"}
+    return ", ".join(
+        f"{n}={repr(x) if repr(x) == repr(second[n]) else words.get((x, second[n]), repr(x))}" for n, x in first.items()
+    )
+
+
+def importing(spec: str, target: Any) -> tuple[list[str], str]:
+    """Return the lines that import an object, and how it is named then."""
+    head, colon, attr = spec.rpartition(":")
+    path = Path(head if colon and head.endswith(".py") else spec)
+    if path.suffix != ".py":
+        return [f"from {head} import {attr.partition('.')[0]}"], attr
+    attr = attr if colon and head.endswith(".py") else str(getattr(target, "__name__", type(target).__name__))
+    if path.stem.isidentifier():
+        return [f"from {path.stem} import {attr.partition('.')[0]}"], attr
+    return ["import importlib", f'file = importlib.import_module("{path.stem}")'], f"file.{attr}"

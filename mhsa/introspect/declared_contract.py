@@ -1,0 +1,124 @@
+"""What a user declared of a subject, and whether it can apply: a promise that nothing looks at must not pass for a kept one.
+
+``APPLIES`` has every field of :class:`mhsa.Contract`. What only a dtype decides (``float64_in``, ``accumulation``) always
+applies: the dtypes are chosen for a run, and a contract is about the subject, in whatever dtype it is judged another time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.load import Question
+from mhsa.records.contract import Contract
+from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, has_own_head_width
+
+
+@dataclass(frozen=True)
+class Promise:
+    """One declared field, and what is known of the subject by then.
+
+    Attributes:
+        value: as it was declared.
+        others: the names of all fields that were declared.
+        target: the loaded object.
+        adapter: how it is called.
+        contract: with the form of the mask found out.
+    """
+
+    value: Any
+    others: frozenset[str]
+    target: Any
+    adapter: Adapter
+    contract: Contract
+
+
+def _always(promise: Promise) -> str:
+    return ""
+
+
+def _with_a_mask(promise: Promise) -> str:
+    return "" if promise.adapter.takes_mask else "the subject is given no mask"
+
+
+def _with_an_empty_row(promise: Promise) -> str:
+    if promise.adapter.takes_mask and promise.contract.mask_shape == "[B, Tk]":
+        return "its masks are [B, Tk], the same for every query, and no property gives it one that hides every key"
+    return _with_a_mask(promise)
+
+
+def _with_a_constructor(promise: Promise) -> str:
+    if isinstance(promise.adapter, FunctionAdapter):
+        return "a function on [B, H, T, d] has no constructor"
+    if isinstance(promise.target, nn.Module):
+        return "the subject is a module that is built already, so no constructor is called"
+    if promise.adapter.sizes is not None:
+        return "the subject is built in one size only"
+    if promise.value == "refused" and has_own_head_width(promise.target):
+        return "its constructor takes the width of a head, so d_model need not be a multiple of the number of heads"
+    return ""
+
+
+def _with_a_deviation(promise: Promise) -> str:
+    if promise.others - {"reason"} or promise.contract.empty_row == "nan":
+        return ""
+    return "no other field is declared that it could be the reason of"
+
+
+# By field: why a promise applies to nothing, or empty.
+APPLIES: dict[str, Callable[[Promise], str]] = {
+    "mask": _with_a_mask,
+    "mask_shape": _with_a_mask,
+    "masked": _with_a_mask,
+    "empty_row": _with_an_empty_row,
+    "indivisible": _with_a_constructor,
+    "misfits": _always,  # tokens of another width are given to every subject
+    "float64_in": _always,
+    "accumulation": _always,
+    "reason": _with_a_deviation,
+}
+
+
+def declared_of(adapter: Adapter) -> Contract | None:
+    """Return the contract that the user's own code declares, not what mhsa's adapters know by themselves."""
+    if isinstance(adapter, (ModuleAdapter, FunctionAdapter)):
+        return adapter.declared
+    ours = type(adapter).__module__.partition(".")[0] == "mhsa"
+    return None if ours else adapter.contract
+
+
+def different(contract: Contract | None) -> dict[str, Any]:
+    """Return the fields that a contract sets to anything but the default: of the others nobody knows whether they were set."""
+    usual = Contract()
+    given = {} if contract is None else {f.name: getattr(contract, f.name) for f in fields(contract)}
+    return {name: value for name, value in given.items() if value != getattr(usual, name)}
+
+
+def require_use(name: str, target: Any, adapter: Adapter, configured: Mapping[str, Any], contract: Contract) -> None:
+    """Raise unless every declared field can apply.
+
+    Args:
+        name: of the subject.
+        target: the loaded object.
+        adapter: of it.
+        configured: the fields that the configuration declares, whatever their values.
+        contract: what is known by now, with the form of the mask.
+
+    Raises:
+        Question: with the field, what was declared, where, and why it applies to nothing.
+    """
+    own = different(declared_of(adapter))
+    # A whole contract, given to mhsa.verify, has every field: of its defaults nobody knows whether they were meant.
+    whole = len(configured) == len(APPLIES)
+    everything = own | (different(Contract(**configured)) if whole else dict(configured))
+    for field, value in everything.items():
+        why = APPLIES[field](Promise(value, frozenset(everything), target, adapter, contract))
+        if why:
+            where = "[tool.mhsa.subjects]" if field in configured else "its Contract"
+            raise Question(
+                f"{name}: {field} = {value!r} is declared in {where}, but applies to nothing: {why}. Remove it, or describe "
+                "the subject in an mhsa.Adapter (docs/adapters.md) so that it applies"
+            )

@@ -1,0 +1,206 @@
+"""Finding out by calling: only what is interface (which form a mask takes) or has no usual answer (an empty row).
+
+What has a usual answer (which way a mask points, which axis the softmax takes) is never found out this way: that
+would take a bug for a convention. The sizes are all different, so that nothing fits by coincidence.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from mhsa.introspect.unjudged_outputs import inputs_apart
+from mhsa.oracle.bounded import Array
+from mhsa.records.case import Case, Tie
+from mhsa.records.contract import Contract, EmptyRow, MaskShape
+from mhsa.subject import check
+from mhsa.subject.adapter import Adapter, Inputs, ModuleAdapter
+from mhsa.subject.answer import Answer
+from mhsa.subject.caller import Caller
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+SIZES = Sizes(head=4, d_k=5)
+BATCH, QUERIES, KEYS = 2, 3, 6
+# "The same function or another one?": half the digits of float64, far above rounding, far below any real difference.
+_SAME = 2.0**-26
+
+
+def tensors(inputs: Inputs, d_model: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random query, key and value in float64, tied as ``inputs`` says."""
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(length: int) -> Tensor:
+        return torch.randn(BATCH, length, d_model, generator=generator, dtype=torch.float64)
+
+    query = draw(QUERIES)
+    if inputs == "x":
+        return query, query, query
+    key = draw(KEYS)
+    return query, key, key if inputs == "q,kv" else draw(KEYS)
+
+
+def find_call(adapter: Adapter, module: nn.Module, d_model: int, refused: Callable[[], None] = lambda: None) -> Caller:
+    """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take.
+
+    ``refused`` is called where the first, plainest call raises: it may raise itself, where every other call does so, too.
+    """
+    query, key, value = tensors(adapter.inputs, d_model)
+    caller = Caller(adapter, adapter.contract)
+    with torch.no_grad():
+        apart = query, key, value
+        if adapter.sizes is not None and adapter.sizes[0] in (BATCH, QUERIES, KEYS):  # a number of heads that can be no other
+            query_apart, key_apart = inputs_apart(adapter, Sizes(adapter.sizes[0], d_model // adapter.sizes[0]))
+            apart = query_apart, key_apart, key_apart
+        caller = replace(caller, fills_mask=adapter.needs_mask)
+        try:
+            caller = caller.locate(module, *apart)
+        except Exception:  # the properties will meet it again and report it
+            needing = _with_a_mask(caller, module, apart) if _may_need_mask(adapter) else None
+            if needing is None:
+                refused()
+            caller = needing or caller
+        return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
+
+
+def _may_need_mask(adapter: Adapter) -> bool:
+    """Whether the mask has no default, so that nobody promises a call without one."""
+    return isinstance(adapter, ModuleAdapter) and adapter.signature.mask_required
+
+
+def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
+    for form in _forms(replace(caller, fills_mask=True)):
+        with contextlib.suppress(Exception):
+            return form.locate(module, *given)
+    return None
+
+
+def _forms(caller: Caller) -> list[Caller]:
+    """Return the call with each form of a mask, the usual one first."""
+    declared = caller.contract.mask_shape
+    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
+    return [
+        replace(caller, contract=replace(caller.contract, mask_shape=shape), float_masks=floating)
+        for floating in (False, True)
+        for shape in shapes
+    ]
+
+
+def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
+    """Return ``caller`` with the shape of the masks that the module takes, and whether they must be floating.
+
+    A form is understood if a mask that says the same everywhere, everything allowed or everything blocked, gives
+    what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
+    the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
+    """
+    forms = _forms(caller)
+    everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
+    last_key = everything.clone()
+    last_key[..., -1] = False
+    try:
+        plain = caller(module, query, key, value, None)[0]
+    except Exception:  # the properties will meet it again and report it
+        return forms[0]
+    for form in forms:
+        outputs = []
+        for mask in (everything, ~everything, last_key):
+            with contextlib.suppress(Exception):
+                output = form(module, query, key, value, form.convert(mask, query.dtype))[0]
+                outputs.append(isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain))
+        if len(outputs) == 3 and any(outputs[:2]) and not outputs[2]:  # the last: the mask is not just ignored
+            return form
+    return forms[0]
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return bool((a - b).abs().max() <= _SAME * b.abs().max())
+
+
+def _ask(
+    subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
+) -> Answer | None:
+    tied: Tie = "all" if subject.adapter.inputs == "x" else "none" if subject.adapter.inputs == "qkv" else "kv"
+    keys = QUERIES if tied == "all" else KEYS
+    case = Case(dtype, BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
+    try:
+        trial = Trial(subject, case)
+        with watch or contextlib.nullcontext():
+            return trial()
+    except check.Violation:  # the properties will meet it again and report it
+        return None
+
+
+def find_empty_row(subject: Subject, sizes: Sizes) -> EmptyRow | None:
+    """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked.
+
+    It is asked in float64, which tells most apart, and in every dtype to be judged; where the answers differ, as for
+    masks that are added and absorb the scores in one format only, nothing but being finite is promised.
+    """
+    if subject.contract.empty_row is not None or "empty_row" not in subject.masks:
+        return subject.contract.empty_row
+    found = {_empty_row(subject, sizes, dtype) for dtype in ("float64", *subject.dtypes)}
+    return found.pop() if len(found) == 1 else None if None in found else "finite"
+
+
+def _empty_row(subject: Subject, sizes: Sizes, dtype: str) -> EmptyRow | None:
+    rows: Array = np.empty(0)
+    kinds: tuple[EmptyRow, ...] = ("zeros", "uniform")
+    for kind in kinds:
+        answer = _ask(replace(subject, contract=replace(subject.contract, empty_row=kind)), sizes, "empty_row", dtype)
+        if answer is None or answer.mask is None:
+            return None
+        empty = ~answer.mask.any(axis=-1)
+        if _inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
+            return kind
+        rows = answer.output[empty]
+    if not np.isfinite(rows).all():
+        return None
+    return "finite" if rows.any() else "zero-output"
+
+
+def find_float64(subject: Subject, sizes: Sizes) -> Contract:
+    """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
+
+    An error of float32's size is no evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
+    format must take part in the call.
+    """
+    if subject.contract.float64_in is not None:
+        return subject.contract
+    watch = _Watch()
+    answer = _ask(subject, sizes, "none", watch=watch)
+    if answer is None or not watch.coarse:
+        return replace(subject.contract, float64_in="float64")
+    single = replace(subject.contract, float64_in="float32")
+    coarse = _ask(replace(subject, contract=single), sizes, "none")
+    sharp = answer.expected.output
+    needed = not _inside(answer.output, sharp.value, sharp.error)
+    if needed and coarse is not None and _inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
+        return single
+    return replace(subject.contract, float64_in="float64")
+
+
+class _Watch(TorchFunctionMode):
+    """Notes whether any torch function takes or gives a floating tensor that is coarser than float64."""
+
+    coarse = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, result))
+        self.coarse |= any(isinstance(x, Tensor) and x.is_floating_point() and x.dtype != torch.float64 for x in leaves)
+        return result
+
+
+def _inside(observed: Array, value: Array, error: Array) -> bool:
+    return bool((np.abs(observed - value) <= error).all())

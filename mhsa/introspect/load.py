@@ -1,0 +1,268 @@
+"""From what the user typed, ``package.module:attr`` or ``path/file.py[:attr]``, to a Python object."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
+from mhsa.records.request import Request
+from mhsa.source.missing_files import nothing_at
+
+T = TypeVar("T")
+
+
+class SubjectError(Exception):
+    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
+
+
+class Question(SubjectError):
+    """The subject was not understood, and its author can say more: the message says what was tried and what to declare."""
+
+
+def target_of(request: Request) -> Any:
+    """Return the object that a request is about: loaded, the model built, its submodule found.
+
+    Raises:
+        SubjectError: with what was given, what is wrong and what to do.
+    """
+    target = load(request.spec, request.folder)
+    if not request.submodule:
+        return target
+    from torch import nn
+
+    if not isinstance(target, nn.Module):
+        if not callable(target):
+            raise SubjectError(f"{request.spec} is a {type(target).__name__}; must be a model, or a function that returns one")
+        target = _guarded(target, f"{request.spec}()")
+    if not isinstance(target, nn.Module):
+        raise SubjectError(f"{request.spec}() returns a {type(target).__name__}; must return an nn.Module")
+    try:
+        return target.get_submodule(request.submodule)
+    except AttributeError:
+        names = [name for name, _ in target.named_modules() if name]
+        near = difflib.get_close_matches(request.submodule, names, n=3)
+        hint = f"; did you mean {' or '.join(near)}?" if near else f"; it has {', '.join(names[:8]) or 'none'}"
+        raise SubjectError(f"{request.spec}: the model has no submodule {request.submodule!r}{hint}") from None
+
+
+def load(spec: str, folder: str = "") -> Any:
+    """Import the object that ``spec`` names.
+
+    Args:
+        spec: ``package.module:attr``, or ``path/file.py[:attr]``.
+        folder: that paths are relative to and modules are imported from; empty for the current one.
+
+    Raises:
+        SubjectError: with what was given, what is wrong and what to do.
+    """
+    _require_there(spec, folder)
+    if folder:
+        for part in (Path(folder) / "src", Path(folder)):  # a file of the subject may import from there, too
+            if part.is_dir():
+                _let_import(part)
+        if ".py" in spec:
+            spec = os.path.relpath(Path(folder) / spec)
+    path, attr = _as_file(spec)
+    if path is not None:
+        module = _import_file(path)
+        return _attribute(module, attr, spec) if attr else _only_candidate(module, spec)
+    name, _, attr = spec.partition(":")
+    if not folder:
+        _let_import(Path.cwd())
+    return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
+
+
+def missing(request: Request) -> str:
+    """Return why a subject cannot be loaded, where its files tell that without any import; else nothing."""
+    try:
+        _require_there(request.spec, request.folder)
+    except SubjectError as error:
+        return str(error)
+    except OSError as error:  # a name that is too long for a file, say
+        return f"{request.spec[:_LONGEST]} cannot be looked for: {error.strerror}"
+    return ""
+
+
+def _require_there(spec: str, folder: str) -> None:
+    if words := nothing_at(spec, folder):
+        raise SubjectError(words)
+    path, attr = _as_file(os.path.relpath(Path(folder) / spec) if folder and ".py" in spec else spec)
+    name, _, attr = spec.partition(":")
+    if path is None and (not attr or not name):
+        file = next((f for f in (f"{spec}.py", f"{spec.replace('.', '/')}.py") if (Path(folder) / f).is_file()), "")
+        hint = f"; did you mean {file}?" if file else ""
+        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]{hint}")
+
+
+def _as_file(spec: str) -> tuple[Path | None, str]:
+    """Path and attr if ``spec`` names a Python file; a colon may also stand in the path (a drive, say)."""
+    head, colon, tail = spec.rpartition(":")
+    if spec.endswith(".py"):
+        path, attr = Path(spec), ""
+    elif colon and head.endswith(".py"):
+        path, attr = Path(head), tail
+    else:
+        return None, ""
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise SubjectError(f"no file {path}{hint}")
+    return path.resolve(), attr
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import ``path`` as Python would: within its package if it has one, else with its folder importable."""
+    package = path.parent
+    parts = [path.stem]
+    while (package / "__init__.py").is_file():
+        parts.insert(0, package.name)
+        package = package.parent
+    _let_import(package)
+    if len(parts) > 1:
+        return _guarded(lambda: importlib.import_module(".".join(parts)), f"import of {path}")
+    # A name of its own, so that a file called random.py or torch.py hides nothing.
+    name = f"mhsa_subject_{path.stem}_{abs(hash(str(path))):x}"
+    if name in sys.modules:  # several subjects of one file are of one module, as pickle expects
+        return sys.modules[name]
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    if module_spec is None or module_spec.loader is None:
+        raise SubjectError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(module_spec)
+    sys.modules[name] = module
+    loader = module_spec.loader
+
+    def execute() -> ModuleType:
+        loader.exec_module(module)
+        return module
+
+    try:
+        return _guarded(execute, f"import of {path}")
+    except SubjectError:
+        del sys.modules[name]
+        raise
+
+
+def _let_import(folder: Path) -> None:
+    # Only now, with torch long imported: a file called random.py in the user's folder must not replace the library's.
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+
+
+def _guarded(step: Callable[[], T], what: str) -> T:
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # nothing is left in the user's folders, where git would see it
+    try:
+        return step()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a subject may even call sys.exit at import
+        raise SubjectError(f"{what} failed: {describe(error)}") from error
+    finally:
+        sys.dont_write_bytecode = before
+
+
+_LONGEST = 400  # characters of a message that are worth a line
+
+
+def _message(error: BaseException) -> str:
+    """The message in one line, without what would act on a terminal or cannot be written to a file."""
+    try:
+        words = " ".join(str(error).split())
+    except BaseException:  # a subject's errors are its own code, too
+        return "its message cannot be read"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    message = _message(error)
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}..."
+    return f"{type(error).__name__}{': ' if message else ''}{message}"
+
+
+def describe(error: BaseException) -> str:
+    """Type, message and place of an error, in one line."""
+    said, place = one_line(error), ""
+    if isinstance(error, SyntaxError) and error.filename:
+        said, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
+    else:
+        here = str(Path(__file__).parents[1])
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
+        if frames:
+            place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{said}{place}"
+
+
+def _attribute(module: ModuleType, attr: str, spec: str) -> Any:
+    target: Any = module
+    for part in attr.split("."):
+        try:
+            target = getattr(target, part)
+        except AttributeError:
+            public = [name for name in dir(target) if not name.startswith("_")]
+            near = difflib.get_close_matches(part, public, n=3)
+            owner = getattr(target, "__name__", type(target).__name__)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise SubjectError(f"{spec}: {owner} has no attribute {part!r}{hint}") from None
+    return target
+
+
+def _only_candidate(module: ModuleType, spec: str) -> Any:
+    """Return the one attention-like object that the file defines: an adapter, a class, a factory or a function."""
+    from torch import nn
+
+    from mhsa.subject.adapter import Adapter, constructor_arguments
+
+    own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
+    functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith("_")}
+    classes = {n: o for n, o in own.items() if inspect.isclass(o)}
+    modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
+
+    def buildable(o: Any) -> bool:
+        try:
+            constructor_arguments(o, "")
+        except (SubjectError, TypeError, ValueError):
+            return False
+        return True
+
+    def named(found: dict[str, Any]) -> dict[str, Any]:
+        return {n: o for n, o in found.items() if any(word in n.lower() for word in ("attention", "attn", "mha"))}
+
+    # Where a file defines a whole encoder, what is called an attention is meant.
+    from_sizes = {n: o for n, o in modules.items() if buildable(o)}
+    kinds: list[dict[str, Any]] = [
+        {n: o for n, o in classes.items() if issubclass(o, Adapter)},
+        named(from_sizes) or from_sizes,
+        {n: o for n, o in functions.items() if buildable(o)},
+        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
+        named(modules) or {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
+        {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
+    ]
+    candidates = next((found for found in kinds if found), {})
+    if len(candidates) == 1:
+        return next(iter(candidates.values()))
+    if candidates:
+        listed = ", ".join(f"{spec}:{name}" for name in candidates)
+        raise SubjectError(f"{spec} defines several attention-like objects; name one of {listed}")
+    others = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
+    raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{others}")
+
+
+def _takes(function: Any, *kinds: set[str]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return all(pick(parameters, names) for names in kinds)

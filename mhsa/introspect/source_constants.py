@@ -1,0 +1,48 @@
+"""The numbers in a subject's own source: sizes at which it may change its way, and near which cases are drawn.
+
+Hypothesis collects such constants too, but puts them into ``integers()`` alone, one draw in twenty; the sizes of a case
+come from tables (:mod:`mhsa.judge.strategies`), so the tables are what has to know them.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+_SMALLEST, _LARGEST = 10, 2048  # below, every size is drawn anyway; above, a case takes seconds
+_MOST = 8  # a file with more of them is no attention module alone, and each would be met too seldom
+
+
+def literals(target: Any, module: nn.Module) -> tuple[int, ...]:
+    """Return the sizes among the numbers in the files that define the subject and its modules, libraries apart."""
+    sizes = {n for n in constants(target, module) if type(n) is int and _SMALLEST <= n <= _LARGEST}
+    return tuple(sorted(sizes)) if len(sizes) <= _MOST else ()
+
+
+def constants(target: Any, module: nn.Module) -> tuple[float, ...]:
+    """Return every number in the files that define the subject and its modules, without its sign."""
+    owners = [target, type(target), *(type(m) for m in module.modules())]
+    found: dict[float, None] = {}
+    for path in dict.fromkeys(p for owner in owners if (p := _own_file(owner)) is not None):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
+                found[node.value] = None
+    return tuple(found)
+
+
+def _own_file(owner: Any) -> Path | None:
+    """Return the source file of a class or function, unless it belongs to a library or to mhsa."""
+    try:
+        path = Path(inspect.getsourcefile(inspect.unwrap(owner)) or "").resolve()
+    except (TypeError, OSError):
+        return None
+    foreign = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
+    foreign.append(Path(__file__).resolve().parents[1])
+    own = path.suffix == ".py" and path.is_file()  # a cell of a notebook has a path, and no file there
+    return path if own and not any(path.is_relative_to(folder) for folder in foreign) else None

@@ -1,0 +1,1 @@
+"""Runs the properties under pytest and Hypothesis."""

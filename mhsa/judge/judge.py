@@ -1,0 +1,373 @@
+"""Runs the properties under pytest: hands each its subject, keeps its figures, and turns the outcome into a finding."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis.errors import Flaky
+
+from mhsa.introspect.load import Question, SubjectError, describe
+from mhsa.introspect.resolve import understand
+from mhsa.judge.budget import is_slow
+from mhsa.judge.property_modules import Effort, import_properties
+from mhsa.judge.side_effects import Watch
+from mhsa.judge.strategies import judging
+from mhsa.records.case_json import decode
+from mhsa.records.catalogue import catalogue, property_id
+from mhsa.records.expected_failures import judged_here
+from mhsa.records.power_record import recorded
+from mhsa.records.request import Request, read_requests
+from mhsa.run import cuda_errors as lost
+from mhsa.run.process_limits import end_with_parent, limit_memory
+from mhsa.subject import check
+from mhsa.subject.guard import attempt, nobody_interrupts
+from mhsa.subject.subject import Subject
+from mhsa.subject.torch_settings import on_one_thread, restored
+
+if TYPE_CHECKING:
+    from mhsa.judge.line_coverage import Covering
+
+_PLUGIN = "mhsa-judge"
+
+
+class PropertyFile(pytest.Module):
+    """A file of ``properties/``, imported with the effort of this session."""
+
+    def _getobj(self) -> ModuleType:
+        return import_properties(self.path, Judge.of(self.config).effort)
+
+
+class Judge:
+    """The session's plugin."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        option = config.getoption
+        self.config = config
+        self.requests = _requests(config)
+        replay = option("--attention-replay")
+        self.effort = Effort(
+            profile=option("--attention-profile"),
+            seed=option("--attention-seed"),
+            shrink=not option("--attention-no-shrink"),
+            database=option("--attention-database"),
+            replay=None if replay is None else decode(json.loads(Path(replay).read_text())),
+        )
+        self.violated: set[int] = set()
+        self.unjudged = False
+        self.left: dict[int, list[str]] = {}
+        self.planned: dict[int, list[str]] = {}
+        skip = option("--attention-skip")
+        self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
+        self._subjects: list[Subject | SubjectError] | None = None
+        self._watch: Watch | None = None
+        self._covering: Covering | None = None
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Judge:
+        """Return the judge of this session; the first call makes it."""
+        judge: Judge | None = config.pluginmanager.get_plugin(_PLUGIN)
+        if judge is None:
+            judge = cls(config)
+            config.pluginmanager.register(judge, _PLUGIN)
+        return judge
+
+    @property
+    def subjects(self) -> list[Subject | SubjectError]:
+        """Every subject, or why it cannot be judged; loaded once."""
+        if self._subjects is None:
+            if self.config.getoption("--attention-coverage"):
+                from mhsa.judge.line_coverage import Covering
+
+                self._covering = Covering()
+            limit_memory(self.config.getoption("--attention-memory"))
+            self._watch = Watch()
+            if self.config.getoption("--attention-requests"):
+                self._watch.listen()
+            self._subjects = []
+            for request in self.requests:
+                subject = load_subject(request)
+                self._end_if_lost()
+                changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
+                if changes:
+                    subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
+                self._subjects.append(subject)
+        return self._subjects
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Give each property every subject; ids are numbers, so that -k never matches a subject's name."""
+        if metafunc.definition.getparent(PropertyFile) is not None:
+            metafunc.parametrize("subject", self.subjects, ids=[str(n) for n in range(1, len(self.requests) + 1)])
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+        """Finish one subject before the next, strongest properties first; one item tells why a subject is not judged."""
+        for item in items:
+            if is_ours(item):
+                item.extra_keyword_matches.add(property_id(item.nodeid))
+        yield  # -k takes its part away first: what tells why a subject is not judged must be among the rest
+        ours = [item for item in items if is_ours(item)]
+        order = {identity: n for n, identity in enumerate(recorded().order)}  # one that was not measured yet comes last
+        ours.sort(key=lambda item: (number_of(item), order.get(property_id(item.nodeid), len(order))))
+        chosen, told = [], set()
+        quick = config.getoption("--attention-profile") == "quick" and not config.getoption("keyword")
+        for item in ours:
+            assert isinstance(item, pytest.Function)
+            if quick and is_slow(item.function):
+                continue
+            number = number_of(item)
+            broken = isinstance(self.subjects[number - 1], SubjectError)
+            if (broken and number in told) or (number, property_id(item.nodeid)) in self.skip:
+                continue
+            told.add(number)
+            chosen.append(item)
+        kept = set(map(id, chosen))
+        dropped = [item for item in ours if id(item) not in kept]
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+        others = [item for item in items if not is_ours(item)]
+        items[:] = [*chosen, *others]
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Note what is going to run, -k and all considered, so that what never comes back is missed."""
+        for item in session.items:
+            if is_ours(item):
+                self.planned.setdefault(number_of(item), []).append(property_id(item.nodeid))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """With --attention-exitfirst, pass over what is left of a subject that has failed; no finding comes of it."""
+        if self.config.getoption("--attention-exitfirst") and is_ours(item) and number_of(item) in self.violated:
+            pytest.skip("this subject has failed already")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
+        """Run a property with its subject known to the strategies, and its figures kept."""
+        if not is_ours(item):
+            return (yield)
+        subject = self.subjects[number_of(item) - 1]
+        if isinstance(subject, SubjectError):
+            raise subject
+        assert isinstance(item, pytest.Function)
+        assert self._watch is not None
+        with check.recording() as record, judging(subject), quiet():
+            item.stash[_RECORD] = record
+            if self.config.getoption("--attention-script"):
+                from mhsa.judge.standalone_script import Recorder
+
+                record.recorder = Recorder()
+            try:
+                with restored(), on_one_thread():  # which also puts back what torch itself replaces for a setting
+                    return (yield)
+            finally:  # whatever came of the property
+                changes = self._watch.changes(processes=not is_slow(item.function))  # torch's compiler starts its own
+                if changes:
+                    record.answer, record.show = (lambda: None), dict  # what they hold may have come from a replaced function
+                    check.fail(f"a call {changes}, but must leave the process alone", what="call", observed=changes)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Add the finding to the report, in ``user_properties``, where xdist and pytest-reportlog carry it along."""
+        report = yield
+        if not is_ours(item):
+            return report
+        number = number_of(item)
+        subject = self.subjects[number - 1]
+        if report.when == "setup" and isinstance(subject, Subject):
+            about = {
+                "number": number,
+                "notes": [list(note) for note in subject.notes],
+                "planned": self.planned[number],
+                "place": subject.place,
+                "not_judged": list(subject.not_judged),
+            }
+            report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
+        if report.when == "call" or report.failed:
+            record = item.stash.get(_RECORD, check.Record())
+            finding = find(record, None if call.excinfo is None else call.excinfo.value)
+            if isinstance(subject, Question):
+                finding["question"] = True
+            finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
+            if record.recorder is not None and isinstance(subject, Subject):
+                self._write_script(finding, subject, record)
+            record.forget()
+            report.user_properties = [*report.user_properties, ("mhsa", finding)]
+            if finding["outcome"] == "expected-failure":
+                report.outcome, report.wasxfail = "skipped", finding["reason"]
+            elif finding["outcome"] in ("fail", "error"):
+                report.outcome = "failed"
+                request = self.requests[number - 1]
+                report.longrepr = explain(finding, request.label)
+                light = judged_here(request, finding["id"], finding["outcome"], finding["reason"], finding["counterexample"])
+                self.violated |= {number} if light.outcome == "fail" else set()
+        return report
+
+    def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:
+        from mhsa.judge.standalone_script import write_script
+
+        summary = next(p.summary for p in catalogue() if p.id == finding["id"])
+        path = Path(self.config.getoption("--attention-script"))
+        message = finding["reason"] or "it holds"
+        try:
+            write_script(path, self.requests[0], subject, finding["id"], summary, message, record.recorder.calls)
+        except Exception as error:
+            words = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
+            finding |= {"outcome": "error", "reason": words}
+
+    def pytest_runtest_logfinish(self) -> None:
+        """Once it is told what came of a property that has lost the GPU, leave the others to another process."""
+        self._end_if_lost()
+
+    def _end_if_lost(self) -> None:
+        """End a process that was started by ``mhsa verify``; a worker's last words would be lost with it."""
+        ours = self.config.getoption("--attention-requests") and not hasattr(self.config, "workerinput")
+        if ours and lost.is_lost():
+            os._exit(lost.EXIT)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Remember, in xdist's controller too, whether something could not be judged."""
+        said: dict[str, Any] = dict(report.user_properties)
+        self.unjudged |= said.get("mhsa", {}).get("outcome") == "error"
+        about = said.get("mhsa-subject", {})
+        if about.get("not_judged"):
+            self.left[about["number"]] = about["not_judged"]
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Exit with 2 where something could not be judged, as ``mhsa verify`` does."""
+        if self._covering is not None:
+            places = {n: s.place for n, s in enumerate(self.subjects, 1) if isinstance(s, Subject)}
+            files = {n: place[0] for n, place in places.items() if place is not None}
+            self._covering.write(Path(self.config.getoption("--attention-coverage")), files)
+        if self.unjudged and not hasattr(session.config, "workerinput"):
+            session.exitstatus = 2
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Say what was not judged of which subject."""
+        for number, left in sorted(self.left.items()):
+            terminalreporter.write_line(f"mhsa: [{number}] not judged: {', '.join(left)}")
+
+    def pytest_report_header(self) -> list[str]:
+        """Say which number stands for which subject."""
+        return [f"mhsa: [{n}] is {name}" for n, name in enumerate((r.label for r in self.requests), 1)]
+
+
+_RECORD = pytest.StashKey[check.Record]()
+
+
+def is_ours(item: pytest.Item) -> bool:
+    """Whether the item is one of mhsa's properties."""
+    return item.getparent(PropertyFile) is not None
+
+
+def number_of(item: pytest.Item) -> int:
+    """Return which subject, counted from 1, an item judges."""
+    assert isinstance(item, pytest.Function)
+    return int(item.callspec.id)
+
+
+def _requests(config: pytest.Config) -> list[Request]:
+    option = config.getoption
+    file = option("--attention-requests")
+    if file:  # started by mhsa verify
+        end_with_parent()
+        nobody_interrupts()
+        sys.dont_write_bytecode = True  # what a call imports leaves nothing in the user's folders either
+        try:
+            return list(read_requests(Path(file)))
+        except ValueError as error:
+            raise pytest.Collector.CollectError(f"--attention-requests {error}") from None
+    dtypes = tuple(dict.fromkeys(option("--attention-dtype")))
+    names = option("--attention")
+    if not names or not all(name.strip() for name in names):
+        raise pytest.Collector.CollectError(
+            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
+        )
+    return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
+
+
+def load_subject(request: Request, target: Any = None) -> Subject | SubjectError:
+    """Return the subject, or why it cannot be judged; torch's settings stay as they are. ``target`` is it, if it is there."""
+
+    def load() -> Subject | SubjectError:
+        try:
+            require_device(request.device)
+            return understand(request, target=target)
+        except SubjectError as error:
+            return error
+
+    with restored(), on_one_thread(), quiet():
+        found, said = attempt(load)
+    return SubjectError(f"loading it raised {said}") if found is None else found[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is no verdict."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def require_device(device: str) -> None:
+    """Raise SubjectError unless torch can put a tensor there."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except Exception as error:
+        raise SubjectError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
+
+
+def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:
+    """Return what came of a property: its outcome, in the words of the JSON, and its figures."""
+    outcome, reason, counterexample = "pass", "", None
+    violation = _search(error, check.Violation)
+    if record.ended is not None:
+        outcome, reason, counterexample = record.ended
+    elif isinstance(error, pytest.skip.Exception):
+        outcome, reason = "not-applicable", str(getattr(error, "msg", error))
+    elif violation is not None:
+        outcome, reason, counterexample = "fail", str(violation), violation.facts
+        if _search(error, Flaky) is not None:
+            reason += "; and the same call gave another result the next time: the subject is not deterministic"
+    elif error is not None:
+        outcome = "error"
+        reason = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
+    elif record.cases == 0:
+        outcome, reason = "error", "no case ran, so nothing was judged"
+    elif record.expected_failure:
+        outcome, reason = "expected-failure", record.expected_failure
+    finite = record.worst is not None and record.worst < float("inf")
+    return {
+        "outcome": outcome,
+        "cases": record.cases,
+        "worst_error_over_bound": record.worst if finite else None,
+        "worst_by_dtype": {k: v for k, v in record.ratios.items() if v < float("inf")},
+        "reason": reason,
+        "counterexample": counterexample,
+    }
+
+
+def _search(error: BaseException | None, kind: type[Any]) -> Any:
+    """Return the first exception of a kind in an error and in the groups and causes that it carries."""
+    if error is None or isinstance(error, kind):
+        return error
+    inner = [*getattr(error, "exceptions", ()), error.__cause__]
+    return next((found for e in inner if (found := _search(e, kind)) is not None), None)
+
+
+def explain(finding: dict[str, Any], name: str) -> str:
+    """Return the lines that pytest prints for a failure."""
+    case = (finding["counterexample"] or {}).get("case") or {}
+    lines = [f"{finding['id']}  {name}", finding["reason"]]
+    return "\n".join([*lines, f"smallest case: {case['words']}"] if case else lines)

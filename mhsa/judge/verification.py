@@ -1,0 +1,131 @@
+"""``mhsa.verify(module_or_class)``: judge an object in this process, and return what was found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mhsa.judge.checked_arguments import Conditions, asked, matching
+from mhsa.records.catalogue import catalogue
+from mhsa.records.configuration import find, read
+from mhsa.records.expected_failures import judged
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.reports.phrases import BESIDE, figures
+
+if TYPE_CHECKING:
+    from mhsa.records.contract import Contract
+
+_WHOLE = 5  # failures that are printed with reason and case: who needs more reads .failures
+_NAMED = 3  # failed properties that the repr, one line, names
+
+
+class Verification(SubjectResult):
+    """What :func:`verify` found. It is true only if the subject holds, so ``assert mhsa.verify(...)`` means what it says."""
+
+    @property
+    def failures(self) -> list[PropertyResult]:
+        """The properties that fail, each with ``id``, ``reason`` and ``counterexample``."""
+        return [p for p in self.properties if p.outcome == "fail"]
+
+    def __bool__(self) -> bool:
+        return self.verdict == "holds"
+
+    def __repr__(self) -> str:
+        names = [p.id for p in self.failures]
+        more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        return f"<{self.label} {self.summary}{': ' if names else ''}{', '.join(names[:_NAMED])}{more}>"
+
+    def __str__(self) -> str:
+        lines = [self.label, *(f"  {topic:<11} {words}" for topic, words in self.notes)]
+        for p in self.failures[:_WHOLE]:
+            lines.append(f"  FAILED {p.id}: {p.reason}")
+            case = (p.counterexample or {}).get("case") or {}
+            lines += [f"    smallest case: {case['words']}"] if case else []
+        if rest := [p.id for p in self.failures[_WHOLE:]]:
+            lines.append(f"  {len(rest)} more fail, each with its reason in .failures: {', '.join(rest)}")
+        lines += [f"  warning: {words}" for words in self.warnings]
+        return "\n".join([*lines, f"  {self.summary}"])
+
+    @property
+    def summary(self) -> str:
+        """The verdict with its figures, or the reason why there is none."""
+        left = f"; not judged: {', '.join(self.not_judged)}" if self.not_judged else ""
+        if self.verdict in ("unjudged", "question"):
+            return f"{self.verdict}: {self.why}"
+        words = figures([(p.outcome, p.cases) for p in self.properties])
+        more = [f"{n} {kind}" for kind in BESIDE if (n := sum(p.outcome == kind for p in self.properties))]
+        return f"{self.verdict}{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}"
+
+
+def verify(
+    subject: Any,
+    *,
+    contract: Contract | Mapping[str, Any] | None = None,
+    profile: str | None = None,
+    seed: int | None = None,
+    dtypes: Any = (),
+    device: Any = None,
+    arguments: Mapping[str, Any] | None = None,
+    expected_failures: Mapping[str, str] | None = None,
+    properties: Sequence[str] | str = (),
+    raise_on_failure: bool = False,
+) -> Verification:
+    """Judge an attention implementation by every property, in this process.
+
+    Args:
+        subject: an nn.Module class or object, a factory, a function on [B, H, T, d] or an :class:`mhsa.Adapter`; or the name
+            of one, as the command line takes it. An object is copied, never changed.
+        contract: a :class:`mhsa.Contract`, or a dict of the fields that differ from what the subject itself says.
+        profile: "quick", "ci" or "thorough": up to 50, 300 or 2000 cases for each property.
+        seed: of the cases.
+        dtypes: "float64", "float32", "bfloat16", "float16", or torch's own; by default the first two.
+        device: where it is judged.
+        arguments: for its constructor, beside those that mhsa knows by name.
+        expected_failures: why a property may fail, by its id or by a pattern: ``{"masks.*": "issue 12"}``.
+        properties: ids or patterns, if not all are to be judged.
+        raise_on_failure: raise an AssertionError, with the result in words, unless the subject holds.
+
+    Raises:
+        AssertionError: it does not hold, or cannot be judged, and ``raise_on_failure`` was asked for.
+        TypeError: a subject or another argument that is none.
+        ValueError: an unknown profile, dtype, field of a contract or id of a property, with the nearest that there is.
+        ConfigurationError: ``subject`` is a name, and the [tool.mhsa] that applies to this folder is wrong.
+
+    The subject runs in this process, with your secrets and without limits: ``mhsa verify`` isolates it.
+    """
+    conditions = Conditions("verify", profile, seed, dtypes, device, contract, arguments, expected_failures)
+    (found,) = asked("verify", [subject], read(find(Path.cwd()) if isinstance(subject, str) else None))
+    request = conditions.apply(found.request)
+    patterns = [properties] if isinstance(properties, str) else list(properties)
+    chosen = matching("verify(properties=...)", patterns) if patterns else []
+    result = _judge(request, found.target, chosen)
+    if raise_on_failure and not result:
+        raise AssertionError(str(result))
+    return result
+
+
+def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification:
+    from mhsa.introspect.load import Question, SubjectError
+    from mhsa.judge.inline import find_inline, load_inline
+
+    result = Verification(request.spec, label=request.label, device=request.device)
+    subject = load_inline(request, target)
+    if isinstance(subject, SubjectError):
+        result.reason, result.question = str(subject), isinstance(subject, Question)
+        return result
+    result.notes, result.place, result.not_judged = list(subject.notes), subject.place, list(subject.not_judged)
+    for p in catalogue():
+        if p.id in chosen if chosen else not (p.slow and request.profile == "quick"):
+            start = time.perf_counter()
+            finding = find_inline(request, subject, p.id)
+            found = PropertyResult(**finding, seconds=time.perf_counter() - start)
+            result.properties.append(judged(request, found))
+    result.warnings += [
+        f"{p.id} passes, but was expected to fail: remove it from expected_failures"
+        for p in result.properties
+        if p.outcome == "unexpected-pass"
+    ]
+    return result

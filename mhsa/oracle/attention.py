@@ -1,0 +1,167 @@
+"""The oracle: attention evaluated in NumPy, with a rounding-error bound for every element. Knows nothing of torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mhsa.oracle.bounded import Arithmetic, Array, Bounded
+from mhsa.oracle.precision import Precision
+
+A = TypeVar("A", bound="Attention")
+EmptyRow = Literal["zeros", "uniform"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """An affine map: weight [D_out, D_in], bias [D_out] or None."""
+
+    weight: Array
+    bias: Array | None = None
+
+
+@dataclass(frozen=True)
+class Projections:
+    """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k."""
+
+    query: Linear
+    key: Linear
+    value: Linear
+    out: Linear
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What an implementation must compute, each with its bound; ``scores`` are scaled and not yet masked."""
+
+    output: Bounded
+    weights: Bounded
+    scores: Bounded
+
+
+@dataclass(frozen=True)
+class MultiHead(Attention):
+    """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged."""
+
+    inputs: tuple[Array, Array, Array]
+    projections: Projections
+    head: int
+    mask: NDArray[np.bool_] | None
+    heads: tuple[Bounded, Bounded, Bounded]
+    mixed: Bounded
+
+
+class OracleError(RuntimeError):
+    """The oracle itself gave something that is not a finite number: never a verdict on the subject."""
+
+
+def attention(
+    query: ArrayLike,
+    key: ArrayLike,
+    value: ArrayLike,
+    mask: NDArray[np.bool_] | None,
+    precision: Precision,
+    empty_row: EmptyRow = "zeros",
+) -> Attention:
+    """Evaluate scaled dot-product attention on [..., T, d] arrays whose numbers are exact in the tested format.
+
+    Args:
+        query: [..., Tq, d].
+        key: [..., Tk, d].
+        value: [..., Tk, dv].
+        mask: bool, broadcastable to [..., Tq, Tk]; True may attend.
+        precision: how the implementation rounds.
+        empty_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
+
+    Raises:
+        OracleError: a value or bound is NaN, or a value is infinite.
+    """
+    arithmetic = Arithmetic(precision)
+    return _checked(core(arithmetic, Bounded.exact(query), Bounded.exact(key), Bounded.exact(value), mask, empty_row))
+
+
+def multi_head(
+    query: Array,
+    key: Array,
+    value: Array,
+    projections: Projections,
+    head: int,
+    mask: NDArray[np.bool_] | None,
+    precision: Precision,
+    empty_row: EmptyRow = "zeros",
+    bias: Array | None = None,
+    *,
+    exact_heads: bool = False,
+) -> MultiHead:
+    """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
+
+    ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
+    scores after they are scaled. ``exact_heads`` says that every implementation computes Q, K and V without
+    any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    """
+    arithmetic = Arithmetic(precision)
+    q, k, v = (
+        split_heads(_linear(arithmetic, Bounded.exact(x), linear), head)
+        for x, linear in ((query, projections.query), (key, projections.key), (value, projections.value))
+    )
+    if exact_heads:
+        q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
+    added = None if bias is None else bias[:, None]
+    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
+    mixed = merge_heads(inner.output)
+    output = _linear(arithmetic, mixed, projections.out)
+    inputs = (query, key, value)
+    return _checked(MultiHead(output, inner.weights, inner.scores, inputs, projections, head, mask, (q, k, v), mixed))
+
+
+def core(
+    arithmetic: Arithmetic,
+    query: Bounded,
+    key: Bounded,
+    value: Bounded,
+    mask: NDArray[np.bool_] | None,
+    empty_row: EmptyRow = "zeros",
+    bias: Array | None = None,
+) -> Attention:
+    """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
+    scores = arithmetic.scores(query, key.mT, 1.0 / math.sqrt(query.value.shape[-1]))
+    if bias is not None:
+        scores = arithmetic.add(scores, Bounded.exact(bias))
+    if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
+        raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
+    allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
+    weights = arithmetic.softmax(scores, allowed)
+    if allowed is not None and empty_row == "uniform":
+        empty = ~allowed.any(axis=-1, keepdims=True)
+        keys = max(allowed.shape[-1], 1)
+        even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
+        weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
+    return Attention(arithmetic.matmul(weights, value), weights, scores)
+
+
+def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:
+    y = arithmetic.linear(x, linear.weight, linear.bias)
+    return Bounded(y.value, np.where(np.isnan(y.error), np.inf, y.error))  # infinite, times a weight of 0: anything is possible
+
+
+def split_heads(x: Bounded, head: int) -> Bounded:
+    """Return [B, T, head * d] as [B, head, T, d]."""
+    batch, length, width = x.value.shape
+    return x.reshape(batch, length, head, width // head).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x: Bounded) -> Bounded:
+    """Return [B, head, T, d] as [B, T, head * d]."""
+    batch, head, length, width = x.value.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, length, head * width)
+
+
+def _checked(result: A) -> A:
+    for name, part in (("output", result.output), ("weights", result.weights)):
+        if not np.isfinite(part.value).all() or np.isnan(part.error).any():
+            raise OracleError(f"the oracle's {name} or its bound is not a number; this is an error of mhsa, report it")
+    return result

@@ -1,0 +1,109 @@
+"""The list of properties, read from their source: no torch, no Hypothesis and no pytest is imported for it."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+# Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but
+# the missing refusal, so it goes first; `mhsa verify` then says at once what is wrong.
+FAMILIES = (
+    "oracle",
+    "gradients",
+    "aiming",
+    "numbers",
+    "masks",
+    "mask_forms",
+    "empty_rows",
+    "weights",
+    "heads",
+    "purity",
+    "modes",
+    "dropout",
+    "layout",
+    "edges",
+    "symmetry",
+    "algebra",
+    "identities",
+    "copies",
+    "transforms",
+    "construction",
+    "refusals",
+)
+SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property.
+
+    Attributes:
+        id: ``family.name``, stable.
+        family: its file in ``properties/``.
+        summary: one sentence.
+        statement, requires, source, breaks: the sections of its docstring, one line each.
+        slow: whether the quick profile leaves it out.
+    """
+
+    id: str
+    family: str
+    summary: str
+    statement: str
+    requires: str
+    source: str
+    breaks: str
+    slow: bool = False
+
+
+def properties_folder() -> Path:
+    """Return where the properties are: inside an installed mhsa, or at the top of a checkout."""
+    here = Path(__file__).resolve().parents[1]
+    return here / "properties" if (here / "properties").is_dir() else here.parent / "properties"
+
+
+def catalogue() -> list[Property]:
+    """Return every property, in the order in which they run."""
+    return list(_catalogue())
+
+
+@functools.cache  # parsing takes 40 ms, and a run asks several times
+def _catalogue() -> tuple[Property, ...]:
+    found = []
+    for family in FAMILIES:
+        tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                slow = any(isinstance(d, ast.Name) and d.id == "slow" for d in node.decorator_list)
+                found.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or "", slow=slow))
+    return tuple(found)
+
+
+def family_summary(family: str) -> str:
+    """Return the first line of a family's file: what it is about."""
+    tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
+    return (ast.get_docstring(tree) or "").partition("\n")[0]
+
+
+def property_id(nodeid: str) -> str:
+    """Return the id of the property that a pytest node id such as ``test_masks.py::test_x[1]`` runs."""
+    file, _, function = nodeid.partition("::")
+    family = Path(file).stem.removeprefix("test_")
+    return f"{family}.{function.partition('[')[0].removeprefix('test_')}"
+
+
+def _read(family: str, name: str, docstring: str, *, slow: bool) -> Property:
+    head, *rest = re.split(rf"^({'|'.join(SECTIONS)}):", docstring, flags=re.MULTILINE)
+    sections = {title: " ".join(text.split()) for title, text in zip(rest[::2], rest[1::2], strict=True)}
+    return Property(
+        id=f"{family}.{name}",
+        family=family,
+        summary=" ".join(head.split()),
+        statement=sections.get("Statement", ""),
+        requires=sections.get("Requires", ""),
+        source=sections.get("Source", ""),
+        breaks=sections.get("Breaks it", ""),
+        slow=slow,
+    )

@@ -1,0 +1,299 @@
+"""``[tool.mhsa]`` of the user's pyproject.toml: what is judged there, and how. Every mistake is told with file and line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mhsa.judge.plugin import DTYPES, PROFILES
+from mhsa.records.request import PLAIN, Expected, Request, is_plain, nearest_id
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot be used; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What a pyproject.toml says.
+
+    Attributes:
+        path: of the file; None where there is none with ``[tool.mhsa]``.
+        requests: the configured subjects.
+        timeout: seconds for one property, or None.
+        memory: bytes for a subject's process, or None.
+        strict: whether what is odd (an expected failure that passes, say) fails the run.
+        cases: folder for the cases of failures, relative to the file.
+        database: folder of Hypothesis' example database, or empty.
+    """
+
+    path: Path | None = None
+    requests: tuple[Request, ...] = ()
+    timeout: float | None = None
+    memory: int | None = None
+    strict: bool = False
+    cases: str = ".mhsa/cases"
+    database: str = ""
+
+
+def find(start: Path) -> Path | None:
+    """Return the nearest pyproject.toml with ``[tool.mhsa]``, in a folder or above it."""
+    for folder in (start.resolve(), *start.resolve().parents):
+        path = folder / "pyproject.toml"
+        if path.is_file() and _is_about_us(path):
+            return path
+    return None
+
+
+def _is_about_us(path: Path) -> bool:
+    """Whether a file has ``[tool.mhsa]``, or seems to and cannot be parsed: then :func:`read` tells why."""
+    try:
+        text = path.read_text("utf-8", errors="replace")
+    except OSError:
+        return True
+    if "mhsa" not in text:
+        return False
+    try:
+        tool = tomllib.loads(text).get("tool")
+    except (ValueError, RecursionError):
+        return re.search(r"^\s*\[+\s*tool\s*\.\s*mhsa\b|^\s*(tool\s*\.\s*)?mhsa\s*[.=]", text, re.MULTILINE) is not None
+    return isinstance(tool, dict) and "mhsa" in tool
+
+
+def read(path: Path | None) -> Configuration:
+    """Read the configuration of a file.
+
+    Raises:
+        ConfigurationError: it is no TOML, or says what is not known.
+    """
+    if path is None:
+        return Configuration()
+    try:
+        text = path.read_text(encoding="utf-8")
+        tool = tomllib.loads(text).get("tool", {})
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: not UTF-8: {error.reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+    except RecursionError:
+        raise ConfigurationError(f"{path}: nested too deeply") from None
+    except ValueError as error:  # no TOML, or a number of more digits than Python reads
+        raise ConfigurationError(f"{path}: {error}") from None
+    if not isinstance(tool, dict):
+        raise ConfigurationError(f"{path}: tool is {_shown(tool)}; must be a table")
+    return _Reader(path, text).configuration(tool.get("mhsa", {}))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A kind of value: its description, whether something is one, and the names that can be mistyped."""
+
+    words: str
+    fits: Callable[[Any], bool]
+    names: tuple[str, ...] = ()
+
+    def nearest(self, value: Any) -> str:
+        """Return a hint at the name that may have been meant."""
+        given = value if isinstance(value, list) else [value]
+        wrong = [x for x in given if isinstance(x, str) and x not in self.names]
+        near = difflib.get_close_matches(wrong[0], self.names, n=1) if wrong else []
+        return f"; did you mean {near[0]}?" if near else ""
+
+
+def _one_of(names: Mapping[str, Any] | tuple[str, ...]) -> _Kind:
+    return _Kind(f"one of {', '.join(names)}", lambda x: isinstance(x, str) and x in names, tuple(names))
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TEXT = _Kind("a text of one line", lambda x: isinstance(x, str) and bool(x) and not _CONTROL.search(x))
+_TABLE = _Kind("a table", lambda x: isinstance(x, dict))
+_ARGUMENTS = _Kind(f"a table of {PLAIN}", lambda x: isinstance(x, dict) and is_plain(x))
+_LIST = _Kind("a list of tables", lambda x: isinstance(x, list) and all(isinstance(e, dict) for e in x))
+_EFFORT = {
+    "profile": _one_of(PROFILES),
+    "seed": _Kind("a whole number of at least 0", lambda x: type(x) is int and x >= 0),
+    "dtypes": _Kind(
+        f"a list of {', '.join(DTYPES)}", lambda x: isinstance(x, list) and bool(x) and all(d in DTYPES for d in x), DTYPES
+    ),
+    "device": _TEXT,
+}
+_TOP = _EFFORT | {
+    "timeout": _Kind("a number of seconds above 0", lambda x: type(x) in (int, float) and 0 < x < float("inf")),
+    "memory": _Kind('a size such as "8 GiB"', lambda x: isinstance(x, str) and size(x) is not None),
+    "strict": _Kind("true or false", lambda x: isinstance(x, bool)),
+    "cases": _TEXT,
+    "database": _TEXT,
+    "subjects": _TABLE,
+}
+_SUBJECT = _EFFORT | {
+    "subject": _TEXT,
+    "build": _TEXT,
+    "submodule": _TEXT,
+    "arguments": _ARGUMENTS,
+    "contract": _TABLE,
+    "expected_failures": _LIST,
+    "not_judged": _Kind("a list of texts", lambda x: isinstance(x, list) and all(isinstance(e, str) and e for e in x)),
+}
+_EXPECTED = {
+    "property": _TEXT,
+    "reason": _Kind("a text", lambda x: isinstance(x, str)),
+    "link": _TEXT,
+    "form": _TEXT,
+    "cause": _TEXT,
+}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    "KIB": 2**10,
+    "MIB": 2**20,
+    "GIB": 2**30,
+    "TIB": 2**40,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+}
+_MOST_BYTES = 2**62  # what the limits of a process are counted in ends there
+
+
+def size(text: str) -> int | None:
+    """Return the bytes that a size such as ``8 GiB`` stands for; None if it is none."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    factor = _UNITS.get(match[2].upper()) if match else None
+    found = float(match[1]) * factor if match and factor else 0.0
+    return int(found) if 1 <= found < _MOST_BYTES else None
+
+
+_LONGEST = 400  # characters of a message that are worth a line
+_HEADER = r"\s*\[+[^\[\],]+\]+\s*(#.*)?$"
+
+
+class _Reader:
+    """Checks the tables of one file, and knows where everything stands in it."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self.path = path
+        self.lines = text.splitlines()
+
+    def configuration(self, table: Any) -> Configuration:
+        if not isinstance(table, dict):
+            self.refuse((), "", f"tool.mhsa is {_shown(table)}; must be a table")
+        self.check(table, _TOP, ())
+        effort = {k: tuple(v) if k == "dtypes" else v for k, v in table.items() if k in _EFFORT}
+        given = {k: table[k] for k in ("timeout", "strict", "cases", "database") if k in table}
+        requests = tuple(self.request(name, entry, effort) for name, entry in table.get("subjects", {}).items())
+        return Configuration(self.path, requests, memory=size(table["memory"]) if "memory" in table else None, **given)
+
+    def request(self, name: str, entry: Any, effort: dict[str, Any]) -> Request:
+        where = ("subjects", name)
+        if isinstance(entry, str):  # short for { subject = "..." }
+            entry = {"subject": entry}
+        if not _TEXT.fits(name):
+            self.refuse(("subjects",), name, f"a subject is called {_shown(name)}; must be {_TEXT.words}")
+        if not isinstance(entry, dict):
+            self.refuse(("subjects",), name, f"{name} is {_shown(entry)}; must be a table, or the subject as a text")
+        self.check(entry, _SUBJECT, where)
+        if ("subject" in entry) == ("build" in entry):
+            both = "build" if "build" in entry else ""
+            self.refuse(where, both, 'needs either subject = "package.module:attr" or build = "package.module:function"')
+        if "build" in entry and "submodule" not in entry:
+            self.refuse(where, "build", 'build makes a whole model, so it needs submodule = "encoder.layers.0.self_attn", say')
+        expected = []
+        for n, entry_expected in enumerate(entry.get("expected_failures", [])):
+            self.check(entry_expected, _EXPECTED, (*where, "expected_failures"), n)
+            if "property" not in entry_expected:
+                self.refuse((*where, "expected_failures"), "", "an expected failure needs the id of a property", n)
+            self.check_property(entry_expected["property"], (*where, "expected_failures"), n)
+            rest = {k: v.strip() for k, v in entry_expected.items() if k != "property"}
+            expected.append(Expected(entry_expected["property"], **rest))
+        self.check_contract(entry.get("contract", {}), (*where, "contract"))
+        own = {k: tuple(v) if k in ("dtypes", "not_judged") else v for k, v in entry.items() if k != "expected_failures"}
+        return Request(name, folder=str(self.path.parent), expected=tuple(expected), **(effort | own))
+
+    def check_property(self, given: str, where: tuple[str, ...], nth: int) -> None:
+        """Refuse an id or a pattern that fits no property, with the nearest id: it would expect nothing for ever."""
+        from mhsa.records.catalogue import catalogue
+
+        known = [p.id for p in catalogue()]
+        if any(Expected(given).fits(identity) for identity in known):
+            return
+        if given == "judged.everything":
+            words = "what is not judged is accepted by name: not_judged = ['argument is_causal'], say"
+            self.refuse(where, "property", f"{given} is no property; {words}", nth, given)
+        near = nearest_id(given, known)
+        hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
+        what = "pattern fits no property" if set("*?[") & set(given) else "no property has that id"
+        self.refuse(where, "property", f"property = {_shown(given)}; {what}; {hint}", nth, given)
+
+    def check_contract(self, given: dict[str, Any], where: tuple[str, ...]) -> None:
+        from mhsa.records.contract import Contract
+
+        fields = {name: _Kind("a text", lambda x: isinstance(x, str)) for name in Contract.__dataclass_fields__}
+        self.check(given, fields, where)
+        try:
+            replace(Contract(), **given)
+        except ValueError as error:
+            wrong = next((name for name in given if f"({name}=" in str(error)), "")
+            names = tuple(re.findall(r"'([^']*)'", str(error).partition("one of")[2]))
+            self.refuse(where, wrong, f"{error}{_Kind('', bool, names).nearest(given.get(wrong))}")
+
+    def check(self, table: dict[str, Any], known: Mapping[str, _Kind], where: tuple[str, ...], nth: int = 0) -> None:
+        """Refuse keys that are not known, with the nearest one, and values that are not of their kind."""
+        for key, value in table.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+                self.refuse(where, key, f"unknown key {_shown(key)}; {hint}", nth)
+            if not known[key].fits(value):
+                words = f"must be {known[key].words}{known[key].nearest(value)}"
+                self.refuse(where, key, f"{key} = {_shown(value)}; {words}", nth, value)
+
+    def refuse(self, where: tuple[str, ...], key: str, problem: str, nth: int = 0, value: Any = None) -> Any:
+        table = ".".join(("tool", "mhsa", *where))
+        problem = problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}..."
+        raise ConfigurationError(f"{self.path}:{self.line(where, key, nth, value)}: [{table}] {problem}")
+
+    def line(self, where: tuple[str, ...], key: str, nth: int = 0, value: Any = None) -> int:
+        """Return the line of a key in its table, or else of the table, or of the first one below it.
+
+        Of several tables of one name the ``nth`` is meant, and of several lines with the key one with the value.
+        """
+        path = ("tool", "mhsa", *where)
+        start, rest = 0, path
+        for depth in range(len(path), 0, -1):
+            heads = self.headers(path[:depth], r"\]")
+            if heads:
+                start, rest = heads[min(nth, len(heads) - 1) if depth == len(path) else 0], path[depth:]
+                break
+        end = next((n for n in range(start, len(self.lines)) if re.match(_HEADER, self.lines[n])), len(self.lines))
+        told = start
+        for part in rest:  # keys with dots, and tables in one line
+            inner = self.keys(part, start, end)
+            start, told = (inner[0] - 1, inner[0]) if inner else (start, told)
+        simple = isinstance(value, (str, int, float))
+        literal = str(value).lower() if isinstance(value, bool) else str(value) if simple else ""
+        found = self.keys(key, start, end) if key else []
+        exact = [n for n in found if literal and literal in self.lines[n - 1]]
+        below = self.headers((*path, key), r"[.\]]") if key else self.headers(path, r"\.")
+        return next(iter([*exact, *found, *below, told or 1]))
+
+    def headers(self, path: tuple[str, ...], after: str) -> list[int]:
+        name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)
+        return [n for n, line in enumerate(self.lines, 1) if re.match(rf"\s*\[+\s*{name}\s*{after}", line)]
+
+    def keys(self, key: str, start: int, end: int) -> list[int]:
+        pattern = rf"(?!\s*#)(.*[\s{{,.\"'])?[\"']?{re.escape(key)}[\"']?\s*[=.]"
+        return [n + 1 for n in range(start, end) if re.match(pattern, self.lines[n])]
+
+
+def _shown(value: Any) -> str:
+    try:
+        text = repr(value)
+    except RecursionError:
+        return "nested too deeply"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,215 @@
+"""The reference module: multi-head attention in torch, in every dtype, with one slot for the core."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mhsa.reference.core_slot import Weights, fit_slot
+from mhsa.reference.exact_core import require_alike, self_attention
+from mhsa.reference.fused_core import fused_attention
+from mhsa.reference.packed_linears import Packed, apply
+
+
+class IndivisibleError(ValueError, AssertionError):
+    """``d_model % head != 0``. An AssertionError as in the textbook, yet raised under ``python -O`` too."""
+
+
+class MultiHeadAttention(nn.Module):
+    """Multi-head attention: head h attends with its own d_k = d_model / head features, and W_O mixes the heads.
+
+    Args:
+        head: number of heads, at least 1.
+        d_model: width of query, key, value and output; a multiple of ``head``.
+        dropout: probability in [0, 1] of dropping a weight, in training only.
+        attention: the one slot: any function on [B, H, T, d] called like :func:`self_attention` or like
+            ``torch.nn.functional.scaled_dot_product_attention``, returning Z or (Z, A), where A may be a function that
+            computes it. :func:`mhsa.fused_attention` is the fast one: the same parameters, results within the same bounds,
+            no weights kept, and one projection instead of three where query, key and value are one tensor.
+        causal: each query may attend to the keys up to its own place only, query i to keys 0 to i, also where Tq != Tk.
+
+    Attributes:
+        linear_query, linear_key, linear_value, linear_out: ``nn.Linear(d_model, d_model)``; head h owns the
+            contiguous slice ``h * d_k : (h + 1) * d_k`` of the first three's outputs and the last one's inputs.
+        attn: weights [B, H, Tq, Tk] of the last call; None before it, or where the slot's function returns none. Where it
+            returns a function, they are computed when they are first asked for.
+
+    Raises:
+        IndivisibleError: ``d_model % head != 0`` (a ValueError and an AssertionError).
+        ValueError: any other bad number.
+        TypeError: an ``attention`` that cannot be called as said above.
+    """
+
+    def __init__(
+        self,
+        head: int,
+        d_model: int,
+        dropout: float = 0.1,
+        *,
+        attention: Callable[..., Any] = self_attention,
+        causal: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, number in (("head", head), ("d_model", d_model)):
+            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+                raise ValueError(f"{name}={number!r}; must be an integer of at least 1")
+        if d_model % head != 0:
+            raise IndivisibleError(
+                f"d_model={d_model} is not a multiple of head={head}: each head gets d_model / head features, "
+                f"and {d_model} % {head} = {d_model % head}, but must be 0"
+            )
+        if not 0.0 <= dropout <= 1.0:
+            raise ValueError(f"dropout={dropout!r}; must be a probability in [0, 1]")
+        self.d_k = d_model // head
+        self.head = head
+        self.d_model = d_model
+        self.linear_query = nn.Linear(d_model, d_model)
+        self.linear_key = nn.Linear(d_model, d_model)
+        self.linear_value = nn.Linear(d_model, d_model)
+        self.linear_out = nn.Linear(d_model, d_model)
+        self.dropout = nn.Dropout(p=dropout)
+        self.causal = causal
+        self._weights: Weights = None
+        self._attend = fit_slot(attention, dropout=dropout, causal=causal)
+        self._packs = attention is fused_attention
+        self._packed: Packed | None = None
+        self._pack()
+
+    @property
+    def attn(self) -> Tensor | None:
+        """Weights [B, H, Tq, Tk] of the last call, after dropout; None before it, or where there are none."""
+        if callable(self._weights) and not isinstance(self._weights, Tensor):
+            self._weights = self._weights()
+        return self._weights
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from each query to the keys its mask allows.
+
+        Args:
+            query: [B, Tq, d_model].
+            key: [B, Tk, d_model].
+            value: [B, Tk, d_model].
+            mask: True or non-zero where the query may attend: [B, Tq, Tk] or [B, 1, Tk] (the head axis is added
+                here), [Tq, Tk], or [B, 1 | head, Tq | 1, Tk]. Any dtype; a floating mask must hold only 0 and 1.
+
+        Returns:
+            [B, Tq, d_model].
+
+        Raises:
+            ValueError: wrong rank, width, batch, length or mask shape; mixed dtypes or devices.
+        """
+        self._check(query, key, value)
+        if mask is not None:
+            mask = self._as_allowed(mask, query, key)
+        q, k, v = self._heads(query, key, value)
+        parts: Any = self._modules  # read directly: in a small module, each attribute costs as much as a small operation
+        z, weights = self._attend(q, k, v, parts["dropout"], mask)
+        # Neither a parameter nor a module: nn.Module's own __setattr__ would look through all of them first.
+        object.__setattr__(self, "_weights", weights)
+        if z.shape != q.shape:
+            raise ValueError(f"the attention function returned {list(z.shape)}; must be {list(q.shape)}")
+        merged = z.transpose(1, 2).reshape(query.size(0), query.size(1), self.d_model)
+        return apply(parts["linear_out"], merged)
+
+    def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Q, K and V, each [B, H, T, d_k]."""
+        parts: Any = self._modules
+        linears = (parts["linear_query"], parts["linear_key"], parts["linear_value"])
+        together = self._packed
+        if (
+            together is not None
+            and together.pays
+            and query is key
+            and key is value
+            and not torch.is_grad_enabled()  # which does not see that the views are made of parameters
+            and not torch.compiler.is_compiling()
+            and together.stand_for(linears)
+        ):
+            heads = functional.linear(query, together.weight, together.bias)
+            q, k, v = heads.view(query.size(0), query.size(1), 3, self.head, self.d_k).permute(2, 0, 3, 1, 4).unbind(0)
+            return q, k, v
+        q, k, v = (
+            apply(linear, x).view(x.size(0), x.size(1), self.head, self.d_k).transpose(1, 2)
+            for linear, x in zip(linears, (query, key, value), strict=True)
+        )
+        return q, k, v
+
+    def _check(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        """Raise ValueError unless the three fit; what is said is only put together then."""
+        shape = query.shape
+        fitting = len(shape) == 3 and shape[2] == self.d_model
+        if not (query is key and key is value):
+            others = key.shape
+            fitting = fitting and others == value.shape and len(others) == 3 and others[::2] == shape[::2]
+        if not fitting:
+            self._refuse(query, key, value)
+        linear: Any = self._modules["linear_query"]
+        weight = linear._parameters.get("weight")
+        if weight is None:  # another kind of layer was put there, or its weight is computed
+            weight = getattr(linear, "weight", query)
+        for x in (query,) if query is key and key is value else (query, key, value):
+            if x.dtype != weight.dtype or x.device != weight.device:
+                if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
+                    require_alike({"query": query, "key": key, "value": value, "linear_query.weight": weight})
+                break
+
+    def _refuse(self, query: Tensor, key: Tensor, value: Tensor) -> None:
+        tensors = {"query": query, "key": key, "value": value}
+        shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
+        for name, t in tensors.items():
+            if t.dim() != 3:
+                raise ValueError(f"{name} has {t.dim()} dimensions; must have 3, [B, T, d_model] (got {shapes})")
+            if t.size(-1) != self.d_model:
+                raise ValueError(f"{name} is {t.size(-1)} wide; must be d_model={self.d_model} wide (got {shapes})")
+            if t.size(0) != query.size(0):
+                raise ValueError(f"{name} has batch {t.size(0)}; must be query's {query.size(0)} (got {shapes})")
+        raise ValueError(f"key has {key.size(1)} positions and value {value.size(1)}; must be equal (got {shapes})")
+
+    def _as_allowed(self, mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        """Bool mask with its head axis; True may attend."""
+        batch, tq, tk = query.size(0), query.size(1), key.size(1)
+        shape = tuple(mask.shape)
+        four = {(batch, h, t, tk) for h in (1, self.head) for t in (1, tq)}
+        if shape not in {(tq, tk), (batch, tq, tk), (batch, 1, tk)} | four:
+            raise ValueError(
+                f"mask has shape {list(shape)}; must be [Tq, Tk] = {[tq, tk]}, [B, Tq, Tk] = {[batch, tq, tk]}, "
+                f"[B, 1, Tk] = {[batch, 1, tk]} or [B, 1|head, Tq|1, Tk] with B={batch}, head={self.head}, Tq={tq}, "
+                f"Tk={tk}"
+            )
+        if mask.device != query.device:
+            raise ValueError(f"mask is on {mask.device}; must be on query's device {query.device}")
+        if mask.is_floating_point() and not bool(((mask == 0) | (mask == 1)).all()):
+            raise ValueError(
+                "a floating mask must hold only 0 (may not attend) and 1 (may attend); this one has other values. "
+                "If it is an additive mask of 0 and -inf, give mask == 0 instead"
+            )
+        return (mask != 0).unsqueeze(1) if mask.dim() == 3 else mask != 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The weights of the last call belong to its autograd graph, which can be neither copied nor pickled.
+        return {**self.__dict__, "_weights": None, "_packed": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._pack()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> MultiHeadAttention:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]  # each parameter was moved or converted by itself
+        self._pack()
+        return self
+
+    def _pack(self) -> None:
+        self._packed = None
+        if self._packs:
+            with contextlib.suppress(ValueError):  # then each layer is called by itself
+                self._packed = Packed((self.linear_query, self.linear_key, self.linear_value))
+
+    def extra_repr(self) -> str:
+        """Show the sizes that the linear layers alone do not."""
+        causal = ", causal=True" if self.causal else ""
+        return f"head={self.head}, d_model={self.d_model}, d_k={self.d_k}{causal}"

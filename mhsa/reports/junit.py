@@ -1,0 +1,114 @@
+"""JUnit XML, which most CI systems read: a test suite per subject, a test case per property.
+
+Only elements and attributes that the strictest schema in use (that of Jenkins' xUnit plugin) allows; so no file and line.
+What is not green in a verdict is not green here either: whatever the outcomes, a subject that does not hold has a failure
+or an error.
+"""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from typing import Any
+
+from mhsa.reports.phrases import INTERRUPTED, cause, is_open, label, not_judged, printable, reason, short, story, why
+
+_PROGRAM = "mhsa verify"
+
+
+def junit(data: dict[str, Any]) -> str:
+    """Return the document, to be written as UTF-8."""
+    root = ET.Element("testsuites", name=_PROGRAM)
+    subjects = data.get("subjects", [])
+    for subject in subjects:
+        root.append(_suite(data, subject))
+    if data.get("interrupted"):
+        root.append(_about_the_run("interrupted", INTERRUPTED))
+    elif not subjects:
+        root.append(_about_the_run("judged", "There was no subject, so nothing was judged."))
+    for name in ("tests", "failures", "errors"):
+        root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
+    root.set("time", _seconds(sum(_time(case) for case in root.iter("testcase"))))
+    ET.indent(root)
+    return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
+
+
+def _suite(data: dict[str, Any], subject: dict[str, Any]) -> ET.Element:
+    name = printable(label(subject))
+    suite = ET.Element("testsuite", name=name)
+    environment = data.get("environment", {}) | {"subject": subject["subject"], "verdict": subject["verdict"]}
+    properties = ET.SubElement(suite, "properties")
+    for key, value in environment.items():
+        ET.SubElement(properties, "property", name=printable(key), value=printable(value))
+    for found in subject.get("properties", []):
+        suite.append(_case(data, subject, found))
+    if subject["verdict"] != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
+        case = ET.SubElement(suite, "testcase", classname=name, name="judged", time=_seconds(0))
+        _say(case, "error", why(subject), type=subject["verdict"])
+    left = not_judged(subject)
+    if left:
+        case = ET.SubElement(suite, "testcase", classname=name, name="everything_is_judged", time=_seconds(0))
+        _say(
+            case,
+            "error" if data.get("strict") and is_open(subject) else "skipped",
+            f"{subject['verdict']}; not judged: {left}",
+            type="not-judged",
+        )
+    likely = cause(subject)
+    if likely:
+        ET.SubElement(suite, "system-out").text = printable(f"likely cause: {likely}")
+    warnings = subject.get("warnings") or ()
+    if warnings:
+        ET.SubElement(suite, "system-err").text = "\n".join(f"warning: {printable(words)}" for words in warnings)
+    return _counted(suite)
+
+
+def _case(data: dict[str, Any], subject: dict[str, Any], found: dict[str, Any]) -> ET.Element:
+    family, _, name = found["id"].partition(".")
+    classname = printable(f"{label(subject)}.{family}")
+    case = ET.Element("testcase", classname=classname, name=printable(name), time=_seconds(found.get("seconds", 0)))
+    outcome, words = found["outcome"], reason(found)
+    if outcome == "fail":
+        place = subject.get("place")
+        where = f"\nat {place['file']}:{place.get('line') or 1}" if place else ""
+        _say(case, "failure", words, story(subject, found) + where, type="violation")
+    elif outcome == "not-applicable":
+        _say(case, "skipped", words, type=outcome)
+    elif outcome == "expected-failure":
+        _say(case, "skipped", f"fails, as is expected: {words}", type=outcome)
+    elif outcome == "unexpected-pass":
+        ET.SubElement(case, "system-out").text = printable(f"passes, although it is expected to fail: {words}")
+    elif outcome != "pass":  # an error, or an outcome from the future, which must not look like a pass
+        _say(case, "error", words or outcome, words, type=outcome)
+    return case
+
+
+def _about_the_run(name: str, words: str) -> ET.Element:
+    """A suite for what belongs to no subject."""
+    suite = ET.Element("testsuite", name=_PROGRAM)
+    case = ET.SubElement(suite, "testcase", classname=_PROGRAM, name=name, time=_seconds(0))
+    _say(case, "error", words, type=name)
+    return _counted(suite)
+
+
+def _say(case: ET.Element, tag: str, message: str, body: str = "", *, type: str) -> None:
+    """Add the one element that makes a test case other than passed."""
+    element = ET.SubElement(case, tag, message=printable(short(message)), type=printable(type))
+    element.text = printable(body) or None
+
+
+def _counted(suite: ET.Element) -> ET.Element:
+    """The suite with the counts of what is in it, so they cannot disagree."""
+    cases = suite.findall("testcase")
+    suite.set("tests", str(len(cases)))
+    for name, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(name, str(len(suite.findall(f"testcase/{tag}"))))
+    suite.set("time", _seconds(sum(_time(case) for case in cases)))
+    return suite
+
+
+def _time(case: ET.Element) -> float:
+    return float(case.get("time", "0"))
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.3f}"

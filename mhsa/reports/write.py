@@ -1,0 +1,146 @@
+"""Writes what a run found to every place that was asked for; a full disk loses none of what can be said otherwise."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mhsa.records.case_file import save
+from mhsa.records.errors import refuse
+from mhsa.records.request import Request
+from mhsa.records.results import as_data, as_json
+from mhsa.reports.kept_cases import forget, keep_within
+from mhsa.reports.terminal import reproduce
+
+if TYPE_CHECKING:
+    from mhsa.commands.verify import Found
+
+FORMATS = ("json", "junit", "html", "markdown")
+
+
+def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) -> None:
+    """Leave with 2, before anything has run, where a report could not be written."""
+    for name in formats:
+        path: Path | None = getattr(given, name, None)
+        if path is None or str(path) == "-":
+            continue
+        folder = path.resolve().parent
+        if not folder.is_dir():
+            refuse(f"--{name} {path}: there is no folder {folder}")
+        if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+            refuse(f"--{name} {path}: cannot be written")
+
+
+def report(given: argparse.Namespace, found: Found, cases: Path, requests: Sequence[Request], code: int) -> None:
+    """Save the cases of failures and write the reports; what cannot be written is told, after all the others are."""
+    problems = [*_save_cases(found, cases, requests)]
+    data = as_data(found.results, found.environment, found.diagnoses, code=code, strict=found.strict)
+    for subject, request in zip(data["subjects"], requests, strict=True):
+        _complete(subject, request)
+    problems += write_reports(given, {name: functools.partial(make, data) for name, make in _writers(found).items()})
+    if getattr(given, "github", False) or os.environ.get("GITHUB_ACTIONS") == "true":
+        from mhsa.reports.annotations import annotate
+
+        # Commands are read from both streams; the standard output may be taken by JSON.
+        for line in annotate(data):
+            print(line, file=sys.stderr if str(given.json) == "-" else sys.stdout)
+    if problems:
+        refuse("; ".join(problems))
+
+
+def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
+    """Write the reports that were asked for, and "markdown" to the summary of a step in GitHub's CI.
+
+    Args:
+        given: the command line, with a path or None for the name of each report.
+        makers: what makes each of them.
+
+    Returns:
+        What could not be written, after all the others are.
+    """
+    problems = []
+    for name, make in makers.items():
+        path: Path | None = getattr(given, name, None)
+        if path is None:
+            continue
+        try:
+            write_report(path, make())
+        except OSError as error:
+            problems.append(f"--{name} {path}: {error.strerror}")
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        from mhsa.reports.markdown import append_to_step_summary
+
+        if not append_to_step_summary(str(makers["markdown"]()), os.environ):
+            problems.append("the step summary cannot be written")
+    return problems
+
+
+def write_report(path: Path, content: str | bytes) -> None:
+    """Write one whole or not at all: a reader never finds half of one."""
+    data = content.encode() if isinstance(content, str) else content
+    if str(path) == "-":
+        if isinstance(content, str):
+            sys.stdout.write(content)
+        else:
+            sys.stdout.buffer.write(content)
+        sys.stdout.flush()
+    elif path.exists() and not path.is_file():  # a pipe or a terminal
+        path.write_bytes(data)
+    else:
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(data)
+            beside.replace(path)
+        finally:
+            beside.unlink(missing_ok=True)
+
+
+def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
+    from mhsa.reports.junit import junit
+    from mhsa.reports.markdown import markdown
+
+    def html(data: dict[str, Any]) -> str:
+        from mhsa.reports.html.page import page
+
+        return page(data, found.known)
+
+    return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
+
+
+def _save_cases(found: Found, folder: Path, requests: Sequence[Request]) -> list[str]:
+    """Save the case of every failure, and note in it where; forget those of what holds again; return what could not be."""
+    saved: set[Path] = set()
+    for result, request in zip(found.results, requests, strict=True):
+        for n, p in enumerate(result.properties):
+            if p.outcome in ("pass", "unexpected-pass"):
+                forget(folder, request, p.id)
+            if p.outcome != "fail" or (p.counterexample or {}).get("drawn") is None:
+                continue
+            try:
+                path = save(folder, request, p, found.environment)
+            except OSError as error:
+                return [f"the cases of failures cannot be saved in {folder}: {error.strerror}"]
+            saved.add(path)
+            result.properties[n] = replace(p, counterexample={**(p.counterexample or {}), "file": _shown(path)})
+    keep_within(folder, saved)
+    return []
+
+
+def _complete(subject: dict[str, Any], request: Request) -> None:
+    if subject["place"] is not None:
+        subject["place"]["file"] = _shown(Path(subject["place"]["file"]))
+    for p in subject["properties"]:
+        if p["outcome"] == "fail":
+            p["reproduce"] = reproduce(request, p["id"])
+
+
+def _shown(path: Path) -> str:
+    """A path as a reader of this folder's reports knows it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,213 @@
+"""One pytest process that judges subjects: started, listened to, and watched for how long it takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mhsa.introspect.load import missing
+from mhsa.records.catalogue import catalogue, properties_folder, property_id
+from mhsa.records.expected_failures import judged
+from mhsa.records.options import Options
+from mhsa.records.request import Request
+from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.run.sandbox import Contained
+
+_TICK = 0.02  # seconds between two looks for events
+_LOADING = 30.0  # seconds that importing torch may take, beside what a subject's own import may
+_ENDING = 120.0  # seconds that a process may take to end when all is judged
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something happened: ``kind`` is "loading", "running" (``id`` of a property), "done" (with its result), or other words.
+
+    Attributes:
+        planned: how many properties of this subject are going to run, as far as that is known.
+    """
+
+    kind: str
+    subject: int = 0
+    id: str = ""
+    result: PropertyResult | None = None
+    planned: int = 0
+
+
+Listener = Callable[[Event], None]
+
+
+class Child:
+    """One process and what it has said so far."""
+
+    def __init__(
+        self, options: Options, requests: tuple[Request, ...], folder: Path, results: list[SubjectResult], listen: Listener
+    ) -> None:
+        self.options = options
+        self.requests = requests
+        self.results = results
+        self.before = sum(len(result.properties) for result in results)  # properties that have a result already
+        self.listen = listen
+        self.folder = folder
+        self.running: dict[tuple[int, str], float] = {}  # since when
+        self.heard = 0.0  # when it said something the last time, or was started
+        self.began = False
+        self.finished = False
+        self.overdue = False
+        self.garbled = False
+        self.planned: dict[int, list[str]] = {}
+        self.returncode = 0
+        self.said = ""
+
+    def run(self) -> None:
+        """Start it, and take down what it says until it ends or a property takes too long."""
+        reasons = [missing(request) for request in self.requests]
+        if all(reasons):  # no process is needed to find that out
+            for result, reason in zip(self.results, reasons, strict=True):
+                result.reason = reason
+            self.finished = True
+            return
+        self.folder.mkdir(exist_ok=True)  # a subject may have removed it
+        events = self.folder / "events.jsonl"
+        events.write_text("")
+        self.listen(Event("loading"))
+        command = self._command(events)
+        # Held open, whatever a subject does to the folder; and what it may write there need not be text.
+        with events.open(encoding="utf-8", errors="replace") as file:
+            process = Contained(command, self.folder)
+            self.heard = time.monotonic()
+            try:
+                for line in _follow(file, process):
+                    if line:
+                        self._hear_line(line)
+                    else:
+                        self.overdue = self._is_overdue()
+                    if self.overdue or self.garbled:
+                        break
+            finally:
+                self.returncode, self.said = process.end()
+
+    def _is_overdue(self) -> bool:
+        since = self.heard if self.finished else min(self.running.values(), default=self.heard)
+        return time.monotonic() - since > self.time_limit
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds for what is going on: at first loading, then a property, and in the end the end of the process."""
+        if self.finished:
+            return _ENDING
+        return self.options.time_limit if self.planned else self.options.time_limit + _LOADING
+
+    @property
+    def refused(self) -> bool:
+        """Whether pytest itself would not begin; a subject may end with the same exit codes."""
+        return self.returncode in (3, 4) and not self.planned and (self.finished or not self.began)
+
+    def _command(self, events: Path) -> list[str]:
+        o = self.options
+        profile, seed = self.requests[0].profile, self.requests[0].seed
+        (self.folder / "pytest.ini").write_text("[pytest]\n")  # the user's own pytest settings are for the user's tests
+        (self.folder / "requests.json").write_text(json.dumps([r.as_dict() for r in self.requests]))
+        done = [[n, p.id] for n, r in enumerate(self.results, 1) for p in r.properties]
+        if o.exit_first:  # a new child does not know who has failed already
+            done += [[n, p.id] for n, r in enumerate(self.results, 1) if r.count("fail") for p in catalogue()]
+        (self.folder / "skip.json").write_text(json.dumps(done))
+        properties = properties_folder()
+        command = [
+            sys.executable, "-P", "-m", "pytest", str(properties), "-c", str(self.folder / "pytest.ini"),
+            "--rootdir", str(properties), "-p", "mhsa.judge.plugin", "-p", "pytest_reportlog.plugin", "-p", "no:cacheprovider",
+            "--report-log", str(events), "-q", "--tb=native",
+            "--capture=no",  # what a subject prints comes here, where only the last of it is kept
+            "--attention-profile", profile, "--attention-seed", str(seed),
+            "--attention-skip", str(self.folder / "skip.json"), "--attention-requests", str(self.folder / "requests.json"),
+        ]  # fmt: skip
+        if o.keyword:
+            command += ["-k", o.keyword]
+        if o.exit_first:
+            command.append("--attention-exitfirst")
+        if not o.shrink:
+            command += ["--attention-no-shrink", "--no-summary"]  # which takes minutes for thousands of failures
+        if o.database:
+            command += ["--attention-database", o.database]
+        if o.memory and all(r.device == "cpu" for r in self.requests):  # CUDA reserves far more than it uses
+            command += ["--attention-memory", str(o.memory)]
+        if o.coverage:
+            command += ["--attention-coverage", str(self.folder / "coverage.json")]
+        if o.replay is not None:
+            (self.folder / "replay.json").write_text(json.dumps(o.replay))
+            command += ["--attention-replay", str(self.folder / "replay.json")]
+        if o.script:
+            command += ["--attention-script", o.script]
+        if o.workers > 1:
+            # A worker that died fails the property that it ran, and is replaced however often that takes.
+            command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]
+        return command
+
+    def _hear_line(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        if isinstance(event, dict):
+            self.began, self.heard = True, time.monotonic()
+            self._hear(event)
+        else:  # somebody else writes into the file: what was planned and is not told is missed
+            self.garbled = True
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event.get("$report_type") == "SessionFinish":
+            self.finished = True
+        if event.get("$report_type") != "TestReport":
+            return
+        identity = property_id(event["nodeid"])
+        said = dict(event.get("user_properties", []))
+        if "mhsa-subject" in said:
+            about = said["mhsa-subject"]
+            number = about["number"]
+            result = self.results[number - 1]
+            result.notes = [(topic, words) for topic, words in about["notes"]]
+            result.not_judged = list(about.get("not_judged", ()))
+            result.place = about["place"] and (about["place"][0], about["place"][1])
+            self.planned[number] = about["planned"]
+            if event["outcome"] != "skipped":  # by -x
+                self.running[number, identity] = time.monotonic()
+            every = {p.id for p in result.properties}.union(about["planned"])  # this is not always the first process
+            self.listen(Event("running", number, identity, planned=len(every)))
+        if "mhsa" in said:
+            finding = said["mhsa"]
+            number, question = finding.pop("number"), finding.pop("question", False)
+            result = self.results[number - 1]
+            self.running.pop((number, identity), None)
+            if not result.notes and finding["outcome"] == "error":
+                result.question, result.reason = question, finding["reason"]  # it could not even be loaded
+                return
+            self.add(number, PropertyResult(**finding))
+        elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it
+            number = int(event["nodeid"].rpartition("[")[2].rstrip("]"))
+            self.running.pop((number, identity), None)
+            self.add(number, PropertyResult(identity, "fail", reason="the worker process died in a call"))
+
+    def add(self, number: int, found: PropertyResult) -> None:
+        """Take down what came of a property, in the light of what was expected."""
+        found = judged(self.requests[number - 1], found)
+        self.results[number - 1].properties.append(found)
+        self.listen(Event("done", number, found.id, found))
+
+
+def _follow(file: Any, process: Contained) -> Iterator[str]:
+    """Yield the lines of a growing file until the process that writes it has ended; "" where there is nothing new."""
+    rest = ""
+    while True:
+        ended = not process.running  # asked before reading, so the last lines are not missed
+        text = file.read()
+        *lines, rest = (rest + text).split("\n")
+        yield from lines
+        if ended:
+            return
+        if not text:
+            yield ""
+            time.sleep(_TICK)

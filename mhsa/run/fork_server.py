@@ -1,0 +1,187 @@
+"""The process that has torch, Hypothesis and the judge imported, and forks a child for each request.
+
+Importing them takes longer than judging many a subject; a forked child has them already. The server itself runs nothing of a
+subject, has one thread, and uses no GPU, so a child begins as clean as a new process does; :mod:`mhsa.run.forked_process` says
+what a child is given. Requests come from :mod:`mhsa.run.fork_client`. Linux only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import re
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mhsa.run import forked_process as forking
+from mhsa.run.process_limits import end_with_parent
+
+MESSAGE = 2**17  # bytes of a request at most: arguments and an environment are some thousands
+MODULES = (
+    "pytest",
+    "mhsa.bugs.diagnosis.worker",
+    "mhsa.bench.measure.worker",
+    "mhsa.bench.compare.worker",
+)  # what a request may run
+# What is imported beforehand: no more than what judging imports. Hypothesis draws constants from the files of imported modules.
+_BEFOREHAND = ("pytest", "mhsa.judge.judge")
+# Variables that Python or a library reads when it starts: who needs others of these than the server has starts anew.
+_EARLY = re.compile(
+    r"PYTHON|LD_|LANG|LC_|TZ$|OMP_|KMP_|GOMP_|MKL_|OPENBLAS_|BLIS_|NUMEXPR_|NPY_|NUMPY_|TORCH|PYTORCH|ATEN_|CUDA|NVIDIA|NCCL_"
+    r"|MALLOC_|GLIBC_|HYPOTHESIS_(?!STORAGE_)|CI$|__TOX_|TF_BUILD|bamboo|BUILDKITE|CIR|CODEBUILD|GITHUB_ACT|GITLAB_CI|HEROKU|TEAMCITY"
+)
+
+
+@dataclass
+class _Call:
+    """A connection, which asks for one child and is told how it ends."""
+
+    connection: socket.socket
+    child: int = 0
+
+    def tell(self, **said: Any) -> None:
+        with contextlib.suppress(OSError):  # nobody listens any more
+            self.connection.send(json.dumps(said).encode())
+
+
+class Server:
+    """Forks for whoever connects, until nobody can.
+
+    Args:
+        source: a socket that listens, or one through which each connection is passed.
+    """
+
+    def __init__(self, source: socket.socket) -> None:
+        self.source = source
+        self.selector = selectors.DefaultSelector()
+        self._watch(source, self._accept)
+        self.early = _early(dict(os.environ))
+        # A fork would leave locks closed that another thread holds.
+        self.able = len(os.listdir("/proc/self/task")) == 1
+
+    def serve(self) -> forking.Request | None:
+        """Answer requests; return in each child, with what it is to do, and in the server when all is over."""
+        while self.selector.get_map():
+            for key, _ in self.selector.select():
+                request: forking.Request | None = key.data()
+                if request is not None:
+                    return request
+        return None
+
+    def _watch(self, file: Any, answer: Callable[[], forking.Request | None]) -> None:
+        self.selector.register(file, selectors.EVENT_READ, answer)
+
+    def _accept(self) -> None:
+        connection = None
+        if self.source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            connection = self.source.accept()[0]
+        else:
+            _, files, _, _ = socket.recv_fds(self.source, 1, 1)
+            connection = socket.socket(fileno=files[0]) if files else None
+        if connection is None:  # who started the server is gone
+            self.selector.unregister(self.source)
+            return
+        call = _Call(connection)
+        self._watch(connection, lambda: self._hear(call))
+
+    def _hear(self, call: _Call) -> forking.Request | None:
+        if call.connection.fileno() < 0:  # the child has ended at the same moment
+            return None
+        files: list[int] = []
+        data = b""
+        with contextlib.suppress(OSError):
+            data, files, _, _ = socket.recv_fds(call.connection, MESSAGE, 4)
+        if not data or call.child:  # whoever asked is gone, and the child's number nobody else's before it is reaped
+            self.selector.unregister(call.connection)
+            if call.child:
+                with contextlib.suppress(OSError):
+                    os.kill(call.child, signal.SIGKILL)
+                    os.killpg(call.child, signal.SIGKILL)
+            else:
+                call.connection.close()
+            return None
+        request = forking.Request(**json.loads(data))
+        if self._can(request):
+            server = os.getpid()
+            call.child = os.fork()
+            if not call.child:
+                forking.become(request, files, server)
+                call.tell(pid=os.getpid())  # from now on it can be ended with its group
+                self._leave()
+                return request
+            ended = os.pidfd_open(call.child)
+            self._watch(ended, lambda: self._reap(call, ended))
+        else:
+            call.tell(refused=True)
+        for file in files:
+            os.close(file)
+        return None
+
+    def _can(self, request: forking.Request) -> bool:
+        """Whether a forked child would be as one that is started anew."""
+        known = request.arguments[0] in MODULES and forking.fits(request.environment)
+        return self.able and known and _early(request.environment) == self.early
+
+    def _reap(self, call: _Call, ended: int) -> None:
+        self.selector.unregister(ended)
+        os.close(ended)
+        _, status = os.waitpid(call.child, 0)
+        call.tell(code=os.waitstatus_to_exitcode(status))
+        with contextlib.suppress(KeyError):
+            self.selector.unregister(call.connection)
+        call.connection.close()
+
+    def _leave(self) -> None:
+        """Close all files of the server in a child, and let no object close them again, when others have their numbers."""
+        for key in list(self.selector.get_map().values()):
+            if isinstance(key.fileobj, socket.socket):
+                key.fileobj.detach()
+        self.selector.close()
+        for file in map(int, os.listdir("/proc/self/fd")):
+            if file > 2:
+                with contextlib.suppress(OSError):  # the list itself
+                    os.close(file)
+
+
+def _early(environment: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if _EARLY.match(name)}
+
+
+def main() -> None:
+    """Serve on the socket that is the standard input; a child then does its work."""
+    end_with_parent()
+    source = socket.socket(fileno=os.dup(0))
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    for name in (forking.__name__, __name__):
+        sys.modules.pop(name)
+    for name in _BEFOREHAND:
+        importlib.import_module(name)
+    _warm_up()
+    gc.collect()
+    gc.freeze()  # a child that looks for garbage would copy all that it shares with the server
+    request = Server(source).serve()
+    if request is not None:
+        forking.work(request)
+
+
+def _warm_up() -> None:
+    """Run a property of nothing: one draw in twenty looks for constants in the files of all modules, the first one long."""
+    import hypothesis.configuration
+
+    @hypothesis.settings(max_examples=300, database=None, deadline=None, derandomize=True, phases=[hypothesis.Phase.generate])
+    @hypothesis.given(hypothesis.strategies.integers())
+    def nothing(number: int) -> None:
+        pass
+
+    nothing()
+    hypothesis.configuration.set_hypothesis_home_dir(None)  # a child's variables name one of its own

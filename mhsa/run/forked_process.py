@@ -1,0 +1,84 @@
+"""What a forked child is made into: a process as if it had been started anew with these arguments and variables."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import runpy
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mhsa.run.process_limits import PARENT, end_with_parent
+
+_ENV_START = 50  # fields of /proc/self/stat, as proc(5) counts them; the next one is the end
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a child is to do.
+
+    Attributes:
+        arguments: a module and its arguments, as after ``python -P -m``.
+        environment: all of its variables.
+    """
+
+    arguments: list[str]
+    environment: dict[str, str]
+
+
+def fits(environment: Mapping[str, str]) -> bool:
+    """Whether the variables of a child of this process can stand where its own do."""
+    start, end = _place()
+    return len(_block({**environment, PARENT: str(os.getpid())})) <= end - start
+
+
+def become(request: Request, files: Sequence[int], server: int) -> None:
+    """Make this process, which was just forked, one of its own.
+
+    Args:
+        request: what it is to do.
+        files: its standard input, output and error, and its working directory.
+        server: the process that it was forked from.
+    """
+    os.setsid()
+    *streams, folder = files
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.fchdir(folder)
+    _replace_environment({**request.environment, PARENT: str(server)})
+    end_with_parent()
+    tempfile.tempdir = None  # another variable may name another folder
+    importlib.invalidate_caches()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()  # each process draws its own, as random does by itself
+
+
+def work(request: Request) -> None:
+    """Run the module, as the interpreter does; what ends it ends this process."""
+    sys.argv = list(request.arguments)
+    sys.orig_argv = [sys.executable, "-P", "-m", *request.arguments]
+    runpy.run_module(request.arguments[0], run_name="__main__", alter_sys=True)
+
+
+def _place() -> tuple[int, int]:
+    """Where in memory the kernel looks for this process' variables."""
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    return int(fields[_ENV_START - 3]), int(fields[_ENV_START - 2])
+
+
+def _block(environment: Mapping[str, str]) -> bytes:
+    return b"".join(os.fsencode(f"{name}={value}") + b"\0" for name, value in environment.items())
+
+
+def _replace_environment(environment: Mapping[str, str]) -> None:
+    """Change all variables, and what /proc shows of them: by that the processes of a run are found again."""
+    os.environ.clear()  # from here on nothing points to where they stood
+    start, end = _place()
+    ctypes.memset(start, 0, end - start)
+    ctypes.memmove(start, _block(environment), len(_block(environment)))
+    os.environ.update(environment)

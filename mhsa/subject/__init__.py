@@ -1,0 +1,1 @@
+"""One implementation: described, built, called, and compared with what it must compute."""

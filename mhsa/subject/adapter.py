@@ -1,0 +1,350 @@
+"""How mhsa builds, calls and reads one implementation. ``Adapter`` is the base class that users extend."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.load import SubjectError
+from mhsa.records.contract import Contract
+from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QUERY, WIDTH, number, pick
+from mhsa.reference.core_slot import slot_rest
+from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.projections import Projections
+from mhsa.subject.signature import Signature, read_signature
+
+Inputs = Literal["qkv", "q,kv", "x"]
+_DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
+
+
+class Adapter:
+    """Describe an implementation that mhsa does not understand by itself; see docs/adapters.md.
+
+    Attributes:
+        inputs: ``"qkv"`` if query, key and value may differ, ``"q,kv"`` if key is value, ``"x"`` for self-attention only.
+        takes_mask: whether ``call`` can be given a mask.
+        sizes: (head, d_model) if the module exists in one size only, else None.
+        needs_mask: whether a call without a mask is none: where a case has no mask, one is given that allows everything.
+        weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
+        contract: the conventions to judge it by.
+        not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
+    """
+
+    inputs: Inputs = "qkv"
+    takes_mask: bool = True
+    needs_mask: bool = False
+    weights_on_request: bool = False
+    sizes: tuple[int, int] | None = None
+    contract: Contract = Contract()
+    not_given: tuple[str, ...] = ()
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Return a new module with these sizes."""
+        raise NotImplementedError(f"{type(self).__name__} must define build(self, head, d_model) and return a module")
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Return a new module that drops with probability ``rate`` in training; None if that cannot be set.
+
+        By default every ``nn.Dropout`` in the module, and every float attribute with a usual name, is set.
+        """
+        module = self.build(head, d_model)
+        return module if _set_dropout(module, rate) else None
+
+    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call ``module`` and return the output [B, Tq, d_model], or (output, weights [B, head, Tq, Tk]).
+
+        query is [B, Tq, d_model], key and value are [B, Tk, d_model]; mask is None, or a bool [B, Tq, Tk] that is True
+        where the query may attend, unless ``contract`` says otherwise.
+        """
+        return module(query, key, value, mask)
+
+    def projections(self, module: nn.Module) -> Projections | None:
+        """Return views of the module's four maps; None lets mhsa find them by name, shape and gradient."""
+        return None
+
+    def describe(self) -> str:
+        """Return one line on how the implementation is called."""
+        return "called by the user's adapter"
+
+
+class ModuleAdapter(Adapter):
+    """An nn.Module, its constructor and its forward understood by their parameter names."""
+
+    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
+        self.name = name
+        if target is MultiHeadAttention:
+            self.contract = Contract(misfits="refused")
+        self.declared = contract_of(target, name)
+        self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
+        self._dropout_argument = False
+        if isinstance(target, nn.Module):
+            module = target
+            self.sizes = _fixed_sizes(module, name)
+            self._make: Callable[..., nn.Module] = lambda: copy.deepcopy(module)
+            self.owner: type[Any] = type(module)
+        else:
+            self._make = target
+            self._arguments = constructor_arguments(target, name, more)
+            self.sizes = declared_sizes(target, name, more or {})
+            self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
+            self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
+            self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
+        self.contract = self.declared or self.contract
+        owner: Any = self.owner
+        self.signature: Signature = read_signature(owner.forward, name, method=True)
+        self.inputs = self.signature.inputs
+        self.takes_mask = self.signature.mask is not None
+        self.weights_on_request = self.signature.want_weights is not None
+        self.not_given = self.signature.not_given
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Construct with the arguments that its parameter names call for."""
+        return self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {}))
+
+    def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
+        """Return the arguments of the constructor; None for a built module."""
+        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT)
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Construct with this dropout, if the constructor takes one."""
+        if self._arguments is None or not self._dropout_argument:
+            return super().build_dropping(head, d_model, rate)
+        return self._make(**self._arguments(head, d_model, rate))
+
+    def call(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = False,
+    ) -> Any:
+        """Call forward by its own parameter names."""
+        return module(**self.signature.bind(query, key, value, mask, need_weights))
+
+    def describe(self) -> str:
+        """Return the call."""
+        left = f"; left at their defaults: {', '.join(self.signature.not_given)}" if self.signature.not_given else ""
+        return f"forward({self.signature.describe()}){left}"
+
+
+class TorchAdapter(Adapter):
+    """``torch.nn.MultiheadAttention``: True blocks, masks come per head, a fully masked row is NaN."""
+
+    weights_on_request = True
+    not_given = ("key_padding_mask", "is_causal", "average_attn_weights=True")
+    contract = Contract(
+        mask="blocked",
+        mask_shape="[B, Tq, Tk]",
+        misfits="refused",
+        empty_row="nan",
+        reason="torch.nn.MultiheadAttention returns NaN for a row with no allowed key when weights are requested: "
+        "https://github.com/pytorch/pytorch/issues/41508",
+    )
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Batch first, everything else as torch has it."""
+        return nn.MultiheadAttention(d_model, head, batch_first=True)
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module:
+        """Drop weights."""
+        return nn.MultiheadAttention(d_model, head, dropout=rate, batch_first=True)
+
+    def call(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = True,
+    ) -> Any:
+        """Repeat the mask for every head, which is the layout that torch documents; ask for weights per head."""
+        assert isinstance(module, nn.MultiheadAttention)
+        mask = None if mask is None else mask.repeat_interleave(module.num_heads, dim=0)
+        return module(query, key, value, attn_mask=mask, need_weights=need_weights, average_attn_weights=False)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "forward(query, key, value, attn_mask [B * head, Tq, Tk], average_attn_weights=False), batch_first"
+
+
+class FunctionAdapter(Adapter):
+    """A function on [B, H, T, d], judged inside the reference's one slot."""
+
+    def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
+        self.function = function
+        self.contract = Contract(misfits="refused")  # the reference looks at what it is given
+        self.declared: Contract | None = None  # by the module whose forward the function is
+        self.name = name
+        self.takes_mask = takes_mask
+        self.takes_dropout = takes_dropout
+        self.not_given = slot_rest(function)
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Plug the function into the reference module."""
+        return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
+
+    def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
+        assert isinstance(module, MultiHeadAttention)
+        z, weights = module._attend(query, key, value, module.dropout, mask)
+        return z, weights() if callable(weights) else weights
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Give the function its dropout, if it takes one."""
+        return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
+
+    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call the reference, whose masks are bool; :class:`_Added` makes them what is added to the scores again."""
+        return module(query, key, value, mask == 0 if self.contract.mask == "additive" and mask is not None else mask)
+
+    def _in_slot(self) -> Callable[..., Any]:
+        return _Added(self.function) if self.contract.mask == "additive" else self.function
+
+    def projections(self, module: nn.Module) -> Projections:
+        """Return the reference's own."""
+        return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
+
+
+def contract_of(target: Any, name: str) -> Contract | None:
+    """Return the contract that a class, a built module or a function carries as ``mhsa_contract``."""
+    declared = getattr(target, "mhsa_contract", None)
+    if declared is not None and not isinstance(declared, Contract):
+        raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
+    return declared
+
+
+class _Added:
+    """A function whose mask is added to the scores, for a slot that gives it a bool one; a floating mask is passed on."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
+        self.__name__ = getattr(function, "__name__", repr(function))
+        parameters = dict(inspect.signature(function).parameters)
+        self._query, self._mask = pick(parameters, QUERY), pick(parameters, MASK)
+
+    def __call__(self, **named: Any) -> Any:
+        """Call the function by the names of its parameters, as the slot does."""
+        mask = named.get(self._mask or "")
+        if isinstance(mask, Tensor) and not mask.is_floating_point():
+            added = torch.zeros(mask.shape, dtype=named[self._query or ""].dtype, device=mask.device)
+            named[self._mask or ""] = added.masked_fill(~mask, -torch.inf)
+        return self.__wrapped__(**named)
+
+
+def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return (head, d_model) where the declared arguments fix them, so that the module has one size only."""
+    head, width = pick(more, HEAD), pick(more, WIDTH)
+    if head is None and width is None:
+        return None
+    heads, features = more.get(head or ""), more.get(width or "")
+    if type(heads) is not int or type(features) is not int or heads < 1 or features < 1 or features % heads:
+        raise SubjectError(
+            f"{name}: the arguments fix head={heads}, d_model={features}; must be both or neither, whole, and divisible"
+        )
+    return heads, features
+
+
+def constructor_arguments(
+    target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None
+) -> Callable[[int, int, float], dict[str, Any]]:
+    """Map (head, d_model, dropout) to the keyword arguments of a module class or factory, by their common names.
+
+    Args:
+        target: the class or factory.
+        name: of it, for messages.
+        more: arguments that are declared, whatever their names.
+
+    Raises:
+        SubjectError: no head count or width among the parameters, a required one that is not known, or a declared one
+            that the constructor does not take.
+    """
+    more = dict(more or {})
+    everything = inspect.signature(target).parameters
+    if not any(p.kind == p.VAR_KEYWORD for p in everything.values()):
+        for argument in more:
+            if argument not in everything:
+                near = difflib.get_close_matches(argument, everything, n=1)
+                hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(everything)}"
+                raise SubjectError(f"{name} takes no argument {argument!r}{hint}")
+    fixed = pick(more, HEAD) is not None or pick(more, WIDTH) is not None
+    if fixed:  # nothing is left to be varied; a rate of dropout still is
+        everything_else = {n: p for n, p in everything.items() if n not in more}
+        rates = [n for n, p in everything_else.items() if n.lower() in DROPOUT and isinstance(p.default, float)]
+        return lambda head, d_model, dropout: more | dict.fromkeys(rates, dropout)
+    parameters = {n: p for n, p in everything.items() if n not in more}
+    required = [
+        n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    head = pick(required, HEAD) or pick(parameters, HEAD)
+    others = [n for n in parameters if n != head]
+    width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
+    shown = f"{name}({', '.join(map(str, parameters.values()))})"
+    make = "Name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
+    if head is None or width is None:
+        what = " and ".join(w for w, found in (("number of heads", head), ("width", width)) if found is None)
+        raise SubjectError(f"{shown} has no parameter that is known to be the {what}. {make}")
+    roles: dict[str, str] = {}
+    for n, p in parameters.items():
+        if n == head:
+            roles[n] = "head"
+        elif n.lower() in HEAD_WIDTH and p.default is not None:
+            roles[n] = "d_k"
+        elif n == width or (n in required and n.lower() in WIDTH | OTHER_WIDTHS):
+            roles[n] = "d_model"
+        elif n.lower() in DROPOUT and (n in required or isinstance(p.default, float)):
+            roles[n] = "dropout"  # even where it could be left out: one that eval() does not switch off shall show
+        elif n == "batch_first":
+            roles[n] = "true"
+        elif n in required:
+            raise SubjectError(f"{shown} needs {n!r}, and mhsa does not know what to give. {make}")
+
+    def arguments(head: int, d_model: int, dropout: float) -> dict[str, Any]:
+        values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": dropout, "true": True}
+        return more | {n: values[role] for n, role in roles.items()}
+
+    return arguments
+
+
+def _set_dropout(module: nn.Module, rate: float) -> bool:
+    """Set every dropout in ``module``; return whether there was one."""
+    found = False
+    for part in module.modules():
+        names = [n for n, x in vars(part).items() if isinstance(x, float) and n.lower() in DROPOUT]
+        names += ["p"] if isinstance(part, nn.modules.dropout._DropoutNd) else []
+        for name in names:
+            setattr(part, name, rate)
+            found = True
+    return found
+
+
+def has_own_head_width(target: Any) -> bool:
+    """Whether a constructor takes the width of a head, so that d_model need not be a multiple of head."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(p.name.lower() in HEAD_WIDTH for p in parameters)
+
+
+def _fixed_sizes(module: nn.Module, name: str) -> tuple[int, int]:
+    head = number(module, HEAD)
+    width = number(module, WIDTH) or next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), None)
+    if head is None or width is None or width % head:
+        raise SubjectError(
+            f"{name} is a built module whose number of heads and width cannot be read (found head={head}, "
+            f"d_model={width}); give it attributes num_heads and embed_dim, or describe it in an mhsa.Adapter with sizes"
+        )
+    return head, width

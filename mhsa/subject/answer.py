@@ -1,0 +1,110 @@
+"""What a subject gave for one input, beside what it had to give."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mhsa.oracle import attention as oracle
+from mhsa.oracle import gradients as backward
+from mhsa.oracle.bounded import Array, Bounded
+from mhsa.oracle.precision import Precision
+from mhsa.subject import check
+
+Mask = NDArray[np.bool_]
+_MOST = 64  # numbers that are worth a picture
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One call.
+
+    Attributes:
+        output: [B, Tq, d_model], as float64 numbers.
+        weights: [B, head, Tq, Tk] or None.
+        mask: bool [B, Tq, Tk] or None, as given.
+        tensors: what was returned, as it was handed out: output, and weights or None.
+        expected: the oracle's answer with its bounds, evaluated when first asked for.
+    """
+
+    output: Array
+    weights: Array | None
+    mask: Mask | None
+    tensors: tuple[Tensor, Tensor | None]
+    empty_row: str | None
+    ask_oracle: Callable[[], oracle.MultiHead]
+
+    @functools.cached_property
+    def expected(self) -> oracle.MultiHead:
+        """Ask the oracle, once."""
+        return self.ask_oracle()
+
+    @functools.cached_property
+    def judged(self) -> Mask:
+        """Rows [B, Tq, 1] whose value is settled: rows with a key, and empty ones if the contract gives their weights."""
+        batch, tq, _ = self.output.shape
+        if self.mask is None or self.empty_row in ("zeros", "uniform"):
+            return np.ones((batch, tq, 1), dtype=bool)
+        return np.asarray(self.mask.any(axis=-1, keepdims=True))
+
+    def drawn(self) -> dict[str, Any] | None:
+        """Return output and weights as lists, observed and required: what a report draws. None where there are too many."""
+        if self.output.size > _MOST:
+            return None
+        output, weights = self.expected.output, self.expected.weights
+        return {
+            "output": _pictured(self.output, output.value, output.error),
+            "weights": _pictured(self.weights, weights.value, weights.error),
+        }
+
+    @property
+    def output_and_bound(self) -> tuple[Array, Array]:
+        """The pair that :func:`mhsa.subject.check.agree` compares."""
+        return self.output, self.expected.output.error
+
+
+def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str, Any]:
+    parts = {"observed": observed, "required": required, "bound": np.broadcast_to(bound, required.shape)}
+    return {name: None if x is None else check.listed(x, _MOST) for name, x in parts.items()}
+
+
+@dataclass(frozen=True)
+class Differentiated:
+    """One call and the gradients of <output, d_output> + <weights, d_weights>.
+
+    Attributes:
+        answer: the call.
+        observed: gradients by name: ``query``, ``key``, ``value`` and parameters as ``query.weight``. Tied tensors have
+            one, under the first of their names. Where autograd knows of no dependence it is zero.
+        missing: the names of those for which autograd knew of no dependence at all.
+        expected: the oracle's gradients under the same names, evaluated when first asked for.
+    """
+
+    answer: Answer
+    observed: dict[str, Array]
+    missing: frozenset[str]
+    ask_oracle: Callable[[], dict[str, Bounded]]
+
+    @functools.cached_property
+    def expected(self) -> dict[str, Bounded]:
+        """Ask the oracle, once."""
+        return self.ask_oracle()
+
+
+def expected_gradients(
+    answer: Answer, ties: dict[str, list[str]], d_output: Array, d_weights: Array | None, precision: Precision
+) -> dict[str, Bounded]:
+    """Return the oracle's gradients; ``ties`` says which roles each tensor plays, by the name it is reported under."""
+    found = backward.gradients(answer.expected, precision, d_output, d_weights)
+    parts = {"query": found.query, "key": found.key, "value": found.value}
+    inputs = {
+        name: parts[name] if len(roles) == 1 else backward.tied(precision, [parts[r] for r in roles])
+        for name, roles in ties.items()
+    }
+    return inputs | found.parameters

@@ -1,0 +1,54 @@
+"""Running the subject's code, which may raise anything: as a violation, or as a refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from mhsa.introspect.load import describe
+from mhsa.records import failure_form as form
+from mhsa.run import cuda_errors as lost
+from mhsa.subject import check
+
+T = TypeVar("T")
+
+_alone = False
+
+
+def nobody_interrupts() -> None:
+    """Take a KeyboardInterrupt for the subject's doing: this process has no terminal, and is ended otherwise."""
+    global _alone
+    _alone = True
+
+
+def guard(what: str, step: Callable[[], T]) -> T:
+    """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
+    result, said, raised = _run(step)
+    # Outside of any except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
+    if result is not None:
+        return result[0]
+    message = f"{what} raised {said}"
+    if lost.is_lost():
+        check.end_with_device(f"{message}; {lost.WORDS}", wrong=True)
+    return check.fail(message, what="call", observed=said, raised=raised)
+
+
+def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
+    """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
+    result, said, _ = _run(step)
+    if result is None and lost.is_lost():  # a refusal that nobody can overlook
+        check.end_with_device(f"was refused: {said}; {lost.WORDS}", wrong=False)
+    return result, said
+
+
+def _run(step: Callable[[], T]) -> tuple[tuple[T] | None, str, str]:
+    try:
+        result = step()
+        lost.wait()
+        return (result,), "", ""
+    except KeyboardInterrupt as error:
+        if not _alone:  # somebody is at the keyboard
+            raise
+        return None, describe(error), form.raised(error)
+    except BaseException as error:  # sys.exit() in a forward is as wrong as any error
+        return None, describe(error), form.raised(error)

@@ -1,0 +1,76 @@
+"""The implementation under test, loaded and understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.oracle.precision import PRECISIONS, Precision
+from mhsa.records.case import MASKS, Tie
+from mhsa.records.contract import Contract
+from mhsa.subject.adapter import Adapter
+from mhsa.subject.caller import Caller
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.projections import Projections
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One implementation, ready to be judged; :func:`mhsa.introspect.resolve.understand` makes it.
+
+    Attributes:
+        name: what the user typed.
+        adapter: how it is built, called and read.
+        contract: the adapter's, with what was found by calling filled in.
+        dtypes: to judge it in.
+        device: to judge it on.
+        bind: views of the four maps of a module with these sizes.
+        caller: the canonical call, with the form of the mask and the places of output and weights.
+        refuses: the constructor that must refuse d_model % head != 0, if there is one to judge.
+        unregistered: says which layers or tensors torch does not know of, if some are; then nothing else can be judged.
+        literals: integers in its source, near which sizes are drawn too.
+        constants: all numbers in its source, which a diagnosis tries in the mutants' places for them.
+        place: file and line of its own code, if it has any.
+        notes: what was understood, as (topic, words) to print.
+        not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
+        no_weights: what is wrong with weights that are given with their axes in another order, or empty.
+    """
+
+    name: str
+    adapter: Adapter
+    contract: Contract
+    dtypes: tuple[str, ...]
+    device: str
+    bind: Callable[[nn.Module, Sizes], Projections]
+    caller: Caller
+    refuses: Callable[[int, int], Any] | None = None
+    unregistered: str = ""
+    literals: tuple[int, ...] = ()
+    constants: tuple[float, ...] = ()
+    place: tuple[str, int] | None = None
+    notes: tuple[tuple[str, str], ...] = ()
+    not_judged: tuple[str, ...] = ()
+    no_weights: str = ""
+
+    def precision(self, dtype: str) -> Precision:
+        """How results in this dtype are rounded, by the contract."""
+        precision = PRECISIONS[dtype]
+        if dtype == "float64" and self.contract.float64_in == "float32":
+            return replace(PRECISIONS["float32"], name="float64")
+        return replace(precision, accumulation=precision.unit) if self.contract.accumulation == "dtype" else precision
+
+    @property
+    def ties(self) -> tuple[Tie, ...]:
+        """Whether query, key and value may be different tensors, the freest first."""
+        free: dict[str, tuple[Tie, ...]] = {"qkv": ("none", "kv", "all"), "q,kv": ("kv", "all"), "x": ("all",)}
+        return free[self.adapter.inputs]
+
+    @property
+    def masks(self) -> tuple[str, ...]:
+        """Kinds of masks that the implementation can be given."""
+        if not self.adapter.takes_mask:
+            return ("none",)
+        return ("none", "all", "padding") if self.contract.mask_shape == "[B, Tk]" else MASKS

@@ -1,0 +1,350 @@
+"""A subject's module with the parameters of one case, called as often as a property needs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mhsa.oracle import attention as oracle
+from mhsa.oracle.bounded import Array
+from mhsa.oracle.precision import Precision
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.answer import Answer, Differentiated, Mask, expected_gradients
+from mhsa.subject.autograd import backward_pass
+from mhsa.subject.guard import guard
+from mhsa.subject.memory_layout import is_tensor, numbers, place, plain, tied
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.projections import Projections
+from mhsa.subject.subject import Subject
+
+
+class Trial:
+    """One module, built for the case and filled with its parameters.
+
+    Attributes:
+        module: it, in eval mode.
+        query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
+        mask: bool [B, Tq, Tk] or None.
+        views: the module's parameters, to be read and written.
+        projections: the same as the oracle wants them.
+        exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
+            for them; set by the properties that choose such numbers (:mod:`mhsa.subject.crafted_inputs`).
+        arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        case: Case,
+        *,
+        counted: bool = True,
+        module: nn.Module | None = None,
+    ) -> None:
+        self.subject = subject
+        self.case = case
+        self.arguments: dict[str, tuple[Tensor, Array]] = {}
+        self.exact_heads = False
+        self.sizes = Sizes(case.head, case.d_k)
+        self.dtype: torch.dtype = getattr(torch, case.dtype)
+        self.precision: Precision = subject.precision(case.dtype)
+        if counted:
+            check.current().start(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
+        if module is None:
+            module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
+        self.use(module.to(device=subject.device, dtype=self.dtype).eval())
+        self.fill(case)
+        self.query, self.key, self.value = self.round_inputs(case)
+        self.mask = case.allowed()
+        if counted:
+            check.current().show = self.show
+
+    def use(self, module: nn.Module) -> None:
+        """Call this module from now on."""
+        self.module = module
+        self.views: Projections = self.subject.bind(module, self.sizes)
+
+    def fill(self, case: Case) -> None:
+        """Give every parameter the numbers of a case, in place."""
+        views = [view for _, view in self.views.views()]
+        for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
+            view.write(torch.from_numpy(values))
+        self.reread()
+
+    def show(self) -> dict[str, Array]:
+        """Return everything that goes into the call, for a failure to be looked at."""
+        shown = {"query": self.query, "key": self.key, "value": self.value}
+        shown |= {name: numbers(view.read()) for name, view in self.views.views()}
+        return shown if self.mask is None else shown | {"mask": self.mask.astype(np.float64)}
+
+    def fresh(self) -> Trial:
+        """Return another module with the same parameters, which has not been called yet."""
+        return Trial(self.subject, self.case, counted=False)
+
+    def played_by(self, subject: Subject, module: nn.Module) -> Trial:
+        """Return a trial of another subject's module on this one's case: its parameters, tensors and mask.
+
+        Where this module has no bias, the other one's is zero.
+        """
+        twin = copy.copy(self)
+        twin.subject, twin.arguments = subject, {}
+        twin.use(module.to(device=subject.device, dtype=self.dtype).eval())
+        for name, view in twin.views.views():
+            role, _, kind = name.partition(".")
+            values = getattr(getattr(self.projections, role), kind)
+            view.write(torch.zeros(view.shape) if values is None else torch.from_numpy(values))
+        return twin
+
+    def write(self, **parameters: Array) -> None:
+        """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.
+
+        Zeros may have any shape. Other numbers for maps from d_model to d_model are not for a subject whose maps have another
+        width: then the property is not applicable.
+        """
+        views = {name.replace(".", "_"): view for name, view in self.views.views()}
+        for name, values in parameters.items():
+            if name in views:
+                if not np.any(values):
+                    values = np.zeros(views[name].shape)
+                if values.shape != views[name].shape and self.inner != self.case.d_model:
+                    check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
+                views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
+                if not np.array_equal(numbers(views[name].read()), values):
+                    raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
+            elif np.any(values):
+                raise ValueError(f"the module has no {name}, so it cannot be set to anything but zero")
+        self.reread()
+
+    def reread(self) -> None:
+        """Take note of parameters that were changed behind the trial's back."""
+        roles = []
+        for role in (self.views.query, self.views.key, self.views.value, self.views.out):
+            bias = None if role.bias is None else numbers(role.bias.read())
+            roles.append(oracle.Linear(numbers(role.weight.read()), bias))
+        self.projections = oracle.Projections(*roles)
+
+    @property
+    def inner(self) -> int:
+        """Width of all heads together: rows of W_Q; d_model, unless the subject has a width of its own inside."""
+        return len(self.projections.query.weight)
+
+    @property
+    def d_k(self) -> int:
+        """Width of a head's queries and keys."""
+        return self.inner // self.case.head
+
+    @property
+    def d_v(self) -> int:
+        """Width of a head's values: columns of W_O."""
+        return int(self.projections.out.weight.shape[1]) // self.case.head
+
+    def about_width(self) -> str:
+        """Return in words that the subject's inner width is not d_model."""
+        return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
+
+    def round(self, x: Array) -> Array:
+        """Round numbers to the case's dtype."""
+        return numbers(torch.from_numpy(x).to(self.dtype))
+
+    def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
+        """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
+        query, key, value = tied(self.round, *case.inputs())
+        return query, key, value
+
+    def each(self, change: Callable[[Array], Array]) -> tuple[Array, Array, Array]:
+        """Return query, key and value, changed; tied ones stay one object."""
+        query, key, value = tied(change, self.query, self.key, self.value)
+        return query, key, value
+
+    def paired(self, change: Callable[[Array], Array]) -> dict[str, Array]:
+        """Return key and value, changed, as arguments of a call; tied ones stay one object."""
+        key, value = tied(change, self.key, self.value)
+        return {"key": key, "value": value}
+
+    @property
+    def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """The tensors of the last call: query, key, value and the mask in the subject's own form, or None."""
+        query, key, value, *mask = (tensor for tensor, _ in self.arguments.values())
+        return query, key, value, mask[0] if mask else None
+
+    def again(self, need_weights: bool | None = None) -> tuple[Any, Any]:
+        """Call the module as it is with the tensors of the last call; the random numbers go on from where they are."""
+        wanted = self.case.need_weights if need_weights is None else need_weights
+        return guard("another call", lambda: self.subject.caller(self.module, *self.given, wanted))
+
+    def keep_only_head(self, whole: Array, h: int) -> None:
+        """Set the W_O blocks of all heads but ``h`` to zero; ``whole`` is W_O as it was."""
+        alone = np.zeros_like(whole)
+        part = slice(h * self.d_v, (h + 1) * self.d_v)
+        alone[:, part] = whole[:, part]
+        self.write(out_weight=alone)
+
+    def __call__(
+        self,
+        query: Array | None = None,
+        key: Array | None = None,
+        value: Array | None = None,
+        mask: Mask | str | None = "",
+    ) -> Answer:
+        """Call the subject with the case's tensors, or with others (numbers of the same dtype) in their place.
+
+        A violation if it raises, or if the output is not a tensor [B, Tq, d_model].
+        """
+        return self._answer(*self._inputs(query, key, value, mask))
+
+    def differentiate(
+        self,
+        d_output: Array,
+        d_weights: Array | None = None,
+        *,
+        query: Array | None = None,
+        key: Array | None = None,
+        value: Array | None = None,
+        mask: Mask | str | None = "",
+        as_given: Callable[[Tensor], Tensor] = lambda t: t,
+    ) -> Differentiated:
+        """Call the subject and differentiate <output, d_output> + <weights, d_weights> by autograd.
+
+        ``as_given`` may lay d_output out in memory in another way. A violation if the backward pass raises.
+        """
+        inputs = self._inputs(query, key, value, mask)
+        answer = self._answer(*inputs, leaves=True)
+        starts = [(answer.tensors[0], as_given(self.place(d_output)))]
+        if d_weights is not None and answer.tensors[1] is not None and answer.tensors[1].requires_grad:
+            starts.append((answer.tensors[1], self.place(d_weights)))
+        if not answer.tensors[0].requires_grad:
+            check.fail("output does not require a gradient, but must: query and the parameters do", what="gradients")
+        roles: dict[Tensor, list[str]] = {}
+        for name, tensor in zip(("query", "key", "value"), self.given[:3], strict=True):
+            roles.setdefault(tensor, []).append(name)
+        of_tensors = guard("the backward pass", lambda: backward_pass(starts, [*roles, *self.module.parameters()]))
+        observed, missing = {}, set()
+        for tensor, (name, *_) in roles.items():
+            observed[name] = numbers(of_tensors.get(tensor, torch.zeros_like(tensor)))
+            missing |= set() if tensor in of_tensors else {name}
+        for name, view in self.views.views():
+            gradient, complete = view.gradient(of_tensors)
+            observed[name] = numbers(gradient)
+            missing |= set() if complete else {name}
+        ties = {names[0]: names for names in roles.values()}
+        return Differentiated(
+            answer, observed, frozenset(missing),
+            lambda: expected_gradients(answer, ties, d_output, d_weights, self.precision),
+        )  # fmt: skip
+
+    def cotangent(self, stream: int, shape: tuple[int, ...]) -> Array:
+        """Return numbers for a gradient to start from, of the case's kind."""
+        rng = self.case.rng(stream)
+        whole = self.case.data in ("integers", "ties", "repeated")
+        return self.round(
+            rng.integers(1, 3, size=shape) * rng.choice([-1.0, 1.0], size=shape) if whole else rng.standard_normal(shape)
+        )
+
+    def _inputs(
+        self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | str | None
+    ) -> tuple[Array, Array, Array, Mask | None]:
+        query = self.query if query is None else query
+        key = self.key if key is None else key
+        value = self.value if value is None else value
+        return query, key, value, self.mask if isinstance(mask, str) else mask
+
+    def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
+        q, k, v = tied(lambda x: self.place(x, self.case.layout).requires_grad_(leaves), query, key, value)
+        given = None if mask is None else self.convert(mask)
+        self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
+        if given is not None:
+            self.arguments["mask"] = (given, numbers(given))
+        recorder = check.current().recorder
+        if recorder is not None:
+            recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
+        with torch.set_grad_enabled(self.case.grad or leaves):
+            output, weights = guard(
+                f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
+                lambda: tuple(map(plain, self.ask(q, k, v, given))),
+            )
+        self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
+        projections = self.projections
+        answer = Answer(
+            numbers(output),
+            numbers(weights) if is_tensor(weights) else None,
+            mask,
+            (output, weights if is_tensor(weights) else None),
+            self.subject.contract.empty_row,
+            lambda: self._oracle(query, key, value, projections, mask),
+        )
+        check.current().answer = answer.drawn
+        if recorder is not None:
+            recorder.calls[-1].answer = answer
+        return answer
+
+    def expect(self, bias: Array) -> oracle.MultiHead:
+        """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
+        return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
+
+    def _oracle(
+        self,
+        query: Array,
+        key: Array,
+        value: Array,
+        projections: oracle.Projections,
+        mask: Mask | None,
+        bias: Array | None = None,
+    ) -> oracle.MultiHead:
+        empty_row: oracle.EmptyRow = "uniform" if self.subject.contract.empty_row == "uniform" else "zeros"
+        return oracle.multi_head(
+            query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias, exact_heads=self.exact_heads
+        )
+
+    def place(self, x: Array, layout: str = "contiguous") -> Tensor:
+        """Return a new tensor of the case's dtype with these numbers."""
+        return place(x, self.dtype, self.subject.device, layout)
+
+    def heads(self, x: Array) -> Tensor:
+        """Return a new tensor [B, H, T, d_k] with the numbers of x [B, T, d_model]: what a function of heads is given."""
+        batch, length, _ = x.shape
+        return self.place(x).view(batch, length, self.case.head, self.case.d_k).transpose(1, 2)
+
+    def convert(self, mask: Mask) -> Tensor:
+        """Return a mask [B, Tq, Tk] in the form that the subject takes."""
+        tensor = torch.tensor(mask, device=self.subject.device)
+        if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
+            tensor = tensor[:1].expand(tensor.shape)
+        return self.subject.caller.convert(tensor, self.dtype)
+
+    def ask(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
+        """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""
+        # A subject that draws random numbers draws the same ones each time. (torch.manual_seed would visit every
+        # backend that is there, at the cost of all the rest.)
+        if self.subject.device == "cpu":
+            torch.default_generator.manual_seed(self.case.seed)
+        else:
+            torch.manual_seed(self.case.seed)
+        return self.subject.caller(self.module, query, key, value, mask, self.case.need_weights)
+
+    def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
+        """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""
+        shape = [batch, queries, self.case.d_model]
+        if not is_tensor(output):
+            check.fail(f"output is a {type(output).__name__}, but must be a tensor {shape}", what="output")
+        if output.device.type != torch.device(self.subject.device).type:
+            check.fail(f"output is on {output.device}, but must be on {self.subject.device}", what="output")
+        if list(output.shape) != shape:
+            check.fail(
+                f"output has shape {list(output.shape)}, but must be {shape}",
+                what="output", observed=list(output.shape), required=shape,
+            )  # fmt: skip
+        if self.subject.caller.weights_from is not None and self.case.need_weights:
+            expected = [batch, self.case.head, queries, keys]
+            got = list(weights.shape) if is_tensor(weights) else f"a {type(weights).__name__}"
+            if got != expected:
+                check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
+
+
+def _shapes(**arrays: NDArray[Any] | None) -> str:
+    return ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items() if x is not None)
