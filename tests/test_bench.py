@@ -22,7 +22,7 @@ from mhsa.bench.measure.worker import Plan
 from mhsa.commands.bench import LENGTHS, RIVALS, exit_code
 from mhsa.commands.cli import main
 from mhsa.commands.options.bench import lengths
-from mhsa.judge.plugin import DTYPES
+from mhsa.records.defaults import DTYPES
 from mhsa.records.distribution import install_hint
 from mhsa.records.request import Request
 from mhsa.records.shape import SHAPES, Shape, long, shape_of

@@ -18,11 +18,11 @@ from mhsa.bugs.mutants.registry import mutants, right
 from mhsa.commands.cli import _parser
 from mhsa.introspect import source_constants as literals
 from mhsa.judge import side_effects as tampering
-from mhsa.judge.plugin import PROFILES
 from mhsa.records.case import DATA, LAYOUTS, MASKS
 from mhsa.records.catalogue import FAMILIES, catalogue
 from mhsa.records.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
 from mhsa.records.contract import Contract
+from mhsa.records.defaults import PROFILES
 from mhsa.records.options import TIME_LIMITS
 from mhsa.run import child, runner
 

@@ -14,8 +14,8 @@ import yaml
 
 from mhsa.commands.cli import main
 from mhsa.commands.try_subjects import look
-from mhsa.judge.plugin import PROFILES
 from mhsa.records.configuration import read
+from mhsa.records.defaults import PROFILES
 from mhsa.records.distribution import Origin
 from mhsa.records.options import TIME_LIMITS
 from mhsa.records.results import SubjectResult

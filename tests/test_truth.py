@@ -12,7 +12,7 @@ from mhsa.bench.measure.correctness import untruth
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built
 from mhsa.bench.measure.measurement import KNOWN, PASSES, Pass
-from mhsa.judge.plugin import DTYPES
+from mhsa.records.defaults import DTYPES
 from mhsa.records.shape import shape_of
 
 from .building import maker, verdict

@@ -15,7 +15,7 @@ from mhsa.commands.options.compare import add_compare
 from mhsa.commands.options.history import add_history
 from mhsa.commands.options.parser import Parser, parse
 from mhsa.commands.require_torch import require_torch
-from mhsa.judge.plugin import DTYPES, PROFILES
+from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.distribution import clash
 from mhsa.records.options import TIME_LIMITS
 

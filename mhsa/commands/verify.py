@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.judge.plugin import DEFAULT_DTYPES
 from mhsa.records.configuration import Configuration, ConfigurationError, find, read
+from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.distribution import install_hint
 from mhsa.records.errors import refuse
 from mhsa.records.options import Options

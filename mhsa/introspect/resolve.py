@@ -23,8 +23,8 @@ from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
 from mhsa.introspect.unjudged_outputs import find_unread
-from mhsa.judge.plugin import DEFAULT_DTYPES
 from mhsa.records.contract import Contract
+from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.reference.core_slot import fit_slot, slot_names

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mhsa.judge.plugin import PROFILES
+from mhsa.records.defaults import PROFILES
 
 F = TypeVar("F", bound=Callable[..., Any])
 

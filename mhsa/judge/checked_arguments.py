@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from mhsa.judge.plugin import DTYPES, PROFILES
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import Configuration, ConfigurationError
 from mhsa.records.contract import Contract
+from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.request import Expected, Request
 
 _OBJECTS = "an nn.Module class or object, a factory, a function on [B, H, T, d], or an mhsa.Adapter"

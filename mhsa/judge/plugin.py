@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from mhsa.records.defaults import DTYPES, PROFILES
+
 if TYPE_CHECKING:
     from mhsa.judge.judge import PropertyFile
 
-PROFILES = {"quick": 50, "ci": 300, "thorough": 2000}  # cases per property, for those that find most
 _SKIP_HELP = "file with a JSON list of [number of a subject, property id] that need not run again"
-DEFAULT_DTYPES = ("float64", "float32")
-DTYPES = ("float64", "float32", "bfloat16", "float16")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

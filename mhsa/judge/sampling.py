@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from mhsa.judge.plugin import DTYPES
 from mhsa.records.case import MASKS, Case
+from mhsa.records.defaults import DTYPES
 
 # All different first, so that no wrong reshape fits; then coincidences, and both sides of a tile.
 _SIZES = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.judge.plugin import DTYPES, PROFILES
+from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.request import PLAIN, Expected, Request, is_plain, nearest_id
 
 

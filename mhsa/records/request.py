@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.judge.plugin import DTYPES, PROFILES
+from mhsa.records.defaults import DTYPES, PROFILES
 
 _DEEPEST = 20  # tables in tables
 PLAIN = f"texts, finite numbers, true, false, and lists and tables of them, at most {_DEEPEST} deep"

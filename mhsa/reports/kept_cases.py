@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from mhsa.judge.plugin import DEFAULT_DTYPES, PROFILES
 from mhsa.records.case_file import CaseFileError, is_case, path_of, read
+from mhsa.records.defaults import DEFAULT_DTYPES, PROFILES
 from mhsa.records.request import Request
 
 # Files in the folder. A subject that is wholly wrong fails some eighty properties, so this is the last failures of six of them;

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from mhsa.bugs.diagnosis.conclude import Diagnosis
-from mhsa.judge.plugin import DEFAULT_DTYPES
 from mhsa.records.catalogue import Property
+from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.diagnosis import diagnosis_lines

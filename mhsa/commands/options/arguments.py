@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from mhsa.commands.options.parser import near
-from mhsa.judge.plugin import DTYPES
+from mhsa.records.defaults import DTYPES
 
 
 def seconds(text: str) -> float:

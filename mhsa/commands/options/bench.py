@@ -8,7 +8,7 @@ from typing import Any
 
 from mhsa.bench.measure.measurement import KNOWN, PASSES
 from mhsa.commands.options.arguments import dtype, seconds, size, whole
-from mhsa.judge.plugin import DTYPES
+from mhsa.records.defaults import DTYPES
 from mhsa.records.shape import SHAPES
 
 _LONGEST = 2**20  # tokens; nobody has the memory of the scores of more
