@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.introspect.load import Question
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
 from mhsa.records.results import SubjectResult, as_data
 from mhsa.reports.markdown import markdown
 

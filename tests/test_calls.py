@@ -10,7 +10,7 @@ import torch
 from mhsa.bench.measure.baseline import plain_attention
 from mhsa.bench.measure.implementation import Built, NotMeasurable, build, loaded
 from mhsa.bench.measure.measurement import PASSES, Contender
-from mhsa.introspect.load import SubjectError
+from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from mhsa.records.shape import shape_of
 

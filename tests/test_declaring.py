@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from mhsa.introspect.declared_contract import APPLIES, different
-from mhsa.introspect.load import Question
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.subject import Subject
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mhsa.commands.cli import main
-from mhsa.introspect.load import SubjectError, load
-from mhsa.records.errors import folded
+from mhsa.introspect.load import load
+from mhsa.records.errors import SubjectError, folded
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult
 from mhsa.run.child import Child

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.introspect.load import SubjectError
 from mhsa.introspect.resolve import understand
 from mhsa.judge.judge import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
@@ -19,6 +18,7 @@ from mhsa.records.case import Case
 from mhsa.records.case_file import CaseFileError, read, save
 from mhsa.records.case_json import decode, encode
 from mhsa.records.catalogue import properties_folder
+from mhsa.records.errors import SubjectError
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult
 from mhsa.subject import check

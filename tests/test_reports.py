@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.console import Console
 
-from mhsa.bugs.diagnosis.conclude import Cause, Diagnosis
+from mhsa.records.diagnosis import Cause, Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, write_json
 from mhsa.reports.annotations import annotate

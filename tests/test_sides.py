@@ -18,7 +18,8 @@ import pytest
 
 from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.git.worktrees import Trees
-from mhsa.introspect.load import SubjectError, load
+from mhsa.introspect.load import load
+from mhsa.records.errors import SubjectError
 
 PACKAGE = {
     "attn/__init__.py": "from .core import KIND, lazy, absolute\n",

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mhsa.bugs.diagnosis.conclude import Cause, Diagnosis
 from mhsa.commands.cli import main
 from mhsa.records.catalogue import catalogue
+from mhsa.records.diagnosis import Cause, Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.diagnose import print_story

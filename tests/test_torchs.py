@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from torch import nn
 
-from mhsa.introspect.load import Question
 from mhsa.introspect.resolve import understand
 from mhsa.introspect.torch_attention import TorchModuleAdapter
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.adapter import TorchAdapter
 

@@ -9,9 +9,10 @@ from torch import nn
 
 import mhsa
 from mhsa.introspect.find_mask_form import find_call
-from mhsa.introspect.load import SubjectError, load
+from mhsa.introspect.load import load
 from mhsa.introspect.resolve import as_adapter, understand
 from mhsa.records.contract import Contract
+from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import Sizes
 
 

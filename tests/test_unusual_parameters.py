@@ -11,10 +11,10 @@ from torch import nn
 
 import mhsa
 from mhsa.bugs.diagnosis.match import compare
-from mhsa.introspect.load import Question, SubjectError
 from mhsa.introspect.resolve import understand
 from mhsa.records import case_file as casefile
 from mhsa.records.case import Case
+from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data, as_json
 from mhsa.subject import check

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.introspect.load import Question
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
 from mhsa.subject.parameter_layout import Sizes
 
 

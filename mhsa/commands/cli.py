@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _internal(error: Exception) -> int:
-    from mhsa.introspect.load import describe
+    from mhsa.records.errors import describe
 
     print(f"mhsa: internal error, nothing was concluded; please report it: {describe(error)}", file=sys.stderr)
     return 2

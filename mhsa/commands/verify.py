@@ -26,8 +26,8 @@ from mhsa.run.process_limits import default_memory
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mhsa.bugs.diagnosis.conclude import Diagnosis
     from mhsa.records.catalogue import Property
+    from mhsa.records.diagnosis import Diagnosis
     from mhsa.records.results import SubjectResult
 
 

@@ -19,7 +19,7 @@ from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult
 
 if TYPE_CHECKING:
-    from mhsa.bugs.diagnosis.conclude import Diagnosis
+    from mhsa.records.diagnosis import Diagnosis
 
 _REASON = "failed when mhsa was adopted"
 

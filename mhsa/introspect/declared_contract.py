@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.load import Question
 from mhsa.records.contract import Contract
+from mhsa.records.errors import Question
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, has_own_head_width
 
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import INDENT, sketch, wrapped
 from mhsa.introspect.find_mask_form import SIZES
-from mhsa.introspect.load import Question, one_line
 from mhsa.records.contract import MaskShape
+from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.load import SubjectError
 from mhsa.introspect.writable_views import require_views
+from mhsa.records.errors import SubjectError
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.parameter_layout import Reading, Sizes, readings
 from mhsa.subject.projections import Projections, Role, View

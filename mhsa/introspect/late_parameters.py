@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.adapter_sketch import asked, importing, wrapped
-from mhsa.introspect.load import Question, SubjectError
+from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.parameter_layout import Sizes

@@ -8,25 +8,17 @@ import importlib.util
 import inspect
 import os
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.request import Request
-from mhsa.source.missing_files import nothing_at
+from mhsa.source.missing_files import as_file, require_there
 
 T = TypeVar("T")
-
-
-class SubjectError(Exception):
-    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
-
-
-class Question(SubjectError):
-    """The subject was not understood, and its author can say more: the message says what was tried and what to declare."""
 
 
 def target_of(request: Request) -> Any:
@@ -65,14 +57,14 @@ def load(spec: str, folder: str = "") -> Any:
     Raises:
         SubjectError: with what was given, what is wrong and what to do.
     """
-    _require_there(spec, folder)
+    require_there(spec, folder)
     if folder:
         for part in (Path(folder) / "src", Path(folder)):  # a file of the subject may import from there, too
             if part.is_dir():
                 _let_import(part)
         if ".py" in spec:
             spec = os.path.relpath(Path(folder) / spec)
-    path, attr = _as_file(spec)
+    path, attr = as_file(spec)
     if path is not None:
         module = _import_file(path)
         return _attribute(module, attr, spec) if attr else _only_candidate(module, spec)
@@ -80,45 +72,6 @@ def load(spec: str, folder: str = "") -> Any:
     if not folder:
         _let_import(Path.cwd())
     return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
-
-
-def missing(request: Request) -> str:
-    """Return why a subject cannot be loaded, where its files tell that without any import; else nothing."""
-    try:
-        _require_there(request.spec, request.folder)
-    except SubjectError as error:
-        return str(error)
-    except OSError as error:  # a name that is too long for a file, say
-        return f"{request.spec[:_LONGEST]} cannot be looked for: {error.strerror}"
-    return ""
-
-
-def _require_there(spec: str, folder: str) -> None:
-    if words := nothing_at(spec, folder):
-        raise SubjectError(words)
-    path, attr = _as_file(os.path.relpath(Path(folder) / spec) if folder and ".py" in spec else spec)
-    name, _, attr = spec.partition(":")
-    if path is None and (not attr or not name):
-        file = next((f for f in (f"{spec}.py", f"{spec.replace('.', '/')}.py") if (Path(folder) / f).is_file()), "")
-        hint = f"; did you mean {file}?" if file else ""
-        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]{hint}")
-
-
-def _as_file(spec: str) -> tuple[Path | None, str]:
-    """Path and attr if ``spec`` names a Python file; a colon may also stand in the path (a drive, say)."""
-    head, colon, tail = spec.rpartition(":")
-    if spec.endswith(".py"):
-        path, attr = Path(spec), ""
-    elif colon and head.endswith(".py"):
-        path, attr = Path(head), tail
-    else:
-        return None, ""
-    if not path.is_file():
-        beside = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, beside, n=1)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        raise SubjectError(f"no file {path}{hint}")
-    return path.resolve(), attr
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -170,39 +123,6 @@ def _guarded(step: Callable[[], T], what: str) -> T:
         raise SubjectError(f"{what} failed: {describe(error)}") from error
     finally:
         sys.dont_write_bytecode = before
-
-
-_LONGEST = 400  # characters of a message that are worth a line
-
-
-def _message(error: BaseException) -> str:
-    """The message in one line, without what would act on a terminal or cannot be written to a file."""
-    try:
-        words = " ".join(str(error).split())
-    except BaseException:  # a subject's errors are its own code, too
-        return "its message cannot be read"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an error, in one line."""
-    message = _message(error)
-    if len(message) > _LONGEST:
-        message = f"{message[:_LONGEST]}..."
-    return f"{type(error).__name__}{': ' if message else ''}{message}"
-
-
-def describe(error: BaseException) -> str:
-    """Type, message and place of an error, in one line."""
-    said, place = one_line(error), ""
-    if isinstance(error, SyntaxError) and error.filename:
-        said, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
-    else:
-        here = str(Path(__file__).parents[1])
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
-        if frames:
-            place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{said}{place}"
 
 
 def _attribute(module: ModuleType, attr: str, spec: str) -> Any:

@@ -18,13 +18,14 @@ from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import SIZES, find_call, find_empty_row, find_float64
 from mhsa.introspect.find_projections import bind_projections, unregistered
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
-from mhsa.introspect.load import SubjectError, describe, target_of
+from mhsa.introspect.load import target_of
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
+from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.reference.core_slot import fit_slot, slot_names

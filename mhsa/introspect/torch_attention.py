@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
-from mhsa.introspect.load import Question
+from mhsa.records.errors import Question
 from mhsa.subject.adapter import ModuleAdapter, TorchAdapter
 
 

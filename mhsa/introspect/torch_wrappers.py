@@ -15,10 +15,10 @@ import numpy as np
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked, declare, describe_call
-from mhsa.introspect.load import Question
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.records.case import Case, Tie
 from mhsa.records.contract import Contract, MaskShape
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, ModuleAdapter

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
-from mhsa.introspect.load import Question
+from mhsa.records.errors import Question
 from mhsa.subject.projections import Projections, View, lies_in
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import torch
 
-from mhsa.introspect.load import SubjectError
 from mhsa.judge.budget import is_slow
 from mhsa.judge.decorators import EVERYTHING
 from mhsa.judge.judge import explain, find, load_subject, quiet
@@ -19,6 +18,7 @@ from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
 from mhsa.records.catalogue import properties_folder
+from mhsa.records.errors import SubjectError
 from mhsa.records.expected_failures import judged_here
 from mhsa.records.request import Request
 from mhsa.subject import check

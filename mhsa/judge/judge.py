@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis.errors import Flaky
 
-from mhsa.introspect.load import Question, SubjectError, describe
 from mhsa.introspect.resolve import understand
 from mhsa.judge.budget import is_slow
 from mhsa.judge.property_modules import Effort, import_properties
@@ -23,6 +22,7 @@ from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
 from mhsa.records.case_json import decode
 from mhsa.records.catalogue import catalogue, property_id
+from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests

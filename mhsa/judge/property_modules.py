@@ -14,8 +14,8 @@ import hypothesis
 import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
-from mhsa.introspect.load import SubjectError, describe
 from mhsa.judge.budget import cases_of
+from mhsa.records.errors import SubjectError, describe
 from mhsa.subject import check
 
 

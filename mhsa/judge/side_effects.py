@@ -23,7 +23,7 @@ from typing import Any, TextIO
 import numpy as np
 import torch
 
-from mhsa.introspect.load import describe
+from mhsa.records.errors import describe
 
 # Where the judge's own tools come from. Of modules only what was there before counts: they load parts on first use.
 _TORCH: tuple[ModuleType, ...] = (torch, torch.nn.functional, torch.autograd)

@@ -15,12 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.load import SubjectError, load, target_of
+from mhsa.introspect.load import load, target_of
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
+from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from mhsa.reference.core_slot import slot_call
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, TorchAdapter

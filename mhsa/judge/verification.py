@@ -108,8 +108,8 @@ def verify(
 
 
 def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification:
-    from mhsa.introspect.load import Question, SubjectError
     from mhsa.judge.inline import find_inline, load_inline
+    from mhsa.records.errors import Question, SubjectError
 
     result = Verification(request.spec, label=request.label, device=request.device)
     subject = load_inline(request, target)

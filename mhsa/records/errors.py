@@ -1,10 +1,12 @@
-"""Leaving with exit code 2: what was asked for cannot be done."""
+"""Errors that are told and not raised to the top: a subject that cannot be judged, and leaving with exit code 2."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
+import traceback
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -24,3 +26,44 @@ def folded(message: str) -> str:
     first, newline, rest = message.partition("\n")
     width = shutil.get_terminal_size().columns
     return textwrap.fill(first, width, break_long_words=False, break_on_hyphens=False) + newline + rest
+
+
+class SubjectError(Exception):
+    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
+
+
+class Question(SubjectError):
+    """The subject was not understood, and its author can say more: the message says what was tried and what to declare."""
+
+
+LONGEST = 400  # characters of a message that are worth a line
+
+
+def _message(error: BaseException) -> str:
+    """The message in one line, without what would act on a terminal or cannot be written to a file."""
+    try:
+        words = " ".join(str(error).split())
+    except BaseException:  # a subject's errors are its own code, too
+        return "its message cannot be read"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
+def one_line(error: BaseException) -> str:
+    """Type and message of an error, in one line."""
+    message = _message(error)
+    if len(message) > LONGEST:
+        message = f"{message[:LONGEST]}..."
+    return f"{type(error).__name__}{': ' if message else ''}{message}"
+
+
+def describe(error: BaseException) -> str:
+    """Type, message and place of an error, in one line."""
+    said, place = one_line(error), ""
+    if isinstance(error, SyntaxError) and error.filename:
+        said, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
+    else:
+        here = str(Path(__file__).parents[1])
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
+        if frames:
+            place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
+    return f"{said}{place}"

@@ -12,7 +12,7 @@ from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult
 
 if TYPE_CHECKING:
-    from mhsa.bugs.diagnosis.conclude import Diagnosis
+    from mhsa.records.diagnosis import Diagnosis
 
 ANOTHER = "another failure took the place of the expected one"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mhsa.records.facts import jsonable
 
 if TYPE_CHECKING:
-    from mhsa.bugs.diagnosis.conclude import Diagnosis
+    from mhsa.records.diagnosis import Diagnosis
 
 SCHEMA = 1
 

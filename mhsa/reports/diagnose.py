@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from mhsa.bugs.diagnosis.conclude import Diagnosis
 from mhsa.records.catalogue import Property
+from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.reports.diagnosis import diagnosis_lines, print_picture

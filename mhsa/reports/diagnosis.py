@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from mhsa.bugs.diagnosis.conclude import Diagnosis
+from mhsa.records.diagnosis import Diagnosis
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.sources import public_reports
 

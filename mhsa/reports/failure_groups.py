@@ -17,7 +17,7 @@ from mhsa.records.catalogue import catalogue
 from mhsa.records.power_record import recorded
 from mhsa.records.results import PropertyResult
 
-# What :func:`mhsa.introspect.load.describe` says of an exception: its type, its message, and the last line outside of mhsa.
+# What :func:`mhsa.records.errors.describe` says of an exception: its type, its message, and the last line outside of mhsa.
 _SAID = re.compile(r"(?P<type>\w+)(?:: .*)? \((?P<file>[^()]+), line (?P<line>\d+)\)", re.DOTALL)
 # The shapes of the call that raised: a property may have put another call together than its case says.
 _CALL = re.compile(r"the call with ((?:\w+ \[[\d, ]*\](?:, )?)+) raised ")

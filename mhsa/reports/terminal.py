@@ -10,9 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from mhsa.bugs.diagnosis.conclude import Diagnosis
 from mhsa.records.catalogue import Property
 from mhsa.records.defaults import DEFAULT_DTYPES
+from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.diagnosis import diagnosis_lines

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.introspect.load import missing
 from mhsa.records.catalogue import catalogue, properties_folder, property_id
 from mhsa.records.expected_failures import judged
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run.sandbox import Contained
+from mhsa.source.missing_files import missing
 
 _TICK = 0.02  # seconds between two looks for events
 _LOADING = 30.0  # seconds that importing torch may take, beside what a subject's own import may

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib.util
+import os
 from itertools import islice
 from pathlib import Path
+
+from mhsa.records.errors import LONGEST, SubjectError
+from mhsa.records.request import Request
 
 _FILES = 200  # Python files of a folder that are looked at: a second at most
 _SHOWN = 5  # classes that are named
@@ -58,3 +63,43 @@ def _in_folder(spec: str, path: Path, base: Path) -> str:
         return f"{spec} is a folder without Python files; name path/file.py[:attr] or package.module:attr"
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return f"{spec} is a folder; name a file or an object: {', '.join(found[:_SHOWN])}{more}"
+
+
+def missing(request: Request) -> str:
+    """Return why a subject cannot be loaded, where its files tell that without any import; else nothing."""
+    try:
+        require_there(request.spec, request.folder)
+    except SubjectError as error:
+        return str(error)
+    except OSError as error:  # a name that is too long for a file, say
+        return f"{request.spec[:LONGEST]} cannot be looked for: {error.strerror}"
+    return ""
+
+
+def require_there(spec: str, folder: str) -> None:
+    """Raise a SubjectError where a name leads to no object, as far as files tell."""
+    if words := nothing_at(spec, folder):
+        raise SubjectError(words)
+    path, attr = as_file(os.path.relpath(Path(folder) / spec) if folder and ".py" in spec else spec)
+    name, _, attr = spec.partition(":")
+    if path is None and (not attr or not name):
+        file = next((f for f in (f"{spec}.py", f"{spec.replace('.', '/')}.py") if (Path(folder) / f).is_file()), "")
+        hint = f"; did you mean {file}?" if file else ""
+        raise SubjectError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]{hint}")
+
+
+def as_file(spec: str) -> tuple[Path | None, str]:
+    """Path and attr if ``spec`` names a Python file; a colon may also stand in the path (a drive, say)."""
+    head, colon, tail = spec.rpartition(":")
+    if spec.endswith(".py"):
+        path, attr = Path(spec), ""
+    elif colon and head.endswith(".py"):
+        path, attr = Path(head), tail
+    else:
+        return None, ""
+    if not path.is_file():
+        beside = sorted(p.name for p in path.parent.glob("*.py")) if path.parent.is_dir() else []
+        near = difflib.get_close_matches(path.name, beside, n=1)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        raise SubjectError(f"no file {path}{hint}")
+    return path.resolve(), attr

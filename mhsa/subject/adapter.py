@@ -11,8 +11,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.load import SubjectError
 from mhsa.records.contract import Contract
+from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QUERY, WIDTH, number, pick
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from mhsa.introspect.load import SubjectError
+from mhsa.records.errors import SubjectError
 from mhsa.records.names import CONTEXT, KEY, MASK, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
 
 

@@ -20,7 +20,7 @@ from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build
 from mhsa.bench.measure.measurement import FLOOR, Contender, Counters, Measurement, Pass
 from mhsa.bench.measure.paired_timing import Timing, take_turns
-from mhsa.introspect.load import describe
+from mhsa.records.errors import describe
 from mhsa.records.shape import Shape
 
 Tell = Callable[[str, str], None]

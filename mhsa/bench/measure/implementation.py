@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from mhsa.bench.measure.baseline import Floor, plain_attention
 from mhsa.bench.measure.measurement import Contender
-from mhsa.introspect.load import SubjectError
 from mhsa.introspect.resolve import understand
 from mhsa.records.case import Case
+from mhsa.records.errors import SubjectError
 from mhsa.records.shape import Shape
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial

@@ -14,8 +14,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import IO, Any
 
-from mhsa.bugs.diagnosis.conclude import Diagnosis, conclude
+from mhsa.bugs.diagnosis.conclude import conclude
 from mhsa.records.case import Case
+from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run.fork_client import Process
 from mhsa.run.runner import Event, Options, child_environment

@@ -12,9 +12,9 @@ from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, mutants
-from mhsa.introspect.load import SubjectError
 from mhsa.oracle.attention import EmptyRow
 from mhsa.records.case import Case
+from mhsa.records.errors import SubjectError
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial

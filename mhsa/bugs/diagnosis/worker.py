@@ -17,9 +17,9 @@ from typing import Any
 from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
 from mhsa.bugs.diagnosis.observe import ASPECTS
 from mhsa.bugs.diagnosis.weights_picture import portrait
-from mhsa.introspect.load import SubjectError, describe
 from mhsa.introspect.resolve import understand
 from mhsa.records.case import Case
+from mhsa.records.errors import SubjectError, describe
 from mhsa.records.request import Request
 from mhsa.run.process_limits import end_with_parent, limit_memory
 from mhsa.subject import check
