@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from mhsa.bugs.mutants.registry import mutants, right
+from mhsa.bugs.power.evaluate import evaluate, greedy
 from mhsa.bugs.power.report import page
 from mhsa.records.catalogue import catalogue
-from mhsa.records.power_record import Kill, Power, evaluate, greedy, recorded, save
+from mhsa.records.power_record import Kill, Power, recorded, save
 from mhsa.records.results import PropertyResult, SubjectResult
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -114,7 +114,7 @@ def _parser() -> Parser:
     )
     diagnose.add_argument("subject", metavar="SUBJECT", help=_SUBJECT)
     _add_common(diagnose)
-    diagnose.set_defaults(run="verify.diagnose")
+    diagnose.set_defaults(run="diagnose.diagnose")
 
     replay = subparsers.add_parser(
         "replay",
@@ -163,7 +163,7 @@ def _parser() -> Parser:
     add("--json", type=Path, metavar="FILE", help="write the measurement there")
     add("--markdown", type=Path, metavar="FILE", help="write the page docs/power.md there")
     add("--no-color", action="store_true", help="plain text, also on a terminal")
-    power.set_defaults(run="properties.power")
+    power.set_defaults(run="power.power")
 
     add_bench(subparsers, _SUBJECT)
     add_compare(subparsers)

@@ -1,4 +1,4 @@
-"""``mhsa verify`` and ``mhsa diagnose``: from what was asked and configured to verdicts, reports and an exit code."""
+"""``mhsa verify``: from what was asked and configured to verdicts, reports and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import secrets
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,24 +24,9 @@ from mhsa.records.request import Request
 from mhsa.run.process_limits import default_memory
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from mhsa.records.catalogue import Property
     from mhsa.records.diagnosis import Diagnosis
     from mhsa.records.results import SubjectResult
-
-
-@dataclass(frozen=True)
-class Found:
-    """All that a run gave, and what it is shown with."""
-
-    results: list[SubjectResult]
-    diagnoses: dict[str, Diagnosis]
-    known: dict[str, Property]
-    environment: dict[str, Any]
-    console: Console
-    interrupted: bool = False
-    strict: bool = False
+    from mhsa.reports.write import Found
 
 
 def verify(given: argparse.Namespace) -> int:
@@ -91,23 +76,6 @@ def _require_coverage(given: argparse.Namespace) -> None:
         refuse(f"--coverage needs the package coverage: {install_hint('coverage')}")
     if given.coverage and given.workers > 1:
         refuse(f"--coverage watches one process; given was -n {given.workers}")
-
-
-def diagnose(given: argparse.Namespace) -> int:
-    """Judge one subject and tell what is wrong with it."""
-    from mhsa.records.results import exit_code
-    from mhsa.reports.diagnose import print_story
-    from mhsa.reports.write import report, require_places
-
-    require_places(given)
-    configuration = configured(given)
-    options = options_of(given, configuration)
-    found = judge(given, options, diagnosis=True, picture=True)
-    (result,), (request,) = found.results, options.asked
-    code = exit_code(found.results)
-    report(given, found, folder_of_cases(given, configuration), options.asked, code)
-    print_story(found.console, result, found.diagnoses.get(result.label), request, found.known)
-    return code
 
 
 def configured(given: argparse.Namespace) -> Configuration:
@@ -196,6 +164,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     from mhsa.reports.line_folding import wide_console
     from mhsa.reports.progress import Progress
     from mhsa.reports.terminal import print_header
+    from mhsa.reports.write import Found
     from mhsa.run.runner import CannotRun, Event, Interrupted, run
 
     # With the results on the standard output, words for people go beside it.

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,26 @@ from mhsa.reports.kept_cases import forget, keep_within
 from mhsa.reports.terminal import reproduce
 
 if TYPE_CHECKING:
-    from mhsa.commands.verify import Found
+    from rich.console import Console
+
+    from mhsa.records.catalogue import Property
+    from mhsa.records.diagnosis import Diagnosis
+    from mhsa.records.results import SubjectResult
 
 FORMATS = ("json", "junit", "html", "markdown")
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that a run gave, and what it is shown with."""
+
+    results: list[SubjectResult]
+    diagnoses: dict[str, Diagnosis]
+    known: dict[str, Property]
+    environment: dict[str, Any]
+    console: Console
+    interrupted: bool = False
+    strict: bool = False
 
 
 def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.bugs.mutants.registry import Mutant, mutants, right
-from mhsa.records.power_record import Power, Rival, evaluate
+from mhsa.bugs.power.evaluate import evaluate
+from mhsa.records.power_record import Power, Rival
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Event, Listener, Options, child_environment, run
 

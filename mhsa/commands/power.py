@@ -1,0 +1,76 @@
+"""``mhsa power``: which property finds which known bug, and what else would find it."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from mhsa.records.errors import refuse
+
+if TYPE_CHECKING:  # each command imports what it needs, so that --help is there at once
+    from rich.console import Console
+
+
+def power(given: argparse.Namespace) -> int:
+    """Measure which property finds which known bug."""
+    from rich.console import Console
+
+    from mhsa.bugs.power.report import page, print_power
+    from mhsa.records.power_record import recorded, save
+    from mhsa.reports.progress import Progress
+    from mhsa.run.runner import CannotRun
+
+    console = Console(no_color=given.no_color or None, highlight=False)
+    for option, file in (("--json", given.json), ("--markdown", given.markdown)):
+        if file is not None and not file.resolve().parent.is_dir():
+            refuse(f"{option} {file}: there is no folder {file.resolve().parent}")
+        if file is not None and given.names:
+            refuse(f"{option} writes a whole measurement; give no NAME with it")
+    if given.names:
+        if given.recorded:
+            refuse("--recorded shows a whole measurement; give no NAME with it")
+        return _power_of(console, given)
+    if given.recorded:
+        found = recorded()
+    else:
+        from mhsa.bugs.power.measure import measure, subjects
+        from mhsa.records.catalogue import catalogue
+
+        try:
+            with Progress(console, subjects(), len(catalogue())) as progress:
+                found = measure(given.workers, progress)
+        except (CannotRun, RuntimeError) as error:
+            refuse(str(error))
+    print_power(console, found)
+    try:
+        if given.json is not None:
+            save(found, given.json)
+        if given.markdown is not None:
+            given.markdown.write_text(page(found), encoding="utf-8")
+    except OSError as error:
+        refuse(f"{error.filename}: {error.strerror}")
+    return int(bool(found.survivors or found.alarms))
+
+
+def _power_of(console: Console, given: argparse.Namespace) -> int:
+    import difflib
+
+    from mhsa.bugs.mutants.registry import mutants
+    from mhsa.bugs.power.measure import judge, judge_elsewhere
+    from mhsa.bugs.power.report import print_kills
+    from mhsa.records.catalogue import catalogue
+    from mhsa.reports.progress import Progress
+
+    every = mutants()
+    for name in given.names:
+        if not any(name.lower() in m.name.lower() for m in every):
+            near = difflib.get_close_matches(name, [m.name for m in every], n=1)
+            refuse(f"no mutant has {name!r} in its name" + (f"; did you mean {near[0]}?" if near else ""))
+    chosen = [m for m in every if any(name.lower() in m.name.lower() for name in given.names)]
+    with Progress(console, [m.spec for m in chosen], len(catalogue())) as progress:
+        results = judge(tuple(m.spec for m in chosen if not m.killed_in), given.workers, progress)
+        results += judge_elsewhere([m for m in chosen if m.killed_in], given.workers, progress)
+    print_kills(console, results, chosen)
+    if any(r.verdict in ("unjudged", "question") for r in results):
+        return 2
+    return int(any(not r.count("fail") for r in results))
