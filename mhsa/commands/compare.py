@@ -36,6 +36,7 @@ def compare(given: argparse.Namespace) -> int:
     from mhsa.bench.compare.running import Comparing
     from mhsa.bench.git.git import GitError
     from mhsa.bench.git.worktrees import Trees
+    from mhsa.commands.selection import compared
     from mhsa.reports.line_folding import wide_console
 
     require_places(given, _FORMATS)
@@ -50,7 +51,8 @@ def compare(given: argparse.Namespace) -> int:
                     "compared, so commit them, or name HEAD to leave them out"
                 )
             changed = trees.changed(commits["base"], commits["head"])
-            run = Comparing(given, console, {side: trees.place(sha) for side, sha in commits.items()}, changed)
+            places = {side: trees.place(sha) for side, sha in commits.items()}
+            run = Comparing(given, console, places, *compared(given, Path(places["head"].folder)), changed)
             run.notes += trees.notes
             comparisons = run.comparisons()
     except GitError as error:

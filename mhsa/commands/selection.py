@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mhsa.bench.compare.benchmark import Benchmark, benchmarks_of
@@ -26,6 +27,13 @@ def requests_of(given: argparse.Namespace, folder: Path, missing: str) -> tuple[
     if not requests:
         refuse(f"{missing} with --subject, or run mhsa init")
     return tuple(requests)
+
+
+def compared(given: argparse.Namespace, folder: Path) -> tuple[tuple[Request, ...], list[Benchmark]]:
+    """Return the subjects that two commits are compared by, as the folder of head configures them, and their benchmarks."""
+    requests = requests_of(given, folder, "nothing is configured at HEAD: name what is to be compared")
+    requests = tuple(replace(r, folder="", device=given.device or r.device) for r in requests)
+    return requests, chosen(given, requests)
 
 
 def chosen(given: argparse.Namespace, requests: Sequence[Request]) -> list[Benchmark]:

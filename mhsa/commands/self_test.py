@@ -16,11 +16,11 @@ from mhsa.reports.write import require_places, write_report, write_reports
 
 def self_test(given: argparse.Namespace) -> int:
     """Try, show, write."""
-
     from mhsa.bench.compare.self_test import SelfTest
     from mhsa.bench.compare.self_test_file import as_data, go_on
     from mhsa.bench.git.git import GitError
     from mhsa.bench.git.worktrees import Trees
+    from mhsa.commands.selection import compared
     from mhsa.reports.line_folding import wide_console
 
     if given.head:
@@ -42,7 +42,8 @@ def self_test(given: argparse.Namespace) -> int:
     try:
         with Trees(Path.cwd()) as trees:
             commit = trees.commit(given.base or "HEAD")
-            test = SelfTest(given, console, trees.place(commit), keep)
+            place = trees.place(commit)
+            test = SelfTest(given, console, place, *compared(given, Path(place.folder)), keep)
             go_on(test, commit, file)
             test.notes += trees.notes
             test.run()

@@ -13,12 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
+from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import Measuring, terms_of
 from mhsa.bench.compare.comparison import Comparison, increases_of
 from mhsa.bench.compare.rounds import Found
 from mhsa.bench.git.worktrees import Place
-from mhsa.commands.selection import chosen, requests_of
 from mhsa.records.options import Options
+from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
 from mhsa.run.process_limits import default_memory
 from mhsa.run.runner import run
@@ -31,20 +32,25 @@ class Comparing:
         given: the command line.
         console: where progress is shown.
         places: where each side lies.
+        requests: the subjects, as head configures them.
+        benchmarks: what is measured of them.
         changed: the files that differ between them; None if they are to be timed whatever that is.
     """
 
     def __init__(
-        self, given: argparse.Namespace, console: Console, places: dict[str, Place], changed: Sequence[str] | None
+        self,
+        given: argparse.Namespace,
+        console: Console,
+        places: dict[str, Place],
+        requests: Sequence[Request],
+        benchmarks: Sequence[Benchmark],
+        changed: Sequence[str] | None,
     ) -> None:
         self.given, self.console, self.places = given, console, places
         self.folders = {side: Path(place.folder) for side, place in places.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
-        device = given.device
-        requests = requests_of(given, self.folders["head"], "nothing is configured at HEAD: name what is to be compared")
-        self.requests = tuple(replace(r, folder="", device=device or r.device) for r in requests)
-        self.benchmarks = chosen(given, self.requests)
+        self.requests, self.benchmarks = tuple(requests), list(benchmarks)
         self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
 
     def comparisons(self) -> list[Comparison]:

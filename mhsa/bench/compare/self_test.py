@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rich.console import Console
 from rich.text import Text
 
+from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import Measuring
 from mhsa.bench.compare.running import Comparing, comparison_of
 from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
@@ -19,6 +20,7 @@ from mhsa.bench.git.worktrees import Place
 from mhsa.bench.report.sentences import machine_line
 from mhsa.bench.report.table import aligned
 from mhsa.records.errors import refuse
+from mhsa.records.request import Request
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.live_line import LiveLine
 
@@ -42,6 +44,7 @@ class SelfTest:
         given: the command line.
         console: where progress is shown.
         place: where the commit lies.
+        requests, benchmarks: the subjects, and what is measured of them.
         keep: is called whenever a run has ended: another may take minutes, and this one should not be lost.
 
     Attributes:
@@ -49,10 +52,18 @@ class SelfTest:
         left: the slow-downs of those that have not.
     """
 
-    def __init__(self, given: argparse.Namespace, console: Console, place: Place, keep: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        given: argparse.Namespace,
+        console: Console,
+        place: Place,
+        requests: Sequence[Request],
+        benchmarks: Sequence[Benchmark],
+        keep: Callable[[], object],
+    ) -> None:
         self.given, self.console, self.keep = given, console, keep
         self.places = {"base": place, "head": place}
-        self.comparing = Comparing(given, console, self.places, changed=None)
+        self.comparing = Comparing(given, console, self.places, requests, benchmarks, changed=None)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
         self.trials: list[Trial] = []
