@@ -14,9 +14,8 @@ from collections.abc import Iterator
 
 import torch
 
-from mhsa.bench.measure.cell import call_of
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.implementation import Loaded, build
+from mhsa.bench.measure.implementation import Loaded, build, call_of
 from mhsa.bench.measure.machine import describe_machine, one_line
 from mhsa.bench.measure.measurement import PASSES, Contender
 from mhsa.records.shape import shape_of

@@ -12,12 +12,11 @@ import torch
 from torch import Tensor, nn
 
 import mhsa
-from mhsa.judge.decorators import EVERYTHING
 from mhsa.judge.example import Example
 from mhsa.judge.inline import judge_inline
 from mhsa.judge.sampling import sample
 from mhsa.records.case import MASKS
-from mhsa.records.catalogue import catalogue
+from mhsa.records.catalogue import EVERYTHING, catalogue
 from mhsa.records.configuration import ConfigurationError
 from mhsa.records.defaults import DTYPES
 from mhsa.records.request import Expected, Request

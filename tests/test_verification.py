@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import mhsa
-from mhsa.judge.decorators import EVERYTHING
 from mhsa.judge.inline import judge_inline
-from mhsa.records.catalogue import catalogue
+from mhsa.records.catalogue import EVERYTHING, catalogue
 from mhsa.records.request import Request
 
 FEW = ("oracle.output_*", "construction.indivisible_width_is_refused")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mhsa.judge.checked_arguments import Conditions, asked, is_test
+from mhsa.records.catalogue import EVERYTHING
 from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.request import Request
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from mhsa.records.contract import Contract
 
 Test = Callable[..., Any]
-EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 
 
 @dataclass(frozen=True)

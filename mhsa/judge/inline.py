@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from mhsa.judge.budget import is_slow
-from mhsa.judge.decorators import EVERYTHING
 from mhsa.judge.judge import explain, find, load_subject, quiet
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
-from mhsa.records.catalogue import properties_folder
+from mhsa.records.catalogue import EVERYTHING, properties_folder
 from mhsa.records.errors import SubjectError
 from mhsa.records.expected_failures import judged_here
 from mhsa.records.request import Request

@@ -15,12 +15,12 @@ from mhsa.bench.compare.benchmark import SIDES, Benchmark, Pair
 from mhsa.bench.compare.unchanged_code import folder_of
 from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.measure.artificial_slowdown import slowed
-from mhsa.bench.measure.cell import call_of, reason_of
+from mhsa.bench.measure.cell import reason_of
 from mhsa.bench.measure.clock import Call, Clock
 from mhsa.bench.measure.correctness import untruth
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle
-from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
 from mhsa.bench.measure.measurement import Contender
 from mhsa.records.request import Request
 

@@ -24,8 +24,7 @@ def of_text(text: str) -> Call:
     """Return the call of a pass; raises what loading and building raise. Autograd is left on for training, off for forward."""
     import torch
 
-    from mhsa.bench.measure.cell import call_of
-    from mhsa.bench.measure.implementation import build, loaded
+    from mhsa.bench.measure.implementation import build, call_of, loaded
     from mhsa.records.request import Request
 
     name, request, need_weights, shape, dtype, device, passes = json.loads(text)

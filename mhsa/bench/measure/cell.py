@@ -17,7 +17,7 @@ from mhsa.bench.measure.clock import Call, Clock
 from mhsa.bench.measure.correctness import untruth
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle, rows_of
-from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
 from mhsa.bench.measure.measurement import FLOOR, Contender, Counters, Measurement, Pass
 from mhsa.bench.measure.paired_timing import Timing, take_turns
 from mhsa.records.errors import describe
@@ -25,7 +25,6 @@ from mhsa.records.shape import Shape
 
 Tell = Callable[[str, str], None]
 _EXECUTIONS = 5  # under callgrind: what the interpreter does now and then is evened out
-_STREAM = 21  # of the random numbers of the gradient in the timed backward pass
 
 
 @dataclass(frozen=True)
@@ -202,21 +201,6 @@ class Bench:
             with contextlib.suppress(Exception):
                 found = replace(found, instructions=instructions(setup, STATEMENT, number=_EXECUTIONS))
         return found
-
-
-def call_of(built: Built, passes: Pass) -> Call:
-    """Return the call that is timed: forward without autograd, or forward and the gradients of x and all parameters."""
-    if passes == "forward":
-        return built.bind(built.x)
-    trial = built.trial
-    leaf = built.x.detach().clone().requires_grad_(True)
-    start = trial.place(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
-    call, leaves = built.bind(leaf), (leaf, *built.leaves)
-
-    def training() -> object:
-        return torch.autograd.grad(call(), leaves, start, allow_unused=True)
-
-    return training
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bench.measure.baseline import Floor, plain_attention
-from mhsa.bench.measure.measurement import Contender
+from mhsa.bench.measure.clock import Call
+from mhsa.bench.measure.measurement import Contender, Pass
 from mhsa.introspect.resolve import understand
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
@@ -21,6 +22,7 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 SEED = 0  # of parameters and inputs: the same for everything that is compared
+_STREAM = 21  # of the random numbers of the gradient in the timed backward pass
 
 
 class NotMeasurable(Exception):
@@ -190,3 +192,18 @@ def _members(result: Any) -> list[Any]:
 def _versions(members: list[Any]) -> tuple[int, ...]:
     """Return how often each tensor has been written into."""
     return tuple(m._version for m in members if isinstance(m, Tensor) and not m.is_inference())
+
+
+def call_of(built: Built, passes: Pass) -> Call:
+    """Return the call that is timed: forward without autograd, or forward and the gradients of x and all parameters."""
+    if passes == "forward":
+        return built.bind(built.x)
+    trial = built.trial
+    leaf = built.x.detach().clone().requires_grad_(True)
+    start = trial.place(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
+    call, leaves = built.bind(leaf), (leaf, *built.leaves)
+
+    def training() -> object:
+        return torch.autograd.grad(call(), leaves, start, allow_unused=True)
+
+    return training

@@ -79,10 +79,10 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     wanted: Wanted = request.param
     import torch
 
-    from mhsa.bench.measure.cell import call_of, reason_of
+    from mhsa.bench.measure.cell import reason_of
     from mhsa.bench.measure.correctness import untruth
     from mhsa.bench.measure.expected import rows_of
-    from mhsa.bench.measure.implementation import NotMeasurable, build
+    from mhsa.bench.measure.implementation import NotMeasurable, build, call_of
 
     if torch.device(wanted.device).type == "cuda" and not torch.cuda.is_available():
         pytest.skip("n/a: no CUDA device")
