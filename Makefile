@@ -14,10 +14,11 @@ verify: .venv/ready  ## set up, then verify the reference, its fused core, and t
 test: .venv/ready  ## set up, then run the project's tests
 	$(BIN)/python -m pytest -n 2
 
-lint: .venv/ready  ## style and types
+lint: .venv/ready  ## style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: .venv/ready  ## time the current commit with asv (MHSA_BENCH_SHAPES=exercise: a minute; all: twenty)
 	$(BIN)/asv machine --yes
