@@ -219,7 +219,7 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
 
 
 DROPPING = """
-from mhsa import dropping
+from mhsa.bugs.diagnosis import dropout_places as dropping
 from mhsa.bugs.mutants.purity import CountsCalls
 import torch
 

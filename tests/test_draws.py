@@ -19,8 +19,10 @@ NUMBERS = (715_517, 715_519, 715_523)
 
 
 @pytest.fixture
-def another_module(tmp_path: Path) -> Iterator[None]:
+def another_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An imported file with constants of its own."""
+    # Hypothesis looks for new files where the number of modules has changed, which another test may have put back.
+    monkeypatch.setattr(providers, "_sys_modules_len", -1)
     path = tmp_path / "somebodys_numbers.py"
     path.write_text(f"NUMBERS = {NUMBERS}\n")
     spec = importlib.util.spec_from_file_location("somebodys_numbers", path)

@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from mhsa.run.forked_process import home
+
 SERVER = "MHSA_FORKSERVER"  # the variable that names the socket of a server for everybody
 ROOM = "MHSA_ROOM"  # a variable of a server that takes up room, so that a child's variables fit in the place of the server's
 TOKEN = "MHSA_RUN"  # marks the processes of a run, so that those which left its group are found as well
@@ -50,7 +52,8 @@ class Process:
             self._start()
 
     def _ask(self, connection: socket.socket) -> bool:
-        request = json.dumps({"arguments": self.command[len(_START) :], "environment": self.environment}).encode()
+        asked = {"arguments": self.command[len(_START) :], "environment": self.environment, "home": home()}
+        request = json.dumps(asked).encode()
         folder = os.open(".", os.O_RDONLY)
         try:
             socket.send_fds(connection, [request], [*self._streams, folder])

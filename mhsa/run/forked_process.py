@@ -24,10 +24,17 @@ class Request:
     Attributes:
         arguments: a module and its arguments, as after ``python -P -m``.
         environment: all of its variables.
+        home: of whoever asks, see :func:`home`.
     """
 
     arguments: list[str]
     environment: dict[str, str]
+    home: str = ""
+
+
+def home() -> str:
+    """Return which interpreter runs which mhsa: a child that is started anew would be of these."""
+    return f"{sys.executable} {Path(__file__).resolve().parent}"
 
 
 def fits(environment: Mapping[str, str]) -> bool:
