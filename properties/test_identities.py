@@ -44,7 +44,7 @@ def moment(trial: Trial, found: Differentiated, left: str, right: str) -> tuple[
 
 @light
 @given(case=cases(masks=ANY, min_keys=2, small=True))
-def test_queries_and_keys_are_worth_the_same(subject: Subject, case: Case) -> None:
+def test_query_and_key_gradient_products_match(subject: Subject, case: Case) -> None:
     """Scaling queries up and keys down changes nothing, so their gradients weigh the same.
 
     Statement: per head, <Q, dQ> = <K, dK>; in parameters <W_Q, dW_Q> + <b_Q, db_Q> = <W_K, dW_K> + <b_K, db_K>.
@@ -75,7 +75,7 @@ def test_every_mixing_of_query_features_is_undone_by_keys(subject: Subject, case
 
 @light
 @given(case=cases(masks=ANY, small=True))
-def test_values_and_outputs_are_worth_the_same(subject: Subject, case: Case) -> None:
+def test_value_and_output_gradient_products_match(subject: Subject, case: Case) -> None:
     """Scaling values up and W_O down changes nothing, so their gradients weigh the same.
 
     Statement: per head, <V, dV> = <Z, dZ>, and more: V^T dV = Z^T dZ as d_k x d_k matrices; in parameters

@@ -108,8 +108,8 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     Statement: for M that does not depend on the sample, the query or either: O(q, k, v, M in a shape with 1 or without that
         axis) = O(q, k, v, M repeated), or an error. Shapes tried: [Tq, Tk], [1, Tq, Tk], [B, 1, Tk], and those with an axis
         for the heads, of sizes that differ so that no shape can be taken for another.
-    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]. Asked of a subject that promises to refuse misfits or to broadcast masks, and
-        of any other in the shapes that it takes: those in which small masks that hide something are understood.
+    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]. Asked of a subject that promises to raise at shape mismatches or to broadcast
+        masks, and of any other in the shapes that it takes: those in which small masks that hide something are understood.
     Source: A19, P22; keras PR#20488 (wrongly expanded), pytorch/pytorch#97409.
     Breaks it: a batch axis read as heads (graph-transformer-pytorch PR#2), a mask repeated along the wrong axis.
     """

@@ -113,7 +113,7 @@ def test_masking_is_deleting(subject: Subject, case: Case) -> None:
 
 @light
 @given(case=cases(masks=("padding", "random", "causal"), ties=("none", "kv"), data=TAME))
-def test_poison_that_is_no_number_has_no_influence(subject: Subject, case: Case) -> None:
+def test_masked_nan_has_no_influence(subject: Subject, case: Case) -> None:
     """Masked keys and values may even be NaN or infinite, where the contract promises that.
 
     Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' hold NaN or inf at keys j with M_bij false for all i.

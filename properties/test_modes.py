@@ -52,7 +52,7 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
 
 @light
 @given(case=cases(masks=ANY, small=True))
-def test_eval_knows_no_chance(subject: Subject, case: Case) -> None:
+def test_eval_is_deterministic(subject: Subject, case: Case) -> None:
     """In eval mode random numbers play no part, whatever the module was before.
 
     Statement: O in eval mode is within its bound for every seed, before and after train mode.
@@ -90,7 +90,7 @@ def test_gradient_modes_agree(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=(*ANY, "empty_row"), need_weights=True))
+@given(case=cases(masks=(*ANY, "fully_masked_row"), need_weights=True))
 def test_asking_for_weights_changes_nothing(subject: Subject, case: Case) -> None:
     """The output is the same whether weights are asked for or not.
 

@@ -26,7 +26,7 @@ def test_output_without_mask(subject: Subject, case: Case) -> None:
     check.within("output", answer.output, answer.expected.output)
 
 
-@given(case=cases(masks=("all", "padding", "causal", "broadcast", "random", "empty_row")))
+@given(case=cases(masks=("all", "padding", "causal", "broadcast", "random", "fully_masked_row")))
 def test_output_under_masks(subject: Subject, case: Case) -> None:
     """Under any mask, each query attends to exactly the keys that its own sample's mask allows it.
 

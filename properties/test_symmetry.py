@@ -9,7 +9,7 @@ from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
-ANY = ("none", "padding", "causal", "random", "empty_row")
+ANY = ("none", "padding", "causal", "random", "fully_masked_row")
 
 
 @light

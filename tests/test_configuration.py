@@ -33,7 +33,7 @@ short = "models.layers:Attention"
 [tool.mhsa.subjects.biasless]
 subject = "src/attention.py:Attention"
 arguments = { bias = false, num_heads = 3, d_model = 6 }
-contract = { empty_row = "zeros", misfits = "refused" }
+contract = { fully_masked_row = "zeros", shape_mismatch = "raises" }
 dtypes = ["float64", "bfloat16"]
 device = "cuda:0"
 profile = "quick"
@@ -148,7 +148,7 @@ def test_everything_that_can_be_configured_is_read(tmp_path: Path) -> None:
     assert (biasless.profile, biasless.seed, biasless.device) == ("quick", 1, "cuda:0")
     assert biasless.dtypes == ("float64", "bfloat16")
     assert biasless.arguments == {"bias": False, "num_heads": 3, "d_model": 6}
-    assert biasless.contract == {"empty_row": "zeros", "misfits": "refused"}
+    assert biasless.contract == {"fully_masked_row": "zeros", "shape_mismatch": "raises"}
     assert biasless.expected == (
         Expected("masks.masking_is_deleting", "padding is ignored", "https://example.org/12"),
         Expected("gradients.*"),
@@ -289,10 +289,10 @@ SUBJECT = '[tool.mhsa.subjects.a]\nsubject = "m:A"\n'
         (SUBJECT + "arguments = 3\n", 3, "arguments = 3; must be a table"),
         (SUBJECT + "arguments = { x = nan }\n", 3, "must be a table of texts, finite numbers"),
         (SUBJECT + "arguments = { x = [1, { y = 1979-05-27 }] }\n", 3, "must be a table of texts, finite numbers"),
-        (SUBJECT + "contract = { empty_rows = 'zeros' }\n", 3, "unknown key 'empty_rows'; did you mean empty_row?"),
-        (SUBJECT + "contract = { mask = 'allowed', empty_row = 'zero' }\n", 3, "did you mean zeros?"),
-        (SUBJECT + "[tool.mhsa.subjects.a.contract]\nmask = 'allowed'\nempty_row = 'zero'\n", 5, "did you mean zeros?"),
-        (SUBJECT + "[tool.mhsa.subjects.a.contract]\nempty_row = 'nan'\n", 4, "needs a reason: say why NaN is accepted"),
+        (SUBJECT + "contract = { fully_masked_rows = 'zeros' }\n", 3, "did you mean fully_masked_row?"),
+        (SUBJECT + "contract = { mask = 'allowed', fully_masked_row = 'zero' }\n", 3, "did you mean zeros?"),
+        (SUBJECT + "[tool.mhsa.subjects.a.contract]\nmask = 'allowed'\nfully_masked_row = 'zero'\n", 5, "did you mean zeros?"),
+        (SUBJECT + "[tool.mhsa.subjects.a.contract]\nfully_masked_row = 'nan'\n", 4, "needs a reason: say why NaN is accepted"),
         (SUBJECT + "contract = { reason = 3 }\n", 3, "reason = 3; must be a text"),
         (SUBJECT + 'expected_failures = ["masks.*"]\n', 3, "must be a list of tables"),
         (SUBJECT + 'expected_failures = [\n  { property = "masks.*" },\n  { property = "a", reson = "b" },\n]\n', 5,
@@ -336,7 +336,7 @@ def test_bytes_that_are_no_text_are_told(tmp_path: Path) -> None:
 
 
 def test_a_long_value_makes_no_long_message(tmp_path: Path) -> None:
-    for text in (f"[tool.mhsa]\n{'x' * 10000} = 1\n", f"{SUBJECT}contract = {{ empty_row = '{'x' * 10000}' }}\n"):
+    for text in (f"[tool.mhsa]\n{'x' * 10000} = 1\n", f"{SUBJECT}contract = {{ fully_masked_row = '{'x' * 10000}' }}\n"):
         assert len(refused(written(tmp_path, text))) < 600
 
 
@@ -418,7 +418,7 @@ def test_subjects_in_all_their_forms_are_judged_from_a_folder_below(mhsa, tmp_pa
         '[tool]\nmhsa.seed = 4\n[tool.mhsa.subjects]\nshort = "models.layers:Attention"\n'
         "[tool.mhsa.subjects.one_size]\n"
         'subject = "src/models/layers.py:Attention"\narguments = { num_heads = 3, d_model = 6, bias = false }\n'
-        'dtypes = ["float64"]\ncontract = { empty_row = "finite" }\n'
+        'dtypes = ["float64"]\ncontract = { fully_masked_row = "finite" }\n'
         '[tool.mhsa.subjects.inner]\nbuild = "models.layers:build"\nsubmodule = "1.attention"\n'
         '[tool.mhsa.subjects.nothing]\nbuild = "models.layers:build"\nsubmodule = "1.attentoin"\n',
     )

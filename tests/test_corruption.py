@@ -44,7 +44,7 @@ short = "pkg.layers:Attention"
 [tool.mhsa.subjects.long]
 subject = "model.py:Attention"  # ours
 arguments = { num_heads = 2, d_model = 6, bias = false }
-contract = { empty_row = "zeros" }
+contract = { fully_masked_row = "zeros" }
 device = "cpu"
 
 [[tool.mhsa.subjects.long.expected_failures]]

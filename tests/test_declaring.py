@@ -56,12 +56,12 @@ class Promising(Unmasked):
 
 
 class Careful(Masked):
-    mhsa_contract = mhsa.Contract(masked="never-read", misfits="refused")
+    mhsa_contract = mhsa.Contract(masked="never-read", shape_mismatch="raises")
 
 
 class Adapter(mhsa.Adapter):
     takes_mask = False
-    contract = mhsa.Contract(empty_row="zeros")
+    contract = mhsa.Contract(fully_masked_row="zeros")
 
     def build(self, head, d_model):
         return Unmasked(head, d_model)
@@ -126,12 +126,12 @@ def test_every_field_of_a_contract_is_in_the_table() -> None:
         ("Unmasked", {"mask": "allowed"}, NO_MASK),
         ("Unmasked", {"mask_shape": "[B, Tk]"}, NO_MASK),
         ("Unmasked", {"masked": "never-read"}, NO_MASK),
-        ("Unmasked", {"empty_row": "uniform"}, NO_MASK),
-        ("Padded", {"empty_row": "uniform"}, "its masks are [B, Tk], the same for every query"),
+        ("Unmasked", {"fully_masked_row": "uniform"}, NO_MASK),
+        ("Padded", {"fully_masked_row": "uniform"}, "its masks are [B, Tk], the same for every query"),
         ("built", {"indivisible": "any"}, BUILT),
-        ("built", {"indivisible": "refused"}, BUILT),
+        ("built", {"indivisible": "raises"}, BUILT),
         ("function", {"indivisible": "any"}, "a function on [B, H, T, d] has no constructor"),
-        ("OwnWidth", {"indivisible": "refused"}, "its constructor takes the width of a head"),
+        ("OwnWidth", {"indivisible": "raises"}, "its constructor takes the width of a head"),
         ("Masked", {"reason": "it is known"}, "no other field is declared"),
     ],
 )
@@ -148,7 +148,7 @@ def test_what_the_configuration_declares_for_nothing_is_a_question(model: Path, 
     ("name", "words"),
     [
         ("Promising", f"mask = 'blocked' is declared in its Contract, but applies to nothing: {NO_MASK}"),
-        ("Adapter", f"empty_row = 'zeros' is declared in its Contract, but applies to nothing: {NO_MASK}"),
+        ("Adapter", f"fully_masked_row = 'zeros' is declared in its Contract, but applies to nothing: {NO_MASK}"),
         (
             "OneSize",
             "indivisible = 'any' is declared in its Contract, but applies to nothing: the subject is built in one size",
@@ -165,12 +165,12 @@ def test_so_is_what_a_class_an_adapter_or_a_function_declares(model: Path, name:
 @pytest.mark.parametrize(
     ("name", "contract"),
     [
-        ("Masked", {"mask": "allowed", "mask_shape": "[B, Tq, Tk]", "empty_row": "uniform", "masked": "may-be-read"}),
-        ("Masked", {"indivisible": "any", "misfits": "unchecked", "reason": "the width is padded"}),
+        ("Masked", {"mask": "allowed", "mask_shape": "[B, Tq, Tk]", "fully_masked_row": "uniform", "masked": "may-be-read"}),
+        ("Masked", {"indivisible": "any", "shape_mismatch": "unchecked", "reason": "the width is padded"}),
         ("Padded", {"mask_shape": "[B, Tk]", "masked": "may-be-read"}),
-        ("Unmasked", {"misfits": "refused", "float64_in": "float32", "accumulation": "dtype"}),
+        ("Unmasked", {"shape_mismatch": "raises", "float64_in": "float32", "accumulation": "dtype"}),
         ("OwnWidth", {"indivisible": "any"}),
-        ("built", {"empty_row": "uniform"}),
+        ("built", {"fully_masked_row": "uniform"}),
         ("function", {"masked": "never-read"}),
         ("torch.nn:MultiheadAttention", {"reason": "our own words"}),
         ("torch.nn:MultiheadAttention", {}),
@@ -186,10 +186,10 @@ def test_what_applies_is_let_be_and_so_is_what_our_own_adapters_know(model: Path
     assert {field: getattr(found, field) for field in contract} == contract
 
 
-@pytest.mark.parametrize(("name", "misfits"), [("Careful", "refused"), ("careful", "refused"), ("Core", "refused")])
-def test_a_contract_is_found_wherever_it_is_declared(model: Path, name: str, misfits: str) -> None:
+@pytest.mark.parametrize(("name", "shape_mismatch"), [("Careful", "raises"), ("careful", "raises"), ("Core", "raises")])
+def test_a_contract_is_found_wherever_it_is_declared(model: Path, name: str, shape_mismatch: str) -> None:
     contract = understood(model, name).contract
-    assert (contract.masked, contract.misfits) == ("never-read", misfits)
+    assert (contract.masked, contract.shape_mismatch) == ("never-read", shape_mismatch)
 
 
 def test_only_what_is_not_the_default_counts_as_declared() -> None:

@@ -21,7 +21,7 @@ CAUSES = {
     "wrong/float_mask_inplace.py": {"WritesIntoTheMask"},
     "wrong/mask_unsqueeze_0.py": {"MaskTakenForHeads"},
     "wrong/merge_without_transpose.py": {"MergeWithoutTranspose"},
-    "wrong/nan_in_empty_rows.py": {"EmptyRowsAreNaN"},
+    "wrong/nan_in_fully_masked_rows.py": {"FullyMaskedRowsAreNaN"},
     "wrong/no_scale.py": {"NotScaled"},
     "wrong/polarity_inverted.py": {"PolarityInverted"},
     "wrong/scale_d_model.py": {"ScaledByModelWidth"},
@@ -92,11 +92,12 @@ def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
     assert result.names == ()
 
 
-def test_another_bug_that_only_empty_rows_show_is_left_open(tmp_path: Path) -> None:
+def test_another_bug_that_only_fully_masked_rows_show_is_left_open(tmp_path: Path) -> None:
     both = tmp_path / "both.py"
     both.write_text(
-        "from mhsa.bugs.mutants.masks import EmptyRowsAreNaN\nfrom mhsa.bugs.mutants.scale import ScaledByModelWidth\n\n\n"
-        "class Both(EmptyRowsAreNaN, ScaledByModelWidth):\n    pass\n"
+        "from mhsa.bugs.mutants.masks import FullyMaskedRowsAreNaN\n"
+        "from mhsa.bugs.mutants.scale import ScaledByModelWidth\n\n\n"
+        "class Both(FullyMaskedRowsAreNaN, ScaledByModelWidth):\n    pass\n"
     )
     result = compare(understand(f"{both}:Both"))
     assert result.names == ("ScaledByModelWidth",)

@@ -1,6 +1,7 @@
 """Every example of README.md and docs/*.md is run as it stands there, and every number that can be derived is."""
 
 import ast
+import dataclasses
 import importlib.util
 import re
 import shlex
@@ -236,8 +237,8 @@ def test_the_mutant_that_contributors_copy_is_one() -> None:
 
 def test_every_field_of_a_contract_and_every_word_of_a_case_is_explained() -> None:
     rows = {row.split("`")[1]: row for row in (ROOT / "docs" / "adapters.md").read_text().splitlines() if row.startswith("| `")}
-    for name, field in Contract.__dataclass_fields__.items():
-        if name != "reason":
+    for field in dataclasses.fields(Contract):
+        if (name := field.name) != "reason":
             default = f'`"{field.default}"`' if field.default is not None else "`None`"
             assert default in rows[name]
     table = (ROOT / "docs" / "cases.md").read_text()

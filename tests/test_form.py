@@ -181,7 +181,7 @@ def test_another_cause_than_the_recorded_one_is_a_violation(now: Diagnosis | Non
 def test_the_cause_is_written_where_the_known_bug_fails_the_property(tmp_path: Path) -> None:
     found = [
         PropertyResult(i, "fail", reason=DIFFERS["message"], counterexample=DIFFERS)
-        for i in (ONE, "refusals.mask_of_another_width")
+        for i in (ONE, "shape_mismatch.mask_of_another_width")
     ]
     result = SubjectResult("m.py", properties=found)
     path = tmp_path / "pyproject.toml"

@@ -55,7 +55,7 @@ class PromisesIntegers(BitsOfIntegers):
 
 
 class PromisesToRefuse(BitsOfIntegers):
-    mhsa_contract = Contract(misfits="refused")
+    mhsa_contract = Contract(shape_mismatch="raises")
 
 
 class FirstAxisTurned(Plain):

@@ -94,7 +94,7 @@ class TestOneException:
         ([{}, {}], ""),
         ([{"mask": "all"}, {}], ""),
         ([{"mask": "all"}, {"mask": "causal"}], "a mask"),
-        ([{"mask": "empty_row"}, {"mask": "empty_row"}], "a mask with a fully masked row"),
+        ([{"mask": "fully_masked_row"}, {"mask": "fully_masked_row"}], "a mask with a fully masked row"),
         ([{"key_length": 2}, {"query_length": 2}], "Tq != Tk"),
         ([{"key_length": 2}, {"key_length": 3}], "Tq < Tk"),
         ([{"query_length": 2}, {"query_length": 3}], "Tq > Tk"),

@@ -65,13 +65,13 @@ def judged(folder: Path, keyword: str, source: str = SOURCE) -> SubjectResult:
     return result
 
 
-def test_a_misfit_that_ends_the_gpu_is_refused_and_the_others_are_judged(tmp_path: Path) -> None:
-    result = judged(tmp_path, "refusals or numbers.large_batches or purity.the_same_call or empty_rows")
+def test_a_shape_mismatch_that_ends_the_gpu_is_refused_and_the_others_are_judged(tmp_path: Path) -> None:
+    result = judged(tmp_path, "shape_mismatch or numbers.large_batches or purity.the_same_call or fully_masked_rows")
     found = {p.id: p for p in result.properties}
-    told = found["refusals.mask_of_another_batch"]
+    told = found["shape_mismatch.mask_of_another_batch"]
     assert (told.outcome, result.verdict) == ("not-applicable", "holds")
     assert told.reason == f"was refused: RuntimeError: {ERROR} ({tmp_path}/attention.py, line 12); {lost.WORDS}"
-    assert found["refusals.mask_of_another_query_length"].outcome == "pass"  # in the next process
+    assert found["shape_mismatch.mask_of_another_query_length"].outcome == "pass"  # in the next process
     assert not [p for p in result.properties if p.outcome in ("fail", "error")]
 
 

@@ -147,13 +147,13 @@ def test_softmax_errors_stay_below_one_however_large_the_scores() -> None:
     assert (weights.error >= 0).all()
 
 
-def test_empty_rows_and_uniform_rows() -> None:
+def test_fully_masked_rows_and_uniform_rows() -> None:
     q, k, v = numbers(2, 3, seed=0), numbers(4, 3, seed=1), numbers(4, 3, seed=2)
     mask = np.array([[True] * 4, [False] * 4])
     zeros = oracle.attention(q, k, v, mask, PRECISIONS["float64"])
     assert (zeros.output.value[1] == 0).all()
     assert (zeros.weights.value[1] == 0).all()
-    uniform = oracle.attention(q, k, v, mask, PRECISIONS["float64"], empty_row="uniform")
+    uniform = oracle.attention(q, k, v, mask, PRECISIONS["float64"], fully_masked_row="uniform")
     assert np.allclose(uniform.output.value[1], v.mean(0))
     assert (uniform.output.value[0] == zeros.output.value[0]).all()
 

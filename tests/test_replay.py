@@ -286,7 +286,7 @@ def test_scripts_of_subjects_in_all_forms_fail_by_themselves(here: Path, tmp_pat
         one_size = {"factory": (1, 4), "class_of_one_size": (2, 2), "built": (2, 2)}.get(
             name, (2, 4) if form.submodule or "time" in name else (2, 2)
         )
-        mask = "empty_row" if "right" in name else "random"
+        mask = "fully_masked_row" if "right" in name else "random"
         case = Case(
             "float32", head=one_size[0], d_k=one_size[1], mask=mask, layout="transposed", seed=5, data="normal", **sizes
         )
@@ -396,8 +396,8 @@ def failure(**facts: object) -> PropertyResult:
 
 def test_a_case_comes_back_as_it_was_saved(tmp_path: Path) -> None:
     request = Request(
-        "mine", "m:A", "", "x.y", "/home/somebody", {"bias": False, "n": [1, {"x": 0.5}]}, {"empty_row": "zeros"}, "ci", 2**70,
-        ("float32",), "cuda:1", (Expected("a", "b"),),
+        "mine", "m:A", "", "x.y", "/home/somebody", {"bias": False, "n": [1, {"x": 0.5}]}, {"fully_masked_row": "zeros"},
+        "ci", 2**70, ("float32",), "cuda:1", (Expected("a", "b"),),
     )  # fmt: skip
     saved = read(save(tmp_path / ".mhsa" / "cases", request, failure(observed=1.5), {"torch": "2"}))
     assert (saved.property, saved.environment) == ("oracle.output_without_mask", {"torch": "2"})

@@ -217,7 +217,7 @@ def test_the_configuration_is_accepted_and_so_are_its_examples(here: Path) -> No
     assert configuration.memory == 8 * 2**30
     assert configuration.database
     assert (first.profile, first.device, first.arguments) == ("ci", "cuda", {"bias": False})
-    assert first.contract["empty_row"] == "zeros"
+    assert first.contract["fully_masked_row"] == "zeros"
     assert first.expected[0].id == "masks.*"
     assert encoder.build
     assert encoder.submodule

@@ -108,7 +108,7 @@ def test_only_the_kind_that_says_so_leaves_a_row_empty(seed: int) -> None:
     for mask in MASKS[1:]:
         allowed = Case("float64", 2, 2, 3, 4, 2, mask=mask, seed=seed).allowed()
         assert allowed.shape == (2, 3, 4)
-        assert (~allowed.any(axis=2)).sum() == (1 if mask == "empty_row" else 0)
+        assert (~allowed.any(axis=2)).sum() == (1 if mask == "fully_masked_row" else 0)
         if mask not in ("all", "causal"):
             assert not Case("float64", 1, 1, 1, 2, 1, mask=mask, seed=seed).allowed().all()
 

@@ -279,7 +279,7 @@ def test_axes_are_told_in_sizes_that_everybody_knows() -> None:
 
 def test_the_words_of_a_case_are_explained() -> None:
     page = (Path(__file__).resolve().parent.parent / "docs" / "cases.md").read_text()
-    for word in ("two camps", "d_model", "d_k", "empty_row"):
+    for word in ("two camps", "d_model", "d_k", "fully_masked_row"):
         assert word in page
 
 

@@ -283,7 +283,7 @@ def test_what_passes_though_expected_to_fail_is_let_pass_unless_strict() -> None
 
 def test_a_failure_that_the_contract_declares_is_an_xfail() -> None:
     with pytest.raises(pytest.xfail.Exception, match="pytorch/issues/41508"):
-        judge_inline(Request("t", "torch.nn:MultiheadAttention"), "empty_rows.a_row_without_any_key", strict=True)
+        judge_inline(Request("t", "torch.nn:MultiheadAttention"), "fully_masked_rows.one_fully_masked_row", strict=True)
 
 
 def test_what_is_not_judged_is_a_skip_and_fails_under_strict() -> None:

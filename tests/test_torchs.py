@@ -88,7 +88,7 @@ class OwnForward(nn.MultiheadAttention):
 def test_torchs_module_is_known_as_an_object_a_subclass_and_a_factory(name: str) -> None:
     subject = understand(f"{__file__}:{name}")
     assert isinstance(subject.adapter, TorchModuleAdapter)
-    assert (subject.contract.mask, subject.contract.empty_row) == ("blocked", "nan")
+    assert (subject.contract.mask, subject.contract.fully_masked_row) == ("blocked", "nan")
     assert subject.caller.weights_from == 1
     assert "query, key, value from in_proj_weight" in dict(subject.notes)["parameters"]
 

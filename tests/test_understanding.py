@@ -219,9 +219,9 @@ def test_the_documented_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_contracts_refuse_what_they_do_not_know() -> None:
     with pytest.raises(ValueError, match="must be one of None, 'zeros', 'uniform'"):
-        Contract(empty_row="zero")  # type: ignore[arg-type]
+        Contract(fully_masked_row="zero")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="needs a reason"):
-        Contract(empty_row="nan")
+        Contract(fully_masked_row="nan")
 
 
 def test_the_public_surface() -> None:

@@ -70,7 +70,7 @@ def full() -> dict[str, Any]:
             result("masks.masking_is_deleting", "pass", 0.0),
             result("masks.all_small_masks", "pass"),
             result("edges.no_queries", "unexpected-pass", None, reason="declared to fail"),
-            result("dropout.eval_knows_no_chance", "not-applicable", None, reason="needs dropout"),
+            result("dropout.eval_is_deterministic", "not-applicable", None, reason="needs dropout"),
         ],
     }  # fmt: skip
     holds = {"subject": "other.py", "verdict": "holds", "properties": [result("oracle.output_without_mask", "pass")]}

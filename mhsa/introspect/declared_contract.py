@@ -44,7 +44,7 @@ def _with_a_mask(promise: Promise) -> str:
     return "" if promise.adapter.takes_mask else "the subject is given no mask"
 
 
-def _with_an_empty_row(promise: Promise) -> str:
+def _with_an_fully_masked_row(promise: Promise) -> str:
     if promise.adapter.takes_mask and promise.contract.mask_shape == "[B, Tk]":
         return "its masks are [B, Tk], the same for every query, and no property gives it one that hides every key"
     return _with_a_mask(promise)
@@ -57,13 +57,13 @@ def _with_a_constructor(promise: Promise) -> str:
         return "the subject is a module that is built already, so no constructor is called"
     if promise.adapter.sizes is not None:
         return "the subject is built in one size only"
-    if promise.value == "refused" and has_own_head_width(promise.target):
+    if promise.value == "raises" and has_own_head_width(promise.target):
         return "its constructor takes the width of a head, so d_model need not be a multiple of the number of heads"
     return ""
 
 
 def _with_a_deviation(promise: Promise) -> str:
-    if promise.others - {"reason"} or promise.contract.empty_row == "nan":
+    if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
         return ""
     return "no other field is declared that it could be the reason of"
 
@@ -73,9 +73,9 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
     "mask_shape": _with_a_mask,
     "masked": _with_a_mask,
-    "empty_row": _with_an_empty_row,
+    "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,
-    "misfits": _always,  # tokens of another width are given to every subject
+    "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
     "accumulation": _always,
     "reason": _with_a_deviation,

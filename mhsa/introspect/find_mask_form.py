@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 from mhsa.introspect.unjudged_outputs import inputs_apart
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case, Tie
-from mhsa.records.contract import Contract, EmptyRow, MaskShape
+from mhsa.records.contract import Contract, FullyMaskedRow, MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, Inputs, ModuleAdapter
 from mhsa.subject.answer import Answer
@@ -141,23 +141,25 @@ def _ask(
         return None
 
 
-def find_empty_row(subject: Subject, sizes: Sizes) -> EmptyRow | None:
+def find_fully_masked_row(subject: Subject, sizes: Sizes) -> FullyMaskedRow | None:
     """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked.
 
     It is asked in float64, which tells most apart, and in every dtype to be judged; where the answers differ, as for
     masks that are added and absorb the scores in one format only, nothing but being finite is promised.
     """
-    if subject.contract.empty_row is not None or "empty_row" not in subject.masks:
-        return subject.contract.empty_row
-    found = {_empty_row(subject, sizes, dtype) for dtype in ("float64", *subject.dtypes)}
+    if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
+        return subject.contract.fully_masked_row
+    found = {_fully_masked_row(subject, sizes, dtype) for dtype in ("float64", *subject.dtypes)}
     return found.pop() if len(found) == 1 else None if None in found else "finite"
 
 
-def _empty_row(subject: Subject, sizes: Sizes, dtype: str) -> EmptyRow | None:
+def _fully_masked_row(subject: Subject, sizes: Sizes, dtype: str) -> FullyMaskedRow | None:
     rows: Array = np.empty(0)
-    kinds: tuple[EmptyRow, ...] = ("zeros", "uniform")
+    kinds: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
     for kind in kinds:
-        answer = _ask(replace(subject, contract=replace(subject.contract, empty_row=kind)), sizes, "empty_row", dtype)
+        answer = _ask(
+            replace(subject, contract=replace(subject.contract, fully_masked_row=kind)), sizes, "fully_masked_row", dtype
+        )
         if answer is None or answer.mask is None:
             return None
         empty = ~answer.mask.any(axis=-1)

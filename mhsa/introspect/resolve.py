@@ -15,7 +15,7 @@ from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import SIZES, find_call, find_empty_row, find_float64
+from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_projections import bind_projections, unregistered
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
@@ -105,7 +105,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     on_cpu = replace(subject, device="cpu")
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     ask_about_wrapper(on_cpu, module, request, target)
-    subject = replace(subject, contract=replace(on_cpu.contract, empty_row=find_empty_row(on_cpu, sizes)))
+    subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
     unread = find_unread(caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
     wrong = next((x.wrong for x in unread if x.wrong), "")
@@ -267,8 +267,8 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
         "nan": f"declared: {contract.reason}",
         None: "a row with no allowed key has no finite output",
     }
-    if "empty_row" in subject.masks:
-        notes.append(("empty rows", words[contract.empty_row]))
+    if "fully_masked_row" in subject.masks:
+        notes.append(("empty rows", words[contract.fully_masked_row]))
     if contract.float64_in == "float32":
         notes.append(("float64", "is computed in float32 inside, and judged with float32's roundoff"))
     return notes

@@ -168,7 +168,7 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
         fields["mask_shape"] = str(read.shape)
     # A mask [B, Tk] that hides every key is given by no property, so nothing can be declared of it.
     if subject.adapter.takes_mask and read.shape != "[B, Tk]" and _has_nan(subject, read):
-        fields |= {"empty_row": "nan", "reason": _NAN}
+        fields |= {"fully_masked_row": "nan", "reason": _NAN}
     head = f"it holds an nn.MultiheadAttention, and is exactly right if it {' and '.join(found)}; else it is not"
     head = asked(head)
     if not read.time_first and read.shape:

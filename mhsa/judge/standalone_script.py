@@ -229,9 +229,9 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
     if call.answer is None:
         return [*lines, "print(result)  # the call above raised when this was written", ""]
     q, k, v = (x.double().transpose(1, 2).numpy() for x in heads)
-    empty_row: Any = "uniform" if subject.contract.empty_row == "uniform" else "zeros"
+    fully_masked_row: Any = "uniform" if subject.contract.fully_masked_row == "uniform" else "zeros"
     allowed = None if mask is None else mask.numpy()
-    must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], empty_row)
+    must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row)
     lines.append("output = result[0] if isinstance(result, tuple) else result")
     lines += _judged("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:

@@ -13,7 +13,7 @@ from mhsa.oracle.bounded import Arithmetic, Array, Bounded
 from mhsa.oracle.precision import Precision
 
 A = TypeVar("A", bound="Attention")
-EmptyRow = Literal["zeros", "uniform"]
+FullyMaskedRow = Literal["zeros", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def attention(
     value: ArrayLike,
     mask: NDArray[np.bool_] | None,
     precision: Precision,
-    empty_row: EmptyRow = "zeros",
+    fully_masked_row: FullyMaskedRow = "zeros",
 ) -> Attention:
     """Evaluate scaled dot-product attention on [..., T, d] arrays whose numbers are exact in the tested format.
 
@@ -75,13 +75,13 @@ def attention(
         value: [..., Tk, dv].
         mask: bool, broadcastable to [..., Tq, Tk]; True may attend.
         precision: how the implementation rounds.
-        empty_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
+        fully_masked_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
 
     Raises:
         OracleError: a value or bound is NaN, or a value is infinite.
     """
     arithmetic = Arithmetic(precision)
-    return _checked(core(arithmetic, Bounded.exact(query), Bounded.exact(key), Bounded.exact(value), mask, empty_row))
+    return _checked(core(arithmetic, Bounded.exact(query), Bounded.exact(key), Bounded.exact(value), mask, fully_masked_row))
 
 
 def multi_head(
@@ -92,7 +92,7 @@ def multi_head(
     head: int,
     mask: NDArray[np.bool_] | None,
     precision: Precision,
-    empty_row: EmptyRow = "zeros",
+    fully_masked_row: FullyMaskedRow = "zeros",
     bias: Array | None = None,
     *,
     exact_heads: bool = False,
@@ -111,7 +111,7 @@ def multi_head(
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
     added = None if bias is None else bias[:, None]
-    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], empty_row, added)
+    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
     inputs = (query, key, value)
@@ -124,7 +124,7 @@ def core(
     key: Bounded,
     value: Bounded,
     mask: NDArray[np.bool_] | None,
-    empty_row: EmptyRow = "zeros",
+    fully_masked_row: FullyMaskedRow = "zeros",
     bias: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
@@ -135,7 +135,7 @@ def core(
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
     weights = arithmetic.softmax(scores, allowed)
-    if allowed is not None and empty_row == "uniform":
+    if allowed is not None and fully_masked_row == "uniform":
         empty = ~allowed.any(axis=-1, keepdims=True)
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)

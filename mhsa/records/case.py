@@ -19,7 +19,7 @@ Tie = Literal["none", "kv", "all"]
 
 # The first of each is the simplest, which shrinking ends in.
 DATA = ("integers", "normal", "ties", "repeated", "tiny", "large")
-MASKS = ("none", "all", "padding", "causal", "broadcast", "random", "empty_row")
+MASKS = ("none", "all", "padding", "causal", "broadcast", "random", "fully_masked_row")
 _WHOLE = np.array([1.0, -1.0, 2.0, -2.0])
 _LARGEST = 4096  # of a size, in a case that comes from a file: larger ones would take minutes
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
@@ -145,7 +145,7 @@ class Case:
                 yield x * 2.0 ** -round(math.log2(2.5 * shape[-1]) / 2) if whole else x / math.sqrt(shape[-1])
 
     def allowed(self) -> NDArray[np.bool_] | None:
-        """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "empty_row" leaves a query without any key.
+        """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "fully_masked_row" leaves a query without any key.
 
         With two keys or more, every kind but "none", "all" and "causal" masks something, so that small cases show it.
         """
@@ -175,6 +175,6 @@ class Case:
             hidden = (key[sample, row] + 1) % self.key_length
             drawn[slice(None) if self.mask == "broadcast" else sample, row, hidden] = False
         np.put_along_axis(drawn, key[..., None], True, axis=2)
-        if self.mask == "empty_row":
+        if self.mask == "fully_masked_row":
             drawn[rng.integers(self.batch), rng.integers(self.query_length)] = False
         return drawn

@@ -13,11 +13,11 @@ from pathlib import Path
 FAMILIES = (
     "oracle",
     "gradients",
-    "aiming",
+    "crafted_inputs",
     "numbers",
     "masks",
     "mask_forms",
-    "empty_rows",
+    "fully_masked_rows",
     "weights",
     "heads",
     "purity",
@@ -31,7 +31,7 @@ FAMILIES = (
     "copies",
     "transforms",
     "construction",
-    "refusals",
+    "shape_mismatch",
 )
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")

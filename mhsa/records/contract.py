@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import InitVar, dataclass, fields
 from typing import Any, Literal, get_args
 
-EmptyRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
+FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
 MaskMeaning = Literal["allowed", "blocked", "additive"]
 MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
 Masked = Literal["may-be-read", "never-read"]
-Misfits = Literal["refused", "unchecked"]
+ShapeMismatch = Literal["raises", "unchecked"]
 Accumulation = Literal["float32", "dtype"]
+
+
+# What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
+FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
+_FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Contract:
     """The conventions by which a subject is judged; ``None`` means: find out by calling it, and print what was found.
 
     Attributes:
-        empty_row: a query that may attend to no key has weights of zero (``"zeros"``: the output is W_O's bias), of
+        fully_masked_row: a query that may attend to no key has weights of zero (``"zeros"``: the output is W_O's bias), of
             1 / Tk (``"uniform"``), an output of zero (``"zero-output"``), some finite output (``"finite"``), or NaN
             (``"nan"``, which needs ``reason``; the other rows are judged all the same).
         mask: what True means: ``"allowed"`` to attend (the usual meaning), ``"blocked"``, or ``"additive"``: the mask
@@ -26,32 +31,42 @@ class Contract:
         mask_shape: of the mask that the implementation takes.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
-        indivisible: ``"refused"``: a constructor must refuse d_model % head != 0; ``"any"``: it need not.
-        misfits: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, is ``"refused"``, or is
+        indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not.
+        shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
+        empty_row: the former name of ``fully_masked_row``.
+        misfits: the former name of ``shape_mismatch``.
     """
 
-    empty_row: EmptyRow | None = None
+    fully_masked_row: FullyMaskedRow | None = None
     mask: MaskMeaning = "allowed"
     mask_shape: MaskShape | None = None
     masked: Masked = "may-be-read"
-    indivisible: Literal["refused", "any"] = "refused"
-    misfits: Misfits = "unchecked"
+    indivisible: Literal["raises", "any"] = "raises"
+    shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
     reason: str = ""
+    empty_row: InitVar[str | None] = None
+    misfits: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, empty_row: str | None, misfits: str | None) -> None:
+        for former, value in (("empty_row", empty_row), ("misfits", misfits)):
+            if value is not None:
+                object.__setattr__(self, FORMER_NAMES[former], value)
+        for name, values in _FORMER_VALUES.items():
+            value = getattr(self, name)
+            object.__setattr__(self, name, values.get(value, value))
         allowed: dict[str, tuple[Any, ...]] = {
-            "empty_row": (None, *get_args(EmptyRow)),
+            "fully_masked_row": (None, *get_args(FullyMaskedRow)),
             "mask": get_args(MaskMeaning),
             "mask_shape": (None, *get_args(MaskShape)),
             "masked": get_args(Masked),
-            "indivisible": ("refused", "any"),
-            "misfits": get_args(Misfits),
+            "indivisible": ("raises", "any"),
+            "shape_mismatch": get_args(ShapeMismatch),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
         }
@@ -60,5 +75,5 @@ class Contract:
             if field.name in allowed and given not in allowed[field.name]:
                 listed = ", ".join(repr(a) for a in allowed[field.name])
                 raise ValueError(f"Contract({field.name}={given!r}); must be one of {listed}")
-        if self.empty_row == "nan" and not self.reason:
-            raise ValueError("Contract(empty_row='nan') needs a reason: say why NaN is accepted, with a link")
+        if self.fully_masked_row == "nan" and not self.reason:
+            raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")

@@ -6,8 +6,9 @@ import shutil
 import sys
 import textwrap
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 def refuse(message: str, who: str = "mhsa") -> NoReturn:
@@ -33,7 +34,15 @@ class SubjectError(Exception):
 
 
 class Question(SubjectError):
-    """The subject was not understood, and its author can say more: the message says what was tried and what to declare."""
+    """The subject was not understood, and its author can say more: the message says what was tried and what to declare.
+
+    Attributes:
+        declaration: fields of the contract under which the subject can be judged; empty if only an adapter can say it.
+    """
+
+    def __init__(self, message: str, declaration: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.declaration: dict[str, Any] = dict(declaration or {})
 
 
 LONGEST = 400  # characters of a message that are worth a line

@@ -128,7 +128,7 @@ def common(counterexamples: Sequence[Mapping[str, Any]], dtypes: Sequence[str]) 
 
     words = []
     if all_have(lambda c: c["masked"]):
-        empty = all_have(lambda c: c["mask"] == "empty_row")
+        empty = all_have(lambda c: c["mask"] == "fully_masked_row")
         words.append("a mask with a fully masked row" if empty else "a mask")
     if all_have(lambda c: c["query_length"] != c["key_length"]):
         signs = {"<" if c["query_length"] < c["key_length"] else ">" for c in known}

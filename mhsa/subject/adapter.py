@@ -79,7 +79,7 @@ class ModuleAdapter(Adapter):
     def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
-            self.contract = Contract(misfits="refused")
+            self.contract = Contract(shape_mismatch="raises")
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
@@ -143,8 +143,8 @@ class TorchAdapter(Adapter):
     contract = Contract(
         mask="blocked",
         mask_shape="[B, Tq, Tk]",
-        misfits="refused",
-        empty_row="nan",
+        shape_mismatch="raises",
+        fully_masked_row="nan",
         reason="torch.nn.MultiheadAttention returns NaN for a row with no allowed key when weights are requested: "
         "https://github.com/pytorch/pytorch/issues/41508",
     )
@@ -181,7 +181,7 @@ class FunctionAdapter(Adapter):
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function = function
-        self.contract = Contract(misfits="refused")  # the reference looks at what it is given
+        self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
         self.declared: Contract | None = None  # by the module whose forward the function is
         self.name = name
         self.takes_mask = takes_mask

@@ -37,7 +37,7 @@ class Answer:
     weights: Array | None
     mask: Mask | None
     tensors: tuple[Tensor, Tensor | None]
-    empty_row: str | None
+    fully_masked_row: str | None
     ask_oracle: Callable[[], oracle.MultiHead]
 
     @functools.cached_property
@@ -49,7 +49,7 @@ class Answer:
     def judged(self) -> Mask:
         """Rows [B, Tq, 1] whose value is settled: rows with a key, and empty ones if the contract gives their weights."""
         batch, tq, _ = self.output.shape
-        if self.mask is None or self.empty_row in ("zeros", "uniform"):
+        if self.mask is None or self.fully_masked_row in ("zeros", "uniform"):
             return np.ones((batch, tq, 1), dtype=bool)
         return np.asarray(self.mask.any(axis=-1, keepdims=True))
 

@@ -51,7 +51,7 @@ def held_to(subject: Subject, kind: str, name: str, dtype: str, change: Change, 
         change: makes the form.
         added: whether a mask of that form may be added to the scores instead of saying what is hidden.
     """
-    if subject.contract.misfits == "refused" or says(subject, kind):
+    if subject.contract.shape_mismatch == "raises" or says(subject, kind):
         return True
     key = (id(subject), name, dtype)
     if key not in _known:  # the subject is kept with it, so that no other one gets its id

@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.oracle.precision import PRECISIONS, Precision
 from mhsa.records.case import MASKS, Tie
 from mhsa.records.contract import Contract
+from mhsa.records.understood import Understood
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.parameter_layout import Sizes
@@ -35,6 +36,7 @@ class Subject:
         constants: all numbers in its source, which a diagnosis tries in the mutants' places for them.
         place: file and line of its own code, if it has any.
         notes: what was understood, as (topic, words) to print.
+        understood: the same part by part, with how each is known and what would declare it.
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
     """
@@ -52,6 +54,7 @@ class Subject:
     constants: tuple[float, ...] = ()
     place: tuple[str, int] | None = None
     notes: tuple[tuple[str, str], ...] = ()
+    understood: tuple[Understood, ...] = ()
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
 

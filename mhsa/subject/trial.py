@@ -275,7 +275,7 @@ class Trial:
             numbers(weights) if is_tensor(weights) else None,
             mask,
             (output, weights if is_tensor(weights) else None),
-            self.subject.contract.empty_row,
+            self.subject.contract.fully_masked_row,
             lambda: self._oracle(query, key, value, projections, mask),
         )
         check.current().answer = answer.drawn
@@ -296,9 +296,18 @@ class Trial:
         mask: Mask | None,
         bias: Array | None = None,
     ) -> oracle.MultiHead:
-        empty_row: oracle.EmptyRow = "uniform" if self.subject.contract.empty_row == "uniform" else "zeros"
+        fully_masked_row: oracle.FullyMaskedRow = "uniform" if self.subject.contract.fully_masked_row == "uniform" else "zeros"
         return oracle.multi_head(
-            query, key, value, projections, self.case.head, mask, self.precision, empty_row, bias, exact_heads=self.exact_heads
+            query,
+            key,
+            value,
+            projections,
+            self.case.head,
+            mask,
+            self.precision,
+            fully_masked_row,
+            bias,
+            exact_heads=self.exact_heads,
         )
 
     def place(self, x: Array, layout: str = "contiguous") -> Tensor:

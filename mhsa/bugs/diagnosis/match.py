@@ -12,7 +12,7 @@ from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, mutants
-from mhsa.oracle.attention import EmptyRow
+from mhsa.oracle.attention import FullyMaskedRow
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
 from mhsa.subject import check
@@ -87,8 +87,8 @@ _SIZES = (
     (1, 4, 2, 3, 130), (1, 1, 1, 1, 3), (4, 4, 3, 5, 2), (2, 3, 3, 5, 4), (3, 2, 3, 4, 5), (2, 3, 6, 6, 4), (4, 4, 4, 4, 4),
 )  # fmt: skip
 # What a row without any allowed key gets is a convention, and with some bugs other rows end like that too.
-_CONVENTIONS: tuple[EmptyRow, ...] = ("zeros", "uniform")
-_MASKS = ("none", "random", "padding", "broadcast", "causal", "empty_row")
+_CONVENTIONS: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
+_MASKS = ("none", "random", "padding", "broadcast", "causal", "fully_masked_row")
 _DATA = ("normal", "normal", "large", "ties")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
 _MOST_CONSTANTS = 24  # of a source: a file with more of them is no attention module alone
@@ -165,7 +165,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     for trial in (scene.trial for scene in scenes):
         if trial.inner != trial.case.d_model:
             raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
-    if subject.contract.empty_row == "nan":  # declared, so no bug
+    if subject.contract.fully_masked_row == "nan":  # declared, so no bug
         scenes = [scene for scene in scenes if not scene.empty]
     wrong = {id(scene): _wrong_aspects(scene) for scene in scenes}
     site = _site([scene for scene in scenes if wrong[id(scene)] == {"training"}])
@@ -235,7 +235,7 @@ def _demands(wrong: set[str]) -> list[frozenset[str]]:
 def _try(mutant: Mutant, subject: Subject, scenes: list[Scene], claims: list[Claim]) -> Iterator[tuple[Match, Claim]]:
     """Yield the strictest claim that holds for a mutant, if one does."""
     # The subject's own convention first, where one is known: nothing is stricter than a claim that holds at once.
-    conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.empty_row)
+    conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.fully_masked_row)
     order = list(scenes)
     for value in _values(mutant, subject):
         chosen = _kind(mutant.name, value)
@@ -261,7 +261,7 @@ def _by_name() -> dict[str, Mutant]:
     return {mutant.name: mutant for mutant in mutants()}
 
 
-def _strictest(kind: type[Plain], scenes: list[Scene], convention: EmptyRow, claims: list[Claim]) -> Claim | None:
+def _strictest(kind: type[Plain], scenes: list[Scene], convention: FullyMaskedRow, claims: list[Claim]) -> Claim | None:
     """Return the first claim that holds on all scenes; one that leaves none is put first, for the next one."""
     left = list(claims)
     for n, scene in enumerate(scenes):
@@ -301,7 +301,7 @@ def _wrong_aspects(scene: Scene) -> set[str]:
     return {"eval"} if "eval" in wrong else wrong
 
 
-def _agreeing(kind: type[Plain], scene: Scene, convention: EmptyRow, claims: list[Claim]) -> set[str]:
+def _agreeing(kind: type[Plain], scene: Scene, convention: FullyMaskedRow, claims: list[Claim]) -> set[str]:
     """Return the aspects in which a kind of module gives the subject's numbers; looks no further than the claims need."""
     agreeing, raised = set(ASPECTS), set()
     for sight in imitate(kind, scene, convention):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.plain import Plain
-from mhsa.oracle.attention import EmptyRow
+from mhsa.oracle.attention import FullyMaskedRow
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
@@ -107,13 +107,13 @@ def _room(sight: Sight, times: int) -> Array:
     return sight.room() * times
 
 
-def imitate(kind: type[Plain], scene: Scene, empty_row: EmptyRow) -> Iterator[Sight]:
+def imitate(kind: type[Plain], scene: Scene, fully_masked_row: FullyMaskedRow) -> Iterator[Sight]:
     """Let a mutant answer the same case with the subject's parameters, one sight after the other."""
     case = scene.trial.case
 
     def make() -> nn.Module:
         module = kind(case.head, case.d_model, scene.rate)
-        module.empty_row = empty_row
+        module.fully_masked_row = fully_masked_row
         return module
 
     trial = scene.trial.played_by(_as_subject(kind, scene.trial.subject), make())

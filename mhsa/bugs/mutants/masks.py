@@ -401,7 +401,7 @@ class FloatingMaskReadInAnotherDtype(Plain):
         return super().hidden(mask)
 
 
-class EmptyRowsAreNaN(Filled):
+class FullyMaskedRowsAreNaN(Filled):
     """A row without any allowed key is 0 / 0.
 
     Formula: exp(-inf - -inf) = NaN; must be zero, or the mean
@@ -411,7 +411,7 @@ class EmptyRowsAreNaN(Filled):
     number = float("-inf")
 
 
-class NaNRepairedTooLate(EmptyRowsAreNaN):
+class NaNRepairedTooLate(FullyMaskedRowsAreNaN):
     """Rows of NaN are set to zero after the mixture, where their gradient is NaN already.
 
     Formula: nan_to_num(A V); must be A = 0 before it is differentiated
@@ -422,7 +422,7 @@ class NaNRepairedTooLate(EmptyRowsAreNaN):
         return torch.nan_to_num(z)
 
 
-class EmptyRowsSpread(Plain):
+class FullyMaskedRowsSpread(Plain):
     """One row without any allowed key changes all others.
 
     Formula: 1.01 Z if some row is empty; must be Z
@@ -433,7 +433,7 @@ class EmptyRowsSpread(Plain):
         return z * 1.01 if mask is not None and not bool((mask != 0).any(-1).all()) else z
 
 
-class EmptyRowsSeeEverything(Plain):
+class FullyMaskedRowsSeeEverything(Plain):
     """A row without any allowed key attends as if it had no mask.
 
     Formula: softmax(S) if no key is allowed; must be zero

@@ -27,9 +27,9 @@ class Plain(nn.Module):
         ValueError: sizes that do not fit together.
     """
 
-    empty_row: Literal["zeros", "uniform"] = "zeros"  # what a row without any allowed key gets; a diagnosis tries both
+    fully_masked_row: Literal["zeros", "uniform"] = "zeros"  # what a row without any allowed key gets; a diagnosis tries both
     free: ClassVar[str] = ""  # name of a mutant's own constant, for which a diagnosis also tries those in the subject's source
-    mhsa_contract = Contract(empty_row="zeros", mask_shape="[B, Tq, Tk]", misfits="refused", float64_in="float64")
+    mhsa_contract = Contract(fully_masked_row="zeros", mask_shape="[B, Tq, Tk]", shape_mismatch="raises", float64_in="float64")
 
     def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class Plain(nn.Module):
 
     def closed(self, w: Tensor, hidden: Tensor) -> Tensor:
         """Set weights that were filled to exactly zero; else a row without any allowed key averages over all."""
-        return w.masked_fill(hidden, 0.0) if self.empty_row == "zeros" else w
+        return w.masked_fill(hidden, 0.0) if self.fully_masked_row == "zeros" else w
 
     def weights(self, w: Tensor, mask: Tensor | None) -> Tensor:
         """Take the weights."""

@@ -111,7 +111,7 @@ class BlocksOfKeys(Plain):
 class FillOfABillion(Plain):
     """Masked scores are -1e9 (in float16 -6e4); rows without any key average."""
 
-    mhsa_contract = Contract(misfits="refused")
+    mhsa_contract = Contract(shape_mismatch="raises")
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         fill = -6e4 if s.dtype == torch.float16 else -1e9

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 
 class AddedMask(nn.Module):
-    mhsa_contract = mhsa.Contract(mask="additive", empty_row="nan", reason="softmax of a row of -inf; callers leave none")
+    mhsa_contract = mhsa.Contract(mask="additive", fully_masked_row="nan", reason="softmax of a row of -inf; callers leave none")
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()

@@ -16,15 +16,15 @@ TAME = ("integers", "normal", "ties", "repeated")
 
 def declared_nan(subject: Subject, *arrays: Array) -> bool:
     """Whether the contract accepts NaN here; that it is there is then an expected failure."""
-    if subject.contract.empty_row != "nan":
+    if subject.contract.fully_masked_row != "nan":
         return False
     if not all(np.isfinite(x).all() for x in arrays):
         check.expected_failure(subject.contract.reason)
     return True
 
 
-@given(case=cases(masks=("empty_row",)))
-def test_a_row_without_any_key(subject: Subject, case: Case) -> None:
+@given(case=cases(masks=("fully_masked_row",)))
+def test_one_fully_masked_row(subject: Subject, case: Case) -> None:
     """A query that may attend to no key gets what the contract says.
 
     Statement: if M_bij is false for all j, then O_bi is finite, and is W_O 0 + b_O, W_O mean(V) + b_O, or 0, as the
@@ -41,15 +41,15 @@ def test_a_row_without_any_key(subject: Subject, case: Case) -> None:
     if declared_nan(subject, answer.output[empty[..., 0]]):
         return
     check.finite("output", answer.output, empty)
-    if subject.contract.empty_row in ("zeros", "uniform"):
+    if subject.contract.fully_masked_row in ("zeros", "uniform"):
         check.within("output", answer.output, answer.expected.output, empty)
-    if subject.contract.empty_row == "zero-output":
+    if subject.contract.fully_masked_row == "zero-output":
         check.exactly("output", answer.output, np.zeros_like(answer.output), empty)
 
 
 @light
 @given(case=cases(masks=("random",), data=TAME))
-def test_other_rows_do_not_notice(subject: Subject, case: Case) -> None:
+def test_other_rows_are_unchanged(subject: Subject, case: Case) -> None:
     """Hiding every key from one query changes nothing for the other queries and the other samples.
 
     Statement: O_b'i'(M') = O_b'i'(M) for (b', i') != (b, i), where M' is M with row i of sample b emptied.
@@ -68,7 +68,7 @@ def test_other_rows_do_not_notice(subject: Subject, case: Case) -> None:
 
 @light
 @given(case=cases(masks=("random", "padding"), data=TAME, small=True))
-def test_a_sample_without_any_key(subject: Subject, case: Case) -> None:
+def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
     """A sample in which nothing may be attended to, all padding say, disturbs no other sample.
 
     Statement: with M_b false everywhere for one sample b, O_b is finite and O_b' is as it was for b' != b.
@@ -90,7 +90,7 @@ def test_a_sample_without_any_key(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=("empty_row",), data=TAME, small=True))
+@given(case=cases(masks=("fully_masked_row",), data=TAME, small=True))
 def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     """A query that may attend to no key poisons no gradient.
 

@@ -33,8 +33,8 @@ def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask
         return
     output, shape = result[0][0], (query.shape[0], query.shape[1], trial.case.d_model)
     if isinstance(output, Tensor) and tuple(output.shape) == shape:
-        if trial.subject.contract.misfits != "refused":
-            check.inapplicable(f"{what} is not refused; Contract(misfits='refused') makes that a failure")
+        if trial.subject.contract.shape_mismatch != "raises":
+            check.inapplicable(f"{what} is not refused; Contract(shape_mismatch='raises') makes that a failure")
         check.fail(f"{what} gave an output {list(shape)} as if it fitted, but must be refused", what="refusal")
 
 
@@ -44,8 +44,8 @@ def test_mask_of_another_width(subject: Subject, case: Case) -> None:
     """A mask for fewer keys than there are is refused.
 
     Statement: M [B, Tq, Tk - 1] with Tk > 2 raises.
-    Requires: masks; Contract(misfits="refused"). One that is longer than the keys may be a buffer that is cut to length, and
-        is left alone.
+    Requires: masks; Contract(shape_mismatch="raises"). One that is longer than the keys may be a buffer that is cut to length,
+        and is left alone.
     Source: P22; huggingface/diffusers and others cut or repeat masks until they fit.
     Breaks it: a mask that is padded, repeated or interpolated to the length of the keys.
     """
@@ -61,7 +61,7 @@ def test_mask_of_another_batch(subject: Subject, case: Case) -> None:
     """A mask for another number of samples is refused.
 
     Statement: M [B + 1, Tq, Tk] with B > 1 raises.
-    Requires: masks; Contract(misfits="refused").
+    Requires: masks; Contract(shape_mismatch="raises").
     Source: P02, P07; ComfyUI_ExtraModels PR#33 (the mask's shape was guessed for two samples).
     Breaks it: a mask that is cut to the batch, or repeated over it.
     """
@@ -78,7 +78,7 @@ def test_mask_of_another_query_length(subject: Subject, case: Case) -> None:
     """A mask for fewer queries than there are is refused.
 
     Statement: M [B, Tq - 1, Tk] with Tq > 2 raises.
-    Requires: masks that may differ from query to query; Contract(misfits="refused").
+    Requires: masks that may differ from query to query; Contract(shape_mismatch="raises").
     Source: P02, P22.
     Breaks it: a mask whose rows are repeated or ignored.
     """
@@ -94,7 +94,7 @@ def test_mask_of_another_rank(subject: Subject, case: Case) -> None:
     """A mask with axes that mean nothing is refused.
 
     Statement: M with two more axes than the subject takes, of sizes that fit nothing, raises.
-    Requires: masks; Contract(misfits="refused").
+    Requires: masks; Contract(shape_mismatch="raises").
     Source: P22; tensorflow/tensorflow#60626 (a mask of another rank).
     Breaks it: reshape or view to whatever is needed, squeeze of all axes.
     """
@@ -111,7 +111,7 @@ def test_values_that_do_not_match_the_keys(subject: Subject, case: Case) -> None
     """As many values as keys, or an error.
 
     Statement: key [B, Tk, D] with value [B, Tk + 1, D] raises.
-    Requires: value apart from key; Contract(misfits="refused").
+    Requires: value apart from key; Contract(shape_mismatch="raises").
     Source: P21.
     Breaks it: the longer one cut to the shorter.
     """
@@ -126,7 +126,7 @@ def test_tokens_of_another_width(subject: Subject, case: Case) -> None:
     """Tokens of another width than d_model are refused.
 
     Statement: query, key and value [B, T, d_model + 1] raise.
-    Requires: Contract(misfits="refused").
+    Requires: Contract(shape_mismatch="raises").
     Source: P21.
     Breaks it: features cut or padded to d_model.
     """
@@ -141,7 +141,7 @@ def test_keys_of_another_batch(subject: Subject, case: Case) -> None:
     """Keys and values of another number of samples than the queries are refused.
 
     Statement: query [2, Tq, D] with key and value [3, Tk, D], Tk odd, raises.
-    Requires: query apart from key; Contract(misfits="refused"). (An even number of tokens can be folded into the smaller
+    Requires: query apart from key; Contract(shape_mismatch="raises"). (An even number of tokens can be folded into the smaller
         batch without an error by the usual view(B, -1, ...), which is not judged here.)
     Source: P07.
     Breaks it: keys cut to, or repeated over, the queries' batch.

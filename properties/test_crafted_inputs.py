@@ -53,7 +53,7 @@ def in_two_camps(subject: Subject, case: Case, most: int, halvings: int = 0) -> 
 
 
 @given(case=cases(masks=ANY, min_keys=2, data=DATA))
-def test_output_in_two_camps(subject: Subject, case: Case) -> None:
+def test_output_in_two_clusters(subject: Subject, case: Case) -> None:
     """Where tokens are of two kinds, output and weights say what the scores were, in half formats too.
 
     Statement: for q_i, k_j, v_j in {x, -x} and rows of W_Q, W_K, W_V, W_O that are zero but for one element, +-2^n:
@@ -72,10 +72,10 @@ def test_output_in_two_camps(subject: Subject, case: Case) -> None:
 
 @light
 @given(case=cases(masks=ANY, min_keys=2, data=DATA, small=True), halvings=st.sampled_from((0, 3)))
-def test_gradients_in_two_camps(subject: Subject, case: Case, halvings: int) -> None:
+def test_gradients_in_two_clusters(subject: Subject, case: Case, halvings: int) -> None:
     """Where tokens are of two kinds and so is dL/dO, no gradient of query, key or value is a sum of terms that cancel.
 
-    Statement: for tokens as in output_in_two_camps, two or three keys, and dL/dO_i = +-2^n W_O W_V x with the sign of q_i:
+    Statement: for tokens as in output_in_two_clusters, two or three keys, and dL/dO_i = +-2^n W_O W_V x with the sign of q_i:
         |dL/dq - dq| <= B, and so for k and v, where B holds no rounding of Q, K and V. Scores are +-s, with s near 1 or 1/8:
         the larger one shows in dv, the smaller one in dq and dk.
     Requires: autograd; all projections can be written.
