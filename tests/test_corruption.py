@@ -15,10 +15,10 @@ import pytest
 import tomlkit
 
 from mhsa.commands.cli import main
-from mhsa.records import case_file as casefile
 from mhsa.records import configuration, request
 from mhsa.records.case import Case
-from mhsa.records.case_json import decode, encode
+from mhsa.records.case_files import case_file as casefile
+from mhsa.records.case_files.case_json import decode, encode
 from mhsa.records.catalogue import properties_folder
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult

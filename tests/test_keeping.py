@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from mhsa.records.case import Case
-from mhsa.records.case_file import path_of, save
-from mhsa.records.case_json import encode
+from mhsa.records.case_files.case_file import path_of, save
+from mhsa.records.case_files.case_json import encode
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports import kept_cases as keeping

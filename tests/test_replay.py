@@ -15,8 +15,8 @@ from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.standalone_script import Recorder, write_script
 from mhsa.judge.strategies import judging
 from mhsa.records.case import Case
-from mhsa.records.case_file import CaseFileError, read, save
-from mhsa.records.case_json import decode, encode
+from mhsa.records.case_files.case_file import CaseFileError, read, save
+from mhsa.records.case_files.case_json import decode, encode
 from mhsa.records.catalogue import properties_folder
 from mhsa.records.errors import SubjectError
 from mhsa.records.request import Expected, Request

@@ -12,8 +12,8 @@ from torch import nn
 import mhsa
 from mhsa.bugs.diagnosis.match import compare
 from mhsa.introspect.resolve import understand
-from mhsa.records import case_file as casefile
 from mhsa.records.case import Case
+from mhsa.records.case_files import case_file as casefile
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data, as_json
@@ -119,7 +119,7 @@ def test_numbers_that_json_has_not_are_kept_as_words(tmp_path: Path) -> None:
 
 
 def test_what_was_drawn_is_kept_only_as_it_can_be_drawn_again() -> None:
-    from mhsa.records.case_json import encode
+    from mhsa.records.case_files.case_json import encode
 
     assert encode({"rate": 0.5, "case": Case("float64", 1, 1, 1, 1, 1)}) is not None
     assert encode({"rate": math.inf}) is None

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.case_file import CaseFileError, Saved, read
+from mhsa.records.case_files.case_file import CaseFileError, Saved, read
 from mhsa.records.configuration import find
 from mhsa.records.errors import refuse
 from mhsa.records.options import Options

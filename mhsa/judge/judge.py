@@ -20,7 +20,7 @@ from mhsa.judge.budget import is_slow
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
-from mhsa.records.case_json import decode
+from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, property_id
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.expected_failures import judged_here

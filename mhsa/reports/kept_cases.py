@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Set
 from pathlib import Path
 
-from mhsa.records.case_file import CaseFileError, is_case, path_of, read
+from mhsa.records.case_files.case_file import CaseFileError, is_case, path_of, read
 from mhsa.records.defaults import DEFAULT_DTYPES, PROFILES
 from mhsa.records.request import Request
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mhsa.records.case_file import save
+from mhsa.records.case_files.case_file import save
 from mhsa.records.errors import refuse
 from mhsa.records.request import Request
 from mhsa.records.results import as_data, as_json

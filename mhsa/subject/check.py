@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.binomial import surprising
 from mhsa.oracle.bounded import Array, Bounded
-from mhsa.records.case_json import encode
+from mhsa.records.case_files.case_json import encode
 from mhsa.records.facts import jsonable
 
 

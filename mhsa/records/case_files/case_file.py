@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.case_json import decode
+from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue
 from mhsa.records.facts import jsonable
 from mhsa.records.request import Request

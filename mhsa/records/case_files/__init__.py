@@ -1,0 +1,1 @@
+"""Cases on disk: a counterexample as a file that can be replayed."""
