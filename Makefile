@@ -5,7 +5,7 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: verify test lint bench time power performance wheel clean
+.PHONY: verify test lint site bench time power performance wheel clean
 
 verify: .venv/ready  ## set up, then verify the reference, its fused core, and torch's own two implementations
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention mhsa:fused_attention \
@@ -19,6 +19,9 @@ lint: .venv/ready  ## style, types, and which room imports which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+site: .venv/ready  ## the pages of docs/ as a web site in build/site; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/ready  ## time the current commit with asv (MHSA_BENCH_SHAPES=exercise: a minute; all: twenty)
 	$(BIN)/asv machine --yes

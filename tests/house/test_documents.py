@@ -114,7 +114,9 @@ COMMANDS = dict(commands())
 def test_the_command_line_takes_every_command(shown: str) -> None:
     words = COMMANDS[shown]
     assert words
-    if words[0] not in ("bench", "compare", "history", "properties", "power") and len(words) == 1:  # its name alone
+    if (
+        words != ["--help"] and words[0] not in ("bench", "compare", "history", "properties", "power") and len(words) == 1
+    ):  # its name alone
         words = [words[0], "FILE"]
     if words[-1] == "--help":
         with pytest.raises(SystemExit) as ended:
@@ -125,7 +127,7 @@ def test_the_command_line_takes_every_command(shown: str) -> None:
 
 
 def test_options_in_the_table_of_the_readme_are_options_of_verify() -> None:
-    table = (ROOT / "README.md").read_text().partition("| option of `mhsa verify` |")[2].partition("\n\n")[0]
+    table = (ROOT / "docs" / "verify.md").read_text().partition("| option of `mhsa verify` |")[2].partition("\n\n")[0]
     verify = _parser()._subparsers._group_actions[0].choices["verify"]
     options = re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", " ".join(row.split("|")[1] for row in table.splitlines()[2:]))
     assert len(options) > 15
@@ -150,11 +152,7 @@ def test_commands_of_the_first_page(tmp_path: Path, mhsa) -> None:
     for name in ("path/file.py", "package/module.py", "a.py", "b.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(HOLDS.replace("def attend", "attr = Attention\n\n\ndef attend"))
-    shown = [
-        v[1:]
-        for k, v in COMMANDS.items()
-        if k.startswith("README.md: mhsa verify ") and "corpus" not in k and v[1:] != ["model.py"]
-    ]
+    shown = [v[1:] for k, v in COMMANDS.items() if k.startswith("README.md: mhsa verify ") and len(v) > 2]
     names = [name for words in shown for name in words]
     assert names == ["path/file.py", "package.module:attr", "a.py", "b.py:Attention", "torch.nn:MultiheadAttention"]
     done = mhsa("verify", *names, "-k", "output_without_mask", cwd=tmp_path)
@@ -180,10 +178,12 @@ def test_the_documented_configuration_declares_a_failure(tmp_path: Path, mhsa) -
     assert all(label in done.stdout for label in ("short", "encoder", "layer0"))
 
 
-def test_the_readmes_tests_and_objects(tmp_path: Path) -> None:
-    """The configuration, the test file and the objects of the README, in two folders, since objects need no configuration."""
-    (toml,) = blocks(ROOT / "README.md", "toml")
-    named, objects, _ = blocks(ROOT / "README.md", "python")
+def test_the_documented_tests_and_objects(tmp_path: Path) -> None:
+    """The configuration, the test file and the objects of docs/pytest.md, in two folders: objects need no configuration."""
+    (toml,) = blocks(ROOT / "docs" / "pytest.md", "toml")
+    named, objects = blocks(ROOT / "docs" / "pytest.md", "python")
+    (short,) = blocks(ROOT / "README.md", "python")
+    assert short.splitlines()[-1] == objects.splitlines()[-1], "the README shows the same test, with fewer words"
     package(tmp_path / "configured")
     (tmp_path / "configured" / "pyproject.toml").write_text(toml)
     kernel = "    from mypackage.attention import attend\n\n    output = through(attend, case)\n"
@@ -217,8 +217,8 @@ def through(attend, case):
     assert "PASSED test_objects.py::test_objects[Attention-2-oracle.output_without_mask]" in done.stdout
 
 
-def test_the_reference_as_the_readme_calls_it() -> None:
-    *_, reference = blocks(ROOT / "README.md", "python")
+def test_the_reference_as_its_page_calls_it() -> None:
+    (reference,) = blocks(ROOT / "docs" / "reference.md", "python")
     x = torch.randn(2, 3, 512)
     space = {"query": x, "key": x, "value": x, "mask": torch.ones(2, 3, 3, dtype=torch.bool)}
     exec(reference, space)
@@ -254,10 +254,11 @@ def samples():
 
 
 def test_the_first_screens_figures_are_those_of_the_command() -> None:
-    readme = (ROOT / "README.md").read_text()
     found = samples()
-    assert [s.command for s in found.samples(readme)] == ["verify model.py"]
-    assert found.check(readme) == []
+    for page in found.PAGES:
+        text = page.read_text()
+        assert [s.command for s in found.samples(text)] == ["verify model.py"]
+        assert found.check(text) == []
 
 
 def test_a_stale_sample_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +275,7 @@ def test_a_stale_sample_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_sample_of_the_bench_has_the_words_of_the_command(tmp_path: Path, mhsa) -> None:
     """Headings and names; the figures are of another machine, at lengths that take longer."""
     (tmp_path / "model.py").write_text(HOLDS)
-    sample = next(block for block in blocks(ROOT / "README.md", "") if block.startswith("$ mhsa bench"))
+    sample = next(block for block in blocks(ROOT / "docs" / "benchmarks.md", "") if block.startswith("$ mhsa bench"))
     done = mhsa(
         "bench", "model.py", "--lengths", "16,32,64", "--pass", "forward", "--budget", "0.02", cwd=tmp_path, COLUMNS="100"
     )
@@ -300,7 +301,7 @@ def test_the_sample_of_the_bench_has_the_words_of_the_command(tmp_path: Path, mh
 
 
 def test_the_sample_of_a_comparison_has_its_words() -> None:
-    (sample,) = (block for block in blocks(ROOT / "README.md", "") if block.lstrip().startswith("benchmark "))
+    (sample,) = (block for block in blocks(ROOT / "docs" / "compare.md", "") if block.lstrip().startswith("benchmark "))
     assert re.split(r"\s{2,}", sample.splitlines()[0].strip()) == list(_HEAD)
     assert sample.splitlines()[-1].strip() == "slower: 6 of 6 benchmarks"
 
@@ -321,11 +322,11 @@ P, F, M = len(catalogue()), len(FAMILIES), len(mutants())
 QUICK, CI, THOROUGH = (f"{s:g}" for s in TIME_LIMITS.values())
 FOREIGN = len(list((ROOT / "tests" / "corpus" / "foreign").glob("*.py")))
 NUMBERS = [
-    ("README.md", f"lists the properties, {P} in {F} families"),
+    ("README.md", f"[properties](docs/properties.md), {P} in {F} families"),
     ("README.md", f"Power: {M} known bugs"),
     ("README.md", f"Diagnosis: {FOREIGN} wrong modules in foreign styles"),
     ("README.md", f"none in {thorough_cases():,} thorough cases"),
-    ("README.md", "up to {}, {} or {} cases per property".format(*PROFILES.values())),
+    ("docs/verify.md", "up to {}, {} or {} cases per property".format(*PROFILES.values())),
     ("CHANGELOG.md", f"{P} properties in {F} families"),
     (
         "CHANGELOG.md",
