@@ -60,6 +60,7 @@ MORE = {
     "commands/test_compare.py::test_both_are_verified_first": More("verifies two commits end to end"),
     "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
+    "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
     "commands/test_history.py::test_a_killed_run_is_gone_on_with": More("two runs over several commits; one such run stays"),
     "run/test_hostile_subjects.py::test_what_ends_its_process": More(
         "each is a run that waits for limits of time; what a process survives, and five that end it, stay",

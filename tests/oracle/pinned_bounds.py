@@ -28,6 +28,7 @@ from mhsa.oracle.gradients import Gradients, derivative, gradients, tied
 from mhsa.oracle.precision import PRECISIONS, Precision
 
 FILE = Path(__file__).with_suffix(".json")
+WHOLE = ("float64", "bfloat16")  # in which every constant of a rule is seen: coarse and fine, sums as fine as results or finer
 LENGTHS = (1, 2, 15, 16, 17, 33, 256, 257, 300, 4000)
 
 
@@ -135,7 +136,7 @@ def whole(precision: Precision) -> Iterator[tuple[str, Bounded]]:
 def quantities() -> Iterator[tuple[str, Bounded]]:
     for name, precision in PRECISIONS.items():
         yield from ((f"{name}, {what}", found) for what, found in rules(precision))
-        if name in ("float64", "bfloat16"):
+        if name in WHOLE:
             yield from ((f"{name}, {what}", found) for what, found in whole(precision))
 
 

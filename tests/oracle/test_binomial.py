@@ -11,17 +11,18 @@ from mhsa.oracle.binomial import SIGNIFICANCE, surprising
 def tail(count: int, trials: int, probability: Fraction) -> Fraction:
     """The probability of a count at least as far from the mean on its side, without rounding."""
     outwards = range(count + 1) if count <= probability * trials else range(count, trials + 1)
-    return sum((comb(trials, k) * probability**k * (1 - probability) ** (trials - k) for k in outwards), Fraction(0))
+    p, of = probability.as_integer_ratio()
+    return Fraction(sum(comb(trials, k) * p**k * (of - p) ** (trials - k) for k in outwards), of**trials)
 
 
 def test_the_significance_is_one_in_a_thousand_million() -> None:
     assert SIGNIFICANCE == 1e-9
 
 
-@pytest.mark.parametrize("trials", [1, 2, 30, 40, 100, 1000])
+@pytest.mark.parametrize("trials", [1, 2, 30, 40, 100, 200])
 @pytest.mark.parametrize("probability", [Fraction(1, 2), Fraction(1, 10), Fraction(3, 4), Fraction(999, 1000)])
 def test_a_count_is_surprising_where_the_exact_tail_is_at_most_half_of_it(trials: int, probability: Fraction) -> None:
-    step = max(1, trials // 100)
+    step = max(1, trials // 50)
     for count in {*range(0, trials + 1, step), trials}:
         exact = tail(count, trials, probability)
         assert abs(exact / Fraction(5, 10**10) - 1) > Fraction(1, 10**6), "too near to the limit to be told by floats"

@@ -1,12 +1,14 @@
 """The rules of docs/bounds.md give the numbers that are written down: a bound changes on purpose only."""
 
 import json
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
 
 from mhsa.oracle.bounded import Bounded
-from tests.oracle.pinned_bounds import FILE, quantities
+from mhsa.oracle.precision import PRECISIONS
+from tests.oracle.pinned_bounds import FILE, WHOLE, quantities, rules, whole
 
 WRITTEN = json.loads(FILE.read_text())
 # Libraries differ by some of float64's last digits, and ten digits are written down; one rounding more or less changes a
@@ -14,19 +16,25 @@ WRITTEN = json.loads(FILE.read_text())
 CLOSE = 1e-9
 
 
-@pytest.fixture(scope="module")
-def found() -> dict[str, Bounded]:
-    return dict(quantities())
+def require(precision: str, found: Iterable[tuple[str, Bounded]]) -> None:
+    for what, now in found:
+        name = f"{precision}, {what}"
+        then = WRITTEN[name]
+        assert list(now.value.shape) == then["shape"], name
+        assert now.error.shape == now.value.shape, name
+        np.testing.assert_allclose(now.value.ravel(), np.array(then["value"]), rtol=CLOSE, atol=1e-14, err_msg=name)
+        np.testing.assert_allclose(now.error.ravel(), np.array(then["error"]), rtol=CLOSE, atol=0.0, err_msg=name)
 
 
-def test_all_of_them_are_written_down(found: dict[str, Bounded]) -> None:
-    assert list(found) == list(WRITTEN)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_each_rule(precision: str) -> None:
+    require(precision, rules(PRECISIONS[precision]))
 
 
-@pytest.mark.parametrize("name", WRITTEN)
-def test_it_is_what_is_written_down(found: dict[str, Bounded], name: str) -> None:
-    now, then = found[name], WRITTEN[name]
-    assert list(now.value.shape) == then["shape"]
-    assert now.error.shape == now.value.shape
-    np.testing.assert_allclose(now.value.ravel(), np.array(then["value"]), rtol=CLOSE, atol=1e-14)
-    np.testing.assert_allclose(now.error.ravel(), np.array(then["error"]), rtol=CLOSE, atol=0.0)
+@pytest.mark.parametrize("precision", WHOLE)
+def test_attention_its_gradients_and_its_derivative(precision: str) -> None:
+    require(precision, whole(PRECISIONS[precision]))
+
+
+def test_nothing_is_written_down_that_is_not_looked_at() -> None:
+    assert [name for name, _ in quantities()] == list(WRITTEN)

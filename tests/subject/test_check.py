@@ -210,7 +210,7 @@ class TestRecord:
         assert (record.describe(), record.show(), record.answer()) == ({"words": "w"}, {}, None)
 
     def test_what_is_let_go_of(self) -> None:
-        record = Record(show=lambda: {"x": np.ones(1)}, answer=lambda: {}, drawn={"x": 1}, recorder=1, cases=3, worst=0.5)
+        record = Record(show=lambda: {"x": np.ones(1)}, answer=dict, drawn={"x": 1}, recorder=1, cases=3, worst=0.5)
         record.describe = dict
         record.forget()
         assert (record.describe(), record.show(), record.answer(), record.drawn, record.recorder) == (None, {}, None, {}, None)
@@ -289,7 +289,8 @@ class TestNotApplicable:
 def test_a_count_that_is_a_surprise() -> None:
     check.count_as_expected("weights are dropped", 55, 100, 0.5)
     assert facts(check.count_as_expected, "weights are dropped", 10, 100, 0.5) == {
-        "message": "10 of 100 weights are dropped (0.100), but must be about 0.500 of them: the probability of that is below 1e-9",
+        "message": "10 of 100 weights are dropped (0.100), but must be about 0.500 of them: "
+        "the probability of that is below 1e-9",
         "what": "weights are dropped",
         "observed": 0.1,
         "required": 0.5,
