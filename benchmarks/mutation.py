@@ -2,7 +2,8 @@
 
 mutmut changes the files that pyproject.toml names under [tool.mutmut], one place at a time, and runs the fast tests that
 call the function with that change. What no test notices is a survivor. This runs it anew and prints the score of each file,
-and the survivors that docs/mutation.md has no reason for; it exits with 1 where a file is below 95 % or a survivor has no reason there.
+and the survivors that docs/mutation.md has no reason for; it exits with 1 where a file is below 95 % or
+a survivor has no reason there. ``--results`` shows those of the last run.
 """
 
 import json
