@@ -1,5 +1,6 @@
 """Comparing with what must be: what passes, the figures that are kept, and every word and number of a violation."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -42,8 +43,8 @@ class TestWithin:
             assert record.failed is False
 
     def test_what_is_wrong_is_said_with_numbers(self) -> None:
-        observed = np.array([[1.0, 3.0], [2.0, 4.5]])
-        found = facts(check.within, "output", observed, around([[1.0, 2.0], [2.0, 4.0]], [[0.25, 0.25], [0.1, 0.25]]))
+        observed = np.array([[1.0, 3.0], [2.125, 4.5]])  # one of them is at its bound
+        found = facts(check.within, "output", observed, around([[1.0, 2.0], [2.0, 4.0]], [[0.25, 0.25], [0.125, 0.25]]))
         assert found == {
             "message": "output[0, 1]=3, but must be 2 +- 0.25 (error/bound 4); 2 of 4 elements are wrong",
             "what": "output",
@@ -52,7 +53,7 @@ class TestWithin:
             "required": 2.0,
             "bound": 0.25,
             "error_over_bound": 4.0,
-            "observed_all": [[1.0, 3.0], [2.0, 4.5]],
+            "observed_all": [[1.0, 3.0], [2.125, 4.5]],
             "required_all": [[1.0, 2.0], [2.0, 4.0]],
         }
 
@@ -63,7 +64,9 @@ class TestWithin:
 
     def test_only_what_is_judged_counts(self) -> None:
         observed, required = np.array([[1.0, 9.0], [1.0, 9.0]]), around([[1.0, 1.0], [1.0, 1.0]], [[1.0, 1.0], [1.0, 1.0]])
-        check.within("y", observed, required, np.array([True, False]))
+        with recording() as record:
+            check.within("y", observed, required, np.array([True, False]))
+        assert record.worst == 0.0
         message = facts(check.within, "y", observed, required, np.array([[False], [True]]))["message"]
         assert message == "y[1, 1]=9, but must be 1 +- 1 (error/bound 8); 1 of 4 elements are wrong"
 
@@ -81,6 +84,16 @@ class TestWithin:
     def test_an_infinite_number_where_a_bound_is_known_shows_both(self) -> None:
         message = facts(check.within, "y", np.array([INF]), around([1.0], [0.5]))["message"]
         assert message == "y[0]=inf, but must be 1 +- 0.5"
+
+    def test_a_required_number_that_is_none_is_met_by_nothing(self) -> None:
+        with recording() as record:
+            violation(check.within, "y", np.array([1.0]), around([NAN], [1.0]))
+        assert record.worst == INF
+
+    def test_a_difference_that_overflows_is_wrong_and_no_warning(self) -> None:
+        assert facts(check.within, "y", np.array([1.7e308]), around([-1.7e308], [1.0]))["message"] == (
+            "y[0]=1.7e+308, but must be -1.7e+308 +- 1"
+        )
 
     def test_an_infinite_bound_allows_any_number(self) -> None:
         with recording() as record:
@@ -120,6 +133,7 @@ class TestExactly:
         )
         third = 1 / 3
         assert facts(check.exactly, "y", np.array([third]), np.array([0.0]))["message"].startswith("y[0]=0.333333333, ")
+        assert check._digits(third, third) == "0.33333333333333331"  # 17 tell all floats apart
         assert facts(check.exactly, "y", np.array([third]), np.array([third + 1e-12]))["message"] == (
             "y[0]=0.3333333333333, but must be 0.3333333333343 exactly"
         )
@@ -264,8 +278,10 @@ class TestNotApplicable:
         assert raised.value.msg == "why"
 
     def test_weights_are_handed_on_or_missed(self) -> None:
-        weights = np.ones(2)
-        assert check.offered(weights) is weights
+        weights, handed_on = np.ones(2), None
+        with contextlib.suppress(pytest.skip.Exception):  # a skip would end this test, too, and fail nothing
+            handed_on = check.offered(weights)
+        assert handed_on is weights
         with pytest.raises(pytest.skip.Exception) as raised:
             check.offered(None)
         assert raised.value.msg == "needs weights [B, H, Tq, Tk], and the subject gives none"
