@@ -8,6 +8,7 @@ more or less in a rule, and these numbers do.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,27 +97,34 @@ def differentiated(name: str, found: Gradients) -> Iterator[tuple[str, Bounded]]
 
 def whole(precision: Precision) -> Iterator[tuple[str, Bounded]]:
     """Attention as a whole, its gradients and its derivative in one direction."""
-    query, key, value = numbers(11, 1, 2, 4), numbers(12, 1, 3, 4), numbers(13, 1, 3, 4)
-    mask = np.array([[[True, True, False], [False, False, False]]])
-    bias = numbers(14, 1, 2, 3)
+    query, key, value = numbers(11, 1, 2, 6), numbers(12, 1, 4, 6), numbers(13, 1, 4, 6)  # two heads of size 3
+    mask = np.array([[[True, True, False, True], [False, False, False, False]]])
+    bias = numbers(14, 1, 2, 4)
     yield from of("attention", attention(query, key, value, None, precision))
     yield from of("attention under a mask", attention(query, key, value, mask, precision))
     yield from of("attention, uniform", attention(query, key, value, mask, precision, "uniform"))
     yield from of(
-        "core", core(Arithmetic(precision), bounded(15, 2, 4), bounded(16, 3, 4), bounded(17, 3, 2), None, bias=bias[0])
+        "core", core(Arithmetic(precision), bounded(15, 2, 3), bounded(16, 4, 3), bounded(17, 4, 2), None, bias=bias[0])
     )
     for name, options in {
         "multi_head": {"mask": None},
         "multi_head under a mask": {"mask": mask},
         "multi_head with all": {"mask": mask, "fully_masked_row": "uniform", "bias": bias, "exact_heads": True},
     }.items():
-        of_these = projections(4, bias=name != "multi_head")
+        of_these = projections(6, bias=name != "multi_head")
         result = multi_head(query, key, value, of_these, 2, precision=precision, **options)
         yield from of(name, result)
-        yield from differentiated(f"gradients of {name}", gradients(result, precision, numbers(18, 1, 2, 4)))
-        d_weights = numbers(19, 1, 2, 2, 3)
-        yield from differentiated(f"with weights, of {name}", gradients(result, precision, numbers(18, 1, 2, 4), d_weights))
-        moved = derivative(result, precision, numbers(31, 1, 2, 4), numbers(32, 1, 3, 4), numbers(33, 1, 3, 4))
+        yield from differentiated(f"gradients of {name}", gradients(result, precision, numbers(18, 1, 2, 6)))
+        d_weights = numbers(19, 1, 2, 2, 4)
+        upstream = numbers(18, 1, 2, 6)
+        unsure = replace(result, mixed=Bounded(result.mixed.value, 1000.0 * result.mixed.error))
+        yield f"{name}, mixed values less sure: query", gradients(unsure, precision, upstream).query
+        yield (
+            f"{name}, so with weights: query",
+            gradients(unsure, precision, upstream, numbers(19, 1, 2, 2, 4)).query,
+        )
+        yield from differentiated(f"with weights, of {name}", gradients(result, precision, numbers(18, 1, 2, 6), d_weights))
+        moved = derivative(result, precision, numbers(31, 1, 2, 6), numbers(32, 1, 4, 6), numbers(33, 1, 4, 6))
         yield f"derivative of {name}", moved
     # Two samples of 20 queries: sums over 40 tokens are stored three times on their way. Scores so far apart that the weights
     # of some keys vanish.

@@ -1,10 +1,12 @@
 """The exact binomial test: where its tail crosses half of 1e-9, computed here in whole numbers."""
 
+import math
 from fractions import Fraction
 from math import comb
 
 import pytest
 
+from mhsa.oracle import binomial
 from mhsa.oracle.binomial import SIGNIFICANCE, surprising
 
 
@@ -42,3 +44,21 @@ def test_a_count_of_which_hardly_a_term_is_a_number_is_surprising() -> None:
     """Its first term is 0 in floats: the sum ends there."""
     assert surprising(0, 1_000_000, 0.5)
     assert surprising(1_000_000, 1_000_000, 0.5)
+
+
+def test_a_sum_ends_where_its_terms_no_longer_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    formed = []
+    exp = math.exp
+    monkeypatch.setattr(binomial.math, "exp", lambda x: formed.append(x) or exp(x))
+    assert surprising(400_000, 1_000_000, 0.5)
+    assert len(formed) == 1, "the first is 0 in floats, and so are all others"
+    formed.clear()
+    assert surprising(496_000, 1_000_000, 0.5)
+    assert 100 < len(formed) < 2000
+
+
+def test_at_the_limit_and_at_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binomial, "SIGNIFICANCE", 1.0)
+    assert surprising(0, 1, 0.5), "a tail of half of it is at most half of it"
+    monkeypatch.setattr(binomial, "SIGNIFICANCE", 1.4)
+    assert not surprising(1, 4, 0.25), "at the mean it is the lower tail that counts: 0.738, where the upper one is 0.684"

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mhsa.oracle.attention import Linear, MultiHead, OracleError, attention, multi_head
+from mhsa.oracle.attention import Linear, MultiHead, OracleError, _checked, attention, multi_head
 from mhsa.oracle.bounded import Arithmetic, Bounded, gamma
-from mhsa.oracle.gradients import derivative, gradients, tied
+from mhsa.oracle.gradients import _additions, derivative, gradients, tied
 from mhsa.oracle.precision import PRECISIONS, Precision
 from tests.oracle.pinned_bounds import numbers, projections
 
@@ -49,7 +49,7 @@ def test_a_bound_that_is_no_number_is_the_oracles_error() -> None:
     assert "or its bound is not a number; this is an error of mhsa, report it" in message(raised)
 
 
-@pytest.mark.parametrize(("part", "at"), [("query.weight", 0), ("out.weight", 0), ("value", 2)])
+@pytest.mark.parametrize(("part", "at"), [("query.weight", 0), ("out.weight", 0), ("query", 0), ("key", 1), ("value", 2)])
 def test_a_gradient_that_is_no_number_is_the_oracles_error(part: str, at: int) -> None:
     result = whole()
     upstream = numbers(4, 1, 2, 4)
@@ -60,7 +60,7 @@ def test_a_gradient_that_is_no_number_is_the_oracles_error(part: str, at: int) -
         inputs[at] = np.full_like(inputs[at], np.inf)
         result = replace(result, inputs=tuple(inputs))
     else:
-        maps = replace(result.projections, value=Linear(np.full((4, 4), np.inf), None))
+        maps = replace(result.projections, **{part: Linear(np.full((4, 4), np.inf), None)})
         result = replace(result, projections=maps)
     with pytest.raises(OracleError) as raised, np.errstate(all="ignore"):
         gradients(result, SINGLE, upstream)
@@ -134,3 +134,24 @@ def test_weights_are_between_0_and_1_whatever_the_scores() -> None:
     assert (wild.value - wild.error <= 0.0).all()
     assert (wild.value + wild.error >= 1.0).all()
     assert (wild.error < 1.1).all()
+
+
+def test_the_part_that_is_no_number_is_named() -> None:
+    odd = Bounded(np.full((1, 2, 2, 3), np.nan), np.zeros((1, 2, 2, 3)))
+    for part in ("output", "weights"):
+        with pytest.raises(OracleError, match=f"^the oracle's {part} or its bound is not a number"):
+            _checked(whole(**{part: odd}))
+
+
+def test_a_projection_whose_bound_is_lost_leaves_an_infinite_one() -> None:
+    """Its sums have no bound, and times a weight of 0 that is not a number in floats."""
+    coarse = Precision("coarse", 2.0**-8, 1.0, 0.0)
+    tokens = numbers(5, 1, 2, 3)
+    maps = replace(projections(3, bias=False), value=Linear(np.zeros((3, 3))))
+    with np.errstate(all="ignore"):
+        found = multi_head(tokens, tokens, np.zeros_like(tokens), maps, 1, None, coarse)
+    assert np.isinf(found.heads[2].error).all()
+
+
+def test_a_sum_over_tokens_is_stored_once_for_each_block_of_sixteen_and_twice_more() -> None:
+    assert [_additions(rows) for rows in (1, 16, 17, 32, 33)] == [3, 3, 4, 4, 5]

@@ -12,6 +12,7 @@ from mhsa.bench.compare.sequential_test import (
     ALARM,
     MISSED,
     Decision,
+    Reach,
     _levels,
     decide,
     planned_looks,
@@ -175,6 +176,28 @@ def test_more_benchmarks_or_less_alpha_need_more_evidence() -> None:
 def test_nothing_is_decided_from_what_makes_no_sense(data: list[float], arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         decide(data, **arguments)  # type: ignore[arg-type]
+
+
+def test_at_its_limits_nothing_is_passed_and_nothing_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ratio of exactly 1 + threshold is not below it, and a limit of exactly 1 is not above that."""
+    at_the_threshold = decide([math.log1p(0.03)] * 16, threshold=0.03, looks=(4, 8, 16))
+    assert at_the_threshold.verdict == "slower"
+    tries = [np.array([1.0, 2.0, 3.0, 5.0]) + n / 64 for n in range(64)]
+    values = next(x for x in tries if x.mean() / x.std(ddof=1) * x.std(ddof=1) == x.mean())
+    down = float(values.mean() / values.std(ddof=1))
+    monkeypatch.setattr("mhsa.bench.compare.sequential_test.reach_of", lambda *_, **__: Reach(down, 3.0, may_accuse=True))
+    assert decide(values.tolist(), looks=(4, 8)).verdict == "cannot tell"
+
+
+def test_ratios_in_single_precision_are_decided_in_double() -> None:
+    single = np.random.default_rng(0).normal(0.01, 0.02, 14).astype(np.float32)
+    assert decide(single) == decide(single.astype(np.float64).tolist())
+
+
+def test_what_is_said_where_nothing_was_measured() -> None:
+    with pytest.raises(ValueError) as raised:
+        decide([])
+    assert str(raised.value) == "there are no log ratios: at least one process must have been measured"
 
 
 @pytest.mark.parametrize(("first", "most"), [(1, 14), (5, 4), (0, 0)])
