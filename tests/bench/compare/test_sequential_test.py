@@ -13,6 +13,7 @@ from mhsa.bench.compare.sequential_test import (
     MISSED,
     Decision,
     Reach,
+    _checked,
     _levels,
     decide,
     planned_looks,
@@ -22,6 +23,13 @@ from mhsa.bench.compare.sequential_test import (
 from mhsa.bench.compare.settings import APART, THRESHOLD
 
 NAMES = {SLOWER: "slower", NOT_SLOWER: "not slower", CANNOT_TELL: "cannot tell"}
+
+
+@pytest.fixture(autouse=True)
+def formed_anew() -> None:
+    """What is kept of other tests would hide what is wrong with the code now: mutants are tried in forks of one process."""
+    student.cache_clear()
+    _checked.cache_clear()
 
 
 def limits(count: int, trials: int) -> tuple[float, float]:
