@@ -64,6 +64,8 @@ def rules(precision: Precision) -> Iterator[tuple[str, Bounded]]:
     yield "softmax far apart", by.softmax(Bounded(far, np.array([[0.5, 1.0, 2.0], [1.0, 30.0, 100.0], [0.0, 0.0, 0.0]])), None)
     lost = np.array([[299.0, 1.0, 0.0], [300.0, 0.0, 1.0], [301.0, 0.0, 0.5], [np.inf, 0.0, 1.0], [1.0, 1e9, 2.0]])
     yield "softmax of what is lost", by.softmax(Bounded(numbers(6, 5, 3), lost), None)
+    yield "softmax of what is lost, of a sample", by.softmax(Bounded(numbers(6, 1, 5, 3), lost[None]), None)
+    yield "softmax far apart under a mask", by.softmax(Bounded.exact([[0.0, -700.0, 1.0]]), np.array([[True, True, False]]))
     yield "softmax of one key", by.softmax(bounded(7, 2, 1), None)
     yield "softmax of many keys", by.softmax(bounded(8, 1, 40, error=1e-6), None)
     yield "softmax of no key", by.softmax(Bounded(np.zeros((2, 0)), np.zeros((2, 0))), None)
@@ -103,6 +105,7 @@ def whole(precision: Precision) -> Iterator[tuple[str, Bounded]]:
     yield from of("attention", attention(query, key, value, None, precision))
     yield from of("attention under a mask", attention(query, key, value, mask, precision))
     yield from of("attention, uniform", attention(query, key, value, mask, precision, "uniform"))
+    yield from of("uniform, of one key", attention(query, key[:, :1], value[:, :1], mask[..., 2:3], precision, "uniform"))
     yield from of(
         "core", core(Arithmetic(precision), bounded(15, 2, 3), bounded(16, 4, 3), bounded(17, 4, 2), None, bias=bias[0])
     )

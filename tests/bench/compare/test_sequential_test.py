@@ -197,6 +197,10 @@ def test_at_its_limits_nothing_is_passed_and_nothing_accused(monkeypatch: pytest
     assert decide(values.tolist(), looks=(4, 8)).verdict == "cannot tell"
 
 
+def test_two_processes_are_enough_for_a_first_look() -> None:
+    assert planned_looks(2, 4) == (2, 3, 4)
+
+
 def test_ratios_in_single_precision_are_decided_in_double() -> None:
     single = np.random.default_rng(0).normal(0.01, 0.02, 14).astype(np.float32)
     assert decide(single) == decide(single.astype(np.float64).tolist())
