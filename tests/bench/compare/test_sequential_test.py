@@ -201,6 +201,17 @@ def test_two_processes_are_enough_for_a_first_look() -> None:
     assert planned_looks(2, 4) == (2, 3, 4)
 
 
+def test_who_may_be_accused_when() -> None:
+    """Only where as many tossed coins fall on one side at most as often as a false alarm is allowed."""
+    looks = (4, 7, 10, 14)
+    assert [_levels(n, looks, 1, 0.5**7, last=False)[2] for n in (4, 6, 7, 10)] == [False, False, True, True]
+    assert [_levels(n, looks, 1, ALARM, last=False)[2] for n in (6, 7)] == [False, True]
+    assert _levels(14, (14,), 1, ALARM, last=False) == (ALARM, MISSED, True), "a single look spends all of it"
+    early, late = (reach_of(n, looks=looks, benchmarks=1) for n in (4, 10))
+    assert early.down == early.up
+    assert late.down != late.up
+
+
 def test_ratios_in_single_precision_are_decided_in_double() -> None:
     single = np.random.default_rng(0).normal(0.01, 0.02, 14).astype(np.float32)
     assert decide(single) == decide(single.astype(np.float64).tolist())
