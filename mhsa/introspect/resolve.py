@@ -16,9 +16,10 @@ from torch.nn.parameter import UninitializedParameter
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
-from mhsa.introspect.find_projections import bind_projections, unregistered
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
+from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
@@ -95,7 +96,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     lost = unregistered(module)
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found = bind_projections(adapter, module, sizes, forward)
+    bind, found, _ = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,

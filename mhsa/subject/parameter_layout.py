@@ -96,8 +96,8 @@ def readings(
         simple = sorted(s for label in labels for s in (label if label in _JOINED else [label]) if s != "one")
         if simple != expected:
             continue
-        if linear and not bias and labels[0 if side == "out" else -1] != side:
-            continue
+        if linear and not bias and [label for label in labels if label != "one"][0 if side == "out" else -1] != side:
+            continue  # a convolution's weight has axes of size 1 behind
         yield Reading(roles, labels, bias, per_head)
 
 
