@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.declared_contract import different, require_use
+from mhsa.introspect.exact_fit import fits
 from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
@@ -21,14 +22,17 @@ from mhsa.introspect.load import target_of
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.source_constants import constants, literals
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
-from mhsa.introspect.unjudged_outputs import find_unread
+from mhsa.introspect.unjudged_outputs import find_unread, generic_inputs
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
+from mhsa.records.understood import Known, Understood
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject import check
 from mhsa.subject.adapter import (
@@ -93,6 +97,15 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         output: Tensor = caller(module, query, key, value, None)[0]
         return output
 
+    around: Surroundings | None = None
+    inner = inner_attention(adapter, module, lambda: forward(module, *generic_inputs(adapter, sizes)))
+    if inner is not None:
+        alone = _randomised(inner.build(head, d_model), name)
+        of_inner = replace(caller, adapter=inner).locate(alone, *generic_inputs(adapter, sizes))
+        if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
+            raise ask_about_residual(inner.around, request)
+        if is_certain(inner):
+            adapter, module, caller, around = inner, alone, of_inner, inner.around
     lost = unregistered(module)
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
@@ -108,9 +121,26 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     ask_about_wrapper(on_cpu, module, request, target)
     subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
     unread = find_unread(caller, module, sizes)
-    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread), *(around.parts if around else ()))
     wrong = next((x.wrong for x in unread if x.wrong), "")
-    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
+    notes = tuple(_notes(subject, found))
+    if around is not None:
+        notes += (("around", around.text),)
+        known: Known = "declared" if adapter.contract.surroundings else "named"
+        declaration = {"surroundings": "left-out"}
+        subject = replace(
+            subject, understood=(*subject.understood, Understood("surroundings", around.text, known, declaration))
+        )
+    return replace(subject, notes=notes, not_judged=left, no_weights=wrong)
+
+
+def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
+    """Whether what an adapter builds is attention to the last digit."""
+    try:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
+    except SubjectError:
+        return False
+    return fits(Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller), sizes)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:

@@ -31,7 +31,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     sources = {path for c in computed.values() for path in c.sources}
     named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
-    linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if _is_linear(m)}
+    linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
     linear |= {path for path in computed if "#" in path}
     groups = _group_heads(shapes, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
@@ -76,7 +76,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     return found
 
 
-def _is_linear(module: nn.Module) -> bool:
+def is_linear(module: nn.Module) -> bool:
     """Whether a layer maps the features of each token alone, with a weight [out, in] (and axes of size 1)."""
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return module.groups == 1 and all(size == 1 for size in module.kernel_size)
