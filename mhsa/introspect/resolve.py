@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,8 @@ from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.exact_fit import fits
 from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
+from mhsa.introspect.find_weights_form import find_weights_form
+from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
 from mhsa.introspect.projections.bind import bind_projections
@@ -120,6 +121,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     ask_about_wrapper(on_cpu, module, request, target)
     subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
+    caller = find_weights_form(replace(on_cpu, contract=subject.contract), sizes)
+    subject = replace(subject, caller=caller)
     unread = find_unread(caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread), *(around.parts if around else ()))
     wrong = next((x.wrong for x in unread if x.wrong), "")
@@ -233,17 +236,11 @@ def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
     _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
     try:
-        attend = fit_slot(function)
+        fit_slot(function)
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
-    # Sizes that differ tell (Z, A) from (A, Z).
-    q, k, v = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
-    shapes = []
-    with contextlib.suppress(Exception):  # the properties will meet it again and report it
-        shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
-    if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
-        raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
     adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter.values = places_of_values(function)
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
     return adapter
@@ -277,6 +274,8 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     notes = [("call", subject.adapter.describe())]
     if found:
         notes.append(("parameters", found))
+    if subject.caller.weights_form:
+        notes.append(("weights", f"returned as [{', '.join(subject.caller.weights_form)}]"))
     if subject.literals:
         notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
     if not subject.adapter.takes_mask:
