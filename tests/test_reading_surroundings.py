@@ -1,6 +1,7 @@
 """Attention with a norm, a residual or a whole block around it: what is inside is judged, and the rest is named."""
 
 import threading
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,8 +10,12 @@ from torch import nn
 import mhsa
 from mhsa.introspect.resolve import understand
 from mhsa.judge.inline import judge_inline
+from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.records.case import Case
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from mhsa.subject import check
+from mhsa.subject.trial import Trial
 
 FEW = ("oracle.output_*", "gradients.gradients_of_p*", "construction.*", "heads.each_head_alone", "copies.pickled_copies")
 
@@ -145,6 +150,23 @@ def test_a_residual_alone_is_asked_about() -> None:
     few = {"dtypes": "float64", "properties": "oracle.output_*"}
     assert mhsa.verify(Residual, contract=raised.value.declaration, **few)
     assert mhsa.verify(Residual, contract={"surroundings": "none"}, **few).verdict == "violated"
+
+
+def test_a_script_shows_the_bug_inside(tmp_path: Path) -> None:
+    request = Request("m", f"{__file__}:NormAfterUnscaled", dtypes=("float64",))
+    subject = understand(request)
+    case = Case("float64", 1, 2, 3, 4, 3, data="normal")
+    with check.recording() as record:
+        record.recorder = Recorder()
+        trial = Trial(subject, case)
+        answer = trial()
+        with pytest.raises(check.Violation):
+            check.within("output", answer.output, answer.expected.output)
+    write_script(tmp_path / "s.py", request, subject, "oracle.output_without_mask", "a law.", "off", record.recorder.calls)
+    script = (tmp_path / "s.py").read_text()
+    assert "Needs torch, the subject and mhsa, to leave out what is around the attention." in " ".join(script.split())
+    with pytest.raises(AssertionError, match="output is off by up to"):
+        exec(compile(script, "s.py", "exec"), {})
 
 
 def test_each_thread_is_given_its_own_output() -> None:
