@@ -7,6 +7,7 @@ from torch.nn.utils import parametrizations
 
 import mhsa
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import Sizes
 
 FEW = ("oracle.output_*", "heads.*", "gradients.gradients_of_*", "identities.*", "construction.parameters_*",
@@ -113,6 +114,20 @@ class OldWeightNorm(Attention):
             self.v = nn.utils.weight_norm(self.v)
 
 
+class OwnWidth(Attention):
+    def make(self, d, d_k):
+        self.q, self.k = (nn.Linear(d, 6 * self.num_heads) for _ in range(2))
+        self.v, self.o = nn.Linear(d, 7 * self.num_heads), nn.Linear(7 * self.num_heads, d)
+
+
+class PackedOwnWidth(Attention):
+    def make(self, d, d_k):
+        self.qkv, self.o = nn.Linear(d, 3 * 6 * self.num_heads), nn.Linear(6 * self.num_heads, d)
+
+    def maps(self, *inputs):
+        return (self.split(self.qkv(x).chunk(3, -1)[n]) for n, x in enumerate(inputs))
+
+
 def wrong(kind):
     return type(f"{kind.__name__}Unscaled", (kind,), {"scaled": False})
 
@@ -124,6 +139,8 @@ KINDS = {
     EachItsOwn: ("query from to_q.#.weight", set()),
     Convolutions: ("query from q.weight as [H x d_k, d_model, 1]", set()),
     WeightNorm: ("query from q.weight", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    OwnWidth: ("value from v.weight", {"crafted_inputs.output_in_two_clusters"}),
+    PackedOwnWidth: ("query, key, value from qkv.weight", {"crafted_inputs.output_in_two_clusters"}),
     OldWeightNorm: ("value from v.weight", {"heads.heads_may_be_permuted"}),
 }
 
@@ -152,6 +169,20 @@ def test_maps_within_heads_are_written_where_they_can_hold_the_numbers() -> None
     with pytest.raises(ValueError, match="the heads share one projection of a head's own features"):
         view.write(torch.block_diag(block, 2 * block))
     assert torch.equal(module.queries.weight, before)
+
+
+def test_heads_that_share_keys_are_not_read_as_narrow_ones() -> None:
+    class Grouped(Attention):
+        def make(self, d, d_k):
+            super().make(d, d_k)
+            self.k, self.v = (nn.Linear(d, 2 * d_k) for _ in range(2))
+
+        def maps(self, query, key, value):
+            k, v = (f(x).unflatten(-1, (2, -1)).transpose(1, 2) for f, x in ((self.k, key), (self.v, value)))
+            return self.split(self.q(query)), k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+
+    with pytest.raises(SubjectError, match=r"differ between maps that must agree \(query 8, key 4, value 4, out 8\)"):
+        understand("m", target=Grouped(4, 32))
 
 
 def test_an_out_projection_that_is_not_called_is_no_missing_one() -> None:

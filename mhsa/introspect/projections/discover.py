@@ -9,6 +9,7 @@ role. No number is compared with an expected one: a wrong scale, axis or mask do
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from torch import nn
@@ -18,7 +19,7 @@ from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles
 from mhsa.records.errors import SubjectError
-from mhsa.subject.parameter_layout import Reading, Sizes, readings
+from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
 
 
 def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Recipe:
@@ -39,8 +40,12 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[Reading]:
         per_head = "#" in path and path not in shapes
         member = groups[path][0]
-        found = readings(shapes[member], roles, sizes, linear=member in linear, bias=bias, per_head=per_head)
-        return list(found)
+        shape = shapes[member]
+        found = list(readings(shape, roles, sizes, linear=member in linear, bias=bias, per_head=per_head))
+        if found or not (bias or named_roles(path)):
+            return found
+        own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
+        return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
     weights: dict[str, Reading] = {}
     unnamed: list[str] = []
@@ -64,6 +69,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
                 weights[path] = possible[0]
     absent = _absent(weights, unnamed)
     _require_all_roles(weights, shapes, absent)
+    _require_widths(weights, groups, shapes, sizes)
     recipe = weights | _biases(weights, groups, shapes, choices)
     used = {member for path in recipe for member in groups[path]}
     found = Recipe(recipe, absent, computes=any(path in computed for path in recipe))
@@ -116,6 +122,23 @@ def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int,
         raise SubjectError(
             f"cannot tell which parameters are the {', '.join(missing)} projection; the module has: {listed}. "
             "Say it in an mhsa.Adapter with a projections() method"
+        )
+
+
+def _require_widths(
+    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
+) -> None:  # fmt: skip
+    """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
+    widths = dict.fromkeys(ROLES, sizes.d_k)
+    for path, reading in weights.items():
+        count = math.prod(shapes[groups[path][0]])
+        own = with_own_width(sizes, count, reading.roles, bias=False, per_head=reading.per_head)
+        widths |= dict.fromkeys(reading.roles, own.inner or own.d_k)
+    if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
+        listed = ", ".join(f"{role} {width}" for role, width in widths.items())
+        raise SubjectError(
+            f"the features of one head differ between maps that must agree ({listed}), for {sizes.head} heads. "
+            "Where heads share keys and values, describe the module in an mhsa.Adapter"
         )
 
 
