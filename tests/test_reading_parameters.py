@@ -114,6 +114,22 @@ class OldWeightNorm(Attention):
             self.v = nn.utils.weight_norm(self.v)
 
 
+class LowRank(nn.Module):
+    def __init__(self, d):
+        super().__init__()
+        self.linear = nn.Linear(d, d)
+        self.lora_A, self.lora_B = nn.Parameter(torch.randn(2, d)), nn.Parameter(torch.zeros(d, 2))
+
+    def forward(self, x):
+        return self.linear(x) + x @ self.lora_A.mT @ self.lora_B.mT
+
+
+class WithLowRank(Attention):
+    def make(self, d, d_k):
+        super().make(d, d_k)
+        self.q, self.v = LowRank(d), LowRank(d)
+
+
 class OwnWidth(Attention):
     def make(self, d, d_k):
         self.q, self.k = (nn.Linear(d, 6 * self.num_heads) for _ in range(2))
@@ -139,6 +155,7 @@ KINDS = {
     EachItsOwn: ("query from to_q.#.weight", set()),
     Convolutions: ("query from q.weight as [H x d_k, d_model, 1]", set()),
     WeightNorm: ("query from q.weight", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    WithLowRank: ("query from q.linear.weight", set()),
     OwnWidth: ("value from v.weight", {"crafted_inputs.output_in_two_clusters"}),
     PackedOwnWidth: ("query, key, value from qkv.weight", {"crafted_inputs.output_in_two_clusters"}),
     OldWeightNorm: ("value from v.weight", {"heads.heads_may_be_permuted"}),
@@ -169,6 +186,10 @@ def test_maps_within_heads_are_written_where_they_can_hold_the_numbers() -> None
     with pytest.raises(ValueError, match="the heads share one projection of a head's own features"):
         view.write(torch.block_diag(block, 2 * block))
     assert torch.equal(module.queries.weight, before)
+
+
+def test_low_rank_additions_are_named_as_not_judged() -> None:
+    assert understand(f"{__file__}:WithLowRank").not_judged == ("low-rank additions to its projections",)
 
 
 def test_heads_that_share_keys_are_not_read_as_narrow_ones() -> None:

@@ -110,7 +110,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     lost = unregistered(module)
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found, _ = bind_projections(adapter, module, sizes, forward)
+    bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
@@ -125,6 +125,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(subject, caller=caller)
     unread = find_unread(caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread), *(around.parts if around else ()))
+    left += recipe.not_judged if recipe else ()
     wrong = next((x.wrong for x in unread if x.wrong), "")
     notes = tuple(_notes(subject, found))
     if around is not None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.head_index import with_head_index
+from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles
 from mhsa.records.errors import SubjectError
@@ -29,7 +30,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
     """
     computed = computed_maps(module, sizes)
-    sources = {path for c in computed.values() for path in c.sources}
+    factors = switch_off(module)
+    sources = {path for c in computed.values() for path in c.sources} | set(factors)
     named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
     linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
@@ -72,7 +74,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     _require_widths(weights, groups, shapes, sizes)
     recipe = weights | _biases(weights, groups, shapes, choices)
     used = {member for path in recipe for member in groups[path]}
-    found = Recipe(recipe, absent, computes=any(path in computed for path in recipe))
+    found = Recipe(recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors))
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
             raise SubjectError(

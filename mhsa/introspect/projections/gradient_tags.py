@@ -78,7 +78,7 @@ def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
     width = sizes.d_model
     if width < 3:
         return Tags(inputs, {}, {})
-    parameters = dict(module.named_parameters(remove_duplicate=False))
+    parameters = {path: p for path, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
 
     def gradients(keys: int) -> dict[str, Tensor]:
         def tagged(length: int, features: Sequence[int]) -> Tensor:

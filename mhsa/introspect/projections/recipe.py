@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.computed import Computed, computed_tensors
 from mhsa.introspect.projections.head_index import natural, with_head_index
+from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.role_names import ROLES
 from mhsa.introspect.projections.shared_by_heads import within_heads
 from mhsa.records.errors import SubjectError
@@ -31,14 +32,18 @@ class Recipe:
         readings: of parameters, and of what is computed from them where ``computes``.
         absent: maps that the module does not have, so that they are identities.
         computes: whether some map is computed.
+        adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
     readings: dict[str, Reading] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     computes: bool = False
+    adds: bool = False
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
+        if self.adds:
+            switch_off(module)
         # Under all their names: a layer that is registered twice plays two roles, which a property will object to.
         parameters = dict(module.named_parameters(remove_duplicate=False))
         computed = computed_maps(module, sizes) if self.computes else {}
@@ -86,7 +91,14 @@ class Recipe:
             parts.append(f"{', '.join(reading.roles)} from {path}{how}")
         if self.absent:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
+        if self.adds:
+            parts.append("low-rank additions are left at zero")
         return "; ".join(parts)
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What of the module's parameters no property tries, in words."""
+        return ("low-rank additions to its projections",) if self.adds else ()
 
 
 def _computed(parts: list[tuple[Computed, Reading]], role: str, sizes: Sizes, dim: int) -> ComputedView:
