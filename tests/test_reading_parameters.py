@@ -144,6 +144,27 @@ class PackedOwnWidth(Attention):
         return (self.split(self.qkv(x).chunk(3, -1)[n]) for n, x in enumerate(inputs))
 
 
+class KeysFirst(Attention):
+    """Packed in an order that no name tells."""
+
+    def make(self, d, d_k):
+        self.in_proj, self.out_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+
+    def maps(self, *inputs):
+        return (self.split(self.in_proj(x).chunk(3, -1)[n]) for n, x in zip((1, 0, 2), inputs, strict=True))
+
+    def mix(self, z):
+        return self.out_proj(z)
+
+
+class KeysFirstOfSelf(KeysFirst):
+    def make(self, d, d_k):
+        self.in_proj, self.out_proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+
+    def forward(self, x, mask=None):
+        return super().forward(x, x, x, mask)
+
+
 def wrong(kind):
     return type(f"{kind.__name__}Unscaled", (kind,), {"scaled": False})
 
@@ -155,6 +176,8 @@ KINDS = {
     EachItsOwn: ("query from to_q.#.weight", set()),
     Convolutions: ("query from q.weight as [H x d_k, d_model, 1]", set()),
     WeightNorm: ("query from q.weight", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    KeysFirst: ("key, query, value from in_proj.weight", set()),
+    KeysFirstOfSelf: ("key, query, value from in_proj.weight", set()),
     WithLowRank: ("query from q.linear.weight", set()),
     OwnWidth: ("value from v.weight", {"crafted_inputs.output_in_two_clusters"}),
     PackedOwnWidth: ("query, key, value from qkv.weight", {"crafted_inputs.output_in_two_clusters"}),

@@ -9,6 +9,7 @@ role. No number is compared with an expected one: a wrong scale, axis or mask do
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -18,7 +19,7 @@ from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
-from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles
+from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
 from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
 
@@ -57,7 +58,9 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
         roles = named_roles(path)
         possible = choices(path, roles, False) if roles else []
         if possible:
-            weights[path] = next((r for r in possible if tags.fit(r, groups[path], sizes)), possible[0])
+            orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
+            tried = (r for order in orders for r in choices(path, order, False))
+            weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
         else:
             unnamed.append(path)
     for path, roles in _guesses(unnamed, weights):
@@ -105,7 +108,7 @@ def _missing(weights: dict[str, Reading]) -> list[str]:
 def _guesses(unnamed: Sequence[str], weights: dict[str, Reading]) -> list[tuple[str, tuple[str, ...]]]:
     """Return roles to try for weights whose names say nothing: packed ones, then each that is missing."""
     missing = _missing(weights)
-    packed = [(path, QKV) for path in unnamed if set(QKV) <= set(missing)]
+    packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
 
 

@@ -50,3 +50,9 @@ def _word_roles(word: str) -> tuple[str, ...]:
             if candidate in words:
                 return (role,)
     return ()
+
+
+def tells_order(path: str) -> bool:
+    """Whether a name says in which order it holds several maps: ``qkv`` does, ``in_proj`` and ``packed`` do not."""
+    words = {word.lower() for word in re.findall(r"[A-Za-z]+", path.replace("_", " "))}
+    return not words & {"in", "packed"}
