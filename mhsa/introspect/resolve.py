@@ -128,6 +128,11 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     left += recipe.not_judged if recipe else ()
     wrong = next((x.wrong for x in unread if x.wrong), "")
     notes = tuple(_notes(subject, found))
+    if found:
+        subject = replace(subject, understood=(*subject.understood, Understood("parameters", found)))
+    if caller.weights_form:
+        returned = f"the weights are returned as [{', '.join(caller.weights_form)}]"
+        subject = replace(subject, understood=(*subject.understood, Understood("output", returned, "fitted")))
     if around is not None:
         notes += (("around", around.text),)
         known: Known = "declared" if adapter.contract.surroundings else "named"
