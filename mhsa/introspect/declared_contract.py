@@ -62,6 +62,10 @@ def _with_a_constructor(promise: Promise) -> str:
     return ""
 
 
+def _within_a_module(promise: Promise) -> str:
+    return "a function on [B, H, T, d] has nothing around it" if isinstance(promise.adapter, FunctionAdapter) else ""
+
+
 def _with_a_deviation(promise: Promise) -> str:
     if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
         return ""
@@ -78,6 +82,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
     "accumulation": _always,
+    "surroundings": _within_a_module,
     "reason": _with_a_deviation,
 }
 

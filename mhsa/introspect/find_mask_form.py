@@ -127,9 +127,10 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
-def _ask(
+def ask(
     subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
 ) -> Answer | None:
+    """Return the answer to one generic case with this kind of mask; None where the call raises."""
     tied: Tie = "all" if subject.adapter.inputs == "x" else "none" if subject.adapter.inputs == "qkv" else "kv"
     keys = QUERIES if tied == "all" else KEYS
     case = Case(dtype, BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
@@ -157,13 +158,13 @@ def _fully_masked_row(subject: Subject, sizes: Sizes, dtype: str) -> FullyMasked
     rows: Array = np.empty(0)
     kinds: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
     for kind in kinds:
-        answer = _ask(
+        answer = ask(
             replace(subject, contract=replace(subject.contract, fully_masked_row=kind)), sizes, "fully_masked_row", dtype
         )
         if answer is None or answer.mask is None:
             return None
         empty = ~answer.mask.any(axis=-1)
-        if _inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
+        if inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
             return kind
         rows = answer.output[empty]
     if not np.isfinite(rows).all():
@@ -180,14 +181,14 @@ def find_float64(subject: Subject, sizes: Sizes) -> Contract:
     if subject.contract.float64_in is not None:
         return subject.contract
     watch = _Watch()
-    answer = _ask(subject, sizes, "none", watch=watch)
+    answer = ask(subject, sizes, "none", watch=watch)
     if answer is None or not watch.coarse:
         return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")
-    coarse = _ask(replace(subject, contract=single), sizes, "none")
+    coarse = ask(replace(subject, contract=single), sizes, "none")
     sharp = answer.expected.output
-    needed = not _inside(answer.output, sharp.value, sharp.error)
-    if needed and coarse is not None and _inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
+    needed = not inside(answer.output, sharp.value, sharp.error)
+    if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
         return single
     return replace(subject.contract, float64_in="float64")
 
@@ -204,5 +205,6 @@ class _Watch(TorchFunctionMode):
         return result
 
 
-def _inside(observed: Array, value: Array, error: Array) -> bool:
+def inside(observed: Array, value: Array, error: Array) -> bool:
+    """Whether every number is within its bound."""
     return bool((np.abs(observed - value) <= error).all())

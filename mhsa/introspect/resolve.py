@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -14,20 +13,27 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.declared_contract import different, require_use
+from mhsa.introspect.exact_fit import fits
 from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
-from mhsa.introspect.find_projections import bind_projections, unregistered
+from mhsa.introspect.find_weights_form import find_weights_form
+from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
+from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.source_constants import constants, literals
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
-from mhsa.introspect.unjudged_outputs import find_unread
+from mhsa.introspect.unjudged_outputs import find_unread, generic_inputs
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
+from mhsa.records.understood import Known, Understood
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject import check
 from mhsa.subject.adapter import (
@@ -92,10 +98,19 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         output: Tensor = caller(module, query, key, value, None)[0]
         return output
 
+    around: Surroundings | None = None
+    inner = inner_attention(adapter, module, lambda: forward(module, *generic_inputs(adapter, sizes)))
+    if inner is not None:
+        alone = _randomised(inner.build(head, d_model), name)
+        of_inner = replace(caller, adapter=inner).locate(alone, *generic_inputs(adapter, sizes))
+        if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
+            raise ask_about_residual(inner.around, request)
+        if is_certain(inner):
+            adapter, module, caller, around = inner, alone, of_inner, inner.around
     lost = unregistered(module)
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found = bind_projections(adapter, module, sizes, forward)
+    bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
@@ -106,10 +121,35 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
     ask_about_wrapper(on_cpu, module, request, target)
     subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
+    caller = find_weights_form(replace(on_cpu, contract=subject.contract), sizes)
+    subject = replace(subject, caller=caller)
     unread = find_unread(caller, module, sizes)
-    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread), *(around.parts if around else ()))
+    left += recipe.not_judged if recipe else ()
     wrong = next((x.wrong for x in unread if x.wrong), "")
-    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
+    notes = tuple(_notes(subject, found))
+    if found:
+        subject = replace(subject, understood=(*subject.understood, Understood("parameters", found)))
+    if caller.weights_form:
+        returned = f"the weights are returned as [{', '.join(caller.weights_form)}]"
+        subject = replace(subject, understood=(*subject.understood, Understood("output", returned, "fitted")))
+    if around is not None:
+        notes += (("around", around.text),)
+        known: Known = "declared" if adapter.contract.surroundings else "named"
+        declaration = {"surroundings": "left-out"}
+        subject = replace(
+            subject, understood=(*subject.understood, Understood("surroundings", around.text, known, declaration))
+        )
+    return replace(subject, notes=notes, not_judged=left, no_weights=wrong)
+
+
+def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
+    """Whether what an adapter builds is attention to the last digit."""
+    try:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
+    except SubjectError:
+        return False
+    return fits(Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller), sizes)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
@@ -202,17 +242,11 @@ def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
     _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
     try:
-        attend = fit_slot(function)
+        fit_slot(function)
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
-    # Sizes that differ tell (Z, A) from (A, Z).
-    q, k, v = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
-    shapes = []
-    with contextlib.suppress(Exception):  # the properties will meet it again and report it
-        shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
-    if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
-        raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
     adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter.values = places_of_values(function)
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
     return adapter
@@ -246,6 +280,8 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     notes = [("call", subject.adapter.describe())]
     if found:
         notes.append(("parameters", found))
+    if subject.caller.weights_form:
+        notes.append(("weights", f"returned as [{', '.join(subject.caller.weights_form)}]"))
     if subject.literals:
         notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
     if not subject.adapter.takes_mask:

@@ -77,6 +77,12 @@ def inputs_apart(adapter: Adapter, sizes: Sizes) -> tuple[Tensor, Tensor]:
     return query, query if adapter.inputs == "x" else key
 
 
+def generic_inputs(adapter: Adapter, sizes: Sizes) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a query, a key and a value, tied as the adapter has them, whose sizes differ as far as can be."""
+    query, key = inputs_apart(adapter, sizes)
+    return query, key, key if adapter.inputs != "qkv" else key.flip(0)
+
+
 def _kept(module: nn.Module) -> list[tuple[str, Tensor]]:
     """Return the tensors under the usual names, of the module and its parts, that are no parameters or buffers."""
     owners = [(f"{name}." if name else "", vars(part)) for name, part in module.named_modules()]

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.load import load, target_of
+from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Array
@@ -28,6 +29,10 @@ from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, TorchA
 from mhsa.subject.answer import Answer
 from mhsa.subject.subject import Subject
 
+_MEMBERS = (
+    "members = list(result.values()) if isinstance(result, dict) else result\n"
+    "members = members if isinstance(members, (tuple, list, torch.Tensor)) else list(vars(members).values())"
+)
 _MOST_CALLS = 4  # a script that shows more is read by nobody
 
 
@@ -91,11 +96,15 @@ def write_script(
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
     known = isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    needs = "Needs torch and the subject only." if known else "Needs torch, the subject and its mhsa.Adapter."
+    inside = isinstance(subject.adapter, InnerAttention)
+    with_adapter = "mhsa, to leave out what is around the attention." if inside else "its mhsa.Adapter."
+    needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"
     if not wrong:
         about += "\nEach call by itself is right within rounding; the property compares them, or what is around them."
     parts = [f'"""{_wrapped(about)}\n"""', *_imports(request, subject), ""]
+    if inside:
+        parts[-1:] = ["from mhsa.introspect.resolve import understand", "from mhsa.records.request import Request", ""]
     for n, call in enumerate(chosen):
         parts += _lines(subject, request, call, n if len(chosen) > 1 else None)
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -164,7 +173,11 @@ def _lines(subject: Subject, request: Request, call: Call, number: int | None) -
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *_function(subject, request, call)]
-    if not isinstance(subject.adapter, (ModuleAdapter, TorchAdapter)):  # the user's own, which is all that is known of it
+    if isinstance(subject.adapter, InnerAttention):
+        declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
+        asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
+        lines.append(f"adapter = understand({asked_for}, target={_object(request)}).adapter")
+    elif not isinstance(subject.adapter, (ModuleAdapter, TorchAdapter)):  # the user's own, which is all that is known of it
         lines.append(f"adapter = {_name(request)}{'' if isinstance(target_of(request), Adapter) else '()'}")
     lines += [f"module = {_construction(subject, request, call)}", f"module.to(torch.{call.case.dtype})"]
     lines += [f"module.{'train' if call.training else 'eval'}()", "module.load_state_dict({"]
@@ -183,12 +196,14 @@ def _comparison(subject: Subject, call: Call) -> list[str]:
     if call.answer is None:
         return ["print(result)  # the call above raised when this was written", ""]
     place = subject.caller.output_from
-    lines = ["members = list(result.values()) if isinstance(result, dict) else result"]
-    lines.append(f"output = members[{place}] if isinstance(members, (tuple, list)) else members")
+    lines = [_MEMBERS, f"output = members[{place}] if isinstance(members, (tuple, list)) else members"]
     lines += _judged("output", call.answer.expected.output, call.answer.judged)
     where = subject.caller.weights_from
     if call.answer.weights is not None and where is not None:
         lines.append(f"weights = members[{where}]" if isinstance(where, int) else f"weights = module.{where}")
+        if subject.caller.weights_form:
+            lines.append(f"weights = in_usual_order(weights, {subject.caller.weights_form!r}, {call.case.batch})")
+            lines.insert(0, "from mhsa.subject.returned import in_usual_order")
         lines += _judged("weights", call.answer.expected.weights, call.answer.judged[:, None])
     return lines
 
@@ -232,10 +247,11 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
     fully_masked_row: Any = "uniform" if subject.contract.fully_masked_row == "uniform" else "zeros"
     allowed = None if mask is None else mask.numpy()
     must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row)
-    lines.append("output = result[0] if isinstance(result, tuple) else result")
+    output, weights = subject.adapter.values or (0, 1)
+    lines += [_MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     lines += _judged("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:
-        lines += ["weights = result[1]", *_judged("weights", must.weights, call.answer.judged[:, None])]
+        lines += [f"weights = members[{weights}]", *_judged("weights", must.weights, call.answer.judged[:, None])]
     return lines
 
 

@@ -10,6 +10,7 @@ MaskMeaning = Literal["allowed", "blocked", "additive"]
 MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
+Surroundings = Literal["none", "left-out"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -35,6 +36,8 @@ class Contract:
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
+        surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
+            gives is judged; ``"none"``: the module's output must be that of attention.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         empty_row: the former name of ``fully_masked_row``.
@@ -49,6 +52,7 @@ class Contract:
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
+    surroundings: Surroundings | None = None
     reason: str = ""
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
@@ -69,6 +73,7 @@ class Contract:
             "shape_mismatch": get_args(ShapeMismatch),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
+            "surroundings": (None, *get_args(Surroundings)),
         }
         for field in fields(self):
             given = getattr(self, field.name)

@@ -17,6 +17,7 @@ from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QU
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.projections import Projections
+from mhsa.subject.returned import listed
 from mhsa.subject.signature import Signature, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
@@ -187,6 +188,7 @@ class FunctionAdapter(Adapter):
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
         self.not_given = slot_rest(function)
+        self.values: tuple[int, int | None] | None = None  # places of Z and A among what it returns, where not (Z, A)
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
@@ -207,7 +209,8 @@ class FunctionAdapter(Adapter):
         return module(query, key, value, mask == 0 if self.contract.mask == "additive" and mask is not None else mask)
 
     def _in_slot(self) -> Callable[..., Any]:
-        return _Added(self.function) if self.contract.mask == "additive" else self.function
+        function = _Added(self.function) if self.contract.mask == "additive" else self.function
+        return function if self.values is None else _Arranged(function, *self.values)
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
@@ -224,6 +227,20 @@ def contract_of(target: Any, name: str) -> Contract | None:
     if declared is not None and not isinstance(declared, Contract):
         raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
     return declared
+
+
+class _Arranged:
+    """A function that returns its output and weights in other places, in a list, a dictionary or an object."""
+
+    def __init__(self, function: Callable[..., Any], output: int, weights: int | None) -> None:
+        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
+        self.__name__ = getattr(function, "__name__", repr(function))
+        self._output, self._weights = output, weights
+
+    def __call__(self, **named: Any) -> Any:
+        """Return (Z, A), or Z where there are no weights."""
+        values = listed(self.__wrapped__(**named))
+        return values[self._output] if self._weights is None else (values[self._output], values[self._weights])
 
 
 class _Added:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,13 +11,16 @@ from torch import Tensor, nn
 from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
+from mhsa.subject.returned import in_usual_order, listed
 
 
 @dataclass(frozen=True)
 class Caller:
     """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first.
 
-    With ``fills_mask`` a call without a mask is given one that allows everything: the subject cannot be called without.
+    ``returns`` is how many values a call gives; ``weights_form`` names the axes of the weights among them, where they are not
+    [B, H, Tq, Tk] (:mod:`mhsa.subject.returned`). With ``fills_mask`` a call without a mask is given one that allows
+    everything: the subject cannot be called without.
     """
 
     adapter: Adapter
@@ -27,6 +29,8 @@ class Caller:
     output_from: int = 0
     weights_from: int | str | None = None
     fills_mask: bool = False
+    weights_form: tuple[str, ...] = ()
+    returns: int = 1
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -37,6 +41,8 @@ class Caller:
         weights: Any = None
         if isinstance(self.weights_from, int) and self.weights_from < len(items):
             weights = items[self.weights_from]
+            if self.weights_form:
+                weights = in_usual_order(weights, self.weights_form, query.size(0))
         if isinstance(self.weights_from, str) and need_weights:
             weights = getattr(module, self.weights_from, None)
         return output, weights
@@ -44,15 +50,12 @@ class Caller:
     def items(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> list[Any]:
-        """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
+        """Return what the module returns, as a list: one tensor, or the members of a tuple, list, mapping or object."""
         if mask is None and self.fills_mask:
             everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
             mask = self.convert(everything, query.dtype)
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
-        result = self.adapter.call(module, query, key, value, mask, **more)
-        if isinstance(result, Mapping):
-            return list(result.values())
-        return list(result) if isinstance(result, (tuple, list)) else [result]
+        return listed(self.adapter.call(module, query, key, value, mask, **more))
 
     def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
         """Return a caller that knows where output and weights are, found by shape; sizes should all differ.
@@ -67,7 +70,7 @@ class Caller:
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
         where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
-        return replace(self, output_from=output, weights_from=where[0] if where else None)
+        return replace(self, output_from=output, weights_from=where[0] if where else None, returns=len(items))
 
     def convert(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
         """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form."""
