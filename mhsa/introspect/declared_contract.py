@@ -72,6 +72,7 @@ def _with_a_deviation(promise: Promise) -> str:
 APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
     "mask_shape": _with_a_mask,
+    "layout": _always,
     "masked": _with_a_mask,
     "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,

@@ -15,13 +15,13 @@ from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
+from mhsa.introspect.find_mask_form import find_call, find_fully_masked_row
 from mhsa.introspect.find_projections import bind_projections, unregistered
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
+from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
-from mhsa.introspect.torch_wrappers import ask_about_wrapper
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -40,6 +40,7 @@ from mhsa.subject.adapter import (
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import SIZES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 from mhsa.subject.subject import Subject
@@ -84,7 +85,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
-    caller = find_call(adapter, module, d_model, lambda: require_a_call(adapter, module, request, target))
+    caller = find_call(adapter, module, lambda: require_a_call(adapter, module, request, target))
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
 
@@ -102,11 +103,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module),
     )  # fmt: skip
-    on_cpu = replace(subject, device="cpu")
-    on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
-    ask_about_wrapper(on_cpu, module, request, target)
-    subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
-    unread = find_unread(caller, module, sizes)
+    read = read_call(replace(subject, device="cpu"), module, request)
+    contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
+    subject = replace(read, device=device, contract=contract, caller=replace(read.caller, contract=contract))
+    unread = find_unread(subject.caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
     wrong = next((x.wrong for x in unread if x.wrong), "")
     return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
@@ -256,9 +256,10 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
         "allowed": f"{kind}, True may attend",
         "blocked": f"{kind}, True may not attend",
         "additive": "floating, 0 may attend and -inf may not",
+        "lengths": "the number of keys that may be attended to",
     }
     always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}{always}"))
+    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask or 'allowed']}{always}"))
     words = {
         "zeros": "a row with no allowed key has zero weights",
         "uniform": "a row with no allowed key has weights 1 / Tk",

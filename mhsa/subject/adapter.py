@@ -6,12 +6,13 @@ import copy
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Contract
+from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QUERY, WIDTH, number, pick
 from mhsa.reference.core_slot import slot_rest
@@ -187,6 +188,20 @@ class FunctionAdapter(Adapter):
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
         self.not_given = slot_rest(function)
+
+    @property
+    def mask_name(self) -> str:
+        """Name of the function's parameter for the mask; empty where it has no readable one."""
+        try:
+            return pick(dict(inspect.signature(self.function).parameters), MASK) or ""
+        except (TypeError, ValueError):
+            return ""
+
+    def laid_out(self, layout: Layout) -> FunctionAdapter:
+        """Return this adapter for a function that takes its heads in another layout."""
+        other = copy.copy(self)
+        other.contract = replace(self.contract, layout=layout)
+        return other
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""

@@ -9,9 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Contract
+from mhsa.records.contract import FUNCTION_LAYOUTS, Contract, MaskShape
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
+from mhsa.subject.token_layout import TokenLayout
+
+# Shapes of masks that hide the same keys from every query of a sample.
+ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B]")
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,7 @@ class Caller:
     """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first.
 
     With ``fills_mask`` a call without a mask is given one that allows everything: the subject cannot be called without.
+    With ``finite_masks`` what an additive mask hides is the least finite number instead of -inf.
     """
 
     adapter: Adapter
@@ -27,6 +32,7 @@ class Caller:
     output_from: int = 0
     weights_from: int | str | None = None
     fills_mask: bool = False
+    finite_masks: bool = False
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -45,10 +51,25 @@ class Caller:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> list[Any]:
         """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
+        items = self._as_returned(module, query, key, value, mask, need_weights)
+        if self.output_from < len(items):
+            items[self.output_from] = self._layout.take(items[self.output_from])
+        return items
+
+    @property
+    def _layout(self) -> TokenLayout:
+        """How query, key and value are laid out for the adapter; one of a function is laid out in its slot."""
+        laid = self.contract.layout
+        return TokenLayout("BTD" if laid is None or laid in FUNCTION_LAYOUTS else laid)
+
+    def _as_returned(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> list[Any]:
         if mask is None and self.fills_mask:
             everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
-            mask = self.convert(everything, query.dtype)
+            mask = self.convert(everything, query.dtype, heads_of(module, self.adapter.sizes))
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
+        query, key, value = self._layout.give(query, key, value)
         result = self.adapter.call(module, query, key, value, mask, **more)
         if isinstance(result, Mapping):
             return list(result.values())
@@ -61,25 +82,67 @@ class Caller:
         among the usual attributes. They are looked for once, so that a case whose sizes coincide confuses nothing.
         What the call raises is raised.
         """
-        items = self.items(module, query, key, value, None)
-        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
+        items = self._as_returned(module, query, key, value, None)
+        laid = self._layout.give(query, key, value)[0].shape
+        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == laid]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
         where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
         return replace(self, output_from=output, weights_from=where[0] if where else None)
 
-    def convert(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form."""
-        if self.contract.mask_shape == "[B, 1, Tq, Tk]":
+    def convert(self, mask: Tensor, dtype: torch.dtype, head: int = 1) -> Tensor:
+        """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form.
+
+        Args:
+            mask: one that the form can say, see :meth:`can_say`.
+            dtype: of the data, and of floating masks.
+            head: number of heads, for the forms that have an axis for them.
+        """
+        shape = self.contract.mask_shape
+        if self.contract.mask == "lengths":
+            lengths = mask.sum(-1)
+            lengths = lengths if shape == "[B, Tq]" else lengths[:, 0]
+            return lengths.to(dtype) if self.float_masks else lengths
+        if shape == "[B, 1, Tq, Tk]":
             mask = mask.unsqueeze(1)
-        elif self.contract.mask_shape == "[B, Tk]":  # such masks are the same for every query
+        elif shape == "[B, H, Tq, Tk]":
+            mask = mask.unsqueeze(1).repeat(1, head, 1, 1)
+        elif shape == "[B*H, Tq, Tk]":
+            mask = mask.repeat_interleave(head, dim=0)
+        elif shape == "[Tq, Tk]":
+            mask = mask[0]
+        elif shape == "[B, Tk]":
             mask = mask[:, 0]
+        elif shape == "[B, 1, Tk]":
+            mask = mask[:, :1]
+        elif shape == "[B, 1, 1, Tk]":
+            mask = mask[:, None, :1]
         if self.contract.mask == "additive":
-            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
+            hidden = torch.finfo(dtype).min if self.finite_masks else -torch.inf
+            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, hidden)
         if self.contract.mask == "blocked":
             mask = ~mask
         return mask.to(dtype) if self.float_masks else mask
+
+    def can_say(self, mask: Tensor) -> bool:
+        """Whether a canonical mask can be said in the contract's form: not every one has a word for every query and sample."""
+        if not mask.size(0) or not mask.size(1):
+            return True
+        shape = self.contract.mask_shape
+        if shape in ALIKE_FOR_QUERIES and not bool((mask == mask[:, :1]).all()):
+            return False
+        if shape == "[Tq, Tk]" and not bool((mask == mask[:1]).all()):
+            return False
+        first = torch.arange(mask.size(-1), device=mask.device) < mask.sum(-1, keepdim=True)
+        return self.contract.mask != "lengths" or bool((mask == first).all())
+
+
+def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:
+    """Return how many heads a module says that it has, itself or a part of it; 1 where nothing says it."""
+    if sizes is not None:
+        return sizes[0]
+    return next((n for part in module.modules() if (n := number(part, HEAD)) is not None), 1)
 
 
 def _is_weights(x: Any, expected: tuple[int, int | None, int, int]) -> bool:

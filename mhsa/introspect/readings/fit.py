@@ -1,0 +1,74 @@
+"""Whether an implementation, read in one way, is exactly the oracle on generic inputs: the one place where this is asked."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mhsa.oracle.bounded import Bounded
+from mhsa.subject import check
+from mhsa.subject.adapter import Adapter
+from mhsa.subject.answer import Mask
+from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+_SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
+
+
+class Fit:
+    """Asks whether readings of one implementation fit; modules and the oracle's answers are kept from one to the next."""
+
+    def __init__(self) -> None:
+        self._trials: dict[Any, tuple[Adapter, Trial]] = {}
+        self._required: dict[Any, Bounded] = {}
+
+    def without_mask(self, subject: Subject, allowed: Mask | None = None) -> bool:
+        """Whether the output without a mask is the oracle's; ``allowed`` is a mask of the implementation's own, if any."""
+        return all(self._is_exact(subject, seed, None, allowed) for seed in _SEEDS)
+
+    def with_mask(self, subject: Subject) -> bool:
+        """Whether the output with masks of the subject's form is the oracle's."""
+        for seed in _SEEDS:
+            case = generic_case(subject, seed=seed)
+            mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
+            if not self._is_exact(subject, seed, mask, mask):
+                return False
+        return True
+
+    def fully_masked_is_nan(self, subject: Subject) -> bool:
+        """Whether queries without any allowed key get NaN: those of one sample, all of which every form can hide."""
+        trial = self._trial(subject, 0)
+        case = trial.case
+        mask = np.ones((case.batch, case.query_length, case.key_length), dtype=bool)
+        mask[:1] = False
+        try:
+            return bool(np.isnan(trial(mask=mask).output[0]).any())
+        except check.Violation:
+            return False
+
+    def _is_exact(self, subject: Subject, seed: int, given: Mask | None, allowed: Mask | None) -> bool:
+        try:
+            trial = self._trial(subject, seed)
+            answer = trial(mask=given)
+        except check.Violation:  # the properties will meet it again and report it
+            return False
+        held = b"" if allowed is None else allowed.tobytes()
+        key = (id(subject.adapter), subject.ties[0], subject.contract.float64_in, seed, held)
+        if key not in self._required:
+            asked = answer if given is allowed else replace(answer, ask_oracle=lambda: trial.expect_under(allowed))
+            self._required[key] = asked.expected.output
+        return is_exact(answer.output, self._required[key])
+
+    def _trial(self, subject: Subject, seed: int) -> Trial:
+        """Return a trial of the subject; those of one adapter share the module and its parameters."""
+        key = (id(subject.adapter), id(subject.bind), subject.ties[0], seed)
+        if key not in self._trials:
+            made = Trial(subject, generic_case(subject, seed=seed), counted=False)
+            self._trials[key] = subject.adapter, made  # the adapter is kept, so that no other one gets its id
+        trial = copy.copy(self._trials[key][1])
+        trial.subject, trial.precision = subject, subject.precision(trial.case.dtype)
+        return trial

@@ -1,0 +1,255 @@
+"""Conventions of a call are read: by what the code states, else by an exact fit with the oracle; a surprise is a question."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mhsa.introspect.readings.stated import stated_meaning
+from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
+from mhsa.subject.subject import Subject
+
+
+class Plain(nn.Module):
+    """Attention whose subclasses say in which form they take a mask, and how the tokens are laid out."""
+
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def attend(self, query, key, value, hide):
+        """Attend where ``hide``, bool [B, H, Tq, Tk] or broadcastable, is False; it may be floating, and is added then."""
+        q, k, v = (
+            f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for f, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        s = q @ k.mT / k.size(-1) ** 0.5
+        if hide is not None:
+            s = s + hide if hide.is_floating_point() else s.masked_fill(hide, -1e9)
+        return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Blocked(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else mask[:, None])
+
+
+class PaddingByName(Plain):
+    def forward(self, query, key, value, key_padding_mask=None):
+        return self.attend(query, key, value, None if key_padding_mask is None else key_padding_mask[:, None, None])
+
+
+class PaddingNamedWrongly(Plain):
+    def forward(self, query, key, value, key_padding_mask=None):
+        return self.attend(query, key, value, None if key_padding_mask is None else ~key_padding_mask[:, None, None])
+
+
+class BlockedByDocs(Plain):
+    def forward(self, query, key, value, mask=None):
+        """Attend.
+
+        Args:
+            mask: bool [B, Tq, Tk]; True marks positions
+                that are ignored.
+        """
+        return self.attend(query, key, value, None if mask is None else mask[:, None])
+
+
+class Added(Plain):
+    def forward(self, query, key, value, attention_mask=None):
+        return self.attend(query, key, value, None if attention_mask is None else attention_mask * 1.0)
+
+
+class AddedByAnnotation(Plain):
+    def forward(self, query, key, value, attention_mask: torch.FloatTensor | None = None):
+        return self.attend(query, key, value, attention_mask)
+
+
+class MinusOne(Plain):
+    """(1 - m) * -10000, in which m is floating."""
+
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else (1.0 - mask[:, None].double()) * -10000.0)
+
+
+class Lengths(Plain):
+    def forward(self, queries, keys, values, valid_lens=None):
+        hide = None
+        if valid_lens is not None:
+            lens = valid_lens[:, None] if valid_lens.dim() == 1 else valid_lens
+            hide = (torch.arange(keys.size(1)) >= lens[..., None])[:, None]
+        return self.attend(queries, keys, values, hide)
+
+
+class PerHead(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else ~mask.view(-1, self.num_heads, *mask.shape[-2:]))
+
+
+class Square(Plain):
+    def forward(self, query, key, value, attn_mask=None):
+        assert attn_mask is None or attn_mask.dim() == 2
+        return self.attend(query, key, value, None if attn_mask is None else ~attn_mask)
+
+
+class SquareUnnamed(Plain):
+    def forward(self, query, key, value, mask=None):
+        assert mask is None or mask.dim() == 2
+        return self.attend(query, key, value, None if mask is None else ~mask)
+
+
+class TimeFirst(Plain):
+    def forward(self, query, key, value):
+        return self.attend(*(x.transpose(0, 1) for x in (query, key, value)), None).transpose(0, 1)
+
+
+class TimeFirstByDocs(TimeFirst):
+    def forward(self, query, key, value):
+        """Attend from query to key, each (seq_len, batch, d_model)."""
+        return super().forward(query, key, value)
+
+
+class Pixels(nn.Module):
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        assert dim % num_heads == 0
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Conv2d(dim, 3 * dim, 1), nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(x).view(b, 3, self.num_heads, -1, h * w).mT.unbind(1)
+        return self.proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).mT.reshape(b, c, h, w))
+
+
+class Channels(Pixels):
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.qkv, self.proj = nn.Conv1d(dim, 3 * dim, 1), nn.Conv1d(dim, dim, 1)
+
+    def forward(self, x):
+        b, c, t = x.shape
+        q, k, v = self.qkv(x).view(b, 3, self.num_heads, -1, t).mT.unbind(1)
+        return self.proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).mT.reshape(b, c, t))
+
+
+class Causal(Plain):
+    last = False
+
+    def forward(self, query, key, value, mask=None):
+        queries, keys = query.size(1), key.size(1)
+        hide = ~torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries if self.last else 0)
+        return self.attend(query, key, value, hide if mask is None else hide | ~mask[:, None])
+
+
+class CausalAtTheEnd(Causal):
+    last = True
+
+
+def read(name: str, **contract: Any) -> Subject:
+    return understand(Request("x", f"{__file__}:{name}", contract=contract))
+
+
+def part(subject: Subject, name: str) -> tuple[str, str]:
+    return next((u.text, u.known) for u in subject.understood if u.part == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "shape", "known"),
+    [
+        ("PaddingByName", "blocked", "[B, Tk]", "named"),
+        ("BlockedByDocs", "blocked", "[B, Tq, Tk]", "documented"),
+        ("AddedByAnnotation", "additive", "[B, 1, Tq, Tk]", "annotated"),
+        ("MinusOne", "allowed", "[B, Tq, Tk]", "fitted"),
+        ("Lengths", "lengths", "[B, Tq]", "named"),
+        ("PerHead", "allowed", "[B, H, Tq, Tk]", "fitted"),
+        ("Square", "allowed", "[Tq, Tk]", "fitted"),
+    ],
+)
+def test_masks_are_read(name: str, meaning: str, shape: str, known: str) -> None:
+    subject = read(name)
+    assert (subject.contract.mask, subject.contract.mask_shape) == (meaning, shape)
+    assert part(subject, "mask")[1] == known
+
+
+@pytest.mark.parametrize(
+    ("name", "declaration"),
+    [
+        ("Blocked", {"mask": "blocked"}),
+        ("Added", {"mask": "additive"}),
+        ("PaddingNamedWrongly", {"mask": "allowed"}),
+        ("SquareUnnamed", {"mask_shape": "[Tq, Tk]"}),
+        ("TimeFirst", {"layout": "TBD"}),
+    ],
+)
+def test_what_contradicts_the_usual_answer_is_a_question_and_holds_as_declared(name: str, declaration: dict[str, str]) -> None:
+    with pytest.raises(Question) as raised:
+        read(name)
+    assert raised.value.declaration == declaration
+    subject = read(name, **declaration)
+    assert {getattr(subject.contract, field) for field in declaration} == set(declaration.values())
+    assert "declared" in {u.known for u in subject.understood}
+
+
+def test_a_declared_meaning_is_used_and_not_tried() -> None:
+    """What contradicts it is for the properties to find."""
+    subject = read("Blocked", mask="allowed")
+    assert subject.contract.mask == "allowed"
+    assert not [u for u in subject.understood if u.part == "mask"]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "known"),
+    [("TimeFirstByDocs", "TBD", "documented"), ("Pixels", "BCHW", "fitted"), ("Channels", "BDT", "fitted")],
+)
+def test_layouts_are_read(name: str, layout: str, known: str) -> None:
+    subject = read(name)
+    assert subject.contract.layout == layout
+    assert part(subject, "layout")[1] == known
+
+
+@pytest.mark.parametrize(("name", "aligned"), [("Causal", "top-left"), ("CausalAtTheEnd", "bottom-right")])
+def test_a_causal_module_is_not_called_wrong(name: str, aligned: str) -> None:
+    with pytest.raises(Question) as raised:
+        read(name)
+    assert f"it is causal, aligned {aligned}" in " ".join(str(raised.value).split())
+    assert raised.value.declaration == {}
+
+
+def test_inverted_polarity_is_a_question_and_judged_as_declared(corpus: Path) -> None:
+    with pytest.raises(Question) as raised:
+        understand(str(corpus / "wrong" / "polarity_inverted.py"))
+    assert raised.value.declaration == {"mask": "blocked"}
+    wrong = str(corpus / "wrong" / "polarity_inverted.py")
+    assert understand(Request("x", wrong, contract={"mask": "allowed"})).contract.mask == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ("mask: True for tokens, False for padding.", "allowed"),
+        ("mask: 1/True = masked", "blocked"),
+        ("mask: [B, T], 0 for padding", "allowed"),
+        ("mask: True means to keep, False means to mask out", "allowed"),
+        ("mask: positions with True are not allowed to attend while False values will be unchanged", "blocked"),
+        ("mask: 1 for tokens that are not masked, 0 for masked tokens", "allowed"),
+        ("mask: additive", "additive"),
+        ("mask: 0 where allowed and -inf where not, added to the scores", "additive"),
+        ("mask: shape [B, Tq, Tk]", None),
+        ("mask: True may attend; a floating mask is added to the scores", None),
+    ],
+)
+def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
+    def forward(self: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+        return self.attend(query, key, value, mask)
+
+    forward.__doc__ = words
+    kind = type("Documented", (Plain,), {"forward": forward})
+    stated = stated_meaning(as_adapter(kind, "x"))
+    assert (stated and stated.meaning) == meaning
