@@ -253,3 +253,62 @@ def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
     kind = type("Documented", (Plain,), {"forward": forward})
     stated = stated_meaning(as_adapter(kind, "x"))
     assert (stated and stated.meaning) == meaning
+
+
+def by_heads(query, key, value, hide):
+    """Attention on [B, H, T, d]; ``hide``, if any, is True where attention is not allowed."""
+    s = query @ key.mT / key.size(-1) ** 0.5
+    s = s if hide is None else s.masked_fill(hide, -1e9)
+    return s.softmax(-1) @ value
+
+
+def time_before_heads(q, k, v):
+    return by_heads(*(x.transpose(1, 2) for x in (q, k, v)), None).transpose(1, 2)
+
+
+def heads_with_samples(q, k, v, valid_lens=None):
+    assert q.dim() == 3
+    hide = None if valid_lens is None else (torch.arange(k.size(1)) >= valid_lens[:, None])[:, None]
+    return by_heads(q, k, v, hide)
+
+
+def mask_without_heads(q, k, v, mask=None):
+    assert mask is None or mask.dim() == 3
+    return by_heads(q, k, v, None if mask is None else mask[:, None] == 0)
+
+
+def blocked_function(q, k, v, mask=None):
+    return by_heads(q, k, v, mask)
+
+
+def added_function(q, k, v, attn_bias_mask=None):
+    """Attend.
+
+    Args:
+        attn_bias_mask: added to the scores.
+    """
+    s = q @ k.mT / k.size(-1) ** 0.5
+    return (s if attn_bias_mask is None else s + attn_bias_mask).softmax(-1) @ v
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("time_before_heads", {"layout": "BTHD"}),
+        ("heads_with_samples", {"layout": "(BH)TD", "mask": "lengths", "mask_shape": "[B]"}),
+        ("mask_without_heads", {"layout": "BHTD", "mask": "allowed", "mask_shape": "[B, Tq, Tk]"}),
+        ("added_function", {"layout": "BHTD", "mask": "additive", "mask_shape": "[B, 1, Tq, Tk]"}),
+    ],
+)
+def test_functions_are_read(name: str, fields: dict[str, str]) -> None:
+    contract = read(name).contract
+    assert {field: getattr(contract, field) for field in fields} == fields
+    again = read(name, **fields)
+    assert {"declared"} >= {u.known for u in again.understood}
+
+
+def test_a_function_that_hides_is_a_question_and_read_as_declared() -> None:
+    with pytest.raises(Question) as raised:
+        read("blocked_function")
+    assert raised.value.declaration == {"mask": "blocked"}
+    assert read("blocked_function", mask="blocked").contract.mask_shape == "[B, 1, Tq, Tk]"

@@ -19,9 +19,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from mhsa.oracle.bounded import Array
-from mhsa.records.contract import LENGTH_SHAPES, Contract, FullyMaskedRow, Layout, MaskShape
+from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, FullyMaskedRow, Layout, MaskShape
 from mhsa.subject import check
-from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
 from mhsa.subject.caller import Caller, heads_of
 from mhsa.subject.generic_inputs import SIZES, generic_case, generic_tensors
@@ -59,7 +59,11 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first layout that is taken where [B, T, D] is not; None where there is none."""
-    if caller.contract.layout is not None or not isinstance(caller.adapter, ModuleAdapter):
+    if caller.contract.layout is not None:
+        return None
+    if isinstance(caller.adapter, FunctionAdapter):
+        return _function_in_another_layout(caller, caller.adapter, given)
+    if not isinstance(caller.adapter, ModuleAdapter):
         return None
     for layout in NOT_CALLED_AS_TOKENS:
         laid = replace(caller, contract=replace(caller.contract, layout=layout))
@@ -71,6 +75,18 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
         needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
         if needing is not None:
             return needing
+    return None
+
+
+def _function_in_another_layout(
+    caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
+) -> Caller | None:
+    for layout in FUNCTION_LAYOUTS[1:]:
+        other = adapter.read_as(adapter.contract)
+        other.callable_in = layout
+        built = other.build(SIZES.head, SIZES.d_model).double().eval()
+        with contextlib.suppress(Exception):
+            return replace(caller, adapter=other).locate(built, *given)
     return None
 
 
@@ -106,6 +122,8 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
     the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
     """
+    if isinstance(caller.adapter, FunctionAdapter):  # the reference around it takes every shape
+        return replace(caller, contract=replace(caller.contract, mask_shape=caller.adapter.form.shape))
     forms = forms_of_mask(caller)
     head = heads_of(module, caller.adapter.sizes or (SIZES.head, SIZES.d_model))
     everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)

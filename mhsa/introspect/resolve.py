@@ -41,8 +41,11 @@ from mhsa.subject.adapter import (
 )
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import SIZES
+from mhsa.subject.heads_function import HeadsFunction
+from mhsa.subject.mask_form import MaskForm
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
+from mhsa.subject.signature import masks_among
 from mhsa.subject.subject import Subject
 
 
@@ -86,6 +89,9 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
     caller = find_call(adapter, module, lambda: require_a_call(adapter, module, request, target))
+    if caller.adapter is not adapter:  # a function that is called in another layout
+        adapter = caller.adapter
+        module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
 
@@ -200,9 +206,10 @@ def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
-    _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
+    _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
+    masks = masks_among(inspect.signature(function).parameters)
     try:
-        attend = fit_slot(function)
+        attend = fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
     # Sizes that differ tell (Z, A) from (A, Z).
@@ -212,7 +219,7 @@ def _function_adapter(function: Callable[..., Any], name: str, declared: Contrac
         shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
     if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
         raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
-    adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
     return adapter

@@ -6,19 +6,19 @@ import copy
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, QUERY, WIDTH, number, pick
+from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.heads_function import HeadsFunction, usual_form
+from mhsa.subject.mask_form import MaskForm
 from mhsa.subject.projections import Projections
-from mhsa.subject.signature import Signature, read_signature
+from mhsa.subject.signature import Signature, masks_among, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
 _DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
@@ -80,7 +80,7 @@ class ModuleAdapter(Adapter):
     def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
-            self.contract = Contract(shape_mismatch="raises")
+            self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
@@ -187,20 +187,29 @@ class FunctionAdapter(Adapter):
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
-        self.not_given = slot_rest(function)
+        self.float_masks = self.finite_masks = False
+        self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
+        self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
 
     @property
     def mask_name(self) -> str:
         """Name of the function's parameter for the mask; empty where it has no readable one."""
         try:
-            return pick(dict(inspect.signature(self.function).parameters), MASK) or ""
+            masks = masks_among(inspect.signature(self.function).parameters)
         except (TypeError, ValueError):
             return ""
+        return masks[0] if masks else ""
 
-    def laid_out(self, layout: Layout) -> FunctionAdapter:
-        """Return this adapter for a function that takes its heads in another layout."""
+    @property
+    def form(self) -> MaskForm:
+        """The form in which the function takes its mask."""
+        shape = self.contract.mask_shape or ("[B]" if self.contract.mask == "lengths" else "[B, 1, Tq, Tk]")
+        return MaskForm(self.contract.mask, shape, self.float_masks, self.finite_masks)
+
+    def read_as(self, contract: Contract, *, float_masks: bool = False, finite_masks: bool = False) -> FunctionAdapter:
+        """Return this adapter for a function that takes heads and masks as the contract says."""
         other = copy.copy(self)
-        other.contract = replace(self.contract, layout=layout)
+        other.contract, other.float_masks, other.finite_masks = contract, float_masks, finite_masks
         return other
 
     def build(self, head: int, d_model: int) -> nn.Module:
@@ -218,11 +227,18 @@ class FunctionAdapter(Adapter):
         return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
 
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the reference, whose masks are bool; :class:`_Added` makes them what is added to the scores again."""
-        return module(query, key, value, mask == 0 if self.contract.mask == "additive" and mask is not None else mask)
+        """Call the reference, whose masks are bool; :class:`mhsa.subject.heads_function.HeadsFunction` turns them back."""
+        if mask is not None and not usual_form(self.form):
+            assert isinstance(module, MultiHeadAttention)
+            mask = self.form.allowed(mask, key.size(1), module.head)
+        return module(query, key, value, mask)
 
     def _in_slot(self) -> Callable[..., Any]:
-        return _Added(self.function) if self.contract.mask == "additive" else self.function
+        layout = self.contract.layout or self.callable_in or "BHTD"
+        usual = layout == "BHTD" and usual_form(self.form)
+        if usual and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
+            return self.function
+        return HeadsFunction(self.function, layout, self.form, self.mask_name)
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
@@ -239,24 +255,6 @@ def contract_of(target: Any, name: str) -> Contract | None:
     if declared is not None and not isinstance(declared, Contract):
         raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
     return declared
-
-
-class _Added:
-    """A function whose mask is added to the scores, for a slot that gives it a bool one; a floating mask is passed on."""
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
-        self.__name__ = getattr(function, "__name__", repr(function))
-        parameters = dict(inspect.signature(function).parameters)
-        self._query, self._mask = pick(parameters, QUERY), pick(parameters, MASK)
-
-    def __call__(self, **named: Any) -> Any:
-        """Call the function by the names of its parameters, as the slot does."""
-        mask = named.get(self._mask or "")
-        if isinstance(mask, Tensor) and not mask.is_floating_point():
-            added = torch.zeros(mask.shape, dtype=named[self._query or ""].dtype, device=mask.device)
-            named[self._mask or ""] = added.masked_fill(~mask, -torch.inf)
-        return self.__wrapped__(**named)
 
 
 def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:

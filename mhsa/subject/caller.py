@@ -9,13 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import FUNCTION_LAYOUTS, Contract, MaskShape
+from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
+from mhsa.subject.mask_form import MaskForm
 from mhsa.subject.token_layout import TokenLayout
-
-# Shapes of masks that hide the same keys from every query of a sample.
-ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B]")
 
 
 @dataclass(frozen=True)
@@ -91,51 +89,18 @@ class Caller:
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
         return replace(self, output_from=output, weights_from=where[0] if where else None)
 
-    def convert(self, mask: Tensor, dtype: torch.dtype, head: int = 1) -> Tensor:
-        """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form.
+    @property
+    def form(self) -> MaskForm:
+        """The form of the masks that the implementation takes."""
+        return MaskForm(self.contract.mask, self.contract.mask_shape, self.float_masks, self.finite_masks)
 
-        Args:
-            mask: one that the form can say, see :meth:`can_say`.
-            dtype: of the data, and of floating masks.
-            head: number of heads, for the forms that have an axis for them.
-        """
-        shape = self.contract.mask_shape
-        if self.contract.mask == "lengths":
-            lengths = mask.sum(-1)
-            lengths = lengths if shape == "[B, Tq]" else lengths[:, 0]
-            return lengths.to(dtype) if self.float_masks else lengths
-        if shape == "[B, 1, Tq, Tk]":
-            mask = mask.unsqueeze(1)
-        elif shape == "[B, H, Tq, Tk]":
-            mask = mask.unsqueeze(1).repeat(1, head, 1, 1)
-        elif shape == "[B*H, Tq, Tk]":
-            mask = mask.repeat_interleave(head, dim=0)
-        elif shape == "[Tq, Tk]":
-            mask = mask[0]
-        elif shape == "[B, Tk]":
-            mask = mask[:, 0]
-        elif shape == "[B, 1, Tk]":
-            mask = mask[:, :1]
-        elif shape == "[B, 1, 1, Tk]":
-            mask = mask[:, None, :1]
-        if self.contract.mask == "additive":
-            hidden = torch.finfo(dtype).min if self.finite_masks else -torch.inf
-            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, hidden)
-        if self.contract.mask == "blocked":
-            mask = ~mask
-        return mask.to(dtype) if self.float_masks else mask
+    def convert(self, mask: Tensor, dtype: torch.dtype, head: int = 1) -> Tensor:
+        """Turn a canonical mask into the form that the implementation takes."""
+        return self.form.convert(mask, dtype, head)
 
     def can_say(self, mask: Tensor) -> bool:
-        """Whether a canonical mask can be said in the contract's form: not every one has a word for every query and sample."""
-        if not mask.size(0) or not mask.size(1):
-            return True
-        shape = self.contract.mask_shape
-        if shape in ALIKE_FOR_QUERIES and not bool((mask == mask[:, :1]).all()):
-            return False
-        if shape == "[Tq, Tk]" and not bool((mask == mask[:1]).all()):
-            return False
-        first = torch.arange(mask.size(-1), device=mask.device) < mask.sum(-1, keepdim=True)
-        return self.contract.mask != "lengths" or bool((mask == first).all())
+        """Whether a canonical mask can be said in that form."""
+        return self.form.can_say(mask)
 
 
 def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:

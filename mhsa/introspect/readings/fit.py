@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mhsa.oracle.bounded import Bounded
+from mhsa.records.contract import Contract, MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.answer import Mask
@@ -16,6 +17,8 @@ from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
+# Shapes of masks with an axis of size 1 for the queries, and the same with all queries.
+_WHOLE: dict[MaskShape | None, MaskShape] = {"[B, 1, Tk]": "[B, Tq, Tk]", "[B, 1, 1, Tk]": "[B, 1, Tq, Tk]"}
 _SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
 
 
@@ -31,12 +34,27 @@ class Fit:
         return all(self._is_exact(subject, seed, None, allowed) for seed in _SEEDS)
 
     def with_mask(self, subject: Subject) -> bool:
-        """Whether the output with masks of the subject's form is the oracle's."""
+        """Whether the output with masks of the subject's form is the oracle's.
+
+        A form with an axis of size 1 for the queries is none if masks that differ between queries are taken, too: what reads
+        their first row only would pass for one that wants a single row.
+        """
         for seed in _SEEDS:
             case = generic_case(subject, seed=seed)
             mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
             if not self._is_exact(subject, seed, mask, mask):
                 return False
+        whole = _WHOLE.get(subject.contract.mask_shape)
+        return whole is None or not self._is_taken(subject, replace(subject.contract, mask_shape=whole))
+
+    def _is_taken(self, subject: Subject, contract: Contract) -> bool:
+        """Whether a mask in another form that hides something is taken without an error."""
+        trial = self._trial(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)), 0)
+        case = trial.case
+        try:
+            trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
+        except check.Violation:
+            return False
         return True
 
     def fully_masked_is_nan(self, subject: Subject) -> bool:

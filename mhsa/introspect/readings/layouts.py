@@ -50,7 +50,7 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
         if stated is None:
             yield _reading(subject, "TBD", "fitted", certain=False)
     elif isinstance(adapter, FunctionAdapter):
-        for layout in FUNCTION_LAYOUTS:
+        for layout in (adapter.callable_in,) if adapter.callable_in else FUNCTION_LAYOUTS:
             yield _reading(subject, layout, "default" if layout == "BHTD" else "fitted")
     else:
         yield Reading(subject, "layout", "", "declared")
@@ -60,8 +60,8 @@ def _reading(subject: Subject, layout: Layout, known: Known, *, certain: bool = 
     contract = replace(subject.contract, layout=layout)
     caller = replace(subject.caller, contract=contract)
     adapter = subject.adapter
-    if isinstance(adapter, FunctionAdapter) and layout != "BHTD":
-        adapter = adapter.laid_out(layout)
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(replace(adapter.contract, layout=layout))
         caller = replace(caller, adapter=adapter)
     fields = {"layout": layout}
     return Reading(

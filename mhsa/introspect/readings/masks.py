@@ -11,6 +11,7 @@ from mhsa.introspect.readings.reading import Reading
 from mhsa.introspect.readings.stated import Stated, about, mask_parameter
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
+from mhsa.subject.adapter import FunctionAdapter
 from mhsa.subject.subject import Subject
 
 MEANS: dict[MaskMeaning, str] = {
@@ -73,8 +74,12 @@ def _reading(
     text = f"{MEANS[meaning]}{kind}, {shape}"
     if "mask_shape" in missing:
         text += ", the same for every sample"
+    adapter = subject.adapter
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(contract, float_masks=floating, finite_masks=finite)
+        caller = replace(caller, adapter=adapter)
     return Reading(
-        replace(subject, contract=contract, caller=caller), "mask", text, known,
+        replace(subject, contract=contract, caller=caller, adapter=adapter), "mask", text, known,
         certain=not missing, declaration=missing, pins={"mask": meaning, "mask_shape": shape},
     )  # fmt: skip
 

@@ -92,10 +92,13 @@ def by_names(subject: Subject, module: nn.Module) -> Subject:
     stated = stated_meaning(subject.adapter) if subject.adapter.takes_mask else None
     meaning = _declared_meaning(subject) or (stated.meaning if stated else "allowed")
     contract = replace(find_float64(subject), mask=meaning, mask_shape=subject.adapter.contract.mask_shape)
-    caller = replace(subject.caller, contract=contract)
-    if subject.adapter.takes_mask:
-        caller = find_mask_form(caller, module, *generic_tensors(subject.adapter))
-    return replace(subject, contract=caller.contract, caller=caller)
+    adapter = subject.adapter
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(contract)
+    caller = replace(subject.caller, contract=contract, adapter=adapter)
+    if adapter.takes_mask:
+        caller = find_mask_form(caller, module, *generic_tensors(adapter))
+    return replace(subject, contract=caller.contract, caller=caller, adapter=adapter)
 
 
 def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit, request: Request) -> Subject:
