@@ -312,3 +312,46 @@ def test_a_function_that_hides_is_a_question_and_read_as_declared() -> None:
         read("blocked_function")
     assert raised.value.declaration == {"mask": "blocked"}
     assert read("blocked_function", mask="blocked").contract.mask_shape == "[B, 1, Tq, Tk]"
+
+
+class Unnamed(Plain):
+    """Value, key and query, which no name says."""
+
+    def forward(self, one, two, three):
+        return self.attend(three, two, one, None)
+
+
+class Positions(Plain):
+    def forward(self, x, positions):
+        return self.attend(x, x, x, None)
+
+
+class Targets(Plain):
+    """What is called as another sequence often is, and is none."""
+
+    def forward(self, x, target=None):
+        return self.attend(x, x, x, None)
+
+
+class DefaultMask(Plain):
+    """A mask of size 0 stands for none."""
+
+    def forward(self, query, key, value, mask=torch.ones(0, 0, 0)):  # noqa: B008
+        return self.attend(query, key, value, ~mask[:, None].bool() if mask.size(0) else None)
+
+
+def test_roles_that_no_name_tells_are_found() -> None:
+    subject = read("Unnamed")
+    assert part(subject, "roles") == ("is called as forward(three=query, two=key, one=value)", "fitted")
+
+
+def test_what_is_no_key_is_asked_about_or_left_at_its_default() -> None:
+    with pytest.raises(Question, match="needs positions"):
+        read("Positions")
+    subject = read("Targets")
+    assert subject.ties == ("all",)
+    assert "argument target" in subject.not_judged
+
+
+def test_a_default_that_stands_for_no_mask_is_left_alone() -> None:
+    assert read("DefaultMask").contract.mask_shape == "[B, Tq, Tk]"

@@ -109,11 +109,16 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module),
     )  # fmt: skip
-    read = read_call(replace(subject, device="cpu"), module, request)
+
+    def called_by(adapter: Adapter, caller: Caller) -> Subject:
+        bind, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0])
+        return replace(subject, adapter=adapter, caller=caller, bind=bind, device="cpu")
+
+    read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     subject = replace(read, device=device, contract=contract, caller=replace(read.caller, contract=contract))
     unread = find_unread(subject.caller, module, sizes)
-    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+    left = (*(f"argument {n}" for n in read.adapter.not_given), *(x.words for x in unread))
     wrong = next((x.wrong for x in unread if x.wrong), "")
     return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
 

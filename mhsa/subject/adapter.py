@@ -104,6 +104,13 @@ class ModuleAdapter(Adapter):
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
 
+    def with_signature(self, signature: Signature) -> ModuleAdapter:
+        """Return this adapter for other roles of forward's arguments."""
+        other = copy.copy(self)
+        other.signature, other.inputs, other.takes_mask = signature, signature.inputs, signature.mask is not None
+        other.not_given = signature.not_given
+        return other
+
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
         return self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {}))

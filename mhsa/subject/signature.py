@@ -21,6 +21,7 @@ class Signature:
     says that the mask has no default. ``own_mask`` is the mask of the query's own sequence, where ``mask`` is that of another
     one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
     ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
+    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None.
     """
 
     query: str
@@ -34,6 +35,7 @@ class Signature:
     other_masks: tuple[str, ...] = ()
     key_optional: bool = False
     guessed: bool = False
+    mask_omitted: bool = False
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -51,7 +53,7 @@ class Signature:
         if self.value is not None:
             given[self.value] = value
         name = self.own_mask if alone else self.mask
-        if name is not None:
+        if name is not None and not (mask is None and self.mask_omitted):
             given[name] = mask
         if self.want_weights is not None:
             given[self.want_weights] = need_weights
@@ -101,6 +103,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     signature = Signature(
         *names, mask, want, not_given, mask in required, own, tuple(n for n in masks if n not in (mask, own)),
         names[1] is not None and names[1] not in required, guessed,
+        mask is not None and mask not in required and parameters[mask].default is not None,
     )  # fmt: skip
     unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights)]
     if unknown:

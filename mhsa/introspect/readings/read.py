@@ -15,6 +15,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.introspect.readings.masks import mask_readings
 from mhsa.introspect.readings.reading import Reading, first_fit
+from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.stated import stated_meaning
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
 from mhsa.records.contract import MaskMeaning
@@ -27,7 +28,7 @@ from mhsa.subject.subject import Subject
 _NAN = "https://github.com/pytorch/pytorch/issues/41508"  # why torch gives NaN to a query without any allowed key
 
 
-def read_call(subject: Subject, module: nn.Module, request: Request) -> Subject:
+def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind) -> Subject:
     """Return the subject as it is to be called: with its layout and the form of its mask in the contract.
 
     Where nothing fits it is read by names and by what is usual, and the properties will tell what is wrong.
@@ -36,6 +37,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request) -> Subject:
         subject: on the CPU, read by names.
         module: of generic sizes, float64 and in eval mode.
         request: what was asked for.
+        bind: makes the subject anew where arguments have other roles.
 
     Raises:
         Question: a reading fits exactly that contradicts the usual one, or it is causal.
@@ -47,6 +49,11 @@ def read_call(subject: Subject, module: nn.Module, request: Request) -> Subject:
     layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
     if layout is None and not needs_mask:
         ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+        roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
+        if roles is not None:
+            masks = _masks_of(roles.subject, fit)
+            return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
+        ask_about_unknown(subject, module)
         return by_names(_not_laid_out(subject), module)
     if layout is not None:
         readings = _masks_of(layout.subject, fit)
