@@ -355,3 +355,84 @@ def test_what_is_no_key_is_asked_about_or_left_at_its_default() -> None:
 
 def test_a_default_that_stands_for_no_mask_is_left_alone() -> None:
     assert read("DefaultMask").contract.mask_shape == "[B, Tq, Tk]"
+
+
+class TwoMasks(Plain):
+    def forward(self, query, key, value, mask=None, key_padding_mask=None):
+        hide = None if mask is None else ~mask[:, None]
+        return self.attend(query, key, value, self.with_padding(hide, key_padding_mask))
+
+    def with_padding(self, hide, padding):
+        if padding is None:
+            return hide
+        return padding[:, None, None] if hide is None else hide | padding[:, None, None]
+
+
+class PaddingReplacesMask(TwoMasks):
+    def with_padding(self, hide, padding):
+        return hide if padding is None else padding[:, None, None]
+
+
+class Context(Plain):
+    """A mask [B, T] for each of the two sequences: True for tokens, False for padding."""
+
+    def forward(self, x, context=None, mask=None, context_mask=None):
+        source, mask = (x, mask) if context is None else (context, context_mask)
+        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
+
+
+class ContextIgnored(Plain):
+    """Padding of the query hides keys of the context."""
+
+    def forward(self, x, context=None, mask=None, context_mask=None):
+        source = x if context is None else context
+        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
+
+
+class Switch(Plain):
+    def forward(self, x, causal_mask=False):
+        return self.attend(x, x, x, ~torch.ones(x.size(1), x.size(1), dtype=torch.bool).tril() if causal_mask else None)
+
+
+class SamplesLast(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else ~mask.permute(2, 0, 1)[:, None])
+
+
+class KeyPad(Plain):
+    def forward(self, x, key_pad):
+        return self.attend(x, x, x, key_pad[:, None, None])
+
+
+def test_a_second_mask_is_tried_alone_and_together_with_the_first() -> None:
+    subject = read("TwoMasks")
+    words = [u.text for u in subject.understood if u.part == "mask"]
+    assert words[1].startswith(
+        "key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with mask"
+    )
+    assert subject.not_judged == ("argument key_padding_mask beyond 3 masks alone and together with mask",)
+
+
+def test_a_second_mask_that_replaces_the_first_is_said() -> None:
+    (words,) = read("PaddingReplacesMask").not_judged
+    assert words.startswith("argument key_padding_mask together with mask: the two do not hide")
+
+
+def test_the_mask_of_the_context_hides_its_keys() -> None:
+    subject = read("Context")
+    assert (subject.contract.mask, subject.contract.mask_shape) == ("allowed", "[B, Tk]")
+    assert subject.adapter.describe() == "forward(x=query, context=key, context_mask=mask)"
+    assert "argument mask" not in subject.not_judged
+    wrong = read("ContextIgnored")
+    assert not [u for u in wrong.understood if u.part == "mask"]
+    assert wrong.adapter.describe() == subject.adapter.describe()
+
+
+def test_a_switch_is_no_mask() -> None:
+    assert read("Switch").not_judged == ("argument causal_mask",)
+
+
+def test_a_mask_with_the_samples_last_and_a_padding_that_must_be_given() -> None:
+    assert read("SamplesLast").contract.mask_shape == "[Tq, Tk, B]"
+    subject = read("KeyPad")
+    assert (subject.contract.mask, subject.contract.mask_shape, subject.caller.fills_mask) == ("blocked", "[B, Tk]", True)

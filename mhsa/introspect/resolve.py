@@ -118,9 +118,18 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     subject = replace(read, device=device, contract=contract, caller=replace(read.caller, contract=contract))
     unread = find_unread(subject.caller, module, sizes)
-    left = (*(f"argument {n}" for n in read.adapter.not_given), *(x.words for x in unread))
+    left = (
+        *read.not_judged,
+        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(x.words for x in unread),
+    )
     wrong = next((x.wrong for x in unread if x.wrong), "")
     return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
+
+
+def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
+    """Whether more is said of an argument than its name."""
+    return any(words.startswith(f"argument {argument} ") for words in not_judged)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:

@@ -103,6 +103,7 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
+        self.also: dict[str, Any] = {}  # arguments that every call is given beside the others
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
         """Return this adapter for other roles of forward's arguments."""
@@ -135,7 +136,7 @@ class ModuleAdapter(Adapter):
         need_weights: bool = False,
     ) -> Any:
         """Call forward by its own parameter names."""
-        return module(**self.signature.bind(query, key, value, mask, need_weights))
+        return module(**self.signature.bind(query, key, value, mask, need_weights), **self.also)
 
     def describe(self) -> str:
         """Return the call."""

@@ -55,6 +55,8 @@ class MaskForm:
             return mask.unsqueeze(1).repeat(1, head, 1, 1)
         if self.shape == "[B*H, Tq, Tk]":
             return mask.repeat_interleave(head, dim=0)
+        if self.shape == "[Tq, Tk, B]":
+            return mask.permute(1, 2, 0)
         if self.shape == "[Tq, Tk]":
             return mask[0]
         if self.shape == "[B, Tk]":
@@ -84,6 +86,8 @@ class MaskForm:
         mask = form == 0 if self.meaning in ("additive", "blocked") else form != 0
         if self.shape == "[B, Tk]" and mask.dim() == 2:
             return mask[:, None]
+        if self.shape == "[Tq, Tk, B]" and mask.dim() == 3:
+            return mask.permute(2, 0, 1)
         if self.shape == "[B*H, Tq, Tk]" and mask.dim() == 3 and mask.size(0) % head == 0:
             return mask.reshape(-1, head, *mask.shape[1:])
         return mask

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
 
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+
+_NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
 
 @dataclass(frozen=True)
@@ -111,11 +113,14 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     return signature
 
 
-def masks_among(parameters: Iterable[str]) -> list[str]:
-    """Return the parameters that are masks by their names, the one that can say most first: padding and lengths come last."""
-    given = list(parameters)
+def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Return the parameters that are masks by their names, the one that can say most first: padding and lengths come last.
+
+    What is a number or a switch by its default or its annotation is none, whatever its name.
+    """
+    given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
     usual = [n for n in given if n.lower() in MASK]
-    others = [n for n in given if "mask" in n.lower() and "pad" not in n.lower() and "flag" not in n.lower()]
-    padding = [n for n in given if "mask" in n.lower() and "pad" in n.lower()]
+    padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
+    others = [n for n in given if "mask" in n.lower() and n not in padding]
     lengths = [n for n in given if n.lower() in LENGTHS]
     return list(dict.fromkeys((*usual, *others, *padding, *lengths)))

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 
 from mhsa.oracle.bounded import Bounded
 from mhsa.records.contract import Contract, MaskShape
 from mhsa.subject import check
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapter import Adapter, ModuleAdapter
 from mhsa.subject.answer import Mask
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.subject import Subject
@@ -19,7 +20,7 @@ from mhsa.subject.trial import Trial
 
 # Shapes of masks with an axis of size 1 for the queries, and the same with all queries.
 _WHOLE: dict[MaskShape | None, MaskShape] = {"[B, 1, Tk]": "[B, Tq, Tk]", "[B, 1, 1, Tk]": "[B, 1, Tq, Tk]"}
-_SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
+SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
 
 
 class Fit:
@@ -31,7 +32,7 @@ class Fit:
 
     def without_mask(self, subject: Subject, allowed: Mask | None = None) -> bool:
         """Whether the output without a mask is the oracle's; ``allowed`` is a mask of the implementation's own, if any."""
-        return all(self._is_exact(subject, seed, None, allowed) for seed in _SEEDS)
+        return all(self._is_exact(subject, seed, None, allowed) for seed in SEEDS)
 
     def with_mask(self, subject: Subject) -> bool:
         """Whether the output with masks of the subject's form is the oracle's.
@@ -39,7 +40,7 @@ class Fit:
         A form with an axis of size 1 for the queries is none if masks that differ between queries are taken, too: what reads
         their first row only would pass for one that wants a single row.
         """
-        for seed in _SEEDS:
+        for seed in SEEDS:
             case = generic_case(subject, seed=seed)
             mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
             if not self._is_exact(subject, seed, mask, mask):
@@ -55,6 +56,28 @@ class Fit:
             trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
         except check.Violation:
             return False
+        return True
+
+    def with_both(self, subject: Subject, other: Subject, name: str) -> bool:
+        """Whether a mask and another one, given as argument ``name``, allow together what each of them allows."""
+        assert isinstance(subject.adapter, ModuleAdapter)
+        for seed in SEEDS:
+            case = generic_case(subject, seed=seed)
+            shape = (case.batch, case.query_length, case.key_length)
+            first, second = (hiding(shape, seed + n, s.contract) for n, s in enumerate((subject, other)))
+            trial = self._trial(subject, seed)
+            adapter = copy.copy(subject.adapter)
+            adapter.also = {name: other.caller.convert(torch.tensor(second), trial.dtype, case.head)}
+            trial.subject = replace(subject, adapter=adapter, caller=replace(subject.caller, adapter=adapter))
+            try:
+                output = trial(mask=first).output
+            except check.Violation:
+                return False
+            allowed = first & second
+            required = trial.expect_under(allowed).output
+            rows = allowed.any(axis=-1)
+            if not bool((np.abs(output - required.value) <= required.error)[rows].all()):
+                return False
         return True
 
     def fully_masked_is_nan(self, subject: Subject) -> bool:

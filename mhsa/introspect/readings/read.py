@@ -14,6 +14,7 @@ from mhsa.introspect.readings.causal import ask_about_causal
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.introspect.readings.masks import mask_readings
+from mhsa.introspect.readings.other_masks import try_other_masks
 from mhsa.introspect.readings.reading import Reading, first_fit
 from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.stated import stated_meaning
@@ -116,7 +117,8 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     doubtful = [reading for reading in read if not reading.certain]
     if not doubtful:
         understood = tuple(reading.understood for reading in read if reading.text)
-        return replace(last, understood=(*subject.understood, *understood))
+        known = replace(last, understood=(*subject.understood, *understood))
+        return try_other_masks(known, fit, _masks_of) if read[-1].part == "mask" else known
     fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
     open_row = "fully_masked_row" in last.masks and subject.contract.fully_masked_row is None
     if within(module) is not None and open_row and fit.fully_masked_is_nan(last):

@@ -49,7 +49,7 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
     annotation = str(_annotation(adapter, name))
     if re.search(r"(Float|Half|Double)Tensor", annotation):
         return Stated("additive", "annotated")
-    if "pad" in name.lower():
+    if "pad" in name.lower():  # named after what it marks, as torch's key_padding_mask
         return Stated("blocked", "named")
     return None
 
