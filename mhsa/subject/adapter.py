@@ -225,8 +225,11 @@ class FunctionAdapter(Adapter):
         return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
 
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
+        """Call the function itself with heads [B, H, T, d] and a mask in the function's own form."""
         assert isinstance(module, MultiHeadAttention)
+        if mask is not None and not usual_form(self.form):
+            mask = self.form.allowed(mask, key.size(2), module.head)
+            mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
         z, weights = module._attend(query, key, value, module.dropout, mask)
         return z, weights() if callable(weights) else weights
 

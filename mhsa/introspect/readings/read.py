@@ -115,14 +115,19 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     if last.adapter.takes_mask and read[-1].part != "mask":
         last = by_names(last, module)
     doubtful = [reading for reading in read if not reading.certain]
-    if not doubtful:
+    open_row = "fully_masked_row" in last.masks and subject.contract.fully_masked_row is None
+    added = last.contract.mask == "additive" and subject.adapter.contract.mask is None  # and nobody has declared it
+    torchs = within(module) is not None and bool(doubtful)
+    nan = open_row and (added or torchs) and fit.fully_masked_is_nan(last)
+    if not doubtful and not nan:
         understood = tuple(reading.understood for reading in read if reading.text)
         known = replace(last, understood=(*subject.understood, *understood))
         return try_other_masks(known, fit, _masks_of) if read[-1].part == "mask" else known
     fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
-    open_row = "fully_masked_row" in last.masks and subject.contract.fully_masked_row is None
-    if within(module) is not None and open_row and fit.fully_masked_is_nan(last):
-        fields |= {"fully_masked_row": "nan", "reason": _NAN}
     words = " and ".join(reading.text for reading in doubtful)
+    if nan:
+        fields |= {"fully_masked_row": "nan", "reason": _NAN}
+        also = "may give NaN where a query may attend to no key"
+        words = f"{words} and {also}" if words else also
     head = asked(f"it is exactly right if it {words}; read in the usual way it is not")
     raise Question("\n".join([head, *declare(fields, request)]), fields)
