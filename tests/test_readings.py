@@ -1,5 +1,6 @@
 """Conventions of a call are read: by what the code states, else by an exact fit with the oracle; a surprise is a question."""
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,13 @@ from torch import nn
 
 from mhsa.introspect.readings.stated import stated_meaning
 from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.judge.standalone_script import Recorder, write_script
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from mhsa.subject import check
+from mhsa.subject.generic_inputs import generic_case
 from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 # What a mask of -inf makes of a query that may attend to no key, where it is added and nothing repairs it.
 NAN = {"fully_masked_row": "nan", "reason": "https://github.com/pytorch/pytorch/issues/41508"}
@@ -440,3 +445,26 @@ def test_a_mask_with_the_samples_last_and_a_padding_that_must_be_given() -> None
     assert read("SamplesLast").contract.mask_shape == "[Tq, Tk, B]"
     subject = read("KeyPad")
     assert (subject.contract.mask, subject.contract.mask_shape, subject.caller.fills_mask) == ("blocked", "[B, Tk]", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "contract"),
+    [
+        ("TimeFirst", {"layout": "TBD"}),
+        ("Pixels", {}),
+        ("Channels", {}),
+        ("Lengths", {}),
+        ("KeyPad", {}),
+        ("time_before_heads", {}),
+        ("heads_with_samples", {}),
+        ("blocked_function", {"mask": "blocked"}),
+    ],
+)
+def test_a_stand_alone_script_calls_by_the_reading(name: str, contract: dict[str, str], tmp_path: Path) -> None:
+    request = Request(name, f"{__file__}:{name}", contract=contract)
+    subject = understand(request)
+    with check.recording() as record:
+        record.recorder = Recorder()
+        Trial(subject, generic_case(subject, "padding" if subject.adapter.takes_mask else "none"))()
+        write_script(tmp_path / "s.py", request, subject, "oracle.x", "words", "message", record.recorder.calls)
+    runpy.run_path(str(tmp_path / "s.py"))  # raises where a number is off by more than rounding

@@ -51,11 +51,11 @@ class Caller:
         """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
         items = self._as_returned(module, query, key, value, mask, need_weights)
         if self.output_from < len(items):
-            items[self.output_from] = self._layout.take(items[self.output_from])
+            items[self.output_from] = self.layout.take(items[self.output_from])
         return items
 
     @property
-    def _layout(self) -> TokenLayout:
+    def layout(self) -> TokenLayout:
         """How query, key and value are laid out for the adapter; one of a function is laid out in its slot."""
         laid = self.contract.layout
         return TokenLayout("BTD" if laid is None or laid in FUNCTION_LAYOUTS else laid)
@@ -67,7 +67,7 @@ class Caller:
             everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
             mask = self.convert(everything, query.dtype, heads_of(module, self.adapter.sizes))
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
-        query, key, value = self._layout.give(query, key, value)
+        query, key, value = self.layout.give(query, key, value)
         result = self.adapter.call(module, query, key, value, mask, **more)
         if isinstance(result, Mapping):
             return list(result.values())
@@ -81,7 +81,7 @@ class Caller:
         What the call raises is raised.
         """
         items = self._as_returned(module, query, key, value, None)
-        laid = self._layout.give(query, key, value)[0].shape
+        laid = self.layout.give(query, key, value)[0].shape
         fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == laid]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
