@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.introspect.readings.stated import stated_meaning
 from mhsa.introspect.resolve import as_adapter, understand
 from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.records.contract import Contract
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject import check
@@ -468,3 +469,31 @@ def test_a_stand_alone_script_calls_by_the_reading(name: str, contract: dict[str
         Trial(subject, generic_case(subject, "padding" if subject.adapter.takes_mask else "none"))()
         write_script(tmp_path / "s.py", request, subject, "oracle.x", "words", "message", record.recorder.calls)
     runpy.run_path(str(tmp_path / "s.py"))  # raises where a number is off by more than rounding
+
+
+@pytest.mark.parametrize(
+    ("name", "contract", "words"),
+    [
+        ("Plain", {"layout": "BTHD"}, "that of a module is one of BTD, TBD, BDT, BCHW"),
+        ("blocked_function", {"mask": "blocked", "layout": "TBD"}, "that of a function of heads is one of BHTD, BTHD, (BH)TD"),
+        (
+            "Square",
+            {"fully_masked_row": "zeros", "mask_shape": "[Tq, Tk]"},
+            "the same for every sample, and no property",
+        ),
+        (
+            "Lengths",
+            {"fully_masked_row": "zeros", "mask": "lengths"},
+            "its masks are [B, Tq], lengths, and no property",
+        ),
+    ],
+)
+def test_what_applies_to_nothing_is_refused(name: str, contract: dict[str, str], words: str) -> None:
+    with pytest.raises(Question) as raised:
+        read("Blocked" if name == "Plain" else name, **contract)
+    assert words in str(raised.value)
+
+
+def test_a_shape_that_is_none_of_its_meaning_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"mask='lengths', mask_shape='\[B, Tk\]'\); must be one of '\[B, Tq\]', '\[B\]'"):
+        Contract(mask="lengths", mask_shape="[B, Tk]")

@@ -40,9 +40,9 @@ from mhsa.subject.adapter import (
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.heads_function import HeadsFunction
+from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.generic_inputs import SIZES
-from mhsa.subject.heads_function import HeadsFunction
-from mhsa.subject.mask_form import MaskForm
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 from mhsa.subject.signature import masks_among

@@ -27,7 +27,7 @@ from mhsa.records.request import Request
 from mhsa.reference.core_slot import slot_call
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, TorchAdapter
 from mhsa.subject.answer import Answer
-from mhsa.subject.heads_function import usual_form
+from mhsa.subject.forms.heads_function import usual_form
 from mhsa.subject.subject import Subject
 
 _MOST_CALLS = 4  # a script that shows more is read by nobody

@@ -15,8 +15,8 @@ from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
-from mhsa.subject.heads_function import HeadsFunction, usual_form
-from mhsa.subject.mask_form import MaskForm
+from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
+from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
 from mhsa.subject.signature import Signature, masks_among, read_signature
 
@@ -238,7 +238,7 @@ class FunctionAdapter(Adapter):
         return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
 
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the reference, whose masks are bool; :class:`mhsa.subject.heads_function.HeadsFunction` turns them back."""
+        """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back."""
         if mask is not None and not usual_form(self.form):
             assert isinstance(module, MultiHeadAttention)
             mask = self.form.allowed(mask, key.size(1), module.head)

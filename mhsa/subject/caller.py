@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
-from mhsa.subject.mask_form import MaskForm
-from mhsa.subject.token_layout import TokenLayout
+from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.forms.token_layout import TokenLayout
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.understood import Understood
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller
-from mhsa.subject.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 

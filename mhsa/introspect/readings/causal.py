@@ -23,7 +23,8 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
     Raises:
         Question: the output is exactly that of causal attention.
     """
-    if subject.adapter.contract.mask is not None:  # what is allowed is declared to be what the mask says, and nothing less
+    declared = subject.adapter.contract
+    if declared.mask is not None or declared.layout is not None:  # its call is declared, with no causal mask in it
         return
     case = generic_case(subject)
     shape = (case.batch, case.query_length, case.key_length)
