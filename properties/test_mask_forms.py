@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mhsa.subject.forms.mask_forms import held_to
 from torch import Tensor
 
 from mhsa.judge.budget import light
@@ -16,6 +15,7 @@ from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt
+from mhsa.subject.mask_forms import held_to
 from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from mhsa.subject.forms.mask_forms import held_to, says
 from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
+from mhsa.subject.mask_forms import held_to, says
 
 
 class Plain(nn.Module):
