@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mhsa.introspect.find_mask_form import ask, inside
+from mhsa.introspect.find_mask_form import ask
 from mhsa.subject.caller import Caller
-from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.generic_inputs import is_exact
 from mhsa.subject.returned import WEIGHTS_FORMS
 from mhsa.subject.subject import Subject
 
 _MOST = 6  # of the values returned that are tried: more are a cache, layer by layer
 
 
-def find_weights_form(subject: Subject, sizes: Sizes) -> Caller:
+def find_weights_form(subject: Subject) -> Caller:
     """Return the subject's caller, which takes the weights from a value in another form if that fits the oracle exactly.
 
     The usual form goes first and needs no fit; wrong weights fit in no form, and are reported as before.
@@ -23,13 +23,12 @@ def find_weights_form(subject: Subject, sizes: Sizes) -> Caller:
         return subject.caller
     for caller in _callers(subject.caller):
         try:
-            answer = ask(replace(subject, caller=caller), sizes, "none")
+            answer = ask(replace(subject, caller=caller), "none")
         except Exception:  # it is not of this form
             continue
         if answer is None or answer.weights is None:
             continue
-        required = answer.expected.weights
-        if answer.weights.shape == required.value.shape and inside(answer.weights, required.value, required.error):
+        if is_exact(answer.weights, answer.expected.weights):
             return caller
     return subject.caller
 

@@ -13,21 +13,21 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.declared_contract import different, require_use
-from mhsa.introspect.exact_fit import fits
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
+from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
+from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
-from mhsa.introspect.torch_wrappers import ask_about_wrapper
-from mhsa.introspect.unjudged_outputs import find_unread, generic_inputs
+from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
@@ -46,8 +46,12 @@ from mhsa.subject.adapter import (
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.heads_function import HeadsFunction
+from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.generic_inputs import SIZES, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
+from mhsa.subject.signature import masks_among
 from mhsa.subject.subject import Subject
 
 
@@ -90,7 +94,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
-    caller = find_call(adapter, module, d_model, lambda: require_a_call(adapter, module, request, target))
+    caller = find_call(adapter, module, lambda: require_a_call(adapter, module, request, target))
+    if caller.adapter is not adapter:  # a function that is called in another layout
+        adapter = caller.adapter
+        module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
 
@@ -99,10 +106,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         return output
 
     around: Surroundings | None = None
-    inner = inner_attention(adapter, module, lambda: forward(module, *generic_inputs(adapter, sizes)))
+    inner = inner_attention(adapter, module, lambda: forward(module, *generic_tensors(adapter)))
     if inner is not None:
         alone = _randomised(inner.build(head, d_model), name)
-        of_inner = replace(caller, adapter=inner).locate(alone, *generic_inputs(adapter, sizes))
+        of_inner = replace(caller, adapter=inner).locate(alone, *generic_tensors(adapter))
         if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
             raise ask_about_residual(inner.around, request)
         if is_certain(inner):
@@ -117,21 +124,29 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module),
     )  # fmt: skip
-    on_cpu = replace(subject, device="cpu")
-    on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
-    ask_about_wrapper(on_cpu, module, request, target)
-    subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
-    caller = find_weights_form(replace(on_cpu, contract=subject.contract), sizes)
-    subject = replace(subject, caller=caller)
-    unread = find_unread(caller, module, sizes)
-    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread), *(around.parts if around else ()))
-    left += recipe.not_judged if recipe else ()
+
+    def called_by(adapter: Adapter, caller: Caller) -> Subject:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0])
+        return replace(subject, adapter=adapter, caller=caller, bind=bind, device="cpu")
+
+    read = read_call(replace(subject, device="cpu"), module, request, called_by)
+    contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
+    read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
+    subject = replace(read, device=device, caller=find_weights_form(read))
+    unread = find_unread(subject.caller, module, sizes)
+    left = (
+        *read.not_judged,
+        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(x.words for x in unread),
+        *(around.parts if around else ()),
+        *(recipe.not_judged if recipe else ()),
+    )
     wrong = next((x.wrong for x in unread if x.wrong), "")
     notes = tuple(_notes(subject, found))
     if found:
         subject = replace(subject, understood=(*subject.understood, Understood("parameters", found)))
-    if caller.weights_form:
-        returned = f"the weights are returned as [{', '.join(caller.weights_form)}]"
+    if subject.caller.weights_form:
+        returned = f"the weights are returned as [{', '.join(subject.caller.weights_form)}]"
         subject = replace(subject, understood=(*subject.understood, Understood("output", returned, "fitted")))
     if around is not None:
         notes += (("around", around.text),)
@@ -147,9 +162,16 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
     """Whether what an adapter builds is attention to the last digit."""
     try:
         bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
-    except SubjectError:
+        subject = Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller)
+        contract = find_float64(subject)
+        return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
+    except Exception:  # it cannot be read so
         return False
-    return fits(Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller), sizes)
+
+
+def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
+    """Whether more is said of an argument than its name."""
+    return any(words.startswith(f"argument {argument} ") for words in not_judged)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
@@ -240,13 +262,14 @@ def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
-    _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
+    _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
+    masks = masks_among(inspect.signature(function).parameters)
     try:
-        fit_slot(function)
+        fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
-    adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
-    adapter.values = places_of_values(function)
+    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
+    adapter.values = places_of_values(function, masks[0] if masks else "")
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
     return adapter
@@ -292,9 +315,10 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
         "allowed": f"{kind}, True may attend",
         "blocked": f"{kind}, True may not attend",
         "additive": "floating, 0 may attend and -inf may not",
+        "lengths": "the number of keys that may be attended to",
     }
     always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}{always}"))
+    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask or 'allowed']}{always}"))
     words = {
         "zeros": "a row with no allowed key has zero weights",
         "uniform": "a row with no allowed key has weights 1 / Tk",

@@ -15,6 +15,7 @@ from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
+from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.answer import Answer, Differentiated, Gradients, Mask, expected_gradients
 from mhsa.subject.autograd import backward_pass
@@ -296,6 +297,10 @@ class Trial:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
         return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
 
+    def expect_under(self, mask: Mask | None) -> oracle.MultiHead:
+        """Return what the case's tensors give under another mask [B, Tq, Tk]."""
+        return self._oracle(self.query, self.key, self.value, self.projections, mask)
+
     def _oracle(
         self,
         query: Array,
@@ -329,11 +334,14 @@ class Trial:
         return self.place(x).view(batch, length, self.case.head, self.case.d_k).transpose(1, 2)
 
     def convert(self, mask: Mask) -> Tensor:
-        """Return a mask [B, Tq, Tk] in the form that the subject takes."""
+        """Return a mask [B, Tq, Tk] in the form that the subject takes; without one, the property is not applicable."""
         tensor = torch.tensor(mask, device=self.subject.device)
+        if not self.subject.caller.can_say(tensor):
+            form = self.subject.contract.mask_shape
+            check.inapplicable(f"needs masks that {form} cannot say{', as lengths' if form in LENGTH_SHAPES else ''}")
         if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
             tensor = tensor[:1].expand(tensor.shape)
-        return self.subject.caller.convert(tensor, self.dtype)
+        return self.subject.caller.convert(tensor, self.dtype, self.case.head)
 
     def ask(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
         """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""

@@ -61,6 +61,14 @@ class ThinTimeFirst(Thin):
         return self.mha(query, key, value, attn_mask=attn_mask)
 
 
+class ThinForgotten(Thin):
+    """Does not say that time comes first."""
+
+    def __init__(self, d_model, num_heads):
+        super().__init__(d_model, num_heads)
+        self.mha = nn.MultiheadAttention(d_model, num_heads)
+
+
 class ThinAllowed(Thin):
     """Turns the mask round itself."""
 
@@ -131,38 +139,42 @@ def test_the_part_of_a_model_that_the_documentation_names_holds(mhsa, tmp_path: 
     assert all(len(s["properties"]) >= 4 for s in subjects)
 
 
-def test_a_wrapper_that_hands_a_padding_mask_on_is_asked_for_its_meaning() -> None:
-    with pytest.raises(Question) as raised:
-        understand(f"{__file__}:ThinPadding")
-    assert "hides what a mask marks with True, as torch does" in " ".join(str(raised.value).split())
-    said = str(raised.value)
+def contract_in(said: str) -> tuple[str, dict[str, object]]:
+    """Return the subject and the contract of the TOML that a question shows."""
     table = tomllib.loads(said.partition("\n\n")[2].partition("\n\n    or in")[0])["tool"]["mhsa"]["subjects"]["attention"]
-    declared = table["contract"]
-    assert table["subject"] == f"{__file__}:ThinPadding"
-    assert declared == {"mask": "blocked", "mask_shape": "[B, Tk]"}
-    assert 'mhsa_contract = mhsa.Contract(\n    mask="blocked",\n    mask_shape="[B, Tk]",\n)' in said
-    subject = understand(Request("x", f"{__file__}:ThinPadding", contract=declared))
-    assert subject.masks == ("none", "all", "padding")
+    return table["subject"], table["contract"]
 
 
-@pytest.mark.parametrize("name", ["Thin", "ThinTimeFirst"])
-def test_a_wrapper_with_torchs_layout_is_told_the_adapter_and_holds_with_it(name: str, tmp_path: Path, mhsa) -> None:
+@pytest.mark.parametrize(
+    ("name", "fields", "shape"),
+    [
+        ("ThinPadding", {"mask": "blocked"}, "[B, Tk]"),
+        ("Thin", {"mask": "blocked", "fully_masked_row": "nan"}, "[B*H, Tq, Tk]"),
+        ("OwnForward", {"mask": "blocked", "fully_masked_row": "nan"}, "[B*H, Tq, Tk]"),
+        ("ThinForgotten", {"layout": "TBD", "mask": "blocked", "fully_masked_row": "nan"}, "[B*H, Tq, Tk]"),
+    ],
+)
+def test_a_wrapper_that_keeps_torchs_conventions_is_asked_about_and_read_as_declared(
+    name: str, fields: dict[str, str], shape: str
+) -> None:
     with pytest.raises(Question) as raised:
         understand(f"{__file__}:{name}")
     said = str(raised.value)
-    assert max(map(len, said.splitlines())) <= 80
-    code = said.partition(":\n\n")[2].replace("from test_torch_attention import", "from own import")
-    (tmp_path / "own.py").write_text(Path(__file__).read_text())
-    (tmp_path / "my_adapter.py").write_text(code)
-    chosen = "output_without_mask or output_under_masks or without_any_key or leave"
-    done = mhsa("verify", "my_adapter.py", "-k", chosen, "--no-diagnosis", cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
+    subject, declared = contract_in(said)
+    assert (subject, declared) == (f"{__file__}:{name}", raised.value.declaration)
+    assert {n: x for n, x in declared.items() if n != "reason"} == fields
+    assert max(map(len, said.splitlines())) <= 80 or str(Path(__file__)) in said
+    found = understand(Request("x", f"{__file__}:{name}", contract=declared))
+    assert found.contract.mask_shape == shape
+    assert [u.known for u in found.understood if u.part == "mask"] == ["declared"]
 
 
-def test_a_subclass_with_a_forward_of_its_own_is_asked_about_like_a_wrapper() -> None:
+def test_time_first_is_taken_where_the_wrapper_says_so() -> None:
     with pytest.raises(Question) as raised:
-        understand(f"{__file__}:OwnForward")
-    assert "mask = mask.repeat_interleave(module.num_heads, dim=0)" in str(raised.value)
+        understand(f"{__file__}:ThinTimeFirst")
+    assert "layout" not in raised.value.declaration
+    subject = understand(Request("x", f"{__file__}:ThinTimeFirst", contract=raised.value.declaration))
+    assert subject.contract.layout == "TBD"
 
 
 def test_a_wrapper_that_is_right_as_it_stands_or_not_right_at_all_is_judged() -> None:

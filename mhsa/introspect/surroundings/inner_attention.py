@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapter import Adapter, ModuleAdapter
 from mhsa.subject.projections import Projections
 
 # What the attention of the call in progress gave: each thread has its own.
@@ -70,6 +70,8 @@ class InnerAttention(Adapter):
         return self.base.describe()
 
     def _prepared(self, module: nn.Module) -> nn.Module:
+        if _begin in module._forward_pre_hooks.values():  # built by build() already
+            return module
         for path in self.around.before:
             owner, _, name = path.rpartition(".")
             setattr(module.get_submodule(owner), name, nn.Identity())
@@ -81,6 +83,32 @@ class InnerAttention(Adapter):
         module.get_submodule(self.around.attention).register_forward_hook(_catch)
         module.register_forward_hook(_give)
         return module
+
+
+class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
+    """The attention inside of a module that is understood by its names: it is read like any other module."""
+
+    def __init__(self, base: ModuleAdapter, around: Surroundings) -> None:
+        vars(self).update(vars(base))
+        self.base, self.around = base, around
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Build the whole module, and have it give what its attention gives."""
+        return self._prepared(ModuleAdapter.build(self, head, d_model))
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Build the same with this dropout."""
+        module = ModuleAdapter.build_dropping(self, head, d_model, rate)
+        return None if module is None else self._prepared(module)
+
+    call = ModuleAdapter.call
+    projections = ModuleAdapter.projections
+    describe = ModuleAdapter.describe
+
+
+def inside(base: Adapter, around: Surroundings) -> InnerAttention:
+    """Return the adapter of the attention inside what ``base`` builds."""
+    return InnerAttentionOfModule(base, around) if type(base) is ModuleAdapter else InnerAttention(base, around)
 
 
 def _begin(module: nn.Module, args: Any) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from mhsa.introspect.adapter_sketch import asked, declare
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
-from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings
+from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
@@ -26,7 +26,7 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
         around = find_surroundings(module, call)
     except Exception:  # the properties will meet it again and report it
         return None
-    return None if around is None else InnerAttention(adapter, around)
+    return None if around is None else inside(adapter, around)
 
 
 def is_certain(adapter: InnerAttention) -> bool:
