@@ -107,8 +107,8 @@ def write_script(
     chosen = wrong or calls[:_MOST_CALLS]
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    known = isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
     inside = isinstance(subject.adapter, InnerAttention)
+    known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
     with_adapter = "mhsa, to leave out what is around the attention." if inside else "its mhsa.Adapter."
     needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"
@@ -288,7 +288,7 @@ def _construction(subject: Subject, request: Request, call: Call) -> str:
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, InnerAttention) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
