@@ -221,10 +221,11 @@ def test_repeating_every_key_changes_nothing(subject: Subject, case: Case) -> No
     """Attention sees a distribution of keys: every key m times is the same distribution.
 
     Statement: O(q, [k; k; ...], [v; v; ...], [M, M, ...]) = O(q, k, v, M).
-    Requires: key and value apart from query; no positions.
+    Requires: key and value apart from query; no positions, not causal, no window.
     Source: A15; Castin, Ablin and Peyre 2024, arXiv 2312.14820.
     Breaks it: a scale by the length, a window, a block at the end that is dropped or counted twice.
     """
+    check.not_under(subject.contract.formula.where, "keys may be repeated")
     trial = Trial(subject, case)
     times = 2 + case.seed % 3
     repeated = trial.paired(lambda x: np.concatenate([x] * times, axis=1))
@@ -239,10 +240,11 @@ def test_repeating_one_key_adds_to_its_logit(subject: Subject, case: Case) -> No
     """One key m times is that key once, with ln m added to its score.
 
     Statement: with key j repeated m times, the copies together weigh m p_j / (1 + (m - 1) p_j), where p_j is its weight alone.
-    Requires: key and value apart from query; weights [B, H, Tq, Tk]; no positions.
+    Requires: key and value apart from query; weights [B, H, Tq, Tk]; no positions, not causal, no window.
     Source: A15 (the form with ln m is derived there).
     Breaks it: keys that are found by their content, deduplicated or sorted; a softmax over anything but keys.
     """
+    check.not_under(subject.contract.formula.where, "keys may be repeated")
     trial = Trial(subject, case)
     alone = trial()
     weights = check.offered(alone.weights)

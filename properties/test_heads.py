@@ -28,7 +28,8 @@ def single_head(trial: Trial, h: int) -> Bounded:
             (trial.value, p.value, of_values),
         )
     )
-    z = oracle.core(arithmetic, q, k, v, trial.mask).output
+    mask = trial.effective(trial.mask, trial.query, trial.key)
+    z = oracle.core(arithmetic, q, k, v, mask, formula=trial.formula).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
 
 

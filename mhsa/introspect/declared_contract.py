@@ -79,6 +79,11 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "float64_in": _always,
     "accumulation": _always,
     "reason": _with_a_deviation,
+    "causal": _always,
+    "scale": _always,
+    "window": _always,
+    "softcap": _always,
+    "kv_heads": _always,
 }
 
 

@@ -107,7 +107,8 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     forms = _forms(caller)
     everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
     last_key = everything.clone()
-    last_key[..., -1] = False
+    # A causal module hides the last key by itself.
+    last_key[..., 0 if caller.contract.formula.positional else -1] = False
     try:
         plain = caller(module, query, key, value, None)[0]
     except Exception:  # the properties will meet it again and report it

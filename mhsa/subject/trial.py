@@ -31,7 +31,8 @@ class Trial:
     Attributes:
         module: it, in eval mode.
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
-        mask: bool [B, Tq, Tk] or None.
+        mask: bool [B, Tq, Tk] or None, as it is given to the subject.
+        formula: what the subject computes, by its contract.
         views: the module's parameters, to be read and written.
         projections: the same as the oracle wants them.
         exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
@@ -54,6 +55,7 @@ class Trial:
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
+        self.formula = subject.contract.formula
         if counted:
             check.current().start(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
         if module is None:
@@ -61,7 +63,7 @@ class Trial:
         self.use(module.to(device=subject.device, dtype=self.dtype).eval())
         self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
-        self.mask = case.allowed()
+        self.mask = self.draw_mask(case)
         if counted:
             check.current().show = self.show
 
@@ -76,6 +78,40 @@ class Trial:
         for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
             view.write(torch.from_numpy(values))
         self.reread()
+
+    def draw_mask(self, case: Case) -> Mask | None:
+        """Return the mask of a case, in which every query sees a key under the formula too; but for kind "fully_masked_row"."""
+        mask = case.allowed()
+        return mask if case.mask == "fully_masked_row" else self.opened(mask)
+
+    def opened(self, mask: Mask | None) -> Mask | None:
+        """Return a mask [B, Tq, Tk] in which every query that the formula lets see a key may see one of those.
+
+        That a causal mask or a window hides from a query all that the given mask allows it is for the properties about fully
+        masked rows alone: elsewhere the contract need not say what such a row gives.
+        """
+        if mask is None or not self.formula.positional:
+            return mask
+        batch, queries, keys = mask.shape
+        seen = self.formula.allowed(None, 1, queries, keys)
+        assert seen is not None
+        last = keys - 1 - seen[0, :, ::-1].argmax(axis=1)  # the last key that each query may see
+        sample, row = np.nonzero(~(mask & seen).any(axis=2) & seen.any(axis=2))
+        mask = mask.copy()
+        if self.subject.contract.mask_shape == "[B, Tk]":  # the same for every query
+            mask[sample, :, last[row]] = True
+        else:
+            mask[sample, row, last[row]] = True
+        return mask
+
+    def effective(self, mask: Mask | None, query: Array, key: Array) -> Mask | None:
+        """Return who may attend where: what the given mask allows and the formula too, [B, Tq, Tk], or None for everything."""
+        if not self.formula.positional:
+            return mask
+        batch, queries, keys = *query.shape[:2], key.shape[1]
+        if mask is not None and mask.shape != (batch, queries, keys):
+            mask = np.broadcast_to(mask, (batch, queries, keys))
+        return self.formula.allowed(mask, batch, queries, keys)
 
     def show(self) -> dict[str, Array]:
         """Return everything that goes into the call, for a failure to be looked at."""
@@ -270,13 +306,14 @@ class Trial:
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
+        effective = self.effective(mask, query, key)
         answer = Answer(
             numbers(output),
             numbers(weights) if is_tensor(weights) else None,
-            mask,
+            effective,
             (output, weights if is_tensor(weights) else None),
             self.subject.contract.fully_masked_row,
-            lambda: self._oracle(query, key, value, projections, mask),
+            lambda: self._oracle(query, key, value, projections, effective),
         )
         check.current().answer = answer.drawn
         if recorder is not None:
@@ -285,7 +322,8 @@ class Trial:
 
     def expect(self, bias: Array) -> oracle.MultiHead:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
-        return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
+        whole = self.effective(None, self.query, self.key)
+        return self._oracle(self.query, self.key, self.value, self.projections, whole, bias)
 
     def _oracle(
         self,
@@ -308,6 +346,7 @@ class Trial:
             fully_masked_row,
             bias,
             exact_heads=self.exact_heads,
+            formula=self.formula,
         )
 
     def place(self, x: Array, layout: str = "contiguous") -> Tensor:
