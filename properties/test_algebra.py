@@ -76,10 +76,11 @@ def test_shifting_all_keys_changes_nothing(subject: Subject, case: Case) -> None
     """One vector added to every key adds one number to every score of a row, which softmax ignores.
 
     Statement: O(q, k + u, v, M) = O(q, k, v, M) for any u; the logits of row i shift by <q_i, W_K u> / sqrt(d_k).
-    Requires: key apart from query and value; no positions, no normalisation of keys.
+    Requires: key apart from query and value; no positions, no normalisation of keys, no soft cap.
     Source: A8 with A7; Namazifar et al. 2023, arXiv 2302.08626; Blanchard et al. 2021 for the shift of softmax.
     Breaks it: a softmax that does not subtract the maximum and overflows, an epsilon in the denominator, a clamp.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     shift = case.rng(11).integers(-3, 4, size=case.d_model).astype(float)
     before, after = trial(), trial(key=trial.key + shift)
@@ -92,10 +93,11 @@ def test_key_bias_does_not_matter(subject: Subject, case: Case) -> None:
     """The bias of the key projection adds one number to every score of a row, which softmax ignores.
 
     Statement: O does not depend on b_K.
-    Requires: a bias of the key projection.
+    Requires: a bias of the key projection; no soft cap.
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a bias given to the wrong projection, softmax over the queries, masked scores filled before the bias.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     if trial.projections.key.bias is None:
         check.inapplicable("needs a bias of the key projection")

@@ -100,10 +100,11 @@ def test_key_bias_has_no_gradient(subject: Subject, case: Case) -> None:
     """A constant added to all keys changes nothing, so the key bias has no gradient.
 
     Statement: dL/db_K = 0 up to rounding, for every loss.
-    Requires: autograd; a bias of the key projection.
+    Requires: autograd; a bias of the key projection; no soft cap.
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a softmax gradient without its row sum, a mask or a scale applied in one direction only.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     _, found = differentiated(subject, case)
     if "key.bias" not in found.observed:
         check.inapplicable("needs a bias of the key projection")

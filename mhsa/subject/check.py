@@ -113,7 +113,7 @@ def inapplicable(reason: str) -> NoReturn:
 
 
 def not_under(where: str, what: str) -> None:
-    """End a property that does not apply where a key's place matters; ``where`` says what makes it matter, or is empty."""
+    """End a property that does not apply under a declared feature; ``where`` says which, or is empty where there is none."""
     if where:
         inapplicable(f"{what}: not under {where}")
 

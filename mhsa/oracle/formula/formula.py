@@ -46,6 +46,11 @@ class Formula:
         declared = {"causal": self.causal if self.causal != "no" else None, "window": self.window and list(self.window)}
         return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
 
+    @property
+    def capped(self) -> str:
+        """What makes a shift of all scores matter, in the same words."""
+        return "" if self.softcap is None else f"softcap = {self.softcap:g}"
+
     def factor(self, d_k: int) -> float:
         """Return the factor of the scores."""
         return scale.factor(self.scale, d_k)
