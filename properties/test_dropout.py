@@ -109,7 +109,9 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     precision = subject.precision(case.dtype)
     room = (gamma(found.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
     required = np.where(found.kept == 0, 0.0, scale)
-    check.agree("weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)), found.seen)
+    check.agree(
+        "weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)), found.seen
+    )
 
 
 @rare

@@ -92,8 +92,8 @@ def attention(
     Raises:
         OracleError: a value or bound is NaN, or a value is infinite.
     """
-    arithmetic = Arithmetic(precision)
-    return _checked(core(arithmetic, Bounded.exact(query), Bounded.exact(key), Bounded.exact(value), mask, fully_masked_row, None, formula))
+    q, k, v = (Bounded.exact(x) for x in (query, key, value))
+    return _checked(core(Arithmetic(precision), q, k, v, mask, fully_masked_row, None, formula))
 
 
 def multi_head(
@@ -112,9 +112,9 @@ def multi_head(
 ) -> MultiHead:
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
-    ``mask`` is the effective one (:meth:`Formula.allowed`), bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
-    scores after they are scaled. ``exact_heads`` says that every implementation computes Q, K and V without
-    any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    ``mask`` is the effective one (:meth:`Formula.allowed`): bool, broadcastable to [B, Tq, Tk], the same for every head;
+    ``bias``, of that shape too, is added to the scores after they are scaled and capped. ``exact_heads`` says that every
+    implementation computes Q, K and V without any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
     kv_heads = shared_heads(projections, head, formula)
@@ -132,12 +132,9 @@ def multi_head(
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
+    stages = output, inner.weights, inner.scores, inner.slope
     inputs = (query, key, value)
-    return _checked(
-        MultiHead(
-            output, inner.weights, inner.scores, inner.slope, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads
-        )
-    )
+    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads))
 
 
 def shared_heads(projections: Projections, head: int, formula: Formula) -> int:

@@ -48,8 +48,8 @@ class Contract:
         scale: the factor of the scores, a number above 0 or ``"1/d_k"``; None is 1 / sqrt(d_k).
         window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
         softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
-        kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None is
-            as many as there are heads.
+        kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
+            is as many as there are heads.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -113,8 +113,8 @@ class Contract:
         sides = tuple(self.window) if isinstance(self.window, (list, tuple)) else ()
         if len(sides) != 2 or not all(type(side) is int and side >= -1 for side in sides) or sides == (-1, -1):
             raise ValueError(
-                f"Contract(window={self.window!r}); must be [left, right]: how many keys before and after the own place are seen, "
-                "-1 for all on one side"
+                f"Contract(window={self.window!r}); must be [left, right]: how many keys before and after the own place are "
+                "seen, -1 for all on one side"
             )
         object.__setattr__(self, "window", sides)  # TOML has lists
 

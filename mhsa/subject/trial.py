@@ -92,7 +92,7 @@ class Trial:
         """
         if mask is None or not self.formula.positional:
             return mask
-        batch, queries, keys = mask.shape
+        _, queries, keys = mask.shape
         seen = self.formula.allowed(None, 1, queries, keys)
         assert seen is not None
         last = keys - 1 - seen[0, :, ::-1].argmax(axis=1)  # the last key that each query may see

@@ -72,7 +72,7 @@ def mutants() -> list[Mutant]:
 
 
 def declared() -> list[Mutant]:
-    """Return the mutants of declared features, each with its declaration: ``mhsa power`` measures plain attention without them."""
+    """Return the mutants of declared features, each with its declaration; ``mhsa power`` measures plain attention alone."""
     return list(_read("formula"))
 
 

@@ -14,7 +14,7 @@ def own_places(causal: Causal, queries: int, keys: int) -> NDArray[np.int_]:
     """Return the place among the keys [Tq] that each query has.
 
     Query i is at key i ("top-left", and where attention is not causal), or the last query is at the last key ("bottom-right",
-    as with a cache of earlier keys): the two differ where Tq != Tk only. A place may lie before the first or after the last key.
+    as with a cache of earlier keys): the two differ where Tq != Tk only. A place may lie before the first key or beyond.
     """
     return np.arange(queries) + (keys - queries if causal == "bottom-right" else 0)
 
@@ -30,5 +30,5 @@ def visible(causal: Causal, queries: int, keys: int) -> NDArray[np.bool_]:
 
 def words(causal: Causal) -> str:
     """Return what a reader is told."""
-    aligned = {"top-left": "query i sees keys 0 to i", "bottom-right": "the last query sees all keys, each earlier one a key less"}
-    return f"causal ({aligned[causal]})"
+    last = "the last query sees all keys, each earlier one a key less"
+    return f"causal ({last if causal == 'bottom-right' else 'query i sees keys 0 to i'})"
