@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,7 @@ from mhsa.subject.projections import Projections, Role, View
 
 ROLES = ("query", "key", "value", "out")
 _QKV = ROLES[:3]
+_SHARED = ("key", "value")  # whose heads several query heads may share
 _FILLER = {"w", "weight", "weights", "to", "fc", "linear", "lin", "proj", "projection", "projections", "layer", "dense", "net",
            "mat", "matrix", "map", "head", "heads", "attn", "attention", "self", "mha", "param", "kernel", "project", "b",
            "bias", "biases", "l", "multi", "transform", "mats", "ws", "linears", "layers", "nn", "c"}  # fmt: skip
@@ -86,8 +87,10 @@ class Recipe:
         return "; ".join(parts)
 
 
-def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Recipe:
+def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False) -> Recipe:
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
+
+    Where they are ``grouped``, keys and values may have fewer heads than queries.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
@@ -100,8 +103,12 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[Reading]:
         per_head = "#" in path and path not in shapes
         member = groups[path][0]
-        found = readings(shapes[member], roles, sizes, linear=member in linear, bias=bias, per_head=per_head)
-        return list(found)
+        shared = grouped and bool(roles) and set(roles) <= set(_SHARED)
+        for own in sizes.shared() if shared else (sizes,):
+            found = readings(shapes[member], roles, own, linear=member in linear, bias=bias, per_head=per_head)
+            if listed := [replace(reading, shared=shared) for reading in found]:
+                return listed
+        return []
 
     weights: dict[str, Reading] = {}
     unnamed: list[str] = []
@@ -354,7 +361,8 @@ def bind_projections(
         Question: the adapter's are no views of its parameters.
     """
     if adapter.projections(module) is None:
-        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs)
+        grouped = adapter.contract.kv_heads == "grouped"
+        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs, grouped=grouped)
         return recipe.bind, recipe.describe()
 
     def bind(other: nn.Module, _: Sizes) -> Projections:

@@ -114,7 +114,9 @@ def multi_head(
 
     ``mask`` is the effective one (:meth:`Formula.allowed`): bool, broadcastable to [B, Tq, Tk], the same for every head;
     ``bias``, of that shape too, is added to the scores after they are scaled and capped. ``exact_heads`` says that every
-    implementation computes Q, K and V without any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    implementation computes Q, K and V without any rounding.
+
+    Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
     kv_heads = shared_heads(projections, head, formula)

@@ -148,8 +148,10 @@ class Trial:
             if name in views:
                 if not np.any(values):
                     values = np.zeros(views[name].shape)
-                if values.shape != views[name].shape and self.inner != self.case.d_model:
-                    check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
+                if values.shape != views[name].shape:
+                    check.not_under(self.formula.shared, "needs a key head for each query head")
+                    if self.inner != self.case.d_model:
+                        check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
                 views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
                 if not np.array_equal(numbers(views[name].read()), values):
                     raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
@@ -179,6 +181,10 @@ class Trial:
     def d_v(self) -> int:
         """Width of a head's values: columns of W_O."""
         return int(self.projections.out.weight.shape[1]) // self.case.head
+
+    def key_head(self, h: int) -> int:
+        """Return which head of keys and values query head ``h`` reads."""
+        return h * oracle.shared_heads(self.projections, self.case.head, self.formula) // self.case.head
 
     def about_width(self) -> str:
         """Return in words that the subject's inner width is not d_model."""

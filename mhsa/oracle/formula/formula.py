@@ -51,6 +51,11 @@ class Formula:
         """What makes a shift of all scores matter, in the same words."""
         return "" if self.softcap is None else f"softcap = {self.softcap:g}"
 
+    @property
+    def shared(self) -> str:
+        """What makes query heads share keys and values, in the same words."""
+        return 'kv_heads = "grouped"' if self.kv_heads == "grouped" else ""
+
     def factor(self, d_k: int) -> float:
         """Return the factor of the scores."""
         return scale.factor(self.scale, d_k)
