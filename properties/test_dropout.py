@@ -180,7 +180,8 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     # Every product in the chain, by its size; dropout makes weights up to 1 / (1 - rate)^2 times larger.
     value = np.abs(numbers(trial.arguments["value"][0])) @ np.abs(p.value.weight.T)
     value = value + (0.0 if p.value.bias is None else np.abs(p.value.bias))
-    largest = value.max(axis=1, keepdims=True) / (1 - rate) ** 2
+    by_key_head = value.max(axis=1, keepdims=True).reshape(case.batch, 1, -1, trial.d_v) / (1 - rate) ** 2
+    largest = by_key_head[:, :, [trial.key_head(h) for h in range(case.head)]].reshape(case.batch, 1, -1)
     size = float((np.abs(d_output) * (largest @ np.abs(p.out.weight.T))).sum())
     terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
     room = gamma(terms, trial.precision.unit) * size * 4

@@ -8,7 +8,7 @@ from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.records.contract import Contract
 from mhsa.run.runner import Options, run
 
-RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth")
+RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
 INFLUENCE, GRADIENT = "causality.hidden_keys_have_no_influence", "causality.hidden_keys_receive_no_gradient"
 EFFECT, PREFIX = "causality.what_is_declared_has_an_effect", "causality.a_prefix_gives_the_same"
 OUTPUT = "oracle.output_without_mask"
@@ -29,6 +29,9 @@ FOUND_BY = {
     "CapForgotten": (EFFECT, OUTPUT),
     "CapClamps": (OUTPUT, "gradients.gradients_of_inputs"),
     "CapNotScaledBack": (OUTPUT,),
+    "GroupsInterleaved": (OUTPUT, "heads.each_head_alone"),
+    "GroupsOfTheirNumber": (OUTPUT,),
+    "GroupsInterleavedForValues": (OUTPUT, "gradients.gradients_of_inputs"),
     "ScaledByRoot": (EFFECT, "weights.log_ratios_are_score_differences"),
 }  # fmt: skip
 PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mhsa.bugs.mutants.plain import Plain
 
@@ -77,6 +77,33 @@ class ScaledByWidth(Plain):
     def scale(self, k: Tensor) -> float:
         """Return the factor of the scores."""
         return 1.0 / self.d_k
+
+
+class Grouped(Plain):
+    """Query heads next to each other share a head of keys and values."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, kv_heads="grouped")
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1, kv_heads: int | None = None) -> None:
+        self.kv_heads = kv_heads or head
+        super().__init__(head, d_model, dropout)
+
+    def prepare(self) -> None:
+        """Make the smaller maps."""
+        self.w_k, self.w_v = (nn.Linear(self.d_model, self.kv_heads * self.d_k) for _ in range(2))
+
+    def split(self, x: Tensor) -> Tensor:
+        """Return [B, T, heads * d_k] as [B, heads, T, d_k]."""
+        return x.unflatten(-1, (-1, self.d_k)).transpose(1, 2)
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """Return the key head that each query head reads."""
+        return h // (self.head // self.kv_heads)
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give each query head its keys and values."""
+        shared = self.read_by(torch.arange(self.head, device=q.device))
+        return q, k[:, shared], v[:, shared]
 
 
 class SeesTheNextKey(Causal):
@@ -281,3 +308,40 @@ class ScaledByRoot(ScaledByWidth):
     def scale(self, k: Tensor) -> float:
         """Return the usual factor."""
         return Plain.scale(self, k)
+
+
+class GroupsInterleaved(Grouped):
+    """Query heads read the key heads in turns.
+
+    Formula: key head h mod kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """In turns."""
+        return h % self.kv_heads
+
+
+class GroupsOfTheirNumber(Grouped):
+    """The number of groups is taken for their size, which is right only where both are the same.
+
+    Formula: key head h // kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """By the wrong number."""
+        return (h // self.kv_heads).clamp(max=self.kv_heads - 1)
+
+
+class GroupsInterleavedForValues(Grouped):
+    """Keys are repeated as they must be, values in turns.
+
+    Formula: value head h mod kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Use two tables."""
+        h = torch.arange(self.head, device=q.device)
+        return q, k[:, self.read_by(h)], v[:, h % self.kv_heads]
