@@ -16,6 +16,8 @@ WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "
 # Widths that a constructor asks for beside d_model; in plain attention all of them are d_model.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
                 "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim"}  # fmt: skip
+KV_HEADS = {"num_kv_heads", "n_kv_heads", "num_key_value_heads", "kv_heads", "n_kv_head", "num_kv_head", "nb_kv_heads",
+            "key_value_heads", "n_head_kv", "heads_kv", "num_heads_kv"}  # fmt: skip
 HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk", "dv", "dim_k", "dim_v", "d_key", "d_value",
               "kdim_per_head", "depth", "d_q", "head_width"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, OTHER_WIDTHS, WIDTH, number, pick
+from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, KV_HEADS, MASK, OTHER_WIDTHS, WIDTH, number, pick
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
@@ -85,6 +85,7 @@ class ModuleAdapter(Adapter):
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
+        self._kv_heads: str | None = None
         if isinstance(target, nn.Module):
             module = target
             self.sizes = _fixed_sizes(module, name)
@@ -93,6 +94,8 @@ class ModuleAdapter(Adapter):
         else:
             self._make = target
             self._arguments = constructor_arguments(target, name, more)
+            left = [n for n in inspect.signature(target).parameters if n not in (more or {})]
+            self._kv_heads = pick(left, KV_HEADS)
             self.sizes = declared_sizes(target, name, more or {})
             self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
@@ -115,17 +118,24 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
-        return self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {}))
+        return self._make(**(self.construction(head, d_model) or {}))
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
-        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT)
+        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model)
+
+    def _shared(self, head: int, d_model: int) -> dict[str, Any]:
+        """Return how many heads keys and values get, where that is declared and the constructor can be told."""
+        if self.contract.kv_heads != "grouped" or self._kv_heads is None:
+            return {}
+        fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
+        return {self._kv_heads: fewer[(d_model // head - 1) % len(fewer)]}  # another divisor for another width
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        return self._make(**self._arguments(head, d_model, rate))
+        return self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model)))
 
     def call(
         self,
@@ -339,7 +349,7 @@ def constructor_arguments(
         raise SubjectError(f"{shown} has no parameter that is known to be the {what}. {make}")
     roles: dict[str, str] = {}
     for n, p in parameters.items():
-        if n == head:
+        if n == head or (n.lower() in KV_HEADS and n in required):
             roles[n] = "head"
         elif n.lower() in HEAD_WIDTH and p.default is not None:
             roles[n] = "d_k"
