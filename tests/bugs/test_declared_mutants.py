@@ -79,7 +79,7 @@ def test_the_features_done_right_hold() -> None:
 def test_the_diagnosis_names_a_bug_of_the_declared_formula(tmp_path: Path) -> None:
     """By equal numbers; it compares with bugs of the same formula only."""
     (tmp_path / "model.py").write_text(
-        "import mhsa.bugs.mutants.formula as f\n\n\nclass Mine(f.SeesTheNextKey):\n    pass\n\n\nclass Ok(f.Causal):\n    pass\n"
+        "import mhsa.bugs.mutants.formula as f\nclass Mine(f.SeesTheNextKey): pass\nclass Ok(f.Causal): pass\n"
     )
     wrong, right = (understand(f"{tmp_path / 'model.py'}:{name}", dtypes=("float64",)) for name in ("Mine", "Ok"))
     assert [match.name for match in compare(finely(wrong)).matches] == ["SeesTheNextKey"]

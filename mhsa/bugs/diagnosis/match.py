@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
+from mhsa.bugs.mutants.formula import right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
 from mhsa.oracle.attention import FullyMaskedRow
@@ -306,7 +307,7 @@ def _wrong_aspects(scene: Scene) -> set[str]:
     wrong = set(ASPECTS)
     # To the right module the convention matters in rows without any allowed key alone.
     for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
-        agreeing = _agreeing(Plain, scene, convention, [Claim("all", frozenset({"eval"}))])
+        agreeing = _agreeing(right_under(scene.trial.formula), scene, convention, [Claim("all", frozenset({"eval"}))])
         if "eval" in agreeing:
             wrong -= agreeing
         if not wrong:
