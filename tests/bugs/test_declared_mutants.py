@@ -1,11 +1,15 @@
 """Bugs in declared features are found under their declaration; the same features done right hold."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.bugs.mutants.registry import declared, mutants
+from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
+from mhsa.records.errors import SubjectError
 from mhsa.run.runner import Options, run
 
 RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
@@ -70,3 +74,15 @@ def test_the_features_done_right_hold() -> None:
     # The families that look at what a formula changes; each class holds in all of them.
     results = run(Options(right, workers=2, keyword="oracle or causality or gradients or weights or masked or dropout"))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
+
+
+def test_the_diagnosis_names_a_bug_of_the_declared_formula(tmp_path: Path) -> None:
+    """By equal numbers; it compares with bugs of the same formula only."""
+    (tmp_path / "model.py").write_text(
+        "import mhsa.bugs.mutants.formula as f\nclass Mine(f.SeesTheNextKey): pass\nclass Ok(f.Causal): pass\n"
+    )
+    wrong, right = (understand(f"{tmp_path / 'model.py'}:{name}", dtypes=("float64",)) for name in ("Mine", "Ok"))
+    assert [match.name for match in compare(finely(wrong)).matches] == ["SeesTheNextKey"]
+    assert compare(finely(right)).wrong == 0
+    with pytest.raises(SubjectError, match='not under kv_heads = "grouped"'):
+        compare(understand("mhsa.bugs.mutants.formula:Grouped", dtypes=("float64",)))

@@ -5,12 +5,15 @@ The classes without a formula of their own are right; mutants replace one of the
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
+from dataclasses import fields, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.formula.formula import PLAIN, Formula
 
 
 class Causal(Plain):
@@ -104,6 +107,33 @@ class Grouped(Plain):
         """Give each query head its keys and values."""
         shared = self.read_by(torch.arange(self.head, device=q.device))
         return q, k[:, shared], v[:, shared]
+
+
+class Declared(Causal):
+    """Any formula with a key head for each query head, done right: what a diagnosis compares with."""
+
+    formula: ClassVar[Formula] = PLAIN
+
+    def scale(self, k: Tensor) -> float:
+        """Return the factor of the scores."""
+        return self.formula.factor(self.d_k)
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Cap them."""
+        cap = self.formula.softcap
+        return s if cap is None else cap * torch.tanh(s / cap)
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        seen = self.formula.visible(queries, keys)
+        return torch.ones(queries, keys, dtype=torch.bool) if seen is None else torch.from_numpy(seen)
+
+
+@functools.cache
+def right_under(formula: Formula) -> type[Plain]:
+    """Return the class of right modules of a formula."""
+    contract = replace(Plain.mhsa_contract, **{f.name: getattr(formula, f.name) for f in fields(Formula)})
+    return Plain if formula == PLAIN else type("Declared", (Declared,), {"formula": formula, "mhsa_contract": contract})
 
 
 class SeesTheNextKey(Causal):
