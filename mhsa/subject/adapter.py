@@ -236,10 +236,14 @@ class FunctionAdapter(Adapter):
         """Plug the function into the reference module."""
         return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
 
+    def _passed_on(self, mask: Tensor) -> bool:
+        """Whether the slot hands this mask on as it is, so that the function may write into it."""
+        return mask.is_floating_point() and mask.dim() == 4 and self.form.meaning == "additive"
+
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call the function itself with heads [B, H, T, d] and a mask in the function's own form."""
         assert isinstance(module, MultiHeadAttention)
-        if mask is not None and not usual_form(self.form):
+        if mask is not None and not usual_form(self.form) and not self._passed_on(mask):
             mask = self.form.allowed(mask, key.size(2), module.head)
             mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
         z, weights = module._attend(query, key, value, module.dropout, mask)

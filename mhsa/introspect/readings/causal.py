@@ -8,6 +8,7 @@ from typing import Any
 from mhsa.introspect.adapter_sketch import asked, declare
 from mhsa.introspect.readings.fit import Fit
 from mhsa.oracle.formula.causal import Causal
+from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.generic_inputs import generic_sizes
@@ -26,8 +27,8 @@ def ask_about_causal(subject: Subject, request: Request, fit: Fit) -> None:
         Question: the output is exactly that of causal attention, and the contract does not say whether it is causal.
     """
     contract = subject.contract
-    if "causal" in request.contract or contract.causal != "no":
-        return
+    if "causal" in request.contract or contract.formula != Formula():
+        return  # it is declared what it computes
     sizes = generic_sizes(subject.adapter)
     for aligned, words in _WORDS.items():
         causal = replace(contract, causal=aligned)
