@@ -8,6 +8,7 @@ from torch.nn.utils import parametrizations
 import mhsa
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
+from mhsa.records.request import Request
 from mhsa.subject.parameter_layout import Sizes
 
 FEW = ("oracle.output_*", "heads.*", "gradients.gradients_of_*", "identities.*", "construction.parameters_*",
