@@ -3,7 +3,7 @@
 ``python benchmarks/hints.py`` prints them from what was recorded (benchmarks/hints.json, mhsa/records/power.json);
 ``python benchmarks/hints.py --write`` puts them into the page, which has to be done when mhsa/records/power.json has changed;
 ``python benchmarks/hints.py --record FILE...`` first judges modules of tests/corpus (whose causes their docstrings say, or
-CAUSES in tests/test_diagnosis.py), half a minute each, and adds what failed to the record.
+CAUSES in tests/bugs/test_diagnosis.py), half a minute each, and adds what failed to the record.
 """
 
 import json

@@ -52,7 +52,7 @@ def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None
     """
     trial = Trial(subject, case)
     trained = [p for p in trial.module.parameters() if p.requires_grad]
-    pieces = [piece for _, view in trial.views.views() for piece in view.pieces]
+    pieces = [piece for _, view in (*trial.views.views(), *trial.views.sources) for piece in view.pieces]
     places = {(x.untyped_storage().data_ptr(), x.storage_offset(), x.shape, x.stride()): x for x in pieces}
     count = sum(p.numel() for p in trained)
     four = sum(x.numel() for x in places.values() if any(lies_in(x, p) for p in trained))
@@ -81,7 +81,8 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
         check.inapplicable("needs a class or factory: a module that was built by somebody else may be frozen")
     trial = Trial(subject, case)
     module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
-    views = subject.bind(module, trial.sizes).views()
+    projections = subject.bind(module, trial.sizes)
+    views = (*projections.views(), *projections.sources)  # a map may be computed from parameters of other names
     places: dict[tuple[int, int, tuple[int, ...]], str] = {}
     for name, view in views:
         for piece in view.pieces:

@@ -156,7 +156,7 @@ def heads_are_shared(trial: Trial, adapter: FunctionAdapter, given_as: dict[str,
     expected = trial.differentiate(d_output, **given_as).expected
     leaves = {id(x): trial.heads(x).detach().requires_grad_() for x in given_as.values()}
     heads = [leaves[id(x)] for x in given_as.values()]
-    mask = None if trial.mask is None else trial.convert(trial.mask)[:, None]
+    mask = None if trial.mask is None else trial.convert(trial.mask)
     z = guard("the function", lambda: adapter.attend(trial.module, heads[0], heads[1], heads[2], mask))[0]
     found = guard("the backward pass", lambda: torch.autograd.grad(z, list(leaves.values()), trial.heads(d_output)))
     names = {id(x): name for name, x in reversed(given_as.items())}  # the first role that a tensor plays

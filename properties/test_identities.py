@@ -33,6 +33,8 @@ def moment(trial: Trial, found: Differentiated, left: str, right: str) -> tuple[
     total, room = np.zeros((case.head, width, width)), np.zeros((case.head, width, width))
     for kind in ("weight", "bias"):
         if f"{left}.{kind}" not in parameters:
+            if f"{left}.{kind}" in trial.views.fixed:
+                found.observed[f"{right}.{kind}"]  # it has none, so the property is not applicable
             continue
         w = getattr(getattr(trial.projections, left), kind).reshape(*shape, -1)
         g = found.observed[f"{right}.{kind}"].reshape(*shape, -1)

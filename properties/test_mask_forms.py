@@ -51,8 +51,8 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     Source: A19, P22; mlverse/torch#1205 (kinds of masks mixed up), pytorch/pytorch#100315.
     Breaks it: ~mask on integers, where ~1 is -2 and counts as true; integers added to the scores.
     """
-    if subject.contract.mask == "additive" or subject.caller.float_masks:
-        check.inapplicable("needs masks of bools, and the subject takes floating ones")
+    if subject.contract.mask in ("additive", "lengths") or subject.caller.float_masks:
+        check.inapplicable("needs masks of bools, and the subject takes floating ones or lengths")
     trial = Trial(subject, case)
     trial()  # places the tensors
     assert trial.mask is not None
@@ -74,7 +74,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
         memory is read in another dtype.
     """
     floating = subject.contract.mask == "additive" or subject.caller.float_masks
-    if subject.contract.mask != "allowed" and not floating:
+    if subject.contract.mask == "lengths" or (subject.contract.mask != "allowed" and not floating):
         check.inapplicable("needs masks of bools that are true where attention is allowed, or floating ones")
     trial = Trial(subject, case)
     trial()
@@ -83,7 +83,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
     if not held_to(subject, "floating", dtype, case.dtype, lambda form, mask: (form.to(other), mask), added=not floating):
         return
     if floating:  # 0, 1 and -inf are the same number in every dtype
-        form = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
+        form = trial.convert(trial.mask)
         ask_with(trial, form.to(other), f"a mask of {dtype or 'float32'}", trial.mask)
         return
     form = trial.convert(trial.mask).to(other)
@@ -113,8 +113,8 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     Source: A19, P22; keras PR#20488 (wrongly expanded), pytorch/pytorch#97409.
     Breaks it: a batch axis read as heads (graph-transformer-pytorch PR#2), a mask repeated along the wrong axis.
     """
-    if subject.contract.mask_shape == "[B, Tk]":
-        check.inapplicable("needs masks with an axis for the queries")
+    if subject.contract.mask_shape not in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]"):
+        check.inapplicable("needs masks with axes for the samples and the queries, and none for the heads")
     # Sizes that all differ: [Tq, Tk] cannot be [B, Tk], nor [B, Tq, Tk] be [H, Tq, Tk].
     sizes: dict[str, int] = {"batch": case.batch, "query_length": case.query_length, "key_length": case.key_length}
     taken = {1, case.head}
@@ -129,7 +129,7 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     trial()
     assert trial.mask is not None
-    whole = subject.caller.convert(torch.tensor(trial.mask, device=subject.device), trial.dtype)
+    whole = trial.convert(trial.mask)
     for name, change in SHAPES.items():
         if held_to(subject, "shape", name, case.dtype, partial(change, case.head)):
             form, meaning = change(case.head, whole, trial.mask)
@@ -180,7 +180,9 @@ def test_memory_layouts_mean_the_same(subject: Subject, case: Case, layout: str)
     mask = trial.mask
     if layout == "expanded":
         mask = np.broadcast_to(mask[:1], mask.shape).copy()
-    form = subject.caller.convert(torch.tensor(mask, device=subject.device), trial.dtype)
+    form = trial.convert(mask)
+    if form.dim() < 2:
+        check.inapplicable("needs masks with two axes or more, and the subject takes one length for each sample")
     laid = lay_out(form, layout)
     if not ask_with(trial, laid, f"a mask laid out {layout}", mask):
         check.fail(

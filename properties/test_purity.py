@@ -44,7 +44,7 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
         roles = ("query", "key", "value")
         heads = [trial.heads(getattr(trial, role)) for role in roles]
         held = [numbers(x) for x in heads]
-        mask = None if trial.mask is None else trial.convert(trial.mask)[:, None]
+        mask = None if trial.mask is None else trial.convert(trial.mask)
         mask_before = None if mask is None else numbers(mask)
         with torch.set_grad_enabled(case.grad):
             guard("the function", lambda: subject.adapter.attend(trial.module, *heads, mask))

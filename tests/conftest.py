@@ -1,55 +1,44 @@
-"""Shared: where things are, one way to run the command line, and one to judge subjects by chosen properties."""
+"""Shared: the fork server, the command line, and one way to judge subjects by chosen properties."""
 
-import io
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
-from mhsa.commands.cli import main
 from mhsa.records.catalogue import catalogue, properties_folder, property_id
 from mhsa.run.fork_client import SERVER, start_server
 from mhsa.run.sandbox import child_environment
+from tests.helpers.command_line import run_here, run_mhsa
+from tests.helpers.fixture_groups import ByFixture
+from tests.helpers.more import mark
+from tests.helpers.places import CORPUS, ROOT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
-ROOT = Path(__file__).resolve().parent.parent
-CORPUS = ROOT / "tests" / "corpus"
 
 
-def run_mhsa(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user would, wide enough that no line is folded."""
-    return subprocess.run(
-        [sys.executable, "-m", "mhsa", *map(str, arguments)],
-        cwd=cwd,
-        env=os.environ | {"COLUMNS": "400"} | environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Where nothing else is asked for, hand out tests by the fixtures that they share."""
-    from .groups import ByFixture
-
     return ByFixture(config, log) if config.getvalue("dist") == "load" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before -m chooses."""
+    mark(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for the processes of all runs of this worker; a test that needs new ones deletes the variable."""
     place = str(tmp_path_factory.mktemp("fork") / "socket")
-    if sys.platform != "linux":
-        yield ""
+    if sys.platform != "linux" or SERVER in os.environ:  # where it is empty, every process is started anew
+        yield os.environ.get(SERVER, "")
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as source:
         source.bind(place)
@@ -74,26 +63,16 @@ def same_variables(fork_server: str) -> Iterator[None]:
             os.environ[name] = before[name]
 
 
-def run_here(*arguments: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The same without a new process for the command line itself, which is half a second of a processor saved."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-    before, terminate = Path.cwd(), signal.getsignal(signal.SIGTERM)
-    command = ["mhsa", *map(str, arguments)]
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        patch.setattr(sys, "argv", command)
-        for name, value in ({"COLUMNS": "400"} | environment).items():
-            patch.setenv(name, value)
-        patch.setattr(tempfile, "tempdir", environment.get("TMPDIR", tempfile.tempdir))
-        try:
-            os.chdir(cwd)
-            code = main(command[1:])
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 2
-        finally:
-            os.chdir(before)
-            signal.signal(signal.SIGTERM, terminate)
-    said, errors = (stream.buffer.getvalue().decode() for stream in (out, err))
-    return subprocess.CompletedProcess(command, code, said, errors)
+@pytest.fixture(autouse=True)
+def same_imports(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forget the modules that a test wrote and imported: the next one may write others of these names."""
+    modules, path = set(sys.modules), list(sys.path)
+    yield
+    sys.path[:] = path
+    written = str(tmp_path_factory.getbasetemp())
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(written):
+            del sys.modules[name]
 
 
 @pytest.fixture
@@ -114,6 +93,12 @@ def mhsa_anew():
 @pytest.fixture
 def corpus() -> Path:
     return CORPUS
+
+
+@pytest.fixture
+def root() -> Path:
+    """The repository, for files that are subjects, too: where those are judged, tests.helpers cannot be imported."""
+    return ROOT
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, get_args
 
 from torch import nn
 
-from mhsa.records.contract import Contract
+from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, Layout
 from mhsa.records.errors import Question
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, has_own_head_width
+from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,21 @@ def _with_a_mask(promise: Promise) -> str:
 
 
 def _with_an_fully_masked_row(promise: Promise) -> str:
-    if promise.adapter.takes_mask and promise.contract.mask_shape == "[B, Tk]":
-        return "its masks are [B, Tk], the same for every query, and no property gives it one that hides every key"
+    shape = promise.contract.mask_shape
+    if promise.adapter.takes_mask and shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES, "[Tq, Tk]"):
+        alike = "sample" if shape == "[Tq, Tk]" else "query"
+        words = "lengths" if shape in LENGTH_SHAPES else f"the same for every {alike}"
+        return f"its masks are {shape}, {words}, and no property gives it one that hides every key"
     return _with_a_mask(promise)
+
+
+def _of_that_kind(promise: Promise) -> str:
+    function = isinstance(promise.adapter, FunctionAdapter)
+    if (promise.value in FUNCTION_LAYOUTS) == function:
+        return ""
+    kind = "a function of heads" if function else "a module"
+    known = [layout for layout in get_args(Layout) if (layout in FUNCTION_LAYOUTS) == function]
+    return f"that of {kind} is one of {', '.join(known)}"
 
 
 def _with_a_constructor(promise: Promise) -> str:
@@ -62,6 +75,10 @@ def _with_a_constructor(promise: Promise) -> str:
     return ""
 
 
+def _within_a_module(promise: Promise) -> str:
+    return "a function on [B, H, T, d] has nothing around it" if isinstance(promise.adapter, FunctionAdapter) else ""
+
+
 def _with_a_deviation(promise: Promise) -> str:
     if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
         return ""
@@ -72,12 +89,14 @@ def _with_a_deviation(promise: Promise) -> str:
 APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
     "mask_shape": _with_a_mask,
+    "layout": _of_that_kind,
     "masked": _with_a_mask,
     "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
     "accumulation": _always,
+    "surroundings": _within_a_module,
     "reason": _with_a_deviation,
 }
 

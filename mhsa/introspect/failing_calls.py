@@ -5,20 +5,20 @@ from __future__ import annotations
 import itertools
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import INDENT, sketch, wrapped
-from mhsa.introspect.find_mask_form import SIZES
-from mhsa.records.contract import MaskShape
+from mhsa.introspect.find_mask_form import forms_of_mask
 from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
-from mhsa.subject.caller import Caller
+from mhsa.subject.caller import Caller, heads_of
+from mhsa.subject.generic_inputs import SIZES
 from mhsa.subject.parameter_layout import Sizes
 
 # Batch, Tq, Tk: one and several of each, equal and not, and the powers of two that windows and patches ask for.
@@ -73,7 +73,8 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
             modules.append((adapter.build(sizes.head, sizes.d_model).eval(), sizes.d_model))
         except Exception:  # it cannot be built so; the first one could
             continue
-    callers: list[Caller | None] = [None, *_forms(adapter)]
+    forms = forms_of_mask(Caller(adapter, adapter.contract)) if adapter.takes_mask else []
+    callers: list[Caller | None] = [None, *forms]
     places = itertools.product(dict.fromkeys(("cpu", device)), dict.fromkeys(("float64", "float32", *dtypes)))
     for (where, dtype), (built, width), caller, shape in itertools.product(places, modules, callers, _SHAPES):
         if adapter.inputs == "x" and shape[1] != shape[2]:
@@ -82,7 +83,7 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
         mask = None
         if caller is not None:
             everything = torch.ones(shape, dtype=torch.bool, device=where)
-            mask = caller.convert(everything, query.dtype)
+            mask = caller.convert(everything, query.dtype, heads_of(built, adapter.sizes))
         shown = {"query": query} if adapter.inputs == "x" else {"query": query, "key": key}
         shown |= {"value": value} if adapter.inputs == "qkv" else {}
         words = ", ".join(f"{n} {list(t.shape)}" for n, t in shown.items())
@@ -98,20 +99,6 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
                 return (caller or Caller(adapter, adapter.contract)).items(at, *given)
 
         yield words, dtype, call
-
-
-def _forms(adapter: Adapter) -> list[Caller]:
-    """Forms of a mask to try; the declared one alone, if there is one."""
-    if not adapter.takes_mask:
-        return []
-    declared = adapter.contract.mask_shape
-    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
-    kinds = (False,) if adapter.contract.mask == "additive" else (False, True)
-    return [
-        Caller(adapter, replace(adapter.contract, mask_shape=shape), float_masks=floating)
-        for floating in kinds
-        for shape in shapes
-    ]
 
 
 def _tensors(

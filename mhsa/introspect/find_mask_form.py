@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,59 +18,76 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from mhsa.introspect.unjudged_outputs import inputs_apart
 from mhsa.oracle.bounded import Array
-from mhsa.records.case import Case, Tie
-from mhsa.records.contract import Contract, FullyMaskedRow, MaskShape
+from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, FullyMaskedRow, Layout, MaskShape
 from mhsa.subject import check
-from mhsa.subject.adapter import Adapter, Inputs, ModuleAdapter
+from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
-from mhsa.subject.caller import Caller
-from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.caller import Caller, heads_of
+from mhsa.subject.generic_inputs import SIZES, generic_case, generic_tensors
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
-SIZES = Sizes(head=4, d_k=5)
-BATCH, QUERIES, KEYS = 2, 3, 6
 # "The same function or another one?": half the digits of float64, far above rounding, far below any real difference.
 _SAME = 2.0**-26
+# Of masks, where nothing is known of their meaning. One that is the same for every sample is not among them: a mask without a
+# batch axis fits into a slip of axes, too, and everything that is equal on both sides says nothing of that.
+_USUAL_SHAPES: tuple[MaskShape, ...] = ("[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]", "[B, 1, 1, Tk]")
+# What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
+# and where time comes first, queries and keys of different lengths look like different batches.
+NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD")
 
 
-def tensors(inputs: Inputs, d_model: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return random query, key and value in float64, tied as ``inputs`` says."""
-    generator = torch.Generator().manual_seed(1)
-
-    def draw(length: int) -> Tensor:
-        return torch.randn(BATCH, length, d_model, generator=generator, dtype=torch.float64)
-
-    query = draw(QUERIES)
-    if inputs == "x":
-        return query, query, query
-    key = draw(KEYS)
-    return query, key, key if inputs == "q,kv" else draw(KEYS)
-
-
-def find_call(adapter: Adapter, module: nn.Module, d_model: int, refused: Callable[[], None] = lambda: None) -> Caller:
+def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] = lambda: None) -> Caller:
     """Return the canonical call of ``module`` (float64, eval): where output and weights are, which form masks take.
 
     ``refused`` is called where the first, plainest call raises: it may raise itself, where every other call does so, too.
     """
-    query, key, value = tensors(adapter.inputs, d_model)
-    caller = Caller(adapter, adapter.contract)
+    given = generic_tensors(adapter)
+    caller = Caller(adapter, adapter.contract, fills_mask=adapter.needs_mask)
     with torch.no_grad():
-        apart = query, key, value
-        if adapter.sizes is not None and adapter.sizes[0] in (BATCH, QUERIES, KEYS):  # a number of heads that can be no other
-            query_apart, key_apart = inputs_apart(adapter, Sizes(adapter.sizes[0], d_model // adapter.sizes[0]))
-            apart = query_apart, key_apart, key_apart
-        caller = replace(caller, fills_mask=adapter.needs_mask)
         try:
-            caller = caller.locate(module, *apart)
+            caller = caller.locate(module, *given)
         except Exception:  # the properties will meet it again and report it
-            needing = _with_a_mask(caller, module, apart) if _may_need_mask(adapter) else None
+            needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
+            needing = needing or _in_another_layout(caller, module, given)
             if needing is None:
                 refused()
             caller = needing or caller
-        return find_mask_form(caller, module, query, key, value) if adapter.takes_mask else caller
+        return find_mask_form(caller, module, *given) if adapter.takes_mask else caller
+
+
+def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in the first layout that is taken where [B, T, D] is not; None where there is none."""
+    if caller.contract.layout is not None:
+        return None
+    if isinstance(caller.adapter, FunctionAdapter):
+        return _function_in_another_layout(caller, caller.adapter, given)
+    if not isinstance(caller.adapter, ModuleAdapter):
+        return None
+    for layout in NOT_CALLED_AS_TOKENS:
+        laid = replace(caller, contract=replace(caller.contract, layout=layout))
+        with contextlib.suppress(Exception):
+            found = laid.locate(module, *given)
+            output = found.items(module, *given, None)[found.output_from]
+            if isinstance(output, Tensor) and output.shape == given[0].shape:
+                return found
+        needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
+        if needing is not None:
+            return needing
+    return None
+
+
+def _function_in_another_layout(
+    caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
+) -> Caller | None:
+    for layout in FUNCTION_LAYOUTS[1:]:
+        other = adapter.read_as(adapter.contract)
+        other.callable_in = layout
+        built = other.build(SIZES.head, SIZES.d_model).double().eval()
+        with contextlib.suppress(Exception):
+            return replace(caller, adapter=other).locate(built, *given)
+    return None
 
 
 def _may_need_mask(adapter: Adapter) -> bool:
@@ -80,19 +97,20 @@ def _may_need_mask(adapter: Adapter) -> bool:
 
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
-    for form in _forms(replace(caller, fills_mask=True)):
+    for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             return form.locate(module, *given)
     return None
 
 
-def _forms(caller: Caller) -> list[Caller]:
+def forms_of_mask(caller: Caller) -> list[Caller]:
     """Return the call with each form of a mask, the usual one first."""
     declared = caller.contract.mask_shape
-    shapes: tuple[MaskShape, ...] = get_args(MaskShape) if declared is None else (declared,)
+    shapes = LENGTH_SHAPES if caller.contract.mask == "lengths" else _USUAL_SHAPES
+    shapes = shapes if declared is None else (declared,)
     return [
         replace(caller, contract=replace(caller.contract, mask_shape=shape), float_masks=floating)
-        for floating in (False, True)
+        for floating in ((False,) if caller.contract.mask == "additive" else (False, True))
         for shape in shapes
     ]
 
@@ -104,8 +122,11 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
     the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
     """
-    forms = _forms(caller)
-    everything = torch.ones(BATCH, query.size(1), key.size(1), dtype=torch.bool)
+    if isinstance(caller.adapter, FunctionAdapter):  # the reference around it takes every shape
+        return replace(caller, contract=replace(caller.contract, mask_shape=caller.adapter.form.shape))
+    forms = forms_of_mask(caller)
+    head = heads_of(module, caller.adapter.sizes or (SIZES.head, SIZES.d_model))
+    everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
     last_key = everything.clone()
     last_key[..., -1] = False
     try:
@@ -116,7 +137,7 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
         outputs = []
         for mask in (everything, ~everything, last_key):
             with contextlib.suppress(Exception):
-                output = form(module, query, key, value, form.convert(mask, query.dtype))[0]
+                output = form(module, query, key, value, form.convert(mask, query.dtype, head))[0]
                 outputs.append(isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain))
         if len(outputs) == 3 and any(outputs[:2]) and not outputs[2]:  # the last: the mask is not just ignored
             return form
@@ -127,12 +148,9 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
-def _ask(
-    subject: Subject, sizes: Sizes, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
-) -> Answer | None:
-    tied: Tie = "all" if subject.adapter.inputs == "x" else "none" if subject.adapter.inputs == "qkv" else "kv"
-    keys = QUERIES if tied == "all" else KEYS
-    case = Case(dtype, BATCH, sizes.head, QUERIES, keys, sizes.d_k, data="normal", mask=mask, tie=tied)
+def ask(subject: Subject, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None) -> Answer | None:
+    """Return the answer to one generic case with this kind of mask; None where the call raises."""
+    case = generic_case(subject, mask, dtype=dtype)
     try:
         trial = Trial(subject, case)
         with watch or contextlib.nullcontext():
@@ -141,7 +159,7 @@ def _ask(
         return None
 
 
-def find_fully_masked_row(subject: Subject, sizes: Sizes) -> FullyMaskedRow | None:
+def find_fully_masked_row(subject: Subject) -> FullyMaskedRow | None:
     """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked.
 
     It is asked in float64, which tells most apart, and in every dtype to be judged; where the answers differ, as for
@@ -149,21 +167,19 @@ def find_fully_masked_row(subject: Subject, sizes: Sizes) -> FullyMaskedRow | No
     """
     if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
         return subject.contract.fully_masked_row
-    found = {_fully_masked_row(subject, sizes, dtype) for dtype in ("float64", *subject.dtypes)}
+    found = {_fully_masked_row(subject, dtype) for dtype in ("float64", *subject.dtypes)}
     return found.pop() if len(found) == 1 else None if None in found else "finite"
 
 
-def _fully_masked_row(subject: Subject, sizes: Sizes, dtype: str) -> FullyMaskedRow | None:
+def _fully_masked_row(subject: Subject, dtype: str) -> FullyMaskedRow | None:
     rows: Array = np.empty(0)
     kinds: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
     for kind in kinds:
-        answer = _ask(
-            replace(subject, contract=replace(subject.contract, fully_masked_row=kind)), sizes, "fully_masked_row", dtype
-        )
+        answer = ask(replace(subject, contract=replace(subject.contract, fully_masked_row=kind)), "fully_masked_row", dtype)
         if answer is None or answer.mask is None:
             return None
         empty = ~answer.mask.any(axis=-1)
-        if _inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
+        if inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
             return kind
         rows = answer.output[empty]
     if not np.isfinite(rows).all():
@@ -171,7 +187,7 @@ def _fully_masked_row(subject: Subject, sizes: Sizes, dtype: str) -> FullyMasked
     return "finite" if rows.any() else "zero-output"
 
 
-def find_float64(subject: Subject, sizes: Sizes) -> Contract:
+def find_float64(subject: Subject) -> Contract:
     """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
 
     An error of float32's size is no evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
@@ -180,14 +196,14 @@ def find_float64(subject: Subject, sizes: Sizes) -> Contract:
     if subject.contract.float64_in is not None:
         return subject.contract
     watch = _Watch()
-    answer = _ask(subject, sizes, "none", watch=watch)
+    answer = ask(subject, "none", watch=watch)
     if answer is None or not watch.coarse:
         return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")
-    coarse = _ask(replace(subject, contract=single), sizes, "none")
+    coarse = ask(replace(subject, contract=single), "none")
     sharp = answer.expected.output
-    needed = not _inside(answer.output, sharp.value, sharp.error)
-    if needed and coarse is not None and _inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
+    needed = not inside(answer.output, sharp.value, sharp.error)
+    if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
         return single
     return replace(subject.contract, float64_in="float64")
 
@@ -204,5 +220,6 @@ class _Watch(TorchFunctionMode):
         return result
 
 
-def _inside(observed: Array, value: Array, error: Array) -> bool:
+def inside(observed: Array, value: Array, error: Array) -> bool:
+    """Whether every number is within its bound."""
     return bool((np.abs(observed - value) <= error).all())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -17,19 +16,26 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_fully_masked_row
-from mhsa.introspect.find_projections import bind_projections, unregistered
+from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
+from mhsa.introspect.find_weights_form import find_weights_form
+from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import chosen
+from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.projections.unregistered import unregistered
+from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
-from mhsa.introspect.torch_wrappers import ask_about_wrapper
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
+from mhsa.records.understood import Known, Understood
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject import check
 from mhsa.subject.adapter import (
@@ -43,8 +49,12 @@ from mhsa.subject.adapter import (
 from mhsa.subject.caller import Caller
 from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.construction.roles import value_of
+from mhsa.subject.forms.heads_function import HeadsFunction
+from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.generic_inputs import SIZES, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
+from mhsa.subject.signature import masks_among
 from mhsa.subject.subject import Subject
 
 
@@ -90,10 +100,13 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
-    caller = find_call(adapter, module, d_model, lambda: returning.append(require_a_call(adapter, module, request, target)))
+    caller = find_call(adapter, module, lambda: returning.append(require_a_call(adapter, module, request, target)))
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
-        caller = find_call(adapter, module, d_model)
+        caller = find_call(adapter, module)
+    if caller.adapter is not adapter:  # a function that is called in another layout
+        adapter = caller.adapter
+        module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
 
@@ -101,24 +114,73 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         output: Tensor = caller(module, query, key, value, None)[0]
         return output
 
+    around: Surroundings | None = None
+    inner = inner_attention(adapter, module, lambda: forward(module, *generic_tensors(adapter)))
+    if inner is not None:
+        alone = _randomised(inner.build(head, d_model), name)
+        of_inner = replace(caller, adapter=inner).locate(alone, *generic_tensors(adapter))
+        if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
+            raise ask_about_residual(inner.around, request)
+        if is_certain(inner):
+            adapter, module, caller, around = inner, alone, of_inner, inner.around
     lost = unregistered(module)
     if lost:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found = bind_projections(adapter, module, sizes, forward)
+    bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module), understood=adapter.understood,
     )  # fmt: skip
-    on_cpu = replace(subject, device="cpu")
-    on_cpu = replace(on_cpu, contract=find_float64(on_cpu, sizes))
-    ask_about_wrapper(on_cpu, module, request, target)
-    subject = replace(subject, contract=replace(on_cpu.contract, fully_masked_row=find_fully_masked_row(on_cpu, sizes)))
-    unread = find_unread(caller, module, sizes)
-    left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
+
+    def called_by(adapter: Adapter, caller: Caller) -> Subject:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0])
+        return replace(subject, adapter=adapter, caller=caller, bind=bind, device="cpu")
+
+    read = read_call(replace(subject, device="cpu"), module, request, called_by)
+    contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
+    read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
+    subject = replace(read, device=device, caller=find_weights_form(read))
+    unread = find_unread(subject.caller, module, sizes)
+    left = (
+        *read.not_judged,
+        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(x.words for x in unread),
+        *(around.parts if around else ()),
+        *(recipe.not_judged if recipe else ()),
+    )
     wrong = next((x.wrong for x in unread if x.wrong), "")
-    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
+    notes = tuple(_notes(subject, found))
+    if found:
+        subject = replace(subject, understood=(*subject.understood, Understood("parameters", found)))
+    if subject.caller.weights_form:
+        returned = f"the weights are returned as [{', '.join(subject.caller.weights_form)}]"
+        subject = replace(subject, understood=(*subject.understood, Understood("output", returned, "fitted")))
+    if around is not None:
+        notes += (("around", around.text),)
+        known: Known = "declared" if adapter.contract.surroundings else "named"
+        declaration = {"surroundings": "left-out"}
+        subject = replace(
+            subject, understood=(*subject.understood, Understood("surroundings", around.text, known, declaration))
+        )
+    return replace(subject, notes=notes, not_judged=left, no_weights=wrong)
+
+
+def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
+    """Whether what an adapter builds is attention to the last digit."""
+    try:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
+        subject = Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller)
+        contract = find_float64(subject)
+        return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
+    except Exception:  # it cannot be read so
+        return False
+
+
+def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
+    """Whether more is said of an argument than its name."""
+    return any(words.startswith(f"argument {argument} ") for words in not_judged)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
@@ -208,19 +270,14 @@ def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
-    _, mask, dropout = slot_names(dict(inspect.signature(function).parameters))
+    _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
+    masks = masks_among(inspect.signature(function).parameters)
     try:
-        attend = fit_slot(function)
+        fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
-    # Sizes that differ tell (Z, A) from (A, Z).
-    q, k, v = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
-    shapes = []
-    with contextlib.suppress(Exception):  # the properties will meet it again and report it
-        shapes = [x.shape if isinstance(x, Tensor) else None for x in attend(q, k, v, nn.Dropout(0.0), None)]
-    if len(shapes) == 2 and shapes == [(2, 4, 3, 11), q.shape]:
-        raise SubjectError(f"{name} returns the weights first; must return Z or (Z, A). Wrap it in a def")
-    adapter = FunctionAdapter(function, name, takes_mask=mask is not None, takes_dropout=dropout is not None)
+    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
+    adapter.values = places_of_values(function, masks[0] if masks else "")
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
     return adapter
@@ -261,6 +318,8 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     notes = [("call", subject.adapter.describe())]
     if found:
         notes.append(("parameters", found))
+    if subject.caller.weights_form:
+        notes.append(("weights", f"returned as [{', '.join(subject.caller.weights_form)}]"))
     if subject.literals:
         notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
     if not subject.adapter.takes_mask:
@@ -271,9 +330,10 @@ def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
         "allowed": f"{kind}, True may attend",
         "blocked": f"{kind}, True may not attend",
         "additive": "floating, 0 may attend and -inf may not",
+        "lengths": "the number of keys that may be attended to",
     }
     always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}{always}"))
+    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask or 'allowed']}{always}"))
     words = {
         "zeros": "a row with no allowed key has zero weights",
         "uniform": "a row with no allowed key has weights 1 / Tk",

@@ -66,3 +66,11 @@ def is_called_as_torchs(adapter: ModuleAdapter) -> bool:
         return False
     taken = inspect.signature(adapter.owner.forward).parameters
     return {"query", "key", "value", "attn_mask", "need_weights", "average_attn_weights"} <= set(taken)
+
+
+def within(module: nn.Module) -> nn.MultiheadAttention | None:
+    """Return the one ``nn.MultiheadAttention`` that a module is or has, if it has no parameters beside that."""
+    found = [part for part in module.modules() if isinstance(part, nn.MultiheadAttention)]
+    if len(found) != 1 or {id(p) for p in module.parameters()} != {id(p) for p in found[0].parameters()}:
+        return None
+    return found[0]

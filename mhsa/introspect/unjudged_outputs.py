@@ -16,11 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.names import WEIGHTS_ATTRIBUTE
-from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 
-_DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is no third
 # Weights kept in bfloat16 are rounded by 2^-9 each, and the sum of the few here by little more; scores sum to anything.
 _OFF = 2.0**-5
 _FORMS = (("B", "H", "Tq", "Tk"), ("B", "Tq", "Tk"), ("B*H", "Tq", "Tk"), ("H", "Tq", "Tk"))
@@ -41,13 +40,13 @@ class Unread:
 
 def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]:
     """Return what one call of ``module`` (float64, eval) returns or keeps, beside what ``caller`` takes from it."""
-    query, key = inputs_apart(caller.adapter, sizes)
+    query, key, value = generic_tensors(caller.adapter)
     batch = query.size(0)
     axes = {"B": batch, "H": sizes.head, "Tq": query.size(1), "Tk": key.size(1), "B*H": batch * sizes.head}
     before = {path: id(x) for path, x in _kept(module)}
     try:
         with torch.no_grad():
-            items = caller.items(module, query, key, key, None)
+            items = caller.items(module, query, key, value, None)
     except Exception:  # the properties will meet it again and report it
         return []
     if not (caller.output_from < len(items) and _is_tensor(items[caller.output_from], query.shape)):
@@ -67,14 +66,6 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
             known.append(x)
             found.append(_told(x, axes, f"weights in {path}", f"weights in {path}"))
     return found
-
-
-def inputs_apart(adapter: Adapter, sizes: Sizes) -> tuple[Tensor, Tensor]:
-    """Return a query and a key in float64 whose sizes differ from each other and from those of the module, as far as can be."""
-    free = [n for n in _DISTINCT if n not in (sizes.head, sizes.d_k, sizes.d_model)]
-    generator = torch.Generator().manual_seed(2)
-    query, key = (torch.randn(free[0], n, sizes.d_model, generator=generator, dtype=torch.float64) for n in free[1:3])
-    return query, query if adapter.inputs == "x" else key
 
 
 def _kept(module: nn.Module) -> list[tuple[str, Tensor]]:

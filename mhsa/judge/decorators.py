@@ -63,7 +63,9 @@ def verifies(
         subjects: objects, or names: of configured subjects, or ``package.module:attr``, or ``path/file.py[:attr]``; without
             any, all that ``[tool.mhsa]`` configures. Objects are what :func:`mhsa.verify` takes.
         profile: "quick", "ci" or "thorough"; by default what is configured.
-        seed, dtypes, device: likewise.
+        seed: of the cases; by default what is configured.
+        dtypes: to judge in; by default what is configured.
+        device: to judge on, such as "cpu"; by default what is configured.
         contract: a :class:`mhsa.Contract`, or a dict of the fields that differ from what the subject itself says.
         arguments: for the constructors of the subjects, beside those that mhsa knows by name.
         expected_failures: why a property may fail, by its id or by a pattern: ``{"masks.*": "issue 12"}``.

@@ -16,18 +16,25 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.load import load, target_of
+from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
+from mhsa.records.names import MASK
 from mhsa.records.request import Request
 from mhsa.reference.core_slot import slot_call
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, TorchAdapter
 from mhsa.subject.answer import Answer
+from mhsa.subject.forms.heads_function import usual_form
 from mhsa.subject.subject import Subject
 
+_MEMBERS = (
+    "members = list(result.values()) if isinstance(result, dict) else result\n"
+    "members = members if isinstance(members, (tuple, list, torch.Tensor)) else list(vars(members).values())"
+)
 _MOST_CALLS = 4  # a script that shows more is read by nobody
 
 
@@ -55,6 +62,16 @@ class Call:
 
 def _is_off(seen: Array, must: Any, rows: Any) -> bool:
     return not bool(((np.abs(seen - must.value) <= must.error) | ~rows).all())
+
+
+_HEADS_IN = {
+    "BHTD": ".transpose(1, 2)  # [B, H, T, d]", "BTHD": "  # [B, T, H, d]",
+    "(BH)TD": ".transpose(1, 2).flatten(0, 1)  # [B * H, T, d]",
+}  # fmt: skip
+# How an output in another layout is turned into [B, T, d_model].
+_OUTPUT_OF = {
+    "TBD": ".transpose(0, 1)", "BDT": ".transpose(1, 2)", "BCHW": ".flatten(2).transpose(1, 2)",
+}  # fmt: skip
 
 
 class Recorder:
@@ -90,12 +107,16 @@ def write_script(
     chosen = wrong or calls[:_MOST_CALLS]
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    known = isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    needs = "Needs torch and the subject only." if known else "Needs torch, the subject and its mhsa.Adapter."
+    inside = isinstance(subject.adapter, InnerAttention)
+    known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
+    with_adapter = "mhsa, to leave out what is around the attention." if inside else "its mhsa.Adapter."
+    needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"
     if not wrong:
         about += "\nEach call by itself is right within rounding; the property compares them, or what is around them."
     parts = [f'"""{_wrapped(about)}\n"""', *_imports(request, subject), ""]
+    if inside:
+        parts[-1:] = ["from mhsa.introspect.resolve import understand", "from mhsa.records.request import Request", ""]
     for n, call in enumerate(chosen):
         parts += _lines(subject, request, call, n if len(chosen) > 1 else None)
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
@@ -164,18 +185,26 @@ def _lines(subject: Subject, request: Request, call: Call, number: int | None) -
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *_function(subject, request, call)]
-    if not isinstance(subject.adapter, (ModuleAdapter, TorchAdapter)):  # the user's own, which is all that is known of it
+    if isinstance(subject.adapter, InnerAttention):
+        declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
+        asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
+        lines.append(f"adapter = understand({asked_for}, target={_object(request)}).adapter")
+    elif not isinstance(subject.adapter, (ModuleAdapter, TorchAdapter)):  # the user's own, which is all that is known of it
         lines.append(f"adapter = {_name(request)}{'' if isinstance(target_of(request), Adapter) else '()'}")
     lines += [f"module = {_construction(subject, request, call)}", f"module.to(torch.{call.case.dtype})"]
     lines += [f"module.{'train' if call.training else 'eval'}()", "module.load_state_dict({"]
     lines += [f"    {name!r}: {_tensor(x)}," for name, x in call.state.items()]
+    if mask is None and subject.caller.fills_mask:
+        everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
+        mask = subject.caller.convert(everything, query.dtype, call.case.head)
+    query, key, value = subject.caller.layout.give(query, key, value)
     lines += ["})", f"query = {_tensor(query)}"]
     lines.append("key = query" if key is query else f"key = {_tensor(key)}")
     lines.append("value = key" if value is key else "value = query" if value is query else f"value = {_tensor(value)}")
     if mask is not None:
         lines.append(f"mask = {_tensor(mask)}")
     lines += [f"torch.manual_seed({call.case.seed})", f"with torch.set_grad_enabled({call.grad}):"]
-    lines.append(f"    result = {_call(subject, call)}")
+    lines.append(f"    result = {_call(subject, call, has_mask=mask is not None)}")
     return lines + _comparison(subject, call)
 
 
@@ -183,12 +212,16 @@ def _comparison(subject: Subject, call: Call) -> list[str]:
     if call.answer is None:
         return ["print(result)  # the call above raised when this was written", ""]
     place = subject.caller.output_from
-    lines = ["members = list(result.values()) if isinstance(result, dict) else result"]
-    lines.append(f"output = members[{place}] if isinstance(members, (tuple, list)) else members")
+    lines = [_MEMBERS, f"output = members[{place}] if isinstance(members, (tuple, list)) else members"]
+    turned = _OUTPUT_OF.get(subject.contract.layout or "BTD")
+    lines += [] if turned is None else [f"output = output{turned}  # [B, T, d_model]"]
     lines += _judged("output", call.answer.expected.output, call.answer.judged)
     where = subject.caller.weights_from
     if call.answer.weights is not None and where is not None:
         lines.append(f"weights = members[{where}]" if isinstance(where, int) else f"weights = module.{where}")
+        if subject.caller.weights_form:
+            lines.append(f"weights = in_usual_order(weights, {subject.caller.weights_form!r}, {call.case.batch})")
+            lines.insert(0, "from mhsa.subject.returned import in_usual_order")
         lines += _judged("weights", call.answer.expected.weights, call.answer.judged[:, None])
     return lines
 
@@ -209,33 +242,45 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
     assert isinstance(subject.adapter, FunctionAdapter)
     heads = []
     lines = []
+    layout = subject.contract.layout or "BHTD"
     for role, x in zip(("query", "key", "value"), call.tensors, strict=False):
         assert x is not None
         w, b = call.state[f"linear_{role}.weight"], call.state[f"linear_{role}.bias"]
         heads.append(nn.functional.linear(x, w, b).view(x.size(0), x.size(1), call.case.head, -1).detach())  # [B, T, H, d]
-        lines.append(f"{role} = {_tensor(heads[-1])}.transpose(1, 2)  # [B, H, T, d]")
+        lines.append(f"{role} = {_tensor(heads[-1])}{_HEADS_IN[layout]}")
     mask = call.tensors[3]
     if mask is not None:
-        mask = mask if mask.dim() != 3 else mask.unsqueeze(1)
-        added = subject.contract.mask == "additive"  # 0 may attend; in a bool mask True may, or may not
-        lines.append(f"mask = {_tensor(mask if added else mask != 0)}")
-        mask = mask == 0 if added or subject.contract.mask == "blocked" else mask != 0
+        form = subject.adapter.form
+        given = (mask if mask.dim() != 3 else mask.unsqueeze(1)) != 0 if usual_form(form) else mask
+        given = given.repeat_interleave(call.case.head, 0) if layout == "(BH)TD" and form.shape != "[Tq, Tk]" else given
+        lines.append(f"mask = {_tensor(given)}")
+        mask = form.allowed(mask, call.tensors[1].size(1), call.case.head)
+        mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
     target, words = target_of(request), _object(request)
     if subject.adapter.function is not target:  # of a module without parameters, or of a class or function that gives one
         words += "()" * (not isinstance(target, nn.Module))
         lines.append(f"attention = {words}.eval()")
         words = "attention"
-    lines.append(f"result = {words}({slot_call(subject.adapter.function, has_mask=mask is not None)})")
+    named = slot_call(subject.adapter.function, has_mask=mask is not None)
+    own = subject.adapter.mask_name
+    if mask is not None and own and own.lower() not in MASK:
+        named += f", {own}=mask"
+    lines.append(f"result = {words}({named})")
     if call.answer is None:
         return [*lines, "print(result)  # the call above raised when this was written", ""]
     q, k, v = (x.double().transpose(1, 2).numpy() for x in heads)
     fully_masked_row: Any = "uniform" if subject.contract.fully_masked_row == "uniform" else "zeros"
     allowed = None if mask is None else mask.numpy()
     must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row)
-    lines.append("output = result[0] if isinstance(result, tuple) else result")
+    output, weights = subject.adapter.values or (0, 1)
+    lines += [_MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
+    if layout == "(BH)TD":
+        lines.append(f"output = output.unflatten(0, (-1, {call.case.head}))  # [B, H, T, d]")
+    elif layout == "BTHD":
+        lines.append("output = output.transpose(1, 2)  # [B, H, T, d]")
     lines += _judged("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:
-        lines += ["weights = result[1]", *_judged("weights", must.weights, call.answer.judged[:, None])]
+        lines += [f"weights = members[{weights}]", *_judged("weights", must.weights, call.answer.judged[:, None])]
     return lines
 
 
@@ -243,7 +288,7 @@ def _construction(subject: Subject, request: Request, call: Call) -> str:
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, InnerAttention) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
@@ -251,9 +296,9 @@ def _construction(subject: Subject, request: Request, call: Call) -> str:
     return f"{_object(request)}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
-def _call(subject: Subject, call: Call) -> str:
+def _call(subject: Subject, call: Call, *, has_mask: bool) -> str:
     adapter = subject.adapter
-    mask = "mask" if call.tensors[3] is not None else "None"
+    mask = "mask" if has_mask else "None"
     if isinstance(adapter, TorchAdapter):
         repeated = "None" if mask == "None" else f"mask.repeat_interleave({call.case.head}, 0)"
         wanted = f"need_weights={call.case.need_weights}, average_attn_weights=False"
@@ -267,7 +312,8 @@ def _call(subject: Subject, call: Call) -> str:
     if not isinstance(adapter, ModuleAdapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
         return f"adapter.call(module, query, key, value, {mask}{wanted})"
-    names = ("query", "key", "value", mask, call.case.need_weights)
+    alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]
+    names = ("query", "query" if alone else "key", "value", mask if has_mask else None, call.case.need_weights)
     bound = adapter.signature.bind(*names)  # type: ignore[arg-type]
     return f"module({', '.join(f'{parameter}={name}' for parameter, name in bound.items())})"
 

@@ -6,10 +6,18 @@ from dataclasses import InitVar, dataclass, fields
 from typing import Any, Literal, get_args
 
 FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
-MaskMeaning = Literal["allowed", "blocked", "additive"]
-MaskShape = Literal["[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, Tk]"]
+MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
+# In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
+MaskShape = Literal[
+    "[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, H, Tq, Tk]", "[B*H, Tq, Tk]", "[Tq, Tk, B]", "[Tq, Tk]",
+    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tq]", "[B]",
+]  # fmt: skip
+LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
+Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BHTD", "BTHD", "(BH)TD"]
+FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
+Surroundings = Literal["none", "left-out"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -27,14 +35,20 @@ class Contract:
             1 / Tk (``"uniform"``), an output of zero (``"zero-output"``), some finite output (``"finite"``), or NaN
             (``"nan"``, which needs ``reason``; the other rows are judged all the same).
         mask: what True means: ``"allowed"`` to attend (the usual meaning), ``"blocked"``, or ``"additive"``: the mask
-            is a floating tensor, 0 where attention is allowed and -inf where not.
-        mask_shape: of the mask that the implementation takes.
+            is a floating tensor, 0 where attention is allowed and -inf where not; ``"lengths"``: no mask but the number of
+            keys, the first of their sample, that may be attended to.
+        mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
+        layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
+            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels). Functions of heads: ``"BHTD"`` (the usual one),
+            ``"BTHD"``, ``"(BH)TD"``.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not.
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
+        surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
+            gives is judged; ``"none"``: the module's output must be that of attention.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         empty_row: the former name of ``fully_masked_row``.
@@ -42,13 +56,15 @@ class Contract:
     """
 
     fully_masked_row: FullyMaskedRow | None = None
-    mask: MaskMeaning = "allowed"
+    mask: MaskMeaning | None = None
     mask_shape: MaskShape | None = None
+    layout: Layout | None = None
     masked: Masked = "may-be-read"
     indivisible: Literal["raises", "any"] = "raises"
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
+    surroundings: Surroundings | None = None
     reason: str = ""
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
@@ -62,18 +78,25 @@ class Contract:
             object.__setattr__(self, name, values.get(value, value))
         allowed: dict[str, tuple[Any, ...]] = {
             "fully_masked_row": (None, *get_args(FullyMaskedRow)),
-            "mask": get_args(MaskMeaning),
+            "mask": (None, *get_args(MaskMeaning)),
             "mask_shape": (None, *get_args(MaskShape)),
+            "layout": (None, *get_args(Layout)),
             "masked": get_args(Masked),
             "indivisible": ("raises", "any"),
             "shape_mismatch": get_args(ShapeMismatch),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
+            "surroundings": (None, *get_args(Surroundings)),
         }
         for field in fields(self):
             given = getattr(self, field.name)
             if field.name in allowed and given not in allowed[field.name]:
                 listed = ", ".join(repr(a) for a in allowed[field.name])
                 raise ValueError(f"Contract({field.name}={given!r}); must be one of {listed}")
+        if self.mask is not None and self.mask_shape is not None:
+            fitting = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (self.mask == "lengths")]
+            if self.mask_shape not in fitting:
+                listed = ", ".join(map(repr, fitting))
+                raise ValueError(f"Contract(mask={self.mask!r}, mask_shape={self.mask_shape!r}); must be one of {listed}")
         if self.fully_masked_row == "nan" and not self.reason:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")

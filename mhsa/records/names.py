@@ -93,9 +93,16 @@ SELF = {"x", "hidden_states", "input", "inputs", "hidden", "src", "emb", "embedd
 CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv", "key_value", "source", "ctx", "cond",
            "cross", "enc", "inputs_kv", "encoder_output", "enc_output", "encoder_out", "to_tensor", "target", "x2",
            "c", "encoder_hidden", "memory_bank",
-           "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
+           "xa", "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",
         "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk"}  # fmt: skip
+# Masks of the keys where they come from another sequence than the queries, and of a sample's padding.
+KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
+            "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",
+            "memory_padding_mask", "context_padding_mask"}  # fmt: skip
+PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # beside names with "mask" and "pad"
+LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
+           "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip

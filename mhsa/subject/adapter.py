@@ -7,20 +7,22 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Contract
+from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD_WIDTH, MASK, QUERY, is_called, pick
+from mhsa.records.names import DROPOUT, HEAD_WIDTH, MASK, is_called
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
+from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
+from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
-from mhsa.subject.signature import Signature, read_signature
+from mhsa.subject.returned import listed
+from mhsa.subject.signature import Signature, masks_among, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
 _DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
@@ -84,7 +86,7 @@ class ModuleAdapter(Adapter):
     def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
-            self.contract = Contract(shape_mismatch="raises")
+            self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
@@ -110,6 +112,14 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
+        self.also: dict[str, Any] = {}  # arguments that every call is given beside the others
+
+    def with_signature(self, signature: Signature) -> ModuleAdapter:
+        """Return this adapter for other roles of forward's arguments."""
+        other = copy.copy(self)
+        other.signature, other.inputs, other.takes_mask = signature, signature.inputs, signature.mask is not None
+        other.not_given = signature.not_given
+        return other
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
@@ -135,7 +145,7 @@ class ModuleAdapter(Adapter):
         need_weights: bool = False,
     ) -> Any:
         """Call forward by its own parameter names."""
-        given = self.signature.bind(query, key, value, mask, need_weights)
+        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also}
         return called_in_float32(module, given) if self.in_float32 else module(**given)
 
     def describe(self) -> str:
@@ -195,15 +205,42 @@ class FunctionAdapter(Adapter):
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
-        self.not_given = slot_rest(function)
+        self.values: tuple[int, int | None] | None = None  # places of Z and A among what it returns, where not (Z, A)
+        self.float_masks = self.finite_masks = False
+        self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
+        self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
+
+    @property
+    def mask_name(self) -> str:
+        """Name of the function's parameter for the mask; empty where it has no readable one."""
+        try:
+            masks = masks_among(inspect.signature(self.function).parameters)
+        except (TypeError, ValueError):
+            return ""
+        return masks[0] if masks else ""
+
+    @property
+    def form(self) -> MaskForm:
+        """The form in which the function takes its mask."""
+        shape = self.contract.mask_shape or ("[B]" if self.contract.mask == "lengths" else "[B, 1, Tq, Tk]")
+        return MaskForm(self.contract.mask, shape, self.float_masks, self.finite_masks)
+
+    def read_as(self, contract: Contract, *, float_masks: bool = False, finite_masks: bool = False) -> FunctionAdapter:
+        """Return this adapter for a function that takes heads and masks as the contract says."""
+        other = copy.copy(self)
+        other.contract, other.float_masks, other.finite_masks = contract, float_masks, finite_masks
+        return other
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
         return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
 
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the function itself with heads [B, H, T, d] and a mask [B, 1, Tq, Tk]."""
+        """Call the function itself with heads [B, H, T, d] and a mask in the function's own form."""
         assert isinstance(module, MultiHeadAttention)
+        if mask is not None and not usual_form(self.form):
+            mask = self.form.allowed(mask, key.size(2), module.head)
+            mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
         z, weights = module._attend(query, key, value, module.dropout, mask)
         return z, weights() if callable(weights) else weights
 
@@ -212,11 +249,19 @@ class FunctionAdapter(Adapter):
         return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
 
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the reference, whose masks are bool; :class:`_Added` makes them what is added to the scores again."""
-        return module(query, key, value, mask == 0 if self.contract.mask == "additive" and mask is not None else mask)
+        """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back."""
+        if mask is not None and not usual_form(self.form):
+            assert isinstance(module, MultiHeadAttention)
+            mask = self.form.allowed(mask, key.size(1), module.head)
+        return module(query, key, value, mask)
 
     def _in_slot(self) -> Callable[..., Any]:
-        return _Added(self.function) if self.contract.mask == "additive" else self.function
+        function = self.function if self.values is None else _Arranged(self.function, *self.values)
+        layout = self.contract.layout or self.callable_in or "BHTD"
+        usual = layout == "BHTD" and usual_form(self.form)
+        if usual and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
+            return function
+        return HeadsFunction(function, layout, self.form, self.mask_name)
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
@@ -235,22 +280,18 @@ def contract_of(target: Any, name: str) -> Contract | None:
     return declared
 
 
-class _Added:
-    """A function whose mask is added to the scores, for a slot that gives it a bool one; a floating mask is passed on."""
+class _Arranged:
+    """A function that returns its output and weights in other places, in a list, a dictionary or an object."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], output: int, weights: int | None) -> None:
         self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
         self.__name__ = getattr(function, "__name__", repr(function))
-        parameters = dict(inspect.signature(function).parameters)
-        self._query, self._mask = pick(parameters, QUERY), pick(parameters, MASK)
+        self._output, self._weights = output, weights
 
     def __call__(self, **named: Any) -> Any:
-        """Call the function by the names of its parameters, as the slot does."""
-        mask = named.get(self._mask or "")
-        if isinstance(mask, Tensor) and not mask.is_floating_point():
-            added = torch.zeros(mask.shape, dtype=named[self._query or ""].dtype, device=mask.device)
-            named[self._mask or ""] = added.masked_fill(~mask, -torch.inf)
-        return self.__wrapped__(**named)
+        """Return (Z, A), or Z where there are no weights."""
+        values = listed(self.__wrapped__(**named))
+        return values[self._output] if self._weights is None else (values[self._output], values[self._weights])
 
 
 def _set_dropout(module: nn.Module, rate: float) -> bool:

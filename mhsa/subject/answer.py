@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,20 @@ def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str
     return {name: None if x is None else check.listed(x, _MOST) for name, x in parts.items()}
 
 
+class Gradients(dict[str, Array]):
+    """Gradients by name; a property that wants that of a map which is no parameter is not applicable."""
+
+    def __init__(self, found: Mapping[str, Array], fixed: Mapping[str, str]) -> None:
+        super().__init__(found)
+        self.fixed = dict(fixed)
+
+    def __missing__(self, name: str) -> Array:
+        """End the property where ``name`` has no gradient because it is no parameter."""
+        if name in self.fixed:
+            check.inapplicable(f"needs the gradient of {name}: {self.fixed[name]}")
+        raise KeyError(name)
+
+
 @dataclass(frozen=True)
 class Differentiated:
     """One call and the gradients of <output, d_output> + <weights, d_weights>.
@@ -87,7 +101,7 @@ class Differentiated:
     """
 
     answer: Answer
-    observed: dict[str, Array]
+    observed: Gradients
     missing: frozenset[str]
     ask_oracle: Callable[[], dict[str, Bounded]]
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Contract
+from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
+from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.forms.token_layout import TokenLayout
+from mhsa.subject.returned import in_usual_order, listed
 
 
 @dataclass(frozen=True)
 class Caller:
     """The canonical call: query [B, Tq, D], key and value [B, Tk, D]; masks go through :meth:`convert` first.
 
-    With ``fills_mask`` a call without a mask is given one that allows everything: the subject cannot be called without.
+    ``returns`` is how many values a call gives; ``weights_form`` names the axes of the weights among them, where they are not
+    [B, H, Tq, Tk] (:mod:`mhsa.subject.returned`). With ``fills_mask`` a call without a mask is given one that allows
+    everything: the subject cannot be called without. With ``finite_masks`` what an additive mask hides is the least finite
+    number instead of -inf.
     """
 
     adapter: Adapter
@@ -27,6 +32,9 @@ class Caller:
     output_from: int = 0
     weights_from: int | str | None = None
     fills_mask: bool = False
+    weights_form: tuple[str, ...] = ()
+    returns: int = 1
+    finite_masks: bool = False
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -37,6 +45,8 @@ class Caller:
         weights: Any = None
         if isinstance(self.weights_from, int) and self.weights_from < len(items):
             weights = items[self.weights_from]
+            if self.weights_form:
+                weights = in_usual_order(weights, self.weights_form, query.size(0))
         if isinstance(self.weights_from, str) and need_weights:
             weights = getattr(module, self.weights_from, None)
         return output, weights
@@ -44,15 +54,27 @@ class Caller:
     def items(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> list[Any]:
-        """Return what the module returns, as a list: one tensor, or the members of a tuple, list or mapping."""
+        """Return what the module returns, as a list: one tensor, or the members of a tuple, list, mapping or object."""
+        items = self._as_returned(module, query, key, value, mask, need_weights)
+        if self.output_from < len(items):
+            items[self.output_from] = self.layout.take(items[self.output_from])
+        return items
+
+    @property
+    def layout(self) -> TokenLayout:
+        """How query, key and value are laid out for the adapter; one of a function is laid out in its slot."""
+        laid = self.contract.layout
+        return TokenLayout("BTD" if laid is None or laid in FUNCTION_LAYOUTS else laid)
+
+    def _as_returned(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> list[Any]:
         if mask is None and self.fills_mask:
             everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
-            mask = self.convert(everything, query.dtype)
+            mask = self.convert(everything, query.dtype, heads_of(module, self.adapter.sizes))
         more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
-        result = self.adapter.call(module, query, key, value, mask, **more)
-        if isinstance(result, Mapping):
-            return list(result.values())
-        return list(result) if isinstance(result, (tuple, list)) else [result]
+        query, key, value = self.layout.give(query, key, value)
+        return listed(self.adapter.call(module, query, key, value, mask, **more))
 
     def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
         """Return a caller that knows where output and weights are, found by shape; sizes should all differ.
@@ -61,25 +83,34 @@ class Caller:
         among the usual attributes. They are looked for once, so that a case whose sizes coincide confuses nothing.
         What the call raises is raised.
         """
-        items = self.items(module, query, key, value, None)
-        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == query.shape]
+        items = self._as_returned(module, query, key, value, None)
+        laid = self.layout.give(query, key, value)[0].shape
+        fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == laid]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
         where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
-        return replace(self, output_from=output, weights_from=where[0] if where else None)
+        return replace(self, output_from=output, weights_from=where[0] if where else None, returns=len(items))
 
-    def convert(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into the contract's form."""
-        if self.contract.mask_shape == "[B, 1, Tq, Tk]":
-            mask = mask.unsqueeze(1)
-        elif self.contract.mask_shape == "[B, Tk]":  # such masks are the same for every query
-            mask = mask[:, 0]
-        if self.contract.mask == "additive":
-            return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill(~mask, -torch.inf)
-        if self.contract.mask == "blocked":
-            mask = ~mask
-        return mask.to(dtype) if self.float_masks else mask
+    @property
+    def form(self) -> MaskForm:
+        """The form of the masks that the implementation takes."""
+        return MaskForm(self.contract.mask, self.contract.mask_shape, self.float_masks, self.finite_masks)
+
+    def convert(self, mask: Tensor, dtype: torch.dtype, head: int = 1) -> Tensor:
+        """Turn a canonical mask into the form that the implementation takes."""
+        return self.form.convert(mask, dtype, head)
+
+    def can_say(self, mask: Tensor) -> bool:
+        """Whether a canonical mask can be said in that form."""
+        return self.form.can_say(mask)
+
+
+def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:
+    """Return how many heads a module says that it has, itself or a part of it; 1 where nothing says it."""
+    if sizes is not None:
+        return sizes[0]
+    return next((n for part in module.modules() if (n := number(part, HEAD)) is not None), 1)
 
 
 def _is_weights(x: Any, expected: tuple[int, int | None, int, int]) -> bool:

@@ -14,13 +14,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Mask
+from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import is_tensor, numbers
 from mhsa.subject.subject import Subject
@@ -29,7 +28,6 @@ from mhsa.subject.trial import Trial
 # From the subject's own form and the bools that it stands for, to the other form and the bools that this one stands for.
 Change = Callable[[Tensor, Mask], tuple[Tensor, Mask]]
 _SEEDS = (0, 1)  # of the masks that are tried; every row of each hides a key and shows one
-_SIZES = (2, 3, 5, 6, 7)
 # What a docstring or an annotation says where it promises a form: any dtype by its name, any shape by the word.
 _WORDS = {
     "shape": r"broadcast|\[1, ?\w+, ?\w+\]|\(1, ?\w+, ?\w+\)",
@@ -75,17 +73,12 @@ def says(subject: Subject, kind: str) -> bool:
 
 def _understood(subject: Subject, dtype: str, change: Change, seed: int, *, added: bool) -> bool:
     """Whether one mask of a form gives what the bools that it stands for give."""
-    sizes = subject.adapter.sizes
-    head, d_k = (4, 5) if sizes is None else (sizes[0], sizes[1] // sizes[0])
-    batch, queries, keys = [size for size in _SIZES if size != head][:3]
-    tied = subject.ties[0]
-    keys = queries if tied == "all" else keys
-    case = Case(dtype, batch, head, queries, keys, d_k, data="normal", mask="all", tie=tied, seed=seed)
+    case = generic_case(subject, "all", seed, dtype)
     try:
         trial = Trial(subject, case, counted=False)
         trial()  # places the tensors
-        mask = _hiding((batch, queries, keys), seed, alike=subject.contract.mask_shape == "[B, Tk]")
-        form, meaning = change(subject.caller.convert(torch.tensor(mask, device=subject.device), trial.dtype), mask)
+        mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
+        form, meaning = change(trial.convert(mask), mask)
         required = trial(mask=meaning)
         query, key, value, _ = trial.given
         result, _ = attempt(lambda: trial.ask(query, key, value, form))
@@ -94,16 +87,6 @@ def _understood(subject: Subject, dtype: str, change: Change, seed: int, *, adde
             return False
         wanted = [required.expected.output]
         wanted += [trial.expect(bias=meaning.astype(np.float64)).output] if added else []
-        return any(bool((np.abs(numbers(output) - w.value) <= w.error).all()) for w in wanted)
+        return any(is_exact(numbers(output), w) for w in wanted)
     except check.Violation:  # the properties will meet it again and report it
         return False
-
-
-def _hiding(shape: tuple[int, int, int], seed: int, *, alike: bool) -> Mask:
-    """Return a mask every row of which hides a key and shows one; rows of a sample are alike if that is all it can say."""
-    rng = np.random.Generator(np.random.Philox(key=seed))
-    mask = rng.random(shape) < 0.5
-    places = rng.permuted(np.broadcast_to(np.arange(shape[2]), shape), axis=2)
-    np.put_along_axis(mask, places[..., :1], True, axis=2)
-    np.put_along_axis(mask, places[..., 1:2], False, axis=2)
-    return np.broadcast_to(mask[:, :1], shape).copy() if alike else mask

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -18,10 +18,11 @@ _JOINED = ("hd", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp")
 
 @dataclass(frozen=True)
 class Sizes:
-    """Sizes of one module."""
+    """Sizes of one module; ``inner`` is the width of a head inside, where it is not d_k = d_model / head."""
 
     head: int
     d_k: int
+    inner: int = 0
 
     @property
     def d_model(self) -> int:
@@ -30,7 +31,7 @@ class Sizes:
 
     def of(self, label: str, packed: int) -> int:
         """Size of an axis with this label when ``packed`` roles share the parameter."""
-        size = {"in": self.d_model, "out": self.d_model, "h": self.head, "d": self.d_k, "p": packed, "one": 1}
+        size = {"in": self.d_model, "out": self.d_model, "h": self.head, "d": self.inner or self.d_k, "p": packed, "one": 1}
         if label in size:
             return size[label]
         product = 1
@@ -58,6 +59,7 @@ class Reading:
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
         view = parameter
+        sizes = with_own_width(sizes, parameter.numel(), self.roles, bias=self.bias, per_head=self.per_head)
         labels: list[str] = []
         for label in self.labels:
             if label in _JOINED:
@@ -84,6 +86,14 @@ class Reading:
         return list(view.unbind(0))
 
 
+def with_own_width(sizes: Sizes, count: int, roles: tuple[str, ...], *, bias: bool, per_head: bool) -> Sizes:
+    """Return sizes with the width of a head that a parameter of ``count`` numbers has, which need not be d_k."""
+    if bias and roles == ("out",):
+        return sizes
+    others = len(roles) * (1 if per_head else sizes.head) * (1 if bias else sizes.d_model)
+    return sizes if count % others or count // others == sizes.d_k else replace(sizes, inner=count // others)
+
+
 def readings(
     shape: tuple[int, ...], roles: tuple[str, ...], sizes: Sizes, *, linear: bool, bias: bool, per_head: bool
 ) -> Iterator[Reading]:
@@ -96,8 +106,8 @@ def readings(
         simple = sorted(s for label in labels for s in (label if label in _JOINED else [label]) if s != "one")
         if simple != expected:
             continue
-        if linear and not bias and labels[0 if side == "out" else -1] != side:
-            continue
+        if linear and not bias and [label for label in labels if label != "one"][0 if side == "out" else -1] != side:
+            continue  # a convolution's weight has axes of size 1 behind
         yield Reading(roles, labels, bias, per_head)
 
 

@@ -11,10 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class View:
-    """One matrix or vector of a role: ``pieces`` are views into the module's parameters, joined along ``dim``."""
+    """One matrix or vector of a role: ``pieces`` are views into the module's parameters, joined along ``dim``.
+
+    ``fixed`` says why it cannot be set to any numbers, where it is no parameter (:mod:`mhsa.subject.computed_views`).
+    """
 
     pieces: tuple[Tensor, ...]
     dim: int = 0
+    fixed: str = ""
 
     def read(self) -> Tensor:
         """Return the numbers, perhaps in place: weight [D_out, D_in] or bias [D_out]."""
@@ -78,25 +82,38 @@ class Role:
 
 @dataclass(frozen=True)
 class Projections:
-    """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do."""
+    """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do.
+
+    ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too.
+    """
 
     query: Role
     key: Role
     value: Role
     out: Role
+    sources: tuple[tuple[str, View], ...] = ()
 
     def views(self) -> Iterator[tuple[str, View]]:
-        """Every weight and bias with its name, ``query.weight`` and so on, always in the same order."""
+        """Every weight and bias that is a parameter, with its name, ``query.weight`` and so on, always in the same order."""
+        return ((name, view) for name, view in self.maps() if not view.fixed)
+
+    def maps(self) -> Iterator[tuple[str, View]]:
+        """Every weight and bias, whether it is a parameter, computed from some, or an identity that nobody stores."""
         for name in ("query", "key", "value", "out"):
             role: Role = getattr(self, name)
             yield f"{name}.weight", role.weight
             if role.bias is not None:
                 yield f"{name}.bias", role.bias
 
+    @property
+    def fixed(self) -> dict[str, str]:
+        """Names of the maps that are no parameters, each with the reason why it cannot be set to any numbers."""
+        return {name: view.fixed for name, view in self.maps() if view.fixed}
+
     @classmethod
     def of_linears(cls, query: object, key: object, value: object, out: object) -> Projections:
         """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs of tensors."""
-        return cls(*(_role(linear) for linear in (query, key, value, out)))
+        return cls(_role(query), _role(key), _role(value), _role(out))
 
 
 def _role(linear: object) -> Role:

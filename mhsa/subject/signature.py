@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
 
-from mhsa.records.errors import SubjectError
-from mhsa.records.names import CONTEXT, KEY, MASK, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.errors import Question
+from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+
+_NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,10 @@ class Signature:
     """Names of the parameters that are given something; ``want_weights``: of the switch that asks for weights.
 
     ``not_given`` are parameters whose defaults are left alone, and which therefore nothing is known of; ``mask_required``
-    says that the mask has no default.
+    says that the mask has no default. ``own_mask`` is the mask of the query's own sequence, where ``mask`` is that of another
+    one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
+    ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
+    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None.
     """
 
     query: str
@@ -28,6 +33,11 @@ class Signature:
     want_weights: str | None = None
     not_given: tuple[str, ...] = ()
     mask_required: bool = False
+    own_mask: str | None = None
+    other_masks: tuple[str, ...] = ()
+    key_optional: bool = False
+    guessed: bool = False
+    mask_omitted: bool = False
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -39,12 +49,14 @@ class Signature:
     ) -> dict[str, Tensor | bool | None]:
         """Keyword arguments of a call."""
         given: dict[str, Tensor | bool | None] = {self.query: query}
-        if self.key is not None:
+        alone = self.own_mask is not None and self.key_optional and key is query
+        if self.key is not None and not alone:
             given[self.key] = key
         if self.value is not None:
             given[self.value] = value
-        if self.mask is not None:
-            given[self.mask] = mask
+        name = self.own_mask if alone else self.mask
+        if name is not None and not (mask is None and self.mask_omitted):
+            given[name] = mask
         if self.want_weights is not None:
             given[self.want_weights] = need_weights
         return given
@@ -59,34 +71,56 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     """Read by the common names; where they say nothing, the first three required parameters are query, key, value.
 
     Raises:
-        SubjectError: the parameters cannot be told apart, or one more is required.
+        Question: the parameters cannot be told apart, or one more is required.
     """
     listed = list(inspect.signature(forward).parameters.values())[1 if method else 0 :]
     parameters = {p.name: p for p in listed if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
     required = [n for n, p in parameters.items() if p.default is p.empty]
     shown = f"{name}.forward({', '.join(map(str, listed))})"
     adapter = "Describe the call in an mhsa.Adapter (docs/adapters.md)"
-    mask = pick(parameters, MASK) or next(
-        (n for n in parameters if "mask" in n.lower() and "padding" not in n.lower() and "pad" not in n.lower()), None
-    )
+    masks = masks_among(parameters)
+    mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
-    tensors = [n for n in required if n != mask]
+    tensors = [n for n in required if n not in masks]
+    guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
     elif len(tensors) >= 3:
-        names = (tensors[0], tensors[1], tensors[2])
+        names, guessed = (tensors[0], tensors[1], tensors[2]), True
     elif not (key or value) and (alone := query or pick(parameters, SELF) or (tensors[0] if tensors else None)):
-        rest = [n for n in parameters if n not in (alone, mask)]
+        rest = [n for n in parameters if n not in (alone, *masks)]
         left = [n for n in tensors if n != alone]
-        names = (alone, pick(rest, CONTEXT) or (left[0] if len(left) == 1 else None), None)
+        context = pick(rest, CONTEXT)
+        names = (alone, context or (left[0] if len(left) == 1 else None), None)
+        guessed = names[1] is not None
     elif query and key and not value:
         names = (query, key, None)
     else:
-        raise SubjectError(f"{shown}: cannot tell query, key and value apart. {adapter}")
+        raise Question(f"{shown}: cannot tell query, key and value apart. {adapter}")
+    own = None
+    if names[1] is not None and names[2] is None and (of_keys := pick(masks, KEY_MASK)):
+        own, mask = next((n for n in masks if n.lower() in MASK), None), of_keys
     want = pick(parameters, WANT_WEIGHTS)
-    not_given = tuple(n for n in parameters if n not in (*names, mask, want))
-    signature = Signature(*names, mask, want, not_given, mask in required)
-    unknown = [n for n in required if n not in (*names, mask, signature.want_weights)]
+    not_given = tuple(n for n in parameters if n not in (*names, mask, own, want))
+    signature = Signature(
+        *names, mask, want, not_given, mask in required, own, tuple(n for n in masks if n not in (mask, own)),
+        names[1] is not None and names[1] not in required, guessed,
+        mask is not None and mask not in required and parameters[mask].default is not None,
+    )  # fmt: skip
+    unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights)]
     if unknown:
-        raise SubjectError(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
+        raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
     return signature
+
+
+def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Return the parameters that are masks by their names, the one that can say most first: padding and lengths come last.
+
+    What is a number or a switch by its default or its annotation is none, whatever its name.
+    """
+    given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
+    usual = [n for n in given if n.lower() in MASK]
+    padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
+    others = [n for n in given if "mask" in n.lower() and n not in padding]
+    lengths = [n for n in given if n.lower() in LENGTHS]
+    return list(dict.fromkeys((*usual, *others, *padding, *lengths)))

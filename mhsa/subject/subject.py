@@ -14,6 +14,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.understood import Understood
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 
@@ -76,4 +77,8 @@ class Subject:
         """Kinds of masks that the implementation can be given."""
         if not self.adapter.takes_mask:
             return ("none",)
-        return ("none", "all", "padding") if self.contract.mask_shape == "[B, Tk]" else MASKS
+        if self.contract.mask_shape == "[B, Tq]":  # the first keys, as many for each query as is wanted
+            return "none", "all", "padding", "causal"
+        if self.contract.mask_shape in ALIKE_FOR_QUERIES:
+            return "none", "all", "padding"
+        return ("none", "all", "causal", "broadcast") if self.contract.mask_shape == "[Tq, Tk]" else MASKS

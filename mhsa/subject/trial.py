@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mhsa.oracle import attention as oracle
-from mhsa.oracle.bounded import Array
+from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
+from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
-from mhsa.subject.answer import Answer, Differentiated, Mask, expected_gradients
+from mhsa.subject.answer import Answer, Differentiated, Gradients, Mask, expected_gradients
 from mhsa.subject.autograd import backward_pass
+from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, place, plain, tied
 from mhsa.subject.parameter_layout import Sizes
@@ -72,7 +74,7 @@ class Trial:
 
     def fill(self, case: Case) -> None:
         """Give every parameter the numbers of a case, in place."""
-        views = [view for _, view in self.views.views()]
+        views = [view for _, view in (*self.views.views(), *self.views.sources)]
         for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
             view.write(torch.from_numpy(values))
         self.reread()
@@ -80,7 +82,7 @@ class Trial:
     def show(self) -> dict[str, Array]:
         """Return everything that goes into the call, for a failure to be looked at."""
         shown = {"query": self.query, "key": self.key, "value": self.value}
-        shown |= {name: numbers(view.read()) for name, view in self.views.views()}
+        shown |= {name: numbers(view.read()) for name, view in self.views.maps()}
         return shown if self.mask is None else shown | {"mask": self.mask.astype(np.float64)}
 
     def fresh(self) -> Trial:
@@ -105,13 +107,18 @@ class Trial:
         """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.
 
         Zeros may have any shape. Other numbers for maps from d_model to d_model are not for a subject whose maps have another
-        width: then the property is not applicable.
+        width: then the property is not applicable. Nor is it where a map is no parameter and cannot have these numbers.
         """
-        views = {name.replace(".", "_"): view for name, view in self.views.views()}
+        views = {name.replace(".", "_"): view for name, view in self.views.maps()}
         for name, values in parameters.items():
             if name in views:
+                view = views[name]
                 if not np.any(values):
-                    values = np.zeros(views[name].shape)
+                    values = np.zeros(view.shape)
+                if isinstance(view, ComputedView):
+                    if not view.takes(torch.from_numpy(np.ascontiguousarray(values))):
+                        check.inapplicable(f"needs {name.replace('_', '.')} to be set: {view.fixed}")
+                    continue
                 if values.shape != views[name].shape and self.inner != self.case.d_model:
                     check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
                 views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
@@ -233,10 +240,13 @@ class Trial:
             observed[name] = numbers(gradient)
             missing |= set() if complete else {name}
         ties = {names[0]: names for names in roles.values()}
-        return Differentiated(
-            answer, observed, frozenset(missing),
-            lambda: expected_gradients(answer, ties, d_output, d_weights, self.precision),
-        )  # fmt: skip
+        fixed = self.views.fixed
+
+        def expected() -> dict[str, Bounded]:
+            of_all = expected_gradients(answer, ties, d_output, d_weights, self.precision)
+            return {name: gradient for name, gradient in of_all.items() if name not in fixed}
+
+        return Differentiated(answer, Gradients(observed, fixed), frozenset(missing), expected)
 
     def cotangent(self, stream: int, shape: tuple[int, ...]) -> Array:
         """Return numbers for a gradient to start from, of the case's kind."""
@@ -287,6 +297,10 @@ class Trial:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
         return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
 
+    def expect_under(self, mask: Mask | None) -> oracle.MultiHead:
+        """Return what the case's tensors give under another mask [B, Tq, Tk]."""
+        return self._oracle(self.query, self.key, self.value, self.projections, mask)
+
     def _oracle(
         self,
         query: Array,
@@ -320,11 +334,14 @@ class Trial:
         return self.place(x).view(batch, length, self.case.head, self.case.d_k).transpose(1, 2)
 
     def convert(self, mask: Mask) -> Tensor:
-        """Return a mask [B, Tq, Tk] in the form that the subject takes."""
+        """Return a mask [B, Tq, Tk] in the form that the subject takes; without one, the property is not applicable."""
         tensor = torch.tensor(mask, device=self.subject.device)
+        if not self.subject.caller.can_say(tensor):
+            form = self.subject.contract.mask_shape
+            check.inapplicable(f"needs masks that {form} cannot say{', as lengths' if form in LENGTH_SHAPES else ''}")
         if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
             tensor = tensor[:1].expand(tensor.shape)
-        return self.subject.caller.convert(tensor, self.dtype)
+        return self.subject.caller.convert(tensor, self.dtype, self.case.head)
 
     def ask(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
         """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""

@@ -24,7 +24,8 @@ class Side:
     one counts. The view is the whole process': other threads must not import meanwhile.
 
     To enter and to leave takes 4 microseconds in all beside torch, 0.15 more for each own module and 0.1 for each that is
-    hidden; once after anything was imported, 5 milliseconds. Measured by ``pytest tests/test_sides.py -k cheap -s``.
+    hidden; once after anything was imported, 5 milliseconds. Measured by
+    ``pytest tests/bench/git/test_isolated_imports.py -k cheap -s``.
 
     Args:
         folder: the project's, in a worktree; modules are imported from its ``src``, if there is one, and from itself.

@@ -144,9 +144,9 @@ def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
     for part in parts:
         yield from _guarded(part, trial)
     if trial.case.grad:  # a third of the cases; the other parts take most of the time
-        views = [numbers(view.read()) for _, view in trial.views.views()]
+        views = [numbers(view.read()) for _, view in (*trial.views.views(), *trial.views.sources)]
         trial.use(make().to(device=trial.subject.device, dtype=trial.dtype))
-        for (_, view), values in zip(trial.views.views(), views, strict=True):
+        for (_, view), values in zip((*trial.views.views(), *trial.views.sources), views, strict=True):
             view.write(torch.from_numpy(values))
         trial.module.train()
         yield from _guarded(_training, trial, "")

@@ -29,7 +29,10 @@ class Plain(nn.Module):
 
     fully_masked_row: Literal["zeros", "uniform"] = "zeros"  # what a row without any allowed key gets; a diagnosis tries both
     free: ClassVar[str] = ""  # name of a mutant's own constant, for which a diagnosis also tries those in the subject's source
-    mhsa_contract = Contract(fully_masked_row="zeros", mask_shape="[B, Tq, Tk]", shape_mismatch="raises", float64_in="float64")
+    mhsa_contract = Contract(
+        fully_masked_row="zeros", mask="allowed", mask_shape="[B, Tq, Tk]", layout="BTD", shape_mismatch="raises",
+        float64_in="float64",
+    )  # fmt: skip
 
     def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:
         super().__init__()

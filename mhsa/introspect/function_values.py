@@ -1,0 +1,62 @@
+"""Where a function on [B, H, T, d] returns its output and its weights, by their shapes: sizes that differ tell them apart."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.records.contract import Layout
+from mhsa.reference.core_slot import fit_slot
+from mhsa.subject.forms.heads_function import HeadsFunction
+from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.returned import listed
+
+# By layout: shapes of the output and of the weights for B, H, Tq, Tk, d = 2, 4, 3, 11, 7.
+_SHAPES: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "BHTD": ((2, 4, 3, 7), (2, 4, 3, 11)),
+    "BTHD": ((2, 3, 4, 7), (2, 4, 3, 11)),
+    "(BH)TD": ((8, 3, 7), (8, 3, 11)),
+}
+
+
+def places_of_values(function: Callable[..., Any], mask: str = "") -> tuple[int, int | None] | None:
+    """Return the places of output and weights among the values that a function returns; None for Z alone or (Z, A).
+
+    ``mask`` is the name of the parameter for the mask, if there is one. The first layout in which it can be called counts.
+    """
+    for layout, (of_output, of_weights) in _SHAPES.items():
+        result = _called(function, layout, mask)
+        if result is None:
+            continue
+        if isinstance(result, Tensor):
+            return None
+        shapes = [tuple(x.shape) if isinstance(x, Tensor) else None for x in listed(result)]
+        if of_output not in shapes:
+            continue
+        output = shapes.index(of_output)
+        weights = shapes.index(of_weights) if of_weights in shapes else None
+        usual = isinstance(result, tuple) and len(shapes) == 2 and output == 0
+        return None if usual else (output, weights)
+    return None
+
+
+def _called(function: Callable[..., Any], layout: Layout, mask: str) -> Any:
+    """Return what a function gives for heads in a layout; None where it raises."""
+    query, key, value = torch.zeros(2, 4, 3, 7), torch.zeros(2, 4, 11, 7), torch.zeros(2, 4, 11, 7)
+    seen: list[Any] = []
+
+    class Watched:
+        __wrapped__ = staticmethod(function)  # where inspect.signature looks for the names of its parameters
+        __name__ = getattr(function, "__name__", repr(function))
+
+        def __call__(self, **named: Any) -> Any:
+            seen.append(function(**named))
+            raise LookupError("it has been seen")  # what follows in the slot does not matter
+
+    with contextlib.suppress(Exception):  # the properties will meet it again and report it
+        fit_slot(HeadsFunction(Watched(), layout, MaskForm(), mask))(query, key, value, nn.Dropout(0.0), None)
+    return seen[0] if seen else None

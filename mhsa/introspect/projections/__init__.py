@@ -1,0 +1,1 @@
+"""Which parameters of a module are its query, key, value and out projection."""

@@ -1,0 +1,189 @@
+"""Finds the projections of a module that nobody described: by name, by shape, and by where gradients flow.
+
+Names decide which parameter is which, because a module that multiplies the key by ``w_value`` is wrong. Shapes, at
+sizes that are all different, decide what each axis is. Where both leave a choice (x @ W or W @ x, the order inside
+a packed matrix, names that say nothing) one backward pass of tagged inputs settles it: the query carries only feature
+0, the key only feature 1, the value only feature 2, so the gradient of each weight is confined to the columns of its
+role. No number is compared with an expected one: a wrong scale, axis or mask does not disturb the finding.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from mhsa.introspect.projections.gradient_tags import Forward, tag
+from mhsa.introspect.projections.head_index import with_head_index
+from mhsa.introspect.projections.low_rank import switch_off
+from mhsa.introspect.projections.recipe import Recipe, computed_maps
+from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
+from mhsa.records.errors import SubjectError
+from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
+
+
+def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Recipe:
+    """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
+
+    Raises:
+        SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
+    """
+    computed = computed_maps(module, sizes)
+    factors = switch_off(module)
+    sources = {path for c in computed.values() for path in c.sources} | set(factors)
+    named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
+    shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
+    linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
+    linear |= {path for path in computed if "#" in path}
+    groups = _group_heads(shapes, sizes)
+    tags = tag(module, sizes, forward, inputs).without(computed)
+
+    def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[Reading]:
+        per_head = "#" in path and path not in shapes
+        member = groups[path][0]
+        shape = shapes[member]
+        found = list(readings(shape, roles, sizes, linear=member in linear, bias=bias, per_head=per_head))
+        if found or not (bias or named_roles(path)):
+            return found
+        own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
+        return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
+
+    weights: dict[str, Reading] = {}
+    unnamed: list[str] = []
+    for path in groups:
+        if _is_bias(path, shapes[groups[path][0]]):
+            continue
+        roles = named_roles(path)
+        possible = choices(path, roles, False) if roles else []
+        if possible:
+            orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
+            tried = (r for order in orders for r in choices(path, order, False))
+            weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
+        else:
+            unnamed.append(path)
+    for path, roles in _guesses(unnamed, weights):
+        fitting = [r for r in choices(path, roles, False) if tags.fit(r, groups[path], sizes)]
+        if fitting and path not in weights:
+            weights[path] = fitting[0]
+    # What no gradient told (the module may be too wrong for that) goes by the order of definition.
+    for packed in (True, False):
+        for path, roles in _in_order([p for p in unnamed if p not in weights], weights, packed=packed):
+            if possible := choices(path, roles, False):
+                weights[path] = possible[0]
+    absent = _absent(weights, unnamed)
+    _require_all_roles(weights, shapes, absent)
+    _require_widths(weights, groups, shapes, sizes)
+    recipe = weights | _biases(weights, groups, shapes, choices)
+    used = {member for path in recipe for member in groups[path]}
+    found = Recipe(recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors))
+    for path in shapes:
+        if path not in used and path not in computed and tags.moves(path):
+            raise SubjectError(
+                f"parameter {path} {list(shapes[path])} changes the result but is no part of plain multi-head attention "
+                f"(found: {found.describe()}). Judge the attention alone, or describe the module in an mhsa.Adapter"
+            )
+    return found
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a layer maps the features of each token alone, with a weight [out, in] (and axes of size 1)."""
+    if isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        return module.groups == 1 and all(size == 1 for size in module.kernel_size)
+    return isinstance(module, nn.Linear)
+
+
+def _absent(weights: dict[str, Reading], unnamed: Sequence[str]) -> tuple[str, ...]:
+    """Return the maps that the module has no parameters for: the out projection alone, or every one of them."""
+    missing = _missing(weights)
+    left = [path for path in unnamed if path not in weights]
+    return tuple(missing) if not left and missing in (["out"], list(ROLES)) else ()
+
+
+def _missing(weights: dict[str, Reading]) -> list[str]:
+    return [r for r in ROLES if not any(r in w.roles for w in weights.values())]
+
+
+def _guesses(unnamed: Sequence[str], weights: dict[str, Reading]) -> list[tuple[str, tuple[str, ...]]]:
+    """Return roles to try for weights whose names say nothing: packed ones, then each that is missing."""
+    missing = _missing(weights)
+    packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
+    return packed + [(path, (role,)) for path in unnamed for role in missing]
+
+
+def _in_order(unnamed: Sequence[str], weights: dict[str, Reading], *, packed: bool) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the roles of definition order, as in clones(nn.Linear(d_model, d_model), 4) or c_attn, c_proj."""
+    missing = _missing(weights)
+    if packed:
+        return [(path, QKV) for path in unnamed[:1] if set(QKV) <= set(missing)]
+    return [(p, (r,)) for p, r in zip(unnamed, missing, strict=False)] if len(unnamed) == len(missing) else []
+
+
+def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int, ...]], absent: tuple[str, ...]) -> None:
+    missing = [r for r in ROLES if sum(r in w.roles for w in weights.values()) != (r not in absent)]
+    if missing:
+        listed = ", ".join(f"{path} {list(shape)}" for path, shape in shapes.items()) or "none"
+        raise SubjectError(
+            f"cannot tell which parameters are the {', '.join(missing)} projection; the module has: {listed}. "
+            "Say it in an mhsa.Adapter with a projections() method"
+        )
+
+
+def _require_widths(
+    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
+) -> None:  # fmt: skip
+    """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
+    widths = dict.fromkeys(ROLES, sizes.d_k)
+    for path, reading in weights.items():
+        count = math.prod(shapes[groups[path][0]])
+        own = with_own_width(sizes, count, reading.roles, bias=False, per_head=reading.per_head)
+        widths |= dict.fromkeys(reading.roles, own.inner or own.d_k)
+    if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
+        listed = ", ".join(f"{role} {width}" for role, width in widths.items())
+        raise SubjectError(
+            f"the features of one head differ between maps that must agree ({listed}), for {sizes.head} heads. "
+            "Where heads share keys and values, describe the module in an mhsa.Adapter"
+        )
+
+
+def _biases(
+    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]],
+    choices: Callable[[str, tuple[str, ...], bool], list[Reading]],
+) -> dict[str, Reading]:  # fmt: skip
+    found: dict[str, Reading] = {}
+    owners = {path.removesuffix(".weight"): reading for path, reading in weights.items() if path.endswith(".weight")}
+    parents = [path.rpartition(".")[0] for path in weights]
+    siblings = {p: reading for p, reading in zip(parents, weights.values(), strict=True) if p and parents.count(p) == 1}
+    for path in groups:
+        if not _is_bias(path, shapes[groups[path][0]]):
+            continue
+        owner = owners.get(path.removesuffix(".bias")) or siblings.get(path.rpartition(".")[0])
+        roles = owner.roles if owner else named_roles(path)
+        owner = owner or next((w for w in weights.values() if w.roles == roles), None)
+        possible = choices(path, roles, True) if roles else []
+        if owner and len(roles) > 1:  # packed biases are packed as their weights are
+            order = "".join(label for label in owner.labels if label != "in")
+            possible = [r for r in possible if "".join(r.labels) == order] or possible
+        if possible:
+            found[path] = possible[0]
+    return found
+
+
+def _is_bias(path: str, shape: tuple[int, ...]) -> bool:
+    last = path.rsplit(".", 1)[-1]
+    return len([s for s in shape if s > 1]) <= 1 or "bias" in last or last.startswith("b_")
+
+
+def _group_heads(shapes: dict[str, tuple[int, ...]], sizes: Sizes) -> dict[str, list[str]]:
+    """Paths grouped so that the copies of one parameter in every head are one entry, its head index shown as #."""
+    together: dict[str, list[str]] = {}
+    for path, shape in shapes.items():
+        if sizes.d_k in shape or 3 * sizes.d_k in shape or 2 * sizes.d_k in shape:
+            for pattern in with_head_index(path):
+                together.setdefault(pattern, []).append(path)
+    groups: dict[str, list[str]] = {}
+    for path in shapes:
+        pattern = next((p for p in with_head_index(path) if len(together.get(p, [])) == sizes.head), path)
+        groups.setdefault(pattern, []).append(path)
+    return groups

@@ -1,0 +1,115 @@
+"""How to read each parameter of a module class, whatever the sizes of the module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.projections.computed import Computed, computed_tensors
+from mhsa.introspect.projections.head_index import natural, with_head_index
+from mhsa.introspect.projections.low_rank import switch_off
+from mhsa.introspect.projections.role_names import ROLES
+from mhsa.introspect.projections.shared_by_heads import within_heads
+from mhsa.records.errors import SubjectError
+from mhsa.subject.computed_views import ComputedView, identity
+from mhsa.subject.parameter_layout import Reading, Sizes
+from mhsa.subject.projections import Projections, Role, View
+
+
+def computed_maps(module: nn.Module, sizes: Sizes) -> dict[str, Computed]:
+    """Return what is computed from parameters and may be one of the four maps, by the path that its name is read from."""
+    return dict(computed_tensors(module)) | dict(within_heads(module, sizes))
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to read each parameter of a module class; keys are parameter paths, with ``#`` for the index of a head.
+
+    Attributes:
+        readings: of parameters, and of what is computed from them where ``computes``.
+        absent: maps that the module does not have, so that they are identities.
+        computes: whether some map is computed.
+        adds: whether there are low-rank additions, which are switched off in every module that is bound.
+    """
+
+    readings: dict[str, Reading] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    computes: bool = False
+    adds: bool = False
+
+    def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
+        """Views into this module, which may have other sizes than the one that the recipe was found on."""
+        if self.adds:
+            switch_off(module)
+        # Under all their names: a layer that is registered twice plays two roles, which a property will object to.
+        parameters = dict(module.named_parameters(remove_duplicate=False))
+        computed = computed_maps(module, sizes) if self.computes else {}
+        sources = {path: parameters.pop(path) for c in computed.values() for path in c.sources if path in parameters}
+        found: dict[tuple[str, bool], list[Tensor]] = {}
+        made: dict[tuple[str, bool], list[tuple[Computed, Reading]]] = {}
+        for path in sorted([*parameters, *computed], key=natural):
+            reading = self._reading(path)
+            for role in reading.roles if reading else ():
+                assert reading is not None
+                if path in computed:
+                    made.setdefault((role, reading.bias), []).append((computed[path], reading))
+                else:
+                    pieces = reading.pieces(parameters[path], role, sizes)
+                    found.setdefault((role, reading.bias), []).extend(pieces)
+        roles: dict[str, Role] = {}
+        for role in ROLES:
+            views: list[View | None] = []
+            for bias in (False, True):
+                dim = 1 if role == "out" and not bias else 0
+                if (role, bias) in made:
+                    views.append(_computed(made[role, bias], role, sizes, dim))
+                else:
+                    views.append(View(tuple(found[role, bias]), dim=dim) if (role, bias) in found else None)
+            if views[0] is None and role in self.absent:
+                views[0] = identity(sizes.d_model)
+            if views[0] is None:
+                built = f"head={sizes.head}, d_model={sizes.d_model}"
+                raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
+            roles[role] = Role(views[0], views[1])
+        return Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+
+    def _reading(self, path: str) -> Reading | None:
+        if path in self.readings:
+            return self.readings[path]
+        return next((self.readings[p] for p in with_head_index(path) if p in self.readings), None)
+
+    def describe(self) -> str:
+        """Return one phrase per role: where its parameters were found and, where it is not plain, how they are read."""
+        parts = []
+        for path, reading in self.readings.items():
+            if reading.bias:
+                continue
+            how = "" if reading.labels in (("hd", "in"), ("out", "hd")) else f" as {reading.words}"
+            parts.append(f"{', '.join(reading.roles)} from {path}{how}")
+        if self.absent:
+            parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
+        if self.adds:
+            parts.append("low-rank additions are left at zero")
+        return "; ".join(parts)
+
+    @property
+    def not_judged(self) -> tuple[str, ...]:
+        """What of the module's parameters no property tries, in words."""
+        return ("low-rank additions to its projections",) if self.adds else ()
+
+
+def _computed(parts: list[tuple[Computed, Reading]], role: str, sizes: Sizes, dim: int) -> ComputedView:
+    """Return the view of a role whose matrix is computed, in one part or in one for each head."""
+
+    def make() -> Tensor:
+        pieces = [piece for c, reading in parts for piece in reading.pieces(c.make(), role, sizes)]
+        return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
+
+    put: Callable[[Tensor], bool] = lambda values: False  # noqa: E731
+    first, reading = parts[0]
+    if len(parts) == 1 and reading.labels in (("hd", "in"), ("out", "hd"), ("hd",), ("out",)):
+        put = first.put
+    return ComputedView(dim=dim, make=make, fixed=first.fixed, put=put)

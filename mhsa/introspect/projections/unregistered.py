@@ -1,0 +1,22 @@
+"""Layers and tensors that a module keeps where torch does not look for them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+def unregistered(module: nn.Module) -> str:
+    """Say which layers or tensors a module keeps where torch does not look for them: in plain lists, tuples, dicts."""
+    known = {id(p) for p in module.parameters()} | {id(m) for m in module.modules()}
+    for path, part in module.named_modules():
+        for name, held in vars(part).items():
+            if name.startswith("_") and name in vars(nn.Module()):
+                continue
+            members = held.values() if isinstance(held, dict) else held if isinstance(held, (list, tuple)) else [held]
+            for member in members:
+                trained = isinstance(member, Tensor) and member.is_leaf and member.requires_grad
+                layer = isinstance(member, nn.Module) and any(True for _ in member.parameters())
+                if (trained or layer) and id(member) not in known:
+                    where = f"{path}.{name}" if path else name
+                    return f"{where} holds a {type(member).__name__} that is not registered in the module"
+    return ""

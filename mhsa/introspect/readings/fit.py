@@ -1,0 +1,115 @@
+"""Whether an implementation, read in one way, is exactly the oracle on generic inputs: the one place where this is asked."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from mhsa.oracle.bounded import Bounded
+from mhsa.records.contract import Contract, MaskShape
+from mhsa.subject import check
+from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.answer import Mask
+from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+# Shapes of masks with an axis of size 1 for the queries, and the same with all queries.
+_WHOLE: dict[MaskShape | None, MaskShape] = {"[B, 1, Tk]": "[B, Tq, Tk]", "[B, 1, 1, Tk]": "[B, 1, Tq, Tk]"}
+SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
+
+
+class Fit:
+    """Asks whether readings of one implementation fit; modules and the oracle's answers are kept from one to the next."""
+
+    def __init__(self) -> None:
+        self._trials: dict[Any, tuple[Adapter, Trial]] = {}
+        self._required: dict[Any, Bounded] = {}
+
+    def without_mask(self, subject: Subject, allowed: Mask | None = None) -> bool:
+        """Whether the output without a mask is the oracle's; ``allowed`` is a mask of the implementation's own, if any."""
+        return all(self._is_exact(subject, seed, None, allowed) for seed in SEEDS)
+
+    def with_mask(self, subject: Subject) -> bool:
+        """Whether the output with masks of the subject's form is the oracle's.
+
+        A form with an axis of size 1 for the queries is none if masks that differ between queries are taken, too: what reads
+        their first row only would pass for one that wants a single row.
+        """
+        for seed in SEEDS:
+            case = generic_case(subject, seed=seed)
+            mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
+            if not self._is_exact(subject, seed, mask, mask):
+                return False
+        whole = _WHOLE.get(subject.contract.mask_shape)
+        return whole is None or not self._is_taken(subject, replace(subject.contract, mask_shape=whole))
+
+    def _is_taken(self, subject: Subject, contract: Contract) -> bool:
+        """Whether a mask in another form that hides something is taken without an error."""
+        trial = self._trial(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)), 0)
+        case = trial.case
+        try:
+            trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
+        except check.Violation:
+            return False
+        return True
+
+    def with_both(self, subject: Subject, other: Subject, name: str) -> bool:
+        """Whether a mask and another one, given as argument ``name``, allow together what each of them allows."""
+        assert isinstance(subject.adapter, ModuleAdapter)
+        for seed in SEEDS:
+            case = generic_case(subject, seed=seed)
+            shape = (case.batch, case.query_length, case.key_length)
+            first, second = (hiding(shape, seed + n, s.contract) for n, s in enumerate((subject, other)))
+            trial = self._trial(subject, seed)
+            adapter = copy.copy(subject.adapter)
+            adapter.also = {name: other.caller.convert(torch.tensor(second), trial.dtype, case.head)}
+            trial.subject = replace(subject, adapter=adapter, caller=replace(subject.caller, adapter=adapter))
+            try:
+                output = trial(mask=first).output
+            except check.Violation:
+                return False
+            allowed = first & second
+            required = trial.expect_under(allowed).output
+            rows = allowed.any(axis=-1)
+            if not bool((np.abs(output - required.value) <= required.error)[rows].all()):
+                return False
+        return True
+
+    def fully_masked_is_nan(self, subject: Subject) -> bool:
+        """Whether queries without any allowed key get NaN: those of one sample, all of which every form can hide."""
+        trial = self._trial(subject, 0)
+        case = trial.case
+        mask = np.ones((case.batch, case.query_length, case.key_length), dtype=bool)
+        mask[:1] = False
+        try:
+            return bool(np.isnan(trial(mask=mask).output[0]).any())
+        except check.Violation:
+            return False
+
+    def _is_exact(self, subject: Subject, seed: int, given: Mask | None, allowed: Mask | None) -> bool:
+        try:
+            trial = self._trial(subject, seed)
+            answer = trial(mask=given)
+        except check.Violation:  # the properties will meet it again and report it
+            return False
+        held = b"" if allowed is None else allowed.tobytes()
+        key = (id(subject.adapter), subject.ties[0], subject.contract.float64_in, seed, held)
+        if key not in self._required:
+            asked = answer if given is allowed else replace(answer, ask_oracle=lambda: trial.expect_under(allowed))
+            self._required[key] = asked.expected.output
+        return is_exact(answer.output, self._required[key])
+
+    def _trial(self, subject: Subject, seed: int) -> Trial:
+        """Return a trial of the subject; those of one adapter share the module and its parameters."""
+        key = (id(subject.adapter), id(subject.bind), subject.ties[0], seed)
+        if key not in self._trials:
+            made = Trial(subject, generic_case(subject, seed=seed), counted=False)
+            self._trials[key] = subject.adapter, made  # the adapter is kept, so that no other one gets its id
+        trial = copy.copy(self._trials[key][1])
+        trial.subject, trial.precision = subject, subject.precision(trial.case.dtype)
+        return trial

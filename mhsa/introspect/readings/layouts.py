@@ -1,0 +1,79 @@
+"""Readings of the layout: which axes are samples, time and features."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.readings.reading import Reading
+from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
+from mhsa.records.understood import Known
+from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.subject import Subject
+
+TAKES: dict[Layout, str] = {
+    "BTD": "takes tokens [B, T, d_model]",
+    "TBD": "takes time first, [T, B, d_model]",
+    "BDT": "takes channels first, [B, d_model, T]",
+    "BCHW": "takes pictures [B, d_model, H, W], whose pixels are the tokens",
+    "BHTD": "takes heads [B, H, T, d]",
+    "BTHD": "takes heads after time, [B, T, H, d]",
+    "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
+}
+_TIME_FIRST = re.compile(
+    r"[\[(]\s*(T|L|S|seq\w*|time|(src|tgt|source|target)_?len\w*|length)\s*,\s*(B|N|bs|bsz|batch\w*)\s*,"
+    r"|time x batch x channel",
+    re.IGNORECASE,
+)
+
+
+def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
+    """Yield the layouts in which an implementation may be meant to be called, the likeliest first.
+
+    A layout that is declared is the only one; one that was found because [B, T, D] cannot be called is taken.
+    """
+    contract, adapter = subject.contract, subject.adapter
+    if adapter.contract.layout is not None:
+        yield _reading(subject, adapter.contract.layout, "declared")
+    elif contract.layout in ("BCHW", "BDT"):
+        yield _reading(subject, contract.layout, "fitted")
+    elif isinstance(adapter, ModuleAdapter):
+        stated = _stated(adapter, module)
+        if stated is not None:
+            yield _reading(subject, "TBD", stated)
+        yield _reading(subject, "BTD", "default")
+        if stated is None:
+            yield _reading(subject, "TBD", "fitted", certain=False)
+    elif isinstance(adapter, FunctionAdapter):
+        for layout in (adapter.callable_in,) if adapter.callable_in else FUNCTION_LAYOUTS:
+            yield _reading(subject, layout, "default" if layout == "BHTD" else "fitted")
+    else:
+        yield Reading(subject, "layout", "", "declared")
+
+
+def _reading(subject: Subject, layout: Layout, known: Known, *, certain: bool = True) -> Reading:
+    contract = replace(subject.contract, layout=layout)
+    caller = replace(subject.caller, contract=contract)
+    adapter = subject.adapter
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(replace(adapter.contract, layout=layout))
+        caller = replace(caller, adapter=adapter)
+    fields = {"layout": layout}
+    return Reading(
+        replace(subject, contract=contract, caller=caller, adapter=adapter), "layout", TAKES[layout], known,
+        certain=certain, declaration={} if certain else fields, pins=fields,
+    )  # fmt: skip
+
+
+def _stated(adapter: ModuleAdapter, module: nn.Module) -> Known | None:
+    """Whether the code says that time comes first, and where."""
+    if getattr(module, "batch_first", None) is False:
+        return "named"
+    owners: list[Any] = [adapter.owner, adapter.owner.forward]
+    docs = "\n".join(inspect.getdoc(owner) or "" for owner in owners)
+    return "documented" if _TIME_FIRST.search(docs) else None

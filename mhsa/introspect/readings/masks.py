@@ -1,0 +1,91 @@
+"""Readings of a mask: what it means, in which shape, of which kind of numbers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import get_args
+
+from mhsa.introspect.readings.reading import Reading
+from mhsa.introspect.readings.stated import Stated, about, mask_parameter
+from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
+from mhsa.records.understood import Known
+from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.subject import Subject
+
+MEANS: dict[MaskMeaning, str] = {
+    "allowed": "attends where the mask is True",
+    "blocked": "hides what the mask marks with True",
+    "additive": "adds the mask to the scores, 0 where attention is allowed and -inf where not",
+    "lengths": "attends to the first keys of each sample, as many as it is given",
+}
+# Named so, a mask is known to have no axis for the samples, as torch's attn_mask; other masks are expected to have one.
+_WITHOUT_SAMPLES = re.compile(r"attn_mask|att_mask|causal|look_?ahead|future|tril|triangular|subsequent|slf_attn")
+
+
+def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning | None) -> Iterator[Reading]:
+    """Yield the readings of the mask, the likeliest first.
+
+    Args:
+        subject: with the form of the mask that names and calls suggest in its contract.
+        stated: the meaning that the code states.
+        declared: the meaning that its user declared; then there is no other.
+    """
+    likely: MaskMeaning = declared or (stated.meaning if stated else "allowed")
+    usual: tuple[MaskMeaning, ...] = ("allowed", "blocked", "additive")
+    others = () if declared else tuple(m for m in usual if m != likely)
+    shape = subject.contract.mask_shape
+    if shape is not None and (shape in LENGTH_SHAPES) == (likely == "lengths"):
+        yield _reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
+    for meaning in (likely, *others):
+        shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
+        for fixed in _shapes(subject, shapes):
+            for floating in (False,) if meaning == "additive" else (False, True):
+                yield _reading(subject, meaning, fixed, floating, stated, declared)
+            if meaning == "additive":
+                yield _reading(subject, meaning, fixed, False, stated, declared, finite=True)
+
+
+def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:
+    """Return the shapes to try: the declared one alone."""
+    declared = subject.adapter.contract.mask_shape
+    return shapes if declared is None else [s for s in shapes if s == declared]
+
+
+def _reading(
+    subject: Subject,
+    meaning: MaskMeaning,
+    shape: MaskShape,
+    floating: bool,
+    stated: Stated | None,
+    declared: MaskMeaning | None,
+    finite: bool = False,
+) -> Reading:
+    contract = replace(subject.contract, mask=meaning, mask_shape=shape)
+    caller = replace(subject.caller, contract=contract, float_masks=floating, finite_masks=finite)
+    said = declared or subject.adapter.contract.mask_shape
+    known: Known = "declared" if said else stated.known if stated and stated.meaning == meaning else "fitted"
+    as_said = known != "fitted" or (meaning == "allowed" and not (stated and stated.meaning == "blocked"))
+    missing: dict[str, str] = {} if as_said else {"mask": meaning}
+    if shape == "[Tq, Tk]" and subject.adapter.contract.mask_shape is None and not _without_samples(subject):
+        missing["mask_shape"] = shape
+    kind = ", as floating 0 and 1" if floating and meaning in ("allowed", "blocked") else ""
+    text = f"{MEANS[meaning]}{kind}, {shape}"
+    if "mask_shape" in missing:
+        text += ", the same for every sample"
+    adapter = subject.adapter
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(contract, float_masks=floating, finite_masks=finite)
+        caller = replace(caller, adapter=adapter)
+    return Reading(
+        replace(subject, contract=contract, caller=caller, adapter=adapter), "mask", text, known,
+        certain=not missing, declaration=missing, pins={"mask": meaning, "mask_shape": shape},
+    )  # fmt: skip
+
+
+def _without_samples(subject: Subject) -> bool:
+    """Whether a name or a docstring says that the mask has no axis for the samples."""
+    name = mask_parameter(subject.adapter)
+    shape = r"[\[(]\s*(T|L|S|N|Tq|seq\w*|tgt\w*|q\w*len\w*)\s*,\s*(T|L|S|N|Tk|seq\w*|src\w*|k\w*len\w*)\s*[\])]"
+    return bool(_WITHOUT_SAMPLES.search(name)) or any(re.search(shape, text) for text in about(subject.adapter, name))

@@ -1,0 +1,60 @@
+"""Masks that the cases do not drive: each is tried alone, and together with the first, where allowed is what both allow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mhsa.introspect.readings.fit import SEEDS, Fit
+from mhsa.introspect.readings.reading import Reading
+from mhsa.records.understood import Understood
+from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.subject import Subject
+
+Masks = Callable[[Subject, Fit], Reading | None]
+
+
+def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks) -> Subject:
+    """Return the subject with what is known of its other masks, and what of them stays untested among what is not judged.
+
+    Args:
+        subject: read, with the form of its mask.
+        fit: asks for an exact fit.
+        masks_of: finds the reading of the mask that a subject is given.
+    """
+    adapter = subject.adapter
+    if not isinstance(adapter, ModuleAdapter):
+        return subject
+    subject = _own_mask(subject, adapter, fit)
+    assert isinstance(subject.adapter, ModuleAdapter)
+    found, left = [], []
+    signature = subject.adapter.signature
+    for name in signature.other_masks:
+        alone = adapter.with_signature(replace(signature, mask=name, own_mask=None, other_masks=(), mask_omitted=False))
+        alone.contract = replace(alone.contract, mask=None, mask_shape=None)
+        contract = replace(subject.contract, mask=None, mask_shape=None)
+        caller = replace(subject.caller, adapter=alone, contract=contract)
+        read = masks_of(replace(subject, adapter=alone, contract=contract, caller=caller), fit)
+        if read is None:
+            continue
+        if fit.with_both(subject, read.subject, name):
+            tried = f"alone and together with {signature.mask}"
+            left.append(f"argument {name} beyond {len(SEEDS)} masks {tried}")
+        else:
+            tried = "alone"
+            left.append(f"argument {name} together with {signature.mask}: the two do not hide what each of them hides")
+        found.append(Understood("mask", f"{name}: {read.text}; tried {tried}", read.known))
+    return replace(subject, understood=(*subject.understood, *found), not_judged=(*subject.not_judged, *left))
+
+
+def _own_mask(subject: Subject, adapter: ModuleAdapter, fit: Fit) -> Subject:
+    """Drop the mask of the query's own sequence where self-attention with it is not what the other mask's form says."""
+    signature = adapter.signature
+    if signature.own_mask is None or not signature.key_optional:
+        return subject
+    alone = adapter.with_signature(replace(signature, key=None, mask=signature.own_mask, own_mask=None))
+    if fit.with_mask(replace(subject, adapter=alone, caller=replace(subject.caller, adapter=alone))):
+        text = f"{signature.own_mask} where query attends to itself, {signature.mask} where it attends to {signature.key}"
+        return replace(subject, understood=(*subject.understood, Understood("mask", text, "fitted")))
+    without = adapter.with_signature(replace(signature, own_mask=None, not_given=(*signature.not_given, signature.own_mask)))
+    return replace(subject, adapter=without, caller=replace(subject.caller, adapter=without))

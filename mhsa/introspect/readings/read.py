@@ -1,0 +1,133 @@
+"""Reading a call stage by stage: layout and output without a mask, then masks. The first exact fit of each is the reading."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.adapter_sketch import asked, declare
+from mhsa.introspect.find_mask_form import find_float64, find_mask_form
+from mhsa.introspect.readings.causal import ask_about_causal
+from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.layouts import layout_readings
+from mhsa.introspect.readings.masks import mask_readings
+from mhsa.introspect.readings.other_masks import try_other_masks
+from mhsa.introspect.readings.reading import Reading, first_fit
+from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
+from mhsa.introspect.readings.stated import stated_meaning
+from mhsa.introspect.torch_attention import TorchModuleAdapter, within
+from mhsa.records.contract import MaskMeaning
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
+from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter, TorchAdapter
+from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.subject import Subject
+
+_NAN = "https://github.com/pytorch/pytorch/issues/41508"  # why torch gives NaN to a query without any allowed key
+
+
+def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind) -> Subject:
+    """Return the subject as it is to be called: with its layout and the form of its mask in the contract.
+
+    Where nothing fits it is read by names and by what is usual, and the properties will tell what is wrong.
+
+    Args:
+        subject: on the CPU, read by names.
+        module: of generic sizes, float64 and in eval mode.
+        request: what was asked for.
+        bind: makes the subject anew where arguments have other roles.
+
+    Raises:
+        Question: a reading fits exactly that contradicts the usual one, or it is causal.
+    """
+    if isinstance(subject.adapter, (TorchAdapter, TorchModuleAdapter)):
+        return replace(subject, contract=find_float64(subject))
+    fit = Fit()
+    needs_mask = subject.caller.fills_mask
+    layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
+    if layout is None and not needs_mask:
+        ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+        roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
+        if roles is not None:
+            masks = _masks_of(roles.subject, fit)
+            return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
+        ask_about_unknown(subject, module)
+        return by_names(_not_laid_out(subject), module)
+    if layout is not None:
+        readings = _masks_of(layout.subject, fit)
+        return _conclude(subject, module, [layout, *([readings] if readings else [])], fit, request)
+    # A mask that must be given decides the output without one, too: both are read together.
+    for laid in _with_float64(layout_readings(subject, module)):
+        read = _masks_of(laid.subject, fit)
+        if read is not None:
+            return _conclude(subject, module, [laid, read], fit, request)
+    return by_names(_not_laid_out(subject), module)
+
+
+def _with_float64(readings: Iterator[Reading]) -> Iterator[Reading]:
+    """Yield the readings with what is to be expected of float64 under each in the contract."""
+    for reading in readings:
+        contract = find_float64(reading.subject)
+        caller = replace(reading.subject.caller, contract=contract)
+        yield replace(reading, subject=replace(reading.subject, contract=contract, caller=caller))
+
+
+def _declared_meaning(subject: Subject) -> MaskMeaning | None:
+    """Return what was declared of a mask; an adapter of the user's takes True for allowed."""
+    ours = isinstance(subject.adapter, (ModuleAdapter, FunctionAdapter))
+    return subject.adapter.contract.mask or (None if ours else "allowed")
+
+
+def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
+    if not subject.adapter.takes_mask:
+        return None
+    return first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+
+
+def _not_laid_out(subject: Subject) -> Subject:
+    """Return the subject without a layout that it can be called in, but which does not fit either."""
+    if subject.contract.layout != "TBD" or subject.adapter.contract.layout is not None:
+        return subject
+    contract = replace(subject.contract, layout=None)
+    return replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+
+
+def by_names(subject: Subject, module: nn.Module) -> Subject:
+    """Return the subject with the mask read by what is declared, stated or usual."""
+    stated = stated_meaning(subject.adapter) if subject.adapter.takes_mask else None
+    meaning = _declared_meaning(subject) or (stated.meaning if stated else "allowed")
+    contract = replace(find_float64(subject), mask=meaning, mask_shape=subject.adapter.contract.mask_shape)
+    adapter = subject.adapter
+    if isinstance(adapter, FunctionAdapter):
+        adapter = adapter.read_as(contract)
+    caller = replace(subject.caller, contract=contract, adapter=adapter)
+    if adapter.takes_mask:
+        caller = find_mask_form(caller, module, *generic_tensors(adapter))
+    return replace(subject, contract=caller.contract, caller=caller, adapter=adapter)
+
+
+def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit, request: Request) -> Subject:
+    """Return the subject as it was read, or ask where a reading is not certain."""
+    last = read[-1].subject
+    if last.adapter.takes_mask and read[-1].part != "mask":
+        last = by_names(last, module)
+    doubtful = [reading for reading in read if not reading.certain]
+    open_row = "fully_masked_row" in last.masks and subject.contract.fully_masked_row is None
+    added = last.contract.mask == "additive" and subject.adapter.contract.mask is None  # and nobody has declared it
+    torchs = within(module) is not None and bool(doubtful)
+    nan = open_row and (added or torchs) and fit.fully_masked_is_nan(last)
+    if not doubtful and not nan:
+        understood = tuple(reading.understood for reading in read if reading.text)
+        known = replace(last, understood=(*subject.understood, *understood))
+        return try_other_masks(known, fit, _masks_of) if read[-1].part == "mask" else known
+    fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
+    words = " and ".join(reading.text for reading in doubtful)
+    if nan:
+        fields |= {"fully_masked_row": "nan", "reason": _NAN}
+        also = "may give NaN where a query may attend to no key"
+        words = f"{words} and {also}" if words else also
+    head = asked(f"it is exactly right if it {words}; read in the usual way it is not")
+    raise Question("\n".join([head, *declare(fields, request)]), fields)

@@ -1,0 +1,94 @@
+"""Readings of the arguments: which is the query, the key, the value, where their names do not say it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.readings.reading import Reading
+from mhsa.records.errors import Question
+from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.signature import Signature
+from mhsa.subject.subject import Subject
+
+# By adapter and call: the subject with the parameters found anew, for which argument is which decides what they are taken for.
+Bind = Callable[[Adapter, Caller], Subject]
+# Orders of (query, key, value) among three arguments that are not named after them, the commonest first.
+_ORDERS = ((2, 1, 0), (2, 0, 1), *(o for o in itertools.permutations(range(3)) if o[0] != 2 and o != (0, 1, 2)))
+
+
+def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
+    """Yield other roles of the arguments whose names say nothing; a key that may be left out may be no key at all."""
+    adapter = subject.adapter
+    if not isinstance(adapter, ModuleAdapter) or not adapter.signature.guessed:
+        return
+    signature = adapter.signature
+    given = (signature.query, signature.key, signature.value)
+    if signature.value is not None:
+        for order in _ORDERS:
+            query, key, value = (given[n] for n in order)
+            assert query is not None
+            yield from _reading(subject, bind, replace(signature, query=query, key=key, value=value))
+    elif signature.key_optional:
+        left = (*signature.not_given, str(signature.key))
+        yield from _reading(
+            subject, bind, replace(signature, key=None, mask=signature.own_mask or signature.mask, not_given=left)
+        )
+
+
+def _reading(subject: Subject, bind: Bind, signature: Signature) -> Iterator[Reading]:
+    assert isinstance(subject.adapter, ModuleAdapter)
+    adapter = subject.adapter.with_signature(signature)
+    try:
+        read = bind(adapter, replace(subject.caller, adapter=adapter))
+    except Exception:  # its parameters make no sense then
+        return
+    yield Reading(read, "roles", f"is called as forward({signature.describe()})")
+
+
+def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
+    """Change what was taken for key and value, one at a time: what the output does not depend on is something else.
+
+    Raises:
+        Question: with the names of such arguments, which must be given and which mhsa does not know.
+    """
+    adapter = subject.adapter
+    if not isinstance(adapter, ModuleAdapter) or not adapter.signature.guessed or adapter.signature.key_optional:
+        return
+    signature = adapter.signature
+    tensors = list(generic_tensors(adapter))
+    names = [signature.key, signature.value] if signature.value is not None else [signature.key]
+
+    def output(query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
+        try:
+            with torch.no_grad():
+                found = subject.caller(module, query, key, value, None)[0]
+        except Exception:  # the properties will meet it again and report it
+            return None
+        return found if isinstance(found, Tensor) else None
+
+    before = output(*tensors)
+    unknown = []
+    for n, name in enumerate(names, 1):
+        changed = [copy.copy(x) for x in tensors]
+        changed[n] = changed[n] + 1.0
+        if len(names) == 1:
+            changed[2] = changed[1]
+        after = output(*changed)
+        if before is not None and after is not None and torch.equal(before, after):
+            unknown.append(str(name))
+    if unknown:
+        raise Question(
+            asked(
+                f"forward needs {' and '.join(unknown)}, and mhsa does not know what to give: the output does not depend on it "
+                "as on a key or a value. Describe the call in an mhsa.Adapter (docs/adapters.md)"
+            )
+        )

@@ -1,0 +1,144 @@
+"""Finds the attention inside a module that does more: norms before or after it, a residual, a feed-forward.
+
+One call is watched. The attention's output is what its out projection gives (a part with such a name, or else the attention
+as a part of its own); with it, the inputs and the norms, what the module gives must be explained exactly, or a feed-forward
+with a norm must follow. No number is compared with what attention must give: a bug inside does not disturb the finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.projections.discover import is_linear
+from mhsa.introspect.projections.role_names import named_roles
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.watched_call import PartCall, watch
+
+# "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
+_SAME = 2.0**-26
+_ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
+_NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
+
+
+def find_surroundings(module: nn.Module, call: Callable[[], Any]) -> Surroundings | None:
+    """Return what is around the attention of ``module`` (float64, eval, generic parameters), None if nothing is found.
+
+    ``call`` makes one call of it, of sizes that all differ. What it raises is raised.
+    """
+    if not _may_have(module):
+        return None
+    calls, _ = watch(module, call)
+    whole = next((c for c in calls if c.path == ""), None)
+    if whole is None or whole.output is None:
+        return None
+    final = whole.output
+    for at, attention in _candidates(calls, final):
+        if around := _explain(module, calls, at, attention, whole):
+            return around
+    return None
+
+
+def _may_have(module: nn.Module) -> bool:
+    """Whether a module has parts at all, so that one of them can be its out projection."""
+    return any(path for path, _ in module.named_modules())
+
+
+def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
+    """Yield the calls whose output may be the attention's, the likeliest first."""
+    fitting = [
+        (n, c) for n, c in enumerate(calls)
+        if c.path and c.output is not None and c.output.shape == final.shape and sum(d.path == c.path for d in calls) == 1
+    ]  # fmt: skip
+    linear = [(n, c) for n, c in fitting if is_linear(c.part)]
+    yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
+    yield from (
+        (n, c) for n, c in fitting
+        if not _is_norm(c) and any(True for _ in c.part.children())
+        and (_ATTENTION.search(c.path.rpartition(".")[2]) or _ATTENTION.search(type(c.part).__name__))
+    )  # fmt: skip
+    yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
+
+
+def _is_of_feed_forward(path: str) -> bool:
+    return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not _ATTENTION.search(path)
+
+
+def _is_norm(call: PartCall) -> bool:
+    return bool(_NORM.search(type(call.part).__name__))
+
+
+def _explain(
+    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall
+) -> Surroundings | None:  # fmt: skip
+    inner, final = attention.output, whole.output
+    assert inner is not None
+    assert final is not None
+    inputs = [x for x in whole.given if x.is_floating_point() and x.shape == final.shape]
+    before = [
+        c for c in calls[:at]
+        if _is_norm(c) and len(c.given) == 1 and any(_same(c.given[0], x) for x in whole.given)
+    ]  # fmt: skip
+    residuals = [*inputs, *(c.output for c in before if c.output is not None and c.output.shape == final.shape)]
+    norms = [c for c in calls[at + 1 :] if c.path and _is_norm(c) and c.given]
+    text, parts = _after(inner, final, residuals, norms)
+    stated = bool(before) or any(part != "residual" for part in parts)
+    if not text and not _same(final, inner):
+        after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
+        if len(after) < 2 or not any(_is_norm(c) for c in calls):
+            return None
+        text, stated = "the feed-forward and all else that comes after the attention", True
+        parts = ("block around the attention",)
+    if before:
+        kind = type(before[0].part).__name__
+        text = f"{kind} before the attention" + (f", {text}" if text else "")
+        parts = (kind, *parts)
+    if not text:
+        return None
+    frozen = _only_after(module, calls, attention, whole)
+    paths = tuple(dict.fromkeys(c.path for c in before))
+    return Surroundings(attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated)
+
+
+def _after(
+    inner: Tensor, final: Tensor, residuals: Sequence[Tensor], norms: Sequence[PartCall]
+) -> tuple[str, tuple[str, ...]]:  # fmt: skip
+    """Return how the module's output is made of the attention's, in words; empty if it is the same or is not explained."""
+    if _same(final, inner):
+        return "", ()
+    if any(_same(final, inner + x) for x in residuals):
+        return "the residual that is added to it", ("residual",)
+    if any(_same(final, (inner + x) / 2**0.5) for x in residuals):
+        return "the residual that is added to it, over the root of 2", ("residual",)
+    for norm in norms:
+        kind, given, gave = type(norm.part).__name__, norm.given[0], norm.output
+        if gave is None or gave.shape != final.shape:
+            continue
+        if _same(gave, final) and _same(given, inner):
+            return f"{kind} after the attention", (kind,)
+        if _same(gave, final) and any(_same(given, inner + x) for x in residuals):
+            return f"the residual that is added to it and {kind} after that", ("residual", kind)
+        if _same(given, inner) and any(_same(final, gave + x) for x in residuals):
+            return f"{kind} after the attention and the residual that is added to it", (kind, "residual")
+    return "", ()
+
+
+def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCall, whole: PartCall) -> tuple[str, ...]:
+    """Return the paths of parameters that the module's output depends on, and its attention's does not."""
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+
+    def reached(output: Tensor | None) -> set[str]:
+        if output is None or not output.requires_grad:
+            return set()
+        found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
+        return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
+
+    return tuple(sorted(reached(whole.output) - reached(attention.output)))
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())

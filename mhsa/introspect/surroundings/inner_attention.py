@@ -1,0 +1,137 @@
+"""An adapter around another one: the module gives what its attention gives, before a residual, a norm or a feed-forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.projections import Projections
+
+# What the attention of the call in progress gave: each thread has its own.
+_GIVEN: ContextVar[list[Tensor] | None] = ContextVar("mhsa_inner_attention", default=None)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is around the attention.
+
+    Attributes:
+        attention: path of the part whose output is the attention's: the out projection, or a module that has it.
+        before: paths of norms that the inputs go through; they are taken out of the modules that are built.
+        frozen: paths of parameters that come after the attention: they are none of its own.
+        text: what is left out, in words.
+        parts: each of them in a word or two, for what is not judged.
+        stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.
+    """
+
+    attention: str
+    before: tuple[str, ...]
+    frozen: tuple[str, ...]
+    text: str
+    parts: tuple[str, ...]
+    stated: bool
+
+
+class InnerAttention(Adapter):
+    """The attention inside of what another adapter builds; it is called in the same way."""
+
+    def __init__(self, base: Adapter, around: Surroundings) -> None:
+        self.base, self.around = base, around
+        self.inputs, self.takes_mask, self.needs_mask = base.inputs, base.takes_mask, base.needs_mask
+        self.weights_on_request, self.sizes, self.contract = base.weights_on_request, base.sizes, base.contract
+        self.not_given = base.not_given
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Build the whole module, and have it give what its attention gives."""
+        return self._prepared(self.base.build(head, d_model))
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Build the same with this dropout."""
+        module = self.base.build_dropping(head, d_model, rate)
+        return None if module is None else self._prepared(module)
+
+    def call(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *more: Any, **named: Any
+    ) -> Any:  # fmt: skip
+        """Call the whole module as its own adapter does."""
+        return self.base.call(module, query, key, value, mask, *more, **named)
+
+    def projections(self, module: nn.Module) -> Projections | None:
+        """Return what the other adapter knows."""
+        return self.base.projections(module)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return self.base.describe()
+
+    def _prepared(self, module: nn.Module) -> nn.Module:
+        if _begin in module._forward_pre_hooks.values():  # built by build() already
+            return module
+        for path in self.around.before:
+            owner, _, name = path.rpartition(".")
+            setattr(module.get_submodule(owner), name, nn.Identity())
+        parameters = dict(module.named_parameters(remove_duplicate=False))
+        for path in self.around.frozen:
+            if path in parameters:
+                parameters[path].requires_grad_(False)
+        module.register_forward_pre_hook(_begin)
+        module.get_submodule(self.around.attention).register_forward_hook(_catch)
+        module.register_forward_hook(_give)
+        return module
+
+
+class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
+    """The attention inside of a module that is understood by its names: it is read like any other module."""
+
+    def __init__(self, base: ModuleAdapter, around: Surroundings) -> None:
+        vars(self).update(vars(base))
+        self.base, self.around = base, around
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Build the whole module, and have it give what its attention gives."""
+        return self._prepared(ModuleAdapter.build(self, head, d_model))
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Build the same with this dropout."""
+        module = ModuleAdapter.build_dropping(self, head, d_model, rate)
+        return None if module is None else self._prepared(module)
+
+    call = ModuleAdapter.call
+    projections = ModuleAdapter.projections
+    describe = ModuleAdapter.describe
+
+
+def inside(base: Adapter, around: Surroundings) -> InnerAttention:
+    """Return the adapter of the attention inside what ``base`` builds."""
+    return InnerAttentionOfModule(base, around) if type(base) is ModuleAdapter else InnerAttention(base, around)
+
+
+def _begin(module: nn.Module, args: Any) -> None:
+    _GIVEN.set([])
+
+
+def _catch(part: nn.Module, args: Any, gave: Any) -> None:
+    given = _GIVEN.get()
+    first = gave[0] if isinstance(gave, (tuple, list)) else gave
+    if given is not None:
+        given.append(first.clone())  # what comes after may add to it in place
+
+
+def _give(module: nn.Module, args: Any, gave: Any) -> Any:
+    """Put what the attention gave in the place of the module's output: the first tensor of that shape."""
+    given = _GIVEN.get()
+    _GIVEN.set(None)
+    if not given:
+        return gave
+    inner = given[-1]
+    if isinstance(gave, Tensor):
+        return inner
+    items = list(gave.values()) if isinstance(gave, Mapping) else list(gave)
+    at = next((i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == inner.shape), 0)
+    items[at] = inner
+    return dict(zip(gave, items, strict=True)) if isinstance(gave, Mapping) else tuple(items)

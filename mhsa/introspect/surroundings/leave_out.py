@@ -1,0 +1,44 @@
+"""Takes the attention out of its surroundings: where they are sure, it is judged alone; a residual alone is asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.adapter_sketch import asked, declare
+from mhsa.introspect.surroundings.find_surroundings import find_surroundings
+from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
+from mhsa.subject.adapter import Adapter
+
+
+def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]) -> InnerAttention | None:
+    """Return an adapter of the attention inside what ``adapter`` builds; None where nothing is around it.
+
+    ``call`` calls ``module`` (float64, eval) once, with sizes that all differ. The contract may say that nothing is around it.
+    """
+    if adapter.contract.surroundings == "none" or adapter.projections(module) is not None:
+        return None
+    try:
+        around = find_surroundings(module, call)
+    except Exception:  # the properties will meet it again and report it
+        return None
+    return None if around is None else inside(adapter, around)
+
+
+def is_certain(adapter: InnerAttention) -> bool:
+    """Whether the surroundings are declared, or shown by parts such as a norm: a residual alone may be a slip."""
+    return adapter.around.stated or adapter.contract.surroundings == "left-out"
+
+
+def ask_about_residual(around: Surroundings, request: Request) -> Question:
+    """Return the question whether a residual is meant, where the attention is exactly right without it."""
+    fields = {"surroundings": "left-out"}
+    head = asked(
+        "its output is exactly right but for the residual: it adds its input to what attention gives. If that is not meant, "
+        'it is wrong, which surroundings = "none" declares'
+    )
+    return Question("\n".join([head, *declare(fields, request)]), declaration=fields)

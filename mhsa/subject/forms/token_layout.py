@@ -1,0 +1,48 @@
+"""Which axis of an implementation's tensors is which: canonical tokens [B, T, D] are laid out for it, and its output back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mhsa.records.contract import Layout
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """One layout of the tokens that a module takes and returns: ``"BTD"``, ``"TBD"``, ``"BDT"`` or ``"BCHW"``."""
+
+    layout: Layout
+
+    def give(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Lay out query, key and value, each [B, T, D]; tensors that are one object stay one object."""
+        if self.layout == "BTD":
+            return query, key, value
+        laid = {id(x): self._laid(x) for x in (query, key, value)}
+        return laid[id(query)], laid[id(key)], laid[id(value)]
+
+    def take(self, output: Any) -> Any:
+        """Return an output as [B, T, D]; what is no tensor of the layout's rank is returned as it is."""
+        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout == "BCHW" else 3):
+            return output
+        if self.layout == "TBD":
+            return output.transpose(0, 1)
+        if self.layout == "BDT":
+            return output.transpose(1, 2)
+        return output.flatten(2).transpose(1, 2) if self.layout == "BCHW" else output
+
+    def _laid(self, x: Tensor) -> Tensor:
+        laid = x.transpose(0, 1) if self.layout == "TBD" else x.transpose(1, 2)
+        if self.layout == "BCHW":
+            laid = laid.reshape(*laid.shape[:2], *_height_and_width(x.size(1)))
+        # What comes contiguous is contiguous in the other layout, too, as a caller's tensor would be.
+        return laid.contiguous() if x.is_contiguous() else laid
+
+
+def _height_and_width(tokens: int) -> tuple[int, int]:
+    """Return the sizes of the picture that is nearest to a square with so many pixels."""
+    height = next((n for n in range(math.isqrt(tokens), 0, -1) if tokens % n == 0), 1)
+    return height, tokens // height

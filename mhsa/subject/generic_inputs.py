@@ -1,0 +1,90 @@
+"""Generic inputs: sizes that all differ and random numbers in float64, on which only the right reading agrees with the oracle.
+
+Whatever is found out by calling uses these: a wrong axis, role or mask agrees to the last digits on none of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mhsa.oracle.bounded import Array, Bounded
+from mhsa.records.case import Case
+from mhsa.records.contract import Contract
+from mhsa.subject.adapter import Adapter
+from mhsa.subject.answer import Mask
+from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.subject import Subject
+
+SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
+_DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is no third
+
+
+@dataclass(frozen=True)
+class GenericSizes:
+    """Sizes of one call that differ from each other and from those of the module, as far as can be."""
+
+    module: Sizes
+    batch: int
+    queries: int
+    keys: int
+
+
+def generic_sizes(adapter: Adapter) -> GenericSizes:
+    """Return the sizes to call a module of this adapter with; in self-attention there are as many keys as queries."""
+    module = SIZES if adapter.sizes is None else Sizes(adapter.sizes[0], adapter.sizes[1] // adapter.sizes[0])
+    batch, queries, keys = [n for n in _DISTINCT if n not in (module.head, module.d_k, module.d_model)][:3]
+    return GenericSizes(module, batch, queries, queries if adapter.inputs == "x" else keys)
+
+
+def generic_tensors(adapter: Adapter) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random query, key and value in float64, tied as the adapter says."""
+    sizes = generic_sizes(adapter)
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(length: int) -> Tensor:
+        return torch.randn(sizes.batch, length, sizes.module.d_model, generator=generator, dtype=torch.float64)
+
+    query = draw(sizes.queries)
+    if adapter.inputs == "x":
+        return query, query, query
+    key = draw(sizes.keys)
+    return query, key, key if adapter.inputs == "q,kv" else draw(sizes.keys)
+
+
+def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str = "float64") -> Case:
+    """Return a case of generic sizes with random numbers; the freest tie that the subject can be called with."""
+    sizes = generic_sizes(subject.adapter)
+    return Case(
+        dtype, sizes.batch, sizes.module.head, sizes.queries, sizes.keys, sizes.module.d_k,
+        data="normal", mask=mask, tie=subject.ties[0], seed=seed,
+    )  # fmt: skip
+
+
+def hiding(shape: tuple[int, int, int], seed: int, contract: Contract) -> Mask:
+    """Return a mask [B, Tq, Tk] every row of which hides a key and shows one, and which the contract's form can say.
+
+    Rows of a sample are alike, or samples are, where that is all that the form can say; lengths hide the last keys.
+    """
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    if contract.mask == "lengths":
+        mask = np.arange(shape[2]) < rng.integers(1, shape[2], size=(*shape[:2], 1))
+    else:
+        mask = rng.random(shape) < 0.5
+        places = rng.permuted(np.broadcast_to(np.arange(shape[2]), shape), axis=2)
+        np.put_along_axis(mask, places[..., :1], True, axis=2)
+        np.put_along_axis(mask, places[..., 1:2], False, axis=2)
+    if contract.mask_shape in ALIKE_FOR_QUERIES:
+        mask = mask[:, :1]
+    if contract.mask_shape == "[Tq, Tk]":
+        mask = mask[:1]
+    return np.broadcast_to(mask, shape).copy()
+
+
+def is_exact(observed: Array, required: Bounded) -> bool:
+    """Whether every element is within the oracle's rounding-error bound."""
+    return observed.shape == required.value.shape and bool((np.abs(observed - required.value) <= required.error).all())

@@ -1,0 +1,96 @@
+"""The known bugs: each is found, each property finds one, and variants that are right are left alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mhsa.bugs.mutants.registry import KINDS, mutants, right
+from mhsa.records.catalogue import catalogue
+from mhsa.records.power_record import recorded
+from mhsa.run.runner import Options, run
+from tests.helpers.more import chosen
+
+MUTANTS = mutants()
+# For each mutant the property that found it first, and for each property the first mutant that it found.
+PAIRS = {(m.name, recorded().mutants[m.name].first) for m in MUTANTS if not m.killed_in}
+FOUND_BY = {p.id: [m.name for m in MUTANTS if p.id in recorded().mutants[m.name].kills] for p in catalogue()}
+PAIRS |= {(names[0], identity) for identity, names in FOUND_BY.items() if names}
+# What quick leaves out, or finds in another dtype, and who finds it there.
+ELSEWHERE = {
+    "ForwardModeDoubled": "gradients.derivatives_in_both_directions_agree",
+    "SecondDerivativeLost": "gradients.second_derivatives",
+    "OtherInGraphs": "transforms.compiled",
+    "MetaForgotten": "transforms.on_meta_tensors",
+    "HalfOverflows": "numbers.huge_scores_stay_finite",
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(judge_pairs, request: pytest.FixtureRequest) -> dict[tuple[str, str], str]:
+    """Outcome of each pair."""
+    specs = {m.name: m.spec for m in MUTANTS}
+    pairs = {
+        *chosen(request, "pair", sorted(PAIRS)),
+        *((name, ELSEWHERE[name]) for name in chosen(request, "name", list(ELSEWHERE))),
+    }
+    wanted = {(specs[name], identity) for name, identity in pairs}
+    names = {spec: name for name, spec in specs.items()}
+    found = judge_pairs(wanted)
+    return {(names[spec], identity): outcome for (spec, identity), outcome in found.items()}
+
+
+def test_each_has_a_name_a_sentence_a_formula_and_a_reference() -> None:
+    assert len(MUTANTS) >= 120
+    assert len({m.name for m in MUTANTS}) == len(MUTANTS)
+    assert {m.kind for m in MUTANTS} == set(KINDS)
+    for m in MUTANTS:
+        assert m.summary.endswith(".")
+        assert "; must be " in m.formula or "; must " in m.formula, m.name
+        assert m.census, m.name
+
+
+def test_the_record_knows_all_of_them() -> None:
+    assert set(recorded().mutants) == {m.name for m in MUTANTS}
+
+
+def test_what_quick_does_not_kill_says_who_does() -> None:
+    assert {name for name, kill in recorded().mutants.items() if not kill.kills} == set(ELSEWHERE)
+    assert {m.name for m in MUTANTS if m.killed_in} == set(ELSEWHERE)
+
+
+@pytest.mark.parametrize("pair", sorted(PAIRS), ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+    assert outcomes[pair] == "fail"
+
+
+@pytest.mark.parametrize("name", [n for n in ELSEWHERE if n != "HalfOverflows"])
+def test_it_is_found_by_a_property_that_quick_leaves_out(outcomes: dict[tuple[str, str], str], name: str) -> None:
+    assert outcomes[name, ELSEWHERE[name]] == "fail"
+
+
+def test_what_only_half_formats_show_is_found_in_float16() -> None:
+    (mutant,) = (m for m in MUTANTS if m.name == "HalfOverflows")
+    (result,) = run(Options((mutant.spec,), dtypes=("float16",), keyword=ELSEWHERE["HalfOverflows"]))
+    assert result.verdict == "violated"
+
+
+def test_every_property_kills_a_mutant() -> None:
+    killing = (
+        {identity for identity, names in FOUND_BY.items() if names} | set(ELSEWHERE.values()) | {"transforms.exported"}
+    )  # as compiled
+    killing.add("transforms.exported")  # in tests/properties/test_no_vacuous_property.py, beside transforms.compiled
+    assert killing == {p.id for p in catalogue()}
+
+
+def test_right_variants_are_left_alone() -> None:
+    assert len(right()) >= 20
+    results = run(Options(tuple(right()), workers=2))
+    assert {r.subject: r.verdict for r in results} == dict.fromkeys(right(), "holds")
+    assert not recorded().alarms
+
+
+def test_the_list_needs_no_torch() -> None:
+    code = "import sys, mhsa.bugs.mutants.registry as r; r.mutants(); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False, cwd=Path.cwd()).returncode == 0

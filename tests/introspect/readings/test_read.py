@@ -1,0 +1,499 @@
+"""Conventions of a call are read: by what the code states, else by an exact fit with the oracle; a surprise is a question."""
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mhsa.introspect.readings.stated import stated_meaning
+from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.records.contract import Contract
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
+from mhsa.subject import check
+from mhsa.subject.generic_inputs import generic_case
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+# What a mask of -inf makes of a query that may attend to no key, where it is added and nothing repairs it.
+NAN = {"fully_masked_row": "nan", "reason": "https://github.com/pytorch/pytorch/issues/41508"}
+
+
+class Plain(nn.Module):
+    """Attention whose subclasses say in which form they take a mask, and how the tokens are laid out."""
+
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def attend(self, query, key, value, hide):
+        """Attend where ``hide``, bool [B, H, Tq, Tk] or broadcastable, is False; it may be floating, and is added then."""
+        q, k, v = (
+            f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for f, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        s = q @ k.mT / k.size(-1) ** 0.5
+        if hide is not None:
+            s = s + hide if hide.is_floating_point() else s.masked_fill(hide, -1e9)
+        return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Blocked(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else mask[:, None])
+
+
+class PaddingByName(Plain):
+    def forward(self, query, key, value, key_padding_mask=None):
+        return self.attend(query, key, value, None if key_padding_mask is None else key_padding_mask[:, None, None])
+
+
+class PaddingNamedWrongly(Plain):
+    def forward(self, query, key, value, key_padding_mask=None):
+        return self.attend(query, key, value, None if key_padding_mask is None else ~key_padding_mask[:, None, None])
+
+
+class BlockedByDocs(Plain):
+    def forward(self, query, key, value, mask=None):
+        """Attend.
+
+        Args:
+            mask: bool [B, Tq, Tk]; True marks positions
+                that are ignored.
+        """
+        return self.attend(query, key, value, None if mask is None else mask[:, None])
+
+
+class Added(Plain):
+    def forward(self, query, key, value, attention_mask=None):
+        return self.attend(query, key, value, None if attention_mask is None else attention_mask * 1.0)
+
+
+class AddedByAnnotation(Plain):
+    def forward(self, query, key, value, attention_mask: torch.FloatTensor | None = None):
+        return self.attend(query, key, value, attention_mask)
+
+
+class MinusOne(Plain):
+    """(1 - m) * -10000, in which m is floating."""
+
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else (1.0 - mask[:, None].to(query.dtype)) * -10000.0)
+
+
+class Lengths(Plain):
+    def forward(self, queries, keys, values, valid_lens=None):
+        hide = None
+        if valid_lens is not None:
+            lens = valid_lens[:, None] if valid_lens.dim() == 1 else valid_lens
+            hide = (torch.arange(keys.size(1)) >= lens[..., None])[:, None]
+        return self.attend(queries, keys, values, hide)
+
+
+class PerHead(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else ~mask.view(-1, self.num_heads, *mask.shape[-2:]))
+
+
+class Square(Plain):
+    def forward(self, query, key, value, attn_mask=None):
+        assert attn_mask is None or attn_mask.dim() == 2
+        return self.attend(query, key, value, None if attn_mask is None else ~attn_mask)
+
+
+class SquareUnnamed(Plain):
+    def forward(self, query, key, value, mask=None):
+        assert mask is None or mask.dim() == 2
+        return self.attend(query, key, value, None if mask is None else ~mask)
+
+
+class TimeFirst(Plain):
+    def forward(self, query, key, value):
+        return self.attend(*(x.transpose(0, 1) for x in (query, key, value)), None).transpose(0, 1)
+
+
+class TimeFirstByDocs(TimeFirst):
+    def forward(self, query, key, value):
+        """Attend from query to key, each (seq_len, batch, d_model)."""
+        return super().forward(query, key, value)
+
+
+class Pixels(nn.Module):
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        assert dim % num_heads == 0
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Conv2d(dim, 3 * dim, 1), nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        q, k, v = self.qkv(x).view(b, 3, self.num_heads, -1, h * w).mT.unbind(1)
+        return self.proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).mT.reshape(b, c, h, w))
+
+
+class Channels(Pixels):
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.qkv, self.proj = nn.Conv1d(dim, 3 * dim, 1), nn.Conv1d(dim, dim, 1)
+
+    def forward(self, x):
+        b, c, t = x.shape
+        q, k, v = self.qkv(x).view(b, 3, self.num_heads, -1, t).mT.unbind(1)
+        return self.proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).mT.reshape(b, c, t))
+
+
+class Causal(Plain):
+    last = False
+
+    def forward(self, query, key, value, mask=None):
+        queries, keys = query.size(1), key.size(1)
+        hide = ~torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries if self.last else 0)
+        return self.attend(query, key, value, hide if mask is None else hide | ~mask[:, None])
+
+
+class CausalAtTheEnd(Causal):
+    last = True
+
+
+def read(name: str, **contract: Any) -> Subject:
+    return understand(Request("x", f"{__file__}:{name}", contract=contract))
+
+
+def part(subject: Subject, name: str) -> tuple[str, str]:
+    return next((u.text, u.known) for u in subject.understood if u.part == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "meaning", "shape", "known"),
+    [
+        ("PaddingByName", "blocked", "[B, Tk]", "named"),
+        ("BlockedByDocs", "blocked", "[B, Tq, Tk]", "documented"),
+        ("MinusOne", "allowed", "[B, Tq, Tk]", "fitted"),
+        ("Lengths", "lengths", "[B, Tq]", "named"),
+        ("PerHead", "allowed", "[B, H, Tq, Tk]", "fitted"),
+        ("Square", "allowed", "[Tq, Tk]", "fitted"),
+    ],
+)
+def test_masks_are_read(name: str, meaning: str, shape: str, known: str) -> None:
+    subject = read(name)
+    assert (subject.contract.mask, subject.contract.mask_shape) == (meaning, shape)
+    assert part(subject, "mask")[1] == known
+
+
+@pytest.mark.parametrize(
+    ("name", "declaration"),
+    [
+        ("Blocked", {"mask": "blocked"}),
+        ("Added", {"mask": "additive"} | NAN),
+        ("AddedByAnnotation", NAN),
+        ("added_function", NAN),
+        ("PaddingNamedWrongly", {"mask": "allowed"}),
+        ("SquareUnnamed", {"mask_shape": "[Tq, Tk]"}),
+        ("TimeFirst", {"layout": "TBD"}),
+    ],
+)
+def test_what_contradicts_the_usual_answer_is_a_question_and_holds_as_declared(name: str, declaration: dict[str, str]) -> None:
+    with pytest.raises(Question) as raised:
+        read(name)
+    assert raised.value.declaration == declaration
+    assert next(iter(declaration)) in str(raised.value)
+    subject = read(name, **declaration)
+    assert {getattr(subject.contract, field) for field in declaration} == set(declaration.values())
+    assert "declared" in {u.known for u in subject.understood} or declaration == NAN
+
+
+def test_a_declared_meaning_is_used_and_not_tried() -> None:
+    """What contradicts it is for the properties to find."""
+    subject = read("Blocked", mask="allowed")
+    assert subject.contract.mask == "allowed"
+    assert not [u for u in subject.understood if u.part == "mask"]
+
+
+@pytest.mark.parametrize(
+    ("name", "layout", "known"),
+    [("TimeFirstByDocs", "TBD", "documented"), ("Pixels", "BCHW", "fitted"), ("Channels", "BDT", "fitted")],
+)
+def test_layouts_are_read(name: str, layout: str, known: str) -> None:
+    subject = read(name)
+    assert subject.contract.layout == layout
+    assert part(subject, "layout")[1] == known
+
+
+@pytest.mark.parametrize(("name", "aligned"), [("Causal", "top-left"), ("CausalAtTheEnd", "bottom-right")])
+def test_a_causal_module_is_not_called_wrong(name: str, aligned: str) -> None:
+    with pytest.raises(Question) as raised:
+        read(name)
+    assert f"it is causal, aligned {aligned}" in " ".join(str(raised.value).split())
+    assert raised.value.declaration == {}
+
+
+def test_inverted_polarity_is_a_question_and_judged_as_declared(corpus: Path) -> None:
+    with pytest.raises(Question) as raised:
+        understand(str(corpus / "wrong" / "polarity_inverted.py"))
+    assert raised.value.declaration == {"mask": "blocked"}
+    wrong = str(corpus / "wrong" / "polarity_inverted.py")
+    assert understand(Request("x", wrong, contract={"mask": "allowed"})).contract.mask == "allowed"
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ("mask: True for tokens, False for padding.", "allowed"),
+        ("mask: 1/True = masked", "blocked"),
+        ("mask: [B, T], 0 for padding", "allowed"),
+        ("mask: True means to keep, False means to mask out", "allowed"),
+        ("mask: positions with True are not allowed to attend while False values will be unchanged", "blocked"),
+        ("mask: 1 for tokens that are not masked, 0 for masked tokens", "allowed"),
+        ("mask: additive", "additive"),
+        ("mask: 0 where allowed and -inf where not, added to the scores", "additive"),
+        ("mask: shape [B, Tq, Tk]", None),
+        ("mask: True may attend; a floating mask is added to the scores", None),
+    ],
+)
+def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
+    def forward(self: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+        return self.attend(query, key, value, mask)
+
+    forward.__doc__ = words
+    kind = type("Documented", (Plain,), {"forward": forward})
+    stated = stated_meaning(as_adapter(kind, "x"))
+    assert (stated and stated.meaning) == meaning
+
+
+def by_heads(query, key, value, hide):
+    """Attention on [B, H, T, d]; ``hide``, if any, is True where attention is not allowed."""
+    s = query @ key.mT / key.size(-1) ** 0.5
+    s = s if hide is None else s.masked_fill(hide, -1e9)
+    return s.softmax(-1) @ value
+
+
+def time_before_heads(q, k, v):
+    return by_heads(*(x.transpose(1, 2) for x in (q, k, v)), None).transpose(1, 2)
+
+
+def heads_with_samples(q, k, v, valid_lens=None):
+    assert q.dim() == 3
+    hide = None if valid_lens is None else (torch.arange(k.size(1)) >= valid_lens[:, None])[:, None]
+    return by_heads(q, k, v, hide)
+
+
+def mask_without_heads(q, k, v, mask=None):
+    assert mask is None or mask.dim() == 3
+    return by_heads(q, k, v, None if mask is None else mask[:, None] == 0)
+
+
+def blocked_function(q, k, v, mask=None):
+    return by_heads(q, k, v, mask)
+
+
+def added_function(q, k, v, attn_bias_mask=None):
+    """Attend.
+
+    Args:
+        attn_bias_mask: added to the scores.
+    """
+    s = q @ k.mT / k.size(-1) ** 0.5
+    return (s if attn_bias_mask is None else s + attn_bias_mask).softmax(-1) @ v
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("time_before_heads", {"layout": "BTHD"}),
+        ("heads_with_samples", {"layout": "(BH)TD", "mask": "lengths", "mask_shape": "[B]"}),
+        ("mask_without_heads", {"layout": "BHTD", "mask": "allowed", "mask_shape": "[B, Tq, Tk]"}),
+    ],
+)
+def test_functions_are_read(name: str, fields: dict[str, str]) -> None:
+    contract = read(name).contract
+    assert {field: getattr(contract, field) for field in fields} == fields
+    again = read(name, **fields)
+    assert {"declared"} >= {u.known for u in again.understood}
+
+
+def test_a_function_that_hides_is_a_question_and_read_as_declared() -> None:
+    with pytest.raises(Question) as raised:
+        read("blocked_function")
+    assert raised.value.declaration == {"mask": "blocked"}
+    assert read("blocked_function", mask="blocked").contract.mask_shape == "[B, 1, Tq, Tk]"
+
+
+class Unnamed(Plain):
+    """Value, key and query, which no name says."""
+
+    def forward(self, one, two, three):
+        return self.attend(three, two, one, None)
+
+
+class Positions(Plain):
+    def forward(self, x, positions):
+        return self.attend(x, x, x, None)
+
+
+class Targets(Plain):
+    """What is called as another sequence often is, and is none."""
+
+    def forward(self, x, target=None):
+        return self.attend(x, x, x, None)
+
+
+class DefaultMask(Plain):
+    """A mask of size 0 stands for none."""
+
+    def forward(self, query, key, value, mask=torch.ones(0, 0, 0)):  # noqa: B008
+        return self.attend(query, key, value, ~mask[:, None].bool() if mask.size(0) else None)
+
+
+def test_roles_that_no_name_tells_are_found() -> None:
+    subject = read("Unnamed")
+    assert part(subject, "roles") == ("is called as forward(three=query, two=key, one=value)", "fitted")
+
+
+def test_what_is_no_key_is_asked_about_or_left_at_its_default() -> None:
+    with pytest.raises(Question, match="needs positions"):
+        read("Positions")
+    subject = read("Targets")
+    assert subject.ties == ("all",)
+    assert "argument target" in subject.not_judged
+
+
+def test_a_default_that_stands_for_no_mask_is_left_alone() -> None:
+    assert read("DefaultMask").contract.mask_shape == "[B, Tq, Tk]"
+
+
+class TwoMasks(Plain):
+    def forward(self, query, key, value, mask=None, key_padding_mask=None):
+        hide = None if mask is None else ~mask[:, None]
+        return self.attend(query, key, value, self.with_padding(hide, key_padding_mask))
+
+    def with_padding(self, hide, padding):
+        if padding is None:
+            return hide
+        return padding[:, None, None] if hide is None else hide | padding[:, None, None]
+
+
+class PaddingReplacesMask(TwoMasks):
+    def with_padding(self, hide, padding):
+        return hide if padding is None else padding[:, None, None]
+
+
+class Context(Plain):
+    """A mask [B, T] for each of the two sequences: True for tokens, False for padding."""
+
+    def forward(self, x, context=None, mask=None, context_mask=None):
+        source, mask = (x, mask) if context is None else (context, context_mask)
+        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
+
+
+class ContextIgnored(Plain):
+    """Padding of the query hides keys of the context."""
+
+    def forward(self, x, context=None, mask=None, context_mask=None):
+        source = x if context is None else context
+        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
+
+
+class Switch(Plain):
+    def forward(self, x, causal_mask=False):
+        return self.attend(x, x, x, ~torch.ones(x.size(1), x.size(1), dtype=torch.bool).tril() if causal_mask else None)
+
+
+class SamplesLast(Plain):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else ~mask.permute(2, 0, 1)[:, None])
+
+
+class KeyPad(Plain):
+    def forward(self, x, key_pad):
+        return self.attend(x, x, x, key_pad[:, None, None])
+
+
+def test_a_second_mask_is_tried_alone_and_together_with_the_first() -> None:
+    subject = read("TwoMasks")
+    words = [u.text for u in subject.understood if u.part == "mask"]
+    assert words[1].startswith(
+        "key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with mask"
+    )
+    assert subject.not_judged == ("argument key_padding_mask beyond 3 masks alone and together with mask",)
+
+
+def test_a_second_mask_that_replaces_the_first_is_said() -> None:
+    (words,) = read("PaddingReplacesMask").not_judged
+    assert words.startswith("argument key_padding_mask together with mask: the two do not hide")
+
+
+def test_the_mask_of_the_context_hides_its_keys() -> None:
+    subject = read("Context")
+    assert (subject.contract.mask, subject.contract.mask_shape) == ("allowed", "[B, Tk]")
+    assert subject.adapter.describe() == "forward(x=query, context=key, context_mask=mask)"
+    assert "argument mask" not in subject.not_judged
+    wrong = read("ContextIgnored")
+    assert not [u for u in wrong.understood if u.part == "mask"]
+    assert wrong.adapter.describe() == subject.adapter.describe()
+
+
+def test_a_switch_is_no_mask() -> None:
+    assert read("Switch").not_judged == ("argument causal_mask",)
+
+
+def test_a_mask_with_the_samples_last_and_a_padding_that_must_be_given() -> None:
+    assert read("SamplesLast").contract.mask_shape == "[Tq, Tk, B]"
+    subject = read("KeyPad")
+    assert (subject.contract.mask, subject.contract.mask_shape, subject.caller.fills_mask) == ("blocked", "[B, Tk]", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "contract"),
+    [
+        ("TimeFirst", {"layout": "TBD"}),
+        ("Pixels", {}),
+        ("Channels", {}),
+        ("Lengths", {}),
+        ("KeyPad", {}),
+        ("time_before_heads", {}),
+        ("heads_with_samples", {}),
+        ("blocked_function", {"mask": "blocked"}),
+    ],
+)
+def test_a_stand_alone_script_calls_by_the_reading(name: str, contract: dict[str, str], tmp_path: Path) -> None:
+    request = Request(name, f"{__file__}:{name}", contract=contract)
+    subject = understand(request)
+    with check.recording() as record:
+        record.recorder = Recorder()
+        Trial(subject, generic_case(subject, "padding" if subject.adapter.takes_mask else "none"))()
+        write_script(tmp_path / "s.py", request, subject, "oracle.x", "words", "message", record.recorder.calls)
+    runpy.run_path(str(tmp_path / "s.py"))  # raises where a number is off by more than rounding
+
+
+@pytest.mark.parametrize(
+    ("name", "contract", "words"),
+    [
+        ("Plain", {"layout": "BTHD"}, "that of a module is one of BTD, TBD, BDT, BCHW"),
+        ("blocked_function", {"mask": "blocked", "layout": "TBD"}, "that of a function of heads is one of BHTD, BTHD, (BH)TD"),
+        (
+            "Square",
+            {"fully_masked_row": "zeros", "mask_shape": "[Tq, Tk]"},
+            "the same for every sample, and no property",
+        ),
+        (
+            "Lengths",
+            {"fully_masked_row": "zeros", "mask": "lengths"},
+            "its masks are [B, Tq], lengths, and no property",
+        ),
+    ],
+)
+def test_what_applies_to_nothing_is_refused(name: str, contract: dict[str, str], words: str) -> None:
+    with pytest.raises(Question) as raised:
+        read("Blocked" if name == "Plain" else name, **contract)
+    assert words in str(raised.value)
+
+
+def test_a_shape_that_is_none_of_its_meaning_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"mask='lengths', mask_shape='\[B, Tk\]'\); must be one of '\[B, Tq\]', '\[B\]'"):
+        Contract(mask="lengths", mask_shape="[B, Tk]")
