@@ -22,7 +22,7 @@ def failed_build(name: str, adapter: Adapter, sizes: tuple[int, int], error: Exc
         return Question(
             asked(
                 f"its constructor asks for a GPU, and there is none: {describe(error)}. Verify it where there is one, with "
-                "mhsa verify --device cuda; or leave .cuda() and device='cuda' out of the module, and give it a device by .to(device)"
+                "mhsa verify --device cuda; or leave .cuda() and device='cuda' out of the module, which .to(device) moves"
             )
         )
     missing = adapter.constructor.missing if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else []

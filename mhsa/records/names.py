@@ -61,12 +61,12 @@ DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attenti
            "rate", "drop_out", "dropprob"}  # fmt: skip
 
 # What a constructor asks for and what means nothing to attention itself.
-LENGTHS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "max_seq_len", "max_seq_length", "context_length",
-           "context_size", "ctx_len", "n_ctx", "n_positions", "max_position_embeddings", "sequence_length", "context_len",
-           "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
-           "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
-           "max_relative_position", "context_window_size", "max_target_positions",
-           "max_target_length", "max_source_length", "ctx"}  # fmt: skip
+POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "max_seq_len", "max_seq_length", "context_length",
+             "context_size", "ctx_len", "n_ctx", "n_positions", "max_position_embeddings", "sequence_length", "context_len",
+             "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
+             "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
+             "max_relative_position", "context_window_size", "max_target_positions",
+             "max_target_length", "max_source_length", "ctx"}  # fmt: skip
 LAYERS = {"layer_idx", "layer_id", "layer_index", "block_idx", "block_id", "idx"}
 SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "add_bias", "out_bias", "attn_bias", "q_bias",
                "kv_bias", "k_bias", "v_bias", "out_proj_bias", "in_proj_bias", "with_bias", "has_bias", "qkvbias",

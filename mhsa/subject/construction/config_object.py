@@ -125,7 +125,7 @@ class Config(dict[str, Any]):
         return value
 
     def _missing(self, name: str) -> str:
-        if name not in self._answered.missing:
+        if name not in (*self._answered.missing, *self._absent):  # what is only looked for is not missing
             self._answered.missing.append(name)
         return (
             f"{self._argument}.{name} is read, and mhsa does not know what to give; "

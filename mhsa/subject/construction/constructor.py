@@ -21,7 +21,8 @@ from mhsa.subject.construction.parameters import Parameters, configs_of, read_pa
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
-_WIDTHS = (20, 64, 96, 128, 512)  # of a first try where the number of heads is the module's own: 64 and on for GroupNorm(32)
+# Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
+_WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
 
 
@@ -140,8 +141,11 @@ class Constructor:
 
     def _require_first_sizes(self) -> None:
         """Keep to one size where the usual first ones are refused, and others not: GroupNorm(32, d_model), an even d_k."""
+        with contextlib.suppress(Exception):
+            self._build(*_SIZES)
+            return
         module, d_model = self._first(_SIZES[0])
-        if module is not None and d_model != _SIZES[1]:
+        if module is not None:
             self.sizes = _SIZES[0], d_model
 
     def _read_sizes(self, head: bool, width: bool) -> None:
@@ -163,10 +167,16 @@ class Constructor:
             self.sizes = heads, d_model
 
     def _first(self, head: int) -> tuple[nn.Module | None, int]:
+        """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
+        first: tuple[nn.Module | None, int] = (None, 0)
         for d_model in _WIDTHS:
             with contextlib.suppress(Exception):
-                return self._build(head, d_model), d_model
-        return None, 0
+                module = self._build(head, d_model)
+                if runs(module, d_model):
+                    return module, d_model
+                if first[0] is None:
+                    first = module, d_model
+        return first
 
     def _can_be_built(self, head: int, d_model: int) -> bool:
         with contextlib.suppress(Exception):
