@@ -13,6 +13,7 @@ from torch import nn
 from mhsa.introspect.load import load
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
+from mhsa.subject.construction.config_object import Config
 
 _WIDTH = 79  # of a line: it fits 80 columns
 INDENT = "    "  # of what is no code; code stands at the left, so that it can be pasted as it is
@@ -126,9 +127,15 @@ def _arguments(adapter: ModuleAdapter) -> str:
     if first is None or second is None:
         return ""
     words = {(3, 5): "head", (21, 55): "d_model", (7, 11): "d_model // head"}
-    return ", ".join(
-        f"{n}={repr(x) if repr(x) == repr(second[n]) else words.get((x, second[n]), repr(x))}" for n, x in first.items()
-    )
+
+    def written(x: Any, other: Any) -> str:
+        if isinstance(x, Config) and isinstance(other, Config):
+            return x.written({name: written(value, other.known()[name]) for name, value in x.known().items()})
+        if repr(x) == repr(other) or not isinstance(x, int):
+            return repr(x)
+        return words.get((x, other), repr(x))
+
+    return ", ".join(f"{n}={written(x, second[n])}" for n, x in first.items())
 
 
 def importing(spec: str, target: Any) -> tuple[list[str], str]:

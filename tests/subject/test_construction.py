@@ -1,0 +1,232 @@
+"""How constructors are read: names, configurations, widths of one head or of all, sizes that stand in the code."""
+
+import copy
+import pickle
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.names import pick
+from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.construction.roles import LENGTH
+from mhsa.subject.subject import Subject
+
+HEADS, FEATURES = 3, 12
+
+
+def attend(maps: nn.ModuleList, heads: int, x: torch.Tensor) -> torch.Tensor:
+    q, k, v = (maps[i](x).unflatten(-1, (heads, -1)).transpose(1, 2) for i in range(3))
+    return maps[3](((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class Plain(nn.Module):
+    def prepare(self, heads: int, d_model: int, inner: int | None = None) -> None:
+        self.count = heads  # no name that says so
+        inner = inner or d_model
+        self.maps = nn.ModuleList([*(nn.Linear(d_model, inner) for _ in range(3)), nn.Linear(inner, d_model)])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return attend(self.maps, self.count, x)
+
+
+class Camel(Plain):
+    def __init__(self, hiddenSize: int, numAttentionHeads: int) -> None:
+        super().__init__()
+        self.prepare(numAttentionHeads, hiddenSize)
+
+
+class OfOneHead(Plain):
+    def __init__(self, heads: int, dim: int, d_k: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim, heads * d_k)
+
+
+class OfAllHeads(Plain):
+    def __init__(self, heads: int, dim: int, d_k: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim, d_k)
+
+
+class Configured(Plain):
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        if config.n_embd % config.n_head and not hasattr(config, "embedding_size"):
+            raise ValueError("must be divisible")
+        self.prepare(config.n_head, config.n_embd)
+        self.register_buffer("seen", torch.ones(config.block_size, 1))
+        self.drop = nn.Dropout(config.attn_pdrop)
+        self.kept = config
+        self.optional = getattr(config, "head_dim", None)
+
+
+class ByItems(Plain):
+    def __init__(self, cfg) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(cfg["n_heads"], cfg["emb_dim"])
+
+
+class Windowed(Configured):
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(config)
+        self.window = config.window
+
+
+@dataclass
+class Shape:
+    n_embd: int = 768
+    n_head: int = 12
+    extra: str = "kept"
+
+
+class ByDataclass(Plain):
+    def __init__(self, shape: "Shape") -> None:
+        super().__init__()
+        assert shape.extra == "kept"
+        self.prepare(shape.n_head, shape.n_embd)
+
+
+class OfGlobals(Plain):
+    def __init__(self) -> None:
+        super().__init__()
+        self.prepare(HEADS, FEATURES)
+
+
+class HeadsOfItsOwn(Plain):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.prepare(HEADS, dim)
+
+
+class Harmless(Plain):
+    def __init__(self, heads: int, dim: int, block_size: int, layer_idx: int, bias: bool, masked: bool, device) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(heads, dim)
+        self.given = block_size, layer_idx, bias, masked, device
+
+
+class Unknown(Plain):
+    def __init__(self, heads: int, dim: int, window: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+
+
+class Grouped(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.norm = nn.GroupNorm(32, dim)
+
+
+class NoGpu(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+class InFloat32(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) @ torch.eye(x.size(-1), dtype=torch.float32)
+
+
+def adapter(target: object, **arguments: object) -> ModuleAdapter:
+    found = as_adapter(target, "it", arguments)
+    assert isinstance(found, ModuleAdapter)
+    return found
+
+
+def words(subject: Subject | ModuleAdapter, part: str = "constructor") -> str:
+    return "; ".join(u.text for u in subject.understood if u.part == part)
+
+
+def test_names_are_compared_without_case_and_underscores() -> None:
+    assert pick(["numAttentionHeads"], {"num_attention_heads"}) == "numAttentionHeads"
+    assert adapter(Camel).construction(4, 20) == {"hiddenSize": 20, "numAttentionHeads": 4}
+
+
+@pytest.mark.parametrize(("target", "d_k"), [(OfOneHead, 5), (OfAllHeads, 20)])
+def test_the_width_of_a_head_is_that_of_one_or_of_all(target: type[nn.Module], d_k: int) -> None:
+    found = adapter(target)
+    assert found.construction(4, 20) == {"heads": 4, "dim": 20, "d_k": d_k}
+    assert ("of all heads together" in words(found)) == (target is OfAllHeads)
+    assert "holds" not in words(found)
+
+
+def test_a_configuration_answers_what_is_read() -> None:
+    found = adapter(Configured)
+    module = found.build_dropping(4, 20, 0.25)
+    assert module is not None
+    assert (module.count, module.drop.p, module.optional) == (4, 0.25, None)
+    assert module.seen.size(0) == LENGTH
+    assert f"block_size ({LENGTH} positions" in words(found)
+    for twin in (copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert twin.kept.n_embd == 20
+    written = eval(repr(module.kept))
+    assert (written.n_head, written.n_embd) == (4, 20)
+    with pytest.raises(ValueError, match="divisible"):  # embedding_size is looked for alone, and so is not there
+        found.build(4, 21)
+
+
+def test_a_configuration_may_be_a_dict_or_a_dataclass() -> None:
+    assert adapter(ByItems).build(4, 20).count == 4
+    found = adapter(ByDataclass)
+    assert found.construction(4, 20) == {"shape": Shape(20, 4)}
+    assert "shape is a Shape" in words(found)
+
+
+def test_what_a_configuration_lacks_is_a_question_and_can_be_stated() -> None:
+    with pytest.raises(Question, match=r"reads config\.window.*--argument config\.window=VALUE"):
+        understand(f"{__file__}:Windowed")
+    stated = adapter(Windowed, **{"config.window": 7})
+    assert stated.build(4, 20).window == 7
+    assert adapter(Windowed, config={"window": 8}).build(4, 20).window == 8
+    fixed = adapter(Configured, **{"config.n_head": 2, "config.n_embd": 6})
+    assert fixed.sizes == (2, 6)
+    with pytest.raises(SubjectError, match=r"takes no argument 'cofig\.window'"):
+        adapter(Windowed, **{"cofig.window": 7})
+
+
+def test_sizes_that_stand_in_the_code_are_read_from_a_built_module() -> None:
+    assert adapter(OfGlobals).sizes == (HEADS, FEATURES)
+    found = adapter(HeadsOfItsOwn)
+    assert found.sizes == (HEADS, 5 * HEADS)
+    assert "one size, head=3, d_model=15" in words(found)
+
+
+def test_what_means_nothing_to_attention_is_given_and_said() -> None:
+    found = adapter(Harmless)
+    assert found.build(4, 20).given == (LENGTH, 0, True, False, None)
+    for name in ("block_size", "layer_idx", "bias", "masked", "device"):
+        assert name in words(found)
+    assert adapter(Harmless, bias=False).build(4, 20).given[2] is False
+
+
+def test_an_unknown_argument_is_a_question_and_can_be_stated() -> None:
+    with pytest.raises(Question, match=r"needs 'window'.*--argument window=VALUE.*\{ window = VALUE \}"):
+        adapter(Unknown)
+    assert adapter(Unknown, window=3).build(4, 20).count == 4
+
+
+def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:
+    assert adapter(Grouped).sizes == (4, 64)
+
+
+def test_a_missing_gpu_is_a_question() -> None:
+    with pytest.raises(Question, match="asks for a GPU, and there is none"):
+        understand(f"{__file__}:NoGpu")
+
+
+def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
+    subject = understand(f"{__file__}:InFloat32")
+    assert subject.contract.float64_in == "float32"
+    x = torch.randn(2, 3, 20, dtype=torch.float64, requires_grad=True)
+    output = subject.caller(subject.adapter.build(4, 20).double(), x, x, x, None)[0]
+    output.sum().backward()
+    assert output.dtype == x.grad.dtype == torch.float64
