@@ -5,14 +5,20 @@ BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
 
-.PHONY: verify test lint site bench time power performance wheel clean
+.PHONY: verify test test-more mutation lint site bench time power performance wheel clean
 
 verify: .venv/ready  ## set up, then verify the reference, its fused core, and torch's own two implementations
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention mhsa:fused_attention \
 		torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
 
-test: .venv/ready  ## set up, then run the project's tests
-	$(BIN)/python -m pytest -n 2
+test: .venv/ready  ## set up, then run the project's tests, but for those that tests/helpers/more.py names
+	$(BIN)/python -m pytest -n 2 -m "not more"
+
+test-more: .venv/ready  ## the rest of the tests: more of the same kinds, and what is slow end to end
+	$(BIN)/python -m pytest -n 2 -m more
+
+mutation: .venv/ready  ## change the oracle, the checks, the sequential test and the verdicts a little: do fast tests notice?
+	MHSA_FORKSERVER= $(BIN)/python benchmarks/mutation.py
 
 lint: .venv/ready  ## style, types, and which room imports which
 	$(BIN)/ruff check .

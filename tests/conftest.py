@@ -15,22 +15,30 @@ from mhsa.run.fork_client import SERVER, start_server
 from mhsa.run.sandbox import child_environment
 from tests.helpers.command_line import run_here, run_mhsa
 from tests.helpers.fixture_groups import ByFixture
+from tests.helpers.more import mark
 from tests.helpers.places import CORPUS, ROOT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Where nothing else is asked for, hand out tests by the fixtures that they share."""
     return ByFixture(config, log) if config.getvalue("dist") == "load" else None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Before -m chooses."""
+    mark(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One server for the processes of all runs of this worker; a test that needs new ones deletes the variable."""
     place = str(tmp_path_factory.mktemp("fork") / "socket")
-    if sys.platform != "linux":
-        yield ""
+    if sys.platform != "linux" or SERVER in os.environ:  # where it is empty, every process is started anew
+        yield os.environ.get(SERVER, "")
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as source:
         source.bind(place)

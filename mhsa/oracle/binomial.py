@@ -21,6 +21,6 @@ def surprising(count: int, trials: int, probability: float) -> bool:
         tail += term
         if tail > SIGNIFICANCE / 2:
             return False
-        if term < tail * 1e-6 or term == 0.0:
+        if term <= tail * 1e-6:  # or 0 of nothing
             break
     return True

@@ -85,14 +85,7 @@ class SubjectResult:
     @property
     def verdict(self) -> Verdict:
         """Return violated if a property fails; holds only if something was judged and nothing was in the way."""
-        outcomes = [p.outcome for p in self.properties]
-        if self.question:
-            return "question"
-        if "fail" in outcomes:
-            return "violated"
-        judged = any(outcome in ("pass", "expected-failure", "unexpected-pass") for outcome in outcomes)
-        clear = "error" not in outcomes and not self.reason and not self.interrupted
-        return "holds" if judged and clear else "unjudged"
+        return verdict_of(self)
 
     @property
     def open(self) -> list[str]:
@@ -106,14 +99,31 @@ class SubjectResult:
     @property
     def why(self) -> str:
         """Return why it is unjudged, or what is asked."""
-        if self.interrupted:
-            return f"interrupted after {len(self.properties)} properties"
-        errors = [f"{p.id}: {p.reason}" for p in self.properties if p.outcome == "error"]
-        more = f"; and {len(errors) - _MOST} more" if len(errors) > _MOST else ""
-        return self.reason or "; ".join(errors[:_MOST]) + more or "no property was applicable, so nothing was judged"
+        return why_unjudged(self)
 
 
 _MOST = 3  # errors that are listed in one line
+
+
+def verdict_of(result: SubjectResult) -> Verdict:
+    """Return the verdict on a subject, by what was found of it: the one place that decides."""
+    outcomes = [p.outcome for p in result.properties]
+    if result.question:
+        return "question"
+    if "fail" in outcomes:
+        return "violated"
+    judged = any(outcome in ("pass", "expected-failure", "unexpected-pass") for outcome in outcomes)
+    clear = "error" not in outcomes and not result.reason and not result.interrupted
+    return "holds" if judged and clear else "unjudged"
+
+
+def why_unjudged(result: SubjectResult) -> str:
+    """Return why a subject is unjudged, or what is asked."""
+    if result.interrupted:
+        return f"interrupted after {len(result.properties)} properties"
+    errors = [f"{p.id}: {p.reason}" for p in result.properties if p.outcome == "error"]
+    more = f"; and {len(errors) - _MOST} more" if len(errors) > _MOST else ""
+    return result.reason or "; ".join(errors[:_MOST]) + more or "no property was applicable, so nothing was judged"
 
 
 def exit_code(results: list[SubjectResult], *, strict: bool = False) -> int:

@@ -244,4 +244,4 @@ def listed(array: Array, most: int = 64) -> Any:
     """Nested lists, unless there are too many numbers to look at."""
     if array.size > most:
         return None
-    return np.vectorize(_number, otypes=[object])(array).tolist() if array.size else array.tolist()
+    return np.vectorize(_number, otypes=[object])(array).tolist()

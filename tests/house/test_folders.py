@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.more import MORE
 from tests.helpers.places import ROOT
 
 TESTS = ROOT / "tests"
@@ -37,3 +38,14 @@ def test_no_test_is_without_a_room() -> None:
 def test_a_folder_has_few_files(folder: str) -> None:
     assert len(list((TESTS / folder).glob("*.py"))) <= 20
     assert not (TESTS / folder / "__init__.py").exists(), "a test's file that is a subject, too, would be part of a package"
+
+
+@pytest.mark.parametrize("start", MORE)
+def test_what_is_left_to_more_is_there(start: str) -> None:
+    path, _, test = start.partition("::")
+    assert (TESTS / path).exists()
+    text = (TESTS / path).read_text() if test else ""
+    assert f"def {test}" in text or not test
+    for name in MORE[start].keep:
+        assert MORE[start].reason
+        assert not name.startswith("test_") or f"def {name}(" in (TESTS / path).read_text()

@@ -4,6 +4,7 @@ import pytest
 
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Options, run
+from tests.helpers.more import chosen
 from tests.helpers.places import CORPUS
 
 FOLDER = CORPUS / "census"
@@ -12,9 +13,9 @@ NAMES = [FACTORIES.get(p.name, p.name) for p in sorted(FOLDER.glob("*.py"))]
 
 
 @pytest.fixture(scope="module")
-def judged() -> dict[str, SubjectResult]:
+def judged(request: pytest.FixtureRequest) -> dict[str, SubjectResult]:
     """Every module, judged in one run that ends each at its first failure."""
-    results = run(Options(tuple(str(FOLDER / name) for name in NAMES), exit_first=True))
+    results = run(Options(tuple(str(FOLDER / name) for name in chosen(request, "name", NAMES)), exit_first=True))
     return {r.subject.rpartition("/")[2]: r for r in results}
 
 

@@ -6,6 +6,7 @@ from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.reports.terminal import reproduce
 from mhsa.run.runner import Options, run
+from tests.helpers.more import chosen
 from tests.helpers.places import CORPUS
 
 RIGHT = [
@@ -64,7 +65,9 @@ WRONG = {
 def judged(request: pytest.FixtureRequest) -> dict[str, SubjectResult]:
     """Every module of the corpus, judged in one run."""
     folder = CORPUS
-    names = [*(f"{folder}/right/{n}" for n in RIGHT), *(f"{folder}/wrong/{n}" for n in [*WRONG, "no_divisibility_check.py"])]
+    right, wrong = (chosen(request, "name", list(names)) for names in (RIGHT, WRONG))
+    always = {"scale_d_model.py", "no_divisibility_check.py"}  # of which tests without parameters speak
+    names = [*(f"{folder}/right/{n}" for n in right), *(f"{folder}/wrong/{n}" for n in sorted({*wrong, *always}))]
     return {r.subject.rpartition("/")[2]: r for r in run(Options(tuple(names)))}
 
 

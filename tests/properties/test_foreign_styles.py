@@ -7,6 +7,7 @@ import pytest
 
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Options, run
+from tests.helpers.more import chosen
 from tests.helpers.places import CORPUS
 
 FOLDER = CORPUS / "foreign"
@@ -15,9 +16,9 @@ NAMES = [f"{p.name}:make" if p.name in FACTORIES else p.name for p in sorted(FOL
 
 
 @pytest.fixture(scope="module")
-def judged() -> dict[str, SubjectResult]:
+def judged(request: pytest.FixtureRequest) -> dict[str, SubjectResult]:
     """Every module, judged in one run that ends each at its first failure."""
-    results = run(Options(tuple(str(FOLDER / name) for name in NAMES), exit_first=True))
+    results = run(Options(tuple(str(FOLDER / name) for name in chosen(request, "name", NAMES)), exit_first=True))
     return {r.subject.rpartition("/")[2]: r for r in results}
 
 

@@ -99,7 +99,7 @@ def decide(
         raise ValueError(f"a log ratio is not a finite number: {values[~np.isfinite(values)][0]}")
     mean = float(values.mean())
     if values.size == 1:
-        _levels(1, looks, benchmarks, alpha, last)  # for its checks
+        _checked(tuple(looks), benchmarks, alpha)
         return Decision("cannot tell", _factor(mean), 0.0, math.inf, 1)
     reach = reach_of(values.size, looks=looks, benchmarks=benchmarks, alpha=alpha, last=last)
     spread = float(values.std(ddof=1))

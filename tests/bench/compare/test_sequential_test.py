@@ -12,6 +12,8 @@ from mhsa.bench.compare.sequential_test import (
     ALARM,
     MISSED,
     Decision,
+    Reach,
+    _checked,
     _levels,
     decide,
     planned_looks,
@@ -21,6 +23,13 @@ from mhsa.bench.compare.sequential_test import (
 from mhsa.bench.compare.settings import APART, THRESHOLD
 
 NAMES = {SLOWER: "slower", NOT_SLOWER: "not slower", CANNOT_TELL: "cannot tell"}
+
+
+@pytest.fixture(autouse=True)
+def formed_anew() -> None:
+    """What is kept of other tests would hide what is wrong with the code now: mutants are tried in forks of one process."""
+    student.cache_clear()
+    _checked.cache_clear()
 
 
 def limits(count: int, trials: int) -> tuple[float, float]:
@@ -175,6 +184,43 @@ def test_more_benchmarks_or_less_alpha_need_more_evidence() -> None:
 def test_nothing_is_decided_from_what_makes_no_sense(data: list[float], arguments: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         decide(data, **arguments)  # type: ignore[arg-type]
+
+
+def test_at_its_limits_nothing_is_passed_and_nothing_accused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ratio of exactly 1 + threshold is not below it, and a limit of exactly 1 is not above that."""
+    at_the_threshold = decide([math.log1p(0.03)] * 16, threshold=0.03, looks=(4, 8, 16))
+    assert at_the_threshold.verdict == "slower"
+    tries = [np.array([1.0, 2.0, 3.0, 5.0]) + n / 64 for n in range(64)]
+    values = next(x for x in tries if x.mean() / x.std(ddof=1) * x.std(ddof=1) == x.mean())
+    down = float(values.mean() / values.std(ddof=1))
+    monkeypatch.setattr("mhsa.bench.compare.sequential_test.reach_of", lambda *_, **__: Reach(down, 3.0, may_accuse=True))
+    assert decide(values.tolist(), looks=(4, 8)).verdict == "cannot tell"
+
+
+def test_two_processes_are_enough_for_a_first_look() -> None:
+    assert planned_looks(2, 4) == (2, 3, 4)
+
+
+def test_who_may_be_accused_when() -> None:
+    """Only where as many tossed coins fall on one side at most as often as a false alarm is allowed."""
+    looks = (4, 7, 10, 14)
+    assert [_levels(n, looks, 1, 0.5**7, last=False)[2] for n in (4, 6, 7, 10)] == [False, False, True, True]
+    assert [_levels(n, looks, 1, ALARM, last=False)[2] for n in (6, 7)] == [False, True]
+    assert _levels(14, (14,), 1, ALARM, last=False) == (ALARM, MISSED, True), "a single look spends all of it"
+    early, late = (reach_of(n, looks=looks, benchmarks=1) for n in (4, 10))
+    assert early.down == early.up
+    assert late.down != late.up
+
+
+def test_ratios_in_single_precision_are_decided_in_double() -> None:
+    single = np.random.default_rng(0).normal(0.01, 0.02, 14).astype(np.float32)
+    assert decide(single) == decide(single.astype(np.float64).tolist())
+
+
+def test_what_is_said_where_nothing_was_measured() -> None:
+    with pytest.raises(ValueError) as raised:
+        decide([])
+    assert str(raised.value) == "there are no log ratios: at least one process must have been measured"
 
 
 @pytest.mark.parametrize(("first", "most"), [(1, 14), (5, 4), (0, 0)])

@@ -1,0 +1,93 @@
+"""Which tests `make test` leaves to `make test-more`, and why: the one place where that is decided.
+
+A key is the beginning of a test's id, without `tests/`. `keep` are the parameters that `make test` has of it all the same.
+Both commands together run every test; a plain `pytest` does, too.
+"""
+
+from dataclasses import dataclass
+
+import pytest
+
+
+@dataclass(frozen=True)
+class More:
+    reason: str
+    keep: tuple[str, ...] = ()
+
+
+_ALIKE = "one subject more of the same kind, each judged or compared anew; some of each kind stay"
+_COMPARED = "each compares a module with all mutants on 40 cases, 2 to 7 seconds"
+MORE = {
+    "bugs/test_diagnosis.py::test_the_cause_is_confirmed_or_none_is_made_up": More(
+        _COMPARED,
+        ("wrong/scale_d_model.py", "wrong/dropout_in_eval.py", "wrong/weights_of_last_head.py", "census/stale_causal_cache.py",
+         "wrong/repaired_output.py", "right/loop_over_heads.py"),
+    ),
+    "bugs/test_foreign_causes.py::test_the_cause_of_a_foreign_module": More(
+        _COMPARED, ("wrong_length_in_root.py", "two_slips.py", "mask_along_queries.py")
+    ),
+    "bugs/test_mutants.py::test_right_variants_are_left_alone": More(
+        "judges 26 modules by all properties; the control of test_no_vacuous_property.py and four of the corpus stay"
+    ),
+    "bugs/test_mutants.py::test_it_is_found": More(
+        "one pair for each mutant; test_no_vacuous_property.py has one for each property, half as many, in make test"
+    ),
+    "properties/test_corpus.py::test_right_modules_hold": More(
+        "each is judged by all properties, 5 to 10 seconds",
+        ("plain_function.py", "einsum_parameters.py", "packed_projection.py", "float_mask.py"),
+    ),
+    "properties/test_corpus.py::test_wrong_modules_are_violated": More(
+        _ALIKE, ("scale_d_model.py", "no_scale.py", "polarity_inverted.py", "wrong_beyond_64.py", "weights_of_last_head.py",
+                 "dropout_in_eval.py", "float_mask_inplace.py"),
+    ),
+    "properties/test_foreign_styles.py::test_it_is_violated": More(
+        _ALIKE, ("additive_minus_ten.py:make", "wrong_length_in_root.py", "two_slips.py", "exp2_without_log2e.py",
+                 "mask_along_queries.py", "keep_probability.py:make"),
+    ),
+    "properties/test_foreign_styles.py::test_verify_names_no_bug": More("a run by all properties; one with a cause stays"),
+    "properties/test_foreign_styles.py::test_diagnose_has_nothing": More("a run by all properties; the whole story stays"),
+    "properties/test_census.py::test_the_bug_is_found": More(
+        _ALIKE, ("no_maximum.py", "stale_causal_cache.py", "apex_backward_scaled_by_p.py", "softmax_dim_zero.py:make",
+                 "megatron_dropout_gone.py"),
+    ),
+    "commands/test_cli.py::test_half_formats_hold_when_asked_for": More("a run by all properties for each format"),
+    "commands/test_cli.py::test_workers_find_the_same": More("two runs, one of them on two processes"),
+    "commands/test_cli.py::test_a_subject_that_kills_workers_never_holds": More(_ALIKE, ("dies_by_signal.py",)),
+    "commands/test_bench_unmeasured.py": More(
+        "mhsa bench end to end; test_bench.py and bench/measure/test_correctness.py have the same rules",
+        ("test_a_right_subject_is_measured", "test_a_wrong_gradient_is_seen_in_training_only"),
+    ),
+    "commands/test_compare.py::test_both_are_verified_first": More("verifies two commits end to end"),
+    "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
+    "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
+    "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
+    "commands/test_history.py::test_a_killed_run_is_gone_on_with": More("two runs over several commits; one such run stays"),
+    "run/test_hostile_subjects.py::test_what_ends_its_process": More(
+        "each is a run that waits for limits of time; what a process survives, and five that end it, stay",
+        ("segfaults", "exits_in_a_call", "loops", "kills_its_group", "allocates"),
+    ),
+    "run/test_hostile_subjects.py::test_workers_that_loop": More("waits for limits of time; loops stays, on one process"),
+    "house/test_documents.py::test_the_first_screens_figures": More("a run by all properties"),
+    "house/test_documents.py::test_the_readmes_tests": More("three runs of pytest; the blocks of CONTRIBUTING stay"),
+    "end_to_end/": More("what a user has who installs mhsa: a wheel, a new environment, a repository with a dozen commits"),
+}  # fmt: skip
+
+
+def mark(items: list[pytest.Item]) -> None:
+    """Mark the tests of the table, so that ``-m "not more"`` leaves them out."""
+    for item in items:
+        identity = item.nodeid.removeprefix("tests/")
+        for start, more in MORE.items():
+            if identity.startswith(start) and not any(identity.endswith((f"[{k}]", f"::{k}")) for k in more.keep):
+                item.add_marker(pytest.mark.more(reason=more.reason))
+
+
+def chosen(request: pytest.FixtureRequest, parameter: str, names: list[str]) -> list[str]:
+    """Return those of ``names`` that tests of this file run with: a fixture of a file judges no others."""
+    wanted = {
+        item.callspec.params[parameter]
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and item.path == request.path and hasattr(item, "callspec")
+        if parameter in item.callspec.params
+    }
+    return [name for name in names if name in wanted]
