@@ -13,6 +13,7 @@ from mhsa.records.errors import SubjectError, folded
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult
 from mhsa.run.child import Child
+from mhsa.run.runner import Interrupted
 from mhsa.run.runner import Interrupted, run
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"
@@ -215,3 +216,14 @@ def test_beside_configured_subjects_a_folder_is_a_folder(
     assert main(["verify", name, "--no-diagnosis"]) == 2
     assert f"unjudged: {name} is a {'folder' if name == 'pkg' else 'notebook'}" in capsys.readouterr().out
     assert not started
+
+
+def test_a_run_that_is_interrupted_within_a_command_is_no_internal_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise Interrupted([])
+
+    monkeypatch.setattr("mhsa.commands.properties.properties", interrupted)
+    assert main(["properties"]) == 2
+    assert capsys.readouterr().err == "mhsa: interrupted; nothing was concluded\n"

@@ -12,7 +12,7 @@ from mhsa import __version__
 from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
 from mhsa.commands.verify import configured, named
 from mhsa.records.distribution import install_hint
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.shape import Shape, long, shape_of
 from mhsa.reports.write import require_places, write_reports
 from mhsa.run.process_limits import default_memory
@@ -46,7 +46,9 @@ def bench(given: argparse.Namespace) -> int:
     if not subjects and given.against is None:
         from mhsa.commands.no_subject import nothing_named
 
-        refuse(f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa")
+        raise UsageError(
+            f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa"
+        )
     console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     with Progress(console, plan) as progress:
@@ -75,11 +77,11 @@ def _require_tools(given: argparse.Namespace) -> None:
     import shutil
 
     if given.png is not None and importlib.util.find_spec("matplotlib") is None:
-        refuse(f"--png needs the package matplotlib: {install_hint('bench')}")
+        raise UsageError(f"--png needs the package matplotlib: {install_hint('bench')}")
     if given.callgrind and shutil.which("valgrind") is None:
-        refuse("--callgrind needs valgrind (apt-get install valgrind)")
+        raise UsageError("--callgrind needs valgrind (apt-get install valgrind)")
     if given.callgrind and (given.device or "cpu") != "cpu":
-        refuse(f"--callgrind counts the instructions of the CPU; given was --device {given.device}")
+        raise UsageError(f"--callgrind counts the instructions of the CPU; given was --device {given.device}")
 
 
 def _subjects(given: argparse.Namespace, configuration: Configuration) -> list[Contender]:
@@ -100,13 +102,13 @@ def _plan(given: argparse.Namespace, configuration: Configuration, subjects: lis
     rivals = given.against if given.against is not None else list(RIVALS)
     for name in rivals:
         if name not in KNOWN:
-            refuse(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
+            raise UsageError(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
     contenders = {c.name: c for c in (*subjects, *map(Contender.known, rivals), Contender.known(FLOOR))}
     shapes = _shapes(given)
     dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
     device = given.device or next((c.request.device for c in subjects), "cpu")
     if device.partition(":")[0] not in _DEVICES:
-        refuse(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
+        raise UsageError(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
     return Plan(
         contenders=tuple(contenders.values()),
         cells=tuple((shape, dtype, device) for dtype in dtypes for shape in shapes),
@@ -122,7 +124,7 @@ def _shapes(given: argparse.Namespace) -> list[Shape]:
     try:
         shapes = [shape_of(name) for name in given.shape]
     except ValueError as error:
-        refuse(f"--shape: {error}")
+        raise UsageError(f"--shape: {error}") from error
     lengths = given.lengths or ([] if shapes else list(LENGTHS))
     found: dict[str, Shape] = {}
     for shape in (*map(long, lengths), *shapes):

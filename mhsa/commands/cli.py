@@ -17,6 +17,7 @@ from mhsa.commands.options.parser import Parser, parse
 from mhsa.commands.require_torch import require_torch
 from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.distribution import clash
+from mhsa.records.errors import UsageError, folded
 from mhsa.records.options import TIME_LIMITS
 
 _SUBJECT = (
@@ -30,20 +31,22 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code; exit with 2 where the command cannot do what was asked for."""
     parser = _parser()
-    options = parse(parser, arguments)
-    if options.command is None:
-        parser.print_help()
-        return 2
-    if options.command in _JUDGING and not getattr(options, "recorded", False):
-        require_torch()
     try:
-        if words := clash():
-            print(f"mhsa: {words}", file=sys.stderr)
+        options = parse(parser, arguments)
+        if options.command is None:
+            parser.print_help()
             return 2
+        if options.command in _JUDGING and not getattr(options, "recorded", False):
+            require_torch()
+        if message := clash():
+            raise UsageError(message)
         module, _, command = options.run.partition(".")  # each imports what it needs, so that --help is there at once
         code: int = getattr(importlib.import_module(f"mhsa.commands.{module}"), command)(options)
+    except UsageError as error:
+        print(folded(f"{error.program}: {error}"), file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("mhsa: interrupted; nothing was concluded", file=sys.stderr)
         return 2
@@ -54,8 +57,8 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in _FULL:
             return _internal(error)
         where = f" for {error.filename}" if error.filename else ""
-        words = f"no room left{where}, so nothing was concluded; free some, or point TMPDIR to another disk"
-        print(f"mhsa: {words}", file=sys.stderr)
+        message = f"no room left{where}, so nothing was concluded; free some, or point TMPDIR to another disk"
+        print(f"mhsa: {message}", file=sys.stderr)
         return 2
     except Exception as error:  # an error of ours must not look like a verdict on the subject, which exits with 1
         return _internal(error)

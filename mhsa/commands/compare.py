@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mhsa import __version__
 from mhsa.commands.verify import as_interrupt
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.reports.write import require_places, write_reports
 
 if TYPE_CHECKING:
@@ -29,12 +29,11 @@ def compare(given: argparse.Namespace) -> int:
 
         return self_test(given)
     if not given.base:
-        refuse("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
+        raise UsageError("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
 
     from mhsa.bench.compare.comparison import exit_code
     from mhsa.bench.compare.report import print_comparison
     from mhsa.bench.compare.running import Comparing
-    from mhsa.bench.git.git import GitError
     from mhsa.bench.git.worktrees import Trees
     from mhsa.commands.selection import compared
     from mhsa.reports.line_folding import wide_console
@@ -42,21 +41,18 @@ def compare(given: argparse.Namespace) -> int:
     require_places(given, _FORMATS)
     console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
-    try:
-        with Trees(Path.cwd()) as trees:
-            commits = {"base": trees.commit(given.base), "head": trees.commit(given.head or "HEAD")}
-            if not given.head and (changed := trees.changes()):
-                refuse(
-                    f"uncommitted changes in {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}: commits are "
-                    "compared, so commit them, or name HEAD to leave them out"
-                )
-            changed = trees.changed(commits["base"], commits["head"])
-            places = {side: trees.place(sha) for side, sha in commits.items()}
-            run = Comparing(given, console, places, *compared(given, Path(places["head"].folder)), changed)
-            run.notes += trees.notes
-            comparisons = run.comparisons()
-    except GitError as error:
-        refuse(str(error))
+    with Trees(Path.cwd()) as trees:
+        commits = {"base": trees.commit(given.base), "head": trees.commit(given.head or "HEAD")}
+        if not given.head and (changed := trees.changes()):
+            raise UsageError(
+                f"uncommitted changes in {', '.join(changed[:3])}{', ...' if len(changed) > 3 else ''}: commits are "
+                "compared, so commit them, or name HEAD to leave them out"
+            )
+        changed = trees.changed(commits["base"], commits["head"])
+        places = {side: trees.place(sha) for side, sha in commits.items()}
+        run = Comparing(given, console, places, *compared(given, Path(places["head"].folder)), changed)
+        run.notes += trees.notes
+        comparisons = run.comparisons()
     names = {side: f"{sha[:10]}" for side, sha in commits.items()}
     console.print(f"\n  base {names['base']}  {given.base}\n  head {names['head']}  {given.head or 'HEAD'}")
     print_comparison(console, comparisons, run.machine, run.notes)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from mhsa import __version__
 from mhsa.commands.verify import as_interrupt
 from mhsa.records.distribution import install_hint
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.reports.write import require_places, write_reports
 
 if TYPE_CHECKING:
@@ -32,27 +32,20 @@ if TYPE_CHECKING:
 
 def history(given: argparse.Namespace) -> int:
     """Measure, keep, show, draw."""
-
-    from mhsa.bench.git.git import GitError
     from mhsa.bench.git.worktrees import Trees
-    from mhsa.bench.history.asv_publish import PublishError, is_installed
-    from mhsa.bench.history.measure import MeasuringError
-    from mhsa.bench.history.store import StoreError
+    from mhsa.bench.history.asv_publish import is_installed
     from mhsa.commands.selection import chosen
     from mhsa.reports.line_folding import wide_console
 
     require_places(given, ("json",))
     if given.publish and not is_installed():
-        refuse(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
+        raise UsageError(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
     console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
     requests, start = _subjects(given)
     benchmarks = chosen(given, requests)
-    try:
-        with Trees(start) as trees:
-            return _History(given, console, trees, benchmarks).run()
-    except (GitError, StoreError, MeasuringError, PublishError) as error:
-        refuse(str(error))
+    with Trees(start) as trees:
+        return _History(given, console, trees, benchmarks).run()
 
 
 class _History:

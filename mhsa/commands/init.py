@@ -16,7 +16,7 @@ from mhsa.commands.init_files.workflow import steps, workflow
 from mhsa.commands.try_subjects import look
 from mhsa.records.configuration import Configuration, ConfigurationError, read
 from mhsa.records.distribution import NAME, install_hint, origin
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.source.find_subject import checked, only_candidate
 
 _TOML = Path("pyproject.toml")
@@ -73,7 +73,7 @@ def _require_understood(specs: list[str], configuration: Configuration) -> None:
     told = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
     if asked := [r.subject for r in bad if r.question]:
         told += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(asked, configuration)}"
-    refuse(told)
+    raise UsageError(told)
 
 
 def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables: str) -> None:
@@ -82,7 +82,9 @@ def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables:
         table = template("pyproject.toml", SUBJECT=tables)
         addition = _at_the_end(text, table)
         if addition is None:  # `tool = { ... }` in one line, say
-            refuse(f"{_TOML}: no table [tool.mhsa] can stand at its end, so nothing was written; add this by hand:\n\n{table}")
+            raise UsageError(
+                f"{_TOML}: no table [tool.mhsa] can stand at its end, so nothing was written; add this by hand:\n\n{table}"
+            )
         plan.add(_TOML, addition)
         return
     addition = _at_the_end(text, f"{tables}\n") if tables else None
@@ -117,7 +119,7 @@ def _read_toml() -> tuple[str, dict[str, Any], Configuration]:
     try:
         configuration = read(_TOML)
     except ConfigurationError as error:
-        refuse(f"{error}; nothing was written")
+        raise UsageError(f"{error}; nothing was written") from error
     text = _TOML.read_bytes().decode("utf-8")
     return text, tomllib.loads(text), configuration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 if TYPE_CHECKING:  # each command imports what it needs, so that --help is there at once
     from rich.console import Console
@@ -18,17 +18,16 @@ def power(given: argparse.Namespace) -> int:
     from mhsa.bugs.power.report import page, print_power
     from mhsa.records.power_record import recorded, save
     from mhsa.reports.progress import Progress
-    from mhsa.run.runner import CannotRun
 
     console = Console(no_color=given.no_color or None, highlight=False)
     for option, file in (("--json", given.json), ("--markdown", given.markdown)):
         if file is not None and not file.resolve().parent.is_dir():
-            refuse(f"{option} {file}: there is no folder {file.resolve().parent}")
+            raise UsageError(f"{option} {file}: there is no folder {file.resolve().parent}")
         if file is not None and given.names:
-            refuse(f"{option} writes a whole measurement; give no NAME with it")
+            raise UsageError(f"{option} writes a whole measurement; give no NAME with it")
     if given.names:
         if given.recorded:
-            refuse("--recorded shows a whole measurement; give no NAME with it")
+            raise UsageError("--recorded shows a whole measurement; give no NAME with it")
         return _power_of(console, given)
     if given.recorded:
         found = recorded()
@@ -39,8 +38,8 @@ def power(given: argparse.Namespace) -> int:
         try:
             with Progress(console, subjects(), len(catalogue())) as progress:
                 found = measure(given.workers, progress)
-        except (CannotRun, RuntimeError) as error:
-            refuse(str(error))
+        except RuntimeError as error:
+            raise UsageError(str(error)) from error
     print_power(console, found)
     try:
         if given.json is not None:
@@ -48,7 +47,7 @@ def power(given: argparse.Namespace) -> int:
         if given.markdown is not None:
             given.markdown.write_text(page(found), encoding="utf-8")
     except OSError as error:
-        refuse(f"{error.filename}: {error.strerror}")
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
     return int(bool(found.survivors or found.alarms))
 
 
@@ -65,7 +64,7 @@ def _power_of(console: Console, given: argparse.Namespace) -> int:
     for name in given.names:
         if not any(name.lower() in m.name.lower() for m in every):
             near = difflib.get_close_matches(name, [m.name for m in every], n=1)
-            refuse(f"no mutant has {name!r} in its name" + (f"; did you mean {near[0]}?" if near else ""))
+            raise UsageError(f"no mutant has {name!r} in its name" + (f"; did you mean {near[0]}?" if near else ""))
     chosen = [m for m in every if any(name.lower() in m.name.lower() for name in given.names)]
     with Progress(console, [m.spec for m in chosen], len(catalogue())) as progress:
         results = judge(tuple(m.spec for m in chosen if not m.killed_in), given.workers, progress)

@@ -7,7 +7,7 @@ import json
 import sys
 from dataclasses import asdict
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 
 def properties(given: argparse.Namespace) -> int:
@@ -20,7 +20,7 @@ def properties(given: argparse.Namespace) -> int:
         from mhsa.reports.properties_page import handbook
 
         if given.name or given.json:
-            refuse("--markdown writes the whole page; give neither NAME nor --json with it")
+            raise UsageError("--markdown writes the whole page; give neither NAME nor --json with it")
         print(handbook(every), end="")
         return 0
     chosen = [p for p in every if given.name in p.id]
@@ -28,7 +28,7 @@ def properties(given: argparse.Namespace) -> int:
         from mhsa.records.request import nearest_id
 
         near = nearest_id(given.name, [p.id for p in every])
-        refuse(
+        raise UsageError(
             f"no property has {given.name!r} in its id; {f'did you mean {near}?' if near else '`mhsa properties` lists them'}"
         )
     if given.json:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.case_files.case_file import CaseFileError, Saved, read
+from mhsa.records.case_files.case_file import Saved, read
 from mhsa.records.configuration import find
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run.process_limits import default_memory
@@ -21,10 +20,7 @@ _WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "b
 
 def replay(given: argparse.Namespace) -> int:
     """Judge the subject of a saved case by its one property, on that case alone."""
-    try:
-        saved = read(given.file)
-    except CaseFileError as error:
-        refuse(str(error))
+    saved = read(given.file)
     configured = find(Path.cwd())  # a case has no folder of its own: it is about the repository that it is replayed in
     request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
     if given.subject:
@@ -37,7 +33,7 @@ def replay(given: argparse.Namespace) -> int:
         ))  # fmt: skip
         if given.python:
             if not script.exists():
-                refuse(f"no script could be made: {_printable(result.why)}")
+                raise UsageError(f"no script could be made: {_printable(result.why)}")
             print(script.read_text(encoding="utf-8"), end="")
             return 0
     found = next((p for p in result.properties if p.id == saved.property), None)
@@ -47,15 +43,9 @@ def replay(given: argparse.Namespace) -> int:
 
 
 def _run(options: Options) -> SubjectResult:
-    from mhsa.run.runner import CannotRun, Interrupted, run
+    from mhsa.run.runner import run
 
-    try:
-        (result,) = run(options)
-    except CannotRun as error:
-        refuse(str(error))
-    except (Interrupted, KeyboardInterrupt):
-        print("mhsa: interrupted; nothing was concluded", file=sys.stderr)
-        raise SystemExit(2) from None
+    (result,) = run(options)
     return result
 
 

@@ -11,21 +11,18 @@ from mhsa.bench.compare.benchmark import Benchmark, benchmarks_of
 from mhsa.bench.measure.measurement import PASSES
 from mhsa.commands.options.compare import SHAPES
 from mhsa.commands.verify import named
-from mhsa.records.configuration import ConfigurationError, find, read
-from mhsa.records.errors import refuse
+from mhsa.records.configuration import find, read
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.records.shape import shape_of
 
 
 def requests_of(given: argparse.Namespace, folder: Path, missing: str) -> tuple[Request, ...]:
     """Return the subjects that are named, or else those that are configured in a folder; leave with ``missing`` without any."""
-    try:
-        configuration = read(find(folder))
-    except ConfigurationError as error:
-        refuse(str(error))
+    configuration = read(find(folder))
     requests = named(given.subjects, configuration) if given.subjects else configuration.requests
     if not requests:
-        refuse(f"{missing} with --subject, or run mhsa init")
+        raise UsageError(f"{missing} with --subject, or run mhsa init")
     return tuple(requests)
 
 
@@ -41,10 +38,10 @@ def chosen(given: argparse.Namespace, requests: Sequence[Request]) -> list[Bench
     try:
         shapes = tuple({shape.name: shape for shape in map(shape_of, given.shape or SHAPES)}.values())
     except ValueError as error:
-        refuse(f"--shape: {error}")
+        raise UsageError(f"--shape: {error}") from error
     dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
     every = list(benchmarks_of(tuple(requests), tuple(dict.fromkeys(given.passes)) or PASSES, shapes, dtypes))
     found = [b for b in every if given.keyword in b.id]
     if not found:
-        refuse(f"no benchmark has {given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
+        raise UsageError(f"no benchmark has {given.keyword!r} in its name; there are: {'; '.join(b.id for b in every)}")
     return found

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from mhsa.commands.verify import as_interrupt
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.reports.write import require_places, write_report, write_reports
 
 
@@ -18,13 +18,12 @@ def self_test(given: argparse.Namespace) -> int:
     """Try, show, write."""
     from mhsa.bench.compare.self_test import SelfTest
     from mhsa.bench.compare.self_test_file import as_data, go_on
-    from mhsa.bench.git.git import GitError
     from mhsa.bench.git.worktrees import Trees
     from mhsa.commands.selection import compared
     from mhsa.reports.line_folding import wide_console
 
     if given.head:
-        refuse(f"--self-test compares one commit with itself; given were {given.base} and {given.head}")
+        raise UsageError(f"--self-test compares one commit with itself; given were {given.base} and {given.head}")
     require_places(given, ("json", "markdown"))
 
     file = None if str(given.json) == "-" else given.json
@@ -39,18 +38,15 @@ def self_test(given: argparse.Namespace) -> int:
 
     console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
     signal.signal(signal.SIGTERM, as_interrupt)
-    try:
-        with Trees(Path.cwd()) as trees:
-            commit = trees.commit(given.base or "HEAD")
-            place = trees.place(commit)
-            test = SelfTest(given, console, place, *compared(given, Path(place.folder)), keep)
-            go_on(test, commit, file)
-            test.notes += trees.notes
-            test.run()
-    except GitError as error:
-        refuse(str(error))
+    with Trees(Path.cwd()) as trees:
+        commit = trees.commit(given.base or "HEAD")
+        place = trees.place(commit)
+        test = SelfTest(given, console, place, *compared(given, Path(place.folder)), keep)
+        go_on(test, commit, file)
+        test.notes += trees.notes
+        test.run()
     if not test.trials:
-        refuse("interrupted before one run had ended; nothing was concluded")
+        raise UsageError("interrupted before one run had ended; nothing was concluded")
     test.print()
     problems = write_reports(given, {"json": as_json, "markdown": test.markdown})
     for problem in problems:

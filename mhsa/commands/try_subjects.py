@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mhsa.commands.verify import as_interrupt
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
@@ -29,6 +29,6 @@ def look(specs: Sequence[str]) -> list[SubjectResult]:
     try:
         return run(options)
     except Interrupted:
-        refuse("interrupted; nothing was written")
+        raise UsageError("interrupted; nothing was written") from None
     except CannotRun as error:
-        refuse(f"{error}; nothing was written")
+        raise UsageError(f"{error}; nothing was written") from error

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.records.configuration import Configuration, ConfigurationError, find, read
+from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.distribution import install_hint
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.run.process_limits import default_memory
@@ -73,20 +73,17 @@ def verify(given: argparse.Namespace) -> int:
 
 def _require_coverage(given: argparse.Namespace) -> None:
     if given.coverage and importlib.util.find_spec("coverage") is None:
-        refuse(f"--coverage needs the package coverage: {install_hint('coverage')}")
+        raise UsageError(f"--coverage needs the package coverage: {install_hint('coverage')}")
     if given.coverage and given.workers > 1:
-        refuse(f"--coverage watches one process; given was -n {given.workers}")
+        raise UsageError(f"--coverage watches one process; given was -n {given.workers}")
 
 
 def configured(given: argparse.Namespace) -> Configuration:
     """Read the configuration that applies; leave with 2 where it is wrong."""
     path = given.config or find(Path.cwd())
     if given.config is not None and not given.config.is_file():
-        refuse(f"--config {given.config}: there is no such file")
-    try:
-        return read(path)
-    except ConfigurationError as error:
-        refuse(str(error))
+        raise UsageError(f"--config {given.config}: there is no such file")
+    return read(path)
 
 
 def options_of(given: argparse.Namespace, configuration: Configuration) -> Options:
@@ -113,7 +110,7 @@ def _requests(given: argparse.Namespace, configuration: Configuration) -> tuple[
     if not requests:
         from mhsa.commands.no_subject import nothing_named
 
-        refuse(nothing_named(configuration))
+        raise UsageError(nothing_named(configuration))
     return requests
 
 
@@ -123,14 +120,14 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
     found = []
     for name in dict.fromkeys(names):
         if not name.strip():
-            refuse(f"{name!r} names no subject; write package.module:attr, or path/file.py[:attr]")
+            raise UsageError(f"{name!r} names no subject; write package.module:attr, or path/file.py[:attr]")
         if name in by_label:
             found.append(by_label[name])
         elif by_label and ":" not in name and not name.endswith((".py", ".ipynb")) and not Path(name).is_dir():
             import difflib
 
             near = difflib.get_close_matches(name, by_label, n=1)
-            refuse(
+            raise UsageError(
                 f"{name!r} is neither a configured subject ({', '.join(by_label)}) nor package.module:attr or path/file.py"
                 + (f"; did you mean {near[0]}?" if near else "")
             )
@@ -165,7 +162,7 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
     from mhsa.reports.progress import Progress
     from mhsa.reports.terminal import print_header
     from mhsa.reports.write import Found
-    from mhsa.run.runner import CannotRun, Event, Interrupted, run
+    from mhsa.run.runner import Event, Interrupted, run
 
     # With the results on the standard output, words for people go beside it.
     console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
@@ -191,11 +188,9 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
             diagnoses = compare_causes(options.asked, results, inquiry.conclude(results)) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True
-        except CannotRun as error:
-            refuse(str(error))
         except KeyboardInterrupt:  # every verdict is there already, so the run counts as whole
             if not results:
-                refuse("interrupted; nothing was concluded")
+                raise
             print("mhsa: interrupted while the cause was looked for", file=sys.stderr)
     return Found(results, diagnoses, known, environment, console, interrupted)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.records.case_files.case_file import save
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.records.results import as_data, as_json
 from mhsa.reports.kept_cases import forget, keep_within
@@ -49,9 +49,9 @@ def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) 
             continue
         folder = path.resolve().parent
         if not folder.is_dir():
-            refuse(f"--{name} {path}: there is no folder {folder}")
+            raise UsageError(f"--{name} {path}: there is no folder {folder}")
         if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-            refuse(f"--{name} {path}: cannot be written")
+            raise UsageError(f"--{name} {path}: cannot be written")
 
 
 def report(given: argparse.Namespace, found: Found, cases: Path, requests: Sequence[Request], code: int) -> None:
@@ -68,7 +68,7 @@ def report(given: argparse.Namespace, found: Found, cases: Path, requests: Seque
         for line in annotate(data):
             print(line, file=sys.stderr if str(given.json) == "-" else sys.stdout)
     if problems:
-        refuse("; ".join(problems))
+        raise UsageError("; ".join(problems))
 
 
 def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:

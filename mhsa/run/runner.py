@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mhsa.records.catalogue import catalogue
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
@@ -29,11 +30,11 @@ _PLANNED = (0, 1, 5)  # pytest's exit codes where it collected well: all passed,
 _RAISED = re.compile(r"(E +)?[\w.]*(Error|Exception)\b")
 
 
-class CannotRun(Exception):
+class CannotRun(UsageError):
     """pytest refused to start: the message says why."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The run was interrupted; ``results`` holds what was found until then."""
 
     def __init__(self, results: list[SubjectResult]) -> None:

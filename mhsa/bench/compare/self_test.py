@@ -19,7 +19,7 @@ from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdi
 from mhsa.bench.git.worktrees import Place
 from mhsa.bench.report.sentences import machine_line
 from mhsa.bench.report.table import aligned
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.live_line import LiveLine
@@ -86,7 +86,7 @@ class SelfTest:
             with contextlib.suppress(ValueError):  # more runs were asked for then
                 self.left.remove(trial.slow_down)
         if self.left and self.given.verify and (wrong := self.comparing.verify()):
-            refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
+            raise UsageError(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
         with contextlib.suppress(KeyboardInterrupt), LiveLine(self.console) as line:
             while self.left:
                 number, most = len(self.trials) + 1, len(self.trials) + len(self.left)
@@ -107,7 +107,7 @@ class SelfTest:
         verdicts = []
         for c in map(comparison_of, measuring.found):
             if c.decision is None:
-                refuse(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
+                raise UsageError(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
             verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
         self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
 

@@ -11,7 +11,7 @@ from typing import Any
 from mhsa import __version__
 from mhsa.bench.compare.self_test import SelfTest
 from mhsa.bench.compare.self_test_runs import Tally, Trial, Verdict, tallies
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 SCHEMA = "mhsa-self-test-1"
 
@@ -45,7 +45,7 @@ def go_on(test: SelfTest, commit: str, path: Path | None) -> None:
     now = conditions(test, commit) | {"machine": describe_machine(test.comparing.benchmarks[0].request.device, 1)}
     other = [name for name, value in now.items() if found.get(name) != value]
     if other:
-        refuse(
+        raise UsageError(
             f"--json {path} has a self-test that was ended early (runs: {len(found['trials'])}), but of another "
             f"{' and '.join(other)}; name another file, or remove that one"
         )

@@ -8,11 +8,13 @@ import signal
 import subprocess
 from pathlib import Path
 
+from mhsa.records.errors import UsageError
+
 # No hook of the user's runs, no daemon is started, and nothing is tidied up on the way.
 _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "maintenance.auto=false")
 
 
-class GitError(Exception):
+class GitError(UsageError):
     """What was asked of git cannot be had: what was given, what is wrong and what to do."""
 
 

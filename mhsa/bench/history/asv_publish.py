@@ -17,12 +17,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mhsa.records.errors import UsageError
+
 _NAMES = ("asv.conf.json", "asv.conf.jsonc")
 _PATIENCE = 600.0  # seconds for asv publish, which takes one or two for twenty commits
 _COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
-class PublishError(Exception):
+class PublishError(UsageError):
     """The pages could not be drawn: why, and what to do."""
 
 

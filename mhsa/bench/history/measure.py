@@ -22,6 +22,7 @@ from mhsa.bench.measure.measurement import Contender, Measurement, Pass
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
 from mhsa.bench.measure.worker_client import IMPORTING
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
 from mhsa.run.process_limits import default_memory
@@ -39,7 +40,7 @@ print(json.dumps(describe_machine(device, 1)))
 _BESIDE = ("label", "folder", "profile", "seed", "dtypes", "device", "expected")
 
 
-class MeasuringError(Exception):
+class MeasuringError(UsageError):
     """Nothing can be measured here, whatever the commit is."""
 
 

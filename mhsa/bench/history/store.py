@@ -19,13 +19,14 @@ from mhsa.bench.history.asv_figures import NAMES, NOT_ASKED, Key, as_params, fig
 from mhsa.bench.measure.machine import IN_COMMON, series_key
 from mhsa.bench.measure.measurement import Measurement
 from mhsa.bench.tools.asv_suite import Suite
+from mhsa.records.errors import UsageError
 
 ENVIRONMENT = "mhsa"  # in asv's words: always the same one, so that what a machine is called decides alone about the series
 _COLUMNS = ("result", "params", "version", "started_at", "duration")
 _OLD = 600.0  # seconds: then nobody is still writing a file that was begun
 
 
-class StoreError(Exception):
+class StoreError(UsageError):
     """Results cannot be read or written; says which, and what to do."""
 
 

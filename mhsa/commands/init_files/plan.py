@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Plan:
         for piece in self.pieces:
             for folder in piece.path.parents:
                 if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-                    refuse(f"{piece.path} cannot be written: {folder} is no folder; nothing was written")
+                    raise UsageError(f"{piece.path} cannot be written: {folder} is no folder; nothing was written")
 
     def carry_out(self) -> None:
         """Write all of it; leave with 2 at the first file that cannot be written."""
@@ -78,7 +78,8 @@ class Plan:
         except OSError as error:
             before = f"written before: {', '.join(self.done)}" if self.done else "nothing was written"
             place = "" if error.filename in (None, str(path)) else f": {error.filename}"
-            refuse(f"{path} cannot be written: {error.strerror or os.strerror(error.errno or 0)}{place}; {before}")
+            reason = error.strerror or os.strerror(error.errno or 0)
+            raise UsageError(f"{path} cannot be written: {reason}{place}; {before}") from error
 
     def show(self) -> None:
         """Print every piece in full, as it would be written."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 # argparse's sentences, and ours.
 _WORDS = (
@@ -25,12 +25,12 @@ class Parser(argparse.ArgumentParser):
     """Prints no usage before a mistake: the line that matters would stand below ten others."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with exit code 2 and one line."""
+        """Raise a UsageError of one line."""
         for words, ours in _WORDS:
             message = message.replace(words, ours, 1)
         if message.startswith(_REQUIRED):
             message = f"{message.removeprefix(_REQUIRED)} is missing; `{self.prog} --help` says what it is"
-        refuse(message, self.prog)
+        raise UsageError(message, self.prog)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
