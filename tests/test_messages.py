@@ -13,7 +13,6 @@ from mhsa.records.errors import SubjectError, folded
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult
 from mhsa.run.child import Child
-from mhsa.run.runner import Interrupted
 from mhsa.run.runner import Interrupted, run
 
 CLASS = "class {}:\n    def forward(self, x):\n        return x\n"

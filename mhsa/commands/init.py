@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import tomllib
@@ -13,6 +12,7 @@ from mhsa.bench.history.asv_publish import is_installed
 from mhsa.commands.init_files.plan import Plan, mentions
 from mhsa.commands.init_files.template import template
 from mhsa.commands.init_files.workflow import steps, workflow
+from mhsa.commands.options.init import InitArguments
 from mhsa.commands.try_subjects import look
 from mhsa.records.configuration import Configuration, ConfigurationError, read
 from mhsa.records.distribution import NAME, install_hint, origin
@@ -27,27 +27,27 @@ _BENCHMARK = Path("benchmarks/attention.py")
 _DESK = Path("benchmarks/test_speed.py")
 
 
-def init(given: argparse.Namespace) -> int:
+def init(args: InitArguments) -> int:
     """Import what is new, plan what is not there yet, write it, and say what was done and what comes next."""
     text, document, configuration = _read_toml()
-    specs = _new_subjects(given.subjects, configuration)
+    specs = _new_subjects(args.subjects, configuration)
     plan = Plan()
     _plan_configuration(plan, text, document, _tables(specs, configuration))
     plan.write(_TEST, template("test.py"), "mhsa.verifies")
-    if given.ci:
+    if args.ci:
         content = workflow(_install(document), origin())
         plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
-    if given.bench:
+    if args.bench:
         _plan_benchmarks(plan, Path.cwd().name)
     plan.require_folders()
     if specs:
         _require_understood(specs, configuration)
-    if given.dry_run:
+    if args.dry_run:
         plan.show()
         return 0
     plan.carry_out()
     plan.tell()
-    if given.ci:
+    if args.ci:
         _say_where_workflows_belong()
         _say_what_to_fill_in(plan)
     _say_what_comes_next()

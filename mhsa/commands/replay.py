@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mhsa.commands.options.replay import ReplayArguments
 from mhsa.records.case_files.case_file import Saved, read
 from mhsa.records.configuration import find
 from mhsa.records.errors import UsageError
@@ -18,27 +18,27 @@ from mhsa.run.process_limits import default_memory
 _WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold magenta")}
 
 
-def replay(given: argparse.Namespace) -> int:
+def replay(args: ReplayArguments) -> int:
     """Judge the subject of a saved case by its one property, on that case alone."""
-    saved = read(given.file)
+    saved = read(args.file)
     configured = find(Path.cwd())  # a case has no folder of its own: it is about the repository that it is replayed in
     request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
-    if given.subject:
-        request = replace(request, label=given.subject, subject=given.subject, build="", submodule="")
+    if args.subject:
+        request = replace(request, label=args.subject, subject=args.subject, build="", submodule="")
     with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
         script = Path(folder) / "script.py"
         result = _run(Options(
-            requests=(request,), keyword=saved.property, timeout=given.timeout, memory=given.memory or default_memory(),
-            replay=saved.drawn, script=str(script) if given.python else "",
+            requests=(request,), keyword=saved.property, timeout=args.timeout, memory=args.memory or default_memory(),
+            replay=saved.drawn, script=str(script) if args.python else "",
         ))  # fmt: skip
-        if given.python:
+        if args.python:
             if not script.exists():
                 raise UsageError(f"no script could be made: {_printable(result.why)}")
             print(script.read_text(encoding="utf-8"), end="")
             return 0
     found = next((p for p in result.properties if p.id == saved.property), None)
     code = 2 if found is None or found.outcome not in ("pass", "fail") else int(found.outcome == "fail")
-    _show(saved, result, found, code, plain=given.no_color)
+    _show(saved, result, found, code, plain=args.no_color)
     return code
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from mhsa.commands.verify import as_interrupt
+from mhsa.commands.frame import interrupted_by_sigterm
 from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request
@@ -25,9 +24,9 @@ def look(specs: Sequence[str]) -> list[SubjectResult]:
     here = str(Path.cwd())  # modules are imported from here and from src, as of a subject that is configured here
     requests = tuple(Request(spec, spec, folder=here) for spec in specs)
     options = Options(requests=requests, keyword=_PROPERTY, exit_first=True, shrink=False, memory=default_memory())
-    signal.signal(signal.SIGTERM, as_interrupt)  # so that the process that imports them is ended, too
     try:
-        return run(options)
+        with interrupted_by_sigterm():
+            return run(options)
     except Interrupted:
         raise UsageError("interrupted; nothing was written") from None
     except CannotRun as error:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import importlib.util
 import platform
 import secrets
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
+from mhsa.commands.frame import Frame, frame
+from mhsa.commands.options.verify import JudgeArguments, VerifyArguments
 from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.distribution import install_hint
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mhsa.reports.write import Found
 
 
-def verify(given: argparse.Namespace) -> int:
+def verify(args: VerifyArguments) -> int:
     """Judge subjects, show every verdict, write the reports."""
     from rich.text import Text
 
@@ -38,25 +38,32 @@ def verify(given: argparse.Namespace) -> int:
     from mhsa.reports.line_folding import hanging, show
     from mhsa.reports.tables import subject_table
     from mhsa.reports.terminal import print_subject
-    from mhsa.reports.write import report, require_places
+    from mhsa.reports.write import report
 
-    require_places(given)
-    _require_coverage(given)
-    configuration = configured(given)
-    options = options_of(given, configuration)
-    strict = given.strict or configuration.strict
-    found = replace(judge(given, options, diagnosis=given.diagnosis), strict=strict)
-    code = exit_code(found.results, strict=strict)
-    if given.exit_zero and code == 1:
-        code = 0
-    report(given, found, folder_of_cases(given, configuration), options.asked, code)
+    with frame(args.files, no_color=args.no_color) as place:
+        _require_coverage(args)
+        configuration = configured(args.config)
+        options = options_of(args, args.subjects, configuration)
+        options = replace(
+            options,
+            keyword=args.keyword,
+            exit_first=args.exit_first,
+            coverage=args.coverage,
+            database=args.database or options.database,
+        )
+        strict = args.strict or configuration.strict
+        found = replace(judge(place, options, diagnosis=args.diagnosis, verbose=args.verbose), strict=strict)
+        code = exit_code(found.results, strict=strict)
+        if args.exit_zero and code == 1:
+            code = 0
+        report(place.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
     alone = len(found.results) == 1
     for request, result in zip(options.asked, found.results, strict=True):
         diagnosis = found.diagnoses.get(result.label)
-        print_subject(found.console, result, request, found.known, diagnosis, verbose=given.verbose, alone=alone)
+        print_subject(found.console, result, request, found.known, diagnosis, verbose=args.verbose, alone=alone)
     if not alone:
         show(found.console, [Text(), *subject_table(found.results, found.console.width)])
-    if given.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
+    if args.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
         for words in write_baseline(configuration, options.asked, found.results, found.diagnoses):
             show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)
@@ -71,41 +78,39 @@ def verify(given: argparse.Namespace) -> int:
     return code
 
 
-def _require_coverage(given: argparse.Namespace) -> None:
-    if given.coverage and importlib.util.find_spec("coverage") is None:
+def _require_coverage(args: VerifyArguments) -> None:
+    if args.coverage and importlib.util.find_spec("coverage") is None:
         raise UsageError(f"--coverage needs the package coverage: {install_hint('coverage')}")
-    if given.coverage and given.workers > 1:
-        raise UsageError(f"--coverage watches one process; given was -n {given.workers}")
+    if args.coverage and args.workers > 1:
+        raise UsageError(f"--coverage measures one process only; given was -n {args.workers}")
 
 
-def configured(given: argparse.Namespace) -> Configuration:
-    """Read the configuration that applies; leave with 2 where it is wrong."""
-    path = given.config or find(Path.cwd())
-    if given.config is not None and not given.config.is_file():
-        raise UsageError(f"--config {given.config}: there is no such file")
-    return read(path)
+def configured(config: Path | None) -> Configuration:
+    """Read the configuration that applies: of ``--config``, or of the folder.
+
+    Raises:
+        UsageError: there is no such file, or something in it is wrong.
+    """
+    if config is not None and not config.is_file():
+        raise UsageError(f"--config {config}: there is no such file")
+    return read(config or find(Path.cwd()))
 
 
-def options_of(given: argparse.Namespace, configuration: Configuration) -> Options:
-    """Put together what is asked for: the command line goes before the configuration."""
-    requests = tuple(_override(given, r) for r in _requests(given, configuration))
-    database = getattr(given, "database", "") or configuration.database
-    if configuration.path is not None and configuration.database and not getattr(given, "database", ""):
+def options_of(args: JudgeArguments, names: Sequence[str], configuration: Configuration) -> Options:
+    """Return how the named subjects are judged: the command line goes before the configuration."""
+    database = configuration.database
+    if configuration.path is not None and database:
         database = str(configuration.path.parent / database)
     return Options(
-        requests=requests,
-        keyword=getattr(given, "keyword", ""),
-        exit_first=getattr(given, "exit_first", False),
-        workers=given.workers,
-        timeout=given.timeout or configuration.timeout,
-        memory=given.memory or configuration.memory or default_memory(),
+        requests=tuple(_override(args, request) for request in _requests(names, configuration)),
+        workers=args.workers,
+        timeout=args.timeout or configuration.timeout,
+        memory=args.memory or configuration.memory or default_memory(),
         database=database,
-        coverage=getattr(given, "coverage", False),
     )
 
 
-def _requests(given: argparse.Namespace, configuration: Configuration) -> tuple[Request, ...]:
-    names: list[str] = given.subjects if hasattr(given, "subjects") else [given.subject]
+def _requests(names: Sequence[str], configuration: Configuration) -> tuple[Request, ...]:
     requests = named(names, configuration) if names else configuration.requests
     if not requests:
         from mhsa.commands.no_subject import nothing_named
@@ -136,40 +141,37 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
     return tuple(found)
 
 
-def _override(given: argparse.Namespace, request: Request) -> Request:
-    seed = given.seed
-    profile = given.profile or request.profile
+def _override(args: JudgeArguments, request: Request) -> Request:
+    seed = args.seed
+    profile = args.profile or request.profile
     if seed is None:
         seed = secrets.randbelow(2**32) if profile == "thorough" and not request.seed else request.seed
-    dtypes = tuple(dict.fromkeys(given.dtype)) or request.dtypes
-    return replace(request, profile=profile, seed=seed, dtypes=dtypes, device=given.device or request.device)
+    dtypes = tuple(dict.fromkeys(args.dtype)) or request.dtypes
+    return replace(request, profile=profile, seed=seed, dtypes=dtypes, device=args.device or request.device)
 
 
-def folder_of_cases(given: argparse.Namespace, configuration: Configuration) -> Path:
-    """Return where the cases of failures are saved."""
-    if getattr(given, "cases", None) is not None:
-        return Path(given.cases)
+def folder_of_cases(cases: Path | None, configuration: Configuration) -> Path:
+    """Return where the cases of failures are saved: in ``--cases``, or as configured."""
+    if cases is not None:
+        return cases
     here = Path.cwd() if configuration.path is None else configuration.path.parent
     return here / configuration.cases
 
 
-def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, picture: bool = False) -> Found:
+def judge(place: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False) -> Found:
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
     from mhsa.bugs.diagnosis.client import Inquiry
     from mhsa.records.catalogue import catalogue
     from mhsa.records.expected_failures import compare_causes
-    from mhsa.reports.line_folding import wide_console
     from mhsa.reports.progress import Progress
     from mhsa.reports.terminal import print_header
     from mhsa.reports.write import Found
     from mhsa.run.runner import Event, Interrupted, run
 
-    # With the results on the standard output, words for people go beside it.
-    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
+    console = place.console
     known = {p.id: p for p in catalogue()}
     environment = environment_of(options)
-    print_header(console, environment, verbose=getattr(given, "verbose", False))
-    signal.signal(signal.SIGTERM, as_interrupt)
+    print_header(console, environment, verbose=verbose)
     interrupted = False
     results: list[SubjectResult] = []
     diagnoses: dict[str, Diagnosis] = {}
@@ -193,11 +195,6 @@ def judge(given: argparse.Namespace, options: Options, *, diagnosis: bool, pictu
                 raise
             print("mhsa: interrupted while the cause was looked for", file=sys.stderr)
     return Found(results, diagnoses, known, environment, console, interrupted)
-
-
-def as_interrupt(*_: object) -> None:
-    """A pipeline that stops a job sends SIGTERM; it must find the same partial reports and no process left."""
-    raise KeyboardInterrupt
 
 
 def environment_of(options: Options) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import os
 import sys
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
     from mhsa.records.results import SubjectResult
 
-FORMATS = ("json", "junit", "html", "markdown")
-
 
 @dataclass(frozen=True)
 class Found:
@@ -41,11 +38,10 @@ class Found:
     strict: bool = False
 
 
-def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) -> None:
-    """Leave with 2, before anything has run, where a report could not be written."""
-    for name in formats:
-        path: Path | None = getattr(given, name, None)
-        if path is None or str(path) == "-":
+def require_writable(files: Mapping[str, Path]) -> None:
+    """Raise a UsageError if one of the files, by format, could not be written."""
+    for name, path in files.items():
+        if str(path) == "-":
             continue
         folder = path.resolve().parent
         if not folder.is_dir():
@@ -54,43 +50,57 @@ def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) 
             raise UsageError(f"--{name} {path}: cannot be written")
 
 
-def report(given: argparse.Namespace, found: Found, cases: Path, requests: Sequence[Request], code: int) -> None:
-    """Save the cases of failures and write the reports; what cannot be written is told, after all the others are."""
+def report(
+    files: Mapping[str, Path], found: Found, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
+) -> None:
+    """Save the cases of failures and write the reports.
+
+    Args:
+        files: the reports to write, by format.
+        found: what the run gave.
+        cases: folder of the cases.
+        requests: the subjects.
+        code: the exit code.
+        github: print annotations, as is always done in GitHub's CI.
+
+    Raises:
+        UsageError: after everything else is written, if something could not be.
+    """
     problems = [*_save_cases(found, cases, requests)]
     data = as_data(found.results, found.environment, found.diagnoses, code=code, strict=found.strict)
     for subject, request in zip(data["subjects"], requests, strict=True):
         _complete(subject, request)
-    problems += write_reports(given, {name: functools.partial(make, data) for name, make in _writers(found).items()})
-    if getattr(given, "github", False) or os.environ.get("GITHUB_ACTIONS") == "true":
+    problems += write_reports(files, {name: functools.partial(make, data) for name, make in _writers(found).items()})
+    if github or os.environ.get("GITHUB_ACTIONS") == "true":
         from mhsa.reports.annotations import annotate
 
         # Commands are read from both streams; the standard output may be taken by JSON.
         for line in annotate(data):
-            print(line, file=sys.stderr if str(given.json) == "-" else sys.stdout)
+            print(line, file=sys.stderr if str(files.get("json")) == "-" else sys.stdout)
     if problems:
         raise UsageError("; ".join(problems))
 
 
-def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
-    """Write the reports that were asked for, and "markdown" to the summary of a step in GitHub's CI.
+def write_reports(files: Mapping[str, Path], makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
+    """Write reports, and the one in Markdown, if there is one, to the summary of a step in GitHub's CI.
 
     Args:
-        given: the command line, with a path or None for the name of each report.
-        makers: what makes each of them.
+        files: the reports to write, by format.
+        makers: what makes the report of each format.
 
     Returns:
         What could not be written, after all the others are.
     """
     problems = []
     for name, make in makers.items():
-        path: Path | None = getattr(given, name, None)
+        path = files.get(name)
         if path is None:
             continue
         try:
             write_report(path, make())
         except OSError as error:
             problems.append(f"--{name} {path}: {error.strerror}")
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
+    if "markdown" in makers and os.environ.get("GITHUB_STEP_SUMMARY"):
         from mhsa.reports.markdown import append_to_step_summary
 
         if not append_to_step_summary(str(makers["markdown"]()), os.environ):

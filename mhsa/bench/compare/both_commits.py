@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,6 @@ from mhsa.bench.compare.separate_processes import Apart
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.shared_process import Together
 from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.run import TIMEOUT
-from mhsa.run.process_limits import default_memory
 
 
 class Measuring:
@@ -65,11 +62,3 @@ class Measuring:
             threshold=self.terms.threshold_of(apart=apart), budget=self.terms.budget_of(apart=apart),
             benchmarks=len(self.found), most=self.terms.most_of(apart=apart),
         )  # fmt: skip
-
-
-def terms_of(given: argparse.Namespace) -> Terms:
-    """Return what a command line asks for."""
-    return Terms(
-        threshold=given.threshold / 100 if given.threshold else None, budget=given.budget, apart=given.apart,
-        memory=given.memory or default_memory(), timeout=given.timeout or TIMEOUT,
-    )  # fmt: skip

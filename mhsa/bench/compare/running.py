@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import time
@@ -14,14 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.both_commits import Measuring, terms_of
+from mhsa.bench.compare.both_commits import Measuring
 from mhsa.bench.compare.comparison import Comparison, increases_of
 from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Place
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
-from mhsa.run.process_limits import default_memory
 from mhsa.run.runner import run
 
 
@@ -29,33 +28,30 @@ class Comparing:
     """Verifies both sides, and measures until everything is decided or the time is over.
 
     Args:
-        given: the command line.
+        terms: of the comparison.
         console: where progress is shown.
         places: where each side lies.
         requests: the subjects, as head configures them.
         benchmarks: what is measured of them.
-        changed: the files that differ between them; None if they are to be timed whatever that is.
     """
 
     def __init__(
         self,
-        given: argparse.Namespace,
+        terms: Terms,
         console: Console,
         places: dict[str, Place],
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
-        changed: Sequence[str] | None,
     ) -> None:
-        self.given, self.console, self.places = given, console, places
+        self.terms, self.console, self.places = terms, console, places
         self.folders = {side: Path(place.folder) for side, place in places.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
         self.requests, self.benchmarks = tuple(requests), list(benchmarks)
-        self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
 
-    def comparisons(self) -> list[Comparison]:
-        """Return a comparison of every benchmark."""
-        wrong = self.verify() if self.given.verify else {}
+    def comparisons(self, *, verify: bool) -> list[Comparison]:
+        """Return a comparison of every benchmark; ``verify`` both sides first."""
+        wrong = self.verify() if verify else {}
         with LiveLine(self.console) as line:
             measuring = Measuring(
                 self.places, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
@@ -81,7 +77,7 @@ class Comparing:
             for r in self.requests
             for side, folder in self.folders.items()
         ]
-        options = Options(requests=tuple(asked), memory=self.given.memory or default_memory(), shrink=False)
+        options = Options(requests=tuple(asked), memory=self.terms.memory, shrink=False)
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
             results = run(options)
         wrong: dict[str, dict[str, str]] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import statistics
 import time
@@ -16,6 +15,7 @@ from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import Measuring
 from mhsa.bench.compare.running import Comparing, comparison_of
 from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
+from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Place
 from mhsa.bench.report.sentences import machine_line
 from mhsa.bench.report.table import aligned
@@ -41,10 +41,11 @@ class SelfTest:
     """Compares one commit with itself until it is known how often the gate is right.
 
     Args:
-        given: the command line.
+        terms: of the comparisons.
         console: where progress is shown.
         place: where the commit lies.
         requests, benchmarks: the subjects, and what is measured of them.
+        runs: with nothing changed; None for as many as 200 comparisons take.
         keep: is called whenever a run has ended: another may take minutes, and this one should not be lost.
 
     Attributes:
@@ -54,16 +55,17 @@ class SelfTest:
 
     def __init__(
         self,
-        given: argparse.Namespace,
+        terms: Terms,
         console: Console,
         place: Place,
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
+        runs: int | None,
         keep: Callable[[], object],
     ) -> None:
-        self.given, self.console, self.keep = given, console, keep
+        self.runs, self.console, self.keep = runs, console, keep
         self.places = {"base": place, "head": place}
-        self.comparing = Comparing(given, console, self.places, requests, benchmarks, changed=None)
+        self.comparing = Comparing(terms, console, self.places, requests, benchmarks)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
         self.trials: list[Trial] = []
@@ -72,20 +74,20 @@ class SelfTest:
     @property
     def threshold(self) -> float:
         """The smallest slow-down that matters."""
-        return self.comparing.terms.threshold_of(apart=self.given.apart)
+        return self.comparing.terms.threshold_of(apart=self.comparing.terms.apart)
 
-    def run(self) -> None:
-        """Make all trials that have not been made, or those that there is time for until it is interrupted."""
+    def run(self, *, verify: bool) -> None:
+        """Make all runs that have not been made, until interrupted; ``verify`` the subjects first."""
         benchmarks = self.comparing.benchmarks
         slow_downs = promised(self.threshold)
         if any(b.request.device.partition(":")[0] != "cpu" for b in benchmarks):
             slow_downs = ()
             self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")
-        self.left = planned(len(benchmarks), self.given.runs, slow_downs)
+        self.left = planned(len(benchmarks), self.runs, slow_downs)
         for trial in self.trials:
             with contextlib.suppress(ValueError):  # more runs were asked for then
                 self.left.remove(trial.slow_down)
-        if self.left and self.given.verify and (wrong := self.comparing.verify()):
+        if self.left and verify and (wrong := self.comparing.verify()):
             raise UsageError(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
         with contextlib.suppress(KeyboardInterrupt), LiveLine(self.console) as line:
             while self.left:
