@@ -148,7 +148,7 @@ def test_a_full_disk_is_told_as_such(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/mhsa-x/plan.json")
 
-    monkeypatch.setattr("mhsa.bench.compare.shared_process.attend", full)
+    monkeypatch.setattr("mhsa.bench.compare.shared_process.run_worker", full)
     Path("../out.json").write_text("of an earlier run")
     assert main(["compare", "HEAD", "HEAD", "--no-verify", "--json", "../out.json"]) == 2
     words = "mhsa: no room left for /tmp/mhsa-x/plan.json, so nothing was concluded; free some, or point TMPDIR to another disk"

@@ -287,7 +287,7 @@ class TestExceptions:
         contenders = [
             Contender.known(name) if name == FLOOR else Contender(name, Request(name, f"{path}:{name}")) for name in names
         ]
-        bench = Bench(passes, 0.1, counted=False, tell=tell)
+        bench = Bench(passes, 0.1, counted=False, calling=tell)
         found = list(bench.measure(Cell(shape_of("exercise"), "float32", "cpu"), contenders))
         assert [(m.passes, m.implementation) for m in found] == [(p, name) for p in passes for name in names]
         return {(m.passes, m.implementation): m for m in found}

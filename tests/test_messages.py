@@ -49,7 +49,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mhsa.run.child.Contained", start)
+    monkeypatch.setattr("mhsa.run.listener.Contained", start)
     return found
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sysconfig
 import tempfile
 from dataclasses import replace
@@ -20,6 +19,7 @@ from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run import cuda_errors as lost
 from mhsa.run.child import Child, Event, Listener
+from mhsa.run.listener import how_it_ended
 from mhsa.run.sandbox import child_environment
 
 __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
@@ -119,7 +119,7 @@ class _Group:
             child = Child(self.options, self.requests, self.folder, self.results, self._tell)
             child.run()
             if child.refused:
-                raise CannotRun(_error_line(child.said))
+                raise CannotRun(_error_line(child.output))
             if child.finished:
                 _settle_end(child)
                 _settle_unplanned(child)
@@ -171,21 +171,19 @@ def _settle(child: Child) -> None:
         cause = lost.WORDS
     elif child.garbled:
         cause = "something else was written where the process reports, so it was ended"
-    elif child.returncode < 0:
-        cause = f"the process was killed by {_signal(-child.returncode)}"
     else:
-        cause = f"the process ended with exit code {child.returncode}"
+        cause = how_it_ended(child.returncode)
     if not child.running:
         for result in child.results:
             if not result.properties and not result.reason:
-                result.reason = f"{cause} while subjects were loaded{_place(child.said) or '; ' + _error_line(child.said)}"
+                result.reason = f"{cause} while subjects were loaded{_place(child.output) or '; ' + _error_line(child.output)}"
         return
     # With workers, several were running; only the one that has been longest can be said to be it.
     number, identity = min(child.running, key=lambda key: child.running[key])
     if child.overdue:  # slow is not wrong
         child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))
     else:
-        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_place(child.said)}"))
+        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_place(child.output)}"))
 
 
 def _settle_end(child: Child) -> None:
@@ -201,11 +199,7 @@ def _settle_unplanned(child: Child) -> None:
         return
     for result in child.results:
         if not result.properties:
-            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.said)}"
-
-
-def _signal(number: int) -> str:
-    return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.output)}"
 
 
 def _give_up(child: Child) -> None:

@@ -13,7 +13,7 @@ from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
 from mhsa.bench.compare.worker import plan_of
 from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.worker_client import attend
+from mhsa.bench.measure.worker_client import run_worker
 
 _BLOCKS = 3.0  # seconds of blocks for a benchmark at most: where it is quiet, a tenth of that is enough
 
@@ -43,7 +43,7 @@ class Together:
         plan = plan_of(self.places, [found.benchmark.as_dict() for found in left], _BLOCKS, first=number == 1, terms=self.terms)
         with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
             command = [sys.executable, "-P", "-m", "mhsa.bench.compare.worker", folder]
-            reason = attend(command, Path(folder), plan, hear, look, self.terms.timeout)
+            reason = run_worker(command, Path(folder), plan, hear, look, self.terms.timeout)
         if not reason:
             return
         what, name = current

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.worker_client import IMPORTING, Teller
+from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 
 
 def plan_of(
@@ -39,8 +39,8 @@ def main(folder: Path) -> int:
 
     end_with_parent()
     plan = json.loads((folder / "plan.json").read_text())
-    teller = Teller(folder)
-    teller.tell("", IMPORTING)
+    reporter = Reporter(folder)
+    reporter.calling("", IMPORTING)
     import torch
 
     from mhsa.bench.compare.benchmark import Benchmark
@@ -53,18 +53,18 @@ def main(folder: Path) -> int:
     torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
     benchmarks = [Benchmark.of_dict(b) for b in plan["benchmarks"]]
     device = benchmarks[0].request.device
-    teller.say(machine=describe_machine(device, 1))
+    reporter.report(machine=describe_machine(device, 1))
     if torch.device(device).type == "cpu":
         limit_memory(plan["memory"])
     sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
     pairing = Pairing(
         sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"],
-        checked=plan["first"], slow_down=plan["slow_down"], tell=teller.tell,
+        checked=plan["first"], slow_down=plan["slow_down"], calling=reporter.calling,
     )  # fmt: skip
     for benchmark in benchmarks:
         pair = pairing.measure(benchmark, counted=plan["first"])
-        teller.say(benchmark=benchmark.id, pair=asdict(pair))
-    teller.say(end=True)
+        reporter.report(benchmark=benchmark.id, pair=asdict(pair))
+    reporter.report(end=True)
     return 0
 
 

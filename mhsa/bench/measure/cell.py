@@ -23,7 +23,7 @@ from mhsa.bench.measure.paired_timing import Timing, take_turns
 from mhsa.records.errors import describe
 from mhsa.records.shape import Shape
 
-Tell = Callable[[str, str], None]
+Calling = Callable[[str, str], None]
 _EXECUTIONS = 5  # under callgrind: what the interpreter does now and then is evened out
 
 
@@ -46,7 +46,7 @@ class Bench:
         callgrind: whether instructions are, which takes a minute or so for each.
         checked: whether results are compared with the oracle first.
         slow_down: by which share contenders with a folder are made slower; None leaves them as they are.
-        tell: is told who is going to be called for what; when the process dies, that is who it was.
+        calling: is called with who is about to be called for what; if the process dies, that is who ended it.
         within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
 
@@ -59,7 +59,7 @@ class Bench:
         callgrind: bool = False,
         checked: bool = True,
         slow_down: float | None = None,
-        tell: Tell = lambda name, what: None,
+        calling: Calling = lambda name, what: None,
         within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
     ) -> None:
         self.passes = passes
@@ -67,7 +67,7 @@ class Bench:
         self.counted = counted
         self.callgrind = callgrind
         self.checked, self.slow_down = checked, slow_down
-        self.tell = tell
+        self.calling = calling
         self.within = within
         self._subject = Loaded()
 
@@ -94,7 +94,7 @@ class Bench:
     def _shape(self, cell: Cell, contenders: Sequence[Contender]) -> Shape:
         """Return the shape, with the heads and the width of the first contender that exists in one size only."""
         for contender in contenders:
-            self.tell(contender.name, "loading")
+            self.calling(contender.name, "loading")
             with self.within(contender):
                 subject = self._subject(contender, cell.device)
             if not isinstance(subject, str) and subject.adapter.sizes is not None:
@@ -104,13 +104,13 @@ class Bench:
     def _build(self, cell: Cell, contenders: Sequence[Contender]) -> tuple[dict[str, Built], dict[str, str]]:
         built, reasons = {}, {}
         for contender in contenders:
-            self.tell(contender.name, "loading")
+            self.calling(contender.name, "loading")
             with self.within(contender):
                 subject = self._subject(contender, cell.device)
             if isinstance(subject, str):
                 reasons[contender.name] = subject
                 continue
-            self.tell(contender.name, "a first call")
+            self.calling(contender.name, "a first call")
             try:
                 with self.within(contender):
                     built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
@@ -129,7 +129,7 @@ class Bench:
         known = Oracle()
         calls: dict[str, Call] = {}
         for name, one in built.items():
-            self.tell(name, "checking")
+            self.calling(name, "checking")
             try:
                 with self.within(one.contender):
                     wrong = untruth(one, passes, known) if self.checked else ""
@@ -165,17 +165,17 @@ class Bench:
         while left and not isinstance(floor, str):
             at = ""
 
-            def tell(name: str) -> None:
+            def calling(name: str) -> None:
                 nonlocal at
                 at = name
-                self.tell(name, "timing")
+                self.calling(name, "timing")
 
             def within(name: str) -> AbstractContextManager[object]:
                 return self.within(built[name].contender)
 
             try:
                 with torch.set_grad_enabled(passes == "training"):
-                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, tell, within)
+                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, calling, within)
                     return failed | dict(turns)
             except KeyboardInterrupt:
                 raise
@@ -192,11 +192,11 @@ class Bench:
         found = Counters()
         name = built.contender.name
         if self.counted:
-            self.tell(name, "counting")
+            self.calling(name, "counting")
             with contextlib.suppress(Exception), self.within(built.contender), torch.set_grad_enabled(passes == "training"):
                 found = count(call, cell.device)
         if self.callgrind:
-            self.tell(name, "running under callgrind")
+            self.calling(name, "running under callgrind")
             setup = as_setup(built.contender, cell.shape, cell.dtype, cell.device, passes)
             with contextlib.suppress(Exception):
                 found = replace(found, instructions=instructions(setup, STATEMENT, number=_EXECUTIONS))

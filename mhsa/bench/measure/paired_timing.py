@@ -37,7 +37,7 @@ def take_turns(
     floor: Call,
     calls: Mapping[str, Call],
     budget: float,
-    tell: Callable[[str], None] = lambda name: None,
+    calling: Callable[[str], None] = lambda name: None,
     within: Callable[[str], AbstractContextManager[object]] = lambda name: contextlib.nullcontext(),
 ) -> dict[str, Timing]:
     """Time calls in turns with the floor.
@@ -47,14 +47,14 @@ def take_turns(
         floor: what they are compared with.
         calls: by name.
         budget: seconds for the blocks of each.
-        tell: is told which is going to be called next; "" stands for the floor.
+        calling: is called with the name that is about to be called; "" stands for the baseline.
         within: gives a context for the blocks of each; what it takes to enter is not timed.
     """
-    tell("")
+    calling("")
     of_floor = clock.calibrate(floor)
     counts = {}
     for name, call in calls.items():
-        tell(name)
+        calling(name)
         with within(name):
             counts[name] = clock.calibrate(call)
     spent = dict.fromkeys(calls, 0.0)
@@ -64,10 +64,10 @@ def take_turns(
     order = list(calls)
     while waiting := [name for name in order if _goes_on(len(ratios[name]), spent[name], budget)]:
         for name in waiting:
-            tell(name)
+            calling(name)
             with within(name):
                 found = clock.block(calls[name], counts[name])
-            tell("")
+            calling("")
             after = clock.block(floor, of_floor)
             seconds[name].append(found)
             ratios[name].append(found / ((before + after) / 2))

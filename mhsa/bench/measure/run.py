@@ -14,7 +14,7 @@ from typing import Any
 
 from mhsa.bench.measure.measurement import FLOOR, Measurement
 from mhsa.bench.measure.worker import Plan
-from mhsa.bench.measure.worker_client import attend
+from mhsa.bench.measure.worker_client import run_worker
 
 TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless something else is asked for
 _TRIES = 3  # processes that may end in one cell without naming who it was
@@ -70,7 +70,7 @@ class _Child:
     def run(self) -> str:
         """Return why it did not come to its end; empty if it did."""
         command = [sys.executable, "-P", "-m", "mhsa.bench.measure.worker", str(self.folder)]
-        return attend(command, self.folder, self.plan.as_json(), self._hear, self._look, self.timeout)
+        return run_worker(command, self.folder, self.plan.as_json(), self._hear, self._look, self.timeout)
 
     def _look(self, what: str, name: str) -> None:
         self.what, self.name = what, name

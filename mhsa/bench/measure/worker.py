@@ -12,7 +12,7 @@ from typing import Any
 
 from mhsa.bench.git.worktrees import Place
 from mhsa.bench.measure.measurement import Contender, Pass
-from mhsa.bench.measure.worker_client import IMPORTING, Teller
+from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 from mhsa.records.request import Request
 from mhsa.records.shape import Shape
 
@@ -77,8 +77,8 @@ def main(folder: Path) -> int:
     plan = Plan.of_json((folder / "plan.json").read_text())
     if plan.keeping:
         keep_memory()
-    teller = Teller(folder)
-    teller.tell("", IMPORTING)
+    reporter = Reporter(folder)
+    reporter.calling("", IMPORTING)
     import torch
 
     from mhsa.bench.git.isolated_imports import Side
@@ -87,7 +87,7 @@ def main(folder: Path) -> int:
 
     torch.set_num_threads(plan.threads)
     device = plan.cells[0][2]
-    teller.say(machine=describe_machine(device, plan.threads))
+    reporter.report(machine=describe_machine(device, plan.threads))
     if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
         limit_memory(plan.memory)
     side = Side(*map(Path, plan.place)) if plan.place else None
@@ -97,16 +97,16 @@ def main(folder: Path) -> int:
 
     bench = Bench(
         plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, checked=plan.checked,
-        slow_down=plan.slow_down, tell=teller.tell, within=within,
+        slow_down=plan.slow_down, calling=reporter.calling, within=within,
     )  # fmt: skip
     for n, (shape, dtype, device) in enumerate(plan.cells):
         if n < plan.done:
             continue
-        teller.say(cell=n)
+        reporter.report(cell=n)
         here = [c for c in plan.contenders if (n, c.name) not in plan.left_out]
         for measurement in bench.measure(Cell(shape, dtype, device), here):
-            teller.say(measured=measurement.as_dict())
-    teller.say(end=True)
+            reporter.report(measured=measurement.as_dict())
+    reporter.report(end=True)
     return 0
 
 
