@@ -13,6 +13,7 @@ from mhsa.records.configuration import find
 from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.records.text import visible
 from mhsa.run.process_limits import default_memory
 
 _WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold magenta")}
@@ -33,7 +34,7 @@ def replay(args: ReplayArguments) -> int:
         ))  # fmt: skip
         if args.python:
             if not script.exists():
-                raise UsageError(f"no script could be made: {_printable(result.why)}")
+                raise UsageError(f"no script could be made: {visible(result.why)}")
             print(script.read_text(encoding="utf-8"), end="")
             return 0
     found = next((p for p in result.properties if p.id == saved.property), None)
@@ -56,7 +57,7 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
 
     console = wide_console(no_color=plain)
     word, style = _WORDS[code]
-    head = _printable(f"  {saved.property}  {result.label}")
+    head = visible(f"  {saved.property}  {result.label}")
     console.print(Text(word, style=style).append(head, style="default"), soft_wrap=True)
     case = saved.found.get("case")
     rows: list[tuple[str, Any]] = [("case", case.get("words", "") if isinstance(case, dict) else "")]
@@ -70,9 +71,4 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
     rows.append(("now", now))
     for name, words in rows:
         if words:
-            show(console, hanging(f"  {name:<5} ", _printable(str(words)), console.width))
-
-
-def _printable(words: str) -> str:
-    """Text without what would act on a terminal, or cannot be written to it: the file may be somebody else's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+            show(console, hanging(f"  {name:<5} ", visible(str(words)), console.width))

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mhsa.records.text import visible
+
 
 class UsageError(Exception):
     """The command cannot do what was asked for; the command line prints the message and exits with 2.
@@ -60,7 +62,7 @@ def _message(error: BaseException) -> str:
         words = " ".join(str(error).split())
     except BaseException:  # a subject's errors are its own code, too
         return "its message cannot be read"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return visible(words)
 
 
 def one_line(error: BaseException) -> str:

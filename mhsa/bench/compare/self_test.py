@@ -18,11 +18,12 @@ from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdi
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Place
 from mhsa.bench.report.sentences import machine_line
-from mhsa.bench.report.table import aligned
 from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.live_line import LiveLine
+from mhsa.reports.markdown_text import table, text
+from mhsa.reports.tables import aligned
 
 _HEAD = (
     "what was done",
@@ -156,9 +157,9 @@ class SelfTest:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
-        lines += [f"| {' | '.join(row(tally))} |" for tally in tallies(self.trials)]
-        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes), self.sentence, "", machine_line(self.machine), ""])
+        lines = list(table(_HEAD, (list(map(text, row(tally))) for tally in tallies(self.trials))))
+        lines += ["", *(f"- {text(note)}" for note in self.notes), self.sentence]
+        return "\n".join([*lines, "", text(machine_line(self.machine)), ""])
 
 
 def row(tally: Tally) -> tuple[str, ...]:

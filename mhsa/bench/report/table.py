@@ -18,6 +18,7 @@ from mhsa.bench.report import sentences
 from mhsa.bench.report.format import Group, shown
 from mhsa.reports.line_folding import fold
 from mhsa.reports.phrases import printable
+from mhsa.reports.tables import aligned
 
 _GAP = "  "
 _NARROWEST = 10  # columns of a name that is folded: pieces of fewer letters are no name any more
@@ -117,20 +118,6 @@ def by_implementation(group: Group, names: Sequence[str], width: int) -> list[st
         *above, last = folded[name]
         lines += [f"{_GAP * 2}{line}" for line in above]
         lines.append(f"{_GAP * 2}{last}{' ' * (broadest - cell_len(last))}{_GAP}{cells[n]}")
-    return lines
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return lines whose columns stand below each other: to the right, but for those in ``left``; empty columns vanish."""
-    clean = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(*clean, strict=True)]
-    lines = []
-    for row in clean:
-        padded = []
-        for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - cell_len(cell))
-            padded += [cell + space if n in left else space + cell] if width else []
-        lines.append(_GAP.join(padded))
     return lines
 
 
