@@ -190,7 +190,7 @@ def test_a_dtype_that_it_does_not_take(here: Path) -> None:
         (["--shape", "excercise"], "did you mean 'exercise'?"),
         (["--shape", "2x8x3x8"], "d_model a multiple of the heads"),
         (["--against", "numpy"], "must be one of floor, reference, fused, torch"),
-        (["--lengths", "0"], "no list of lengths"),
+        (["--lengths", "0"], "not a list of lengths"),
         (["--png", "nowhere/x.png"], "there is no folder"),
         (["--callgrind", "--device", "cuda"], "counts the instructions of the CPU"),
     ],
