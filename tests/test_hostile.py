@@ -23,9 +23,7 @@ ONE, THREE = ("output_without_mask",), ("output_without_mask", "nothing_around",
 HASTE = ("--timeout", "1")
 LIMIT = 120  # seconds for a whole run: it takes 3 to 30
 # The command line, which loses its patience sooner with processes that do not get through their imports, or do not end.
-IMPATIENT = (
-    "import sys, mhsa.run.child as c; c.LOADING = c._ENDING = 2.0; from mhsa.commands.cli import main; sys.exit(main())"
-)
+IMPATIENT = "import sys, mhsa.run.child as c; c.LOADING = c._ENDING = 2.0; from mhsa.commands.cli import main; sys.exit(main())"
 ENDLESS = {"hangs_at_the_end", "leaves_a_thread_that_stays", "loops_at_import"}
 
 # What ends its process, or has to be ended with it, is judged alone: exit code, words of the cause, properties, options.

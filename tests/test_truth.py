@@ -329,7 +329,7 @@ def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Bu
         assert untruth(make("reference", "exercise"), passes, known) == ""
     once = len(asked)
     assert once == 2  # two camps, generic numbers
-    assert untruth(make("floor", "exercise"), "training", known) == ""
+    assert untruth(make("baseline", "exercise"), "training", known) == ""
     assert len(asked) == once
-    assert untruth(make("floor", "exercise", "bfloat16"), "forward", known) == ""
+    assert untruth(make("baseline", "exercise", "bfloat16"), "forward", known) == ""
     assert len(asked) == 2 * once

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Measurement
 from mhsa.commands.frame import frame
 from mhsa.commands.options.bench import BenchArguments
 from mhsa.commands.verify import configured, named
@@ -95,7 +95,7 @@ def _plan(args: BenchArguments, configuration: Configuration, subjects: list[Con
     for name in rivals:
         if name not in KNOWN:
             raise UsageError(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
-    contenders = {c.name: c for c in (*subjects, *map(Contender.known, rivals), Contender.known(FLOOR))}
+    contenders = {c.name: c for c in (*subjects, *map(Contender.known, rivals), Contender.known(BASELINE))}
     shapes = _shapes(args)
     dtypes = tuple(dict.fromkeys(args.dtype)) or ("float32",)
     device = args.device or next((c.request.device for c in subjects), "cpu")

@@ -46,7 +46,7 @@ def init(args: InitArguments) -> int:
         plan.show()
         return 0
     plan.carry_out()
-    plan.tell()
+    plan.print_done()
     if args.ci:
         _say_where_workflows_belong()
         _say_what_to_fill_in(plan)
@@ -66,14 +66,14 @@ def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
 
 
 def _require_understood(specs: list[str], configuration: Configuration) -> None:
-    """Leave with 2 unless every subject can be imported, built and called; a question is told with where its answer goes."""
+    """Raise a UsageError unless every subject can be imported, built and called; of a question, say where its answer goes."""
     bad = [result for result in look(specs) if result.question or result.reason]
     if not bad:
         return
-    told = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
-    if asked := [r.subject for r in bad if r.question]:
-        told += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(asked, configuration)}"
-    raise UsageError(told)
+    message = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
+    if unclear := [r.subject for r in bad if r.question]:
+        message += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(unclear, configuration)}"
+    raise UsageError(message)
 
 
 def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables: str) -> None:
@@ -176,19 +176,20 @@ def _say_what_to_fill_in(plan: Plan) -> None:
 
 
 def _say_what_comes_next() -> None:
-    once = "" if is_installed() else f"; once before: {install_hint('asv')}"
     speed = [
-        ("mhsa bench", "how long it takes, and how much memory, over the length"),
-        ("mhsa history", "the same over commits, kept and drawn by asv" + once),
-        ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
+        ("mhsa bench", "time and memory over the length"),
+        ("mhsa history", "the same at each commit, by asv"),
+        ("mhsa compare HEAD~1", "whether a commit made it slower"),
     ]
     following = [
-        ("mhsa verify", "what holds, what does not, and why"),
-        (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
-        *([] if _WORKFLOW.exists() else [("mhsa init --ci", "a workflow that verifies every change on GitHub")]),
-        *(speed if _BENCHMARK.exists() else [("mhsa init --bench", "benchmarks of it, over commits")]),
+        ("mhsa verify", "what holds, what fails, and why"),
+        (f"pytest {_TEST.as_posix()}", "the same in your own tests"),
+        *([] if _WORKFLOW.exists() else [("mhsa init --ci", "a workflow for GitHub")]),
+        *(speed if _BENCHMARK.exists() else [("mhsa init --bench", "benchmarks over commits")]),
     ]
     width = max(len(command) for command, _ in following)
     print()
-    for n, (command, words) in enumerate(following):
-        print(f"{'' if n else 'next':4}  {command:{width}}  {words}")
+    for n, (command, purpose) in enumerate(following):
+        print(f"{'' if n else 'next':4}  {command:{width}}  {purpose}")
+    if _BENCHMARK.exists() and not is_installed():
+        print(f"\nmhsa history needs asv: {install_hint('asv')}")

@@ -1,6 +1,6 @@
-"""A round of sides that cannot share a process: a process of each, in which a floor is what the time is a multiple of.
+"""A round of sides that cannot share a process: a process of each, in which a baseline is what the time is a multiple of.
 
-A process draws a bias of 10 to 15 % for its times; that of the ratio to a floor that takes turns with it is 2 to 4 %.
+A process draws a bias of 10 to 15 % for its times; that of the ratio to a baseline that takes turns with it is 2 to 4 %.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from mhsa.bench.compare.rounds import Found
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
 from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.measurement import FLOOR, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Contender, Measurement
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
 
@@ -85,6 +85,6 @@ class Apart:
 
 
 def _name(benchmark: Benchmark) -> str:
-    """Return a contender's name, which must not be that of the floor."""
+    """Return a contender's name, which must not be that of the baseline."""
     request = benchmark.request
-    return request.spec if request.label == FLOOR else request.label
+    return request.spec if request.label == BASELINE else request.label

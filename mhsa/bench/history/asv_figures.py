@@ -13,7 +13,7 @@ from mhsa.bench.tools.asv_suite import Suite
 PREFIX = "attention.Attention."  # the file and the class in benchmarks/ that asv itself runs
 # In the order in which asv shows them, the ratio first; the field of a measurement or of its counters that each is.
 _FIELDS = {
-    "track_ratio_to_floor": "ratio",
+    "track_ratio_to_baseline": "ratio",
     "track_seconds": "seconds",
     "track_peak_memory": "peak",
     "track_operators": "operators",

@@ -38,14 +38,16 @@ def print_history(
         show(console, hanging("", machine_line(machine), console.width, style="dim"))
     if len(series) <= _FEW:
         for benchmark, figures in series:
-            _print(console, f"{benchmark.id}: time / floor, time, peak memory", _alone(commits, figures, console.width))
+            _print(console, f"{benchmark.id}: time / baseline, time, peak memory", _alone(commits, figures, console.width))
         return
     tables: dict[tuple[str, str, str], list[tuple[Benchmark, Series]]] = {}
     for b, figures in series:
         tables.setdefault((b.request.label, b.dtype, b.request.device), []).append((b, figures))
     for names, columns in tables.items():
         for n in range(0, len(columns), _COLUMNS):
-            _print(console, f"{', '.join(names)}: time / floor", _together(commits, columns[n : n + _COLUMNS], console.width))
+            _print(
+                console, f"{', '.join(names)}: time / baseline", _together(commits, columns[n : n + _COLUMNS], console.width)
+            )
 
 
 def _print(console: Console, title: str, lines: Sequence[str]) -> None:

@@ -18,7 +18,7 @@ from mhsa.bench.measure.correctness import untruth
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
-from mhsa.bench.measure.measurement import FLOOR, Contender, Counters, Measurement, Pass
+from mhsa.bench.measure.measurement import BASELINE, Contender, Counters, Measurement, Pass
 from mhsa.bench.measure.paired_timing import Timing, take_turns
 from mhsa.records.errors import describe
 from mhsa.records.shape import Shape
@@ -76,17 +76,17 @@ class Bench:
         if torch.device(cell.device).type == "cuda" and not torch.cuda.is_available():
             reasons = {c.name: "no CUDA device" for c in contenders}
             built: dict[str, Built] = {}
-            floor: Built | str = "no CUDA device"
+            baseline: Built | str = "no CUDA device"
         else:
             cell = replace(cell, shape=self._shape(cell, contenders))
             built, reasons = self._build(cell, contenders)
-            # Another one than the floor that is measured: that one's ratio then shows what identical code gives.
-            floors, why = self._build(cell, [Contender.known(FLOOR)])
-            floor = floors.get(FLOOR) or why[FLOOR]
+            # Another one than the baseline that is measured: that one's ratio then shows what identical code gives.
+            baselines, why = self._build(cell, [Contender.known(BASELINE)])
+            baseline = baselines.get(BASELINE) or why[BASELINE]
         for passes in self.passes:
             blank = {c.name: Measurement(c.name, passes, cell.shape, cell.dtype, cell.device) for c in contenders}
             found = {name: replace(blank[name], reason=reason) for name, reason in reasons.items()}
-            found |= self._pass(passes, cell, built, floor, blank)
+            found |= self._pass(passes, cell, built, baseline, blank)
             yield from (found[c.name] for c in contenders)
         built.clear()
         gc.collect()  # modules are full of cycles, and the next cell may need the memory
@@ -123,7 +123,7 @@ class Bench:
         return built, reasons
 
     def _pass(
-        self, passes: Pass, cell: Cell, built: dict[str, Built], floor: Built | str, blank: dict[str, Measurement]
+        self, passes: Pass, cell: Cell, built: dict[str, Built], baseline: Built | str, blank: dict[str, Measurement]
     ) -> dict[str, Measurement]:
         found: dict[str, Measurement] = {}
         known = Oracle()
@@ -145,7 +145,7 @@ class Bench:
                     calls[name] = call_of(one, passes)
                 if self.slow_down is not None and one.contender.request.folder:
                     calls[name] = slowed(calls[name], self.slow_down)
-        for name, result in self._time(built, calls, floor, cell, passes).items():
+        for name, result in self._time(built, calls, baseline, cell, passes).items():
             if isinstance(result, str):
                 found[name] = replace(blank[name], reason=result)
                 continue
@@ -157,12 +157,12 @@ class Bench:
         return found
 
     def _time(
-        self, built: dict[str, Built], calls: dict[str, Call], floor: Built | str, cell: Cell, passes: Pass
+        self, built: dict[str, Built], calls: dict[str, Call], baseline: Built | str, cell: Cell, passes: Pass
     ) -> dict[str, Timing | str]:
         """Return a timing of each, or why there is none; one that raises while it is timed is left out of another try."""
         left = dict(calls)
         failed: dict[str, Timing | str] = {}
-        while left and not isinstance(floor, str):
+        while left and not isinstance(baseline, str):
             at = ""
 
             def calling(name: str) -> None:
@@ -175,7 +175,7 @@ class Bench:
 
             try:
                 with torch.set_grad_enabled(passes == "training"):
-                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, calling, within)
+                    turns = take_turns(Clock(cell.device), call_of(baseline, passes), left, self.budget, calling, within)
                     return failed | dict(turns)
             except KeyboardInterrupt:
                 raise
@@ -184,8 +184,8 @@ class Bench:
                     failed[at] = reason_of(error)
                     del left[at]
                 else:
-                    floor = reason_of(error)
-        return failed | dict.fromkeys(left, f"the floor, which it is compared with: {floor}")
+                    baseline = reason_of(error)
+        return failed | dict.fromkeys(left, f"the baseline, which it is compared with: {baseline}")
 
     def _count(self, built: Built, call: Call, cell: Cell, passes: Pass) -> Counters:
         """Count what the clock does not move; it was timed, so where this fails the instruments need more than there is."""

@@ -1,7 +1,7 @@
 """Times of several calls, told as ratios to one of them: blocks of milliseconds that take turns in one process.
 
 Separate processes draw a bias of 10 to 15 % each, which no repetition within them removes; two things that take turns in one
-process share it. Every block of a contender stands between two blocks of the floor, whose mean is what it is divided by: a
+process share it. Every block of a contender stands between two blocks of the baseline, whose mean is what it is divided by: a
 drift of the machine's speed that is linear over three blocks cancels.
 """
 
@@ -23,7 +23,7 @@ _MOST = 400  # blocks: by then the interval of a median is a twentieth of the sp
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` of one call and its ``ratio`` to the floor's, medians over ``blocks``; ``low`` to ``high``: 95 % interval."""
+    """``seconds`` of one call and its ``ratio`` to the baseline's, medians over ``blocks``, with the ratio's 95 % interval."""
 
     seconds: float
     ratio: float
@@ -34,24 +34,24 @@ class Timing:
 
 def take_turns(
     clock: Clock,
-    floor: Call,
+    baseline: Call,
     calls: Mapping[str, Call],
     budget: float,
     calling: Callable[[str], None] = lambda name: None,
     within: Callable[[str], AbstractContextManager[object]] = lambda name: contextlib.nullcontext(),
 ) -> dict[str, Timing]:
-    """Time calls in turns with the floor.
+    """Time calls in turns with the baseline.
 
     Args:
         clock: of the device.
-        floor: what they are compared with.
+        baseline: what they are compared with.
         calls: by name.
         budget: seconds for the blocks of each.
         calling: is called with the name that is about to be called; "" stands for the baseline.
         within: gives a context for the blocks of each; what it takes to enter is not timed.
     """
     calling("")
-    of_floor = clock.calibrate(floor)
+    of_baseline = clock.calibrate(baseline)
     counts = {}
     for name, call in calls.items():
         calling(name)
@@ -60,7 +60,7 @@ def take_turns(
     spent = dict.fromkeys(calls, 0.0)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     ratios: dict[str, list[float]] = {name: [] for name in calls}
-    before = clock.block(floor, of_floor)
+    before = clock.block(baseline, of_baseline)
     order = list(calls)
     while waiting := [name for name in order if _goes_on(len(ratios[name]), spent[name], budget)]:
         for name in waiting:
@@ -68,10 +68,10 @@ def take_turns(
             with within(name):
                 found = clock.block(calls[name], counts[name])
             calling("")
-            after = clock.block(floor, of_floor)
+            after = clock.block(baseline, of_baseline)
             seconds[name].append(found)
             ratios[name].append(found / ((before + after) / 2))
-            spent[name] += found * counts[name] + after * of_floor
+            spent[name] += found * counts[name] + after * of_baseline
             before = after
         order.reverse()  # so that nobody always comes after the same neighbour
     return {name: _timing(seconds[name], ratios[name]) for name in calls}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.measure.measurement import FLOOR, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.measure.worker import Plan
 from mhsa.bench.measure.worker_client import run_worker
 
@@ -96,7 +96,7 @@ def _without(plan: Plan, child: _Child, result: Run, reason: str, *, hopeless: b
     # What was measured in the cell that was not finished is measured again, with the rest of it.
     for found in child.here:
         result.measurements.remove(found)
-    if child.name not in known or child.name == FLOOR or hopeless:
+    if child.name not in known or child.name == BASELINE or hopeless:
         dead = [name for name in known if (child.cell, name) not in plan.left_out]
         done = child.cell + 1
     else:

@@ -22,7 +22,7 @@ class Plan:
     """What is to be measured.
 
     Attributes:
-        contenders: the implementations; the floor is measured whether it is among them or not.
+        contenders: the implementations; the baseline is measured whether it is among them or not.
         cells: (shape, dtype, device), in order.
         left_out: (number of a cell, name): who ended the process there.
         done: cells that need not be measured again.

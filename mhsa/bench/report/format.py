@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mhsa.bench.measure.measurement import FLOOR, Counters, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Counters, Measurement
 from mhsa.records.shape import Shape
 from mhsa.reports.phrases import printable
 
@@ -72,8 +72,8 @@ def time(m: Measurement) -> str | None:
 
 
 def ratio(m: Measurement) -> str | None:
-    """Return the ratio to the floor; none for the floor itself."""
-    return None if m.ratio is None or m.implementation == FLOOR else f"{_digits(m.ratio)}x"
+    """Return the ratio to the baseline; none for the baseline itself."""
+    return None if m.ratio is None or m.implementation == BASELINE else f"{_digits(m.ratio)}x"
 
 
 def interval(m: Measurement) -> str | None:

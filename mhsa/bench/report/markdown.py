@@ -18,7 +18,7 @@ def markdown(measurements: Sequence[Measurement], machine: Mapping[str, str | in
     """Return tables of time and memory, a row per shape, with the reasons of missing figures, growth and the conditions."""
     lines: list[str] = []
     for group in wording.grouped(measurements):
-        lines += [f"### {text(group.title)}", "", "Time of one call, its ratio to the floor:", "", *_table(group, _time), ""]
+        lines += [f"### {text(group.title)}", "", "Time of one call, its ratio to the baseline:", "", *_table(group, _time), ""]
         if group.remembers:
             lines += ["Peak memory:", "", *_table(group, wording.peak), ""]
     reasons = [text(words) for words in sentences.reasons(measurements)]

@@ -10,7 +10,7 @@ from mhsa.records.shape import Shape
 from mhsa.reports.phrases import printable
 
 READING = (
-    "A time is that of one call, the median of blocks. Its ratio is to the floor, four plain projections and torch's "
+    "A time is that of one call, the median of blocks. Its ratio is to the baseline, four plain projections and torch's "
     "scaled_dot_product_attention, of which a block was timed before and after each block: 1.00x is as fast as that, and "
     "larger is worse. The interval, 95 %, is of the median over blocks; where it holds 1, no difference was shown.",
     "Peak memory is the most that a call held at one time beyond what was there before it; allocated is all that it asked "

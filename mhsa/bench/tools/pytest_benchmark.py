@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Pass
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Pass
 from mhsa.records.configuration import ConfigurationError, find, read
 from mhsa.records.distribution import install_hint
 from mhsa.records.request import Request
 from mhsa.records.shape import Shape, shape_of
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")  # where --attention-shape names none: all of them take a minute
-RIVALS = ("reference", "fused", "torch", FLOOR)
+RIVALS = ("reference", "fused", "torch", BASELINE)
 
 
 @dataclass(frozen=True)

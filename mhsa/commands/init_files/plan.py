@@ -25,8 +25,7 @@ class Piece:
 class Plan:
     """Pieces to write, what is kept, and what is to be added by hand.
 
-    Nothing that exists is ever changed. What was done is told at the end, so that a reader who goes away early leaves no
-    half of it.
+    Nothing that exists is ever changed. What was done is printed at the end, so that a closed pipe leaves nothing half done.
     """
 
     pieces: list[Piece] = field(default_factory=list)
@@ -56,14 +55,14 @@ class Plan:
         return any(piece.path == path for piece in self.pieces)
 
     def require_folders(self) -> None:
-        """Leave with 2 where a file stands in the place of a folder that is needed."""
+        """Raise a UsageError if a file stands in the place of a folder that is needed."""
         for piece in self.pieces:
             for folder in piece.path.parents:
                 if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-                    raise UsageError(f"{piece.path} cannot be written: {folder} is no folder; nothing was written")
+                    raise UsageError(f"{piece.path} cannot be written: {folder} is not a folder; nothing was written")
 
     def carry_out(self) -> None:
-        """Write all of it; leave with 2 at the first file that cannot be written."""
+        """Write all of it; raise a UsageError at the first file that cannot be written."""
         for piece in self.pieces:
             with self._refusing(piece.path):
                 piece.path.parent.mkdir(parents=True, exist_ok=True)
@@ -87,16 +86,16 @@ class Plan:
             print(f"would {'add to' if piece.added else 'write'} {piece.path}:\n")
             text = piece.text.replace("\r\n", "\n").strip("\n") or "(an empty file)"
             print(textwrap.indent(text, "    "), end="\n\n")
-        self._tell_rest()
+        self._print_rest()
         print("nothing was written, as --dry-run was given")
 
-    def tell(self) -> None:
+    def print_done(self) -> None:
         """Print what was written, what was kept, and what is to be added by hand."""
         for piece in self.pieces:
             print(f"{'added to' if piece.added else 'wrote'} {piece.path}")
-        self._tell_rest()
+        self._print_rest()
 
-    def _tell_rest(self) -> None:
+    def _print_rest(self) -> None:
         for words in self.kept:
             print(f"kept {words}")
         if not self.pieces and not self.by_hand:
