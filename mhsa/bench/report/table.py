@@ -22,7 +22,7 @@ from mhsa.reports.phrases import printable
 from mhsa.reports.tables import aligned
 
 _GAP = "  "
-_FEW = 6  # lines of growth that are all printed
+_FEW = 10  # lines of growth that are all printed: two for each of five implementations
 _LONG = 20  # lines of a group in which rows are implementations: two groups of more are more than a screen
 _NARROWEST = 10  # columns of a name that is folded: pieces of fewer letters are no name any more
 _REPORTED = {"time": wording.time, "ratio": wording.ratio, "95 %": wording.interval, "peak memory": wording.peak}
