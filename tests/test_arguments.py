@@ -33,15 +33,15 @@ def test_only_the_files_that_are_named_are_written() -> None:
 def test_a_frame_refuses_files_before_anything_runs_and_shows_beside_json(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no folder"), frame({"json": tmp_path / "no" / "o.json"}, no_color=True):
         pytest.fail("nothing may run")
-    with frame({"json": Path("-")}, no_color=True) as place:
-        assert place.console.stderr
+    with frame({"json": Path("-")}, no_color=True) as out:
+        assert out.console.stderr
 
 
 def test_a_frame_returns_2_for_what_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with frame({"json": tmp_path / "o.json"}, no_color=True) as place:
-        assert place.finish(1, {"json": lambda: "{}"}) == 1
+    with frame({"json": tmp_path / "o.json"}, no_color=True) as out:
+        assert out.finish(1, {"json": lambda: "{}"}) == 1
         assert (tmp_path / "o.json").read_text() == "{}"
-        assert place.finish(0, {"json": lambda: "{}"}, ["asv publish failed"]) == 2
+        assert out.finish(0, {"json": lambda: "{}"}, ["asv publish failed"]) == 2
     assert capsys.readouterr().err == "mhsa: asv publish failed\n"
 
 

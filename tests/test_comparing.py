@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.bench.compare.comparison import Comparison, Increase, exit_code, increases_of, overall
-from mhsa.bench.compare.report import said
+from mhsa.bench.compare.report import remarks
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.commands.cli import main
 
@@ -193,6 +193,6 @@ def test_only_more_is_an_increase_and_nothing_unknown() -> None:
 
 def test_what_many_rows_have_in_common_is_said_once() -> None:
     rows = [Comparison(name, outcome="wrong", reasons={"head": "x"}) for name in "ab"]
-    assert said([*rows, Comparison("c", outcome="wrong", reasons={"head": "y"}), Comparison("d", SAME)]) == [
+    assert remarks([*rows, Comparison("c", outcome="wrong", reasons={"head": "y"}), Comparison("d", SAME)]) == [
         "2 benchmarks: head: x", "c: head: y",
     ]  # fmt: skip

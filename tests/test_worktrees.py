@@ -412,7 +412,7 @@ def test_the_newest_commits_and_what_is_told_of_them(tmp_path, repository, shas)
     assert trees.newest(2) == shas[2:]
     assert trees.newest(20) == shas
     assert trees.notes == []
-    told = trees.told([shas[3], shas[0]])
+    told = trees.described([shas[3], shas[0]])
     assert [(c.sha, c.message) for c in told] == [(shas[3], "x"), (shas[0], "x")]
     assert told[0].date == int(git(repository, "log", "-1", "--format=%ct"))
     git(tmp_path, "clone", "--quiet", "--depth=2", f"file://{repository}", str(tmp_path / "shallow"))

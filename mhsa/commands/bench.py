@@ -30,10 +30,10 @@ _DEVICES = ("cpu", "cuda", "mps", "xpu")
 def bench(args: BenchArguments) -> int:
     """Measure, show, and write what was asked for."""
     from mhsa.bench.measure.run import TIMEOUT, run
-    from mhsa.bench.report.progress import Progress
+    from mhsa.bench.report.progress import BenchProgress
     from mhsa.bench.report.table import print_report
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         _require_tools(args)
         configuration = configured(args.config)
         subjects = _subjects(args.subjects, configuration)
@@ -44,15 +44,15 @@ def bench(args: BenchArguments) -> int:
             raise UsageError(
                 f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa"
             )
-        with Progress(place.console, plan) as progress:
+        with BenchProgress(out.console, plan) as progress:
             measured = run(plan, progress, args.timeout or TIMEOUT)
         if measured.measurements:
-            print_report(place.console, measured.measurements, measured.machine, counters=args.counters or args.callgrind)
+            print_report(out.console, measured.measurements, measured.machine, counters=args.counters or args.callgrind)
         code = 2 if measured.interrupted else exit_code(measured, [c.name for c in subjects or plan.contenders])
         if measured.measurements:
-            code = place.finish(code, _writers(measured, code))
+            code = out.finish(code, _writers(measured, code))
         else:
-            code = place.finish(code, {}, ["nothing was measured, so no file was written"] if place.files else [])
+            code = out.finish(code, {}, ["nothing was measured, so no file was written"] if out.files else [])
         if measured.interrupted:
             print("mhsa: interrupted; what was measured until then is all there is", file=sys.stderr)
         return code

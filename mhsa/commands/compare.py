@@ -32,7 +32,7 @@ def compare(args: CompareArguments) -> int:
     from mhsa.bench.git.worktrees import Trees
     from mhsa.commands.selection import compared, terms_of
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         with Trees(Path.cwd()) as trees:
             commits = {"base": trees.commit(args.base), "head": trees.commit(args.head or "HEAD")}
             if not args.head and (changed := trees.changes()):
@@ -41,17 +41,17 @@ def compare(args: CompareArguments) -> int:
                     "compared, so commit them, or name HEAD to leave them out"
                 )
             terms = terms_of(args, trees.changed(commits["base"], commits["head"]))
-            sides = {side: trees.place(sha) for side, sha in commits.items()}
-            run = Comparing(terms, place.console, sides, *compared(args, Path(sides["head"].folder)))
+            sides = {side: trees.checkout(sha) for side, sha in commits.items()}
+            run = Comparing(terms, out.console, sides, *compared(args, Path(sides["head"].folder)))
             run.notes += trees.notes
             comparisons = run.comparisons(verify=args.verify)
         names = {side: f"{sha[:10]}" for side, sha in commits.items()}
-        place.console.print(f"\n  base {names['base']}  {args.base}\n  head {names['head']}  {args.head or 'HEAD'}")
-        print_comparison(place.console, comparisons, run.machine, run.notes)
-        return _write(place, comparisons, run, names, exit_code(comparisons, allow_undecided=args.allow_undecided))
+        out.console.print(f"\n  base {names['base']}  {args.base}\n  head {names['head']}  {args.head or 'HEAD'}")
+        print_comparison(out.console, comparisons, run.machine, run.notes)
+        return _write(out, comparisons, run, names, exit_code(comparisons, allow_undecided=args.allow_undecided))
 
 
-def _write(place: Frame, comparisons: Sequence[Comparison], run: Comparing, names: dict[str, str], code: int) -> int:
+def _write(out: Frame, comparisons: Sequence[Comparison], run: Comparing, names: dict[str, str], code: int) -> int:
     """Write the files; return the exit code."""
     from mhsa.bench.compare.comparison import overall
     from mhsa.bench.compare.report import markdown
@@ -68,4 +68,4 @@ def _write(place: Frame, comparisons: Sequence[Comparison], run: Comparing, name
     def as_markdown() -> str:
         return markdown(comparisons, run.machine, names["base"], names["head"], run.notes)
 
-    return place.finish(code, {"json": as_json, "markdown": as_markdown})
+    return out.finish(code, {"json": as_json, "markdown": as_markdown})

@@ -13,12 +13,12 @@ def diagnose(args: DiagnoseArguments) -> int:
     from mhsa.reports.diagnose import print_story
     from mhsa.reports.write import report
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         configuration = configured(args.config)
         options = options_of(args, [args.subject], configuration)
-        found = judge(place, options, diagnosis=True, picture=True)
+        found = judge(out, options, diagnosis=True, picture=True)
         code = exit_code(found.results)
-        report(place.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
+        report(out.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
     (result,), (request,) = found.results, options.asked
     print_story(found.console, result, found.diagnoses.get(result.label), request, found.known)
     return code

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mhsa.bench.git.repository import Commit
     from mhsa.bench.git.worktrees import Trees
     from mhsa.bench.history.asv_publish import Site
-    from mhsa.bench.history.measure import Measuring
+    from mhsa.bench.history.measure import HistoryMeasurement
     from mhsa.bench.history.steps import Step
     from mhsa.bench.measure.measurement import Measurement
     from mhsa.records.request import Request
@@ -31,18 +31,18 @@ def history(args: HistoryArguments) -> int:
     from mhsa.bench.history.asv_publish import is_installed
     from mhsa.commands.selection import chosen
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         if args.publish and not is_installed():
             raise UsageError(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
         requests, start = _subjects(args)
         with Trees(start) as trees:
-            return _History(args, place, trees, chosen(args, requests)).run()
+            return _History(args, out, trees, chosen(args, requests)).run()
 
 
 class _History:
-    def __init__(self, args: HistoryArguments, place: Frame, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
-        self.args, self.place, self.trees, self.benchmarks = args, place, trees, benchmarks
-        self.console = place.console
+    def __init__(self, args: HistoryArguments, out: Frame, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
+        self.args, self.out, self.trees, self.benchmarks = args, out, trees, benchmarks
+        self.console = out.console
 
     def run(self) -> int:
         """Do everything; return the exit code."""
@@ -75,16 +75,16 @@ class _History:
         problems = self._finish(measuring, site, any_figure=any_figure)
         code = 2 if problems else code
         makers = {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code)}
-        return self.place.finish(code, makers, problems)
+        return self.out.finish(code, makers, problems)
 
     def _commits(self) -> list[Commit]:
         from mhsa.commands.options.history import NEWEST
 
         shas = self.trees.range(self.args.range) if self.args.range else self.trees.newest(NEWEST)
-        return self.trees.told(shas)
+        return self.trees.described(shas)
 
-    def _measure(self, commits: Sequence[Commit], site: Site) -> Measuring:
-        from mhsa.bench.history.measure import Limits, Measuring, machine_of
+    def _measure(self, commits: Sequence[Commit], site: Site) -> HistoryMeasurement:
+        from mhsa.bench.history.measure import HistoryMeasurement, Limits, machine_of
         from mhsa.bench.history.store import Store
         from mhsa.bench.measure.run import TIMEOUT
 
@@ -94,7 +94,7 @@ class _History:
         for store in stores.values():
             store.require_writable()
         limits = Limits(self.args.budget, self.args.timeout or TIMEOUT, self.args.memory)
-        measuring = Measuring(self.trees, self.benchmarks, stores, limits)
+        measuring = HistoryMeasurement(self.trees, self.benchmarks, stores, limits)
         measuring.look(commits)
         there = sum(not measuring.missing(c, again=False) for c in commits)
         if there and not self.args.again:
@@ -103,7 +103,7 @@ class _History:
         measuring.measure(commits, self.console, again=self.args.again)
         return measuring
 
-    def _finish(self, measuring: Measuring, site: Site, *, any_figure: bool) -> list[str]:
+    def _finish(self, measuring: HistoryMeasurement, site: Site, *, any_figure: bool) -> list[str]:
         """Say where everything is; return what went wrong."""
         from mhsa.bench.history.asv_publish import PublishError, publish
 
@@ -127,7 +127,13 @@ class _History:
         return []
 
     def _as_json(
-        self, commits: Sequence[Commit], measuring: Measuring, site: Site, steps: Sequence[Step], notes: list[str], code: int
+        self,
+        commits: Sequence[Commit],
+        measuring: HistoryMeasurement,
+        site: Site,
+        steps: Sequence[Step],
+        notes: list[str],
+        code: int,
     ) -> str:
         data: dict[str, Any] = {
             "schema": "mhsa-history-1", "mhsa": __version__, "exit_code": code, "partial": measuring.interrupted,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.bench.history.asv_publish import is_installed
-from mhsa.commands.init_files.plan import Plan, mentions
+from mhsa.commands.init_files.plan import InitPlan, mentions
 from mhsa.commands.init_files.template import template
 from mhsa.commands.init_files.workflow import steps, workflow
 from mhsa.commands.options.init import InitArguments
@@ -31,7 +31,7 @@ def init(args: InitArguments) -> int:
     """Import what is new, plan what is not there yet, write it, and say what was done and what comes next."""
     text, document, configuration = _read_toml()
     specs = _new_subjects(args.subjects, configuration)
-    plan = Plan()
+    plan = InitPlan()
     _plan_configuration(plan, text, document, _tables(specs, configuration))
     plan.write(_TEST, template("test.py"), "mhsa.verifies")
     if args.ci:
@@ -76,7 +76,7 @@ def _require_understood(specs: list[str], configuration: Configuration) -> None:
     raise UsageError(message)
 
 
-def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables: str) -> None:
+def _plan_configuration(plan: InitPlan, text: str, document: dict[str, Any], tables: str) -> None:
     """Plan [tool.mhsa], or the tables of new subjects at the end of a file that has it."""
     if "mhsa" not in document.get("tool", {}):
         table = template("pyproject.toml", SUBJECT=tables)
@@ -94,7 +94,7 @@ def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables:
         plan.add(_TOML, addition)
 
 
-def _plan_benchmarks(plan: Plan, project: str) -> None:
+def _plan_benchmarks(plan: InitPlan, project: str) -> None:
     """Plan what asv needs, or nothing of it: a user's own set-up would not go together with half of ours."""
     configuration = template("asv.conf.json", PROJECT=json.dumps(project, ensure_ascii=False))
     benchmark = template("benchmark.py")
@@ -167,7 +167,7 @@ def _say_where_workflows_belong() -> None:
         print(f"and add to it: defaults: {{ run: {{ working-directory: {here.relative_to(root).as_posix()} }} }}")
 
 
-def _say_what_to_fill_in(plan: Plan) -> None:
+def _say_what_to_fill_in(plan: InitPlan) -> None:
     folder = origin().folder
     if folder and plan.writes(_WORKFLOW):
         print(f"\nto be filled in: MHSA_INSTALL in {_WORKFLOW}")

@@ -31,15 +31,15 @@ def self_test(args: CompareArguments) -> int:
             with contextlib.suppress(OSError):  # the end of the run reports it
                 write_report(file, as_json())
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         with Trees(Path.cwd()) as trees:
             commit = trees.commit(args.base or "HEAD")
-            tree = trees.place(commit)
-            test = SelfTest(terms_of(args), place.console, tree, *compared(args, Path(tree.folder)), args.runs, keep)
+            tree = trees.checkout(commit)
+            test = SelfTest(terms_of(args), out.console, tree, *compared(args, Path(tree.folder)), args.runs, keep)
             go_on(test, commit, file)
             test.notes += trees.notes
             test.run(verify=args.verify)
         if not test.trials:
             raise UsageError("interrupted before one run had ended; nothing was concluded")
         test.print()
-        return place.finish(test.code, {"json": as_json, "markdown": test.markdown})
+        return out.finish(test.code, {"json": as_json, "markdown": test.markdown})

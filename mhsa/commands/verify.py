@@ -26,7 +26,7 @@ from mhsa.run.process_limits import default_memory
 if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
     from mhsa.records.results import SubjectResult
-    from mhsa.reports.write import Found
+    from mhsa.reports.write import JudgedRun
 
 
 def verify(args: VerifyArguments) -> int:
@@ -40,7 +40,7 @@ def verify(args: VerifyArguments) -> int:
     from mhsa.reports.terminal import print_subject
     from mhsa.reports.write import report
 
-    with frame(args.files, no_color=args.no_color) as place:
+    with frame(args.files, no_color=args.no_color) as out:
         _require_coverage(args)
         configuration = configured(args.config)
         options = options_of(args, args.subjects, configuration)
@@ -52,11 +52,11 @@ def verify(args: VerifyArguments) -> int:
             database=args.database or options.database,
         )
         strict = args.strict or configuration.strict
-        found = replace(judge(place, options, diagnosis=args.diagnosis, verbose=args.verbose), strict=strict)
+        found = replace(judge(out, options, diagnosis=args.diagnosis, verbose=args.verbose), strict=strict)
         code = exit_code(found.results, strict=strict)
         if args.exit_zero and code == 1:
             code = 0
-        report(place.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
+        report(out.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
     alone = len(found.results) == 1
     for request, result in zip(options.asked, found.results, strict=True):
         diagnosis = found.diagnoses.get(result.label)
@@ -158,17 +158,17 @@ def folder_of_cases(cases: Path | None, configuration: Configuration) -> Path:
     return here / configuration.cases
 
 
-def judge(place: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False) -> Found:
+def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False) -> JudgedRun:
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
     from mhsa.bugs.diagnosis.client import Inquiry
     from mhsa.records.catalogue import catalogue
     from mhsa.records.expected_failures import compare_causes
     from mhsa.reports.progress import Progress
     from mhsa.reports.terminal import print_header
-    from mhsa.reports.write import Found
+    from mhsa.reports.write import JudgedRun
     from mhsa.run.runner import Event, Interrupted, run
 
-    console = place.console
+    console = out.console
     known = {p.id: p for p in catalogue()}
     environment = environment_of(options)
     print_header(console, environment, verbose=verbose)
@@ -194,7 +194,7 @@ def judge(place: Frame, options: Options, *, diagnosis: bool, picture: bool = Fa
             if not results:
                 raise
             print("mhsa: interrupted while the cause was looked for", file=sys.stderr)
-    return Found(results, diagnoses, known, environment, console, interrupted)
+    return JudgedRun(results, diagnoses, known, environment, console, interrupted)
 
 
 def environment_of(options: Options) -> dict[str, Any]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class JudgedRun:
     """All that a run gave, and what it is shown with."""
 
     results: list[SubjectResult]
@@ -51,7 +51,7 @@ def require_writable(files: Mapping[str, Path]) -> None:
 
 
 def report(
-    files: Mapping[str, Path], found: Found, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
+    files: Mapping[str, Path], found: JudgedRun, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
 ) -> None:
     """Save the cases of failures and write the reports.
 
@@ -128,7 +128,7 @@ def write_report(path: Path, content: str | bytes) -> None:
             beside.unlink(missing_ok=True)
 
 
-def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
+def _writers(found: JudgedRun) -> dict[str, Callable[[dict[str, Any]], str]]:
     from mhsa.reports.junit import junit
     from mhsa.reports.markdown import markdown
 
@@ -140,7 +140,7 @@ def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
     return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
 
 
-def _save_cases(found: Found, folder: Path, requests: Sequence[Request]) -> list[str]:
+def _save_cases(found: JudgedRun, folder: Path, requests: Sequence[Request]) -> list[str]:
     """Save the case of every failure, and note in it where; forget those of what holds again; return what could not be."""
     saved: set[Path] = set()
     for result, request in zip(found.results, requests, strict=True):

@@ -121,27 +121,27 @@ class _Group:
             if child.refused:
                 raise CannotRun(_error_line(child.output))
             if child.finished:
-                _settle_end(child)
-                _settle_unplanned(child)
+                _record_hanging_end(child)
+                _record_import_error(child)
                 break
             if not child.planned and len(self.members) > 1:  # who of them it was shows alone
-                self._alone()
+                self._one_by_one()
                 return
             if child.returncode != lost.EXIT or not self._advanced(child):
-                _settle(child)
+                _record_crash(child)
                 if not child.running:
                     break
-            _give_up(child)
-            if self._nothing_left(child):
+            _abandon_after_crashes(child)
+            if self._all_reported(child):
                 break
-        _miss(child)
+        _mark_missing(child)
         self._take_coverage()
 
     def _advanced(self, child: Child) -> bool:
         """Whether a process that ended by itself has reported what ended it."""
         return bool(child.planned) and not child.running and sum(len(r.properties) for r in self.results) > child.before
 
-    def _nothing_left(self, child: Child) -> bool:
+    def _all_reported(self, child: Child) -> bool:
         """Whether every subject has a result for all that it was planned for."""
         return all(
             n in child.planned and not set(child.planned[n]) - {p.id for p in result.properties}
@@ -152,7 +152,7 @@ class _Group:
         """Pass an event on, with the number that the subject has among all."""
         self.listen(replace(event, subject=self.members[event.subject - 1] + 1) if event.subject else event)
 
-    def _alone(self) -> None:
+    def _one_by_one(self) -> None:
         for n in self.members:
             _Group(self.options, self.asked, self.everyone, [n], self.folder / str(n), self.listen).run()
 
@@ -163,7 +163,7 @@ class _Group:
                 self.results[int(number) - 1].coverage = covered
 
 
-def _settle(child: Child) -> None:
+def _record_crash(child: Child) -> None:
     """Record what a child that died or was ended was doing: a property is answered by that, loading leaves it unjudged."""
     if child.overdue:
         cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
@@ -176,24 +176,26 @@ def _settle(child: Child) -> None:
     if not child.running:
         for result in child.results:
             if not result.properties and not result.reason:
-                result.reason = f"{cause} while subjects were loaded{_place(child.output) or '; ' + _error_line(child.output)}"
+                result.reason = (
+                    f"{cause} while subjects were loaded{_crash_site(child.output) or '; ' + _error_line(child.output)}"
+                )
         return
     # With workers, several were running; only the one that has been longest can be said to be it.
     number, identity = min(child.running, key=lambda key: child.running[key])
     if child.overdue:  # slow is not wrong
         child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))
     else:
-        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_place(child.output)}"))
+        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_crash_site(child.output)}"))
 
 
-def _settle_end(child: Child) -> None:
+def _record_hanging_end(child: Child) -> None:
     """A process that judged everything and does not end would not end in a user's hands either."""
     if child.overdue:
         for result in child.results:
             result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
 
 
-def _settle_unplanned(child: Child) -> None:
+def _record_import_error(child: Child) -> None:
     """Where nothing was planned because the properties themselves cannot be imported (a broken torch, say), say so."""
     if child.planned or child.returncode in _PLANNED:
         return
@@ -202,7 +204,7 @@ def _settle_unplanned(child: Child) -> None:
             result.reason = result.reason or f"the properties could not be imported: {_error_line(child.output)}"
 
 
-def _give_up(child: Child) -> None:
+def _abandon_after_crashes(child: Child) -> None:
     """A subject that has ended three processes would end one in every property: the rest of it is not run."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
@@ -210,25 +212,25 @@ def _give_up(child: Child) -> None:
         accused = [p for p in result.properties if p.outcome != "not-applicable"]  # a loud refusal is a right
         ended = [p for p in accused if any(words in p.reason for words in ends)]
         if len(ended) >= _DEATHS:
-            _lose(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
+            _mark_not_run(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
 
 
-def _miss(child: Child) -> None:
+def _mark_missing(child: Child) -> None:
     """Leave no gap: what was going to run and gave no result is an error, so the subject cannot hold."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
         if child.options.exit_first and result.count("fail"):
             continue
-        _lose(planned, result, "gave no result")
+        _mark_not_run(planned, result, "gave no result")
 
 
-def _lose(planned: list[str], result: SubjectResult, reason: str) -> None:
+def _mark_not_run(planned: list[str], result: SubjectResult, reason: str) -> None:
     """Record an error for every property that was planned and has no result."""
     missing = sorted(set(planned) - {p.id for p in result.properties})
     result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
 
 
-def _place(said: str) -> str:
+def _crash_site(said: str) -> str:
     """Return where a crash happened, from the stack that Python prints of one; libraries apart."""
     libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
     for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', said):

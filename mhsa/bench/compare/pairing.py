@@ -17,7 +17,7 @@ from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.cell import reason_of
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
@@ -99,7 +99,7 @@ class Pairing:
             self.calling(benchmark.id, f"checking {side}")
             try:
                 with self.sides[side]:
-                    wrong = untruth(built[side], benchmark.passes, known)
+                    wrong = find_mismatch(built[side], benchmark.passes, known)
             except Exception as error:
                 return Pair("n/a", reasons={side: reason_of(error)})
             if wrong:

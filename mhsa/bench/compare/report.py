@@ -44,7 +44,7 @@ def print_comparison(
     """Print the table, what there is to say about its rows, and the verdict."""
     width = console.width
     lines = hanging("", machine_line(machine), width, style="dim") if machine else []
-    end = [line for words in said(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
+    end = [line for words in remarks(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
     end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
     end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
     show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
@@ -80,7 +80,7 @@ def _table(comparisons: Sequence[Comparison], width: int) -> list[Text]:
     return lines
 
 
-def said(comparisons: Sequence[Comparison]) -> list[str]:
+def remarks(comparisons: Sequence[Comparison]) -> list[str]:
     """Return what there is to say of rows, once each, and of which."""
     rows: dict[str, list[str]] = {}
     for c in comparisons:
@@ -103,5 +103,5 @@ def markdown(
     """Return it for a pull request."""
     lines = [f"**{sentence(comparisons)}**, {head} against {base}", ""]
     lines += table(_HEAD, (list(map(text, row)) for row in rows(comparisons)))
-    lines += ["", *(f"- {text(line)}" for line in (*said(comparisons), *notes))]
+    lines += ["", *(f"- {text(line)}" for line in (*remarks(comparisons), *notes))]
     return "\n".join([*lines, "", text(machine_line(machine)), ""])

@@ -13,11 +13,11 @@ from typing import Any
 from rich.console import Console
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.both_commits import Measuring
+from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, increases_of
-from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
@@ -30,7 +30,7 @@ class Comparing:
     Args:
         terms: of the comparison.
         console: where progress is shown.
-        places: where each side lies.
+        checkouts: the files of each side.
         requests: the subjects, as head configures them.
         benchmarks: what is measured of them.
     """
@@ -39,12 +39,12 @@ class Comparing:
         self,
         terms: Terms,
         console: Console,
-        places: dict[str, Place],
+        checkouts: dict[str, Checkout],
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
     ) -> None:
-        self.terms, self.console, self.places = terms, console, places
-        self.folders = {side: Path(place.folder) for side, place in places.items()}
+        self.terms, self.console, self.checkouts = terms, console, checkouts
+        self.folders = {side: Path(checkout.folder) for side, checkout in checkouts.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
         self.requests, self.benchmarks = tuple(requests), list(benchmarks)
@@ -53,8 +53,8 @@ class Comparing:
         """Return a comparison of every benchmark; ``verify`` both sides first."""
         wrong = self.verify() if verify else {}
         with LiveLine(self.console) as line:
-            measuring = Measuring(
-                self.places, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
+            measuring = BothCommits(
+                self.checkouts, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
             )
             for found in measuring.found:
                 if reasons := wrong.get(found.benchmark.request.label):
@@ -91,7 +91,7 @@ class Comparing:
         return wrong
 
 
-def comparison_of(found: Found) -> Comparison:
+def comparison_of(found: BenchmarkRounds) -> Comparison:
     """Return what is known of a benchmark."""
     name = found.benchmark.id
     if found.outcome not in ("timed", "same") or not found.log_ratios:

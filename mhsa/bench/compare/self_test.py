@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.text import Text
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.both_commits import Measuring
+from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.running import Comparing, comparison_of
-from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
+from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, BenchmarkVerdict, SelfTestRun, Tally, planned, promised, tallies
 from mhsa.bench.compare.settings import Terms
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.report.sentences import machine_line
 from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
@@ -44,7 +44,7 @@ class SelfTest:
     Args:
         terms: of the comparisons.
         console: where progress is shown.
-        place: where the commit lies.
+        checkout: the files of the commit.
         requests, benchmarks: the subjects, and what is measured of them.
         runs: with nothing changed; None for as many as 200 comparisons take.
         keep: is called whenever a run has ended: another may take minutes, and this one should not be lost.
@@ -58,18 +58,18 @@ class SelfTest:
         self,
         terms: Terms,
         console: Console,
-        place: Place,
+        checkout: Checkout,
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
         runs: int | None,
         keep: Callable[[], object],
     ) -> None:
         self.runs, self.console, self.keep = runs, console, keep
-        self.places = {"base": place, "head": place}
-        self.comparing = Comparing(terms, console, self.places, requests, benchmarks)
+        self.checkouts = {"base": checkout, "head": checkout}
+        self.comparing = Comparing(terms, console, self.checkouts, requests, benchmarks)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
-        self.trials: list[Trial] = []
+        self.trials: list[SelfTestRun] = []
         self.left: list[float] = []
 
     @property
@@ -104,15 +104,15 @@ class SelfTest:
             line.show(lambda: f"{words}: {_name(slow_down)}: {doing}", time.monotonic())
 
         terms = replace(self.comparing.terms, slow_down=slow_down)
-        measuring = Measuring(self.places, self.comparing.benchmarks, terms, show)
+        measuring = BothCommits(self.checkouts, self.comparing.benchmarks, terms, show)
         measuring.measure()
         self.machine = self.machine or measuring.machine
         verdicts = []
         for c in map(comparison_of, measuring.found):
             if c.decision is None:
                 raise UsageError(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
-            verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
-        self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
+            verdicts.append(BenchmarkVerdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
+        self.trials.append(SelfTestRun(slow_down, time.monotonic() - begin, tuple(verdicts)))
 
     def _remaining(self) -> str:
         if not self.trials:

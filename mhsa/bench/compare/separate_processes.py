@@ -11,10 +11,10 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from mhsa.bench.compare.benchmark import SIDES, Benchmark
-from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.measurement import BASELINE, Contender, Measurement
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
@@ -25,11 +25,11 @@ _BLOCKS = 0.5  # seconds of blocks for a benchmark: more of them leave the proce
 class Apart:
     """Adds rounds; ``machine`` describes where."""
 
-    def __init__(self, places: Mapping[str, Place], terms: Terms, show: Callable[[str], None]) -> None:
-        self.places, self.terms, self.show = places, terms, show
+    def __init__(self, checkouts: Mapping[str, Checkout], terms: Terms, show: Callable[[str], None]) -> None:
+        self.checkouts, self.terms, self.show = checkouts, terms, show
         self.machine: dict[str, Any] = {}
 
-    def __call__(self, left: Sequence[Found], number: int, words: str) -> None:
+    def __call__(self, left: Sequence[BenchmarkRounds], number: int, words: str) -> None:
         """Add a round: neighbours in time, and who comes first takes turns."""
         measured: dict[str, dict[str, Measurement]] = {}
         for side in SIDES if number % 2 else SIDES[::-1]:
@@ -52,14 +52,14 @@ class Apart:
         return found
 
     def _run(self, side: str, benchmarks: Sequence[Benchmark], number: int, listen: Callable[[Moment], None]) -> Run:
-        place = self.places[side]
+        checkout = self.checkouts[side]
         contenders = {
-            _name(b): Contender(_name(b), replace(b.request, folder=place.folder)) for b in benchmarks
+            _name(b): Contender(_name(b), replace(b.request, folder=checkout.folder)) for b in benchmarks
         }  # fmt: skip
         cells = dict.fromkeys((b.shape, b.dtype, b.request.device) for b in benchmarks)
         plan = Plan(
             tuple(contenders.values()), tuple(cells), tuple(dict.fromkeys(b.passes for b in benchmarks)), _BLOCKS,
-            counted=number == 1, checked=number == 1, memory=self.terms.memory, place=place, keeping=True,
+            counted=number == 1, checked=number == 1, memory=self.terms.memory, checkout=checkout, keeping=True,
             slow_down=(self.terms.slow_down if side == "head" else 0.0) if self.terms.slow_down else None,
         )  # fmt: skip
         result = run(plan, listen, self.terms.timeout)
@@ -67,7 +67,7 @@ class Apart:
             raise KeyboardInterrupt
         return result
 
-    def _note(self, found: Found, sides: Mapping[str, Measurement | None]) -> None:
+    def _note(self, found: BenchmarkRounds, sides: Mapping[str, Measurement | None]) -> None:
         wrong = {side: m.reason for side, m in sides.items() if m is not None and m.outcome == "wrong"}
         if wrong:
             found.end("wrong", wrong)

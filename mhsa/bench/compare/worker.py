@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mhsa.bench.compare.settings import Terms
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 
 
 def plan_of(
-    places: Mapping[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
+    checkouts: Mapping[str, Checkout], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
 ) -> str:
     """Return what the worker is to do, for :func:`main`.
 
     Args:
-        places: where each side lies.
+        checkouts: the files of each side.
         benchmarks: :meth:`mhsa.bench.compare.benchmark.Benchmark.as_dict` of each.
         budget: seconds of blocks for each.
         first: whether results are compared with the oracle, and operators, memory and so on are counted.
@@ -27,7 +27,7 @@ def plan_of(
     """
     return json.dumps(
         {
-            "places": dict(places), "benchmarks": list(benchmarks), "budget": budget, "first": first,
+            "checkouts": dict(checkouts), "benchmarks": list(benchmarks), "budget": budget, "first": first,
             "slow_down": terms.slow_down, "memory": terms.memory,
         }
     )  # fmt: skip
@@ -56,7 +56,7 @@ def main(folder: Path) -> int:
     reporter.report(machine=describe_machine(device, 1))
     if torch.device(device).type == "cpu":
         limit_memory(plan["memory"])
-    sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
+    sides = {side: Side(*map(Path, checkout)) for side, checkout in plan["checkouts"].items()}
     pairing = Pairing(
         sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"],
         checked=plan["first"], slow_down=plan["slow_down"], calling=reporter.calling,

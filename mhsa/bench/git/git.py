@@ -19,7 +19,7 @@ class GitError(UsageError):
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder; the result has its exit code and what it said."""
+    """Run git in a folder; the result has its exit code and output."""
     # Inside of a hook (pre-push, say), these name the repository and the index that the hook is about.
     left_out = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
     environment = {k: v for k, v in os.environ.items() if k not in left_out} | {
@@ -49,14 +49,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def words_of(result: subprocess.CompletedProcess[str]) -> str:
-    """Return what git said, in one line."""
+    """Return git's message, in one line."""
     lines = [line for line in result.stderr.splitlines() if line.strip()] or [f"it ended with {result.returncode}"]
-    told = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:]
-    return "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in told)
+    errors = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:]
+    return "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in errors)
 
 
 def no_repository(folder: Path, words: str) -> str:
-    """Return why there is none, of what git said, and what to do."""
+    """Return why there is no repository, from git's message, and what to do."""
     if "not a git repository" in words:
         return f"{folder} is not in a git repository; go to one, or make it one: git init, git add, git commit"
     if "work tree" in words:

@@ -80,9 +80,9 @@ def _together(commits: Sequence[Commit], columns: Sequence[tuple[Benchmark, Seri
     rows.append(("time", *(wording.shown(m, wording.time) for m in newest)))
     rows.append(("peak", *(wording.shown(m, wording.peak) for m in newest)))
     lines = aligned(rows)
-    told = [*lines[:deep], *_with_messages(lines[deep:-2], commits, width), *lines[-2:]]
-    told[-2] += "  of the newest"
-    return told
+    lines_with_messages = [*lines[:deep], *_with_messages(lines[deep:-2], commits, width), *lines[-2:]]
+    lines_with_messages[-2] += "  of the newest"
+    return lines_with_messages
 
 
 def _with_messages(lines: Sequence[str], commits: Sequence[Commit], width: int) -> list[str]:

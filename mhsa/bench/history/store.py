@@ -125,8 +125,8 @@ class Store:
         return {"machine": self.series, **common}  # the device is a parameter of the benchmarks already
 
     def _described(self) -> dict[str, Any]:
-        said = {name: str(value) for name, value in self.machine.items()}
-        return {**said, "machine": self.series, "arch": platform.machine(), "num_cpu": said.get("cores", ""), "version": 1}
+        about = {name: str(value) for name, value in self.machine.items()}
+        return {**about, "machine": self.series, "arch": platform.machine(), "num_cpu": about.get("cores", ""), "version": 1}
 
     def _write(self, path: Path, text: str) -> None:
         if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -66,10 +66,10 @@ def instructions(setup: str, statement: str, *, number: int) -> int | None:
 
 
 @contextlib.contextmanager
-def _environment(**given: str) -> Iterator[None]:
+def _environment(**variables: str) -> Iterator[None]:
     """Set variables for the processes that are started inside."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

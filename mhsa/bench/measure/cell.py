@@ -14,7 +14,7 @@ from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.call_spec import STATEMENT, as_setup
 from mhsa.bench.measure.callgrind import instructions
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
@@ -132,7 +132,7 @@ class Bench:
             self.calling(name, "checking")
             try:
                 with self.within(one.contender):
-                    wrong = untruth(one, passes, known) if self.checked else ""
+                    wrong = find_mismatch(one, passes, known) if self.checked else ""
             except KeyboardInterrupt:
                 raise
             except BaseException as error:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mhsa.bench.measure.expected import STREAM, Given, Oracle, rows_of
+from mhsa.bench.measure.expected import STREAM, Inputs, Oracle, rows_of
 from mhsa.bench.measure.implementation import Built
 from mhsa.bench.measure.measurement import Pass
 from mhsa.oracle.bounded import Array, Bounded, gamma
@@ -26,7 +26,7 @@ _SHORT = 16  # tokens: the bound of a softmax grows with their number, by what a
 _CLEAR = 110.0  # in a score: exp(-110) is 0 beside 1 in every format, and thousands of it are
 
 
-def untruth(built: Built, passes: Pass, known: Oracle) -> str:
+def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
     """Return what is wrong with the result of a pass, in words; empty if it is within the oracle's bounds.
 
     Tokens of which each query picks one show a key that is lost or in another's place; at most 16 tokens of two kinds show
@@ -61,19 +61,19 @@ def _longest(trial: Trial) -> int:
     return int(0.125 / trial.precision.unit * 16 / 4)
 
 
-def _generic(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
+def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial, shape = built.trial, built.shape
     trial.fill(trial.case)
     length = min(shape.length, _longest(trial))
     rows = rows_of(replace(shape, length=length))
-    _at_length(built, length, lambda: compare(built, Given(trial, trial.query[:, :length], rows), known))
+    _at_length(built, length, lambda: compare(built, Inputs(trial, trial.query[:, :length], rows), known))
 
 
-def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
+def _in_camps(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial = built.trial
     length = min(built.shape.length, _SHORT)
     x = camps(trial, length)
-    _at_length(built, length, lambda: compare(built, Given(trial, x, np.arange(length), exact=True), known))
+    _at_length(built, length, lambda: compare(built, Inputs(trial, x, np.arange(length), exact=True), known))
 
 
 def _at_length(built: Built, length: int, step: Callable[[], None]) -> None:
@@ -168,32 +168,32 @@ def _room(trial: Trial, x: Array, largest: float) -> Array:
     return room
 
 
-def _forward(built: Built, given: Given, known: Oracle) -> None:
-    x = given.trial.place(given.x)
+def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:
+    x = inputs.trial.place(inputs.x)
     with torch.no_grad():
-        _compare_output(built, built.bind(x)(), given, known)
+        _compare_output(built, built.bind(x)(), inputs, known)
         if built.contender.need_weights:
-            weights = given.trial.subject.caller(given.trial.module, x, x, x, None, True)[1]
+            weights = inputs.trial.subject.caller(inputs.trial.module, x, x, x, None, True)[1]
             if not is_tensor(weights):
                 check.fail(f"weights are a {type(weights).__name__}, but were asked for", what="weights")
-            check.within("weights", numbers(weights)[:, :, given.rows], known.forward(given).weights)
+            check.within("weights", numbers(weights)[:, :, inputs.rows], known.forward(inputs).weights)
 
 
-def _training(built: Built, given: Given, known: Oracle) -> None:
-    trial = given.trial
-    leaf = trial.place(given.x).requires_grad_(True)
+def _training(built: Built, inputs: Inputs, known: Oracle) -> None:
+    trial = inputs.trial
+    leaf = trial.place(inputs.x).requires_grad_(True)
     output = built.bind(leaf)()
-    _compare_output(built, output, given, known)
-    of_x, of_tensors = _differentiate(built, output, leaf, given.rows, given.start)
-    expected, of_parameters = known.backward(given)
+    _compare_output(built, output, inputs, known)
+    of_x, of_tensors = _differentiate(built, output, leaf, inputs.rows, inputs.start)
+    expected, of_parameters = known.backward(inputs)
     check.within("gradient of x", of_x, expected)
     for name, view in trial.views.views():
         check.within(f"gradient of {name}", numbers(view.gradient(of_tensors)[0]), of_parameters[name])
 
 
-def _compare_output(built: Built, output: Any, given: Given, known: Oracle) -> None:
-    found = _numbers_of(output, built, given.x)
-    check.within("output", found[:, given.rows], known.forward(given).output)
+def _compare_output(built: Built, output: Any, inputs: Inputs, known: Oracle) -> None:
+    found = _numbers_of(output, built, inputs.x)
+    check.within("output", found[:, inputs.rows], known.forward(inputs).output)
 
 
 def _numbers_of(output: Any, built: Built, x: Array) -> Array:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.measurement import Contender, Pass
 from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 from mhsa.records.request import Request
@@ -34,7 +34,7 @@ class Plan:
         keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
         slow_down: by which share contenders with a folder are made slower, to see whether that is found; 0 costs them the
             microseconds that any share does, None nothing.
-        place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
+        checkout: of the commit that contenders with a folder are from; their modules are found there, and no others of their
             names.
     """
 
@@ -49,7 +49,7 @@ class Plan:
     checked: bool = True
     keeping: bool = False
     slow_down: float | None = None
-    place: Place | None = None
+    checkout: Checkout | None = None
     left_out: tuple[tuple[int, str], ...] = ()
     done: int = 0
 
@@ -64,7 +64,7 @@ class Plan:
         data["contenders"] = tuple(Contender(**{**c, "request": Request.of_dict(c["request"])}) for c in data["contenders"])
         data["cells"] = tuple((Shape(**shape), dtype, device) for shape, dtype, device in data["cells"])
         data["passes"] = tuple(data["passes"])
-        data["place"] = Place(*data["place"]) if data["place"] else None
+        data["checkout"] = Checkout(*data["checkout"]) if data["checkout"] else None
         data["left_out"] = tuple((n, name) for n, name in data["left_out"])
         return cls(**data)
 
@@ -90,7 +90,7 @@ def main(folder: Path) -> int:
     reporter.report(machine=describe_machine(device, plan.threads))
     if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
         limit_memory(plan.memory)
-    side = Side(*map(Path, plan.place)) if plan.place else None
+    side = Side(*map(Path, plan.checkout)) if plan.checkout else None
 
     def within(contender: Contender) -> AbstractContextManager[object]:
         return side if side and contender.request.folder else contextlib.nullcontext()

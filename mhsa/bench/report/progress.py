@@ -15,7 +15,7 @@ from mhsa.reports.live_line import LiveLine
 _CHECKED, _SCORE = 0.5, 2e-8
 
 
-class Progress(LiveLine):
+class BenchProgress(LiveLine):
     """Takes note of moments; use it as a context."""
 
     def __init__(self, console: Console, plan: Plan) -> None:

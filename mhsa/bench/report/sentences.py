@@ -46,8 +46,10 @@ def reasons(measurements: Sequence[Measurement]) -> list[str]:
             every = names == tried[implementation, place] and len(names) > 1
             alike.setdefault("every shape" if every else ", ".join(dict.fromkeys(names)), []).append(place)
         every_place = len({place for name, place in tried if name == implementation})
-        told = (names if len(some) == every_place else f"{names}: {' and '.join(some)}" for names, some in alike.items())
-        lines.append(printable(f"{implementation}: {' '.join(words.split())} ({'; '.join(told)})"))
+        where_missing = (
+            names if len(some) == every_place else f"{names}: {' and '.join(some)}" for names, some in alike.items()
+        )
+        lines.append(printable(f"{implementation}: {' '.join(words.split())} ({'; '.join(where_missing)})"))
     return lines
 
 
@@ -80,7 +82,7 @@ def places(measurements: Iterable[Measurement]) -> dict[tuple[str, str, str], st
     """Return each pass, dtype and device of a run in words, without those that are the same in all of it."""
     every = list(dict.fromkeys((m.passes, m.dtype, m.device) for m in measurements))
     differs = [len(set(values)) > 1 for values in zip(*every, strict=True)]
-    return {key: ", ".join(word for word, said in zip(key, differs, strict=True) if said) for key in every}
+    return {key: ", ".join(word for word, different in zip(key, differs, strict=True) if different) for key in every}
 
 
 def common(measurements: Iterable[Measurement]) -> str:

@@ -149,16 +149,16 @@ def _counter(figure: Mapping[str, Any], name: str) -> float:
 
 
 def _budget() -> float:
-    given = os.environ.get(f"{_ASKED}BUDGET", "")
+    text = os.environ.get(f"{_ASKED}BUDGET", "")
     try:
-        return float(given or BUDGET)
+        return float(text or BUDGET)
     except ValueError:
-        raise ValueError(f"{_ASKED}BUDGET is {given!r}; must be a number of seconds, such as {BUDGET}") from None
+        raise ValueError(f"{_ASKED}BUDGET is {text!r}; must be a number of seconds, such as {BUDGET}") from None
 
 
 def _asked(what: str, every: Sequence[str]) -> list[str]:
-    given = [name.strip() for name in os.environ.get(_ASKED + what, "").split(",") if name.strip()]
-    unknown = [name for name in given if name not in every]
+    chosen = [name.strip() for name in os.environ.get(_ASKED + what, "").split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in every]
     if unknown:
         raise ValueError(f"{_ASKED}{what} names {', '.join(unknown)}; there are {', '.join(every)}")
-    return [name for name in every if name in given] if given else list(every)
+    return [name for name in every if name in chosen] if chosen else list(every)

@@ -80,7 +80,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     import torch
 
     from mhsa.bench.measure.cell import reason_of
-    from mhsa.bench.measure.correctness import untruth
+    from mhsa.bench.measure.correctness import find_mismatch
     from mhsa.bench.measure.expected import rows_of
     from mhsa.bench.measure.implementation import NotMeasurable, build, call_of
 
@@ -92,7 +92,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     shape = wanted.shape if subject.adapter.sizes is None else wanted.shape.resized(*subject.adapter.sizes)
     try:
         built = build(wanted.contender, subject, shape, wanted.dtype, wanted.device)
-        wrong = untruth(built, wanted.passes, _oracle(wanted.passes, shape, wanted.dtype))
+        wrong = find_mismatch(built, wanted.passes, _oracle(wanted.passes, shape, wanted.dtype))
     except NotMeasurable as error:
         pytest.skip(f"n/a: {error}")
     except Exception as error:

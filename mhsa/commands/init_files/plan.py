@@ -22,7 +22,7 @@ class Piece:
 
 
 @dataclass
-class Plan:
+class InitPlan:
     """Pieces to write, what is kept, and what is to be added by hand.
 
     Nothing that exists is ever changed. What was done is printed at the end, so that a closed pipe leaves nothing half done.
