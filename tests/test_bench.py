@@ -19,7 +19,7 @@ from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, M
 from mhsa.bench.measure.run import Moment, Run
 from mhsa.bench.measure.run import run as really_run
 from mhsa.bench.measure.worker import Plan
-from mhsa.commands.bench import LENGTHS, RIVALS, exit_code
+from mhsa.commands.bench import COMPARED, LENGTHS, exit_code
 from mhsa.commands.cli import main
 from mhsa.commands.options.bench import lengths
 from mhsa.records.defaults import DTYPES
@@ -332,7 +332,7 @@ class TestPlan:
     def test_the_reference_is_measured_over_the_length(self, stage: Stage) -> None:
         plan = self.plan(stage, "reference")
         assert [c.request.spec for c in plan.contenders] == [
-            KNOWN[name][0] for name in ("reference", *(r for r in RIVALS if r != "reference"), BASELINE)
+            KNOWN[name][0] for name in ("reference", *(r for r in COMPARED if r != "reference"), BASELINE)
         ]
         assert plan.cells == tuple((long(n), "float32", "cpu") for n in LENGTHS)
         assert (plan.passes, plan.threads, plan.callgrind, plan.counted, plan.done) == (PASSES, 1, False, True, 0)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mhsa.bench.measure.measurement import BASELINE, PASSES
-from mhsa.commands.bench import RIVALS
+from mhsa.commands.bench import COMPARED
 from mhsa.records.shape import shape_of
 
 from .conftest import ROOT
@@ -56,7 +56,7 @@ class TestDesk:
             right = [
                 name for name in names if not name.endswith((":Wrong", ":Raises")) or ("T=16" in group and "Raises" in name)
             ]
-            assert measured == [*right, *RIVALS, BASELINE]
+            assert measured == [*right, *COMPARED, BASELINE]
             length = those[0]["extra_info"]["compared queries"]
             assert {b["extra_info"]["compared queries"] for b in those} == {length}
             sizes = [b["extra_info"]["shape"] for b in those]

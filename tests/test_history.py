@@ -369,7 +369,7 @@ def test_a_machine_that_cannot_measure_says_nothing_of_a_commit(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere..HEAD"], "'nowhere' is no commit"),
+        (["nowhere..HEAD"], "'nowhere' is not a commit"),
         (["HEAD..HEAD~1"], "HEAD~1 is the older one"),
         (["-k", "nothing"], "no benchmark has 'nothing' in its name; there are: att forward exercise float32"),
         (["--shape", "excercise"], "did you mean 'exercise'?"),
@@ -480,7 +480,7 @@ def test_a_folder_that_is_no_page_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "mine").write_text("x")
     site = Site(tmp_path / "results", tmp_path / "html")
-    with pytest.raises(PublishError, match="is there and is none of asv's pages, which would replace it; move it away"):
+    with pytest.raises(PublishError, match="exists and was not made by asv, which would replace it; move it away"):
         publish(site)
     assert (tmp_path / "html" / "mine").read_text() == "x"
 

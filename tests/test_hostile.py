@@ -35,7 +35,7 @@ ALONE: dict[str, tuple[int, str, tuple[str, ...], tuple[str, ...]]] = {
     "exits_at_the_end": (1, "raised ValueError: and is wrong, too", ONE, ()),
     "exits_in_a_call": (1, "the process ended with exit code 0 in a call", ONE, ()),
     "forks": (1, "a call forked this process", THREE, ()),
-    "hangs_at_the_end": (2, "all is judged, but the process did not end within 2 s then", ONE, ()),
+    "hangs_at_the_end": (2, "all properties finished, but the process did not exit within 2 s", ONE, ()),
     "kills_its_group": (1, "the process was killed by SIGKILL in a call", ONE, ()),
     "leaves_a_thread_that_stays": (1, "left the thread Thread-1 (sleep) running", THREE, ()),
     "loops": (2, "a call did not end within 1 s, so it was ended (--timeout)", ONE, HASTE),

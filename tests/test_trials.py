@@ -148,7 +148,7 @@ def test_a_run_that_was_ended_early_goes_on(
     ("arguments", "words"),
     [
         (["--self-test", "main", "HEAD"], "compares one commit with itself; given were main and HEAD"),
-        (["--self-test", "nowhere"], "'nowhere' is no commit"),
+        (["--self-test", "nowhere"], "'nowhere' is not a commit"),
         (["--self-test", "HEAD~1", "--runs", "1", "--no-verify", "--shape", "exercise"], "cannot be measured: "),
         ([], "BASE is missing"),
     ],

@@ -148,9 +148,9 @@ def test_a_name_that_is_none(repository, shas):
         ("--help", "names no commit"),
         ("", "names no commit"),
         ("HEAD~1..HEAD", "is a range"),
-        ("HEAD:a", "is no commit"),
-        ("HEAD~9", "is no commit"),
-        ("0" * 40, "is no commit"),
+        ("HEAD:a", "is not a commit"),
+        ("HEAD~9", "is not a commit"),
+        ("0" * 40, "is not a commit"),
     ):
         with pytest.raises(GitError) as caught:
             trees.commit(name)

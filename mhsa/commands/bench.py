@@ -1,4 +1,4 @@
-"""``mhsa bench``: from what was asked and configured to figures, pictures and an exit code."""
+"""``mhsa bench``: from arguments and configuration to figures, pictures and an exit code."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from mhsa.records.configuration import Configuration
 
 LENGTHS = (128, 256, 512, 1024, 2048)  # of the sweep: the reference's memory reaches 0.4 GiB, and all takes two minutes
-RIVALS = ("reference", "fused", "torch")
+COMPARED = ("reference", "fused", "torch")
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def bench(args: BenchArguments) -> int:
-    """Measure, show, and write what was asked for."""
+    """Measure, show, and write."""
     from mhsa.bench.measure.run import TIMEOUT, run
     from mhsa.bench.report.progress import BenchProgress
     from mhsa.bench.report.table import print_report
@@ -91,11 +91,11 @@ def _subjects(names: Sequence[str], configuration: Configuration) -> list[Conten
 def _plan(args: BenchArguments, configuration: Configuration, subjects: list[Contender]) -> Plan:
     from mhsa.bench.measure.worker import Plan
 
-    rivals = args.against if args.against is not None else list(RIVALS)
-    for name in rivals:
+    compared = args.against if args.against is not None else list(COMPARED)
+    for name in compared:
         if name not in KNOWN:
             raise UsageError(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
-    contenders = {c.name: c for c in (*subjects, *map(Contender.known, rivals), Contender.known(BASELINE))}
+    contenders = {c.name: c for c in (*subjects, *map(Contender.known, compared), Contender.known(BASELINE))}
     shapes = _shapes(args)
     dtypes = tuple(dict.fromkeys(args.dtype)) or ("float32",)
     device = args.device or next((c.request.device for c in subjects), "cpu")

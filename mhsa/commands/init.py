@@ -156,7 +156,7 @@ def _install(document: dict[str, Any]) -> str:
         return "python -m pip install -e ."
     if Path("requirements.txt").is_file():
         return "python -m pip install -r requirements.txt"
-    return "# python -m pip install ...: what your modules import beside torch"
+    return "# python -m pip install ...: what your modules import, apart from torch"
 
 
 def _say_where_workflows_belong() -> None:

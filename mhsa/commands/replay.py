@@ -67,7 +67,7 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
     if code == 0:
         now = "it holds" + (f" (error/bound {worst:.2g})" if worst is not None else "")
     elif found is not None and found.outcome == "not-applicable":
-        now = f"it could not be asked: {found.reason}"
+        now = f"not applicable: {found.reason}"
     rows.append(("now", now))
     for name, words in rows:
         if words:

@@ -12,7 +12,7 @@ from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.process_limits import default_memory
 
-# A subject is loaded before its first property, and pytest runs nothing without one: this one is asked of every subject, and is
+# A subject is loaded before its first property, and pytest runs nothing without one: this one applies to every subject, and is
 # over in a fraction of a second. What comes of it is for mhsa verify to say.
 _PROPERTY = "oracle.output_without_mask"
 

@@ -1,4 +1,4 @@
-"""``mhsa verify``: from what was asked and configured to verdicts, reports and an exit code."""
+"""``mhsa verify``: from arguments and configuration to verdicts, reports and an exit code."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def verify(args: VerifyArguments) -> int:
         print_subject(found.console, result, request, found.known, diagnosis, verbose=args.verbose, alone=alone)
     if not alone:
         show(found.console, [Text(), *subject_table(found.results, found.console.width)])
-    if args.write_baseline and not found.interrupted:  # at last: where it cannot be written all is told already
+    if args.write_baseline and not found.interrupted:  # at last: if it cannot be written, everything else is shown already
         for words in write_baseline(configuration, options.asked, found.results, found.diagnoses):
             show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)

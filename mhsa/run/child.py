@@ -99,7 +99,7 @@ class Child:
         (self.folder / "pytest.ini").write_text("[pytest]\n")  # the user's own pytest settings are for the user's tests
         (self.folder / "requests.json").write_text(json.dumps([r.as_dict() for r in self.requests]))
         done = [[n, p.id] for n, r in enumerate(self.results, 1) for p in r.properties]
-        if o.exit_first:  # a new child does not know who has failed already
+        if o.exit_first:  # a new child does not know which subjects have failed already
             done += [[n, p.id] for n, r in enumerate(self.results, 1) if r.count("fail") for p in catalogue()]
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()

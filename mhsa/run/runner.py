@@ -73,7 +73,7 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
 
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
-    """Say why nothing was judged, and what is odd about what was expected."""
+    """Give the reason if nothing was judged, and warn of expectations that do not match."""
     if not result.properties and not result.reason and not result.interrupted:
         near = nearest_id(options.keyword, [p.id for p in catalogue()])
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
@@ -124,7 +124,7 @@ class _Group:
                 _record_hanging_end(child)
                 _record_import_error(child)
                 break
-            if not child.planned and len(self.members) > 1:  # who of them it was shows alone
+            if not child.planned and len(self.members) > 1:  # each alone shows which one it was
                 self._one_by_one()
                 return
             if child.returncode != lost.EXIT or not self._advanced(child):
@@ -164,7 +164,7 @@ class _Group:
 
 
 def _record_crash(child: Child) -> None:
-    """Record what a child that died or was ended was doing: a property is answered by that, loading leaves it unjudged."""
+    """Record what a child was doing when it crashed or was ended: a running property fails, loading leaves it unjudged."""
     if child.overdue:
         cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
     elif child.returncode == lost.EXIT:
@@ -192,7 +192,9 @@ def _record_hanging_end(child: Child) -> None:
     """A process that judged everything and does not end would not end in a user's hands either."""
     if child.overdue:
         for result in child.results:
-            result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
+            result.reason = (
+                result.reason or f"all properties finished, but the process did not exit within {child.time_limit:g} s"
+            )
 
 
 def _record_import_error(child: Child) -> None:
@@ -205,18 +207,18 @@ def _record_import_error(child: Child) -> None:
 
 
 def _abandon_after_crashes(child: Child) -> None:
-    """A subject that has ended three processes would end one in every property: the rest of it is not run."""
+    """Abandon a subject that has ended three processes, as it would end one in every property: mark the rest as not run."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
         ends = (_IN_A_CALL, "did not end within", lost.WORDS)
-        accused = [p for p in result.properties if p.outcome != "not-applicable"]  # a loud refusal is a right
-        ended = [p for p in accused if any(words in p.reason for words in ends)]
+        counted = [p for p in result.properties if p.outcome != "not-applicable"]  # a subject may refuse with an error
+        ended = [p for p in counted if any(words in p.reason for words in ends)]
         if len(ended) >= _DEATHS:
             _mark_not_run(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
 
 
 def _mark_missing(child: Child) -> None:
-    """Leave no gap: what was going to run and gave no result is an error, so the subject cannot hold."""
+    """Record an error for each planned property without a result, so that the subject cannot hold."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
         if child.options.exit_first and result.count("fail"):
@@ -240,7 +242,7 @@ def _crash_site(said: str) -> str:
 
 
 def _error_line(said: str) -> str:
-    """Return the line of pytest's output that tells what went wrong."""
+    """Return the line of pytest's output that says what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
     if raised:

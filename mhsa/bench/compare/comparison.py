@@ -9,7 +9,7 @@ from typing import Any
 
 from mhsa.bench.compare.sequential_test import Decision
 
-# What is counted, and how more of it is told; all of it is exact, so every increase is one.
+# What is counted, and the words for more of it; all of it is exact, so every increase is one.
 COUNTED = {
     "peak": "more memory",
     "operators": "more operators",

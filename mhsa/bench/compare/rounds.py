@@ -68,7 +68,7 @@ def add_rounds(
     left = list(founds)
     took = spent = 0.0
     for number in range(1, most + 1):
-        # A machine that is faster from now on leaves time for more, but those would be looks that nobody planned.
+        # A machine that is faster from now on leaves time for more, but those would be unplanned looks.
         if not left or number > looks[-1] or (number > FEWEST and spent + took > budget):
             break
         if number == FEWEST:

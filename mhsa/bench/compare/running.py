@@ -1,4 +1,4 @@
-"""Two versions of the configured subjects: verified, then measured, and told as comparisons."""
+"""Verifies and measures two versions of the configured subjects, and returns a comparison for each benchmark."""
 
 from __future__ import annotations
 
@@ -65,26 +65,26 @@ class Comparing:
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
         for label in dict.fromkeys(found.benchmark.request.label for found in already):
             self.notes.append(
-                f"{label} is wrong at base, too, so that did not begin with head: mhsa verify tells what it is; --no-verify "
+                f"{label} is wrong at base, too, so that did not begin with head: mhsa verify says what is wrong; --no-verify "
                 "times what is right at the benchmarks' shapes all the same"
             )
         return [comparison_of(found) for found in measuring.found]
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
-        asked = [
+        both = [
             replace(r, label=f"{r.label} at {side}", folder=str(folder))
             for r in self.requests
             for side, folder in self.folders.items()
         ]
-        options = Options(requests=tuple(asked), memory=self.terms.memory, shrink=False)
+        options = Options(requests=tuple(both), memory=self.terms.memory, shrink=False)
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
             results = run(options)
         wrong: dict[str, dict[str, str]] = {}
         for (request, side), result in zip(((r, s) for r in self.requests for s in self.folders), results, strict=True):
             if result.verdict == "violated":
                 failed = [p.id for p in result.properties if p.outcome == "fail"]
-                words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify tells more)"
+                words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify says more)"
                 wrong.setdefault(request.label, {})[side] = words
             elif result.verdict in ("unjudged", "question"):
                 self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")

@@ -86,10 +86,10 @@ class SelfTest:
             self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")
         self.left = planned(len(benchmarks), self.runs, slow_downs)
         for trial in self.trials:
-            with contextlib.suppress(ValueError):  # more runs were asked for then
+            with contextlib.suppress(ValueError):  # the earlier self-test had more runs
                 self.left.remove(trial.slow_down)
         if self.left and verify and (wrong := self.comparing.verify()):
-            raise UsageError(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
+            raise UsageError(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify says more")
         with contextlib.suppress(KeyboardInterrupt), LiveLine(self.console) as line:
             while self.left:
                 number, most = len(self.trials) + 1, len(self.trials) + len(self.left)

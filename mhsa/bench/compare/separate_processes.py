@@ -1,4 +1,4 @@
-"""A round of sides that cannot share a process: a process of each, in which a baseline is what the time is a multiple of.
+"""Time base and head in separate processes, each relative to its own baseline.
 
 A process draws a bias of 10 to 15 % for its times; that of the ratio to a baseline that takes turns with it is 2 to 4 %.
 """
@@ -30,7 +30,7 @@ class Apart:
         self.machine: dict[str, Any] = {}
 
     def __call__(self, left: Sequence[BenchmarkRounds], number: int, words: str) -> None:
-        """Add a round: neighbours in time, and who comes first takes turns."""
+        """Add a round: neighbours in time, and the sides alternate in coming first."""
         measured: dict[str, dict[str, Measurement]] = {}
         for side in SIDES if number % 2 else SIDES[::-1]:
             measured[side] = self._side(side, [found.benchmark for found in left], number, f"{words}, {side}")
@@ -40,7 +40,9 @@ class Apart:
     def _side(self, side: str, benchmarks: Sequence[Benchmark], number: int, words: str) -> dict[str, Measurement]:
         """Measure one side; return what was found, by the ids of benchmarks."""
         found: dict[str, Measurement] = {}
-        for device in dict.fromkeys(b.request.device for b in benchmarks):  # who has met CUDA is not asked for the CPU
+        for device in dict.fromkeys(
+            b.request.device for b in benchmarks
+        ):  # a process that has used CUDA does not measure the CPU
             here = [b for b in benchmarks if b.request.device == device]
             result = self._run(side, here, number, lambda moment: self.show(f"{words}: {moment.what} {moment.name}"))
             self.machine = self.machine or result.machine

@@ -14,7 +14,7 @@ APART_MOST = 30  # rounds: those of ten benchmarks take some twenty seconds, and
 
 @dataclass(frozen=True)
 class Terms:
-    """What is asked for.
+    """The terms; None for a default that depends on how the sides are measured.
 
     Attributes:
         threshold: the smallest slow-down that matters, 0.03 for 3 %; None for 3 %, or 10 % where sides are apart.

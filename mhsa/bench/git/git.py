@@ -15,7 +15,7 @@ _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "ma
 
 
 class GitError(UsageError):
-    """What was asked of git cannot be had: what was given, what is wrong and what to do."""
+    """Git cannot do what is needed: the message says what was given, what is wrong and what to do."""
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -70,7 +70,7 @@ class Repository:
         names = listed.stdout.split()
         near = [n for n in names if n.endswith(f"/{name}")] or difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see git branch --all, git tag and git log"
-        return f"{name!r} is no commit of {self.root}; {hint}"
+        return f"{name!r} is not a commit of {self.root}; {hint}"
 
     def range(self, text: str) -> list[str]:
         """Return the commits of a range (``HEAD~3..HEAD``, ``v1..``) or the one that is named, oldest first.

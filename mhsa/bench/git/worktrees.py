@@ -71,7 +71,7 @@ class Trees(Repository):
     def check_out(self, sha: str) -> Path:
         """Return the folder that holds the files of a commit; it is the same one each time."""
         if self._holder is None:
-            raise RuntimeError("check_out outside of `with Trees(...)`: nobody would remove what it makes")
+            raise RuntimeError("check_out outside of `with Trees(...)`: nothing would remove what it makes")
         if sha in self._folders:
             return self._folders[sha]
         folder = self._holder / sha[:16] / (self.root.name or "tree")  # its name may be that of the package

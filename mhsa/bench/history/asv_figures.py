@@ -60,7 +60,7 @@ def as_params(key: Key) -> tuple[str, ...]:
 def merged(benchmarks: Mapping[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
     """Return the contents of ``benchmarks.json`` with ours in it, ours first: asv's page shows them in this order."""
     ours = {name: _described(name, benchmarks.get(name) or {}, keys) for name in NAMES}
-    return ours | {name: told for name, told in benchmarks.items() if name not in ours}
+    return ours | {name: other for name, other in benchmarks.items() if name not in ours}
 
 
 def _described(name: str, there: Mapping[str, Any], keys: Sequence[Key]) -> dict[str, Any]:

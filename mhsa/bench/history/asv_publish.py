@@ -97,7 +97,7 @@ def publish(site: Site) -> None:
         PublishError: with asv's output.
     """
     if site.pages.is_dir() and any(site.pages.iterdir()) and not (site.pages / "asv.js").is_file():
-        raise PublishError(f"{site.pages} is there and is none of asv's pages, which would replace it; move it away")
+        raise PublishError(f"{site.pages} exists and was not made by asv, which would replace it; move it away")
     with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
         path = site.path
         if path is None:
@@ -134,5 +134,5 @@ def _parsed(text: str) -> dict[str, Any]:
     else:
         data = json.loads(_COMMENT.sub(lambda match: match[1] or "", text))
     if not isinstance(data, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return data

@@ -23,7 +23,7 @@ from mhsa.records.errors import UsageError
 
 ENVIRONMENT = "mhsa"  # in asv's words: always the same one, so that what a machine is called decides alone about the series
 _COLUMNS = ("result", "params", "version", "started_at", "duration")
-_OLD = 600.0  # seconds: then nobody is still writing a file that was begun
+_OLD = 600.0  # seconds: then no process is still writing a file that was begun
 
 
 class StoreError(UsageError):

@@ -1,4 +1,4 @@
-"""The baseline: the least that torch has to do for multi-head self-attention. Every time is told as a ratio to it."""
+"""The baseline: the least that torch has to do for multi-head self-attention. Every time is given as a ratio to it."""
 
 from __future__ import annotations
 

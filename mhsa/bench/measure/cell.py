@@ -46,7 +46,7 @@ class Bench:
         callgrind: whether instructions are, which takes a minute or so for each.
         checked: whether results are compared with the oracle first.
         slow_down: by which share contenders with a folder are made slower; None leaves them as they are.
-        calling: is called with who is about to be called for what; if the process dies, that is who ended it.
+        calling: is called with the name of the next call and its purpose; if the process dies, that call ended it.
         within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
 

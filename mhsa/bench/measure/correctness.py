@@ -1,4 +1,4 @@
-"""No time without truth: before a contender is timed, what it computes at that shape, dtype and device is compared."""
+"""Results are checked before they are timed: at the same shape, dtype and device, against the oracle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
     with check.recording():
         try:
             _picked(built, passes)
-            _in_camps(built, compare, known)
+            _in_two_clusters(built, compare, known)
             if passes == "training":
                 _level(built)
             _generic(built, compare, known)
@@ -69,7 +69,7 @@ def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], kno
     _at_length(built, length, lambda: compare(built, Inputs(trial, trial.query[:, :length], rows), known))
 
 
-def _in_camps(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
+def _in_two_clusters(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial = built.trial
     length = min(built.shape.length, _SHORT)
     x = camps(trial, length)
@@ -107,15 +107,15 @@ def _level(built: Built) -> None:
             output = built.bind(leaf)()
         except Exception:
             if length == shape.length:
-                raise  # else it may be made for one length, as in _in_camps
+                raise  # else it may be made for one length, as in _in_two_clusters
             return
         _numbers_of(output, built, x)
         start = dz.swapaxes(1, 2).reshape(x.shape) @ p.out.weight.T
         _, of_tensors = _differentiate(built, output, leaf, np.arange(length), start)
         observed = numbers(getattr(trial.views, silent).weight.gradient(of_tensors)[0])
         # Every number on the way is a whole one, or that by length or sqrt(d_k): a rounding for each step.
-        room = np.full_like(must, 16.0 * trial.precision.unit * np.abs(must).max())
-        check.within(f"gradient of {silent}.weight where all attend to all alike", observed, Bounded(must, room))
+        tolerance = np.full_like(must, 16.0 * trial.precision.unit * np.abs(must).max())
+        check.within(f"gradient of {silent}.weight where all attend to all alike", observed, Bounded(must, tolerance))
 
 
 def _picked(built: Built, passes: Pass) -> None:
@@ -134,15 +134,15 @@ def _picked(built: Built, passes: Pass) -> None:
         output = built.bind(leaf)()
         found = _numbers_of(output, built, x)
         must = x @ p.value.weight.T @ p.out.weight.T
-        check.within("output where each query picks its own key", found, Bounded(must, _room(trial, must, 0.0)), judged)
+        check.within("output where each query picks its own key", found, Bounded(must, _tolerance(trial, must, 0.0)), judged)
         if passes == "training":
             # Whole numbers: <dZ, V> and <dZ, Z> are then the same number to the last bit, and their difference is 0.
             start = trial.case.rng(STREAM).choice([-2.0, -1.0, 1.0, 2.0], size=x.shape) * judged
             observed = _differentiate(built, output, leaf, np.arange(shape.length), start)[0]
             must = start @ p.out.weight @ p.value.weight
             largest = float(np.abs(p.query.weight).max()) * math.sqrt(trial.case.d_k)
-            room = Bounded(must, _room(trial, must, largest))
-            check.within("gradient of x where each query picks its own key", observed, room)
+            tolerance = Bounded(must, _tolerance(trial, must, largest))
+            check.within("gradient of x where each query picks its own key", observed, tolerance)
 
 
 def _single(tokens: Array) -> NDArray[np.bool_]:
@@ -152,7 +152,7 @@ def _single(tokens: Array) -> NDArray[np.bool_]:
     return single
 
 
-def _room(trial: Trial, x: Array, largest: float) -> Array:
+def _tolerance(trial: Trial, x: Array, largest: float) -> Array:
     """Return how far numbers may be from x that are x times a weight of 1.
 
     The weight is stored, as are what it is multiplied with and the result: four roundings, and as many for forming it. Formed
@@ -164,8 +164,8 @@ def _room(trial: Trial, x: Array, largest: float) -> Array:
     precision = trial.precision
     step = gamma(trial.case.d_k + 2, precision.accumulation) + gamma(8, precision.unit)
     again = np.expm1(min(2.0 * step * largest, math.log(2.0))) if largest else 0.0
-    room: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
-    return room
+    tolerance: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
+    return tolerance
 
 
 def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:

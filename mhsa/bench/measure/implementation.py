@@ -54,7 +54,7 @@ def loaded(contender: Contender, device: str) -> Subject:
 
 
 class Loaded:
-    """Contenders that are understood once, however often they are asked for."""
+    """Contenders that are understood once, however often they are used."""
 
     def __init__(self) -> None:
         self._subjects: dict[tuple[Hashable, ...], Subject | str] = {}

@@ -61,7 +61,7 @@ class Counters:
     Attributes:
         operators: calls that torch's dispatcher was given.
         flops: floating point operations of matrix products and attention, as torch's own counter has them.
-        allocated: bytes that were asked of the allocator, freed ones too.
+        allocated: bytes that the allocator gave out, freed ones too.
         peak: most bytes beyond what was there before the call, at any one time.
         kernels: launched on the GPU.
         instructions: executed, under callgrind; only on request.

@@ -1,4 +1,4 @@
-"""Times of several calls, told as ratios to one of them: blocks of milliseconds that take turns in one process.
+"""Times of several calls, as ratios to one of them: blocks of milliseconds that alternate in one process.
 
 Separate processes draw a bias of 10 to 15 % each, which no repetition within them removes; two things that take turns in one
 process share it. Every block of a contender stands between two blocks of the baseline, whose mean is what it is divided by: a
@@ -73,7 +73,7 @@ def take_turns(
             ratios[name].append(found / ((before + after) / 2))
             spent[name] += found * counts[name] + after * of_baseline
             before = after
-        order.reverse()  # so that nobody always comes after the same neighbour
+        order.reverse()  # so that none always comes after the same neighbour
     return {name: _timing(seconds[name], ratios[name]) for name in calls}
 
 

@@ -16,13 +16,13 @@ from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.measure.worker import Plan
 from mhsa.bench.measure.worker_client import run_worker
 
-TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless something else is asked for
-_TRIES = 3  # processes that may end in one cell without naming who it was
+TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless --timeout says otherwise
+_TRIES = 3  # processes that may end in one cell without naming an implementation
 
 
 @dataclass(frozen=True)
 class Moment:
-    """How far a run is: in which cell of how many, who is called for what, and what has just been measured."""
+    """How far a run is: in which cell of how many, which implementation is called for what, and what was measured last."""
 
     cell: int
     name: str
@@ -90,7 +90,7 @@ class _Child:
 
 
 def _without(plan: Plan, child: _Child, result: Run, reason: str, *, hopeless: bool) -> Plan:
-    """Return the plan of the next process, which goes on without the one who ended this one in its cell."""
+    """Return the plan of the next process, which goes on without the implementation that ended this one in its cell."""
     shape, dtype, device = plan.cells[child.cell]
     known = [c.name for c in plan.contenders]
     # What was measured in the cell that was not finished is measured again, with the rest of it.

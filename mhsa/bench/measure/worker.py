@@ -24,7 +24,7 @@ class Plan:
     Attributes:
         contenders: the implementations; the baseline is measured whether it is among them or not.
         cells: (shape, dtype, device), in order.
-        left_out: (number of a cell, name): who ended the process there.
+        left_out: (number of a cell, name) of implementations that ended the process there.
         done: cells that need not be measured again.
         threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
             on how many cores happen to be idle.

@@ -80,7 +80,7 @@ class Reporter:
         self._events = (folder / "events.jsonl").open("a", buffering=1, encoding="utf-8")
 
     def calling(self, name: str, what: str) -> None:
-        """Report who is about to be called for what."""
+        """Report whose call comes next, and for what."""
         os.pwrite(self._now, f"{what}\t{name}".encode()[:_WIDTH].ljust(_WIDTH), 0)
 
     def report(self, **event: Any) -> None:

@@ -38,7 +38,7 @@ class Group:
         return any(m.outcome == "measured" and m.counters.peak is not None for m in self.cells.values())
 
     def name(self, shape: Shape) -> str:
-        """Return the shape's name; with its sizes if another of that name is there, for who exists in one size only."""
+        """Return the shape's name; with its sizes if another of that name is there, for shapes that exist in one size only."""
         alike = sum(other.name == shape.name for other in self.shapes) > 1
         return f"{shape.name} (H={shape.head} d_model={shape.d_model})" if alike else shape.name
 
@@ -99,7 +99,7 @@ def flops(m: Measurement) -> str | None:
 
 
 def allocated(m: Measurement) -> str | None:
-    """Return what was asked of the allocator, with its unit."""
+    """Return the allocated bytes, with their unit."""
     return None if m.counters.allocated is None else size(m.counters.allocated)
 
 
@@ -110,7 +110,7 @@ def speed(m: Measurement) -> str | None:
     return f"{m.counters.flops / m.seconds / 1e12:#.3g}"
 
 
-# The columns of counters, in this order; one that nobody knows is left out.
+# The columns of counters, in this order; one without any figure is left out.
 COUNTERS: Mapping[str, Callable[[Measurement], str | None]] = {
     "operators": lambda m: _count(m.counters.operators),
     "kernels": lambda m: _count(m.counters.kernels),

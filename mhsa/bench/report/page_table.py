@@ -14,7 +14,7 @@ _SIGNS = {"wrong": "✕ wrong", "n/a": "n/a"}
 
 
 def tables(group: Group) -> Markup:
-    """Return the tables of one pass, dtype and device, each below its title; what nobody knows has none."""
+    """Return the tables of one pass, dtype and device, each below its title; what is not known has none."""
     parts = [
         tag("h4", "Time of one call, its ratio to the baseline, and the ratio's 95 % interval"),
         _grid(group, "time", _time),

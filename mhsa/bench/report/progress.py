@@ -1,4 +1,4 @@
-"""What is seen while ``mhsa bench`` measures: who is called for what, how far it is, and how long it may still take."""
+"""The live line of ``mhsa bench``: which implementation is called for what, how far the run is, and how long it may take."""
 
 from __future__ import annotations
 

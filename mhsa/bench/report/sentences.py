@@ -17,8 +17,8 @@ READING = (
     "for, freed or not; operators are the calls that torch's dispatcher was given. Of all three, larger is worse, and the "
     "clock's noise does not move them.",
     "FLOPs are those of matrix products and attention as torch's own counter has them: a multiply-add is two, and causal "
-    "attention counts whole, not halved. TFLOP/s are derived, FLOPs divided by the time: who computes more than is needed "
-    "has more of them, so they rank nothing.",
+    "attention counts whole, not halved. TFLOP/s are FLOPs divided by the time: an implementation that "
+    "computes more than is needed has more of them, so they rank nothing.",
     "Growth is the exponent of the sequence length T, fitted to the longest sequences. Attention needs memory that is linear "
     "in T and time that is at most quadratic; more is said where the term that is not needed is more than half of the cost.",
 )

@@ -42,7 +42,7 @@ def measured(params: Wanted, requests: Mapping[str, Request]) -> Figures:
         for what, every in zip(("IMPLEMENTATIONS", "PASSES", "SHAPES", "DTYPES", "DEVICES"), params, strict=True)
     )
     figures: Figures = {}
-    for device in devices:  # a process that has met CUDA is not asked for the CPU's figures
+    for device in devices:  # a process that has used CUDA does not measure the CPU
         plan = Plan(
             contenders=tuple(Contender.known(n) if n in KNOWN else Contender(n, requests[n]) for n in names),
             cells=tuple((shape_of(shape), dtype, device) for shape in shapes for dtype in dtypes),
@@ -97,7 +97,7 @@ class Suite:
         return _counter(figures[params], "peak")
 
     def track_allocated(self, figures: Figures, *params: str) -> float:
-        """Bytes that the allocator was asked for."""
+        """Bytes that the allocator gave out."""
         return _counter(figures[params], "allocated")
 
     def track_operators(self, figures: Figures, *params: str) -> float:
@@ -130,7 +130,7 @@ def require(figures: Figures, params: tuple[str, ...]) -> None:
     """Raise what asv shows where there is no figure: NotImplementedError is n/a, anything else failed.
 
     Raises:
-        NotImplementedError: it could not be measured, or was not asked for.
+        NotImplementedError: it could not be measured, or was not selected.
         AssertionError: the result is wrong, so it was not timed.
     """
     found = figures.get(params)

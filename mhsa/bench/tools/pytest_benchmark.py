@@ -21,12 +21,12 @@ from mhsa.records.request import Request
 from mhsa.records.shape import Shape, shape_of
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")  # where --attention-shape names none: all of them take a minute
-RIVALS = ("reference", "fused", "torch", BASELINE)
+COMPARED = ("reference", "fused", "torch", BASELINE)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One benchmark: who, at what, under which conditions."""
+    """One benchmark: an implementation, a shape, and the conditions."""
 
     contender: Contender
     passes: Pass
@@ -127,7 +127,7 @@ def _contenders(names: list[str], folder: Path) -> list[Contender]:
     by_label = {request.label: request for request in configured}
     asked = [Contender.known(n) if n in KNOWN else Contender.of(by_label.get(n) or Request(n, n)) for n in names]
     asked = asked if names else [Contender.of(request) for request in configured]
-    return list({c.name: c for c in (*asked, *map(Contender.known, RIVALS))}.values())
+    return list({c.name: c for c in (*asked, *map(Contender.known, COMPARED))}.values())
 
 
 @functools.cache  # made when torch is needed anyway
