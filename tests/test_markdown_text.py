@@ -1,6 +1,6 @@
 """Markdown of every report is written in one place: text that means only itself, and tables."""
 
-from mhsa.records.text import visible
+from mhsa.records.errors import visible
 from mhsa.reports.markdown_text import code, table, text
 
 

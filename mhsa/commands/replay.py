@@ -10,10 +10,9 @@ from typing import Any
 from mhsa.commands.options.replay import ReplayArguments
 from mhsa.records.case_files.case_file import Saved, read
 from mhsa.records.configuration import find
-from mhsa.records.errors import UsageError
+from mhsa.records.errors import UsageError, visible
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult, SubjectResult
-from mhsa.records.text import visible
 from mhsa.run.process_limits import default_memory
 
 _WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold magenta")}

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.text import visible
-
 
 class UsageError(Exception):
     """The command cannot do what was asked for; the command line prints the message and exits with 2.
@@ -54,6 +52,11 @@ class Question(SubjectError):
 
 
 LONGEST = 400  # characters of a message that are worth a line
+
+
+def visible(text: str) -> str:
+    """Return text from outside with an escape for each character that would act on a terminal or cannot be written to it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def _message(error: BaseException) -> str:
