@@ -9,7 +9,7 @@ from mhsa.records.errors import UsageError
 
 
 def require_torch() -> None:
-    """Leave with 2 where the interpreter has no torch; it is not imported for that."""
+    """Raise a UsageError where the interpreter has no torch; it is not imported for that."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError(
             f"torch is not installed for {sys.executable}, and nothing can be judged without it; install it there "

@@ -18,7 +18,7 @@ _PROPERTY = "oracle.output_without_mask"
 
 
 def look(specs: Sequence[str]) -> list[SubjectResult]:
-    """Return how each subject was understood, or its ``reason`` why it was not; leave with 2 where that cannot be found out."""
+    """Return how each subject was understood, or its ``reason`` why it was not; raise a UsageError if that is not known."""
     from mhsa.run.runner import CannotRun, Interrupted, run
 
     here = str(Path.cwd())  # modules are imported from here and from src, as of a subject that is configured here

@@ -120,7 +120,7 @@ def _requests(names: Sequence[str], configuration: Configuration) -> tuple[Reque
 
 
 def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, ...]:
-    """Return the requests that names stand for: labels of configured subjects, or objects; leave with 2 for any other."""
+    """Return the requests that names stand for: labels of configured subjects, or objects; raise a UsageError otherwise."""
     by_label = {r.label: r for r in configuration.requests}
     found = []
     for name in dict.fromkeys(names):

@@ -23,7 +23,7 @@ _EXAMPLE = "mhsa init package.module:Attention"
 
 
 def checked(spec: str) -> str:
-    """Return a subject that was named, once its file is known to be there; leave with 2 otherwise."""
+    """Return a subject that was named, once its file is known to be there; raise a UsageError otherwise."""
     head, colon, attr = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
     well_named = spec.isprintable() and (not colon or _is_dotted(attr))
     if well_named and head.endswith(".py"):
@@ -64,7 +64,7 @@ def _is_module(name: str) -> bool:
 
 
 def only_candidate() -> str:
-    """Return the one class here that looks like an attention; leave with 2 if there is not exactly one."""
+    """Return the one class here that looks like an attention; raise a UsageError if there is not exactly one."""
     files = python_files(Path())
     found = [_spec(path, name) for path in islice(files, _MOST) for name in attentions(path)]
     if next(files, None) is not None:
