@@ -172,7 +172,7 @@ class Faked:
         monkeypatch.setattr(measuring, "run", self.run)
 
     def run(self, plan: Any, listen: Any, timeout: float) -> Run:
-        folder = plan.place.folder
+        folder = plan.checkout.folder
         message = subprocess.run(
             ["git", "log", "-1", "--format=%s"], cwd=folder, check=True, capture_output=True, text=True
         ).stdout.strip()
@@ -337,7 +337,7 @@ def test_nothing_measured_anywhere_is_no_history(
 ) -> None:
     def run(plan: Any, listen: Any, timeout: float) -> Run:
         found = faked.run(plan, listen, timeout)
-        reason = f"import of pack failed: {plan.place.tree}/pack/attention.py, line 1"
+        reason = f"import of pack failed: {plan.checkout.tree}/pack/attention.py, line 1"
         return replace(found, measurements=[replace(m, outcome="n/a", reason=reason) for m in found.measurements])
 
     monkeypatch.setattr(measuring, "run", run)
@@ -486,7 +486,7 @@ def test_a_folder_that_is_no_page_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_what_asv_says_is_shown_where_it_fails(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it said:\n.*No repo specified"):
+    with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it printed:\n.*No repo specified"):
         publish(Site(tmp_path / "results", tmp_path / "html", {"version": 1}))
 
 

@@ -357,7 +357,7 @@ def test_neither_torch_nor_the_users_code_is_imported_by_the_command_itself(here
     [
         ("setup.py", "python -m pip install -e ."),
         ("requirements.txt", "python -m pip install -r requirements.txt"),
-        ("README", "# python -m pip install ...: what your modules import beside torch"),
+        ("README", "# python -m pip install ...: what your modules import, apart from torch"),
     ],
 )
 def test_the_workflow_is_yaml_with_its_nightly_part_too(
