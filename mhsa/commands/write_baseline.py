@@ -12,7 +12,7 @@ import tomlkit
 from tomlkit.items import AoT, InlineTable
 
 from mhsa.records.configuration import Configuration
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.expected_failures import ANOTHER, cause_of
 from mhsa.records.failure_form import form_of
 from mhsa.records.request import Expected, Request
@@ -57,11 +57,11 @@ def write_baseline(
     after = tomlkit.dumps(document)
     if tomllib.loads(after) != document.unwrap():  # keys with dots, say, which tomlkit cannot continue
         example = tomlkit.dumps({"tool": {"mhsa": {"subjects": by_hand}}})
-        refuse(f"--write-baseline: {path} has a form that cannot be continued; add this by hand:\n\n{example}")
+        raise UsageError(f"--write-baseline: {path} has a form that cannot be continued; add this by hand:\n\n{example}")
     try:
         path.write_bytes(after.replace("\r\n", "\n").replace("\n", "\r\n" if "\r\n" in text else "\n").encode())
     except OSError as error:
-        refuse(f"--write-baseline: {path}: {error.strerror}")
+        raise UsageError(f"--write-baseline: {path}: {error.strerror}") from error
     return written
 
 
@@ -70,9 +70,9 @@ def _read(path: Path) -> tuple[str, tomlkit.TOMLDocument]:
         text = path.read_bytes().decode("utf-8") if path.exists() else ""
         return text, tomlkit.parse(text)
     except OSError as error:
-        refuse(f"--write-baseline: {path}: {error.strerror}")
+        raise UsageError(f"--write-baseline: {path}: {error.strerror}") from error
     except ValueError as error:  # which tomlkit's errors are, too
-        refuse(f"--write-baseline: {path}: {error}")
+        raise UsageError(f"--write-baseline: {path}: {error}") from error
 
 
 def _table(parent: Any, name: str) -> Any:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.records.defaults import DTYPES, PROFILES
+from mhsa.records.errors import UsageError
 from mhsa.records.request import PLAIN, Expected, Request, is_plain, nearest_id
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UsageError):
     """The configuration cannot be used; the message names the file and the line."""
 
 

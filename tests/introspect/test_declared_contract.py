@@ -177,7 +177,7 @@ def test_so_is_what_a_class_an_adapter_or_a_function_declares(model: Path, name:
         ("mhsa:MultiHeadAttention", {}),
         ("mhsa:fused_attention", {}),
         ("torch.nn.functional:scaled_dot_product_attention", {}),
-        ("mhsa.bench.measure.baseline:FloorAdapter", {}),
+        ("mhsa.bench.measure.baseline:BaselineAdapter", {}),
         ("mhsa.bugs.mutants.plain:Plain", {}),
     ],
 )
