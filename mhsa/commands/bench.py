@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
 from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.verify import configured, named
 from mhsa.records.distribution import install_hint
 from mhsa.records.errors import refuse
@@ -85,11 +86,12 @@ def _require_tools(given: argparse.Namespace) -> None:
 def _subjects(given: argparse.Namespace, configuration: Configuration) -> list[Contender]:
     """Return what is asked for: names that come with mhsa, configured subjects, objects; without any, what is configured."""
     if not given.subjects:
-        asked = [Contender.of(request) for request in configuration.requests]
+        asked = [Contender.of(declared_by(given, request)) for request in configuration.requests]
     else:
         others = iter(named([name for name in dict.fromkeys(given.subjects) if name not in KNOWN], configuration))
         asked = [
-            Contender.known(name) if name in KNOWN else Contender.of(next(others)) for name in dict.fromkeys(given.subjects)
+            Contender.known(name) if name in KNOWN else Contender.of(declared_by(given, next(others)))
+            for name in dict.fromkeys(given.subjects)
         ]
     return list({c.name: c for c in asked}.values())
 

@@ -12,6 +12,7 @@ from mhsa import __version__
 from mhsa.commands.options.arguments import dtype, seconds, size, whole
 from mhsa.commands.options.bench import add_bench
 from mhsa.commands.options.compare import add_compare
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.commands.options.history import add_history
 from mhsa.commands.options.parser import Parser, parse
 from mhsa.commands.require_torch import require_torch
@@ -128,6 +129,7 @@ def _parser() -> Parser:
     replay.add_argument("file", type=Path, metavar="FILE", help="a case, as mhsa verify saves one for each failure")
     replay.add_argument("--subject", default="", metavar="SUBJECT", help="judge this one instead of the one that failed")
     replay.add_argument("--python", action="store_true", help="print a stand-alone script instead of judging")
+    add_declarations(replay.add_argument)
     _add_limits(replay)
     replay.set_defaults(run="replay.replay")
 
@@ -196,6 +198,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
     add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add_declarations(add)
     add("-n", dest="workers", type=whole, default=1, metavar="N",
         help="worker processes; pays from the ci profile on (default: 1)")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help="pyproject.toml to read (default: the nearest one with [tool.mhsa])")

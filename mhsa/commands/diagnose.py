@@ -17,8 +17,9 @@ def diagnose(given: argparse.Namespace) -> int:
     configuration = configured(given)
     options = options_of(given, configuration)
     found = judge(given, options, diagnosis=True, picture=True)
-    (result,), (request,) = found.results, options.asked
+    (result,) = found.results
+    request = result.as_judged(options.asked[0])
     code = exit_code(found.results)
-    report(given, found, folder_of_cases(given, configuration), options.asked, code)
+    report(given, found, folder_of_cases(given, configuration), [request], code)
     print_story(found.console, result, found.diagnoses.get(result.label), request, found.known)
     return code

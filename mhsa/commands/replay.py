@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mhsa.commands.options.declarations import declared_by
 from mhsa.records.case_files.case_file import CaseFileError, Saved, read
 from mhsa.records.configuration import find
 from mhsa.records.errors import refuse
@@ -29,6 +30,7 @@ def replay(given: argparse.Namespace) -> int:
     request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
     if given.subject:
         request = replace(request, label=given.subject, subject=given.subject, build="", submodule="")
+    request = declared_by(given, request)
     with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
         script = Path(folder) / "script.py"
         result = _run(Options(

@@ -10,6 +10,7 @@ from pathlib import Path
 from mhsa.bench.compare.benchmark import Benchmark, benchmarks_of
 from mhsa.bench.measure.measurement import PASSES
 from mhsa.commands.options.compare import SHAPES
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.verify import named
 from mhsa.records.configuration import ConfigurationError, find, read
 from mhsa.records.errors import refuse
@@ -26,7 +27,7 @@ def requests_of(given: argparse.Namespace, folder: Path, missing: str) -> tuple[
     requests = named(given.subjects, configuration) if given.subjects else configuration.requests
     if not requests:
         refuse(f"{missing} with --subject, or run mhsa init")
-    return tuple(requests)
+    return tuple(declared_by(given, request) for request in requests)
 
 
 def compared(given: argparse.Namespace, folder: Path) -> tuple[tuple[Request, ...], list[Benchmark]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
+from mhsa.commands.options.declarations import declared_by
 from mhsa.records.configuration import Configuration, ConfigurationError, find, read
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.distribution import install_hint
@@ -49,9 +50,10 @@ def verify(given: argparse.Namespace) -> int:
     code = exit_code(found.results, strict=strict)
     if given.exit_zero and code == 1:
         code = 0
-    report(given, found, folder_of_cases(given, configuration), options.asked, code)
+    judged = [result.as_judged(request) for request, result in zip(options.asked, found.results, strict=True)]
+    report(given, found, folder_of_cases(given, configuration), judged, code)
     alone = len(found.results) == 1
-    for request, result in zip(options.asked, found.results, strict=True):
+    for request, result in zip(judged, found.results, strict=True):
         diagnosis = found.diagnoses.get(result.label)
         print_subject(found.console, result, request, found.known, diagnosis, verbose=given.verbose, alone=alone)
     if not alone:
@@ -91,7 +93,7 @@ def configured(given: argparse.Namespace) -> Configuration:
 
 def options_of(given: argparse.Namespace, configuration: Configuration) -> Options:
     """Put together what is asked for: the command line goes before the configuration."""
-    requests = tuple(_override(given, r) for r in _requests(given, configuration))
+    requests = tuple(declared_by(given, _override(given, r)) for r in _requests(given, configuration))
     database = getattr(given, "database", "") or configuration.database
     if configuration.path is not None and configuration.database and not getattr(given, "database", ""):
         database = str(configuration.path.parent / database)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mhsa.records.catalogue import catalogue
+from mhsa.records.declarations import answers
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
@@ -72,7 +73,8 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
 
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
-    """Say why nothing was judged, and what is odd about what was expected."""
+    """Say why nothing was judged, what answers a question, and what is odd about what was expected."""
+    result.declare = answers(result.declaration, request)
     if not result.properties and not result.reason and not result.interrupted:
         near = nearest_id(options.keyword, [p.id for p in catalogue()])
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"

@@ -8,6 +8,7 @@ from typing import Any
 
 from mhsa.bench.measure.measurement import KNOWN, PASSES
 from mhsa.commands.options.arguments import dtype, seconds, size, whole
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.records.defaults import DTYPES
 from mhsa.records.shape import SHAPES
 
@@ -43,6 +44,7 @@ def add_bench(subparsers: Any, subject: str) -> None:
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float32)")  # fmt: skip
     add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add_declarations(add)
     add("--against", type=lambda text: [name for name in text.split(",") if name], metavar="NAME,...",
         help="what to measure beside, of those names (default: reference,fused,torch; '' for the floor alone)")  # fmt: skip
     add("--budget", type=seconds, default=BUDGET, metavar="SECONDS",

@@ -10,6 +10,7 @@ from typing import Any
 from mhsa.bench.compare.settings import APART, APART_SECONDS, THRESHOLD, TOGETHER_SECONDS
 from mhsa.bench.measure.measurement import PASSES
 from mhsa.commands.options.arguments import dtype, percent, seconds, size, whole
+from mhsa.commands.options.declarations import add_declarations
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")
 
@@ -61,3 +62,4 @@ def add_choice(add: Callable[..., Any], where: str) -> None:
     add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
     add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add_declarations(add)
