@@ -26,7 +26,7 @@ _SUBJECT = (
 )
 _EXIT = "exit codes: 0 every subject holds, 1 a subject is wrong, 2 a subject could not be judged or bad usage"
 
-_JUDGING = ("verify", "diagnose", "replay", "power", "bench", "compare", "history")
+_JUDGING = ("verify", "probe", "diagnose", "replay", "power", "bench", "compare", "history")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -116,6 +116,27 @@ def _parser() -> Parser:
     diagnose.add_argument("subject", metavar="SUBJECT", help=_SUBJECT)
     _add_common(diagnose)
     diagnose.set_defaults(run="diagnose.diagnose")
+
+    probe = subparsers.add_parser(
+        "probe",
+        help="say how an implementation is read, without judging it",
+        description="Understand one implementation and print how it is read: its call, its parameters, the form of its mask, "
+        "and how each is known: declared, by name, documented, found by calling, or as usual. No property runs. Where that "
+        "is a question, the line that answers it is printed.",
+        epilog="examples: mhsa probe model.py; mhsa probe model.py --write; exit codes: 0 it is understood, 2 a question, not "
+        "understood, or bad usage",
+    )
+    probe.add_argument("subject", metavar="SUBJECT", help=_SUBJECT)
+    add = probe.add_argument
+    add("--write", action="store_true",
+        help="write the reading into pyproject.toml as the contract, so that a later change of it is a violation")  # fmt: skip
+    add("--accept", action="store_true", help="with --write: where it is a question, declare what it suggests")
+    add_declarations(add)
+    add("--device", help="where to run: cpu (default), cuda, cuda:1, ...")
+    add("--config", type=Path, metavar="FILE", help="pyproject.toml to read (default: the nearest one with [tool.mhsa])")
+    _add_limits(probe)
+    add("--json", type=Path, metavar="FILE", help="write the reading there (format: docs/json.md); - is the standard output")
+    probe.set_defaults(run="probe.probe", profile=None, seed=None, dtype=[], workers=1)
 
     replay = subparsers.add_parser(
         "replay",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.introspect.resolve import understand
-from mhsa.records.declarations import in_words, told
+from mhsa.records.answers import told
+from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
+from mhsa.records.understood import notes_of
 from mhsa.subject.guard import attempt
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
@@ -52,7 +54,15 @@ def load_under(request: Request, target: Any = None) -> Loaded:
         words = "\n\n".join([*asked, f"under {in_words(declared)}: {found}"])
         question = Question(words)
         return Loaded(question, question)
-    return Loaded(found, Question("\n".join(dict.fromkeys(asked)), declared))
+    return Loaded(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(asked)), declared))
+
+
+def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:
+    """Return a subject whose reading says of what a question suggests that it was found: nobody has declared it yet."""
+    new = set(suggested) - set(canonical(request.contract))
+    parts = (replace(u, known="fitted") if new & set(u.declaration) else u for u in subject.understood)
+    understood = tuple(parts)
+    return replace(subject, understood=understood, notes=notes_of(understood))
 
 
 def without_judging(request: Request, loaded: Loaded) -> Subject | SubjectError:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.judge.checked_arguments import Conditions, asked, matching
+from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
-from mhsa.records.declarations import answers
 from mhsa.records.expected_failures import judged
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult

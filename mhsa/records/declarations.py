@@ -1,21 +1,17 @@
-"""Declarations of a contract: checked alike wherever they are written, and written out as lines to paste."""
+"""Declarations of a contract: checked alike wherever they are written, and written as TOML and as options."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import re
-import shlex
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mhsa.records.contract import FORMER_NAMES, Contract
-
-if TYPE_CHECKING:
-    from mhsa.records.request import Request
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -95,19 +91,20 @@ def declared_field(text: str) -> tuple[str, Any]:
 def toml(value: Any) -> str:
     """Return a value as TOML writes it in one line."""
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_key(k)} = {toml(v)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{key_of(k)} = {toml(v)}' for k, v in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(toml, value))}]"
     return json.dumps(value, ensure_ascii=False)
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return a name as TOML writes it."""
     return name if _BARE.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def in_words(declared: Mapping[str, Any]) -> str:
     """Return a declaration in one line: ``mask = "blocked", layout = "TBD"``."""
-    return ", ".join(f"{_key(name)} = {toml(value)}" for name, value in declared.items())
+    return ", ".join(f"{key_of(name)} = {toml(value)}" for name, value in declared.items())
 
 
 def as_options(declared: Mapping[str, Any], option: str = "--contract") -> list[str]:
@@ -125,40 +122,3 @@ def _is_bare(name: str, value: str, read: Callable[[str], tuple[str, Any]]) -> b
         return read(f"{name}={value}") == (name, value)
     except ValueError:
         return False
-
-
-def as_table(declared: Mapping[str, Any], request: Request) -> str:
-    """Return the lines of pyproject.toml: that of a configured subject's table, or the whole table of another."""
-    contract = f"contract = {{ {in_words(canonical(request.contract) | canonical(declared))} }}"
-    if request.folder and request.label != request.spec:
-        return f"[tool.mhsa.subjects.{_key(request.label)}]\n{contract}"
-    stem = re.split(r"[/:.]", request.label.removesuffix(".py"))[-1] or "attention"
-    return f"[tool.mhsa.subjects.{_key(stem)}]\nsubject = {toml(request.spec)}\n{contract}"
-
-
-def as_python(declared: Mapping[str, Any]) -> str:
-    """Return the line of a class that declares the same."""
-    return f"mhsa_contract = mhsa.Contract({', '.join(f'{name}={_python(value)}' for name, value in declared.items())})"
-
-
-def _python(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def answers(declared: Mapping[str, Any], request: Request) -> dict[str, str]:
-    """Return the ways to declare something, each as lines to paste: in pyproject.toml, as options, in the class."""
-    if not declared:
-        return {}
-    return {
-        "pyproject.toml": as_table(declared, request),
-        "option": shlex.join(as_options(declared)),
-        "class": as_python(declared),
-    }
-
-
-def told(message: str, declared: Mapping[str, Any], request: Request) -> str:
-    """Return a question with the lines that answer it, where there is only text to show it in."""
-    places = {"pyproject.toml": "in pyproject.toml", "class": "or in the class"}
-    lines = answers(declared, request)
-    blocks = [f"{words}:\n\n{lines[place]}" for place, words in places.items() if place in lines]
-    return "\n\n".join([message, *([f"If that is meant, declare it {blocks[0]}", *blocks[1:]] if blocks else [])])

@@ -227,16 +227,16 @@ def under_lines(result: SubjectResult, width: int) -> list[Text]:
     return [Text(), *hanging("  ", f"QUESTION, see below; {result.then}", width, style="bold yellow")]
 
 
-def question_lines(result: SubjectResult, width: int) -> list[Text]:
-    """Return what a question says to declare, each way ready to be pasted, and what then holds."""
+def question_lines(result: SubjectResult, width: int, ways: int = 3) -> list[Text]:
+    """Return what then holds, and what a question says to declare: in so many ways, each ready to be pasted."""
     if not result.declare:
         return []
     lines = hanging("    then  ", result.then, width) if result.then else []
     command = shlex.join(["mhsa", "verify", result.label])
-    ways = [("If that is meant, declare it in pyproject.toml:", result.declare["pyproject.toml"]),
+    places = [("If that is meant, declare it in pyproject.toml:", result.declare["pyproject.toml"]),
             ("or in the class:", result.declare["class"]),
             ("or for one run:", f"{command} {result.declare['option']}")]  # fmt: skip
-    for words, code in ways:  # code begins at the left, so that it can be pasted as it is
+    for words, code in places[:ways]:  # code begins at the left, so that it can be pasted as it is
         lines += [Text(), *hanging("    ", words, width), Text()]
         lines += [Text(printable(line), style="cyan") for line in code.splitlines()]
     return lines

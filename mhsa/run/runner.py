@@ -13,8 +13,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
-from mhsa.records.declarations import answers
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
