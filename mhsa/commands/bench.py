@@ -11,6 +11,7 @@ from mhsa import __version__
 from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Measurement
 from mhsa.commands.frame import frame
 from mhsa.commands.options.bench import BenchArguments
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.verify import configured, named
 from mhsa.records.distribution import install_hint
 from mhsa.records.errors import UsageError
@@ -36,7 +37,7 @@ def bench(args: BenchArguments) -> int:
     with frame(args.files, no_color=args.no_color) as out:
         _require_tools(args)
         configuration = configured(args.config)
-        subjects = _subjects(args.subjects, configuration)
+        subjects = _subjects(args, configuration)
         plan = _plan(args, configuration, subjects)
         if not subjects and args.against is None:
             from mhsa.commands.no_subject import nothing_named
@@ -78,13 +79,12 @@ def _require_tools(args: BenchArguments) -> None:
         raise UsageError(f"--callgrind counts the instructions of the CPU; given was --device {args.device}")
 
 
-def _subjects(names: Sequence[str], configuration: Configuration) -> list[Contender]:
+def _subjects(args: BenchArguments, configuration: Configuration) -> list[Contender]:
     """Return the subjects: names that come with mhsa, configured subjects, objects; without any, what is configured."""
-    if not names:
-        subjects = [Contender.of(request) for request in configuration.requests]
-    else:
-        others = iter(named([name for name in dict.fromkeys(names) if name not in KNOWN], configuration))
-        subjects = [Contender.known(name) if name in KNOWN else Contender.of(next(others)) for name in dict.fromkeys(names)]
+    names = list(dict.fromkeys(args.subjects))
+    requests = named([name for name in names if name not in KNOWN], configuration) if names else configuration.requests
+    others = iter([Contender.of(declared_by(args.contract, args.argument, request)) for request in requests])
+    subjects = [Contender.known(name) if name in KNOWN else next(others) for name in names] if names else list(others)
     return list({c.name: c for c in subjects}.values())
 
 

@@ -14,6 +14,7 @@ from mhsa.commands.options.history import add_history
 from mhsa.commands.options.init import add_init
 from mhsa.commands.options.parser import Parser, parse
 from mhsa.commands.options.power import add_power
+from mhsa.commands.options.probe import add_probe
 from mhsa.commands.options.properties import add_properties
 from mhsa.commands.options.replay import add_replay
 from mhsa.commands.options.shared import EXIT_CODES
@@ -81,7 +82,8 @@ def _parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"mhsa {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
-        add_verify, add_diagnose, add_replay, add_init, add_power, add_bench, add_compare, add_history, add_properties,
+        add_verify, add_probe, add_diagnose, add_replay, add_init, add_power, add_bench, add_compare, add_history,
+        add_properties,
     ):  # fmt: skip
         add(subparsers)
     return parser

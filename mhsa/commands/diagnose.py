@@ -17,8 +17,9 @@ def diagnose(args: DiagnoseArguments) -> int:
         configuration = configured(args.config)
         options = options_of(args, [args.subject], configuration)
         found = judge(out, options, diagnosis=True, picture=True)
+        (result,) = found.results
+        request = result.as_judged(options.asked[0])
         code = exit_code(found.results)
-        report(out.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
-    (result,), (request,) = found.results, options.asked
+        report(out.files, found, folder_of_cases(args.cases, configuration), [request], code, github=args.github)
     print_story(found.console, result, found.diagnoses.get(result.label), request, found.known)
     return code

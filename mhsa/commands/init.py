@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mhsa.bench.history.asv_publish import is_installed
 from mhsa.commands.init_files.plan import InitPlan, mentions
@@ -15,9 +16,14 @@ from mhsa.commands.init_files.workflow import steps, workflow
 from mhsa.commands.options.init import InitArguments
 from mhsa.commands.try_subjects import look
 from mhsa.records.configuration import Configuration, ConfigurationError, read
+from mhsa.records.declarations import in_words
 from mhsa.records.distribution import NAME, install_hint, origin
 from mhsa.records.errors import UsageError
+from mhsa.records.understood import pinned
 from mhsa.source.find_subject import checked, only_candidate
+
+if TYPE_CHECKING:
+    from mhsa.records.results import SubjectResult
 
 _TOML = Path("pyproject.toml")
 _TEST = Path("tests/test_attention_properties.py")
@@ -31,17 +37,11 @@ def init(args: InitArguments) -> int:
     """Import what is new, plan what is not there yet, write it, and say what was done and what comes next."""
     text, document, configuration = _read_toml()
     specs = _new_subjects(args.subjects, configuration)
-    plan = InitPlan()
-    _plan_configuration(plan, text, document, _tables(specs, configuration))
-    plan.write(_TEST, template("test.py"), "mhsa.verifies")
-    if args.ci:
-        content = workflow(_install(document), origin())
-        plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
-    if args.bench:
-        _plan_benchmarks(plan, Path.cwd().name)
+    plan = _plan(args, text, document, _tables(specs, configuration))
     plan.require_folders()
-    if specs:
-        _require_understood(specs, configuration)
+    if specs:  # what is found by calling them is pinned
+        tables = _tables(specs, configuration, _require_understood(specs, configuration))
+        plan = _plan(args, text, document, tables)
     if args.dry_run:
         plan.show()
         return 0
@@ -52,6 +52,18 @@ def init(args: InitArguments) -> int:
         _say_what_to_fill_in(plan)
     _say_what_comes_next()
     return 0
+
+
+def _plan(args: InitArguments, text: str, document: dict[str, Any], tables: str) -> InitPlan:
+    plan = InitPlan()
+    _plan_configuration(plan, text, document, tables)
+    plan.write(_TEST, template("test.py"), "mhsa.verifies")
+    if args.ci:
+        content = workflow(_install(document), origin())
+        plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
+    if args.bench:
+        _plan_benchmarks(plan, Path.cwd().name)
+    return plan
 
 
 def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
@@ -65,15 +77,26 @@ def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
     return [spec for spec in dict.fromkeys(checked(name) for name in named if name not in labels) if spec not in configured]
 
 
-def _require_understood(specs: list[str], configuration: Configuration) -> None:
-    """Raise a UsageError unless every subject can be imported, built and called; of a question, say where its answer goes."""
-    bad = [result for result in look(specs) if result.question or result.reason]
-    if not bad:
-        return
+def _require_understood(specs: list[str], configuration: Configuration) -> dict[str, dict[str, Any]]:
+    """Return how each subject is read, as a contract.
+
+    Raises:
+        UsageError: a subject cannot be imported, built or called, or is a question; it gives the lines that answer it.
+    """
+    results = look(specs)
+    bad = [result for result in results if result.question or result.reason]
+    if bad:
+        raise UsageError(_problem(bad, configuration))
+    return {result.subject: pinned(result.reading) for result in results}
+
+
+def _problem(bad: list[SubjectResult], configuration: Configuration) -> str:
     message = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
     if unclear := [r.subject for r in bad if r.question]:
-        message += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(unclear, configuration)}"
-    raise UsageError(message)
+        answers = {r.subject: r.declaration for r in bad if r.question}
+        how = "if that is meant" if all(answers.values()) else "with the answer"
+        message += f". Add this to {_TOML}, {how}, and run mhsa init again:\n\n{_tables(unclear, configuration, answers)}"
+    return message
 
 
 def _plan_configuration(plan: InitPlan, text: str, document: dict[str, Any], tables: str) -> None:
@@ -135,8 +158,8 @@ def _at_the_end(text: str, table: str) -> str | None:
     return addition
 
 
-def _tables(specs: list[str], configuration: Configuration) -> str:
-    """Return a table for each subject, called after its class or its file."""
+def _tables(specs: list[str], configuration: Configuration, contracts: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return a table for each subject, called after its class or its file, with the contract that it is read by."""
     taken = {request.label for request in configuration.requests}
     tables = []
     for spec in specs:
@@ -146,7 +169,9 @@ def _tables(specs: list[str], configuration: Configuration) -> str:
             name, n = f"{stem}-{n}", n + 1
         taken.add(name)
         key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-        tables.append(f"[tool.mhsa.subjects.{key}]\nsubject = {json.dumps(spec, ensure_ascii=False)}")
+        contract = (contracts or {}).get(spec)
+        line = f"\ncontract = {{ {in_words(contract)} }}" if contract else ""
+        tables.append(f"[tool.mhsa.subjects.{key}]\nsubject = {json.dumps(spec, ensure_ascii=False)}{line}")
     return "\n\n".join(tables)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.options.replay import ReplayArguments
 from mhsa.records.case_files.case_file import Saved, read
 from mhsa.records.configuration import find
@@ -25,6 +26,7 @@ def replay(args: ReplayArguments) -> int:
     request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
     if args.subject:
         request = replace(request, label=args.subject, subject=args.subject, build="", submodule="")
+    request = declared_by(args.contract, args.argument, request)
     with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
         script = Path(folder) / "script.py"
         result = _run(Options(

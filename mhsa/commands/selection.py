@@ -11,6 +11,7 @@ from mhsa.bench.compare.settings import Terms
 from mhsa.bench.measure.measurement import PASSES
 from mhsa.bench.measure.run import TIMEOUT
 from mhsa.commands.options.compare import SHAPES, CompareArguments, SelectionArguments
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.verify import named
 from mhsa.records.configuration import find, read
 from mhsa.records.errors import UsageError
@@ -25,7 +26,7 @@ def requests_of(args: SelectionArguments, folder: Path, missing: str) -> tuple[R
     requests = named(args.subjects, configuration) if args.subjects else configuration.requests
     if not requests:
         raise UsageError(f"{missing} with --subject, or run mhsa init")
-    return tuple(requests)
+    return tuple(declared_by(args.contract, args.argument, request) for request in requests)
 
 
 def compared(args: SelectionArguments, folder: Path) -> tuple[tuple[Request, ...], list[Benchmark]]:

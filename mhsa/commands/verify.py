@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
 from mhsa.commands.frame import Frame, frame
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.options.verify import JudgeArguments, VerifyArguments
 from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -56,9 +57,10 @@ def verify(args: VerifyArguments) -> int:
         code = exit_code(found.results, strict=strict)
         if args.exit_zero and code == 1:
             code = 0
-        report(out.files, found, folder_of_cases(args.cases, configuration), options.asked, code, github=args.github)
+        judged = [result.as_judged(request) for request, result in zip(options.asked, found.results, strict=True)]
+        report(out.files, found, folder_of_cases(args.cases, configuration), judged, code, github=args.github)
     alone = len(found.results) == 1
-    for request, result in zip(options.asked, found.results, strict=True):
+    for request, result in zip(judged, found.results, strict=True):
         diagnosis = found.diagnoses.get(result.label)
         print_subject(found.console, result, request, found.known, diagnosis, verbose=args.verbose, alone=alone)
     if not alone:
@@ -102,7 +104,9 @@ def options_of(args: JudgeArguments, names: Sequence[str], configuration: Config
     if configuration.path is not None and database:
         database = str(configuration.path.parent / database)
     return Options(
-        requests=tuple(_override(args, request) for request in _requests(names, configuration)),
+        requests=tuple(
+            declared_by(args.contract, args.argument, _override(args, request)) for request in _requests(names, configuration)
+        ),
         workers=args.workers,
         timeout=args.timeout or configuration.timeout,
         memory=args.memory or configuration.memory or default_memory(),

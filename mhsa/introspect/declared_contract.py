@@ -45,8 +45,8 @@ def _with_a_mask(promise: Promise) -> str:
 
 
 def _with_an_fully_masked_row(promise: Promise) -> str:
-    if promise.adapter.takes_mask and promise.contract.mask_shape == "[B, Tk]":
-        return "its masks are [B, Tk], the same for every query, and no property gives it one that hides every key"
+    if promise.adapter.takes_mask and promise.contract.mask_shape == "[B, Tk]" and promise.value != "nan":
+        return "its masks are [B, Tk], and of a sample that one hides as a whole no property says more than that it is finite"
     return _with_a_mask(promise)
 
 

@@ -19,6 +19,7 @@ from mhsa.introspect.find_mask_form import SIZES, find_call, find_float64, find_
 from mhsa.introspect.find_projections import bind_projections, unregistered
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.load import target_of
+from mhsa.introspect.reading import read
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.torch_wrappers import ask_about_wrapper
@@ -28,6 +29,7 @@ from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
+from mhsa.records.understood import Understood, notes_of
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject import check
 from mhsa.subject.adapter import (
@@ -109,7 +111,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     unread = find_unread(caller, module, sizes)
     left = (*(f"argument {n}" for n in adapter.not_given), *(x.words for x in unread))
     wrong = next((x.wrong for x in unread if x.wrong), "")
-    return replace(subject, notes=tuple(_notes(subject, found)), not_judged=left, no_weights=wrong)
+    understood = read(subject, request.contract, found)
+    return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
 
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
@@ -128,9 +131,10 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
     def bind(module: nn.Module, sizes: Sizes) -> Projections:
         check.inapplicable(f"cannot be asked: {lost}")
 
+    understood = (Understood("call", adapter.describe()), Understood("parameters", lost))
     return Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device, bind=bind, caller=caller,
-        unregistered=lost, notes=(("call", adapter.describe()), ("parameters", lost)),
+        unregistered=lost, understood=understood, notes=notes_of(understood),
     )  # fmt: skip
 
 
@@ -239,36 +243,3 @@ def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
     if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
         return None
     return None if has_own_head_width(target) else adapter.build
-
-
-def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
-    contract = subject.contract
-    notes = [("call", subject.adapter.describe())]
-    if found:
-        notes.append(("parameters", found))
-    if subject.literals:
-        notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
-    if not subject.adapter.takes_mask:
-        left = [f"{n} is left at its default" for n in subject.adapter.not_given if "mask" in n.lower()]
-        return [*notes, ("mask", f"none is given{': ' if left else ''}{', '.join(left)}")]
-    kind = "0 or 1, floating" if subject.caller.float_masks else "bool"
-    means = {
-        "allowed": f"{kind}, True may attend",
-        "blocked": f"{kind}, True may not attend",
-        "additive": "floating, 0 may attend and -inf may not",
-    }
-    always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask]}{always}"))
-    words = {
-        "zeros": "a row with no allowed key has zero weights",
-        "uniform": "a row with no allowed key has weights 1 / Tk",
-        "zero-output": "a row with no allowed key has zero output",
-        "finite": "a row with no allowed key has some finite output; its value is not judged",
-        "nan": f"declared: {contract.reason}",
-        None: "a row with no allowed key has no finite output",
-    }
-    if "fully_masked_row" in subject.masks:
-        notes.append(("empty rows", words[contract.fully_masked_row]))
-    if contract.float64_in == "float32":
-        notes.append(("float64", "is computed in float32 inside, and judged with float32's roundoff"))
-    return notes

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked, declare, describe_call
+from mhsa.introspect.adapter_sketch import asked, describe_call
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.records.case import Case, Tie
 from mhsa.records.contract import Contract, MaskShape
@@ -98,7 +98,11 @@ def ask_about_wrapper(subject: Subject, module: nn.Module, request: Request, tar
     read = next((r for r in readings if _fits(subject, r, masked=True)), replace(usual, time_first=time_first))
     if read == usual:
         return
-    raise Question(_words(subject, usual, read, request, target))
+    fields = _declaration(subject, read)
+    # Another layout, or masks for each head, need an adapter.
+    if not read.time_first and read.shape:
+        raise Question(_head(usual, read), fields)
+    raise Question("\n".join([asked(_head(usual, read)), *_adapter(subject, read, fields, request, target)]))
 
 
 def _readings(usual: Reading, *, declared: bool) -> Iterator[Reading]:
@@ -154,8 +158,8 @@ def _has_nan(subject: Subject, reading: Reading) -> bool:
     return answer is not None and bool(np.isnan(answer.output).any())
 
 
-def _words(subject: Subject, usual: Reading, read: Reading, request: Request, target: Any) -> str:
-    assert isinstance(subject.adapter, ModuleAdapter)
+def _head(usual: Reading, read: Reading) -> str:
+    """Return what was seen, and the reading that explains it."""
     found = []
     if read.time_first:
         found.append("takes time first, [T, B, d_model]")
@@ -163,16 +167,22 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
         found.append("hides what a mask marks with True, as torch does")
     if read.shape != usual.shape:
         found.append(f"takes masks {read.shape or '[B * head, Tq, Tk]'}")
+    return f"it holds an nn.MultiheadAttention, and is exactly right if it {' and '.join(found)}; else it is not"
+
+
+def _declaration(subject: Subject, read: Reading) -> dict[str, str]:
+    """Return the fields of the contract that say so."""
     fields: dict[str, str] = {} if read.mask == "allowed" else {"mask": read.mask}
     if read.shape not in ("", "[B, Tq, Tk]"):
         fields["mask_shape"] = str(read.shape)
-    # A mask [B, Tk] that hides every key is given by no property, so nothing can be declared of it.
-    if subject.adapter.takes_mask and read.shape != "[B, Tk]" and _has_nan(subject, read):
+    if subject.adapter.takes_mask and _has_nan(subject, read):
         fields |= {"fully_masked_row": "nan", "reason": _NAN}
-    head = f"it holds an nn.MultiheadAttention, and is exactly right if it {' and '.join(found)}; else it is not"
-    head = asked(head)
-    if not read.time_first and read.shape:
-        return "\n".join([head, *declare(fields, request)])
+    return fields
+
+
+def _adapter(subject: Subject, read: Reading, fields: dict[str, str], request: Request, target: Any) -> list[str]:
+    """Return the lines of an adapter that says so."""
+    assert isinstance(subject.adapter, ModuleAdapter)
     module = subject.adapter.build(*(subject.adapter.sizes or (4, 20)))
     name = next(name for name, part in module.named_modules() if isinstance(part, nn.MultiheadAttention))
     owner = f"module.{name}".rstrip(".")
@@ -182,7 +192,7 @@ def _words(subject: Subject, usual: Reading, read: Reading, request: Request, ta
     if read.time_first:
         before.append("query, key, value = (x.transpose(0, 1) for x in (query, key, value))")
     output = f"output{'[0]' * _gives_several(subject, read)}.transpose(0, 1)" if read.time_first else "output"
-    return "\n".join([head, *describe_call(subject.adapter, request, target, fields, before, output)])
+    return describe_call(subject.adapter, request, target, fields, before, output)
 
 
 def _gives_several(subject: Subject, read: Reading) -> bool:

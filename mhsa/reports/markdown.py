@@ -14,17 +14,20 @@ from mhsa.reports.phrases import (
     BESIDE,
     INTERRUPTED,
     commands,
+    declarations,
     figures,
     label,
     not_judged,
     printable,
     reason,
     smallest,
+    then,
     why,
     with_outcome,
 )
 
 _SYMBOLS = {"holds": "✅", "violated": "❌", "question": "❔", "unjudged": "⚠️"}
+_LANGUAGES = {"in pyproject.toml": "toml", "in the class": "python", "for one run": "sh"}
 _ROWS = 20  # failures of a subject that are worth a row: who needs more looks into the JSON
 _CELL = 300  # characters of a cell
 _BUDGET = 250_000  # characters of at most four bytes: GitHub throws a summary of more than 1 MiB away
@@ -81,6 +84,7 @@ def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
     words = _text(why(subject).partition("\n\n")[0]) if verdict in ("unjudged", "question") else _figures(subject)
+    words += f"; {_text(then(subject))}" if verdict == "question" and then(subject) else ""
     left = f"; not judged: {_text(not_judged(subject))}" if not_judged(subject) else ""
     return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}{left}: {words}"
 
@@ -102,13 +106,16 @@ def _needs_section(subject: dict[str, Any]) -> bool:
 
 def _asks_at_length(subject: dict[str, Any]) -> bool:
     """Whether a question has more than its line in the table, code to be pasted say."""
-    return subject["verdict"] == "question" and "\n" in why(subject)
+    return subject["verdict"] == "question" and ("\n" in why(subject) or bool(declarations(subject)))
 
 
 def _section(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
     """What there is to say about a subject beyond its line."""
-    if _asks_at_length(subject):
+    if _asks_at_length(subject) and "\n" in why(subject):
         yield from _block(why(subject).split("\n"), "text")
+    for n, (title, lines) in enumerate(declarations(subject)):
+        yield from (f"{'or' if n else 'If that is meant, declare it'} {title}:", "")
+        yield from _block(lines.split("\n"), _LANGUAGES[title])
     yield from _cause(subject.get("diagnosis"))
     failures = with_outcome(subject, "fail")
     if failures:

@@ -15,6 +15,7 @@ from mhsa.records.expected_failures import judged
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.records.understood import Understood
 from mhsa.run.listener import LOADING, listen
 from mhsa.source.missing_files import missing
 
@@ -159,6 +160,9 @@ class Child:
             result = self.results[number - 1]
             result.notes = [(topic, words) for topic, words in about["notes"]]
             result.not_judged = list(about.get("not_judged", ()))
+            result.reading = [Understood(**part) for part in about.get("reading", ())]
+            if "question" in about:  # it is judged under what the question says to declare
+                result.question, result.reason, result.declaration = True, about["question"], about["declaration"]
             result.place = about["place"] and (about["place"][0], about["place"][1])
             self.planned[number] = about["planned"]
             if event["outcome"] != "skipped":  # by -x

@@ -12,6 +12,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
@@ -73,7 +74,8 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
 
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
-    """Give the reason if nothing was judged, and warn of expectations that do not match."""
+    """Give the reason if nothing was judged, what answers a question, and warn of expectations that do not match."""
+    result.declare = answers(result.declaration, request)
     if not result.properties and not result.reason and not result.interrupted:
         near = nearest_id(options.keyword, [p.id for p in catalogue()])
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"

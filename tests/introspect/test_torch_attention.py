@@ -1,7 +1,6 @@
 """torch's own module is understood wherever it is found; a wrapper around it is asked about, and not accused of its habits."""
 
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -135,12 +134,10 @@ def test_a_wrapper_that_hands_a_padding_mask_on_is_asked_for_its_meaning() -> No
     with pytest.raises(Question) as raised:
         understand(f"{__file__}:ThinPadding")
     assert "hides what a mask marks with True, as torch does" in " ".join(str(raised.value).split())
-    said = str(raised.value)
-    table = tomllib.loads(said.partition("\n\n")[2].partition("\n\n    or in")[0])["tool"]["mhsa"]["subjects"]["attention"]
-    declared = table["contract"]
-    assert table["subject"] == f"{__file__}:ThinPadding"
-    assert declared == {"mask": "blocked", "mask_shape": "[B, Tk]"}
-    assert 'mhsa_contract = mhsa.Contract(\n    mask="blocked",\n    mask_shape="[B, Tk]",\n)' in said
+    declared = raised.value.declaration
+    assert declared.pop("reason").startswith("https://")
+    assert declared == {"mask": "blocked", "mask_shape": "[B, Tk]", "fully_masked_row": "nan"}
+    declared["reason"] = "as torch does"
     subject = understand(Request("x", f"{__file__}:ThinPadding", contract=declared))
     assert subject.masks == ("none", "all", "padding")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.bench.measure.measurement import KNOWN, PASSES, Pass
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.commands.options.kinds import dtype, seconds, size, whole
 from mhsa.commands.options.shared import CONFIG, DEVICE, JSON, SUBJECT, Arguments, add_command, add_no_color, files
 from mhsa.records.defaults import DTYPES
@@ -27,6 +28,8 @@ class BenchArguments(Arguments):
     passes: list[Pass]
     dtype: list[str]
     device: str | None
+    contract: list[tuple[str, Any]]
+    argument: list[tuple[str, Any]]
     against: list[str] | None
     budget: float
     threads: int
@@ -75,6 +78,7 @@ def add_bench(subparsers: Any) -> None:
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float32)")  # fmt: skip
     add("--device", help=DEVICE)
+    add_declarations(add)
     add("--against", type=lambda text: [name for name in text.split(",") if name], metavar="NAME,...",
         help="what to measure for comparison (default: reference,fused,torch; '' for the baseline alone)")  # fmt: skip
     add("--budget", type=seconds, default=BUDGET, metavar="SECONDS",

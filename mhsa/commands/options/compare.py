@@ -9,6 +9,7 @@ from typing import Any
 
 from mhsa.bench.compare.settings import APART, APART_SECONDS, THRESHOLD, TOGETHER_SECONDS
 from mhsa.bench.measure.measurement import PASSES, Pass
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.commands.options.kinds import dtype, percent, seconds, size, whole
 from mhsa.commands.options.shared import DEVICE, JSON, Arguments, add_command, add_no_color, files
 
@@ -25,6 +26,8 @@ class SelectionArguments(Arguments):
     passes: list[Pass]
     dtype: list[str]
     device: str | None
+    contract: list[tuple[str, Any]]
+    argument: list[tuple[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -103,3 +106,4 @@ def add_selection(add: Callable[..., Any], where: str) -> None:
     add("--pass", dest="passes", action="append", choices=PASSES, default=[], help="forward or training (default: both)")
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[], help="repeatable (default: float32)")
     add("--device", help=DEVICE)
+    add_declarations(add)

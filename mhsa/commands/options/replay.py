@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.commands.options.shared import Arguments, add_command, add_limits
 
 
@@ -16,6 +17,8 @@ class ReplayArguments(Arguments):
     file: Path
     subject: str
     python: bool
+    contract: list[tuple[str, Any]]
+    argument: list[tuple[str, Any]]
     timeout: float | None
     memory: int | None
     no_color: bool
@@ -36,4 +39,5 @@ def add_replay(subparsers: Any) -> None:
     add("file", type=Path, metavar="FILE", help="a case; mhsa verify saves one for each failure")
     add("--subject", default="", metavar="SUBJECT", help="judge this subject instead of the one that failed")
     add("--python", action="store_true", help="print a stand-alone script instead of judging")
+    add_declarations(add)
     add_limits(add)

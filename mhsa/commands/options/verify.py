@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mhsa.commands.options.declarations import add_declarations
 from mhsa.commands.options.kinds import dtype, whole
 from mhsa.commands.options.shared import CONFIG, DEVICE, JSON, SUBJECT, VERDICTS, Arguments, add_command, add_limits, files
 from mhsa.records.defaults import DTYPES, PROFILES
@@ -20,6 +21,8 @@ class JudgeArguments(Arguments):
     seed: int | None
     dtype: list[str]
     device: str | None
+    contract: list[tuple[str, Any]]
+    argument: list[tuple[str, Any]]
     workers: int
     config: Path | None
     cases: Path | None
@@ -115,6 +118,7 @@ def _add_common(add: Callable[..., Any]) -> None:
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
     add("--device", help=DEVICE)
+    add_declarations(add)
     add("-n", dest="workers", type=whole, default=1, metavar="N",
         help="number of worker processes (default: 1; more are useful with ci and thorough)")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help=CONFIG)
