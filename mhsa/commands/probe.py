@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mhsa.commands.frame import frame
 from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.options.probe import ProbeArguments
-from mhsa.commands.pin_reading import pin
+from mhsa.commands.subject_tables.pin_reading import pin
 from mhsa.commands.verify import configured, named
 from mhsa.records.declarations import in_words
 from mhsa.records.facts import jsonable

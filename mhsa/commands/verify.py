@@ -34,7 +34,7 @@ def verify(args: VerifyArguments) -> int:
     """Judge subjects, show every verdict, write the reports."""
     from rich.text import Text
 
-    from mhsa.commands.write_baseline import write_baseline
+    from mhsa.commands.subject_tables.write_baseline import write_baseline
     from mhsa.records.results import exit_code
     from mhsa.reports.line_folding import hanging, show
     from mhsa.reports.tables import subject_table
@@ -166,7 +166,7 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
     from mhsa.bugs.diagnosis.client import Inquiry
     from mhsa.records.catalogue import catalogue
-    from mhsa.records.expected_failures import compare_causes
+    from mhsa.records.failures.expected_failures import compare_causes
     from mhsa.reports.progress import Progress
     from mhsa.reports.terminal import print_header
     from mhsa.reports.write import JudgedRun

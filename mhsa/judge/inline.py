@@ -19,7 +19,7 @@ from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
 from mhsa.records.catalogue import EVERYTHING, properties_folder
 from mhsa.records.errors import SubjectError
-from mhsa.records.expected_failures import judged_here
+from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.request import Request
 from mhsa.subject import check
 from mhsa.subject.subject import Subject

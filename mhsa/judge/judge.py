@@ -22,7 +22,7 @@ from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, property_id
 from mhsa.records.errors import Question, SubjectError, describe
-from mhsa.records.expected_failures import judged_here
+from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests
 from mhsa.run import cuda_errors as lost

@@ -11,7 +11,7 @@ from mhsa.judge.checked_arguments import Conditions, asked, matching
 from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
-from mhsa.records.expected_failures import judged
+from mhsa.records.failures.expected_failures import judged
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.phrases import BESIDE, figures

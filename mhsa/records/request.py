@@ -26,7 +26,7 @@ class Expected:
         id: of a property, or a pattern such as ``masks.*``.
         reason: why it is accepted; without one it is reported.
         link: to an issue, or empty.
-        form: of the failure, as :mod:`mhsa.records.failure_form` names it: another one is not expected; empty accepts any.
+        form: of the failure, as :mod:`mhsa.records.failures.failure_form` names it: no other is expected; empty accepts any.
         cause: the known bug that was confirmed ("A or B": the comparison could not tell them apart), or empty.
     """
 

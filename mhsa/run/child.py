@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.records.catalogue import catalogue, properties_folder, property_id
-from mhsa.records.expected_failures import judged
+from mhsa.records.failures.expected_failures import judged
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult

@@ -11,7 +11,7 @@ from mhsa.commands.frame import frame
 from mhsa.records.errors import UsageError
 
 (COMMANDS,) = (action.choices for action in _parser()._actions if isinstance(action, argparse._SubParsersAction))
-POSITIONAL = {"diagnose": ["m:A"], "replay": ["FILE"]}
+POSITIONAL = {"probe": ["m:A"], "diagnose": ["m:A"], "replay": ["FILE"]}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from mhsa.commands.subject_tables import entry, name_of, read, seen_from, subjects_of, write
+from mhsa.commands.subject_tables.tables import entry, name_of, read, seen_from, subjects_of, write
 from mhsa.records.configuration import Configuration
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import UsageError

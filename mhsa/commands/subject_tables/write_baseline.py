@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 from tomlkit.items import AoT
 
-from mhsa.commands.subject_tables import entry, name_of, read, seen_from, subjects_of, write
+from mhsa.commands.subject_tables.tables import entry, name_of, read, seen_from, subjects_of, write
 from mhsa.records.configuration import Configuration
-from mhsa.records.expected_failures import ANOTHER, cause_of
-from mhsa.records.failure_form import form_of
+from mhsa.records.failures.expected_failures import ANOTHER, cause_of
+from mhsa.records.failures.failure_form import form_of
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult
 
