@@ -8,6 +8,7 @@ import pytest
 
 from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.results import EXIT_CODES, PropertyResult, SubjectResult, as_data, as_json, exit_code, write_json
+from mhsa.records.understood import Understood
 
 OUTCOMES = ("pass", "fail", "not-applicable", "expected-failure", "unexpected-pass", "error")
 
@@ -118,6 +119,7 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
         place=("m.py", 7),
         warnings=["odd"],
         coverage={"lines": 3},
+        reading=[Understood("mask", "True may attend", "default", {"mask": "allowed"})],
         not_judged=["argument x"],
         accepted=["argument x"],
     )
@@ -134,7 +136,11 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
         "label": "mine",
         "verdict": "violated",
         "reason": "",
+        "declaration": {},
+        "declare": {},
+        "under": None,
         "understood": {"mask": "True may attend"},
+        "reading": [{"part": "mask", "text": "True may attend", "known": "default", "declaration": {"mask": "allowed"}}],
         "not_judged": ["argument x"],
         "accepted": ["argument x"],
         "place": {"file": "m.py", "line": 7},
