@@ -208,6 +208,7 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
 def _randomised(module: nn.Module, name: str) -> nn.Module:
     """Fill with generic numbers: parameters that start at zero would hide what they do."""
     if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
+        # A class or a factory has been called once already, and every call raised.
         raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
     module = module.to(device="cpu", dtype=torch.float64).eval()
     generator = torch.Generator().manual_seed(0)

@@ -121,6 +121,13 @@ class Grouped(Plain):
         self.norm = nn.GroupNorm(32, dim)
 
 
+class Lazy(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        self.num_heads = self.count = heads
+        self.maps = nn.ModuleList(nn.LazyLinear(dim) for _ in range(4))
+
+
 class NoGpu(Plain):
     def __init__(self, heads: int, dim: int) -> None:
         super().__init__()
@@ -230,3 +237,11 @@ def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
     output = subject.caller(subject.adapter.build(4, 20).double(), x, x, x, None)[0]
     output.sum().backward()
     assert output.dtype == x.grad.dtype == torch.float64
+
+
+def test_lazy_parameters_get_their_sizes_from_one_call() -> None:
+    subject = understand(f"{__file__}:Lazy")
+    assert "lazy parameters get their sizes from one call" in words(subject)
+    module = subject.adapter.build(4, 20)
+    assert [tuple(p.shape) for p in module.parameters()] == [(20, 20), (20,)] * 4
+    assert module.training

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Known, Understood
@@ -255,4 +256,5 @@ def _is_whole(module: nn.Module) -> bool:
 
     One that took the width of all heads for that of one has a fraction of them.
     """
-    return sum(p.numel() for p in module.parameters() if p.dim() > 1) >= 3 * _SIZES[1] ** 2
+    sized = (p for p in module.parameters() if not is_lazy(p))
+    return sum(p.numel() for p in sized if p.dim() > 1) >= 3 * _SIZES[1] ** 2
