@@ -76,10 +76,11 @@ def test_shifting_all_keys_changes_nothing(subject: Subject, case: Case) -> None
     """One vector added to every key adds one number to every score of a row, which softmax ignores.
 
     Statement: O(q, k + u, v, M) = O(q, k, v, M) for any u; the logits of row i shift by <q_i, W_K u> / sqrt(d_k).
-    Requires: key apart from query and value; no positions, no normalisation of keys.
+    Requires: key apart from query and value; no positions, no normalisation of keys, no soft cap.
     Source: A8 with A7; Namazifar et al. 2023, arXiv 2302.08626; Blanchard et al. 2021 for the shift of softmax.
     Breaks it: a softmax that does not subtract the maximum and overflows, an epsilon in the denominator, a clamp.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     shift = case.rng(11).integers(-3, 4, size=case.d_model).astype(float)
     before, after = trial(), trial(key=trial.key + shift)
@@ -92,15 +93,16 @@ def test_key_bias_does_not_matter(subject: Subject, case: Case) -> None:
     """The bias of the key projection adds one number to every score of a row, which softmax ignores.
 
     Statement: O does not depend on b_K.
-    Requires: a bias of the key projection.
+    Requires: a bias of the key projection; no soft cap.
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a bias given to the wrong projection, softmax over the queries, masked scores filled before the bias.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     if trial.projections.key.bias is None:
         check.inapplicable("needs a bias of the key projection")
     before = trial()
-    trial.write(key_bias=case.rng(11).integers(-4, 5, size=case.d_model).astype(float))
+    trial.write(key_bias=case.rng(11).integers(-4, 5, size=trial.projections.key.bias.shape).astype(float))
     check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)
 
 
@@ -114,6 +116,7 @@ def test_value_bias_is_a_constant(subject: Subject, case: Case) -> None:
     Source: A10.
     Breaks it: a bias that is added after the mixing and again, weights that do not sum to one, a key of zeros (a sink).
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     bias = trial.projections.value.bias
     if bias is None:
@@ -141,6 +144,7 @@ def test_query_and_key_features_may_be_mixed(subject: Subject, case: Case) -> No
     Source: A11; Gauge Symmetries in Transformer Architectures (NeurReps 2025, KrkbYbK0cH); van Nierop arXiv 2412.14543.
     Breaks it: normalised queries, features compared across heads, a feature left out of the scores.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     before = trial()
     a, inverse = gauge(case, 11, trial.d_k)
@@ -164,6 +168,7 @@ def test_value_and_output_features_may_be_mixed(subject: Subject, case: Case) ->
     Source: A12.
     Breaks it: an activation between values and output, heads merged in another order than W_O has them.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     before = trial()
     a, inverse = gauge(case, 11, trial.d_v)
@@ -221,10 +226,11 @@ def test_repeating_every_key_changes_nothing(subject: Subject, case: Case) -> No
     """Attention sees a distribution of keys: every key m times is the same distribution.
 
     Statement: O(q, [k; k; ...], [v; v; ...], [M, M, ...]) = O(q, k, v, M).
-    Requires: key and value apart from query; no positions.
+    Requires: key and value apart from query; no positions, not causal, no window.
     Source: A15; Castin, Ablin and Peyre 2024, arXiv 2312.14820.
     Breaks it: a scale by the length, a window, a block at the end that is dropped or counted twice.
     """
+    check.not_under(subject.contract.formula.where, "keys may be repeated")
     trial = Trial(subject, case)
     times = 2 + case.seed % 3
     repeated = trial.paired(lambda x: np.concatenate([x] * times, axis=1))
@@ -239,10 +245,11 @@ def test_repeating_one_key_adds_to_its_logit(subject: Subject, case: Case) -> No
     """One key m times is that key once, with ln m added to its score.
 
     Statement: with key j repeated m times, the copies together weigh m p_j / (1 + (m - 1) p_j), where p_j is its weight alone.
-    Requires: key and value apart from query; weights [B, H, Tq, Tk]; no positions.
+    Requires: key and value apart from query; weights [B, H, Tq, Tk]; no positions, not causal, no window.
     Source: A15 (the form with ln m is derived there).
     Breaks it: keys that are found by their content, deduplicated or sorted; a softmax over anything but keys.
     """
+    check.not_under(subject.contract.formula.where, "keys may be repeated")
     trial = Trial(subject, case)
     alone = trial()
     weights = check.offered(alone.weights)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from torch import nn
 
 from mhsa.judge.budget import rare
@@ -32,12 +33,14 @@ class Dropped:
     """What dropout did.
 
     Attributes:
-        kept: [B, H, Tq, Tk], the mixed weights times Tk: 0 where dropped.
+        kept: [B, H, Tq, Tk], the mixed weights times the number of keys that the query sees: 0 where dropped.
+        seen: bool [B, H, Tq, Tk], the keys that each query sees.
         sites: 1 if weights are dropped, 2 if the output is dropped as well.
         rate: the share that must be dropped.
     """
 
     kept: Array
+    seen: NDArray[np.bool_]
     sites: int
     rate: float
 
@@ -80,11 +83,14 @@ def by_head(x: Array, head: int) -> Array:
 def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     """Build the module with this rate, call it in train mode and read off what was dropped."""
     trial, inputs = uniform(subject, case, rate)
-    kept = by_head(trial(*inputs).output, trial.case.head) * trial.case.key_length
+    answer = trial(*inputs)
+    weights = by_head(answer.output, trial.case.head)
+    seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
+    kept = weights * seen.sum(axis=-1, keepdims=True)
     scale = 1.0 / (1.0 - rate)
     # Two dropouts in a row, on the weights and on the output, are usual too; the size of what is left tells.
     sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
-    return Dropped(kept, sites, 1 - (1 - rate) ** sites)
+    return Dropped(kept, seen, sites, 1 - (1 - rate) ** sites)
 
 
 @rare
@@ -103,7 +109,9 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     precision = subject.precision(case.dtype)
     room = (gamma(found.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
     required = np.where(found.kept == 0, 0.0, scale)
-    check.agree("weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)))
+    check.agree(
+        "weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)), found.seen
+    )
 
 
 @rare
@@ -118,7 +126,7 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
         PR#411).
     """
     found = drop(subject, case, rate)
-    zeros, total = int((found.kept == 0).sum()), found.kept.size
+    zeros, total = int(((found.kept == 0) & found.seen).sum()), int(found.seen.sum())
     check.count_as_expected("weights dropped", zeros, total, found.rate)
 
 
@@ -140,9 +148,10 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
         if pairs == 0:
             continue
         one, two = (np.take(gone, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1))
-        both, probability = int((one & two).sum()), found.rate**2
+        shown = np.logical_and(*(np.take(found.seen, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1)))
+        both, probability = int((one & two & shown).sum()), found.rate**2
         words = f"pairs of neighbouring {name} dropped together"
-        check.count_as_expected(words, both, one.size, probability)
+        check.count_as_expected(words, both, int(shown.sum()), probability)
 
 
 @rare
@@ -171,7 +180,8 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     # Every product in the chain, by its size; dropout makes weights up to 1 / (1 - rate)^2 times larger.
     value = np.abs(numbers(trial.arguments["value"][0])) @ np.abs(p.value.weight.T)
     value = value + (0.0 if p.value.bias is None else np.abs(p.value.bias))
-    largest = value.max(axis=1, keepdims=True) / (1 - rate) ** 2
+    by_key_head = value.max(axis=1, keepdims=True).reshape(case.batch, 1, -1, trial.d_v) / (1 - rate) ** 2
+    largest = by_key_head[:, :, [trial.key_head(h) for h in range(case.head)]].reshape(case.batch, 1, -1)
     size = float((np.abs(d_output) * (largest @ np.abs(p.out.weight.T))).sum())
     terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
     room = gamma(terms, trial.precision.unit) * size * 4
@@ -200,10 +210,12 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
     sizes = by_head(np.abs(key) @ np.abs(p.key.weight.T) + np.abs(bias), case.head)
     # The output is A m, A = 1 / Tk, so G A m is G times the output.
     d_weights = by_head(d_output * found.answer.output, case.head)
-    d_scores = d_weights - d_weights.mean(-1, keepdims=True)
-    largest = np.abs(d_weights) + np.abs(d_weights).mean(-1, keepdims=True)
+    seen = np.ones(d_weights.shape, bool) if found.answer.mask is None else found.answer.mask[:, None]
+    share = seen / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
+    d_scores = d_weights - share * d_weights.sum(-1, keepdims=True)
+    largest = np.abs(d_weights) + share * np.abs(d_weights).sum(-1, keepdims=True)
     expected, size = (
-        np.einsum("bhqd,bqm->hdm", ds @ k, q).reshape(case.d_model, case.d_model) / case.d_k**0.5
+        np.einsum("bhqd,bqm->hdm", ds @ k, q).reshape(case.d_model, case.d_model) * trial.formula.factor(case.d_k)
         for ds, k, q in ((d_scores, keys, query), (largest, sizes, np.abs(query)))
     )
     # Sums over features, keys, queries and samples; a score of zero leaves softmax and dropout a few roundings each.

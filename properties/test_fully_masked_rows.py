@@ -63,7 +63,7 @@ def test_other_rows_are_unchanged(subject: Subject, case: Case) -> None:
     sample, row = case.rng(11).integers(case.batch), case.rng(12).integers(case.query_length)
     mask[sample, row] = False
     before, after = trial(), trial(mask=mask)
-    check.agree("output of other rows", after.output_and_bound, before.output_and_bound, mask.any(axis=-1, keepdims=True))
+    check.agree("output of other rows", after.output_and_bound, before.output_and_bound, after.attended)
 
 
 @light
@@ -102,7 +102,9 @@ def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     assert trial.mask is not None
-    seen = trial.mask.any(axis=-1, keepdims=True)
+    mask = trial.effective(trial.mask, trial.query, trial.key)
+    assert mask is not None
+    seen = mask.any(axis=-1, keepdims=True)
     d_output = trial.cotangent(20, case.output_shape)
     everything = trial.differentiate(d_output)
     if declared_nan(subject, *everything.observed.values()):

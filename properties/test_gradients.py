@@ -163,8 +163,11 @@ def test_masked_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     if case.key_length > 1:
         mask[:, :, 0], mask[:, :, 1] = True, False
+    mask = trial.opened(mask)
+    assert mask is not None
     found = trial.differentiate(trial.cotangent(20, case.output_shape), mask=mask)
-    hidden = ~mask.any(axis=1)[..., None]
+    assert found.answer.mask is not None
+    hidden = ~found.answer.mask.any(axis=1)[..., None]
     for name in ("key", "value"):
         if name in found.observed:
             at_masked = np.where(hidden, found.observed[name], 0.0)

@@ -19,16 +19,19 @@ def single_head(trial: Trial, h: int) -> Bounded:
     """Output [B, Tq, D] that head ``h`` alone contributes, b_O included: plain attention without any head axis."""
     arithmetic = Arithmetic(trial.precision)
     p = trial.projections
+    shared = trial.key_head(h)
     of_scores, of_values = (slice(h * width, (h + 1) * width) for width in (trial.d_k, trial.d_v))
+    of_keys, of_shared_values = (slice(shared * width, (shared + 1) * width) for width in (trial.d_k, trial.d_v))
     q, k, v = (
         arithmetic.linear(Bounded.exact(x), map_.weight[part], None if map_.bias is None else map_.bias[part])
         for x, map_, part in (
             (trial.query, p.query, of_scores),
-            (trial.key, p.key, of_scores),
-            (trial.value, p.value, of_values),
+            (trial.key, p.key, of_keys),
+            (trial.value, p.value, of_shared_values),
         )
     )
-    z = oracle.core(arithmetic, q, k, v, trial.mask).output
+    mask = trial.effective(trial.mask, trial.query, trial.key)
+    z = oracle.core(arithmetic, q, k, v, mask, formula=trial.formula).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
 
 
@@ -100,6 +103,7 @@ def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     Source: A13, the factor S_h of the symmetry group (KrkbYbK0cH, NeurReps 2025).
     Breaks it: a head that is dropped or treated apart, heads that share a projection or look at each other.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.head)
     of_scores, of_values = (
@@ -126,6 +130,7 @@ def test_heads_do_not_see_each_other(subject: Subject, case: Case) -> None:
     Source: A14.
     Breaks it: heads that mix tokens (FuxiCTR#30) or weights, a normalisation across heads, a maximum over all heads.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     silent = int(case.rng(10).integers(case.head))
     of_scores, of_values = (slice(silent * width, (silent + 1) * width) for width in (trial.d_k, trial.d_v))

@@ -54,6 +54,7 @@ def test_query_and_key_gradient_products_match(subject: Subject, case: Case) -> 
     Source: A29, the Euler relation of q -> a q, k -> k / a.
     Breaks it: a scale missing in dQ or dK, dQ and dK exchanged, a gradient that reaches only one of them.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial, found = differentiated(subject, case)
     query, key = moment(trial, found, "query", "query"), moment(trial, found, "key", "key")
     traces = [tuple(np.trace(x, axis1=1, axis2=2) for x in pair) for pair in (query, key)]
@@ -70,6 +71,7 @@ def test_every_mixing_of_query_features_is_undone_by_keys(subject: Subject, case
     Source: A30, from the symmetry GL(d_k) of A11.
     Breaks it: features of a head mixed or exchanged in the backward pass only; a wrong transposition of dS.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial, found = differentiated(subject, case)
     query, key = moment(trial, found, "query", "query"), moment(trial, found, "key", "key")
     check.agree("Q^T dQ against (K^T dK)^T", query, (key[0].swapaxes(1, 2), key[1].swapaxes(1, 2)))
@@ -86,6 +88,7 @@ def test_value_and_output_gradient_products_match(subject: Subject, case: Case) 
     Source: A31, from the symmetry GL(d_k) of A12.
     Breaks it: dV doubled or scaled, dropout left in the backward pass, dW_O formed with the wrong heads.
     """
+    check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial, found = differentiated(subject, case)
     value = moment(trial, found, "value", "value")
     shape = (case.d_model, case.head, trial.d_v)
@@ -102,10 +105,11 @@ def test_key_bias_has_no_gradient(subject: Subject, case: Case) -> None:
     """A constant added to all keys changes nothing, so the key bias has no gradient.
 
     Statement: dL/db_K = 0 up to rounding, for every loss.
-    Requires: autograd; a bias of the key projection.
+    Requires: autograd; a bias of the key projection; no soft cap.
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a softmax gradient without its row sum, a mask or a scale applied in one direction only.
     """
+    check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     _, found = differentiated(subject, case)
     if "key.bias" not in found.observed:
         check.inapplicable("needs a bias of the key projection")

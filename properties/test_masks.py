@@ -38,9 +38,10 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
     Breaks it: a finite fill that leaks (onnxruntime#14363), a mask added after the softmax, inverted polarity.
     """
     trial = Trial(subject, case)
-    weights = check.offered(trial().weights)
-    assert trial.mask is not None
-    masked = np.broadcast_to(~trial.mask[:, None], weights.shape)
+    answer = trial()
+    weights = check.offered(answer.weights)
+    assert answer.mask is not None
+    masked = np.broadcast_to(~answer.mask[:, None], weights.shape)
     check.exactly("weights of masked keys", np.where(masked, weights, 0.0), np.zeros_like(weights))
 
 
@@ -97,12 +98,13 @@ def test_masking_is_deleting(subject: Subject, case: Case) -> None:
     """Masking some keys for every query gives what deleting them gives.
 
     Statement: O(q, k, v, M) = O(q, k_S, v_S, none) where M_bij = [j in S] for a non-empty set S of keys.
-    Requires: key and value apart from query; masks; no positions.
+    Requires: key and value apart from query; masks; no positions, not causal, no window.
     Source: A18, A23.
     Breaks it: scores filled with 0 instead of -inf, a denominator that counts masked keys, a mask that is ignored.
     """
     if not subject.adapter.takes_mask:
         check.inapplicable(NO_MASKS)
+    check.not_under(subject.contract.formula.where, "keys may be deleted")
     trial = Trial(subject, case)
     kept = case.rng(11).random(case.key_length) < 0.6
     kept[case.rng(12).integers(case.key_length)] = True
@@ -142,12 +144,14 @@ def test_more_masked_keys_change_nothing(subject: Subject, case: Case) -> None:
     """Padding: keys that are appended and masked change nothing.
 
     Statement: O(q, [k; k'], [v; v'], [M, false]) = O(q, k, v, M) for any k', v' of any length.
-    Requires: key and value apart from query; masks.
+    Requires: key and value apart from query; masks; places that are not counted from the end.
     Source: A23, P08; transformers#26380 (the output depended on the padding length).
     Breaks it: padding skipped for a batch of one (transformers PR#46773), a fill that leaks, a mean over all keys.
     """
     if not subject.adapter.takes_mask:
         check.inapplicable(NO_MASKS)
+    if subject.contract.formula.causal == "bottom-right":
+        check.not_under(subject.contract.formula.where, "keys may be appended")
     trial = Trial(subject, case)
     more = 1 + case.seed % 5
     shape = (case.batch, more, case.d_model)

@@ -23,7 +23,7 @@ def test_output_without_mask(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     answer = trial()
-    check.within("output", answer.output, answer.expected.output)
+    check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
 @given(case=cases(masks=("all", "padding", "causal", "broadcast", "random", "fully_masked_row")))

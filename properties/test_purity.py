@@ -74,7 +74,7 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         other = replace(case, batch=case.batch + batch, seed=case.seed + 1, **lengths)
         other = replace(other, mask=mask if mask in subject.masks else "none")
         query, key, value = trial.round_inputs(other)
-        allowed = other.allowed()
+        allowed = trial.draw_mask(other)
         handed_out, held = answer.tensors[0], answer.output
         between = trial(query=query, key=key, value=value, mask=allowed)
         check.unchanged("output of an earlier call", numbers(handed_out), held)

@@ -18,10 +18,11 @@ def test_queries_may_be_permuted(subject: Subject, case: Case) -> None:
     """Each query is answered for itself: permuted queries, with their mask rows, give the permuted output.
 
     Statement: O(P q, k, v, P M) = P O(q, k, v, M) for every permutation P of the queries.
-    Requires: query apart from key; no positions.
+    Requires: query apart from key; no positions, not causal, no window.
     Source: A6; Lee et al. 2019 (Set Transformer).
     Breaks it: softmax over the queries, heads merged without transposing back, state carried from row to row.
     """
+    check.not_under(subject.contract.formula.where, "queries may be permuted")
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.query_length)
     before = trial()
@@ -36,10 +37,11 @@ def test_keys_and_values_may_be_permuted(subject: Subject, case: Case) -> None:
     """Attention sees a set of (key, value) pairs: permuting the pairs, with their mask columns, changes nothing.
 
     Statement: O(q, P k, P v, M P^T) = O(q, k, v, M) for every permutation P of the keys.
-    Requires: key and value apart from query; no positions.
+    Requires: key and value apart from query; no positions, not causal, no window.
     Source: A5; Lee et al. 2019 (Set Transformer).
     Breaks it: a window or causality that nobody asked for, a last block that is dropped, value out of step with key.
     """
+    check.not_under(subject.contract.formula.where, "keys may be permuted")
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.key_length)
     before = trial()
@@ -53,10 +55,11 @@ def test_tokens_may_be_permuted(subject: Subject, case: Case) -> None:
     """Self-attention is equivariant: permuted tokens, with both sides of the mask, give the permuted output.
 
     Statement: O(P x, P M P^T) = P O(x, M) for every permutation P of the tokens.
-    Requires: no positions, no causality of its own.
+    Requires: no positions, not causal, no window.
     Source: A5 with A6; Lee et al. 2019 (Set Transformer).
     Breaks it: a reshape that mixes positions (Chinese-Text-Classification-Pytorch#10), hidden causality or positions.
     """
+    check.not_under(subject.contract.formula.where, "tokens may be permuted")
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.query_length)
     x = trial.query[:, order]
@@ -111,11 +114,12 @@ def test_each_query_is_answered_alone(subject: Subject, case: Case) -> None:
     """A query gets among others what it gets by itself.
 
     Statement: O(q, k, v, M)_i = O(q_i, k, v, M_i) for every query i.
-    Requires: query apart from key.
+    Requires: query apart from key; not causal, no window.
     Source: A6, A18; P15 (one query at a time).
     Breaks it: softmax over the queries, a path of its own for one query that drops the mask, causality aligned by length
         (x-transformers#187).
     """
+    check.not_under(subject.contract.formula.where, "a query alone has another place")
     trial = Trial(subject, case)
     together = trial()
     i = int(case.rng(10).integers(case.query_length))

@@ -98,6 +98,11 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "accumulation": _always,
     "surroundings": _within_a_module,
     "reason": _with_a_deviation,
+    "causal": _always,
+    "scale": _always,
+    "window": _always,
+    "softcap": _always,
+    "kv_heads": _always,
 }
 
 

@@ -128,7 +128,8 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     head = heads_of(module, caller.adapter.sizes or (SIZES.head, SIZES.d_model))
     everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
     last_key = everything.clone()
-    last_key[..., -1] = False
+    # A causal module hides the last key by itself.
+    last_key[..., 0 if caller.contract.formula.positional else -1] = False
     try:
         plain = caller(module, query, key, value, None)[0]
     except Exception:  # the properties will meet it again and report it

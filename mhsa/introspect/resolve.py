@@ -317,6 +317,8 @@ def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
 def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
     contract = subject.contract
     notes = [("call", subject.adapter.describe())]
+    if contract.formula.words:
+        notes.append(("formula", f"declared: {'; '.join(contract.formula.words)}"))
     if found:
         notes.append(("parameters", found))
     if subject.caller.weights_form:

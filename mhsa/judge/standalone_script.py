@@ -271,7 +271,12 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
     q, k, v = (x.double().transpose(1, 2).numpy() for x in heads)
     fully_masked_row: Any = "uniform" if subject.contract.fully_masked_row == "uniform" else "zeros"
     allowed = None if mask is None else mask.numpy()
-    must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row)
+    formula = subject.contract.formula
+    if formula.positional:  # of one head axis: the mask is the same for all heads
+        of_call = None if allowed is None else np.broadcast_to(allowed, (*q.shape[:-1], k.shape[-2]))[:, 0]
+        effective = formula.allowed(of_call, q.shape[0], q.shape[2], k.shape[2])
+        allowed = None if effective is None else effective[:, None]
+    must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
     output, weights = subject.adapter.values or (0, 1)
     lines += [_MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":

@@ -130,6 +130,8 @@ def _cases(
         queries = keys = min(max(keys, least["queries"]), _LONGEST_SQUARE)
         if keys > 64:
             batch, head = max(min(batch, 2), least["batch"]), max(min(head, 2), least["head"])
+    if subject.contract.formula.causal == "bottom-right" and mask != "fully_masked_row":
+        keys = max(keys, queries)  # the first queries would see no key
     if fixed is not None:
         head, d_k = fixed[0], fixed[1] // fixed[0]
     return Case(

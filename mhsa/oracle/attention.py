@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal, TypeVar
 
@@ -10,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
+from mhsa.oracle.formula import groups, softcap
+from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
 A = TypeVar("A", bound="Attention")
@@ -36,16 +37,23 @@ class Projections:
 
 @dataclass(frozen=True)
 class Attention:
-    """What an implementation must compute, each with its bound; ``scores`` are scaled and not yet masked."""
+    """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
+
+    ``slope`` is the derivative of the soft cap at each score, None where there is no cap.
+    """
 
     output: Bounded
     weights: Bounded
     scores: Bounded
+    slope: Bounded | None
 
 
 @dataclass(frozen=True)
 class MultiHead(Attention):
-    """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged."""
+    """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged.
+
+    K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are.
+    """
 
     inputs: tuple[Array, Array, Array]
     projections: Projections
@@ -53,6 +61,8 @@ class MultiHead(Attention):
     mask: NDArray[np.bool_] | None
     heads: tuple[Bounded, Bounded, Bounded]
     mixed: Bounded
+    formula: Formula = PLAIN
+    kv_heads: int = 0
 
 
 class OracleError(RuntimeError):
@@ -66,6 +76,7 @@ def attention(
     mask: NDArray[np.bool_] | None,
     precision: Precision,
     fully_masked_row: FullyMaskedRow = "zeros",
+    formula: Formula = PLAIN,
 ) -> Attention:
     """Evaluate scaled dot-product attention on [..., T, d] arrays whose numbers are exact in the tested format.
 
@@ -76,12 +87,13 @@ def attention(
         mask: bool, broadcastable to [..., Tq, Tk]; True may attend.
         precision: how the implementation rounds.
         fully_masked_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
+        formula: what is computed; ``mask`` is then the effective one.
 
     Raises:
         OracleError: a value or bound is NaN, or a value is infinite.
     """
-    arithmetic = Arithmetic(precision)
-    return _checked(core(arithmetic, Bounded.exact(query), Bounded.exact(key), Bounded.exact(value), mask, fully_masked_row))
+    q, k, v = (Bounded.exact(x) for x in (query, key, value))
+    return _checked(core(Arithmetic(precision), q, k, v, mask, fully_masked_row, None, formula))
 
 
 def multi_head(
@@ -96,26 +108,42 @@ def multi_head(
     bias: Array | None = None,
     *,
     exact_heads: bool = False,
+    formula: Formula = PLAIN,
 ) -> MultiHead:
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
-    ``mask`` is bool and broadcastable to [B, Tq, Tk], the same for every head; ``bias``, of that shape too, is added to the
-    scores after they are scaled. ``exact_heads`` says that every implementation computes Q, K and V without
-    any rounding. Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
+    ``mask`` is the effective one (:meth:`Formula.allowed`): bool, broadcastable to [B, Tq, Tk], the same for every head;
+    ``bias``, of that shape too, is added to the scores after they are scaled and capped. ``exact_heads`` says that every
+    implementation computes Q, K and V without any rounding.
+
+    Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
     arithmetic = Arithmetic(precision)
+    kv_heads = shared_heads(projections, head, formula)
     q, k, v = (
-        split_heads(_linear(arithmetic, Bounded.exact(x), linear), head)
-        for x, linear in ((query, projections.query), (key, projections.key), (value, projections.value))
+        groups.repeat(split_heads(_linear(arithmetic, Bounded.exact(x), linear), own), head)
+        for x, linear, own in (
+            (query, projections.query, head),
+            (key, projections.key, kv_heads),
+            (value, projections.value, kv_heads),
+        )
     )
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
     added = None if bias is None else bias[:, None]
-    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added)
+    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
+    stages = output, inner.weights, inner.scores, inner.slope
     inputs = (query, key, value)
-    return _checked(MultiHead(output, inner.weights, inner.scores, inputs, projections, head, mask, (q, k, v), mixed))
+    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads))
+
+
+def shared_heads(projections: Projections, head: int, formula: Formula) -> int:
+    """Return how many heads of keys and values there are: as many as queries have, unless the formula groups them."""
+    if formula.kv_heads != "grouped":
+        return head
+    return len(projections.key.weight) // (len(projections.query.weight) // head)
 
 
 def core(
@@ -126,9 +154,14 @@ def core(
     mask: NDArray[np.bool_] | None,
     fully_masked_row: FullyMaskedRow = "zeros",
     bias: Array | None = None,
+    formula: Formula = PLAIN,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
-    scores = arithmetic.scores(query, key.mT, 1.0 / math.sqrt(query.value.shape[-1]))
+    scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
+    slope = None
+    if formula.softcap is not None:
+        slope = softcap.slope(arithmetic, scores, formula.softcap)
+        scores = softcap.stage(arithmetic, scores, formula.softcap)
     if bias is not None:
         scores = arithmetic.add(scores, Bounded.exact(bias))
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
@@ -140,7 +173,7 @@ def core(
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

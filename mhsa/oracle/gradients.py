@@ -6,7 +6,6 @@ derives the one rule that is not in :mod:`mhsa.oracle.bounded`, the derivative o
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
+from mhsa.oracle.formula import groups, softcap
 from mhsa.oracle.precision import Precision
 
 _LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more
@@ -57,10 +57,14 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     weights = _recomputed(arithmetic, result)
     mean = _mean(arithmetic, weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head)))
     ds = _through_softmax(arithmetic, weights, result.mask, dp, mean)
-    scale = 1.0 / math.sqrt(q.value.shape[-1])
+    if result.slope is not None:
+        ds = softcap.chain(arithmetic, ds, result.slope)
+    scale = result.formula.factor(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
     dv = arithmetic.matmul(weights.mT, dz)
+    if result.formula.kv_heads == "grouped":
+        dk, dv = (groups.gather(arithmetic, d, result.kv_heads) for d in (dk, dv))
 
     of_inputs = []
     maps = (("query", p.query, dq), ("key", p.key, dk), ("value", p.value, dv))
@@ -87,12 +91,15 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
     arithmetic = Arithmetic(precision)
     p = result.projections
     q, k, v = result.heads
+    kv_heads = result.kv_heads or result.head
     dq, dk, dv = (
-        split_heads(arithmetic.matmul(Bounded.exact(x), Bounded.exact(linear.weight.T)), result.head)
-        for x, linear in ((d_query, p.query), (d_key, p.key), (d_value, p.value))
+        groups.repeat(split_heads(arithmetic.matmul(Bounded.exact(x), Bounded.exact(linear.weight.T)), own), result.head)
+        for x, linear, own in ((d_query, p.query, result.head), (d_key, p.key, kv_heads), (d_value, p.value, kv_heads))
     )
-    scale = 1.0 / math.sqrt(q.value.shape[-1])
+    scale = result.formula.factor(q.value.shape[-1])
     ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
+    if result.slope is not None:
+        ds = softcap.chain(arithmetic, ds, result.slope)
     dp = _through_softmax(arithmetic, result.weights, result.mask, ds, _mean(arithmetic, result.weights, ds, None))
     dz = arithmetic.add(arithmetic.matmul(dp, v), arithmetic.matmul(result.weights, dv))
     return _known(arithmetic.matmul(merge_heads(dz), Bounded.exact(p.out.weight.T)))

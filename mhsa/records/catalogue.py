@@ -25,6 +25,7 @@ FAMILIES = (
     "dropout",
     "layout",
     "edges",
+    "causality",
     "symmetry",
     "algebra",
     "identities",

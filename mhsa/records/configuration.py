@@ -231,9 +231,10 @@ class _Reader:
         self.refuse(where, "property", f"property = {_shown(given)}; {what}; {hint}", nth, given)
 
     def check_contract(self, given: dict[str, Any], where: tuple[str, ...]) -> None:
-        from mhsa.records.contract import Contract
+        from mhsa.records.contract import NUMBERS, Contract
 
         fields = {name: _Kind("a text", lambda x: isinstance(x, str)) for name in Contract.__dataclass_fields__}
+        fields |= {name: _Kind("as Contract says", lambda _: True) for name in NUMBERS}
         self.check(given, fields, where)
         try:
             replace(Contract(), **given)

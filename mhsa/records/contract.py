@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, fields
 from typing import Any, Literal, get_args
 
+from mhsa.oracle.formula.causal import Causal
+from mhsa.oracle.formula.formula import Formula, KvHeads
+from mhsa.oracle.formula.scale import Scale
+from mhsa.oracle.formula.window import Window
+
 FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
 MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
 # In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
@@ -23,6 +28,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
+NUMBERS = ("scale", "window", "softcap")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -51,6 +57,13 @@ class Contract:
             gives is judged; ``"none"``: the module's output must be that of attention.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
+        causal: ``"no"``, or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
+            at the last key (``"bottom-right"``, as with a cache).
+        scale: the factor of the scores, a number above 0 or ``"1/d_k"``; None is 1 / sqrt(d_k).
+        window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
+        softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
+        kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
+            is as many as there are heads.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -66,6 +79,12 @@ class Contract:
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
     reason: str = ""
+    # The formula: what is computed beside plain attention.
+    causal: Causal = "no"
+    scale: Scale = None
+    window: Window | None = None
+    softcap: float | None = None
+    kv_heads: KvHeads = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -87,6 +106,8 @@ class Contract:
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
             "surroundings": (None, *get_args(Surroundings)),
+            "causal": get_args(Causal),
+            "kv_heads": (None, "grouped"),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -98,5 +119,29 @@ class Contract:
             if self.mask_shape not in fitting:
                 listed = ", ".join(map(repr, fitting))
                 raise ValueError(f"Contract(mask={self.mask!r}, mask_shape={self.mask_shape!r}); must be one of {listed}")
+        self._check_formula()
         if self.fully_masked_row == "nan" and not self.reason:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
+
+    def _check_formula(self) -> None:
+        for name in ("scale", "softcap"):
+            value = getattr(self, name)
+            number = isinstance(value, (int, float)) and not isinstance(value, bool)
+            if value is None or (name == "scale" and value == "1/d_k") or (number and 0.0 < value < float("inf")):
+                continue
+            also = ", '1/d_k'" if name == "scale" else ""
+            raise ValueError(f"Contract({name}={value!r}); must be a number above 0{also} or None")
+        if self.window is None:
+            return
+        sides = tuple(self.window) if isinstance(self.window, (list, tuple)) else ()
+        if len(sides) != 2 or not all(type(side) is int and side >= -1 for side in sides) or sides == (-1, -1):
+            raise ValueError(
+                f"Contract(window={self.window!r}); must be [left, right]: how many keys before and after the own place are "
+                "seen, -1 for all on one side"
+            )
+        object.__setattr__(self, "window", sides)  # TOML has lists
+
+    @property
+    def formula(self) -> Formula:
+        """What is computed."""
+        return Formula(self.causal, self.scale, self.window, self.softcap, self.kv_heads)

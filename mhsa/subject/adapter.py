@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD_WIDTH, MASK, is_called
+from mhsa.records.names import DROPOUT, HEAD_WIDTH, KV_HEADS, MASK, is_called, pick
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
@@ -92,6 +92,7 @@ class ModuleAdapter(Adapter):
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
+        self._kv_heads: str | None = None
         self.constructor: Constructor | None = None  # None for a built module
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
@@ -105,6 +106,8 @@ class ModuleAdapter(Adapter):
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
+            left = [n for n in inspect.signature(target).parameters if n not in (more or {})]
+            self._kv_heads = pick(left, KV_HEADS)
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
             self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
@@ -125,17 +128,24 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
-        return self._with_sizes(self._make(**(self._arguments(head, d_model, _DROPOUT) if self._arguments else {})), d_model)
+        return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
-        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT)
+        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model)
+
+    def _shared(self, head: int, d_model: int) -> dict[str, Any]:
+        """Return how many heads keys and values get, where that is declared and the constructor can be told."""
+        if self.contract.kv_heads != "grouped" or self._kv_heads is None:
+            return {}
+        fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
+        return {self._kv_heads: fewer[(d_model // head - 1) % len(fewer)]}  # another divisor for another width
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        return self._with_sizes(self._make(**self._arguments(head, d_model, rate)), d_model)
+        return self._with_sizes(self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model))), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
@@ -242,10 +252,14 @@ class FunctionAdapter(Adapter):
         """Plug the function into the reference module."""
         return MultiHeadAttention(head, d_model, _DROPOUT if self.takes_dropout else 0.0, attention=self._in_slot())
 
+    def _passed_on(self, mask: Tensor) -> bool:
+        """Whether the slot hands this mask on as it is, so that the function may write into it."""
+        return mask.is_floating_point() and mask.dim() == 4 and self.form.meaning == "additive"
+
     def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call the function itself with heads [B, H, T, d] and a mask in the function's own form."""
         assert isinstance(module, MultiHeadAttention)
-        if mask is not None and not usual_form(self.form):
+        if mask is not None and not usual_form(self.form) and not self._passed_on(mask):
             mask = self.form.allowed(mask, key.size(2), module.head)
             mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
         z, weights = module._attend(query, key, value, module.dropout, mask)

@@ -28,7 +28,7 @@ class Answer:
     Attributes:
         output: [B, Tq, d_model], as float64 numbers.
         weights: [B, head, Tq, Tk] or None.
-        mask: bool [B, Tq, Tk] or None, as given.
+        mask: bool [B, Tq, Tk] or None: what was given AND what the formula lets a query see.
         tensors: what was returned, as it was handed out: output, and weights or None.
         expected: the oracle's answer with its bounds, evaluated when first asked for.
     """
@@ -52,6 +52,12 @@ class Answer:
         if self.mask is None or self.fully_masked_row in ("zeros", "uniform"):
             return np.ones((batch, tq, 1), dtype=bool)
         return np.asarray(self.mask.any(axis=-1, keepdims=True))
+
+    @property
+    def attended(self) -> Mask:
+        """Rows [B, Tq, 1] with an allowed key."""
+        batch, tq, _ = self.output.shape
+        return np.ones((batch, tq, 1), dtype=bool) if self.mask is None else np.asarray(self.mask.any(axis=-1, keepdims=True))
 
     def drawn(self) -> dict[str, Any] | None:
         """Return output and weights as lists, observed and required: what a report draws. None where there are too many."""

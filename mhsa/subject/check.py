@@ -112,6 +112,12 @@ def inapplicable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def not_under(where: str, what: str) -> None:
+    """End a property that does not apply under a declared feature; ``where`` says which, or is empty where there is none."""
+    if where:
+        inapplicable(f"{what}: not under {where}")
+
+
 def end_with_device(reason: str, *, wrong: bool) -> NoReturn:
     """End a property after whose last call the GPU answers nothing more: as a violation, or as one that cannot be asked.
 

@@ -23,11 +23,18 @@ class Sizes:
     head: int
     d_k: int
     inner: int = 0
+    width: int = 0  # d_model, where it is not head * d_k: of keys and values that several query heads share
 
     @property
     def d_model(self) -> int:
-        """Width: head * d_k."""
-        return self.head * self.d_k
+        """Width: head * d_k, unless it is given."""
+        return self.width or self.head * self.d_k
+
+    def shared(self) -> Iterator[Sizes]:
+        """Sizes of keys and values, for each number of heads that they may have: most first."""
+        for heads in range(self.head, 0, -1):
+            if self.head % heads == 0:
+                yield replace(self, head=heads, width=self.d_model)
 
     def of(self, label: str, packed: int) -> int:
         """Size of an axis with this label when ``packed`` roles share the parameter."""
@@ -48,6 +55,7 @@ class Reading:
     labels: tuple[str, ...]
     bias: bool = False
     per_head: bool = False
+    shared: bool = False  # whether there may be fewer heads than those of the queries
 
     @property
     def words(self) -> str:
@@ -56,8 +64,15 @@ class Reading:
         axes = [sizes.get(label) or " x ".join(sizes[letter] for letter in label) for label in self.labels]
         return f"[{', '.join(axes)}]"
 
+    def _fits(self, shape: tuple[int, ...], sizes: Sizes) -> bool:
+        """Whether a parameter of this shape has these sizes."""
+        return tuple(sizes.of(label, len(self.roles)) for label in self.labels) == shape
+
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
+        if self.shared:
+            shape = tuple(parameter.shape)
+            sizes = next((own for own in sizes.shared() if self._fits(shape, own)), sizes)
         view = parameter
         sizes = with_own_width(sizes, parameter.numel(), self.roles, bias=self.bias, per_head=self.per_head)
         labels: list[str] = []

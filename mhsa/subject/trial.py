@@ -20,6 +20,7 @@ from mhsa.subject import check
 from mhsa.subject.answer import Answer, Differentiated, Gradients, Mask, expected_gradients
 from mhsa.subject.autograd import backward_pass
 from mhsa.subject.computed_views import ComputedView
+from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, place, plain, tied
 from mhsa.subject.parameter_layout import Sizes
@@ -33,7 +34,8 @@ class Trial:
     Attributes:
         module: it, in eval mode.
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
-        mask: bool [B, Tq, Tk] or None.
+        mask: bool [B, Tq, Tk] or None, as it is given to the subject.
+        formula: what the subject computes, by its contract.
         views: the module's parameters, to be read and written.
         projections: the same as the oracle wants them.
         exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
@@ -56,6 +58,7 @@ class Trial:
         self.sizes = Sizes(case.head, case.d_k)
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
+        self.formula = subject.contract.formula
         if counted:
             check.current().start(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
         if module is None:
@@ -63,7 +66,7 @@ class Trial:
         self.use(module.to(device=subject.device, dtype=self.dtype).eval())
         self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
-        self.mask = case.allowed()
+        self.mask = self.draw_mask(case)
         if counted:
             check.current().show = self.show
 
@@ -78,6 +81,40 @@ class Trial:
         for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
             view.write(torch.from_numpy(values))
         self.reread()
+
+    def draw_mask(self, case: Case) -> Mask | None:
+        """Return the mask of a case, in which every query sees a key under the formula too; but for kind "fully_masked_row"."""
+        mask = case.allowed()
+        return mask if case.mask == "fully_masked_row" else self.opened(mask)
+
+    def opened(self, mask: Mask | None) -> Mask | None:
+        """Return a mask [B, Tq, Tk] in which every query that the formula lets see a key may see one of those.
+
+        That a causal mask or a window hides from a query all that the given mask allows it is for the properties about fully
+        masked rows alone: elsewhere the contract need not say what such a row gives.
+        """
+        if mask is None or not self.formula.positional:
+            return mask
+        _, queries, keys = mask.shape
+        seen = self.formula.allowed(None, 1, queries, keys)
+        assert seen is not None
+        last = keys - 1 - seen[0, :, ::-1].argmax(axis=1)  # the last key that each query may see
+        sample, row = np.nonzero(~(mask & seen).any(axis=2) & seen.any(axis=2))
+        mask = mask.copy()
+        if self.subject.contract.mask_shape in ALIKE_FOR_QUERIES:
+            mask[sample, :, last[row]] = True
+        else:
+            mask[sample, row, last[row]] = True
+        return mask
+
+    def effective(self, mask: Mask | None, query: Array, key: Array) -> Mask | None:
+        """Return who may attend where: what the given mask allows and the formula too, [B, Tq, Tk], or None for everything."""
+        if not self.formula.positional:
+            return mask
+        batch, queries, keys = *query.shape[:2], key.shape[1]
+        if mask is not None and mask.shape != (batch, queries, keys):
+            mask = np.broadcast_to(mask, (batch, queries, keys))
+        return self.formula.allowed(mask, batch, queries, keys)
 
     def show(self) -> dict[str, Array]:
         """Return everything that goes into the call, for a failure to be looked at."""
@@ -119,8 +156,10 @@ class Trial:
                     if not view.takes(torch.from_numpy(np.ascontiguousarray(values))):
                         check.inapplicable(f"needs {name.replace('_', '.')} to be set: {view.fixed}")
                     continue
-                if values.shape != views[name].shape and self.inner != self.case.d_model:
-                    check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
+                if values.shape != view.shape:
+                    check.not_under(self.formula.shared, "needs a key head for each query head")
+                    if self.inner != self.case.d_model:
+                        check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
                 views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
                 if not np.array_equal(numbers(views[name].read()), values):
                     raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
@@ -150,6 +189,10 @@ class Trial:
     def d_v(self) -> int:
         """Width of a head's values: columns of W_O."""
         return int(self.projections.out.weight.shape[1]) // self.case.head
+
+    def key_head(self, h: int) -> int:
+        """Return which head of keys and values query head ``h`` reads."""
+        return h * oracle.shared_heads(self.projections, self.case.head, self.formula) // self.case.head
 
     def about_width(self) -> str:
         """Return in words that the subject's inner width is not d_model."""
@@ -280,13 +323,14 @@ class Trial:
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
+        effective = self.effective(mask, query, key)
         answer = Answer(
             numbers(output),
             numbers(weights) if is_tensor(weights) else None,
-            mask,
+            effective,
             (output, weights if is_tensor(weights) else None),
             self.subject.contract.fully_masked_row,
-            lambda: self._oracle(query, key, value, projections, mask),
+            lambda: self._oracle(query, key, value, projections, effective),
         )
         check.current().answer = answer.drawn
         if recorder is not None:
@@ -295,7 +339,8 @@ class Trial:
 
     def expect(self, bias: Array) -> oracle.MultiHead:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
-        return self._oracle(self.query, self.key, self.value, self.projections, None, bias)
+        whole = self.effective(None, self.query, self.key)
+        return self._oracle(self.query, self.key, self.value, self.projections, whole, bias)
 
     def expect_under(self, mask: Mask | None) -> oracle.MultiHead:
         """Return what the case's tensors give under another mask [B, Tq, Tk]."""
@@ -322,6 +367,7 @@ class Trial:
             fully_masked_row,
             bias,
             exact_heads=self.exact_heads,
+            formula=self.formula,
         )
 
     def place(self, x: Array, layout: str = "contiguous") -> Tensor:

@@ -14,7 +14,7 @@ FOLDER = CORPUS / "foreign"
 FOREIGN = sorted(p.name for p in FOLDER.glob("*.py"))
 
 # What another convention explains is a question; declared, the usual one is not kept.
-DECLARED = {"mask_equals_one.py": {"mask": "allowed"}, "nanogpt_always_causal.py": {"layout": "BTD"}}
+DECLARED = {"mask_equals_one.py": {"mask": "allowed"}, "nanogpt_always_causal.py": {"causal": "no"}}
 
 
 def declared(name: str) -> set[str]:

@@ -25,6 +25,7 @@ from mhsa.records.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import PROFILES
 from mhsa.records.options import TIME_LIMITS
+from mhsa.records.power_record import recorded
 from mhsa.run import child, runner
 from tests.helpers.places import ROOT
 
@@ -334,7 +335,7 @@ NUMBERS = [
     ),
     ("docs/power.md", f"- mutants killed: {M} of {M} (100 %)"),
     ("docs/power.md", f"- false alarms: 0 on {len(right())} right variants"),
-    ("docs/power.md", f"- properties: {P}, of which 0 kill nothing"),
+    ("docs/power.md", f"- properties: {len(recorded().order)}, of which 0 kill nothing"),
     ("docs/isolation.md", f"({QUICK} in quick, {CI} in ci, {THOROUGH} in thorough)"),
     ("docs/isolation.md", f"ended after {child._ENDING:g} s"),
     ("docs/isolation.md", f"more than {tampering._FLOOD / 2**20:g} MiB in one property"),

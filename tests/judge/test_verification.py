@@ -181,7 +181,7 @@ def test_expected_failures_have_reasons_and_one_that_passes_is_a_warning() -> No
         ({"expected_failures": {"oracle.*": " "}}, ValueError, "needs a reason: a text"),
         ({"expected_failures": ["oracle.*"]}, TypeError, "must be a dict of ids and reasons"),
         ({"contract": {"maks": "blocked"}}, ValueError, "mhsa.Contract has no 'maks'; did you mean 'mask'?"),
-        ({"contract": {"mask": "forbidden"}}, ValueError, "must be one of 'allowed', 'blocked', 'additive'"),
+        ({"contract": {"mask": "forbidden"}}, ValueError, "must be one of None, 'allowed', 'blocked', 'additive'"),
         ({"contract": "blocked"}, TypeError, "must be an mhsa.Contract, or a dict of its fields"),
         ({"profile": "fast"}, ValueError, "(profile='fast'); must be one of quick, ci, thorough"),
         ({"dtypes": "float8"}, ValueError, "(dtypes=['float8']); must be of float64"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mhsa.bugs.mutants.registry import mutants
+from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.records.catalogue import catalogue
 
 # Property: a mutant that it must find.
@@ -85,6 +85,10 @@ BROKEN_BY = {
     "edges.sizes_that_happen_to_be_equal": "SamplesMixedIntoTokens",
     "edges.one_tensor_in_several_roles": "ValueIgnoredForSharedQuery",
     "edges.dtype_and_device_of_the_output": "AlwaysSingle",
+    "causality.hidden_keys_have_no_influence": "SeesTheNextKey",
+    "causality.hidden_keys_receive_no_gradient": "SeesTheNextKey",
+    "causality.a_prefix_gives_the_same": "CausalForgotten",
+    "causality.what_is_declared_has_an_effect": "CausalForgotten",
     "symmetry.queries_may_be_permuted": "PositionInOutput",
     "symmetry.keys_and_values_may_be_permuted": "PositionInScores",
     "symmetry.tokens_may_be_permuted": "PositionInScores",
@@ -130,7 +134,7 @@ BROKEN_BY = {
     "shape_mismatch.keys_of_another_batch": "ArgumentsMadeToFit",
 }
 CONTROL = "mhsa.bugs.mutants.right:AsItIs"
-SPECS = {m.name: m.spec for m in mutants()}
+SPECS = {m.name: m.spec for m in (*mutants(), *declared())}
 EVERY = [p.id for p in catalogue()]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mhsa.bugs.diagnosis.hints import hints, raises_alike
-from mhsa.bugs.mutants.registry import Mutant, mutants
+from mhsa.bugs.mutants.registry import Mutant, declared, mutants
 from mhsa.records.diagnosis import Cause, Diagnosis
 from mhsa.records.power_record import recorded
 from mhsa.records.results import SubjectResult
@@ -27,7 +27,7 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
         words = (f"The numbers could not be compared with those of known bugs: {answer['error']}.",)
         return _by_pattern(result, words, complete=complete)
     figures = {"cases": answer["cases"], "wrong": answer["wrong"], "picture": answer.get("picture")}
-    by_name = {m.name: m for m in mutants()}
+    by_name = {m.name: m for m in (*mutants(), *declared())}
     causes = _causes(by_name, answer["matches"])
     explaining = tuple(cause for cause in causes if _explains(cause, result, answer["aspects"]))
     if explaining:

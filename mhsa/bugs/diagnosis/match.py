@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
+from mhsa.bugs.mutants.formula import right_under
 from mhsa.bugs.mutants.plain import Plain
-from mhsa.bugs.mutants.registry import Mutant, mutants
+from mhsa.bugs.mutants.registry import Mutant, declared, mutants
 from mhsa.oracle.attention import FullyMaskedRow
+from mhsa.oracle.formula.formula import PLAIN
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
 from mhsa.subject import check
@@ -159,8 +161,12 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     """Compare the subject with the right module and with every mutant, on the fixed cases and on ``more``.
 
     Raises:
-        SubjectError: it has an inner width of its own, which no mutant has.
+        SubjectError: it has an inner width of its own, or fewer heads of keys than of queries, which no mutant has.
     """
+    if subject.contract.formula.shared:
+        raise SubjectError(
+            f"known bugs are kept for a key head for each query head: not under {subject.contract.formula.shared}"
+        )
     scenes = [stage(subject, case) for case in (*cases_for(subject), *more)]
     for trial in (scene.trial for scene in scenes):
         if trial.inner != trial.case.d_model:
@@ -183,7 +189,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
         for aspects in _demands({a for s in scenes if scope == "all" or not s.empty for a in wrong[id(s)]})
     ]
     found: dict[Claim, list[Match]] = {claim: [] for claim in claims}
-    for mutant in _by_name().values() if claims else ():
+    for mutant in _candidates(subject) if claims else ():
         for match, claim in _try(mutant, subject, scenes, claims):
             found[claim].append(match)
             claims = claims[: claims.index(claim) + 1]  # what holds for less is no answer any more
@@ -258,7 +264,15 @@ def _kind(name: str, value: float | None) -> type[Plain]:
 
 @functools.cache
 def _by_name() -> dict[str, Mutant]:
-    return {mutant.name: mutant for mutant in mutants()}
+    return {mutant.name: mutant for mutant in (*mutants(), *declared())}
+
+
+def _candidates(subject: Subject) -> list[Mutant]:
+    """Return the bugs to compare with: of plain attention, or of the formula that the subject declares."""
+    formula = subject.contract.formula
+    if formula == PLAIN:
+        return mutants()
+    return [m for m in declared() if _kind(m.name, None).mhsa_contract.formula == formula]
 
 
 def _strictest(kind: type[Plain], scenes: list[Scene], convention: FullyMaskedRow, claims: list[Claim]) -> Claim | None:
@@ -293,7 +307,7 @@ def _wrong_aspects(scene: Scene) -> set[str]:
     wrong = set(ASPECTS)
     # To the right module the convention matters in rows without any allowed key alone.
     for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
-        agreeing = _agreeing(Plain, scene, convention, [Claim("all", frozenset({"eval"}))])
+        agreeing = _agreeing(right_under(scene.trial.formula), scene, convention, [Claim("all", frozenset({"eval"}))])
         if "eval" in agreeing:
             wrong -= agreeing
         if not wrong:

@@ -71,6 +71,11 @@ def mutants() -> list[Mutant]:
     return [mutant for kind in KINDS for mutant in _read(kind)]
 
 
+def declared() -> list[Mutant]:
+    """Return the mutants of declared features, each with its declaration; ``mhsa power`` measures plain attention alone."""
+    return list(_read("formula"))
+
+
 def right() -> list[str]:
     """Return the subjects that differ from the reference and are right all the same."""
     tree = ast.parse(_source("right"))

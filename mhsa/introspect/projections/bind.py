@@ -29,7 +29,8 @@ def bind_projections(
         Question: the adapter's are no views of its parameters.
     """
     if adapter.projections(module) is None:
-        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs)
+        grouped = adapter.contract.kv_heads == "grouped"
+        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs, grouped=grouped)
         return recipe.bind, recipe.describe(), recipe
 
     def bind(other: nn.Module, _: Sizes) -> Projections:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from torch import nn
 
@@ -20,15 +21,20 @@ from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
-from mhsa.records.errors import SubjectError
+from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
 
+_SHARED = {"key", "value"}  # whose heads several query heads may share
 
-def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Recipe:
+
+def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False) -> Recipe:
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
+
+    Where they are ``grouped``, keys and values may have fewer heads than queries.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
+        Question: keys and values seem to have fewer heads, and nothing declares it.
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
@@ -44,9 +50,13 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> 
         per_head = "#" in path and path not in shapes
         member = groups[path][0]
         shape = shapes[member]
-        found = list(readings(shape, roles, sizes, linear=member in linear, bias=bias, per_head=per_head))
-        if found or not (bias or named_roles(path)):
-            return found
+        shared = grouped and bool(roles) and set(roles) <= _SHARED
+        for of_heads in sizes.shared() if shared else (sizes,):
+            found = readings(shape, roles, of_heads, linear=member in linear, bias=bias, per_head=per_head)
+            if listed := [replace(reading, shared=shared) for reading in found]:
+                return listed
+        if shared or not (bias or named_roles(path)):
+            return []
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
@@ -136,11 +146,20 @@ def _require_widths(
     """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
     widths = dict.fromkeys(ROLES, sizes.d_k)
     for path, reading in weights.items():
+        if reading.shared:
+            continue
         count = math.prod(shapes[groups[path][0]])
         own = with_own_width(sizes, count, reading.roles, bias=False, per_head=reading.per_head)
         widths |= dict.fromkeys(reading.roles, own.inner or own.d_k)
     if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
         listed = ", ".join(f"{role} {width}" for role, width in widths.items())
+        wide, narrow = widths["query"], widths["key"]
+        if wide == widths["out"] and narrow == widths["value"] and wide % narrow == 0:
+            raise Question(
+                f"the maps of keys and values are {wide // narrow} times as narrow as those of queries: several query heads "
+                "seem to share a head of keys and values",
+                {"kv_heads": "grouped"},
+            )
         raise SubjectError(
             f"the features of one head differ between maps that must agree ({listed}), for {sizes.head} heads. "
             "Where heads share keys and values, describe the module in an mhsa.Adapter"

@@ -42,7 +42,12 @@ class HeadsFunction:
         return self._taken(result, batch, head, output=True)
 
     def _own(self, mask: Tensor, batch: int, head: int, query: Tensor, keys: int) -> Tensor:
-        """Return the slot's mask, True may attend, in the function's form; of B * H samples where heads are among them."""
+        """Return the slot's mask, True may attend, in the function's form; of B * H samples where heads are among them.
+
+        A floating mask is in the function's form already: it is passed on, so that what is written into it is seen.
+        """
+        if mask.is_floating_point():
+            return mask
         allowed = mask[:, 0] if mask.dim() == 4 else mask
         allowed = allowed.expand(batch, query.size(2), keys)
         if self._layout == "(BH)TD":

@@ -7,7 +7,8 @@ from torch.nn.utils import parametrizations
 
 import mhsa
 from mhsa.introspect.resolve import understand
-from mhsa.records.errors import SubjectError
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
 from mhsa.subject.parameter_layout import Sizes
 
 FEW = ("oracle.output_*", "heads.*", "gradients.gradients_of_*", "identities.*", "construction.parameters_*",
@@ -225,8 +226,10 @@ def test_heads_that_share_keys_are_not_read_as_narrow_ones() -> None:
             k, v = (f(x).unflatten(-1, (2, -1)).transpose(1, 2) for f, x in ((self.k, key), (self.v, value)))
             return self.split(self.q(query)), k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
 
-    with pytest.raises(SubjectError, match=r"differ between maps that must agree \(query 8, key 4, value 4, out 8\)"):
+    with pytest.raises(Question, match="2 times as narrow") as raised:
         understand("m", target=Grouped(4, 32))
+    assert raised.value.declaration == {"kv_heads": "grouped"}
+    assert understand(Request("m", "m", contract=raised.value.declaration), target=Grouped(4, 32)).contract.formula.shared
 
 
 def test_an_out_projection_that_is_not_called_is_no_missing_one() -> None:

@@ -230,7 +230,11 @@ def test_a_causal_module_is_not_called_wrong(name: str, aligned: str) -> None:
     with pytest.raises(Question) as raised:
         read(name)
     assert f"it is causal, aligned {aligned}" in " ".join(str(raised.value).split())
-    assert raised.value.declaration == {}
+    assert raised.value.declaration == {"causal": aligned}
+    subject = understand(Request("x", f"{__file__}:{name}", contract=raised.value.declaration))
+    assert subject.contract.causal == aligned
+    found = understand(Request("x", f"{__file__}:{name}", contract={"causal": "no"}))  # declared, it is judged so
+    assert found.contract.causal == "no"
 
 
 def test_inverted_polarity_is_a_question_and_judged_as_declared(corpus: Path) -> None:

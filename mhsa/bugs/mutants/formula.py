@@ -1,0 +1,377 @@
+"""Bugs in features that a contract declares: each is judged under the declaration that its class carries.
+
+The classes without a formula of their own are right; mutants replace one of their steps.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import fields, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.formula.formula import PLAIN, Formula
+
+
+class Causal(Plain):
+    """Causal attention, query i at key i."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, causal="top-left")
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril()
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weights over what both the given mask and the places allow."""
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
+        return super().softmax(s, seen if mask is None else seen & (mask != 0))
+
+
+class CausalAtTheEnd(Causal):
+    """Causal attention, the last query at the last key."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, causal="bottom-right")
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
+
+
+class Windowed(Causal):
+    """A window of three keys before and one after the own place."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, window=(3, 1))
+    left, right = 3, 1
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(self.right).triu(-self.left)
+
+
+class CausalWindow(Windowed):
+    """A window of two keys before the own place and none after it, the last query at the last key."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, causal="bottom-right", window=(2, -1))
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(keys - queries - 2)
+
+
+class Capped(Plain):
+    """Scores are capped at 5 before the mask."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, softcap=5.0)
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Cap them."""
+        return 5.0 * torch.tanh(s / 5.0)
+
+
+class ScaledByWidth(Plain):
+    """The scale is 1 / d_k."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, scale="1/d_k")
+
+    def scale(self, k: Tensor) -> float:
+        """Return the factor of the scores."""
+        return 1.0 / self.d_k
+
+
+class Grouped(Plain):
+    """Query heads next to each other share a head of keys and values."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, kv_heads="grouped")
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1, kv_heads: int | None = None) -> None:
+        self.kv_heads = kv_heads or head
+        super().__init__(head, d_model, dropout)
+
+    def prepare(self) -> None:
+        """Make the smaller maps."""
+        self.w_k, self.w_v = (nn.Linear(self.d_model, self.kv_heads * self.d_k) for _ in range(2))
+
+    def split(self, x: Tensor) -> Tensor:
+        """Return [B, T, heads * d_k] as [B, heads, T, d_k]."""
+        return x.unflatten(-1, (-1, self.d_k)).transpose(1, 2)
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """Return the key head that each query head reads."""
+        return h // (self.head // self.kv_heads)
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Give each query head its keys and values."""
+        shared = self.read_by(torch.arange(self.head, device=q.device))
+        return q, k[:, shared], v[:, shared]
+
+
+class Declared(Causal):
+    """Any formula with a key head for each query head, done right: what a diagnosis compares with."""
+
+    formula: ClassVar[Formula] = PLAIN
+
+    def scale(self, k: Tensor) -> float:
+        """Return the factor of the scores."""
+        return self.formula.factor(self.d_k)
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Cap them."""
+        cap = self.formula.softcap
+        return s if cap is None else cap * torch.tanh(s / cap)
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Return [Tq, Tk], True where the query sees the key."""
+        seen = self.formula.visible(queries, keys)
+        return torch.ones(queries, keys, dtype=torch.bool) if seen is None else torch.from_numpy(seen)
+
+
+@functools.cache
+def right_under(formula: Formula) -> type[Plain]:
+    """Return the class of right modules of a formula."""
+    contract = replace(Plain.mhsa_contract, **{f.name: getattr(formula, f.name) for f in fields(Formula)})
+    return Plain if formula == PLAIN else type("Declared", (Declared,), {"formula": formula, "mhsa_contract": contract})
+
+
+class SeesTheNextKey(Causal):
+    """A causal mask with a diagonal too many: each query sees the key after its own.
+
+    Formula: j <= i + 1; must be j <= i
+    Census: A20, P15
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """One diagonal too many."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(1)
+
+
+class SeesNotItself(Causal):
+    """A causal mask with a diagonal too few: no query sees the key at its own place, but the first, which has no other.
+
+    Formula: j < i; must be j <= i
+    Census: A20, P15
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """One diagonal too few."""
+        seen = torch.ones(queries, keys, dtype=torch.bool).tril(-1)
+        seen[0, 0] = True
+        return seen
+
+
+class CausalForgotten(Causal):
+    """Causality is declared, and nothing is hidden.
+
+    Formula: every j; must be j <= i
+    Census: P22
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Everything."""
+        return torch.ones(queries, keys, dtype=torch.bool)
+
+
+class AlignedAtTheBeginning(CausalAtTheEnd):
+    """The last query is not at the last key where there are more keys than queries, as with a cache.
+
+    Formula: j <= i; must be j <= i + Tk - Tq
+    Census: lucidrains/x-transformers#187, A20
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Aligned at the beginning."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril()
+
+
+class AlignedAtTheEnd(Causal):
+    """Queries are aligned with the last keys, where they are the first ones.
+
+    Formula: j <= i + Tk - Tq; must be j <= i
+    Census: A20
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Aligned at the end."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
+
+
+class CausalAfterSoftmax(Causal):
+    """Later keys lose their weight after the softmax, which has counted them.
+
+    Formula: A_ij [j <= i]; must be softmax over j <= i
+    Census: A1, A20
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Hide later keys too late."""
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)
+        return Plain.softmax(self, s, mask) * seen
+
+
+class CausalInTheFirstHead(Causal):
+    """The causal mask reaches the first head only.
+
+    Formula: j <= i for h = 0; must be j <= i for every h
+    Census: P09, A20
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Hide later keys from one head."""
+        return torch.cat([super().softmax(s[:, :1], mask), Plain.softmax(self, s[:, 1:], mask)], dim=1)
+
+
+class CausalLostUnderAMask(Causal):
+    """A given mask takes the place of the causal one.
+
+    Formula: M_ij; must be M_ij and j <= i
+    Census: P22; huggingface/transformers PR#30652
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Use one of the two masks."""
+        return super().softmax(s, None) if mask is None else Plain.softmax(self, s, mask)
+
+
+class WindowOneTooLong(Windowed):
+    """The window counts the own key beside those before it.
+
+    Formula: i - 4 <= j <= i + 1; must be i - 3 <= j <= i + 1
+    Census: A20
+    """
+
+    left = 4
+
+
+class WindowOneTooShort(Windowed):
+    """The window counts the own key among those before it.
+
+    Formula: i - 2 <= j <= i + 1; must be i - 3 <= j <= i + 1
+    Census: A20
+    """
+
+    left = 2
+
+
+class WindowWithoutItsRight(Windowed):
+    """The window ends at the own key.
+
+    Formula: i - 3 <= j <= i; must be i - 3 <= j <= i + 1
+    Census: A20
+    """
+
+    right = 0
+
+
+class WindowForgotten(CausalWindow):
+    """The window is declared, and attention is causal only.
+
+    Formula: j <= i + Tk - Tq; must be i + Tk - Tq - 2 <= j <= i + Tk - Tq
+    Census: P22
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Causal only."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
+
+
+class CappedAfterTheMask(Capped):
+    """Scores are capped after the mask, so that a masked key has the score -5.
+
+    Formula: 5 tanh(-inf / 5) = -5 where masked; must be minus infinity
+    Census: onnx/onnx#7865
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Mask, then cap."""
+        if mask is None:
+            return self.normalise(s)
+        filled = s.masked_fill(self.hidden(mask), torch.finfo(s.dtype).min)
+        return self.normalise(5.0 * torch.tanh(filled / 5.0))
+
+
+class CapForgotten(Capped):
+    """The soft cap is declared, and scores are left as they are.
+
+    Formula: s; must be 5 tanh(s / 5)
+    Census: P22
+    """
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Leave them."""
+        return s
+
+
+class CapClamps(Capped):
+    """Scores are clamped, not capped.
+
+    Formula: min(max(s, -5), 5); must be 5 tanh(s / 5)
+    Census: P22
+    """
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Clamp them."""
+        return s.clamp(-5.0, 5.0)
+
+
+class CapNotScaledBack(Capped):
+    """The tanh is not multiplied by the cap again.
+
+    Formula: tanh(s / 5); must be 5 tanh(s / 5)
+    Census: P22
+    """
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Forget a factor."""
+        return torch.tanh(s / 5.0)
+
+
+class ScaledByRoot(ScaledByWidth):
+    """The scale is the usual one, where another is declared.
+
+    Formula: 1 / sqrt(d_k); must be 1 / d_k
+    Census: P22
+    """
+
+    def scale(self, k: Tensor) -> float:
+        """Return the usual factor."""
+        return Plain.scale(self, k)
+
+
+class GroupsInterleaved(Grouped):
+    """Query heads read the key heads in turns.
+
+    Formula: key head h mod kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """In turns."""
+        return h % self.kv_heads
+
+
+class GroupsOfTheirNumber(Grouped):
+    """The number of groups is taken for their size, which is right only where both are the same.
+
+    Formula: key head h // kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def read_by(self, h: Tensor) -> Tensor:
+        """By the wrong number."""
+        return (h // self.kv_heads).clamp(max=self.kv_heads - 1)
+
+
+class GroupsInterleavedForValues(Grouped):
+    """Keys are repeated as they must be, values in turns.
+
+    Formula: value head h mod kv_heads; must be h // (H / kv_heads)
+    Census: HazyResearch/HipKittens PR#22
+    """
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Use two tables."""
+        h = torch.arange(self.head, device=q.device)
+        return q, k[:, self.read_by(h)], v[:, h % self.kv_heads]

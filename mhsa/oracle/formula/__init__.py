@@ -1,0 +1,1 @@
+"""What attention computes beside the plain formula, one file per feature."""

@@ -1,0 +1,91 @@
+"""What an implementation computes, as its contract declares it; the oracle evaluates exactly that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mhsa.oracle.formula import causal as causality
+from mhsa.oracle.formula import groups, scale, softcap, window
+from mhsa.oracle.formula.causal import Causal
+from mhsa.oracle.formula.scale import Scale
+from mhsa.oracle.formula.window import Window
+
+KvHeads = Literal["grouped"] | None
+
+
+@dataclass(frozen=True)
+class Formula:
+    """Projections, scores times scale, soft cap, mask (given AND causal AND window), softmax, values, merge.
+
+    Attributes:
+        causal: whether a query sees later keys, and how queries and keys are aligned.
+        scale: the factor of the scores; None is 1 / sqrt(d_k).
+        window: keys before and after the own place that are seen, -1 for all; None is no window.
+        softcap: c of c * tanh(scores / c); None is no cap.
+        kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
+    """
+
+    causal: Causal = "no"
+    scale: Scale = None
+    window: Window | None = None
+    softcap: float | None = None
+    kv_heads: KvHeads = None
+
+    @property
+    def positional(self) -> bool:
+        """Whether it matters where a key stands: then keys may not be permuted, repeated or deleted."""
+        return self.causal != "no" or self.window is not None
+
+    @property
+    def where(self) -> str:
+        """What makes it matter, in words for a property that does not apply."""
+        declared = {"causal": self.causal if self.causal != "no" else None, "window": self.window and list(self.window)}
+        return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
+
+    @property
+    def capped(self) -> str:
+        """What makes a shift of all scores matter, in the same words."""
+        return "" if self.softcap is None else f"softcap = {self.softcap:g}"
+
+    @property
+    def shared(self) -> str:
+        """What makes query heads share keys and values, in the same words."""
+        return 'kv_heads = "grouped"' if self.kv_heads == "grouped" else ""
+
+    def factor(self, d_k: int) -> float:
+        """Return the factor of the scores."""
+        return scale.factor(self.scale, d_k)
+
+    def visible(self, queries: int, keys: int) -> NDArray[np.bool_] | None:
+        """Return [Tq, Tk], True where a query may see a key if no mask is given; None where it sees all of them."""
+        if not self.positional:
+            return None
+        seen = causality.visible(self.causal, queries, keys)
+        return seen if self.window is None else seen & window.visible(self.window, self.causal, queries, keys)
+
+    def allowed(self, mask: NDArray[np.bool_] | None, batch: int, queries: int, keys: int) -> NDArray[np.bool_] | None:
+        """Return the effective mask [B, Tq, Tk]: given AND causal AND window. The given mask itself where there is neither."""
+        seen = self.visible(queries, keys)
+        if seen is None:
+            return mask
+        whole = np.broadcast_to(seen, (batch, queries, keys))
+        return whole.copy() if mask is None else whole & mask
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What differs from plain attention, a phrase for each feature."""
+        parts = (
+            causality.words(self.causal) if self.causal != "no" else "",
+            window.words(self.window) if self.window is not None else "",
+            scale.words(self.scale) if self.scale is not None else "",
+            softcap.words(self.softcap) if self.softcap is not None else "",
+            groups.WORDS if self.kv_heads == "grouped" else "",
+        )
+        return tuple(part for part in parts if part)
+
+
+PLAIN = Formula()

@@ -1,0 +1,82 @@
+"""A subject is understood under its declared formula: maps of fewer key heads, a causal module's mask, what is printed."""
+
+from pathlib import Path
+
+import pytest
+
+from mhsa.introspect.resolve import understand
+from mhsa.records.request import Request
+from mhsa.subject.parameter_layout import Sizes
+
+MODEL = """
+import torch
+from torch import nn
+
+
+class Shared(nn.Module):
+    def __init__(self, dim, num_heads, num_kv_heads=None):
+        super().__init__()
+        self.kv = num_kv_heads or num_heads
+        self.d = dim // num_heads
+        self.q_proj, self.o_proj = nn.Linear(dim, dim), nn.Linear(dim, dim, bias=False)
+        self.k_proj, self.v_proj = nn.Linear(dim, self.kv * self.d), nn.Linear(dim, self.kv * self.d)
+
+    def forward(self, x):
+        q, k, v = (f(x).unflatten(-1, (-1, self.d)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
+        k, v = (y.repeat_interleave(q.size(1) // self.kv, 1) for y in (k, v))
+        return self.o_proj((torch.softmax(q @ k.mT / self.d**0.5, -1) @ v).transpose(1, 2).flatten(2))
+
+
+class Needed(Shared):
+    def __init__(self, dim, num_heads, num_kv_heads):
+        super().__init__(dim, num_heads, num_kv_heads)
+
+
+class Causal(nn.Module):
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.h = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+
+    def forward(self, query, key, value, mask=None):
+        pairs = ((self.q, query), (self.k, key), (self.v, value))
+        q, k, v = (f(x).unflatten(-1, (self.h, -1)).transpose(1, 2) for f, x in pairs)
+        s = q @ k.mT / q.size(-1) ** 0.5
+        seen = torch.ones(s.shape[-2:], dtype=torch.bool).tril()
+        if mask is not None:
+            assert mask.dim() == 4
+            seen = seen & mask
+        return self.o((s.masked_fill(~seen, -1e9).softmax(-1) @ v).transpose(1, 2).flatten(2))
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    place = tmp_path / "declared_model.py"
+    place.write_text(MODEL)
+    return place
+
+
+@pytest.mark.parametrize("name", ["Shared", "Needed"])
+def test_grouped_heads_are_built_and_read(file: Path, name: str) -> None:
+    subject = understand(Request("a", f"{file}:{name}", contract={"kv_heads": "grouped"}))
+    for head, d_k, heads in ((4, 5, 2), (4, 2, 1), (8, 1, 4), (3, 5, 1), (1, 4, 1)):
+        module = subject.adapter.build(head, head * d_k)
+        views = dict(subject.bind(module, Sizes(head, d_k)).views())
+        assert views["query.weight"].shape == (head * d_k, head * d_k)
+        assert views["key.weight"].shape == views["value.weight"].shape == (heads * d_k, head * d_k)
+        assert views["key.bias"].shape == (heads * d_k,)
+    assert any("grouped keys and values" in text for topic, text in subject.notes if topic == "formula")
+
+
+@pytest.mark.parametrize("name", ["Shared", "Needed"])
+def test_undeclared_heads_are_as_many_as_queries_have(file: Path, name: str) -> None:
+    subject = understand(Request("a", f"{file}:{name}"))
+    assert subject.adapter.build(4, 20).k_proj.weight.shape == (20, 20)
+    assert not any(topic == "formula" for topic, _ in subject.notes)
+
+
+def test_the_form_of_a_causal_modules_mask_is_found(file: Path) -> None:
+    subject = understand(Request("a", f"{file}:Causal", contract={"causal": "top-left"}))
+    assert subject.contract.mask_shape == "[B, 1, Tq, Tk]"
+    assert any("query i sees keys 0 to i" in text for topic, text in subject.notes if topic == "formula")

@@ -1,0 +1,49 @@
+"""The fields of a contract that state the formula: what they take, from TOML too, and what is said where they are wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from mhsa.oracle.formula.formula import PLAIN, Formula
+from mhsa.records.configuration import ConfigurationError, read
+from mhsa.records.contract import Contract
+
+
+def test_a_contract_has_its_formula() -> None:
+    contract = Contract(causal="bottom-right", scale=0.5, window=[3, 0], softcap=50, kv_heads="grouped")
+    assert contract.formula == Formula("bottom-right", 0.5, (3, 0), 50, "grouped")
+    assert Contract().formula == PLAIN
+    assert hash(contract)  # the list of TOML is a tuple
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"causal": "yes"}, "must be one of 'no', 'top-left', 'bottom-right'"),
+        ({"scale": 0}, "must be a number above 0, '1/d_k' or None"),
+        ({"scale": "1/sqrt(d_k)"}, "must be a number above 0, '1/d_k' or None"),
+        ({"softcap": -5.0}, "must be a number above 0 or None"),
+        ({"softcap": True}, "must be a number above 0 or None"),
+        ({"window": 3}, "must be [left, right]"),
+        ({"window": [3]}, "must be [left, right]"),
+        ({"window": [-2, 0]}, "must be [left, right]"),
+        ({"window": [-1, -1]}, "must be [left, right]"),
+        ({"kv_heads": 2}, "must be one of None, 'grouped'"),
+    ],
+)
+def test_what_is_wrong_is_said(fields: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=f"Contract\\({next(iter(fields))}=") as refused:
+        Contract(**fields)
+    assert words in str(refused.value)
+
+
+def test_numbers_and_lists_come_from_toml(tmp_path: Path) -> None:
+    file = tmp_path / "pyproject.toml"
+    file.write_text(
+        '[tool.mhsa.subjects.a]\nsubject = "a.py"\ncontract = { causal = "top-left", window = [3, 0], softcap = 5.0 }\n'
+    )
+    (request,) = read(file).requests
+    assert Contract(**request.contract).formula == Formula("top-left", None, (3, 0), 5.0)
+    file.write_text('[tool.mhsa.subjects.a]\nsubject = "a.py"\ncontract = { softcap = "5" }\n')
+    with pytest.raises(ConfigurationError, match=r"pyproject.toml:3: .*Contract\(softcap='5'\); must be a number above 0"):
+        read(file)
