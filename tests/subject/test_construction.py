@@ -134,6 +134,11 @@ class NoGpu(Plain):
         raise AssertionError("Torch not compiled with CUDA enabled")
 
 
+class NoGpuInForward(HeadsOfItsOwn):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+
 class InFloat32(Plain):
     def __init__(self, heads: int, dim: int) -> None:
         super().__init__()
@@ -225,9 +230,13 @@ def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:
     assert adapter(Grouped).sizes == (4, 64)
 
 
-def test_a_missing_gpu_is_a_question() -> None:
-    with pytest.raises(Question, match="asks for a GPU, and there is none"):
-        understand(f"{__file__}:NoGpu")
+@pytest.mark.parametrize("name", ["NoGpu", "NoGpuInForward"])
+def test_a_missing_gpu_is_a_question(name: str) -> None:
+    with pytest.raises(Question) as caught:
+        understand(f"{__file__}:{name}")
+    said = " ".join(str(caught.value).split())
+    assert "Torch not compiled with CUDA enabled" in said
+    assert "It asks for a GPU, and there is none. Where there is one: mhsa verify --device cuda." in said
 
 
 def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
