@@ -12,8 +12,8 @@ _NO_GPU = ("CUDA enabled", "No CUDA GPUs", "NVIDIA driver", "CUDA driver")
 
 
 GPU_IS_MISSING = (
-    "It asks for a GPU, and there is none. Where there is one: mhsa verify --device cuda. Or leave .cuda() and device='cuda' "
-    "out of the module: .to(device) moves it"
+    "There is no GPU. Where there is one: mhsa verify --device cuda. Or leave .cuda() and device='cuda' out of the module: "
+    ".to(device) moves it"
 )
 
 

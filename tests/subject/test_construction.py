@@ -134,7 +134,7 @@ class NoGpu(Plain):
         raise AssertionError("Torch not compiled with CUDA enabled")
 
 
-class NoGpuInForward(HeadsOfItsOwn):
+class NoGpuInForward(Camel):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise AssertionError("Torch not compiled with CUDA enabled")
 
@@ -236,7 +236,7 @@ def test_a_missing_gpu_is_a_question(name: str) -> None:
         understand(f"{__file__}:{name}")
     said = " ".join(str(caught.value).split())
     assert "Torch not compiled with CUDA enabled" in said
-    assert "It asks for a GPU, and there is none. Where there is one: mhsa verify --device cuda." in said
+    assert "There is no GPU. Where there is one: mhsa verify --device cuda." in said
 
 
 def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
