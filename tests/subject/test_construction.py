@@ -95,6 +95,14 @@ class OfGlobals(Plain):
         self.prepare(HEADS, FEATURES)
 
 
+class WidthOfItsOwn(Plain):
+    def __init__(self, num_heads: int, head_size: int) -> None:
+        super().__init__()
+        self.prepare(num_heads, self.features, num_heads * head_size)
+
+    features = 20  # the width of mhsa's first try
+
+
 class HeadsOfItsOwn(Plain):
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -210,6 +218,7 @@ def test_sizes_that_stand_in_the_code_are_read_from_a_built_module() -> None:
     found = adapter(HeadsOfItsOwn)
     assert found.sizes == (HEADS, 5 * HEADS)
     assert "one size, head=3, d_model=15" in words(found)
+    assert adapter(WidthOfItsOwn).sizes == (4, 20)
 
 
 def test_what_means_nothing_to_attention_is_given_and_said() -> None:

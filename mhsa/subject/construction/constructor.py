@@ -22,6 +22,7 @@ from mhsa.subject.construction.parameters import Parameters, configs_of, read_pa
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+_OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
@@ -135,8 +136,8 @@ class Constructor:
         roles = self._roles()
         head = "head" in roles
         width = bool(roles & {"d_model", "other width"}) or (self._read.width and bool(found))
-        if width and "d_model" not in roles and found and not found[-1][0]:
-            width = False
+        if width and "d_model" not in roles and found and not (found[-1][0] and self._runs_in(*_OTHER_SIZES)):
+            width = False  # it stands in the code, though it may be that of the first try
         if not head or not width:
             self._read_sizes(head, width)
 
@@ -178,6 +179,11 @@ class Constructor:
                 if first[0] is None:
                     first = module, d_model
         return first
+
+    def _runs_in(self, head: int, d_model: int) -> bool:
+        with contextlib.suppress(Exception):
+            return runs(self._build(head, d_model), d_model)
+        return False
 
     def _can_be_built(self, head: int, d_model: int) -> bool:
         with contextlib.suppress(Exception):
