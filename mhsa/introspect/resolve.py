@@ -20,6 +20,7 @@ from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_m
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
+from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
@@ -109,6 +110,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
+    require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]

@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.introspect.resolve import as_adapter, understand
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import pick
+from mhsa.records.request import Request
 from mhsa.subject.adapter import ModuleAdapter
 from mhsa.subject.construction.roles import LENGTH
 from mhsa.subject.subject import Subject
@@ -114,6 +115,21 @@ class Harmless(Plain):
         super().__init__()
         self.prepare(heads, dim)
         self.given = block_size, layer_idx, bias, masked, device
+
+
+class Sixteen(Plain):
+    def __init__(self, heads: int, dim: int, block_size: int | None = None) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.register_buffer("seen", torch.zeros(block_size or 16, block_size or 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + (self.seen[: x.size(1), : x.size(1)] + torch.zeros(x.size(1), x.size(1))).sum()
+
+
+class Lengthy(Sixteen):
+    def __init__(self, heads: int, dim: int, max_len: int = 16) -> None:
+        super().__init__(heads, dim, max_len)
 
 
 class Unknown(Plain):
@@ -263,3 +279,12 @@ def test_lazy_parameters_get_their_sizes_from_one_call() -> None:
     module = subject.adapter.build(4, 20)
     assert [tuple(p.shape) for p in module.parameters()] == [(20, 20), (20,)] * 4
     assert module.training
+
+
+def test_a_module_with_positions_for_sixteen_is_a_question() -> None:
+    with pytest.raises(Question) as caught:
+        understand(f"{__file__}:Sixteen")
+    assert "it takes at most 16 positions, because seen is made for so many" in " ".join(str(caught.value).split())
+    name = f"{__file__}:Sixteen"
+    assert understand(Request(name, name, arguments={"block_size": LENGTH})).adapter.construction(4, 20)
+    assert adapter(Lengthy).construction(4, 20) == {"heads": 4, "dim": 20, "max_len": LENGTH}
