@@ -26,8 +26,8 @@ def require_lengths(module: nn.Module, d_model: int, call: Callable[[Tensor], ob
         raise Question(
             asked(
                 f"it takes at most {size} positions, because {name} is made for so many, and cases have up to {_LONGEST}. "
-                f"Have it judged with more: let the file or the argument that says {size} say {LENGTH}, or name a factory that builds "
-                "it so (def make(head, d_model): return ... in a file, verified as FILE.py:make)"
+                f"Have it judged with more: let the file or the argument that says {size} say {LENGTH}, or name a factory that "
+                "builds it so (def make(head, d_model): return ... in a file, verified as FILE.py:make)"
             )
         )
 

@@ -53,7 +53,8 @@ def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
     """Read the parameters that are neither stated nor a configuration.
 
     An optional number of heads, width, length or dropout is given, too: a module for few positions could not be judged with
-    more, and what eval() does not switch off shall show. The width of a head is given unless its default is None, which says that the module computes it.
+    more, and what eval() does not switch off shall show. The width of a head is given unless its default is None, which says
+    that the module computes it.
     """
     parameters = _named(everything)
     required = [n for n, p in parameters.items() if p.default is p.empty]
