@@ -18,7 +18,7 @@ from mhsa.records.shape import SHAPES, shape_of
 HEADS = (2, 8, 32, 128)  # of 512 tokens, 512 wide
 WIDTHS = (128, 256, 512, 1024)  # of 512 tokens, 8 heads
 LONG = 2048  # tokens; from here on attention itself takes most of the time
-TIMES = (1.0, 0.7, 1.05)  # promised: of torch's time, of torch's in inference on long sequences, of the floor's
+TIMES = (1.0, 0.7, 1.05)  # promised: of torch's time, of torch's in inference on long sequences, of the baseline's
 MEMORY = 0.1  # promised: of the reference's at 4096
 COMMAND = " \\\n        ".join(
     [
@@ -31,7 +31,7 @@ COMMAND = " \\\n        ".join(
 )
 HEAD = f"""# Performance
 
-`mhsa.fused_attention` in the reference's slot, beside `torch.nn.MultiheadAttention(need_weights=False)` and the floor: four
+`mhsa.fused_attention` in the reference's slot, beside `torch.nn.MultiheadAttention(need_weights=False)` and the baseline: four
 plain projections and `scaled_dot_product_attention`, called as functions, without a module or a check. Everything below was
 measured in one run, on one thread, in blocks that take turns ([benchmarks.md](benchmarks.md)), and is written by
 
@@ -51,11 +51,12 @@ def main(files: list[str]) -> int:
             found[m.implementation, m.passes, str(m.shape)] = m
     print(f"{HEAD}\non {one_line(report['machine'])}.\n\n## What was promised, float32\n")
     print(
-        "Ratios of times, with the 95 % interval of the one to the floor; larger is worse. The last column is what two\n"
-        "instances of the floor give: how far a ratio is from the truth by chance.\n"
+        "Ratios of times, with the 95 % interval of the one to the baseline; larger is worse. The last column is what two\n"
+        "instances of the baseline give: how far a ratio is from the truth by chance.\n"
     )
     print(
-        "| shape | pass | fused / torch | promised | fused / floor | promised | floor / floor |\n|---|---|---|---|---|---|---|"
+        "| shape | pass | fused / torch | promised | fused / baseline | promised | baseline / baseline |\n"
+        "|---|---|---|---|---|---|---|"
     )
     missed = sum(map(times, [(found, passes, name) for name in SHAPES for passes in PASSES]))
     missed += memory(found)
@@ -67,7 +68,7 @@ def main(files: list[str]) -> int:
 def times(row: tuple[dict, str, str]) -> int:
     """Print a line of the table; return how many promises are not kept in it."""
     found, passes, name = row
-    fused, torch, floor = (found.get((who, passes, str(shape_of(name)))) for who in ("fused", "torch", "floor"))
+    fused, torch, baseline = (found.get((who, passes, str(shape_of(name)))) for who in ("fused", "torch", "baseline"))
     if fused is None or fused.ratio is None or torch is None or torch.ratio is None:
         print(f"| {name} | {passes} | {fused.words if fused else 'not measured'} | | | | |")
         return 1
@@ -81,7 +82,7 @@ def times(row: tuple[dict, str, str]) -> int:
         kept = ratio <= limit
         broken += not kept
         cells += [f"{ratio:.2f}{more}", f"{limit:g}" if kept else f"**{limit:g}: missed**"]
-    print(f"| {' | '.join([*cells, f'{floor.ratio:.2f}'])} |")
+    print(f"| {' | '.join([*cells, f'{baseline.ratio:.2f}'])} |")
     return broken
 
 
@@ -114,7 +115,8 @@ def why(missed: int) -> str:
     if not missed:
         return ""
     return (
-        "\nIn the exercise a call takes tens of microseconds, and what is above the floor is Python: a module's call, the check"
+        "\nIn the exercise a call takes tens of microseconds, and what is above the baseline is Python: a module's call, the "
+        "check"
         "\nof its arguments, and that its layers are still what they were."
     )
 
@@ -129,7 +131,7 @@ def growth(found: dict) -> None:
         [(h, f"1x512x{h}x512") for h in HEADS],
         [(d, f"1x512x8x{d}") for d in WIDTHS],
     )
-    for who in ("fused", "torch", "reference", "floor"):
+    for who in ("fused", "torch", "reference", "baseline"):
         for passes in PASSES:
             cells = []
             for axis in axes:

@@ -1,20 +1,21 @@
-"""``mhsa bench``: from what was asked and configured to figures, pictures and an exit code."""
+"""``mhsa bench``: from arguments and configuration to figures, pictures and an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Measurement
+from mhsa.commands.frame import frame
+from mhsa.commands.options.bench import BenchArguments
+from mhsa.commands.options.declarations import declared_by
 from mhsa.commands.verify import configured, named
 from mhsa.records.distribution import install_hint
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.shape import Shape, long, shape_of
-from mhsa.reports.write import require_places, write_reports
 from mhsa.run.process_limits import default_memory
 
 if TYPE_CHECKING:
@@ -23,125 +24,111 @@ if TYPE_CHECKING:
     from mhsa.records.configuration import Configuration
 
 LENGTHS = (128, 256, 512, 1024, 2048)  # of the sweep: the reference's memory reaches 0.4 GiB, and all takes two minutes
-RIVALS = ("reference", "fused", "torch")
+COMPARED = ("reference", "fused", "torch")
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
-_FORMATS = ("json", "png", "html", "markdown")
 
 
-def bench(given: argparse.Namespace) -> int:
-    """Measure, show, and write what was asked for."""
-    import signal
-
+def bench(args: BenchArguments) -> int:
+    """Measure, show, and write."""
     from mhsa.bench.measure.run import TIMEOUT, run
-    from mhsa.bench.report.progress import Progress
+    from mhsa.bench.report.progress import BenchProgress
     from mhsa.bench.report.table import print_report
-    from mhsa.commands.verify import as_interrupt
-    from mhsa.reports.line_folding import wide_console
 
-    require_places(given, _FORMATS)
-    _require_tools(given)
-    configuration = configured(given)
-    subjects = _subjects(given, configuration)
-    plan = _plan(given, configuration, subjects)
-    if not subjects and given.against is None:
-        from mhsa.commands.no_subject import nothing_named
+    with frame(args.files, no_color=args.no_color) as out:
+        _require_tools(args)
+        configuration = configured(args.config)
+        subjects = _subjects(args, configuration)
+        plan = _plan(args, configuration, subjects)
+        if not subjects and args.against is None:
+            from mhsa.commands.no_subject import nothing_named
 
-        refuse(f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa")
-    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
-    signal.signal(signal.SIGTERM, as_interrupt)
-    with Progress(console, plan) as progress:
-        found = run(plan, progress, given.timeout or TIMEOUT)
-    if found.measurements:
-        print_report(console, found.measurements, found.machine, counters=given.counters or given.callgrind)
-    code = 2 if found.interrupted else exit_code(found, [c.name for c in subjects or plan.contenders])
-    problems = _write(given, found, code)
-    for problem in problems:
-        print(f"mhsa: {problem}", file=sys.stderr)
-    if found.interrupted:
-        print("mhsa: interrupted; what was measured until then is all there is", file=sys.stderr)
-    return 2 if problems else code
+            raise UsageError(
+                f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa"
+            )
+        with BenchProgress(out.console, plan) as progress:
+            measured = run(plan, progress, args.timeout or TIMEOUT)
+        if measured.measurements:
+            print_report(out.console, measured.measurements, measured.machine, counters=args.counters or args.callgrind)
+        code = 2 if measured.interrupted else exit_code(measured, [c.name for c in subjects or plan.contenders])
+        if measured.measurements:
+            code = out.finish(code, _writers(measured, code))
+        else:
+            code = out.finish(code, {}, ["nothing was measured, so no file was written"] if out.files else [])
+        if measured.interrupted:
+            print("mhsa: interrupted; what was measured until then is all there is", file=sys.stderr)
+        return code
 
 
-def exit_code(found: Run, names: Sequence[str]) -> int:
-    """1 if what was asked for gives a wrong result anywhere, 2 if one of it was measured nowhere, else 0."""
-    of = {name: [m.outcome for m in found.measurements if m.implementation == name] for name in names}
+def exit_code(run: Run, names: Sequence[str]) -> int:
+    """1 if a subject gives a wrong result anywhere, 2 if one was measured nowhere, else 0."""
+    of = {name: [m.outcome for m in run.measurements if m.implementation == name] for name in names}
     if any("wrong" in outcomes for outcomes in of.values()):
         return 1
     return 0 if all("measured" in outcomes for outcomes in of.values()) else 2
 
 
-def _require_tools(given: argparse.Namespace) -> None:
+def _require_tools(args: BenchArguments) -> None:
     import importlib.util
     import shutil
 
-    if given.png is not None and importlib.util.find_spec("matplotlib") is None:
-        refuse(f"--png needs the package matplotlib: {install_hint('bench')}")
-    if given.callgrind and shutil.which("valgrind") is None:
-        refuse("--callgrind needs valgrind (apt-get install valgrind)")
-    if given.callgrind and (given.device or "cpu") != "cpu":
-        refuse(f"--callgrind counts the instructions of the CPU; given was --device {given.device}")
+    if args.png is not None and importlib.util.find_spec("matplotlib") is None:
+        raise UsageError(f"--png needs the package matplotlib: {install_hint('bench')}")
+    if args.callgrind and shutil.which("valgrind") is None:
+        raise UsageError("--callgrind needs valgrind (apt-get install valgrind)")
+    if args.callgrind and (args.device or "cpu") != "cpu":
+        raise UsageError(f"--callgrind counts the instructions of the CPU; given was --device {args.device}")
 
 
-def _subjects(given: argparse.Namespace, configuration: Configuration) -> list[Contender]:
-    """Return what is asked for: names that come with mhsa, configured subjects, objects; without any, what is configured."""
-    if not given.subjects:
-        asked = [Contender.of(request) for request in configuration.requests]
-    else:
-        others = iter(named([name for name in dict.fromkeys(given.subjects) if name not in KNOWN], configuration))
-        asked = [
-            Contender.known(name) if name in KNOWN else Contender.of(next(others)) for name in dict.fromkeys(given.subjects)
-        ]
-    return list({c.name: c for c in asked}.values())
+def _subjects(args: BenchArguments, configuration: Configuration) -> list[Contender]:
+    """Return the subjects: names that come with mhsa, configured subjects, objects; without any, what is configured."""
+    names = list(dict.fromkeys(args.subjects))
+    requests = named([name for name in names if name not in KNOWN], configuration) if names else configuration.requests
+    others = iter([Contender.of(declared_by(args.contract, args.argument, request)) for request in requests])
+    subjects = [Contender.known(name) if name in KNOWN else next(others) for name in names] if names else list(others)
+    return list({c.name: c for c in subjects}.values())
 
 
-def _plan(given: argparse.Namespace, configuration: Configuration, subjects: list[Contender]) -> Plan:
+def _plan(args: BenchArguments, configuration: Configuration, subjects: list[Contender]) -> Plan:
     from mhsa.bench.measure.worker import Plan
 
-    rivals = given.against if given.against is not None else list(RIVALS)
-    for name in rivals:
+    compared = args.against if args.against is not None else list(COMPARED)
+    for name in compared:
         if name not in KNOWN:
-            refuse(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
-    contenders = {c.name: c for c in (*subjects, *map(Contender.known, rivals), Contender.known(FLOOR))}
-    shapes = _shapes(given)
-    dtypes = tuple(dict.fromkeys(given.dtype)) or ("float32",)
-    device = given.device or next((c.request.device for c in subjects), "cpu")
+            raise UsageError(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
+    contenders = {c.name: c for c in (*subjects, *map(Contender.known, compared), Contender.known(BASELINE))}
+    shapes = _shapes(args)
+    dtypes = tuple(dict.fromkeys(args.dtype)) or ("float32",)
+    device = args.device or next((c.request.device for c in subjects), "cpu")
     if device.partition(":")[0] not in _DEVICES:
-        refuse(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
+        raise UsageError(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
     return Plan(
         contenders=tuple(contenders.values()),
         cells=tuple((shape, dtype, device) for dtype in dtypes for shape in shapes),
-        passes=tuple(dict.fromkeys(given.passes)) or PASSES,
-        budget=given.budget,
-        callgrind=given.callgrind,
-        threads=given.threads,
-        memory=given.memory or configuration.memory or default_memory(),
+        passes=tuple(dict.fromkeys(args.passes)) or PASSES,
+        budget=args.budget,
+        callgrind=args.callgrind,
+        threads=args.threads,
+        memory=args.memory or configuration.memory or default_memory(),
     )
 
 
-def _shapes(given: argparse.Namespace) -> list[Shape]:
+def _shapes(args: BenchArguments) -> list[Shape]:
     try:
-        shapes = [shape_of(name) for name in given.shape]
+        shapes = [shape_of(name) for name in args.shape]
     except ValueError as error:
-        refuse(f"--shape: {error}")
-    lengths = given.lengths or ([] if shapes else list(LENGTHS))
-    found: dict[str, Shape] = {}
+        raise UsageError(f"--shape: {error}") from error
+    lengths = args.lengths or ([] if shapes else list(LENGTHS))
+    distinct: dict[str, Shape] = {}
     for shape in (*map(long, lengths), *shapes):
-        found.setdefault(str(shape), shape)  # under the first of its names
-    return list(found.values())
+        distinct.setdefault(str(shape), shape)  # under the first of its names
+    return list(distinct.values())
 
 
-def _write(given: argparse.Namespace, found: Run, code: int) -> list[str]:
-    """Write the files that were asked for; return what could not be written, after all the others are."""
-    if not found.measurements:
-        return ["nothing was measured, so no file was written"] if any(getattr(given, f) for f in _FORMATS) else []
-    return write_reports(given, _writers(found, code))
-
-
-def _writers(found: Run, code: int) -> dict[str, Callable[[], str | bytes]]:
-    measurements, machine = found.measurements, found.machine
+def _writers(run: Run, code: int) -> dict[str, Callable[[], str | bytes]]:
+    measurements, machine = run.measurements, run.machine
 
     def as_json() -> str:
-        return json.dumps(as_data(measurements, machine, code, partial=found.interrupted), indent=2) + "\n"
+        return json.dumps(as_data(measurements, machine, code, partial=run.interrupted), indent=2) + "\n"
 
     def as_png() -> bytes:
         import io

@@ -2,62 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.commands.verify import as_interrupt
+from mhsa.commands.frame import Frame, frame
+from mhsa.commands.options.history import HistoryArguments
 from mhsa.records.distribution import install_hint
-from mhsa.records.errors import refuse
-from mhsa.reports.write import require_places, write_reports
+from mhsa.records.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from mhsa.bench.compare.benchmark import Benchmark
     from mhsa.bench.git.repository import Commit
     from mhsa.bench.git.worktrees import Trees
     from mhsa.bench.history.asv_publish import Site
-    from mhsa.bench.history.measure import Measuring
+    from mhsa.bench.history.measure import HistoryMeasurement
     from mhsa.bench.history.steps import Step
     from mhsa.bench.measure.measurement import Measurement
     from mhsa.records.request import Request
 
 
-def history(given: argparse.Namespace) -> int:
-    """Measure, keep, show, draw."""
-
-    from mhsa.bench.git.git import GitError
+def history(args: HistoryArguments) -> int:
+    """Measure, store, show, draw."""
     from mhsa.bench.git.worktrees import Trees
-    from mhsa.bench.history.asv_publish import PublishError, is_installed
-    from mhsa.bench.history.measure import MeasuringError
-    from mhsa.bench.history.store import StoreError
+    from mhsa.bench.history.asv_publish import is_installed
     from mhsa.commands.selection import chosen
-    from mhsa.reports.line_folding import wide_console
 
-    require_places(given, ("json",))
-    if given.publish and not is_installed():
-        refuse(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
-    console = wide_console(no_color=given.no_color, stderr=str(given.json) == "-")
-    signal.signal(signal.SIGTERM, as_interrupt)
-    requests, start = _subjects(given)
-    benchmarks = chosen(given, requests)
-    try:
+    with frame(args.files, no_color=args.no_color) as out:
+        if args.publish and not is_installed():
+            raise UsageError(f"asv is not installed: {install_hint('asv')}, or say --no-publish")
+        requests, start = _subjects(args)
         with Trees(start) as trees:
-            return _History(given, console, trees, benchmarks).run()
-    except (GitError, StoreError, MeasuringError, PublishError) as error:
-        refuse(str(error))
+            return _History(args, out, trees, chosen(args, requests)).run()
 
 
 class _History:
-    def __init__(self, given: argparse.Namespace, console: Console, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
-        self.given, self.console, self.trees, self.benchmarks = given, console, trees, benchmarks
+    def __init__(self, args: HistoryArguments, out: Frame, trees: Trees, benchmarks: Sequence[Benchmark]) -> None:
+        self.args, self.out, self.trees, self.benchmarks = args, out, trees, benchmarks
+        self.console = out.console
 
     def run(self) -> int:
         """Do everything; return the exit code."""
@@ -68,7 +53,7 @@ class _History:
         from mhsa.reports.line_folding import hanging, show
 
         commits = self._commits()
-        site = site_of(Path.cwd(), self.trees.root, self.given.results)
+        site = site_of(Path.cwd(), self.trees.root, self.args.results)
         measuring = self._measure(commits, site)
         series: list[tuple[Benchmark, list[Measurement | None]]] = []
         for b in self.benchmarks:
@@ -89,22 +74,17 @@ class _History:
         code = 0 if any_figure and not measuring.interrupted else 2
         problems = self._finish(measuring, site, any_figure=any_figure)
         code = 2 if problems else code
-        problems += write_reports(
-            argparse.Namespace(json=self.given.json),
-            {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code), "markdown": lambda: ""},
-        )
-        for problem in problems:
-            print(f"mhsa: {problem}", file=sys.stderr)
-        return 2 if problems else code
+        makers = {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code)}
+        return self.out.finish(code, makers, problems)
 
     def _commits(self) -> list[Commit]:
         from mhsa.commands.options.history import NEWEST
 
-        shas = self.trees.range(self.given.range) if self.given.range else self.trees.newest(NEWEST)
-        return self.trees.told(shas)
+        shas = self.trees.range(self.args.range) if self.args.range else self.trees.newest(NEWEST)
+        return self.trees.described(shas)
 
-    def _measure(self, commits: Sequence[Commit], site: Site) -> Measuring:
-        from mhsa.bench.history.measure import Limits, Measuring, machine_of
+    def _measure(self, commits: Sequence[Commit], site: Site) -> HistoryMeasurement:
+        from mhsa.bench.history.measure import HistoryMeasurement, Limits, machine_of
         from mhsa.bench.history.store import Store
         from mhsa.bench.measure.run import TIMEOUT
 
@@ -113,17 +93,17 @@ class _History:
         stores = {device: Store(site.results, machine) for device, machine in machines.items()}
         for store in stores.values():
             store.require_writable()
-        limits = Limits(self.given.budget, self.given.timeout or TIMEOUT, self.given.memory)
-        measuring = Measuring(self.trees, self.benchmarks, stores, limits)
+        limits = Limits(self.args.budget, self.args.timeout or TIMEOUT, self.args.memory)
+        measuring = HistoryMeasurement(self.trees, self.benchmarks, stores, limits)
         measuring.look(commits)
         there = sum(not measuring.missing(c, again=False) for c in commits)
-        if there and not self.given.again:
+        if there and not self.args.again:
             words = "nothing is measured" if there == len(commits) else "the others are measured"
             self.console.print(f"{there} of {len(commits)} commits are there already, {words}; --again measures all anew")
-        measuring.measure(commits, self.console, again=self.given.again)
+        measuring.measure(commits, self.console, again=self.args.again)
         return measuring
 
-    def _finish(self, measuring: Measuring, site: Site, *, any_figure: bool) -> list[str]:
+    def _finish(self, measuring: HistoryMeasurement, site: Site, *, any_figure: bool) -> list[str]:
         """Say where everything is; return what went wrong."""
         from mhsa.bench.history.asv_publish import PublishError, publish
 
@@ -137,7 +117,7 @@ class _History:
             return ["interrupted; what was measured until then is kept, and the same command goes on from there"]
         if not any_figure:
             return ["nothing could be measured at any commit; the reasons stand above"]
-        if self.given.publish:
+        if self.args.publish:
             try:
                 with self.console.status("asv publish"):
                     publish(site)
@@ -147,7 +127,13 @@ class _History:
         return []
 
     def _as_json(
-        self, commits: Sequence[Commit], measuring: Measuring, site: Site, steps: Sequence[Step], notes: list[str], code: int
+        self,
+        commits: Sequence[Commit],
+        measuring: HistoryMeasurement,
+        site: Site,
+        steps: Sequence[Step],
+        notes: list[str],
+        code: int,
     ) -> str:
         data: dict[str, Any] = {
             "schema": "mhsa-history-1", "mhsa": __version__, "exit_code": code, "partial": measuring.interrupted,
@@ -165,16 +151,16 @@ class _History:
         return json.dumps(data, indent=2) + "\n"
 
 
-def _subjects(given: argparse.Namespace) -> tuple[tuple[Request, ...], Path]:
+def _subjects(args: HistoryArguments) -> tuple[tuple[Request, ...], Path]:
     """Return the subjects, and the folder of the project that they are of."""
     from mhsa.bench.measure.measurement import Contender
     from mhsa.commands.selection import requests_of
 
-    requests = requests_of(given, Path.cwd(), "nothing is configured here: name what is to be measured")
+    requests = requests_of(args, Path.cwd(), "nothing is configured here: name what is to be measured")
     folders = {r.folder for r in requests}
     start = Path(folders.pop() or Path.cwd()) if len(folders) == 1 else Path.cwd()
     # The names are those that mhsa bench and asv's benchmarks have, too.
     labels = (Contender.of(r).name for r in requests)
-    device = given.device
+    device = args.device
     found = (replace(r, label=label, folder="", device=device or r.device) for r, label in zip(requests, labels, strict=True))
     return tuple({r.label: r for r in found}.values()), start

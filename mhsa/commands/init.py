@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mhsa.bench.history.asv_publish import is_installed
-from mhsa.commands.init_files.plan import Plan, mentions
+from mhsa.commands.init_files.plan import InitPlan, mentions
 from mhsa.commands.init_files.template import template
 from mhsa.commands.init_files.workflow import steps, workflow
+from mhsa.commands.options.init import InitArguments
 from mhsa.commands.try_subjects import look
 from mhsa.records.configuration import Configuration, ConfigurationError, read
+from mhsa.records.declarations import in_words
 from mhsa.records.distribution import NAME, install_hint, origin
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
+from mhsa.records.understood import pinned
 from mhsa.source.find_subject import checked, only_candidate
+
+if TYPE_CHECKING:
+    from mhsa.records.results import SubjectResult
 
 _TOML = Path("pyproject.toml")
 _TEST = Path("tests/test_attention_properties.py")
@@ -27,31 +33,37 @@ _BENCHMARK = Path("benchmarks/attention.py")
 _DESK = Path("benchmarks/test_speed.py")
 
 
-def init(given: argparse.Namespace) -> int:
+def init(args: InitArguments) -> int:
     """Import what is new, plan what is not there yet, write it, and say what was done and what comes next."""
     text, document, configuration = _read_toml()
-    specs = _new_subjects(given.subjects, configuration)
-    plan = Plan()
-    _plan_configuration(plan, text, document, _tables(specs, configuration))
-    plan.write(_TEST, template("test.py"), "mhsa.verifies")
-    if given.ci:
-        content = workflow(_install(document), origin())
-        plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
-    if given.bench:
-        _plan_benchmarks(plan, Path.cwd().name)
+    specs = _new_subjects(args.subjects, configuration)
+    plan = _plan(args, text, document, _tables(specs, configuration))
     plan.require_folders()
-    if specs:
-        _require_understood(specs, configuration)
-    if given.dry_run:
+    if specs:  # what is found by calling them is pinned
+        tables = _tables(specs, configuration, _require_understood(specs, configuration))
+        plan = _plan(args, text, document, tables)
+    if args.dry_run:
         plan.show()
         return 0
     plan.carry_out()
-    plan.tell()
-    if given.ci:
+    plan.print_done()
+    if args.ci:
         _say_where_workflows_belong()
         _say_what_to_fill_in(plan)
     _say_what_comes_next()
     return 0
+
+
+def _plan(args: InitArguments, text: str, document: dict[str, Any], tables: str) -> InitPlan:
+    plan = InitPlan()
+    _plan_configuration(plan, text, document, tables)
+    plan.write(_TEST, template("test.py"), "mhsa.verifies")
+    if args.ci:
+        content = workflow(_install(document), origin())
+        plan.write(_WORKFLOW, content, "mhsa verify", f"in the steps of a job in {_WORKFLOW}", steps(content))
+    if args.bench:
+        _plan_benchmarks(plan, Path.cwd().name)
+    return plan
 
 
 def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
@@ -65,24 +77,37 @@ def _new_subjects(named: list[str], configuration: Configuration) -> list[str]:
     return [spec for spec in dict.fromkeys(checked(name) for name in named if name not in labels) if spec not in configured]
 
 
-def _require_understood(specs: list[str], configuration: Configuration) -> None:
-    """Leave with 2 unless every subject can be imported, built and called; a question is told with where its answer goes."""
-    bad = [result for result in look(specs) if result.question or result.reason]
-    if not bad:
-        return
-    told = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
-    if asked := [r.subject for r in bad if r.question]:
-        told += f". Add this to {_TOML}, with the answer, and run mhsa init again:\n\n{_tables(asked, configuration)}"
-    refuse(told)
+def _require_understood(specs: list[str], configuration: Configuration) -> dict[str, dict[str, Any]]:
+    """Return how each subject is read, as a contract.
+
+    Raises:
+        UsageError: a subject cannot be imported, built or called, or is a question; it gives the lines that answer it.
+    """
+    results = look(specs)
+    bad = [result for result in results if result.question or result.reason]
+    if bad:
+        raise UsageError(_problem(bad, configuration))
+    return {result.subject: pinned(result.reading) for result in results}
 
 
-def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables: str) -> None:
+def _problem(bad: list[SubjectResult], configuration: Configuration) -> str:
+    message = "\n".join(r.why if r.subject in r.why else f"{r.subject}: {r.why}" for r in bad) + "; nothing was written"
+    if unclear := [r.subject for r in bad if r.question]:
+        answers = {r.subject: r.declaration for r in bad if r.question}
+        how = "if that is meant" if all(answers.values()) else "with the answer"
+        message += f". Add this to {_TOML}, {how}, and run mhsa init again:\n\n{_tables(unclear, configuration, answers)}"
+    return message
+
+
+def _plan_configuration(plan: InitPlan, text: str, document: dict[str, Any], tables: str) -> None:
     """Plan [tool.mhsa], or the tables of new subjects at the end of a file that has it."""
     if "mhsa" not in document.get("tool", {}):
         table = template("pyproject.toml", SUBJECT=tables)
         addition = _at_the_end(text, table)
         if addition is None:  # `tool = { ... }` in one line, say
-            refuse(f"{_TOML}: no table [tool.mhsa] can stand at its end, so nothing was written; add this by hand:\n\n{table}")
+            raise UsageError(
+                f"{_TOML}: no table [tool.mhsa] can stand at its end, so nothing was written; add this by hand:\n\n{table}"
+            )
         plan.add(_TOML, addition)
         return
     addition = _at_the_end(text, f"{tables}\n") if tables else None
@@ -92,7 +117,7 @@ def _plan_configuration(plan: Plan, text: str, document: dict[str, Any], tables:
         plan.add(_TOML, addition)
 
 
-def _plan_benchmarks(plan: Plan, project: str) -> None:
+def _plan_benchmarks(plan: InitPlan, project: str) -> None:
     """Plan what asv needs, or nothing of it: a user's own set-up would not go together with half of ours."""
     configuration = template("asv.conf.json", PROJECT=json.dumps(project, ensure_ascii=False))
     benchmark = template("benchmark.py")
@@ -117,7 +142,7 @@ def _read_toml() -> tuple[str, dict[str, Any], Configuration]:
     try:
         configuration = read(_TOML)
     except ConfigurationError as error:
-        refuse(f"{error}; nothing was written")
+        raise UsageError(f"{error}; nothing was written") from error
     text = _TOML.read_bytes().decode("utf-8")
     return text, tomllib.loads(text), configuration
 
@@ -133,8 +158,8 @@ def _at_the_end(text: str, table: str) -> str | None:
     return addition
 
 
-def _tables(specs: list[str], configuration: Configuration) -> str:
-    """Return a table for each subject, called after its class or its file."""
+def _tables(specs: list[str], configuration: Configuration, contracts: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return a table for each subject, called after its class or its file, with the contract that it is read by."""
     taken = {request.label for request in configuration.requests}
     tables = []
     for spec in specs:
@@ -144,7 +169,9 @@ def _tables(specs: list[str], configuration: Configuration) -> str:
             name, n = f"{stem}-{n}", n + 1
         taken.add(name)
         key = name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-        tables.append(f"[tool.mhsa.subjects.{key}]\nsubject = {json.dumps(spec, ensure_ascii=False)}")
+        contract = (contracts or {}).get(spec)
+        line = f"\ncontract = {{ {in_words(contract)} }}" if contract else ""
+        tables.append(f"[tool.mhsa.subjects.{key}]\nsubject = {json.dumps(spec, ensure_ascii=False)}{line}")
     return "\n\n".join(tables)
 
 
@@ -154,7 +181,7 @@ def _install(document: dict[str, Any]) -> str:
         return "python -m pip install -e ."
     if Path("requirements.txt").is_file():
         return "python -m pip install -r requirements.txt"
-    return "# python -m pip install ...: what your modules import beside torch"
+    return "# python -m pip install ...: what your modules import, apart from torch"
 
 
 def _say_where_workflows_belong() -> None:
@@ -165,7 +192,7 @@ def _say_where_workflows_belong() -> None:
         print(f"and add to it: defaults: {{ run: {{ working-directory: {here.relative_to(root).as_posix()} }} }}")
 
 
-def _say_what_to_fill_in(plan: Plan) -> None:
+def _say_what_to_fill_in(plan: InitPlan) -> None:
     folder = origin().folder
     if folder and plan.writes(_WORKFLOW):
         print(f"\nto be filled in: MHSA_INSTALL in {_WORKFLOW}")
@@ -174,19 +201,20 @@ def _say_what_to_fill_in(plan: Plan) -> None:
 
 
 def _say_what_comes_next() -> None:
-    once = "" if is_installed() else f"; once before: {install_hint('asv')}"
     speed = [
-        ("mhsa bench", "how long it takes, and how much memory, over the length"),
-        ("mhsa history", "the same over commits, kept and drawn by asv" + once),
-        ("mhsa compare HEAD~1", "whether a commit made it slower, more costly or wrong"),
+        ("mhsa bench", "time and memory over the length"),
+        ("mhsa history", "the same at each commit, by asv"),
+        ("mhsa compare HEAD~1", "whether a commit made it slower"),
     ]
     following = [
-        ("mhsa verify", "what holds, what does not, and why"),
-        (f"pytest {_TEST.as_posix()}", "the same in your own tests, one for each property"),
-        *([] if _WORKFLOW.exists() else [("mhsa init --ci", "a workflow that verifies every change on GitHub")]),
-        *(speed if _BENCHMARK.exists() else [("mhsa init --bench", "benchmarks of it, over commits")]),
+        ("mhsa verify", "what holds, what fails, and why"),
+        (f"pytest {_TEST.as_posix()}", "the same in your own tests"),
+        *([] if _WORKFLOW.exists() else [("mhsa init --ci", "a workflow for GitHub")]),
+        *(speed if _BENCHMARK.exists() else [("mhsa init --bench", "benchmarks over commits")]),
     ]
     width = max(len(command) for command, _ in following)
     print()
-    for n, (command, words) in enumerate(following):
-        print(f"{'' if n else 'next':4}  {command:{width}}  {words}")
+    for n, (command, purpose) in enumerate(following):
+        print(f"{'' if n else 'next':4}  {command:{width}}  {purpose}")
+    if _BENCHMARK.exists() and not is_installed():
+        print(f"\nmhsa history needs asv: {install_hint('asv')}")

@@ -1,4 +1,4 @@
-"""What is said where no subject is named and none is configured: nothing is verified, and how one is named."""
+"""The message where no subject is named and none is configured: what to name, or how to configure one."""
 
 from __future__ import annotations
 

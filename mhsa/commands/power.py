@@ -2,35 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
-from mhsa.records.errors import refuse
+from mhsa.commands.options.power import PowerArguments
+from mhsa.commands.require_torch import require_torch
+from mhsa.records.errors import UsageError
 
 if TYPE_CHECKING:  # each command imports what it needs, so that --help is there at once
     from rich.console import Console
 
 
-def power(given: argparse.Namespace) -> int:
+def power(args: PowerArguments) -> int:
     """Measure which property finds which known bug."""
     from rich.console import Console
 
     from mhsa.bugs.power.report import page, print_power
     from mhsa.records.power_record import recorded, save
     from mhsa.reports.progress import Progress
-    from mhsa.run.runner import CannotRun
 
-    console = Console(no_color=given.no_color or None, highlight=False)
-    for option, file in (("--json", given.json), ("--markdown", given.markdown)):
-        if file is not None and not file.resolve().parent.is_dir():
-            refuse(f"{option} {file}: there is no folder {file.resolve().parent}")
-        if file is not None and given.names:
-            refuse(f"{option} writes a whole measurement; give no NAME with it")
-    if given.names:
-        if given.recorded:
-            refuse("--recorded shows a whole measurement; give no NAME with it")
-        return _power_of(console, given)
-    if given.recorded:
+    if not args.recorded:
+        require_torch()
+    console = Console(no_color=args.no_color or None, highlight=False)
+    for name, file in args.files.items():
+        if not file.resolve().parent.is_dir():
+            raise UsageError(f"--{name} {file}: there is no folder {file.resolve().parent}")
+        if args.names:
+            raise UsageError(f"--{name} writes a whole measurement; give no NAME with it")
+    if args.names:
+        if args.recorded:
+            raise UsageError("--recorded shows a whole measurement; give no NAME with it")
+        return _power_of(console, args)
+    if args.recorded:
         found = recorded()
     else:
         from mhsa.bugs.power.measure import measure, subjects
@@ -38,21 +40,21 @@ def power(given: argparse.Namespace) -> int:
 
         try:
             with Progress(console, subjects(), len(catalogue())) as progress:
-                found = measure(given.workers, progress)
-        except (CannotRun, RuntimeError) as error:
-            refuse(str(error))
+                found = measure(args.workers, progress)
+        except RuntimeError as error:
+            raise UsageError(str(error)) from error
     print_power(console, found)
     try:
-        if given.json is not None:
-            save(found, given.json)
-        if given.markdown is not None:
-            given.markdown.write_text(page(found), encoding="utf-8")
+        if args.json is not None:
+            save(found, args.json)
+        if args.markdown is not None:
+            args.markdown.write_text(page(found), encoding="utf-8")
     except OSError as error:
-        refuse(f"{error.filename}: {error.strerror}")
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
     return int(bool(found.survivors or found.alarms))
 
 
-def _power_of(console: Console, given: argparse.Namespace) -> int:
+def _power_of(console: Console, args: PowerArguments) -> int:
     import difflib
 
     from mhsa.bugs.mutants.registry import mutants
@@ -62,14 +64,14 @@ def _power_of(console: Console, given: argparse.Namespace) -> int:
     from mhsa.reports.progress import Progress
 
     every = mutants()
-    for name in given.names:
+    for name in args.names:
         if not any(name.lower() in m.name.lower() for m in every):
             near = difflib.get_close_matches(name, [m.name for m in every], n=1)
-            refuse(f"no mutant has {name!r} in its name" + (f"; did you mean {near[0]}?" if near else ""))
-    chosen = [m for m in every if any(name.lower() in m.name.lower() for name in given.names)]
+            raise UsageError(f"no mutant has {name!r} in its name" + (f"; did you mean {near[0]}?" if near else ""))
+    chosen = [m for m in every if any(name.lower() in m.name.lower() for name in args.names)]
     with Progress(console, [m.spec for m in chosen], len(catalogue())) as progress:
-        results = judge(tuple(m.spec for m in chosen if not m.killed_in), given.workers, progress)
-        results += judge_elsewhere([m for m in chosen if m.killed_in], given.workers, progress)
+        results = judge(tuple(m.spec for m in chosen if not m.killed_in), args.workers, progress)
+        results += judge_elsewhere([m for m in chosen if m.killed_in], args.workers, progress)
     print_kills(console, results, chosen)
     if any(r.verdict in ("unjudged", "question") for r in results):
         return 2

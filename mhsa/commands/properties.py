@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from dataclasses import asdict
 
-from mhsa.records.errors import refuse
+from mhsa.commands.options.properties import PropertiesArguments
+from mhsa.records.errors import UsageError
 
 
-def properties(given: argparse.Namespace) -> int:
+def properties(args: PropertiesArguments) -> int:
     """List the properties."""
     from mhsa.records.catalogue import catalogue
     from mhsa.reports.line_folding import hanging, wide_console
 
     every = catalogue()
-    if given.markdown:
+    if args.markdown:
         from mhsa.reports.properties_page import handbook
 
-        if given.name or given.json:
-            refuse("--markdown writes the whole page; give neither NAME nor --json with it")
+        if args.name or args.json:
+            raise UsageError("--markdown writes the whole page; give neither NAME nor --json with it")
         print(handbook(every), end="")
         return 0
-    chosen = [p for p in every if given.name in p.id]
+    chosen = [p for p in every if args.name in p.id]
     if not chosen:
         from mhsa.records.request import nearest_id
 
-        near = nearest_id(given.name, [p.id for p in every])
-        refuse(
-            f"no property has {given.name!r} in its id; {f'did you mean {near}?' if near else '`mhsa properties` lists them'}"
+        near = nearest_id(args.name, [p.id for p in every])
+        raise UsageError(
+            f"no property has {args.name!r} in its id; {f'did you mean {near}?' if near else '`mhsa properties` lists them'}"
         )
-    if given.json:
+    if args.json:
         print(json.dumps([asdict(p) for p in chosen], indent=2))
         return 0
-    if given.name:
+    if args.name:
         from mhsa.reports.sources import without_ids
 
         width = wide_console(no_color=True).width

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.case_files.case_file import CaseFileError, Saved, read
+from mhsa.commands.options.declarations import declared_by
+from mhsa.commands.options.replay import ReplayArguments
+from mhsa.records.case_files.case_file import Saved, read
 from mhsa.records.configuration import find
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError, visible
 from mhsa.records.options import Options
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run.process_limits import default_memory
@@ -19,43 +19,35 @@ from mhsa.run.process_limits import default_memory
 _WORDS = {0: ("FIXED", "bold green"), 1: ("FAILED", "bold red"), 2: ("ERROR", "bold magenta")}
 
 
-def replay(given: argparse.Namespace) -> int:
+def replay(args: ReplayArguments) -> int:
     """Judge the subject of a saved case by its one property, on that case alone."""
-    try:
-        saved = read(given.file)
-    except CaseFileError as error:
-        refuse(str(error))
+    saved = read(args.file)
     configured = find(Path.cwd())  # a case has no folder of its own: it is about the repository that it is replayed in
     request = replace(saved.request, folder=str(configured.parent) if configured is not None else "")
-    if given.subject:
-        request = replace(request, label=given.subject, subject=given.subject, build="", submodule="")
+    if args.subject:
+        request = replace(request, label=args.subject, subject=args.subject, build="", submodule="")
+    request = declared_by(args.contract, args.argument, request)
     with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
         script = Path(folder) / "script.py"
         result = _run(Options(
-            requests=(request,), keyword=saved.property, timeout=given.timeout, memory=given.memory or default_memory(),
-            replay=saved.drawn, script=str(script) if given.python else "",
+            requests=(request,), keyword=saved.property, timeout=args.timeout, memory=args.memory or default_memory(),
+            replay=saved.drawn, script=str(script) if args.python else "",
         ))  # fmt: skip
-        if given.python:
+        if args.python:
             if not script.exists():
-                refuse(f"no script could be made: {_printable(result.why)}")
+                raise UsageError(f"no script could be made: {visible(result.why)}")
             print(script.read_text(encoding="utf-8"), end="")
             return 0
     found = next((p for p in result.properties if p.id == saved.property), None)
     code = 2 if found is None or found.outcome not in ("pass", "fail") else int(found.outcome == "fail")
-    _show(saved, result, found, code, plain=given.no_color)
+    _show(saved, result, found, code, plain=args.no_color)
     return code
 
 
 def _run(options: Options) -> SubjectResult:
-    from mhsa.run.runner import CannotRun, Interrupted, run
+    from mhsa.run.runner import run
 
-    try:
-        (result,) = run(options)
-    except CannotRun as error:
-        refuse(str(error))
-    except (Interrupted, KeyboardInterrupt):
-        print("mhsa: interrupted; nothing was concluded", file=sys.stderr)
-        raise SystemExit(2) from None
+    (result,) = run(options)
     return result
 
 
@@ -66,7 +58,7 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
 
     console = wide_console(no_color=plain)
     word, style = _WORDS[code]
-    head = _printable(f"  {saved.property}  {result.label}")
+    head = visible(f"  {saved.property}  {result.label}")
     console.print(Text(word, style=style).append(head, style="default"), soft_wrap=True)
     case = saved.found.get("case")
     rows: list[tuple[str, Any]] = [("case", case.get("words", "") if isinstance(case, dict) else "")]
@@ -76,13 +68,8 @@ def _show(saved: Saved, result: SubjectResult, found: PropertyResult | None, cod
     if code == 0:
         now = "it holds" + (f" (error/bound {worst:.2g})" if worst is not None else "")
     elif found is not None and found.outcome == "not-applicable":
-        now = f"it could not be asked: {found.reason}"
+        now = f"not applicable: {found.reason}"
     rows.append(("now", now))
     for name, words in rows:
         if words:
-            show(console, hanging(f"  {name:<5} ", _printable(str(words)), console.width))
-
-
-def _printable(words: str) -> str:
-    """Text without what would act on a terminal, or cannot be written to it: the file may be somebody else's."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+            show(console, hanging(f"  {name:<5} ", visible(str(words)), console.width))

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from mhsa.commands.verify import as_interrupt
-from mhsa.records.errors import refuse
+from mhsa.commands.frame import interrupted_by_sigterm
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.process_limits import default_memory
 
-# A subject is loaded before its first property, and pytest runs nothing without one: this one is asked of every subject, and is
+# A subject is loaded before its first property, and pytest runs nothing without one: this one applies to every subject, and is
 # over in a fraction of a second. What comes of it is for mhsa verify to say.
 _PROPERTY = "oracle.output_without_mask"
 
 
 def look(specs: Sequence[str]) -> list[SubjectResult]:
-    """Return how each subject was understood, or its ``reason`` why it was not; leave with 2 where that cannot be found out."""
+    """Return how each subject was understood, or its ``reason`` why it was not; raise a UsageError if that is not known."""
     from mhsa.run.runner import CannotRun, Interrupted, run
 
     here = str(Path.cwd())  # modules are imported from here and from src, as of a subject that is configured here
     requests = tuple(Request(spec, spec, folder=here) for spec in specs)
     options = Options(requests=requests, keyword=_PROPERTY, exit_first=True, shrink=False, memory=default_memory())
-    signal.signal(signal.SIGTERM, as_interrupt)  # so that the process that imports them is ended, too
     try:
-        return run(options)
+        with interrupted_by_sigterm():
+            return run(options)
     except Interrupted:
-        refuse("interrupted; nothing was written")
+        raise UsageError("interrupted; nothing was written") from None
     except CannotRun as error:
-        refuse(f"{error}; nothing was written")
+        raise UsageError(f"{error}; nothing was written") from error

@@ -1,4 +1,4 @@
-"""What a question tells to write: a line of a contract, or the adapter that describes a call, ready to be pasted."""
+"""What a question tells to write where no contract can say it: the adapter that describes a call, ready to be pasted."""
 
 from __future__ import annotations
 
@@ -35,19 +35,6 @@ def wrapped(words: str, first: str = INDENT, rest: str = INDENT) -> list[str]:
 def asked(words: str) -> str:
     """Return a question's sentences in lines; the first one leaves room for what a terminal has before it."""
     return "\n".join(wrapped(words, " " * len("  question: "))).lstrip()
-
-
-def declare(fields: Mapping[str, str], request: Request) -> list[str]:
-    """Return the lines that declare a contract, in a configuration and in the subject's own class."""
-    configured = request.label != request.spec
-    name = request.label if configured else "attention"
-    subject = [] if configured else [f"[tool.mhsa.subjects.{name}]", f'subject = "{request.spec}"', ""]
-    return [
-        *wrapped("If that is meant, declare it in pyproject.toml"), "",
-        *subject, f"[tool.mhsa.subjects.{name}.contract]", *(f'{field} = "{value}"' for field, value in fields.items()), "",
-        *wrapped("or in the class"), "",
-        "mhsa_contract = mhsa.Contract(", *(f'    {field}="{value}",' for field, value in fields.items()), ")",
-    ]  # fmt: skip
 
 
 def describe_call(

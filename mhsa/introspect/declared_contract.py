@@ -47,10 +47,10 @@ def _with_a_mask(promise: Promise) -> str:
 
 def _with_an_fully_masked_row(promise: Promise) -> str:
     shape = promise.contract.mask_shape
-    if promise.adapter.takes_mask and shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES, "[Tq, Tk]"):
+    if promise.value != "nan" and promise.adapter.takes_mask and shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES, "[Tq, Tk]"):
         alike = "sample" if shape == "[Tq, Tk]" else "query"
         words = "lengths" if shape in LENGTH_SHAPES else f"the same for every {alike}"
-        return f"its masks are {shape}, {words}, and no property gives it one that hides every key"
+        return f"its masks are {shape}, {words}, and of one that hides every key no property says more than that it is finite"
     return _with_a_mask(promise)
 
 

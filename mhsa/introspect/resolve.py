@@ -24,6 +24,7 @@ from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
+from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
@@ -36,7 +37,7 @@ from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
-from mhsa.records.understood import Known, Understood
+from mhsa.records.understood import Known, Understood, notes_of
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject import check
 from mhsa.subject.adapter import (
@@ -122,7 +123,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         alone = _randomised(inner.build(head, d_model), name)
         of_inner = replace(caller, adapter=inner).locate(alone, *generic_tensors(adapter))
         if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
-            raise ask_about_residual(inner.around, request)
+            raise ask_about_residual(inner.around)
         if is_certain(inner):
             adapter, module, caller, around = inner, alone, of_inner, inner.around
     lost = unregistered(module)
@@ -153,20 +154,15 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *(recipe.not_judged if recipe else ()),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
-    notes = tuple(_notes(subject, found))
-    if found:
-        subject = replace(subject, understood=(*subject.understood, Understood("parameters", found)))
     if subject.caller.weights_form:
         returned = f"the weights are returned as [{', '.join(subject.caller.weights_form)}]"
         subject = replace(subject, understood=(*subject.understood, Understood("output", returned, "fitted")))
     if around is not None:
-        notes += (("around", around.text),)
         known: Known = "declared" if adapter.contract.surroundings else "named"
-        declaration = {"surroundings": "left-out"}
-        subject = replace(
-            subject, understood=(*subject.understood, Understood("surroundings", around.text, known, declaration))
-        )
-    return replace(subject, notes=notes, not_judged=left, no_weights=wrong)
+        part = Understood("surroundings", around.text, known, {"surroundings": "left-out"})
+        subject = replace(subject, understood=(*subject.understood, part))
+    understood = understood_of(subject, request.contract, found)
+    return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
 
 
 def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
@@ -201,9 +197,10 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
     def bind(module: nn.Module, sizes: Sizes) -> Projections:
         check.inapplicable(f"cannot be asked: {lost}")
 
+    understood = (Understood("call", adapter.describe()), Understood("parameters", lost))
     return Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device, bind=bind, caller=caller,
-        unregistered=lost, notes=(("call", adapter.describe()), ("parameters", lost)),
+        unregistered=lost, understood=understood, notes=notes_of(understood),
     )  # fmt: skip
 
 
@@ -314,41 +311,3 @@ def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
     if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
         return None
     return None if has_own_head_width(target) else adapter.build
-
-
-def _notes(subject: Subject, found: str) -> list[tuple[str, str]]:
-    contract = subject.contract
-    notes = [("call", subject.adapter.describe())]
-    if contract.formula.words:
-        notes.append(("formula", f"declared: {'; '.join(contract.formula.words)}"))
-    if found:
-        notes.append(("parameters", found))
-    if subject.caller.weights_form:
-        notes.append(("weights", f"returned as [{', '.join(subject.caller.weights_form)}]"))
-    if subject.literals:
-        notes.append(("sizes", f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"))
-    if not subject.adapter.takes_mask:
-        left = [f"{n} is left at its default" for n in subject.adapter.not_given if "mask" in n.lower()]
-        return [*notes, ("mask", f"none is given{': ' if left else ''}{', '.join(left)}")]
-    kind = "0 or 1, floating" if subject.caller.float_masks else "bool"
-    means = {
-        "allowed": f"{kind}, True may attend",
-        "blocked": f"{kind}, True may not attend",
-        "additive": "floating, 0 may attend and -inf may not",
-        "lengths": "the number of keys that may be attended to",
-    }
-    always = "; needed: one that allows everything where a case has none" if subject.caller.fills_mask else ""
-    notes.append(("mask", f"{contract.mask_shape}, {means[contract.mask or 'allowed']}{always}"))
-    words = {
-        "zeros": "a row with no allowed key has zero weights",
-        "uniform": "a row with no allowed key has weights 1 / Tk",
-        "zero-output": "a row with no allowed key has zero output",
-        "finite": "a row with no allowed key has some finite output; its value is not judged",
-        "nan": f"declared: {contract.reason}",
-        None: "a row with no allowed key has no finite output",
-    }
-    if "fully_masked_row" in subject.masks:
-        notes.append(("empty rows", words[contract.fully_masked_row]))
-    if contract.float64_in == "float32":
-        notes.append(("float64", "is computed in float32 inside, and judged with float32's roundoff"))
-    return notes

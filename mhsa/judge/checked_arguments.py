@@ -15,6 +15,7 @@ from typing import Any
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import Configuration, ConfigurationError
 from mhsa.records.contract import Contract
+from mhsa.records.declarations import canonical, field_names
 from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.request import Expected, Request
 
@@ -93,13 +94,13 @@ class Conditions:
                 f"{self.caller}(contract={self.contract!r}); must be an mhsa.Contract, or a dict of its fields such as "
                 "{'mask': 'blocked'}"
             )
-        known = [f.name for f in fields(Contract)]
+        known = field_names()
         for name in self.contract:
-            if name not in known:
+            if name not in Contract.__dataclass_fields__:
                 raise ValueError(
                     f"{self.caller}(contract={{{name!r}: ...}}): mhsa.Contract has no {name!r}{_near(name, known)}"
                 )
-        given = {**configured, **self.contract}
+        given = canonical(configured) | canonical(self.contract)
         replace(Contract(), **given)  # which refuses values that cannot be
         return given
 

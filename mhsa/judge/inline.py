@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 import torch
 
+from mhsa.introspect.questions import Loaded, load_under, quiet, without_judging
 from mhsa.judge.budget import is_slow
-from mhsa.judge.judge import explain, find, load_subject, quiet
+from mhsa.judge.judge import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
 from mhsa.records.catalogue import EVERYTHING, properties_folder
 from mhsa.records.errors import SubjectError
-from mhsa.records.expected_failures import judged_here
+from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.request import Request
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -33,17 +34,18 @@ def _family(path: Path, profile: str, seed: int) -> ModuleType:
 _subjects: dict[tuple[str, int], tuple[Any, Subject | SubjectError]] = {}
 
 
-def load_inline(request: Request, target: Any = None) -> Subject | SubjectError:
+def load_inline(request: Request, target: Any = None) -> Loaded:
     """Load a subject, or say why it cannot be judged; ``target`` is the object, where it was given in place of a name."""
     with torch.random.fork_rng(devices=[]):
-        return load_subject(request, target)
+        return load_under(request, target)
 
 
 def _subject(request: Request, target: Any) -> Subject | SubjectError:
     """Load each subject once in a session."""
     key = repr(request), id(target)
     if key not in _subjects:
-        _subjects[key] = target, load_inline(request, target)  # kept with it, so that no other object has its id
+        found = without_judging(request, load_inline(request, target))
+        _subjects[key] = target, found  # kept with it, so that no other object has its id
     return _subjects[key][1]
 
 

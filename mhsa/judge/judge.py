@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import warnings
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis.errors import Flaky
 
-from mhsa.introspect.resolve import understand
+from mhsa.introspect.questions import load_under, quiet, without_judging
 from mhsa.judge.budget import is_slow
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
@@ -23,13 +22,13 @@ from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, property_id
 from mhsa.records.errors import Question, SubjectError, describe
-from mhsa.records.expected_failures import judged_here
+from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests
 from mhsa.run import cuda_errors as lost
 from mhsa.run.process_limits import end_with_parent, limit_memory
 from mhsa.subject import check
-from mhsa.subject.guard import attempt, nobody_interrupts
+from mhsa.subject.guard import nobody_interrupts
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
 
@@ -68,6 +67,7 @@ class Judge:
         skip = option("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
         self._subjects: list[Subject | SubjectError] | None = None
+        self._questions: dict[int, Question] = {}
         self._watch: Watch | None = None
         self._covering: Covering | None = None
 
@@ -94,7 +94,12 @@ class Judge:
                 self._watch.listen()
             self._subjects = []
             for request in self.requests:
-                subject = load_subject(request)
+                loaded = load_under(request)
+                subject = loaded.subject
+                if loaded.question is not None:
+                    self._questions[len(self._subjects) + 1] = loaded.question
+                    if not self.config.getoption("--attention-requests"):  # a green run would hide what is asked
+                        subject = without_judging(request, loaded)
                 self._end_if_lost()
                 changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
                 if changes:
@@ -190,7 +195,11 @@ class Judge:
                 "planned": self.planned[number],
                 "place": subject.place,
                 "not_judged": list(subject.not_judged),
+                "reading": [asdict(part) for part in subject.understood],
             }
+            if number in self._questions:
+                question = self._questions[number]
+                about |= {"question": str(question), "declaration": question.declaration}
             report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
         if report.when == "call" or report.failed:
             record = item.stash.get(_RECORD, check.Record())
@@ -293,39 +302,6 @@ def _requests(config: pytest.Config) -> list[Request]:
             "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
         )
     return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
-
-
-def load_subject(request: Request, target: Any = None) -> Subject | SubjectError:
-    """Return the subject, or why it cannot be judged; torch's settings stay as they are. ``target`` is it, if it is there."""
-
-    def load() -> Subject | SubjectError:
-        try:
-            require_device(request.device)
-            return understand(request, target=target)
-        except SubjectError as error:
-            return error
-
-    with restored(), on_one_thread(), quiet():
-        found, said = attempt(load)
-    return SubjectError(f"loading it raised {said}") if found is None else found[0]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is no verdict."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def require_device(device: str) -> None:
-    """Raise SubjectError unless torch can put a tensor there."""
-    import torch
-
-    try:
-        torch.zeros(1, device=device)
-    except Exception as error:
-        raise SubjectError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None
 
 
 def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:

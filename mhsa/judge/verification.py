@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.judge.checked_arguments import Conditions, asked, matching
+from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
-from mhsa.records.expected_failures import judged
+from mhsa.records.failures.expected_failures import judged
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.phrases import BESIDE, figures
@@ -54,7 +55,9 @@ class Verification(SubjectResult):
         """The verdict with its figures, or the reason why there is none."""
         left = f"; not judged: {', '.join(self.not_judged)}" if self.not_judged else ""
         if self.verdict in ("unjudged", "question"):
-            return f"{self.verdict}: {self.why}"
+            then = f"\n  {self.then}" if self.then else ""
+            how = f"\n\n{self.declare['class']}\n" if self.declare else ""
+            return f"{self.verdict}: {self.why}{how}{then}"
         words = figures([(p.outcome, p.cases) for p in self.properties])
         more = [f"{n} {kind}" for kind in BESIDE if (n := sum(p.outcome == kind for p in self.properties))]
         return f"{self.verdict}{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}"
@@ -109,14 +112,19 @@ def verify(
 
 def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification:
     from mhsa.judge.inline import find_inline, load_inline
-    from mhsa.records.errors import Question, SubjectError
+    from mhsa.records.errors import SubjectError
 
     result = Verification(request.spec, label=request.label, device=request.device)
-    subject = load_inline(request, target)
+    loaded = load_inline(request, target)
+    subject = loaded.subject
+    if loaded.question is not None:
+        result.question, result.reason, result.declaration = True, str(loaded.question), dict(loaded.question.declaration)
+        result.declare = answers(result.declaration, request)
     if isinstance(subject, SubjectError):
-        result.reason, result.question = str(subject), isinstance(subject, Question)
+        result.reason = result.reason or str(subject)
         return result
     result.notes, result.place, result.not_judged = list(subject.notes), subject.place, list(subject.not_judged)
+    result.reading = list(subject.understood)
     for p in catalogue():
         if p.id in chosen if chosen else not (p.slow and request.profile == "quick"):
             start = time.perf_counter()

@@ -6,15 +6,16 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mhsa.records.defaults import DTYPES, PROFILES
+from mhsa.records.errors import UsageError
 from mhsa.records.request import PLAIN, Expected, Request, is_plain, nearest_id
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UsageError):
     """The configuration cannot be used; the message names the file and the line."""
 
 
@@ -231,17 +232,11 @@ class _Reader:
         self.refuse(where, "property", f"property = {_shown(given)}; {what}; {hint}", nth, given)
 
     def check_contract(self, given: dict[str, Any], where: tuple[str, ...]) -> None:
-        from mhsa.records.contract import NUMBERS, Contract
+        from mhsa.records.declarations import problem
 
-        fields = {name: _Kind("a text", lambda x: isinstance(x, str)) for name in Contract.__dataclass_fields__}
-        fields |= {name: _Kind("as Contract says", lambda _: True) for name in NUMBERS}
-        self.check(given, fields, where)
-        try:
-            replace(Contract(), **given)
-        except ValueError as error:
-            wrong = next((name for name in given if f"({name}=" in str(error)), "")
-            names = tuple(re.findall(r"'([^']*)'", str(error).partition("one of")[2]))
-            self.refuse(where, wrong, f"{error}{_Kind('', bool, names).nearest(given.get(wrong))}")
+        wrong, words = problem(given)
+        if words:
+            self.refuse(where, wrong, words)
 
     def check(self, table: dict[str, Any], known: Mapping[str, _Kind], where: tuple[str, ...], nth: int = 0) -> None:
         """Refuse keys that are not known, with the nearest one, and values that are not of their kind."""

@@ -1,4 +1,4 @@
-"""Errors that are told and not raised to the top: a subject that cannot be judged, and leaving with exit code 2."""
+"""Errors with a message for the user: what was asked for cannot be done, or a subject cannot be judged."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ import textwrap
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 
-def refuse(message: str, who: str = "mhsa") -> NoReturn:
-    """Leave with exit code 2 and one message."""
-    print(folded(f"{who}: {message}"), file=sys.stderr)
-    raise SystemExit(2)
+class UsageError(Exception):
+    """The command cannot do what was asked for; the command line prints the message and exits with 2.
+
+    Attributes:
+        program: the command that prints it, "mhsa verify" say.
+    """
+
+    def __init__(self, message: str, program: str = "mhsa") -> None:
+        super().__init__(message)
+        self.program = program
 
 
 def folded(message: str) -> str:
@@ -48,13 +54,18 @@ class Question(SubjectError):
 LONGEST = 400  # characters of a message that are worth a line
 
 
+def visible(text: str) -> str:
+    """Return text from outside with an escape for each character that would act on a terminal or cannot be written to it."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _message(error: BaseException) -> str:
     """The message in one line, without what would act on a terminal or cannot be written to a file."""
     try:
         words = " ".join(str(error).split())
     except BaseException:  # a subject's errors are its own code, too
         return "its message cannot be read"
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+    return visible(words)
 
 
 def one_line(error: BaseException) -> str:

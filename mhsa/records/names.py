@@ -44,8 +44,6 @@ OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim",
                 "d_context", "query_features", "key_features",
                 "value_features", "query_channels", "key_channels", "value_channels", "q_size", "k_size", "v_size",
                 "query_in_dim", "key_in_dim", "value_in_dim", "d_query", "k_dim"}  # fmt: skip
-KV_HEADS = {"num_kv_heads", "n_kv_heads", "num_key_value_heads", "kv_heads", "n_kv_head", "num_kv_head", "nb_kv_heads",
-            "key_value_heads", "n_head_kv", "heads_kv", "num_heads_kv"}  # fmt: skip
 # Of one head first (dim_head, head_dim always), and where the module cannot be built or called so, of all heads together.
 HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk", "dv", "dim_k", "dim_v", "d_key", "d_value",
               "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",

@@ -26,7 +26,7 @@ class Expected:
         id: of a property, or a pattern such as ``masks.*``.
         reason: why it is accepted; without one it is reported.
         link: to an issue, or empty.
-        form: of the failure, as :mod:`mhsa.records.failure_form` names it: another one is not expected; empty accepts any.
+        form: of the failure, as :mod:`mhsa.records.failures.failure_form` names it: no other is expected; empty accepts any.
         cause: the known bug that was confirmed ("A or B": the comparison could not tell them apart), or empty.
     """
 
@@ -65,6 +65,7 @@ class Request:
         profile, seed, dtypes, device: effort and conditions; no dtypes stand for float64 and float32.
         expected: failures that are accepted.
         not_judged: what nothing tries and the user accepts, in the words of the verdict: ``argument is_causal``.
+        typed: the options of a command line that declare a part of contract and arguments, for commands to be copied.
     """
 
     label: str
@@ -80,19 +81,29 @@ class Request:
     device: str = "cpu"
     expected: tuple[Expected, ...] = ()
     not_judged: tuple[str, ...] = ()
+    typed: tuple[str, ...] = ()
 
     @property
     def spec(self) -> str:
         """The object that is loaded."""
         return self.build or self.subject
 
+    def under(self, contract: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Request:
+        """Return the same with more declared: fields of the contract, and arguments for the constructor."""
+        from mhsa.records.declarations import as_options, canonical
+
+        given = dict(arguments or {})
+        typed = (*self.typed, *as_options(contract), *as_options(given, "--argument"))
+        both = canonical(self.contract) | canonical(contract)
+        return replace(self, contract=both, arguments=self.arguments | given, typed=typed)
+
     def declared(self, identity: str) -> list[Expected]:
         """Return every declaration that a property fails."""
         return [e for e in self.expected if e.fits(identity)]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
+        """Return the fields that say what is judged, ready for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "typed"}
 
     @classmethod
     def of_dict(cls, data: Mapping[str, Any]) -> Request:
@@ -102,7 +113,9 @@ class Request:
             TypeError: a field that is missing or not known, or one of another type.
             ValueError: a value that cannot be.
         """
-        _require_fields("a request", data, cls.__dataclass_fields__)
+        if isinstance(data, Mapping):  # what asdict was given a request in has it: it says nothing about what is judged
+            data = {name: value for name, value in data.items() if name != "typed"}
+        _require_fields("a request", data, {name: None for name in cls.__dataclass_fields__ if name != "typed"})
         for e in data["expected"] if isinstance(data["expected"], (list, tuple)) else [data["expected"]]:
             _require_fields("an expected failure", e, Expected.__dataclass_fields__)
             _require_kinds("an expected failure", e, str)
@@ -119,7 +132,7 @@ class Request:
 
     def require_known(self) -> None:
         """Raise ValueError unless every choice is one that there is."""
-        from mhsa.records.contract import Contract
+        from mhsa.records.declarations import problem
 
         if not self.spec:
             raise ValueError("a request with neither subject nor build")
@@ -131,9 +144,10 @@ class Request:
             raise ValueError(f"a request with seed={self.seed}; must be at least 0")
         if not is_plain(self.arguments):
             raise ValueError(f"a request with arguments that cannot be; must be a table of {PLAIN}")
-        if wrong := [name for name in self.contract if name not in Contract.__dataclass_fields__]:
-            raise ValueError(f"a request with a contract of {wrong}; known are {', '.join(Contract.__dataclass_fields__)}")
-        replace(Contract(), **self.contract)
+        if not is_plain(self.contract):
+            raise ValueError(f"a request with a contract that cannot be; must be a table of {PLAIN}")
+        if words := problem(self.contract)[1]:
+            raise ValueError(f"a request with a contract that cannot be: {words}")
 
 
 def is_plain(value: Any, deep: int = _DEEPEST) -> bool:

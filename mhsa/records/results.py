@@ -8,10 +8,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mhsa.records.declarations import in_words
 from mhsa.records.facts import jsonable
+from mhsa.records.understood import Understood
 
 if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
+    from mhsa.records.request import Request
 
 SCHEMA = 1
 
@@ -61,6 +64,9 @@ class SubjectResult:
         interrupted: whether the run ended before it was through.
         coverage: which of its lines were never run, if that was asked for.
         question: whether ``reason`` is a question: the subject was not understood, and a declaration or an adapter answers it.
+        declaration: fields of the contract that answer the question; the properties were then judged under them.
+        declare: the lines that declare them, in "pyproject.toml", as "option" and in the "class".
+        reading: how it was understood, part by part, and how each is known.
         not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
         accepted: the part of it that the configuration accepts, so that ``strict`` lets it pass.
     """
@@ -76,6 +82,9 @@ class SubjectResult:
     interrupted: bool = False
     coverage: dict[str, Any] | None = None
     question: bool = False
+    declaration: dict[str, Any] = field(default_factory=dict)
+    declare: dict[str, str] = field(default_factory=dict)
+    reading: list[Understood] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
 
@@ -86,6 +95,28 @@ class SubjectResult:
     def verdict(self) -> Verdict:
         """Return violated if a property fails; holds only if something was judged and nothing was in the way."""
         return verdict_of(self)
+
+    @property
+    def under(self) -> dict[str, Any] | None:
+        """Return ``declaration``, ``passed``, ``failed`` and ``judged``: what holds under what a question says to declare.
+
+        None where no property was judged so.
+        """
+        passed = self.count("pass", "expected-failure", "unexpected-pass")
+        judged = passed + self.count("fail", "error")
+        if not self.question or not self.declaration or not judged:
+            return None
+        return {"declaration": self.declaration, "passed": passed, "failed": self.count("fail"), "judged": judged}
+
+    def as_judged(self, request: Request) -> Request:
+        """Return the request with what its question declares, if properties were judged under that."""
+        return request.under(self.declaration) if self.under is not None else request
+
+    @property
+    def then(self) -> str:
+        """Return the same in words, empty where no property was judged so."""
+        under = self.under
+        return "" if under is None else what_then(under)
 
     @property
     def open(self) -> list[str]:
@@ -100,6 +131,16 @@ class SubjectResult:
     def why(self) -> str:
         """Return why it is unjudged, or what is asked."""
         return why_unjudged(self)
+
+
+def what_then(under: Mapping[str, Any]) -> str:
+    """Return what holds under the declaration of a question, in words."""
+    passed, failed, judged = under["passed"], under["failed"], under["judged"]
+    lost = judged - passed - failed
+    figures = f"{failed} of {judged} properties fail" if failed else f"{passed} of {judged} properties hold"
+    more = f", {lost} could not be judged" if lost else ""
+    said = {name: value for name, value in under["declaration"].items() if name != "reason"}
+    return f"under {in_words(said)}: {figures}{more}"
 
 
 _MOST = 3  # errors that are listed in one line
@@ -152,7 +193,11 @@ def as_data(
             "label": r.label,
             "verdict": r.verdict,
             "reason": r.why if r.verdict in ("unjudged", "question") else "",
+            "declaration": r.declaration,
+            "declare": r.declare,
+            "under": r.under,
             "understood": dict(r.notes),
+            "reading": [asdict(part) for part in r.reading],
             "not_judged": r.not_judged,
             "accepted": r.accepted,
             "place": None if r.place is None else {"file": r.place[0], "line": r.place[1]},

@@ -17,6 +17,7 @@ from mhsa.reports.phrases import (
     label,
     not_judged,
     printable,
+    question,
     reason,
     short,
     story,
@@ -44,9 +45,11 @@ def annotate(data: dict[str, Any]) -> list[str]:
 
 def _errors(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
     failures = with_outcome(subject, "fail")
+    if subject["verdict"] == "question":
+        yield _command("error", f"{label(subject)}: question", question(subject), subject.get("place"))
     for found in failures[:_MOST]:
         yield _command("error", f"{label(subject)}: {found['id']}", story(subject, found), subject.get("place"))
-    if not failures and subject["verdict"] != "holds":
+    if not failures and subject["verdict"] not in ("holds", "question"):
         yield _command("error", f"{label(subject)}: {subject['verdict']}", why(subject), subject.get("place"))
     if is_open(subject) and data.get("strict"):
         yield _left(subject, "error")

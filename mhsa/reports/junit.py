@@ -10,7 +10,20 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from mhsa.reports.phrases import INTERRUPTED, cause, is_open, label, not_judged, printable, reason, short, story, why
+from mhsa.reports.phrases import (
+    INTERRUPTED,
+    cause,
+    is_open,
+    label,
+    not_judged,
+    printable,
+    question,
+    reason,
+    short,
+    story,
+    then,
+    why,
+)
 
 _PROGRAM = "mhsa verify"
 
@@ -41,7 +54,11 @@ def _suite(data: dict[str, Any], subject: dict[str, Any]) -> ET.Element:
         ET.SubElement(properties, "property", name=printable(key), value=printable(value))
     for found in subject.get("properties", []):
         suite.append(_case(data, subject, found))
-    if subject["verdict"] != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
+    if subject["verdict"] == "question":  # whatever failed under the declaration that it suggests
+        case = ET.SubElement(suite, "testcase", classname=name, name="question", time=_seconds(0))
+        said = " ".join(filter(None, [why(subject).partition("\n\n")[0], then(subject)]))
+        _say(case, "error", " ".join(said.split()), question(subject), type="question")
+    elif subject["verdict"] != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
         case = ET.SubElement(suite, "testcase", classname=name, name="judged", time=_seconds(0))
         _say(case, "error", why(subject), type=subject["verdict"])
     left = not_judged(subject)

@@ -9,28 +9,28 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mhsa.reports.markdown_text import code, table, text
 from mhsa.reports.phrases import (
     BESIDE,
     INTERRUPTED,
     commands,
+    declarations,
     figures,
     label,
     not_judged,
     printable,
     reason,
-    short,
     smallest,
+    then,
     why,
     with_outcome,
 )
 
 _SYMBOLS = {"holds": "✅", "violated": "❌", "question": "❔", "unjudged": "⚠️"}
+_LANGUAGES = {"in pyproject.toml": "toml", "in the class": "python", "for one run": "sh"}
 _ROWS = 20  # failures of a subject that are worth a row: who needs more looks into the JSON
 _CELL = 300  # characters of a cell
 _BUDGET = 250_000  # characters of at most four bytes: GitHub throws a summary of more than 1 MiB away
-_SPECIAL = str.maketrans(
-    {c: f"\\{c}" for c in "\\*_[]~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
-)
 
 
 def markdown(data: dict[str, Any]) -> str:
@@ -40,9 +40,8 @@ def markdown(data: dict[str, Any]) -> str:
     if partial:
         lines += [f"⚠️ **Partial run.** {INTERRUPTED}", ""]
     if subjects:
-        lines += ["| Subject | Verdict |", "| --- | --- |"]
-        lines += [f"| {_code(label(subject))} | {_verdict(subject, partial)} |" for subject in subjects]
-        lines.append("")
+        rows = ((_code(label(subject)), _verdict(subject, partial)) for subject in subjects)
+        lines += [*table(("Subject", "Verdict"), rows), ""]
     size = sum(map(len, lines))
     telling = [subject for subject in subjects if _needs_section(subject)]
     for number, subject in enumerate(telling):
@@ -55,7 +54,7 @@ def markdown(data: dict[str, Any]) -> str:
     return "\n".join([*lines, *_environment(data.get("environment", {}))]) + "\n"
 
 
-def append_to_step_summary(text: str, environ: Mapping[str, str]) -> bool:
+def append_to_step_summary(summary: str, environ: Mapping[str, str]) -> bool:
     """Append to the file that GitHub shows as the step's summary, and return whether it was done.
 
     A summary is a courtesy: without that file, or if it cannot be written, the verdict stands as well.
@@ -65,7 +64,7 @@ def append_to_step_summary(text: str, environ: Mapping[str, str]) -> bool:
         return False
     try:
         with open(path, "a", encoding="utf-8", errors="replace") as file:
-            file.write(f"\n{text}\n")  # what another tool left may not end with a newline
+            file.write(f"\n{summary}\n")  # what another tool left may not end with a newline
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return False
     return True
@@ -85,6 +84,7 @@ def _verdict(subject: dict[str, Any], partial: bool) -> str:
     """A verdict with its figures in one line."""
     verdict = subject["verdict"]
     words = _text(why(subject).partition("\n\n")[0]) if verdict in ("unjudged", "question") else _figures(subject)
+    words += f"; {_text(then(subject))}" if verdict == "question" and then(subject) else ""
     left = f"; not judged: {_text(not_judged(subject))}" if not_judged(subject) else ""
     return f"{_symbol(verdict, partial)} {verdict}{' so far' if verdict == 'holds' and partial else ''}{left}: {words}"
 
@@ -106,20 +106,21 @@ def _needs_section(subject: dict[str, Any]) -> bool:
 
 def _asks_at_length(subject: dict[str, Any]) -> bool:
     """Whether a question has more than its line in the table, code to be pasted say."""
-    return subject["verdict"] == "question" and "\n" in why(subject)
+    return subject["verdict"] == "question" and ("\n" in why(subject) or bool(declarations(subject)))
 
 
 def _section(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
     """What there is to say about a subject beyond its line."""
-    if _asks_at_length(subject):
+    if _asks_at_length(subject) and "\n" in why(subject):
         yield from _block(why(subject).split("\n"), "text")
+    for n, (title, lines) in enumerate(declarations(subject)):
+        yield from (f"{'or' if n else 'If that is meant, declare it'} {title}:", "")
+        yield from _block(lines.split("\n"), _LANGUAGES[title])
     yield from _cause(subject.get("diagnosis"))
     failures = with_outcome(subject, "fail")
     if failures:
-        yield from ("| Property | Observed | Smallest case |", "| --- | --- | --- |")
-        for found in failures[:_ROWS]:
-            yield f"| {_code(found['id'])} | {_text(reason(found))} | {_text(smallest(found)) or '-'} |"
-        yield ""
+        rows = ((_code(p["id"]), _text(reason(p)), _text(smallest(p)) or "-") for p in failures[:_ROWS])
+        yield from (*table(("Property", "Observed", "Smallest case"), rows), "")
         if len(failures) > _ROWS:
             yield from (f"{len(failures) - _ROWS} more properties fail.", "")
         yield from (f"To see {_code(failures[0]['id'])} again:", "")
@@ -150,30 +151,21 @@ def _cause(diagnosis: dict[str, Any] | None) -> Iterator[str]:
 
 def _block(lines: list[str], language: str = "sh") -> Iterator[str]:
     """Lines in a fence that is longer than any in them."""
-    code = printable("\n".join(lines)).replace("\r", " ")
-    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", code)), default=0))
-    yield from (f"{fence}{language}", *code.split("\n"), fence, "")
+    block = printable("\n".join(lines)).replace("\r", " ")
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", block)), default=0))
+    yield from (f"{fence}{language}", *block.split("\n"), fence, "")
 
 
 def _environment(environment: dict[str, Any]) -> Iterator[str]:
     if not environment:
         return
-    yield from ("<details>", "<summary>Environment</summary>", "", "| | |", "| --- | --- |")
-    for name, value in environment.items():
-        yield f"| {_text(name)} | {_text(value)} |"
-    yield from ("", "</details>")
+    rows = ((_text(name), _text(value)) for name, value in environment.items())
+    yield from ("<details>", "<summary>Environment</summary>", "", *table(("", ""), rows), "", "</details>")
 
 
 def _text(words: object) -> str:
-    """Text on one line that means only itself, wherever in a line it stands."""
-    return _line(words).translate(_SPECIAL)
+    return text(words, _CELL)
 
 
 def _code(words: object) -> str:
-    """A name in typewriter letters. Nothing can be escaped in a code span, so what needs it becomes HTML."""
-    line = _line(words)
-    return f"<code>{line.translate(_SPECIAL)}</code>" if not line or set("`|") & set(line) else f"`{line}`"
-
-
-def _line(words: object) -> str:
-    return short(" ".join(printable(words).split()), _CELL)
+    return code(words, _CELL)

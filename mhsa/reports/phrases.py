@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from mhsa.records.results import what_then
+
 if TYPE_CHECKING:
     from mhsa.records.results import Outcome
 
@@ -61,6 +63,25 @@ def with_outcome(subject: dict[str, Any], *outcomes: str) -> list[dict[str, Any]
 def why(subject: dict[str, Any]) -> str:
     """Return why a subject does not hold although none of its properties fails."""
     return str(subject.get("reason") or "no reason was given")
+
+
+def then(subject: dict[str, Any]) -> str:
+    """Return what holds under the declaration that a question suggests, empty where nothing was judged so."""
+    return what_then(subject["under"]) if subject.get("under") else ""
+
+
+def declarations(subject: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the ways to declare what a question is about: where, and the lines to paste there."""
+    titles = {"pyproject.toml": "in pyproject.toml", "class": "in the class", "option": "for one run"}
+    lines = subject.get("declare") or {}
+    command = shlex.join(["mhsa", "verify", label(subject)])
+    return [(title, f"{command} {lines[w]}" if w == "option" else lines[w]) for w, title in titles.items() if w in lines]
+
+
+def question(subject: dict[str, Any]) -> str:
+    """Return all of a question as text: what was seen, what then holds, and what to declare."""
+    ways = [f"{title}:\n\n{lines}" for title, lines in declarations(subject)]
+    return "\n\n".join(filter(None, [why(subject), then(subject), *(["If that is meant, declare it"] if ways else []), *ways]))
 
 
 def not_judged(subject: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tables of ``mhsa verify`` that fit any terminal: one row per property, and one row per subject."""
+"""Tables for a terminal: columns of any cells; of ``mhsa verify`` one row per property, and one row per subject."""
 
 from __future__ import annotations
 
@@ -24,6 +24,20 @@ _EXPLAINED: tuple[Outcome, ...] = ("error", "expected-failure", "unexpected-pass
 _SHORT = {"expected-failure": "expected", "unexpected-pass": "passes"}  # in a row; in full where the reason stands
 _FIGURES = ("cases", "error/bound", "seconds")
 _GAP = 2
+
+
+def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
+    """Return lines whose columns stand below each other: to the right, but for those in ``left``; empty columns vanish."""
+    clean = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(cell_len, column)) for column in zip(*clean, strict=True)]
+    lines = []
+    for row in clean:
+        padded = []
+        for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - cell_len(cell))
+            padded += [cell + space if n in left else space + cell] if width else []
+        lines.append((" " * _GAP).join(padded))
+    return lines
 
 
 def property_table(properties: Sequence[PropertyResult], width: int) -> list[Text]:

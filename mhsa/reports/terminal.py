@@ -58,6 +58,7 @@ def print_subject(
     tail = [] if diagnosis is None else diagnosis_lines(diagnosis, width, verbose=verbose)
     tail += [*coverage_lines(result, width), *_warning_lines(result, width, verbose=verbose), *verdict_lines(result, width)]
     head = note_lines(result, width, verbose=verbose, last=2 if len(tail) == 1 else 1)
+    head += under_lines(result, width)
     failures = [found for found in result.properties if found.outcome == "fail"]
     if verbose:
         shown = property_table(result.properties, width) if result.properties else []
@@ -196,6 +197,7 @@ def reproduce(request: Request, identity: str) -> str:
         words += ["--dtype", dtype]
     if request.device != "cpu":
         words += ["--device", request.device]
+    words += request.typed
     return shlex.join(words)
 
 
@@ -218,6 +220,28 @@ def _warning_lines(result: SubjectResult, width: int, *, verbose: bool) -> list[
     return [*lines, Text(f"  and {left} more warnings: -v lists them", style="yellow")] if left else lines
 
 
+def under_lines(result: SubjectResult, width: int) -> list[Text]:
+    """Return what stands above failures that were found under the declaration of a question."""
+    if not result.count("fail") or not result.then:
+        return []
+    return [Text(), *hanging("  ", f"QUESTION, see below; {result.then}", width, style="bold yellow")]
+
+
+def question_lines(result: SubjectResult, width: int, ways: int = 3) -> list[Text]:
+    """Return what then holds, and what a question says to declare: in so many ways, each ready to be pasted."""
+    if not result.declare:
+        return []
+    lines = hanging("    then  ", result.then, width) if result.then else []
+    command = shlex.join(["mhsa", "verify", result.label])
+    places = [("If that is meant, declare it in pyproject.toml:", result.declare["pyproject.toml"]),
+            ("or in the class:", result.declare["class"]),
+            ("or for one run:", f"{command} {result.declare['option']}")]  # fmt: skip
+    for words, code in places[:ways]:  # code begins at the left, so that it can be pasted as it is
+        lines += [Text(), *hanging("    ", words, width), Text()]
+        lines += [Text(printable(line), style="cyan") for line in code.splitlines()]
+    return lines
+
+
 def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
     """Return the verdict with its figures."""
     # What stands below an empty line is code to be copied, which begins at the left.
@@ -229,7 +253,8 @@ def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
             lines.append(verdict.append(line.removeprefix(result.verdict)))
         else:
             lines.append(Text(line if line.startswith(" ") else f"    {line}"))
-    return [*lines, *(Text(printable(line)) for line in ["", *code.splitlines()] if empty)]
+    lines += [Text(printable(line)) for line in ["", *code.splitlines()] if empty]
+    return [*lines, *question_lines(result, width)]
 
 
 def _figures(result: SubjectResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
 import os
 import sys
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.records.case_files.case_file import save
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.records.results import as_data, as_json
 from mhsa.reports.kept_cases import forget, keep_within
@@ -25,11 +24,9 @@ if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
     from mhsa.records.results import SubjectResult
 
-FORMATS = ("json", "junit", "html", "markdown")
-
 
 @dataclass(frozen=True)
-class Found:
+class JudgedRun:
     """All that a run gave, and what it is shown with."""
 
     results: list[SubjectResult]
@@ -41,56 +38,69 @@ class Found:
     strict: bool = False
 
 
-def require_places(given: argparse.Namespace, formats: Sequence[str] = FORMATS) -> None:
-    """Leave with 2, before anything has run, where a report could not be written."""
-    for name in formats:
-        path: Path | None = getattr(given, name, None)
-        if path is None or str(path) == "-":
+def require_writable(files: Mapping[str, Path]) -> None:
+    """Raise a UsageError if one of the files, by format, could not be written."""
+    for name, path in files.items():
+        if str(path) == "-":
             continue
         folder = path.resolve().parent
         if not folder.is_dir():
-            refuse(f"--{name} {path}: there is no folder {folder}")
+            raise UsageError(f"--{name} {path}: there is no folder {folder}")
         if path.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
-            refuse(f"--{name} {path}: cannot be written")
+            raise UsageError(f"--{name} {path}: cannot be written")
 
 
-def report(given: argparse.Namespace, found: Found, cases: Path, requests: Sequence[Request], code: int) -> None:
-    """Save the cases of failures and write the reports; what cannot be written is told, after all the others are."""
+def report(
+    files: Mapping[str, Path], found: JudgedRun, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
+) -> None:
+    """Save the cases of failures and write the reports.
+
+    Args:
+        files: the reports to write, by format.
+        found: what the run gave.
+        cases: folder of the cases.
+        requests: the subjects.
+        code: the exit code.
+        github: print annotations, as is always done in GitHub's CI.
+
+    Raises:
+        UsageError: after everything else is written, if something could not be.
+    """
     problems = [*_save_cases(found, cases, requests)]
     data = as_data(found.results, found.environment, found.diagnoses, code=code, strict=found.strict)
     for subject, request in zip(data["subjects"], requests, strict=True):
         _complete(subject, request)
-    problems += write_reports(given, {name: functools.partial(make, data) for name, make in _writers(found).items()})
-    if getattr(given, "github", False) or os.environ.get("GITHUB_ACTIONS") == "true":
+    problems += write_reports(files, {name: functools.partial(make, data) for name, make in _writers(found).items()})
+    if github or os.environ.get("GITHUB_ACTIONS") == "true":
         from mhsa.reports.annotations import annotate
 
         # Commands are read from both streams; the standard output may be taken by JSON.
         for line in annotate(data):
-            print(line, file=sys.stderr if str(given.json) == "-" else sys.stdout)
+            print(line, file=sys.stderr if str(files.get("json")) == "-" else sys.stdout)
     if problems:
-        refuse("; ".join(problems))
+        raise UsageError("; ".join(problems))
 
 
-def write_reports(given: argparse.Namespace, makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
-    """Write the reports that were asked for, and "markdown" to the summary of a step in GitHub's CI.
+def write_reports(files: Mapping[str, Path], makers: Mapping[str, Callable[[], str | bytes]]) -> list[str]:
+    """Write reports, and the one in Markdown, if there is one, to the summary of a step in GitHub's CI.
 
     Args:
-        given: the command line, with a path or None for the name of each report.
-        makers: what makes each of them.
+        files: the reports to write, by format.
+        makers: what makes the report of each format.
 
     Returns:
         What could not be written, after all the others are.
     """
     problems = []
     for name, make in makers.items():
-        path: Path | None = getattr(given, name, None)
+        path = files.get(name)
         if path is None:
             continue
         try:
             write_report(path, make())
         except OSError as error:
             problems.append(f"--{name} {path}: {error.strerror}")
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
+    if "markdown" in makers and os.environ.get("GITHUB_STEP_SUMMARY"):
         from mhsa.reports.markdown import append_to_step_summary
 
         if not append_to_step_summary(str(makers["markdown"]()), os.environ):
@@ -118,7 +128,7 @@ def write_report(path: Path, content: str | bytes) -> None:
             beside.unlink(missing_ok=True)
 
 
-def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
+def _writers(found: JudgedRun) -> dict[str, Callable[[dict[str, Any]], str]]:
     from mhsa.reports.junit import junit
     from mhsa.reports.markdown import markdown
 
@@ -130,7 +140,7 @@ def _writers(found: Found) -> dict[str, Callable[[dict[str, Any]], str]]:
     return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
 
 
-def _save_cases(found: Found, folder: Path, requests: Sequence[Request]) -> list[str]:
+def _save_cases(found: JudgedRun, folder: Path, requests: Sequence[Request]) -> list[str]:
     """Save the case of every failure, and note in it where; forget those of what holds again; return what could not be."""
     saved: set[Path] = set()
     for result, request in zip(found.results, requests, strict=True):

@@ -5,21 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mhsa.records.catalogue import catalogue, properties_folder, property_id
-from mhsa.records.expected_failures import judged
+from mhsa.records.failures.expected_failures import judged
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
-from mhsa.run.sandbox import Contained
+from mhsa.records.understood import Understood
+from mhsa.run.listener import LOADING, listen
 from mhsa.source.missing_files import missing
 
-_TICK = 0.02  # seconds between two looks for events
-_LOADING = 30.0  # seconds that importing torch may take, beside what a subject's own import may
 _ENDING = 120.0  # seconds that a process may take to end when all is judged
 
 
@@ -42,7 +41,7 @@ Listener = Callable[[Event], None]
 
 
 class Child:
-    """One process and what it has said so far."""
+    """One process and what it has reported so far."""
 
     def __init__(
         self, options: Options, requests: tuple[Request, ...], folder: Path, results: list[SubjectResult], listen: Listener
@@ -54,17 +53,17 @@ class Child:
         self.listen = listen
         self.folder = folder
         self.running: dict[tuple[int, str], float] = {}  # since when
-        self.heard = 0.0  # when it said something the last time, or was started
+        self.heard = 0.0  # when it reported something the last time, or was started
         self.began = False
         self.finished = False
         self.overdue = False
         self.garbled = False
         self.planned: dict[int, list[str]] = {}
         self.returncode = 0
-        self.said = ""
+        self.output = ""
 
     def run(self) -> None:
-        """Start it, and take down what it says until it ends or a property takes too long."""
+        """Start it, and take down what it reports until it ends or a property takes too long."""
         reasons = [missing(request) for request in self.requests]
         if all(reasons):  # no process is needed to find that out
             for result, reason in zip(self.results, reasons, strict=True):
@@ -73,34 +72,22 @@ class Child:
             return
         self.folder.mkdir(exist_ok=True)  # a subject may have removed it
         events = self.folder / "events.jsonl"
-        events.write_text("")
         self.listen(Event("loading"))
         command = self._command(events)
-        # Held open, whatever a subject does to the folder; and what it may write there need not be text.
-        with events.open(encoding="utf-8", errors="replace") as file:
-            process = Contained(command, self.folder)
-            self.heard = time.monotonic()
-            try:
-                for line in _follow(file, process):
-                    if line:
-                        self._hear_line(line)
-                    else:
-                        self.overdue = self._is_overdue()
-                    if self.overdue or self.garbled:
-                        break
-            finally:
-                self.returncode, self.said = process.end()
+        self.heard = time.monotonic()
+        self.returncode, self.output = listen(command, self.folder, events, self._hear_line, self._is_overdue)
 
     def _is_overdue(self) -> bool:
         since = self.heard if self.finished else min(self.running.values(), default=self.heard)
-        return time.monotonic() - since > self.time_limit
+        self.overdue = time.monotonic() - since > self.time_limit
+        return self.overdue
 
     @property
     def time_limit(self) -> float:
         """Seconds for what is going on: at first loading, then a property, and in the end the end of the process."""
         if self.finished:
             return _ENDING
-        return self.options.time_limit if self.planned else self.options.time_limit + _LOADING
+        return self.options.time_limit if self.planned else self.options.time_limit + LOADING
 
     @property
     def refused(self) -> bool:
@@ -113,7 +100,7 @@ class Child:
         (self.folder / "pytest.ini").write_text("[pytest]\n")  # the user's own pytest settings are for the user's tests
         (self.folder / "requests.json").write_text(json.dumps([r.as_dict() for r in self.requests]))
         done = [[n, p.id] for n, r in enumerate(self.results, 1) for p in r.properties]
-        if o.exit_first:  # a new child does not know who has failed already
+        if o.exit_first:  # a new child does not know which subjects have failed already
             done += [[n, p.id] for n, r in enumerate(self.results, 1) if r.count("fail") for p in catalogue()]
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()
@@ -147,7 +134,8 @@ class Child:
             command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]
         return command
 
-    def _hear_line(self, line: str) -> None:
+    def _hear_line(self, line: str) -> bool:
+        """Take an event down; return whether the process may go on."""
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
@@ -155,8 +143,9 @@ class Child:
         if isinstance(event, dict):
             self.began, self.heard = True, time.monotonic()
             self._hear(event)
-        else:  # somebody else writes into the file: what was planned and is not told is missed
+        else:  # something else wrote into the file: the result of a planned property may be missing
             self.garbled = True
+        return not self.garbled
 
     def _hear(self, event: dict[str, Any]) -> None:
         if event.get("$report_type") == "SessionFinish":
@@ -171,6 +160,9 @@ class Child:
             result = self.results[number - 1]
             result.notes = [(topic, words) for topic, words in about["notes"]]
             result.not_judged = list(about.get("not_judged", ()))
+            result.reading = [Understood(**part) for part in about.get("reading", ())]
+            if "question" in about:  # it is judged under what the question says to declare
+                result.question, result.reason, result.declaration = True, about["question"], about["declaration"]
             result.place = about["place"] and (about["place"][0], about["place"][1])
             self.planned[number] = about["planned"]
             if event["outcome"] != "skipped":  # by -x
@@ -196,18 +188,3 @@ class Child:
         found = judged(self.requests[number - 1], found)
         self.results[number - 1].properties.append(found)
         self.listen(Event("done", number, found.id, found))
-
-
-def _follow(file: Any, process: Contained) -> Iterator[str]:
-    """Yield the lines of a growing file until the process that writes it has ended; "" where there is nothing new."""
-    rest = ""
-    while True:
-        ended = not process.running  # asked before reading, so the last lines are not missed
-        text = file.read()
-        *lines, rest = (rest + text).split("\n")
-        yield from lines
-        if ended:
-            return
-        if not text:
-            yield ""
-            time.sleep(_TICK)

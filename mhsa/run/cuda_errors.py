@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 EXIT = 77  # of a process whose GPU is lost; pytest and Python use smaller ones, signals larger ones
-WORDS = "the GPU answers nothing more in this process"
+WORDS = "the CUDA context is unusable after an earlier error"
 
 
 def wait() -> None:
@@ -24,7 +24,7 @@ def wait() -> None:
 
 
 def is_lost() -> bool:
-    """Whether a GPU was in use and answers nothing more."""
+    """Whether a GPU was in use and its CUDA context is unusable."""
     try:
         wait()
     except Exception:

@@ -1,4 +1,4 @@
-"""How much memory a process may take, whether it gives it back, and that it ends with the one that asked."""
+"""How much memory a process may take, whether it gives it back, and that it ends with its parent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-_SHARE = 0.75  # of the machine's memory, unless something else is asked for: what is left keeps the parent alive
+_SHARE = 0.75  # of the machine's memory, unless --memory says otherwise: what is left keeps the parent alive
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # glibc's malloc.h
-PARENT = "MHSA_PARENT"  # the variable that tells a subject's process who started it
+PARENT = "MHSA_PARENT"  # the variable that gives a subject's process the number of its parent
 
 
 def default_memory() -> int | None:

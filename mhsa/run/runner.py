@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sysconfig
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
+from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run import cuda_errors as lost
 from mhsa.run.child import Child, Event, Listener
+from mhsa.run.listener import how_it_ended
 from mhsa.run.sandbox import child_environment
 
 __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
@@ -29,11 +31,11 @@ _PLANNED = (0, 1, 5)  # pytest's exit codes where it collected well: all passed,
 _RAISED = re.compile(r"(E +)?[\w.]*(Error|Exception)\b")
 
 
-class CannotRun(Exception):
+class CannotRun(UsageError):
     """pytest refused to start: the message says why."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """The run was interrupted; ``results`` holds what was found until then."""
 
     def __init__(self, results: list[SubjectResult]) -> None:
@@ -72,7 +74,8 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
 
 def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
-    """Say why nothing was judged, and what is odd about what was expected."""
+    """Give the reason if nothing was judged, what answers a question, and warn of expectations that do not match."""
+    result.declare = answers(result.declaration, request)
     if not result.properties and not result.reason and not result.interrupted:
         near = nearest_id(options.keyword, [p.id for p in catalogue()])
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
@@ -118,29 +121,29 @@ class _Group:
             child = Child(self.options, self.requests, self.folder, self.results, self._tell)
             child.run()
             if child.refused:
-                raise CannotRun(_error_line(child.said))
+                raise CannotRun(_error_line(child.output))
             if child.finished:
-                _settle_end(child)
-                _settle_unplanned(child)
+                _record_hanging_end(child)
+                _record_import_error(child)
                 break
-            if not child.planned and len(self.members) > 1:  # who of them it was shows alone
-                self._alone()
+            if not child.planned and len(self.members) > 1:  # each alone shows which one it was
+                self._one_by_one()
                 return
             if child.returncode != lost.EXIT or not self._advanced(child):
-                _settle(child)
+                _record_crash(child)
                 if not child.running:
                     break
-            _give_up(child)
-            if self._nothing_left(child):
+            _abandon_after_crashes(child)
+            if self._all_reported(child):
                 break
-        _miss(child)
+        _mark_missing(child)
         self._take_coverage()
 
     def _advanced(self, child: Child) -> bool:
         """Whether a process that ended by itself has reported what ended it."""
         return bool(child.planned) and not child.running and sum(len(r.properties) for r in self.results) > child.before
 
-    def _nothing_left(self, child: Child) -> bool:
+    def _all_reported(self, child: Child) -> bool:
         """Whether every subject has a result for all that it was planned for."""
         return all(
             n in child.planned and not set(child.planned[n]) - {p.id for p in result.properties}
@@ -151,7 +154,7 @@ class _Group:
         """Pass an event on, with the number that the subject has among all."""
         self.listen(replace(event, subject=self.members[event.subject - 1] + 1) if event.subject else event)
 
-    def _alone(self) -> None:
+    def _one_by_one(self) -> None:
         for n in self.members:
             _Group(self.options, self.asked, self.everyone, [n], self.folder / str(n), self.listen).run()
 
@@ -162,78 +165,76 @@ class _Group:
                 self.results[int(number) - 1].coverage = covered
 
 
-def _settle(child: Child) -> None:
-    """Record what a child that died or was ended was doing: a property is answered by that, loading leaves it unjudged."""
+def _record_crash(child: Child) -> None:
+    """Record what a child was doing when it crashed or was ended: a running property fails, loading leaves it unjudged."""
     if child.overdue:
         cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
     elif child.returncode == lost.EXIT:
         cause = lost.WORDS
     elif child.garbled:
         cause = "something else was written where the process reports, so it was ended"
-    elif child.returncode < 0:
-        cause = f"the process was killed by {_signal(-child.returncode)}"
     else:
-        cause = f"the process ended with exit code {child.returncode}"
+        cause = how_it_ended(child.returncode)
     if not child.running:
         for result in child.results:
             if not result.properties and not result.reason:
-                result.reason = f"{cause} while subjects were loaded{_place(child.said) or '; ' + _error_line(child.said)}"
+                result.reason = (
+                    f"{cause} while subjects were loaded{_crash_site(child.output) or '; ' + _error_line(child.output)}"
+                )
         return
     # With workers, several were running; only the one that has been longest can be said to be it.
     number, identity = min(child.running, key=lambda key: child.running[key])
     if child.overdue:  # slow is not wrong
         child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))
     else:
-        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_place(child.said)}"))
+        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_crash_site(child.output)}"))
 
 
-def _settle_end(child: Child) -> None:
+def _record_hanging_end(child: Child) -> None:
     """A process that judged everything and does not end would not end in a user's hands either."""
     if child.overdue:
         for result in child.results:
-            result.reason = result.reason or f"all is judged, but the process did not end within {child.time_limit:g} s then"
+            result.reason = (
+                result.reason or f"all properties finished, but the process did not exit within {child.time_limit:g} s"
+            )
 
 
-def _settle_unplanned(child: Child) -> None:
+def _record_import_error(child: Child) -> None:
     """Where nothing was planned because the properties themselves cannot be imported (a broken torch, say), say so."""
     if child.planned or child.returncode in _PLANNED:
         return
     for result in child.results:
         if not result.properties:
-            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.said)}"
+            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.output)}"
 
 
-def _signal(number: int) -> str:
-    return signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
-
-
-def _give_up(child: Child) -> None:
-    """A subject that has ended three processes would end one in every property: the rest of it is not run."""
+def _abandon_after_crashes(child: Child) -> None:
+    """Abandon a subject that has ended three processes, as it would end one in every property: mark the rest as not run."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
         ends = (_IN_A_CALL, "did not end within", lost.WORDS)
-        accused = [p for p in result.properties if p.outcome != "not-applicable"]  # a loud refusal is a right
-        ended = [p for p in accused if any(words in p.reason for words in ends)]
+        counted = [p for p in result.properties if p.outcome != "not-applicable"]  # a subject may refuse with an error
+        ended = [p for p in counted if any(words in p.reason for words in ends)]
         if len(ended) >= _DEATHS:
-            _lose(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
+            _mark_not_run(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
 
 
-def _miss(child: Child) -> None:
-    """Leave no gap: what was going to run and gave no result is an error, so the subject cannot hold."""
+def _mark_missing(child: Child) -> None:
+    """Record an error for each planned property without a result, so that the subject cannot hold."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
         if child.options.exit_first and result.count("fail"):
             continue
-        _lose(planned, result, "gave no result")
+        _mark_not_run(planned, result, "gave no result")
 
 
-def _lose(planned: list[str], result: SubjectResult, reason: str) -> None:
+def _mark_not_run(planned: list[str], result: SubjectResult, reason: str) -> None:
     """Record an error for every property that was planned and has no result."""
     missing = sorted(set(planned) - {p.id for p in result.properties})
     result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
 
 
-def _place(said: str) -> str:
+def _crash_site(said: str) -> str:
     """Return where a crash happened, from the stack that Python prints of one; libraries apart."""
     libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
     for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', said):
@@ -243,7 +244,7 @@ def _place(said: str) -> str:
 
 
 def _error_line(said: str) -> str:
-    """Return the line of pytest's output that tells what went wrong."""
+    """Return the line of pytest's output that says what went wrong."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
     if raised:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 _CALLED = re.compile("attention|attn|mha", re.IGNORECASE)
 _SKIPPED = {"tests", "test", "build", "dist", "site-packages", "node_modules", "__pycache__"}
@@ -23,20 +23,20 @@ _EXAMPLE = "mhsa init package.module:Attention"
 
 
 def checked(spec: str) -> str:
-    """Return a subject that was named, once its file is known to be there; leave with 2 otherwise."""
+    """Return a subject that was named, once its file is known to be there; raise a UsageError otherwise."""
     head, colon, attr = (spec, "", "") if spec.endswith(".py") else spec.rpartition(":")
     well_named = spec.isprintable() and (not colon or _is_dotted(attr))
     if well_named and head.endswith(".py"):
         path = Path(head)
         if not path.is_file():
-            refuse(f"no file {head}; nothing was written")
+            raise UsageError(f"no file {head}; nothing was written")
         # What is committed must not say where this checkout lies.
         inside = path.resolve().is_relative_to(Path.cwd().resolve())
         return (Path(os.path.relpath(path)) if inside else path).as_posix() + colon + attr
     if not (colon and well_named and _is_dotted(head)):
-        refuse(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]; nothing was written")
+        raise UsageError(f"{spec!r} names no object; write package.module:attr, or path/file.py[:attr]; nothing was written")
     if not _is_module(head):
-        refuse(f"{spec}: no module {head} is here, in src or installed; nothing was written")
+        raise UsageError(f"{spec}: no module {head} is here, in src or installed; nothing was written")
     return spec
 
 
@@ -64,20 +64,20 @@ def _is_module(name: str) -> bool:
 
 
 def only_candidate() -> str:
-    """Return the one class here that looks like an attention; leave with 2 if there is not exactly one."""
+    """Return the one class here that looks like an attention; raise a UsageError if there is not exactly one."""
     files = python_files(Path())
     found = [_spec(path, name) for path in islice(files, _MOST) for name in attentions(path)]
     if next(files, None) is not None:
-        refuse(f"there are more than {_MOST} Python files here, too many to look for one; name it: {_EXAMPLE}")
+        raise UsageError(f"there are more than {_MOST} Python files here, too many to look for one; name it: {_EXAMPLE}")
     if not found:
-        refuse(
+        raise UsageError(
             "no class here is called like an attention (attention, attn, mha) and has a forward method; "
             f"name a subject: {_EXAMPLE}; nothing was written"
         )
     if len(found) > 1:
         shown = "".join(f"\n  {spec}" for spec in found[:_SHOWN])
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-        refuse(
+        raise UsageError(
             f"several classes may be meant:{shown}{more}\n"
             f"name one or more: mhsa init {shlex.join(found[:1])}; nothing was written"
         )

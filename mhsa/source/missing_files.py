@@ -1,4 +1,4 @@
-"""What a subject's name points at, as far as its files tell: what is not there is told before any process is started for it."""
+"""Whether the files that a subject's name points at exist: what is missing is reported without starting a process."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from mhsa.records import failure_form as form
 from mhsa.records.errors import describe
+from mhsa.records.failures import failure_form as form
 from mhsa.run import cuda_errors as lost
 from mhsa.subject import check
 

@@ -15,11 +15,11 @@ import pytest
 import torch
 
 from mhsa.bench.measure.cell import Bench, Cell, reason_of
-from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Measurement
 from mhsa.bench.measure.run import Moment, Run
 from mhsa.bench.measure.run import run as really_run
 from mhsa.bench.measure.worker import Plan
-from mhsa.commands.bench import LENGTHS, RIVALS, exit_code
+from mhsa.commands.bench import COMPARED, LENGTHS, exit_code
 from mhsa.commands.cli import main
 from mhsa.commands.options.bench import lengths
 from mhsa.records.defaults import DTYPES
@@ -70,7 +70,7 @@ class TestRight:
         assert {"device": "cpu", "threads": 1}.items() <= data["machine"].items()
         documented = (ROOT / "docs" / "json.md").read_text().partition("mhsa bench --json")[2]
         of = [m["implementation"] for m in data["measurements"]]
-        assert of == ["subjects.py:Right", FLOOR] * 4
+        assert of == ["subjects.py:Right", BASELINE] * 4
         for m in data["measurements"]:
             assert set(m) == set(asdict(Measurement("", "forward", long(1), "", "")))
             assert all(f'"{key}"' in documented for key in (*m, *m["shape"], *m["counters"]))
@@ -108,7 +108,7 @@ class TestWrong:
         assert data["exit_code"] == done.returncode
         assert len(found) == 3 * len(PASSES) * 2
         for (name, _, dtype, _), m in found.items():
-            right = name == FLOOR or (name.endswith("WrongInBfloat16") and dtype == "float32")
+            right = name == BASELINE or (name.endswith("WrongInBfloat16") and dtype == "float32")
             assert m["outcome"] == ("measured" if right else "wrong")
             assert (m["seconds"] is not None) == right
             if not right:
@@ -157,7 +157,7 @@ class TestSurvival:
     ) -> None:
         data, found = figures(folder / "survival.json")
         assert done.returncode == data["exit_code"] == 0, done.stdout + done.stderr
-        names = [FLOOR, *(f"subjects.py:{name}" for name in MORTALS)]
+        names = [BASELINE, *(f"subjects.py:{name}" for name in MORTALS)]
         assert set(found) == {(n, "forward", d, t) for n in names for d in ("float32", "float16") for t in (16, 32)}
         for (name, _, dtype, length), m in found.items():
             reason = GONE.get((name.removeprefix("subjects.py:"), dtype, length))
@@ -182,7 +182,7 @@ def test_what_cannot_be_loaded_exits_with_2_and_the_others_are_measured(folder: 
     assert "has no attribute 'Rihgt'; did you mean Right" in done.stdout
     _, found = figures(folder / "o.json")
     assert {name: m["outcome"] for (name, *_), m in found.items()} == {
-        "nosuch:thing": "n/a", "subjects.py:Rihgt": "n/a", "subjects.py:Right": "measured", FLOOR: "measured",
+        "nosuch:thing": "n/a", "subjects.py:Rihgt": "n/a", "subjects.py:Right": "measured", BASELINE: "measured",
     }  # fmt: skip
 
 
@@ -198,18 +198,18 @@ def test_without_a_cuda_device_there_are_no_figures_for_it(folder: Path) -> None
 def test_an_interrupted_run_gives_what_it_has(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    contenders = (Contender.known("reference"), Contender.known(FLOOR))
+    contenders = (Contender.known("reference"), Contender.known(BASELINE))
     plan = Plan(contenders, tuple((shape_of("1x8x2x8"), d, "cpu") for d in DTYPES), PASSES, 0.01, counted=False)
 
     def listen(moment: Moment) -> None:
-        if moment.measured is not None and moment.measured.implementation == FLOOR:
+        if moment.measured is not None and moment.measured.implementation == BASELINE:
             raise KeyboardInterrupt
 
     found = really_run(plan, listen)
     assert found.interrupted
     assert [(m.implementation, m.passes, m.outcome) for m in found.measurements] == [
         ("reference", "forward", "measured"),
-        (FLOOR, "forward", "measured"),
+        (BASELINE, "forward", "measured"),
     ]
     assert list(tmp_path.iterdir()) == []
 
@@ -235,7 +235,7 @@ class Stage:
 @pytest.fixture
 def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Stage]:
     handler = signal.getsignal(signal.SIGTERM)
-    stage = Stage(Run([made("fused"), made(FLOOR)], {"device": "cpu"}))
+    stage = Stage(Run([made("fused"), made(BASELINE)], {"device": "cpu"}))
     monkeypatch.setattr("mhsa.bench.measure.run.run", stage)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
@@ -259,12 +259,15 @@ class TestBadUsage:
             (["--shape", "exercice"], "did you mean 'exercise'?"),
             (["--shape", "2x16x3x64"], "d_model a multiple of the heads"),
             (["--shape", "0x16x4x64"], "sizes must be 1 to"),
-            (["--against", "fused,flash"], "--against 'flash'; must be one of floor, reference, fused, torch, torch+weights"),
+            (
+                ["--against", "fused,flash"],
+                "--against 'flash'; must be one of baseline, reference, fused, torch, torch+weights",
+            ),
             (["--json", "no/such/folder/o.json"], "--json no/such/folder/o.json: there is no folder"),
             (["--png", "no/such/folder/o.png"], "--png no/such/folder/o.png: there is no folder"),
             (["--html", "."], "--html .: cannot be written"),
-            (["--lengths", "16,x"], "'16,x' is no list of lengths from 1 to 1048576, such as 128,256,512"),
-            (["--lengths", "0"], "'0' is no list of lengths"),
+            (["--lengths", "16,x"], "'16,x' is not a list of lengths from 1 to 1048576, such as 128,256,512"),
+            (["--lengths", "0"], "'0' is not a list of lengths"),
             (["--dtype", "int8"], "'int8' is not one of float64, float32, bfloat16, float16"),
             (["--pass", "backward"], "--pass: 'backward' is not one of forward, training"),
             (["--budget", "0"], "'0' is not a number of seconds above 0"),
@@ -329,7 +332,7 @@ class TestPlan:
     def test_the_reference_is_measured_over_the_length(self, stage: Stage) -> None:
         plan = self.plan(stage, "reference")
         assert [c.request.spec for c in plan.contenders] == [
-            KNOWN[name][0] for name in ("reference", *(r for r in RIVALS if r != "reference"), FLOOR)
+            KNOWN[name][0] for name in ("reference", *(r for r in COMPARED if r != "reference"), BASELINE)
         ]
         assert plan.cells == tuple((long(n), "float32", "cpu") for n in LENGTHS)
         assert (plan.passes, plan.threads, plan.callgrind, plan.counted, plan.done) == (PASSES, 1, False, True, 0)
@@ -343,7 +346,7 @@ class TestPlan:
             "--budget", "0.25", "--threads", "2", "--timeout", "7", "--memory", "3GiB", "--device", "cuda:1",
         )  # fmt: skip
         assert {c.name for c in plan.contenders[:3]} == {"torch+weights", "m.py:A", "fused"}
-        assert [c.name for c in plan.contenders[3:]] == ["torch", FLOOR]  # beside them, and each once
+        assert [c.name for c in plan.contenders[3:]] == ["torch", BASELINE]  # beside them, and each once
         assert [c.name for c in plan.contenders if c.need_weights] == ["torch+weights"]
         shapes = (long(8), long(16), SHAPES["wide"])
         assert plan.cells == tuple((shape, dtype, "cuda:1") for dtype in ("float16", "float64") for shape in shapes)
@@ -362,14 +365,14 @@ class TestPlan:
             ("mine", "subjects.py:Right"),
             ("subjects.py:Wrong", "subjects.py:Wrong"),
             ("torch", "torch.nn:MultiheadAttention"),
-            (FLOOR, "mhsa.bench.measure.baseline:FloorAdapter"),
+            (BASELINE, "mhsa.bench.measure.baseline:BaselineAdapter"),
         ]
         assert plan.cells == ((SHAPES["exercise"], "float32", "cuda"),)
         assert plan.memory == 2 * 2**30
 
     def test_one_that_is_ours_by_another_name_is_measured_once(self, stage: Stage) -> None:
         plan = self.plan(stage, "mhsa:fused_attention", "fused", "--against", "fused")
-        assert [c.name for c in plan.contenders] == ["fused", FLOOR]
+        assert [c.name for c in plan.contenders] == ["fused", BASELINE]
 
 
 class TestOutcome:
@@ -386,7 +389,7 @@ class TestOutcome:
     )
     def test_exit_codes(self, outcomes: dict[str, list[str]], code: int) -> None:
         found = [made(name, outcome) for name, each in outcomes.items() for outcome in each]
-        beside = [made("beside", "wrong"), made(FLOOR, "n/a")]  # not asked for
+        beside = [made("beside", "wrong"), made(BASELINE, "n/a")]  # not asked for
         assert exit_code(Run([*found, *beside]), list(outcomes)) == code
 
     def test_everything_is_written(self, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,7 +420,7 @@ class TestOutcome:
             (True, "measured"),
             (True, "wrong"),
         ):
-            stage.result = Run([made("fused", outcome), made(FLOOR)], {"device": "cpu"}, interrupted)
+            stage.result = Run([made("fused", outcome), made(BASELINE)], {"device": "cpu"}, interrupted)
             code = main(["bench", "fused", "--json", "o.json"])
             assert json.loads((tmp_path / "o.json").read_text())["exit_code"] == code
 

@@ -131,7 +131,7 @@ def test_right_in_float64_and_wrong_in_bfloat16_is_timed_in_one_and_refused_in_t
         assert found["model.py:WrongInHalf", passes, 32, "float64"]["outcome"] == "measured"
         wrong = found["model.py:WrongInHalf", passes, 32, "bfloat16"]
         assert (wrong["outcome"], wrong["seconds"], wrong["ratio"]) == ("wrong", None, None)
-        assert found["floor", passes, 32, "bfloat16"]["outcome"] == "measured"
+        assert found["baseline", passes, 32, "bfloat16"]["outcome"] == "measured"
     assert "failed: wrong result: output" in capsys.readouterr().out
 
 
@@ -189,8 +189,8 @@ def test_a_dtype_that_it_does_not_take(here: Path) -> None:
     [
         (["--shape", "excercise"], "did you mean 'exercise'?"),
         (["--shape", "2x8x3x8"], "d_model a multiple of the heads"),
-        (["--against", "numpy"], "must be one of floor, reference, fused, torch"),
-        (["--lengths", "0"], "no list of lengths"),
+        (["--against", "numpy"], "must be one of baseline, reference, fused, torch"),
+        (["--lengths", "0"], "not a list of lengths"),
         (["--png", "nowhere/x.png"], "there is no folder"),
         (["--callgrind", "--device", "cuda"], "counts the instructions of the CPU"),
     ],

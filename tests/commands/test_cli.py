@@ -56,7 +56,7 @@ def test_json_is_as_documented(mhsa, corpus: Path, tmp_path: Path) -> None:
 
 
 def test_torchs_nan_is_an_expected_failure(mhsa, tmp_path: Path) -> None:
-    done = mhsa("verify", "torch.nn:MultiheadAttention", "-k", "a_row_without", "--json", tmp_path / "o.json")
+    done = mhsa("verify", "torch.nn:MultiheadAttention", "-k", "one_fully_masked_row", "--json", tmp_path / "o.json")
     assert done.returncode == 0
     (p,) = json.loads((tmp_path / "o.json").read_text())["subjects"][0]["properties"]
     assert p["outcome"] == "expected-failure"

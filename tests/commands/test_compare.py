@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.bench.compare.comparison import Comparison, Increase, exit_code, increases_of, overall
-from mhsa.bench.compare.report import said
+from mhsa.bench.compare.report import remarks
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.commands.cli import main
 from tests.helpers.repository import MEMORY, MODULE, SCALE, Repository
@@ -146,7 +146,7 @@ def test_a_full_disk_is_told_as_such(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/mhsa-x/plan.json")
 
-    monkeypatch.setattr("mhsa.bench.compare.shared_process.attend", full)
+    monkeypatch.setattr("mhsa.bench.compare.shared_process.run_worker", full)
     Path("../out.json").write_text("of an earlier run")
     assert main(["compare", "HEAD", "HEAD", "--no-verify", "--json", "../out.json"]) == 2
     words = "mhsa: no room left for /tmp/mhsa-x/plan.json, so nothing was concluded; free some, or point TMPDIR to another disk"
@@ -191,6 +191,6 @@ def test_only_more_is_an_increase_and_nothing_unknown() -> None:
 
 def test_what_many_rows_have_in_common_is_said_once() -> None:
     rows = [Comparison(name, outcome="wrong", reasons={"head": "x"}) for name in "ab"]
-    assert said([*rows, Comparison("c", outcome="wrong", reasons={"head": "y"}), Comparison("d", SAME)]) == [
+    assert remarks([*rows, Comparison("c", outcome="wrong", reasons={"head": "y"}), Comparison("d", SAME)]) == [
         "2 benchmarks: head: x", "c: head: y",
     ]  # fmt: skip

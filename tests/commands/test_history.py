@@ -75,7 +75,7 @@ def test_each_commit_is_told_in_the_right_words(told: Told) -> None:
     table = [line for line in lines if re.match("  [0-9a-f]{7} ", line)]
     assert [line.split()[-1] for line in table] == ["configuration", "module", "words", "slow", "memory", "wrong", "right"]
     assert [line.split()[1] for line in table][0::5] == ["n/a", "wrong"]
-    assert "att forward exercise float32: time / floor, time, peak memory" in lines
+    assert "att forward exercise float32: time / baseline, time, peak memory" in lines
     slow, memory = told.sha("slow")[:7], told.sha("memory")[:7]
     assert re.search(rf"  slower: att forward exercise float32 from \d\.\d\dx to \d+\.\d\dx at {slow} 'slow'", told.out)
     assert f"to be sure: mhsa compare {told.sha('words')[:7]} {slow}" in told.out
@@ -92,7 +92,7 @@ def test_the_figures_are_in_asvs_files(told: Told) -> None:
     words, wrong, missing = told.file("words"), told.file("wrong"), told.file("configuration")
     assert (words["commit_hash"], words["version"]) == (told.sha("words"), 2)
     assert words["date"] == 1000 * int(told.repository.git("log", "-1", "--format=%ct", told.sha("words")))
-    ratio, params, version, *_ = words["results"][KEY.format("ratio_to_floor")]
+    ratio, params, version, *_ = words["results"][KEY.format("ratio_to_baseline")]
     (entry,) = words["mhsa"]
     assert ratio == [entry["measurement"]["ratio"]]
     assert params == [["'att'"], ["'forward'"], ["'exercise'"], ["'float32'"], ["'cpu'"]]
@@ -111,9 +111,9 @@ def test_the_figures_are_in_asvs_files(told: Told) -> None:
 def test_asv_reads_them(told: Told) -> None:
     page = told.repository.folder / ".asv" / "html"
     index = json.loads((page / "index.json").read_text())
-    assert next(iter(index["benchmarks"])) == KEY.format("ratio_to_floor"), "asv's page begins with it"
+    assert next(iter(index["benchmarks"])) == KEY.format("ratio_to_baseline"), "asv's page begins with it"
     assert index["params"]["machine"] == [told.folder.name]
-    graphs = list(page.glob("graphs/**/attention.Attention.track_ratio_to_floor.json"))
+    graphs = list(page.glob("graphs/**/attention.Attention.track_ratio_to_baseline.json"))
     (points,) = (json.loads(graph.read_text()) for graph in graphs if "summary" not in graph.parts)
     assert sum(value is not None for _, (value,) in points) == 5
     listed = json.loads((page / "regressions.json").read_text())["regressions"]
@@ -124,7 +124,7 @@ def test_asv_reads_them(told: Told) -> None:
     command = [sys.executable, "-m", "asv", "--config", str(configuration), "compare", told.sha("words"), told.sha("slow")]
     done = subprocess.run(command, cwd=told.repository.folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\| \+ .*track_ratio_to_floor\('att', 'forward', 'exercise', 'float32', 'cpu'\)", done.stdout)
+    assert re.search(r"\| \+ .*track_ratio_to_baseline\('att', 'forward', 'exercise', 'float32', 'cpu'\)", done.stdout)
 
 
 def test_the_json(told: Told) -> None:
@@ -144,8 +144,8 @@ def test_the_page_in_a_browser(told: Told, tmp_path: Path, request: pytest.Fixtu
     page = told.repository.folder / ".asv" / "html"
     with asvpage.opened(page, asvpage.libraries(request.config)) as tab:
         tab.wait_for_selector(".benchmark-container")
-        assert tab.locator(".benchmark-text").first.inner_text() == "1 time / floor"
-        tab.goto(tab.url + "#" + KEY.format("ratio_to_floor"))
+        assert tab.locator(".benchmark-text").first.inner_text() == "1 time / baseline"
+        tab.goto(tab.url + "#" + KEY.format("ratio_to_baseline"))
         tab.wait_for_selector("#main-graph canvas.flot-base")
         tab.wait_for_function("$('#main-graph').data('plot') && $('#main-graph').data('plot').getData().length > 0")
         (line,) = tab.evaluate("$('#main-graph').data('plot').getData().map((series) => series.data)")
@@ -170,7 +170,7 @@ class Faked:
         monkeypatch.setattr(measuring, "run", self.run)
 
     def run(self, plan: Any, listen: Any, timeout: float) -> Run:
-        folder = plan.place.folder
+        folder = plan.checkout.folder
         message = subprocess.run(
             ["git", "log", "-1", "--format=%s"], cwd=folder, check=True, capture_output=True, text=True
         ).stdout.strip()
@@ -234,11 +234,11 @@ def test_nothing_is_measured_twice_and_nothing_lost(
     assert faked.calls[2:] == [(message, shapes) for message in ("words 2", "words 1") for shapes in two]
     (path,) = (p for p in files(repository) if p.name.startswith(repository.git("rev-parse", "HEAD")[:8]))
     data = json.loads(path.read_text())
-    values, params, *_ = data["results"][KEY.format("ratio_to_floor")]
+    values, params, *_ = data["results"][KEY.format("ratio_to_baseline")]
     assert params[1:3] == [["'forward'", "'training'"], ["'exercise'", "'wide'"]]
     assert values == [1.0] * 4
     described = json.loads((path.parent.parent / "benchmarks.json").read_text())
-    assert described[KEY.format("ratio_to_floor")]["params"] == params
+    assert described[KEY.format("ratio_to_baseline")]["params"] == params
     before = files(repository)
     assert history("HEAD~2..HEAD") == 0
     assert files(repository) == before
@@ -335,7 +335,7 @@ def test_nothing_measured_anywhere_is_no_history(
 ) -> None:
     def run(plan: Any, listen: Any, timeout: float) -> Run:
         found = faked.run(plan, listen, timeout)
-        reason = f"import of pack failed: {plan.place.tree}/pack/attention.py, line 1"
+        reason = f"import of pack failed: {plan.checkout.tree}/pack/attention.py, line 1"
         return replace(found, measurements=[replace(m, outcome="n/a", reason=reason) for m in found.measurements])
 
     monkeypatch.setattr(measuring, "run", run)
@@ -367,7 +367,7 @@ def test_a_machine_that_cannot_measure_says_nothing_of_a_commit(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nowhere..HEAD"], "'nowhere' is no commit"),
+        (["nowhere..HEAD"], "'nowhere' is not a commit"),
         (["HEAD..HEAD~1"], "HEAD~1 is the older one"),
         (["-k", "nothing"], "no benchmark has 'nothing' in its name; there are: att forward exercise float32"),
         (["--shape", "excercise"], "did you mean 'exercise'?"),
@@ -425,7 +425,7 @@ def test_six_benchmarks_stand_in_one_table(
     faked.ratios = {"words 2": 1.25}
     assert main(["history", "--no-publish", "--no-color"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    start = lines.index("att, float32, cpu: time / floor")
+    start = lines.index("att, float32, cpu: time / baseline")
     assert lines[start + 3].split() == ["forward", "training"] * 3
     assert lines[start + 8].split() == [repository.git("rev-parse", "HEAD")[:7], *["1.25x"] * 6, "words", "2"]
     assert lines[start + 9].split()[:3] == ["time", "1.25", "ms"]
@@ -478,13 +478,13 @@ def test_a_folder_that_is_no_page_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "html").mkdir()
     (tmp_path / "html" / "mine").write_text("x")
     site = Site(tmp_path / "results", tmp_path / "html")
-    with pytest.raises(PublishError, match="is there and is none of asv's pages, which would replace it; move it away"):
+    with pytest.raises(PublishError, match="exists and was not made by asv, which would replace it; move it away"):
         publish(site)
     assert (tmp_path / "html" / "mine").read_text() == "x"
 
 
 def test_what_asv_says_is_shown_where_it_fails(tmp_path: Path) -> None:
-    with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it said:\n.*No repo specified"):
+    with pytest.raises(PublishError, match=r"(?s)asv publish failed with exit code 1; it printed:\n.*No repo specified"):
         publish(Site(tmp_path / "results", tmp_path / "html", {"version": 1}))
 
 

@@ -105,6 +105,7 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "mhsa history", "mhsa compare HEAD~1"]
     assert [line[6:].startswith(command) for line, command in zip(lines[-5:], commands, strict=True)] == [True] * 5
     assert len({re.match(r".{6}\S+( \S+)* {2,}", line).end() for line in lines[-5:]}) == 1, "the lines are not aligned"
+    assert max(map(len, lines)) <= 80
 
 
 def test_without_options_it_is_configuration_and_test_file_and_each_option_adds_its_own(
@@ -302,7 +303,7 @@ def test_a_file_where_a_folder_is_needed(here: Path, capsys: pytest.CaptureFixtu
     put("model.py", CLASS.format("Attention"))
     put(".github", "mine")
     assert refused(capsys) == (
-        "mhsa: .github/workflows/attention.yml cannot be written: .github is no folder; nothing was written\n"
+        "mhsa: .github/workflows/attention.yml cannot be written: .github is not a folder; nothing was written\n"
     )
     assert not Path("pyproject.toml").exists()
     assert Path(".github").read_text() == "mine"
@@ -356,7 +357,7 @@ def test_neither_torch_nor_the_users_code_is_imported_by_the_command_itself(here
     [
         ("setup.py", "python -m pip install -e ."),
         ("requirements.txt", "python -m pip install -r requirements.txt"),
-        ("README", "# python -m pip install ...: what your modules import beside torch"),
+        ("README", "# python -m pip install ...: what your modules import, apart from torch"),
     ],
 )
 def test_the_workflow_is_yaml_with_its_nightly_part_too(
@@ -438,7 +439,7 @@ def test_asv_is_configured_and_a_wrong_module_is_never_timed(here: Path, monkeyp
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     names, passes, shapes, dtypes, _ = module.Attention.params
-    assert names == ["Attention", "wrong", "fixed", "fused", "torch", "floor"]
+    assert names == ["Attention", "wrong", "fixed", "fused", "torch", "baseline"]
     for what, value in (("IMPLEMENTATIONS", "Attention, wrong"), ("SHAPES", shapes[0]), ("DEVICES", "cpu"), ("BUDGET", "0.01")):
         monkeypatch.setenv(f"MHSA_BENCH_{what}", value)
     benchmark = module.Attention()

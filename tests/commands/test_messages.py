@@ -49,7 +49,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
         found.append(True)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mhsa.run.child.Contained", start)
+    monkeypatch.setattr("mhsa.run.listener.Contained", start)
     return found
 
 
@@ -215,3 +215,14 @@ def test_beside_configured_subjects_a_folder_is_a_folder(
     assert main(["verify", name, "--no-diagnosis"]) == 2
     assert f"unjudged: {name} is a {'folder' if name == 'pkg' else 'notebook'}" in capsys.readouterr().out
     assert not started
+
+
+def test_a_run_that_is_interrupted_within_a_command_is_no_internal_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise Interrupted([])
+
+    monkeypatch.setattr("mhsa.commands.properties.properties", interrupted)
+    assert main(["properties"]) == 2
+    assert capsys.readouterr().err == "mhsa: interrupted; nothing was concluded\n"

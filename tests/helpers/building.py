@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.expected import Oracle
 from mhsa.bench.measure.implementation import Built, build, loaded
 from mhsa.bench.measure.measurement import KNOWN, Contender, Pass
@@ -31,4 +31,4 @@ def maker(file: Path) -> Callable[..., Built]:
 
 def verdict(built: Built, passes: Pass) -> str:
     """Return what is untrue, compared with numbers of its own."""
-    return untruth(built, passes, Oracle())
+    return find_mismatch(built, passes, Oracle())

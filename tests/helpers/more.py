@@ -68,7 +68,7 @@ MORE = {
     ),
     "run/test_hostile_subjects.py::test_workers_that_loop": More("waits for limits of time; loops stays, on one process"),
     "house/test_documents.py::test_the_first_screens_figures": More("a run by all properties"),
-    "house/test_documents.py::test_the_readmes_tests": More("three runs of pytest; the blocks of CONTRIBUTING stay"),
+    "house/test_documents.py::test_the_documented_tests_and_objects": More("three runs of pytest; CONTRIBUTING's stay"),
     "end_to_end/": More("what a user has who installs mhsa: a wheel, a new environment, a repository with a dozen commits"),
 }  # fmt: skip
 

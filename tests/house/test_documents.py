@@ -282,7 +282,7 @@ def test_the_sample_of_the_bench_has_the_words_of_the_command(tmp_path: Path, mh
     )
     assert done.returncode == 0, done.stdout + done.stderr
     for line in (
-        "forward, float32, cpu: time, its ratio to the floor, peak memory\n",
+        "forward, float32, cpu: time, its ratio to the baseline, peak memory\n",
         "time  ratio          95 %  peak memory\n",
         "growth with the sequence length T\n",
     ):
@@ -294,7 +294,7 @@ def test_the_sample_of_the_bench_has_the_words_of_the_command(tmp_path: Path, mh
         "    reference ",
         "    fused ",
         "    torch ",
-        "    floor ",
+        "    baseline ",
         "  fused: time as T^",
     ):
         assert name in sample

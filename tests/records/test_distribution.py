@@ -110,7 +110,9 @@ def test_an_old_one_beside_it_is_one_error_at_the_command_line_and_in_pytest(
     put(site, "mhsa", "1.1.0", **OLD[old])
     assert clash() == "", "where it is alone, this is a checkout beside it"
     put(site, NAME, "3.4")
-    assert main(["properties"]) == 2
+    with pytest.raises(SystemExit) as left:
+        main(["properties"])
+    assert left.value.code == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert err.startswith("mhsa: two installed distributions provide mhsa: mhsa-verify 3.4 and mhsa 1.1.0, ")

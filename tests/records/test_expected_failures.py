@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.commands.cli import main
-from mhsa.commands.write_baseline import write_baseline
+from mhsa.commands.subject_tables.write_baseline import write_baseline
 from mhsa.records.configuration import Configuration, read
 from mhsa.records.options import Options
 from mhsa.records.request import Expected, Request

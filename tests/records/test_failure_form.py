@@ -9,12 +9,12 @@ import pytest
 
 from mhsa.bugs.diagnosis.client import Inquiry
 from mhsa.commands.cli import main
-from mhsa.commands.write_baseline import write_baseline
+from mhsa.commands.subject_tables.write_baseline import write_baseline
 from mhsa.oracle.bounded import Bounded
 from mhsa.records.configuration import Configuration, read
 from mhsa.records.diagnosis import Cause, Diagnosis
-from mhsa.records.expected_failures import compare_causes, judged
-from mhsa.records.failure_form import form_of
+from mhsa.records.failures.expected_failures import compare_causes, judged
+from mhsa.records.failures.failure_form import form_of
 from mhsa.records.options import Options
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult

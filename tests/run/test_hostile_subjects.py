@@ -24,9 +24,7 @@ ONE, THREE = ("output_without_mask",), ("output_without_mask", "nothing_around",
 HASTE = ("--timeout", "1")
 LIMIT = 120  # seconds for a whole run: it takes 3 to 30
 # The command line, which loses its patience sooner with processes that do not get through their imports, or do not end.
-IMPATIENT = (
-    "import sys, mhsa.run.child as c; c._LOADING = c._ENDING = 2.0; from mhsa.commands.cli import main; sys.exit(main())"
-)
+IMPATIENT = "import sys, mhsa.run.child as c; c.LOADING = c._ENDING = 2.0; from mhsa.commands.cli import main; sys.exit(main())"
 ENDLESS = {"hangs_at_the_end", "leaves_a_thread_that_stays", "loops_at_import"}
 
 # What ends its process, or has to be ended with it, is judged alone: exit code, words of the cause, properties, options.
@@ -38,7 +36,7 @@ ALONE: dict[str, tuple[int, str, tuple[str, ...], tuple[str, ...]]] = {
     "exits_at_the_end": (1, "raised ValueError: and is wrong, too", ONE, ()),
     "exits_in_a_call": (1, "the process ended with exit code 0 in a call", ONE, ()),
     "forks": (1, "a call forked this process", THREE, ()),
-    "hangs_at_the_end": (2, "all is judged, but the process did not end within 2 s then", ONE, ()),
+    "hangs_at_the_end": (2, "all properties finished, but the process did not exit within 2 s", ONE, ()),
     "kills_its_group": (1, "the process was killed by SIGKILL in a call", ONE, ()),
     "leaves_a_thread_that_stays": (1, "left the thread Thread-1 (sleep) running", THREE, ()),
     "loops": (2, "a call did not end within 1 s, so it was ended (--timeout)", ONE, HASTE),

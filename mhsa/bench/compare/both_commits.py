@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.rounds import Found, add_rounds
+from mhsa.bench.compare.rounds import BenchmarkRounds, add_rounds
 from mhsa.bench.compare.separate_processes import Apart
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.shared_process import Together
-from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.run import TIMEOUT
-from mhsa.run.process_limits import default_memory
+from mhsa.bench.git.worktrees import Checkout
 
 
-class Measuring:
+class BothCommits:
     """Measures; ``found`` holds what is known, in the order of the benchmarks.
 
     Args:
-        places: where each side lies.
+        checkouts: the files of each side.
         benchmarks: what is compared.
         terms: of the comparison.
         show: is given words for the progress.
     """
 
     def __init__(
-        self, places: Mapping[str, Place], benchmarks: Sequence[Benchmark], terms: Terms, show: Callable[[str], None]
+        self, checkouts: Mapping[str, Checkout], benchmarks: Sequence[Benchmark], terms: Terms, show: Callable[[str], None]
     ) -> None:
         self.terms = terms
-        self.found = [Found(benchmark, apart=terms.apart) for benchmark in benchmarks]
+        self.found = [BenchmarkRounds(benchmark, apart=terms.apart) for benchmark in benchmarks]
         self.notes: list[str] = []
-        self._together = Together(places, terms, show)
-        self._apart = Apart(places, terms, show)
+        self._together = Together(checkouts, terms, show)
+        self._apart = Apart(checkouts, terms, show)
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -48,8 +45,8 @@ class Measuring:
         for found in again:
             found.outcome, found.apart = "timed", True
         self._decide([found for found in self.found if found.apart])
-        told = dict.fromkeys(words for found in again for words in found.reasons.values() if found.log_ratios)
-        for words in told:
+        causes = dict.fromkeys(words for found in again for words in found.reasons.values() if found.log_ratios)
+        for words in causes:
             self.notes.append(
                 f"the two commits cannot be loaded into one process ({words}), so each had processes of its own: what matters "
                 f"is then {100 * self.terms.threshold_of(apart=True):g} %"
@@ -58,18 +55,10 @@ class Measuring:
             if found.outcome == "timed":
                 found.reasons = {}
 
-    def _decide(self, founds: Sequence[Found]) -> None:
+    def _decide(self, founds: Sequence[BenchmarkRounds]) -> None:
         apart = any(found.apart for found in founds)
         add_rounds(
             [found for found in founds if found.outcome == "timed"], self._apart if apart else self._together,
             threshold=self.terms.threshold_of(apart=apart), budget=self.terms.budget_of(apart=apart),
             benchmarks=len(self.found), most=self.terms.most_of(apart=apart),
         )  # fmt: skip
-
-
-def terms_of(given: argparse.Namespace) -> Terms:
-    """Return what a command line asks for."""
-    return Terms(
-        threshold=given.threshold / 100 if given.threshold else None, budget=given.budget, apart=given.apart,
-        memory=given.memory or default_memory(), timeout=given.timeout or TIMEOUT,
-    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 from mhsa.bench.compare.sequential_test import Decision
 
-# What is counted, and how more of it is told; all of it is exact, so every increase is one.
+# What is counted, and the words for more of it; all of it is exact, so every increase is one.
 COUNTED = {
     "peak": "more memory",
     "operators": "more operators",
@@ -74,8 +74,8 @@ class Comparison:
     @property
     def words(self) -> str:
         """What there is to say beside the verdict."""
-        said = [reason if side == "both" else f"{side}: {reason}" for side, reason in self.reasons.items()]
-        return "; ".join([*said, *map(str, self.increases)])
+        reasons = [reason if side == "both" else f"{side}: {reason}" for side, reason in self.reasons.items()]
+        return "; ".join([*reasons, *map(str, self.increases)])
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""

@@ -135,7 +135,7 @@ def main() -> None:
         shares = " | ".join(f"{100 * outcome.share(SLOWER):.1f} %" for outcome in found)
         print(f"| {most} | {', '.join(map(str, looks))} | {shares} |")
     print()
-    print("| apart: rounds | sd of a ratio to the floor | benchmarks | 10 %: slower | not slower | run has a false alarm |")
+    print("| apart: rounds | sd of a ratio to the baseline | benchmarks | 10 %: slower | not slower | run has a false alarm |")
     print("|---|---|---|---|---|---|")
     for benchmarks, most in ((1, APART_MOST), (10, APART_MOST), (10, MOST)):
         for sd in (0.02, 0.04, 0.06, 0.08):

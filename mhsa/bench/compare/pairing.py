@@ -17,7 +17,7 @@ from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.cell import reason_of
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
@@ -29,7 +29,7 @@ _SOME = 16  # pairs, from which on quartiles say how far a median may be off
 # Standard error of a process' median, of the log ratio: ten processes of 1.2 % find 3 % (docs/gate.md). What they differ in
 # beside is at most 0.5 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
 _PRECISE = 0.008
-Tell = Callable[[str, str], None]
+Calling = Callable[[str, str], None]
 
 
 class Pairing:
@@ -41,7 +41,7 @@ class Pairing:
         budget: most seconds of blocks for one benchmark, as long as a call is no matter of seconds.
         checked: whether results are compared with the oracle, as in the first process.
         slow_down: by which share head is made slower, to see whether that is found.
-        tell: is told what is going to be done, and for which side.
+        calling: is called with the benchmark and what is about to be done, for which side.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Pairing:
         *,
         checked: bool = True,
         slow_down: float = 0.0,
-        tell: Tell = lambda benchmark, what: None,
+        calling: Calling = lambda benchmark, what: None,
     ) -> None:
-        self.sides, self.folders, self.budget, self.tell = sides, folders, budget, tell
+        self.sides, self.folders, self.budget, self.calling = sides, folders, budget, calling
         self.checked, self.slow_down = checked, slow_down
         # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
         self.order = secrets.choice([SIDES, SIDES[::-1]])
@@ -64,7 +64,7 @@ class Pairing:
         """Compare with the oracle, then with each other."""
         built: dict[str, Built] = {}
         for side in self.order:
-            self.tell(benchmark.id, f"loading {side}")
+            self.calling(benchmark.id, f"loading {side}")
             found = self._build(benchmark, side)
             if isinstance(found, str):
                 # What the second cannot do, perhaps only since the first is there, it is asked for in a process of its own.
@@ -80,7 +80,7 @@ class Pairing:
                 calls[side] = call_of(built[side], benchmark.passes)
         if self.slow_down:
             calls = {side: slowed(call, self.slow_down if side == "head" else 0.0) for side, call in calls.items()}
-        self.tell(benchmark.id, "timing")
+        self.calling(benchmark.id, "timing")
         with torch.set_grad_enabled(benchmark.passes == "training"):
             return self._time(benchmark, calls, counted=counted)
 
@@ -96,10 +96,10 @@ class Pairing:
         known = Oracle()
         reasons: dict[str, str] = {}
         for side in SIDES:
-            self.tell(benchmark.id, f"checking {side}")
+            self.calling(benchmark.id, f"checking {side}")
             try:
                 with self.sides[side]:
-                    wrong = untruth(built[side], benchmark.passes, known)
+                    wrong = find_mismatch(built[side], benchmark.passes, known)
             except Exception as error:
                 return Pair("n/a", reasons={side: reason_of(error)})
             if wrong:
@@ -147,7 +147,7 @@ class Pairing:
         counters = {}
         if counted:
             for side in SIDES:
-                self.tell(benchmark.id, f"counting {side}")
+                self.calling(benchmark.id, f"counting {side}")
                 # It was timed: where counting fails, the instruments need more than there is.
                 with self.sides[side], contextlib.suppress(Exception):
                     counters[side] = asdict(count(calls[side], benchmark.request.device))

@@ -12,8 +12,9 @@ from rich.text import Text
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
-from mhsa.bench.report.table import aligned
 from mhsa.reports.line_folding import fold, hanging, show
+from mhsa.reports.markdown_text import table, text
+from mhsa.reports.tables import aligned
 
 STYLES = {
     "wrong": "bold red", "slower": "bold red", "costs more": "bold red", "n/a": "bold magenta", "cannot tell": "yellow",
@@ -43,7 +44,7 @@ def print_comparison(
     """Print the table, what there is to say about its rows, and the verdict."""
     width = console.width
     lines = hanging("", machine_line(machine), width, style="dim") if machine else []
-    end = [line for words in said(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
+    end = [line for words in remarks(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
     end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
     end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
     show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
@@ -79,7 +80,7 @@ def _table(comparisons: Sequence[Comparison], width: int) -> list[Text]:
     return lines
 
 
-def said(comparisons: Sequence[Comparison]) -> list[str]:
+def remarks(comparisons: Sequence[Comparison]) -> list[str]:
     """Return what there is to say of rows, once each, and of which."""
     rows: dict[str, list[str]] = {}
     for c in comparisons:
@@ -100,7 +101,7 @@ def markdown(
     comparisons: Sequence[Comparison], machine: Mapping[str, str | int], base: str, head: str, notes: Sequence[str]
 ) -> str:
     """Return it for a pull request."""
-    lines = [f"**{sentence(comparisons)}**, {head} beside {base}", "", f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
-    lines += [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows(comparisons)]
-    lines += ["", *(f"- {line}" for line in (*said(comparisons), *notes))]
-    return "\n".join([*lines, "", f"{machine_line(machine)}", ""])
+    lines = [f"**{sentence(comparisons)}**, {head} against {base}", ""]
+    lines += table(_HEAD, (list(map(text, row)) for row in rows(comparisons)))
+    lines += ["", *(f"- {text(line)}" for line in (*remarks(comparisons), *notes))]
+    return "\n".join([*lines, "", text(machine_line(machine)), ""])

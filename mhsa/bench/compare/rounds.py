@@ -12,7 +12,7 @@ from mhsa.bench.compare.settings import MOST
 
 
 @dataclass
-class Found:
+class BenchmarkRounds:
     """What was found of one benchmark until now.
 
     Attributes:
@@ -45,8 +45,8 @@ class Found:
 
 
 def add_rounds(
-    founds: Sequence[Found],
-    add: Callable[[list[Found], int, str], None],
+    founds: Sequence[BenchmarkRounds],
+    add: Callable[[list[BenchmarkRounds], int, str], None],
     *,
     threshold: float,
     budget: float,
@@ -68,7 +68,7 @@ def add_rounds(
     left = list(founds)
     took = spent = 0.0
     for number in range(1, most + 1):
-        # A machine that is faster from now on leaves time for more, but those would be looks that nobody planned.
+        # A machine that is faster from now on leaves time for more, but those would be unplanned looks.
         if not left or number > looks[-1] or (number > FEWEST and spent + took > budget):
             break
         if number == FEWEST:
@@ -85,6 +85,6 @@ def add_rounds(
         _decide(found, threshold, looks, benchmarks, last=True)
 
 
-def _decide(found: Found, threshold: float, looks: Sequence[int], benchmarks: int, *, last: bool) -> None:
+def _decide(found: BenchmarkRounds, threshold: float, looks: Sequence[int], benchmarks: int, *, last: bool) -> None:
     if found.outcome == "timed" and found.log_ratios:
         found.decision = decide(found.log_ratios, threshold=threshold, looks=looks, benchmarks=benchmarks, last=last)

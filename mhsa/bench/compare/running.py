@@ -1,8 +1,7 @@
-"""Two versions of the configured subjects: verified, then measured, and told as comparisons."""
+"""Verifies and measures two versions of the configured subjects, and returns a comparison for each benchmark."""
 
 from __future__ import annotations
 
-import argparse
 import math
 import statistics
 import time
@@ -14,14 +13,14 @@ from typing import Any
 from rich.console import Console
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.both_commits import Measuring, terms_of
+from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, increases_of
-from mhsa.bench.compare.rounds import Found
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.compare.rounds import BenchmarkRounds
+from mhsa.bench.compare.settings import Terms
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
-from mhsa.run.process_limits import default_memory
 from mhsa.run.runner import run
 
 
@@ -29,36 +28,33 @@ class Comparing:
     """Verifies both sides, and measures until everything is decided or the time is over.
 
     Args:
-        given: the command line.
+        terms: of the comparison.
         console: where progress is shown.
-        places: where each side lies.
+        checkouts: the files of each side.
         requests: the subjects, as head configures them.
         benchmarks: what is measured of them.
-        changed: the files that differ between them; None if they are to be timed whatever that is.
     """
 
     def __init__(
         self,
-        given: argparse.Namespace,
+        terms: Terms,
         console: Console,
-        places: dict[str, Place],
+        checkouts: dict[str, Checkout],
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
-        changed: Sequence[str] | None,
     ) -> None:
-        self.given, self.console, self.places = given, console, places
-        self.folders = {side: Path(place.folder) for side, place in places.items()}
+        self.terms, self.console, self.checkouts = terms, console, checkouts
+        self.folders = {side: Path(checkout.folder) for side, checkout in checkouts.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
         self.requests, self.benchmarks = tuple(requests), list(benchmarks)
-        self.terms = replace(terms_of(given), changed=None if changed is None else tuple(changed))
 
-    def comparisons(self) -> list[Comparison]:
-        """Return a comparison of every benchmark."""
-        wrong = self.verify() if self.given.verify else {}
+    def comparisons(self, *, verify: bool) -> list[Comparison]:
+        """Return a comparison of every benchmark; ``verify`` both sides first."""
+        wrong = self.verify() if verify else {}
         with LiveLine(self.console) as line:
-            measuring = Measuring(
-                self.places, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
+            measuring = BothCommits(
+                self.checkouts, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
             )
             for found in measuring.found:
                 if reasons := wrong.get(found.benchmark.request.label):
@@ -69,33 +65,33 @@ class Comparing:
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
         for label in dict.fromkeys(found.benchmark.request.label for found in already):
             self.notes.append(
-                f"{label} is wrong at base, too, so that did not begin with head: mhsa verify tells what it is; --no-verify "
+                f"{label} is wrong at base, too, so that did not begin with head: mhsa verify says what is wrong; --no-verify "
                 "times what is right at the benchmarks' shapes all the same"
             )
         return [comparison_of(found) for found in measuring.found]
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
-        asked = [
+        both = [
             replace(r, label=f"{r.label} at {side}", folder=str(folder))
             for r in self.requests
             for side, folder in self.folders.items()
         ]
-        options = Options(requests=tuple(asked), memory=self.given.memory or default_memory(), shrink=False)
+        options = Options(requests=tuple(both), memory=self.terms.memory, shrink=False)
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
             results = run(options)
         wrong: dict[str, dict[str, str]] = {}
         for (request, side), result in zip(((r, s) for r in self.requests for s in self.folders), results, strict=True):
             if result.verdict == "violated":
                 failed = [p.id for p in result.properties if p.outcome == "fail"]
-                words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify tells more)"
+                words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify says more)"
                 wrong.setdefault(request.label, {})[side] = words
             elif result.verdict in ("unjudged", "question"):
                 self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")
         return wrong
 
 
-def comparison_of(found: Found) -> Comparison:
+def comparison_of(found: BenchmarkRounds) -> Comparison:
     """Return what is known of a benchmark."""
     name = found.benchmark.id
     if found.outcome not in ("timed", "same") or not found.log_ratios:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import statistics
 import time
@@ -13,16 +12,18 @@ from rich.console import Console
 from rich.text import Text
 
 from mhsa.bench.compare.benchmark import Benchmark
-from mhsa.bench.compare.both_commits import Measuring
+from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.running import Comparing, comparison_of
-from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, Tally, Trial, Verdict, planned, promised, tallies
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, BenchmarkVerdict, SelfTestRun, Tally, planned, promised, tallies
+from mhsa.bench.compare.settings import Terms
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.report.sentences import machine_line
-from mhsa.bench.report.table import aligned
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.live_line import LiveLine
+from mhsa.reports.markdown_text import table, text
+from mhsa.reports.tables import aligned
 
 _HEAD = (
     "what was done",
@@ -41,10 +42,11 @@ class SelfTest:
     """Compares one commit with itself until it is known how often the gate is right.
 
     Args:
-        given: the command line.
+        terms: of the comparisons.
         console: where progress is shown.
-        place: where the commit lies.
+        checkout: the files of the commit.
         requests, benchmarks: the subjects, and what is measured of them.
+        runs: with nothing changed; None for as many as 200 comparisons take.
         keep: is called whenever a run has ended: another may take minutes, and this one should not be lost.
 
     Attributes:
@@ -54,39 +56,40 @@ class SelfTest:
 
     def __init__(
         self,
-        given: argparse.Namespace,
+        terms: Terms,
         console: Console,
-        place: Place,
+        checkout: Checkout,
         requests: Sequence[Request],
         benchmarks: Sequence[Benchmark],
+        runs: int | None,
         keep: Callable[[], object],
     ) -> None:
-        self.given, self.console, self.keep = given, console, keep
-        self.places = {"base": place, "head": place}
-        self.comparing = Comparing(given, console, self.places, requests, benchmarks, changed=None)
+        self.runs, self.console, self.keep = runs, console, keep
+        self.checkouts = {"base": checkout, "head": checkout}
+        self.comparing = Comparing(terms, console, self.checkouts, requests, benchmarks)
         self.notes = self.comparing.notes
         self.machine: dict[str, str | int] = {}
-        self.trials: list[Trial] = []
+        self.trials: list[SelfTestRun] = []
         self.left: list[float] = []
 
     @property
     def threshold(self) -> float:
         """The smallest slow-down that matters."""
-        return self.comparing.terms.threshold_of(apart=self.given.apart)
+        return self.comparing.terms.threshold_of(apart=self.comparing.terms.apart)
 
-    def run(self) -> None:
-        """Make all trials that have not been made, or those that there is time for until it is interrupted."""
+    def run(self, *, verify: bool) -> None:
+        """Make all runs that have not been made, until interrupted; ``verify`` the subjects first."""
         benchmarks = self.comparing.benchmarks
         slow_downs = promised(self.threshold)
         if any(b.request.device.partition(":")[0] != "cpu" for b in benchmarks):
             slow_downs = ()
             self.notes.append("slow-downs are made by keeping the CPU busy, which makes no GPU slower: false alarms only")
-        self.left = planned(len(benchmarks), self.given.runs, slow_downs)
+        self.left = planned(len(benchmarks), self.runs, slow_downs)
         for trial in self.trials:
-            with contextlib.suppress(ValueError):  # more runs were asked for then
+            with contextlib.suppress(ValueError):  # the earlier self-test had more runs
                 self.left.remove(trial.slow_down)
-        if self.left and self.given.verify and (wrong := self.comparing.verify()):
-            refuse(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify tells more")
+        if self.left and verify and (wrong := self.comparing.verify()):
+            raise UsageError(f"{', '.join(wrong)}: wrong, so its time means nothing; mhsa verify says more")
         with contextlib.suppress(KeyboardInterrupt), LiveLine(self.console) as line:
             while self.left:
                 number, most = len(self.trials) + 1, len(self.trials) + len(self.left)
@@ -101,15 +104,15 @@ class SelfTest:
             line.show(lambda: f"{words}: {_name(slow_down)}: {doing}", time.monotonic())
 
         terms = replace(self.comparing.terms, slow_down=slow_down)
-        measuring = Measuring(self.places, self.comparing.benchmarks, terms, show)
+        measuring = BothCommits(self.checkouts, self.comparing.benchmarks, terms, show)
         measuring.measure()
         self.machine = self.machine or measuring.machine
         verdicts = []
         for c in map(comparison_of, measuring.found):
             if c.decision is None:
-                refuse(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
-            verdicts.append(Verdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
-        self.trials.append(Trial(slow_down, time.monotonic() - begin, tuple(verdicts)))
+                raise UsageError(f"{c.benchmark} cannot be measured: {c.words}; choose others with -k, --shape or --subject")
+            verdicts.append(BenchmarkVerdict(c.benchmark, c.verdict, c.decision.ratio, c.rounds, c.words))
+        self.trials.append(SelfTestRun(slow_down, time.monotonic() - begin, tuple(verdicts)))
 
     def _remaining(self) -> str:
         if not self.trials:
@@ -154,9 +157,9 @@ class SelfTest:
 
     def markdown(self) -> str:
         """Return the table as Markdown."""
-        lines = [f"| {' | '.join(_HEAD)} |", f"|{'---|' * len(_HEAD)}"]
-        lines += [f"| {' | '.join(row(tally))} |" for tally in tallies(self.trials)]
-        return "\n".join([*lines, "", *(f"- {note}" for note in self.notes), self.sentence, "", machine_line(self.machine), ""])
+        lines = list(table(_HEAD, (list(map(text, row(tally))) for tally in tallies(self.trials))))
+        lines += ["", *(f"- {text(note)}" for note in self.notes), self.sentence]
+        return "\n".join([*lines, "", text(machine_line(self.machine)), ""])
 
 
 def row(tally: Tally) -> tuple[str, ...]:

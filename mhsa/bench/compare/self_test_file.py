@@ -10,8 +10,8 @@ from typing import Any
 
 from mhsa import __version__
 from mhsa.bench.compare.self_test import SelfTest
-from mhsa.bench.compare.self_test_runs import Tally, Trial, Verdict, tallies
-from mhsa.records.errors import refuse
+from mhsa.bench.compare.self_test_runs import BenchmarkVerdict, SelfTestRun, Tally, tallies
+from mhsa.records.errors import UsageError
 
 SCHEMA = "mhsa-self-test-1"
 
@@ -45,7 +45,7 @@ def go_on(test: SelfTest, commit: str, path: Path | None) -> None:
     now = conditions(test, commit) | {"machine": describe_machine(test.comparing.benchmarks[0].request.device, 1)}
     other = [name for name, value in now.items() if found.get(name) != value]
     if other:
-        refuse(
+        raise UsageError(
             f"--json {path} has a self-test that was ended early (runs: {len(found['trials'])}), but of another "
             f"{' and '.join(other)}; name another file, or remove that one"
         )
@@ -66,6 +66,6 @@ def _tally(tally: Tally) -> dict[str, Any]:
     return asdict(tally) | {"comparisons": tally.comparisons, "accused": tally.accused, "interval": tally.interval}
 
 
-def _trial(data: Mapping[str, Any]) -> Trial:
-    verdicts = (Verdict(**{**v, "rounds": tuple(v["rounds"])}) for v in data["verdicts"])
-    return Trial(data["slow_down"], data["seconds"], tuple(verdicts))
+def _trial(data: Mapping[str, Any]) -> SelfTestRun:
+    verdicts = (BenchmarkVerdict(**{**v, "rounds": tuple(v["rounds"])}) for v in data["verdicts"])
+    return SelfTestRun(data["slow_down"], data["seconds"], tuple(verdicts))

@@ -15,7 +15,7 @@ ALARMS, FOUND = 0.01, 0.95  # what the gate promises: shares called slower
 
 
 @dataclass(frozen=True)
-class Verdict:
+class BenchmarkVerdict:
     """On one benchmark of one run: the estimate of head / base, and that of each round."""
 
     benchmark: str
@@ -26,12 +26,12 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SelfTestRun:
     """One run of the gate, with head slower by a share, and how many seconds it took."""
 
     slow_down: float
     seconds: float
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[BenchmarkVerdict, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
@@ -100,7 +100,7 @@ def planned(benchmarks: int, runs: int | None, slow_downs: Sequence[float]) -> l
     return [slow_down for _, slow_down in sorted(turns)]
 
 
-def tallies(trials: Sequence[Trial]) -> Iterator[Tally]:
+def tallies(trials: Sequence[SelfTestRun]) -> Iterator[Tally]:
     """Yield what all runs with each slow-down gave, smallest first; what could not be measured counts as "n/a"."""
     for slow_down in sorted({trial.slow_down for trial in trials}):
         here = [trial for trial in trials if trial.slow_down == slow_down]

@@ -1,6 +1,6 @@
-"""A round of sides that cannot share a process: a process of each, in which a floor is what the time is a multiple of.
+"""Time base and head in separate processes, each relative to its own baseline.
 
-A process draws a bias of 10 to 15 % for its times; that of the ratio to a floor that takes turns with it is 2 to 4 %.
+A process draws a bias of 10 to 15 % for its times; that of the ratio to a baseline that takes turns with it is 2 to 4 %.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from mhsa.bench.compare.benchmark import SIDES, Benchmark
-from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
-from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.measurement import FLOOR, Contender, Measurement
+from mhsa.bench.git.worktrees import Checkout
+from mhsa.bench.measure.measurement import BASELINE, Contender, Measurement
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
 
@@ -25,12 +25,12 @@ _BLOCKS = 0.5  # seconds of blocks for a benchmark: more of them leave the proce
 class Apart:
     """Adds rounds; ``machine`` describes where."""
 
-    def __init__(self, places: Mapping[str, Place], terms: Terms, show: Callable[[str], None]) -> None:
-        self.places, self.terms, self.show = places, terms, show
+    def __init__(self, checkouts: Mapping[str, Checkout], terms: Terms, show: Callable[[str], None]) -> None:
+        self.checkouts, self.terms, self.show = checkouts, terms, show
         self.machine: dict[str, Any] = {}
 
-    def __call__(self, left: Sequence[Found], number: int, words: str) -> None:
-        """Add a round: neighbours in time, and who comes first takes turns."""
+    def __call__(self, left: Sequence[BenchmarkRounds], number: int, words: str) -> None:
+        """Add a round: neighbours in time, and the sides alternate in coming first."""
         measured: dict[str, dict[str, Measurement]] = {}
         for side in SIDES if number % 2 else SIDES[::-1]:
             measured[side] = self._side(side, [found.benchmark for found in left], number, f"{words}, {side}")
@@ -40,7 +40,9 @@ class Apart:
     def _side(self, side: str, benchmarks: Sequence[Benchmark], number: int, words: str) -> dict[str, Measurement]:
         """Measure one side; return what was found, by the ids of benchmarks."""
         found: dict[str, Measurement] = {}
-        for device in dict.fromkeys(b.request.device for b in benchmarks):  # who has met CUDA is not asked for the CPU
+        for device in dict.fromkeys(
+            b.request.device for b in benchmarks
+        ):  # a process that has used CUDA does not measure the CPU
             here = [b for b in benchmarks if b.request.device == device]
             result = self._run(side, here, number, lambda moment: self.show(f"{words}: {moment.what} {moment.name}"))
             self.machine = self.machine or result.machine
@@ -52,14 +54,14 @@ class Apart:
         return found
 
     def _run(self, side: str, benchmarks: Sequence[Benchmark], number: int, listen: Callable[[Moment], None]) -> Run:
-        place = self.places[side]
+        checkout = self.checkouts[side]
         contenders = {
-            _name(b): Contender(_name(b), replace(b.request, folder=place.folder)) for b in benchmarks
+            _name(b): Contender(_name(b), replace(b.request, folder=checkout.folder)) for b in benchmarks
         }  # fmt: skip
         cells = dict.fromkeys((b.shape, b.dtype, b.request.device) for b in benchmarks)
         plan = Plan(
             tuple(contenders.values()), tuple(cells), tuple(dict.fromkeys(b.passes for b in benchmarks)), _BLOCKS,
-            counted=number == 1, checked=number == 1, memory=self.terms.memory, place=place, keeping=True,
+            counted=number == 1, checked=number == 1, memory=self.terms.memory, checkout=checkout, keeping=True,
             slow_down=(self.terms.slow_down if side == "head" else 0.0) if self.terms.slow_down else None,
         )  # fmt: skip
         result = run(plan, listen, self.terms.timeout)
@@ -67,7 +69,7 @@ class Apart:
             raise KeyboardInterrupt
         return result
 
-    def _note(self, found: Found, sides: Mapping[str, Measurement | None]) -> None:
+    def _note(self, found: BenchmarkRounds, sides: Mapping[str, Measurement | None]) -> None:
         wrong = {side: m.reason for side, m in sides.items() if m is not None and m.outcome == "wrong"}
         if wrong:
             found.end("wrong", wrong)
@@ -85,6 +87,6 @@ class Apart:
 
 
 def _name(benchmark: Benchmark) -> str:
-    """Return a contender's name, which must not be that of the floor."""
+    """Return a contender's name, which must not be that of the baseline."""
     request = benchmark.request
-    return request.spec if request.label == FLOOR else request.label
+    return request.spec if request.label == BASELINE else request.label

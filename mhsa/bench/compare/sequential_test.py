@@ -85,7 +85,7 @@ def decide(
         alpha: how probable one false "slower" may be in a run in which nothing has changed.
         last: the time is over, so what is left of the error is spent. Nothing in the ratios may be the reason for it.
 
-    A verdict other than "cannot tell" stands: who asks again with other arguments spends the error twice.
+    A verdict other than "cannot tell" stands: a second call with other arguments spends the error twice.
 
     Raises:
         ValueError: for data or arguments with which nothing can be decided.
@@ -130,7 +130,7 @@ def _levels(processes: int, looks: Sequence[int], benchmarks: int, alpha: float,
     most, share = looks[-1], alpha / benchmarks
     if processes > most:
         raise ValueError(f"{processes} processes are more than the {most} that were planned")
-    # While there is time, nobody is accused whom tossed coins could accuse: all processes lean to one side by chance with
+    # While there is time, no look reports `slower` if a sign test could not: all processes lean to one side by chance with
     # probability 2^-n, and noise that knows two values, which memory's places may give, then leaves next to no spread.
     accusing = [n for n in looks if n == most or 0.5**n <= share]
     end = most if last else next(n for n in looks if n >= processes)
@@ -147,7 +147,7 @@ def reach_of(processes: int, *, looks: Sequence[int], benchmarks: int, alpha: fl
     accuse, let_pass, may_accuse = _levels(processes, looks, benchmarks, alpha, last)
     root = math.sqrt(processes)
     up = student(let_pass, processes - 1) / root
-    # A look that accuses nobody shows the mirror of its upper limit.
+    # A look that cannot report `slower` shows the mirror of its upper limit.
     return Reach(student(accuse, processes - 1) / root if may_accuse else up, up, may_accuse)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 THRESHOLD = 0.03  # the smallest slow-down that matters: found in 14 processes where their standard deviation is 1.8 %
 MOST = 14  # rounds: fourteen of ten benchmarks fit into three minutes
-APART = 0.10  # the same for sides that have a process each, whose ratios to a floor differ by some 5 %
+APART = 0.10  # the same for sides that have a process each, whose ratios to a baseline differ by some 5 %
 TOGETHER_SECONDS = 180.0
 APART_SECONDS = 600.0  # a process for each side, and ratios that scatter three times as much
 APART_MOST = 30  # rounds: those of ten benchmarks take some twenty seconds, and find 10 % where rounds scatter by 8 %
@@ -14,7 +14,7 @@ APART_MOST = 30  # rounds: those of ten benchmarks take some twenty seconds, and
 
 @dataclass(frozen=True)
 class Terms:
-    """What is asked for.
+    """The terms; None for a default that depends on how the sides are measured.
 
     Attributes:
         threshold: the smallest slow-down that matters, 0.03 for 3 %; None for 3 %, or 10 % where sides are apart.

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
 from mhsa.bench.compare.worker import plan_of
-from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.worker_client import attend
+from mhsa.bench.git.worktrees import Checkout
+from mhsa.bench.measure.worker_client import run_worker
 
 _BLOCKS = 3.0  # seconds of blocks for a benchmark at most: where it is quiet, a tenth of that is enough
 
@@ -21,11 +21,11 @@ _BLOCKS = 3.0  # seconds of blocks for a benchmark at most: where it is quiet, a
 class Together:
     """Adds rounds; ``machine`` describes where."""
 
-    def __init__(self, places: Mapping[str, Place], terms: Terms, show: Callable[[str], None]) -> None:
-        self.places, self.terms, self.show = places, terms, show
+    def __init__(self, checkouts: Mapping[str, Checkout], terms: Terms, show: Callable[[str], None]) -> None:
+        self.checkouts, self.terms, self.show = checkouts, terms, show
         self.machine: dict[str, Any] = {}
 
-    def __call__(self, left: Sequence[Found], number: int, words: str) -> None:
+    def __call__(self, left: Sequence[BenchmarkRounds], number: int, words: str) -> None:
         """Add a round; what ends the process ends the benchmark that it was at."""
         by_id = {found.benchmark.id: found for found in left}
         current = ["", ""]
@@ -40,10 +40,12 @@ class Together:
             current[:] = [what, name]
             self.show(f"{words}: {what} {name}")
 
-        plan = plan_of(self.places, [found.benchmark.as_dict() for found in left], _BLOCKS, first=number == 1, terms=self.terms)
+        plan = plan_of(
+            self.checkouts, [found.benchmark.as_dict() for found in left], _BLOCKS, first=number == 1, terms=self.terms
+        )
         with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
             command = [sys.executable, "-P", "-m", "mhsa.bench.compare.worker", folder]
-            reason = attend(command, Path(folder), plan, hear, look, self.terms.timeout)
+            reason = run_worker(command, Path(folder), plan, hear, look, self.terms.timeout)
         if not reason:
             return
         what, name = current
@@ -51,7 +53,7 @@ class Together:
         for found in [by_id[name]] if name in by_id else by_id.values():
             found.end("n/a", {"both": f"{reason} in: {what}"})
 
-    def _note(self, found: Found, pair: Mapping[str, Any]) -> None:
+    def _note(self, found: BenchmarkRounds, pair: Mapping[str, Any]) -> None:
         if pair["outcome"] != "timed":
             found.end(pair["outcome"], pair["reasons"])
             return

@@ -9,17 +9,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mhsa.bench.compare.settings import Terms
-from mhsa.bench.git.worktrees import Place
-from mhsa.bench.measure.worker_client import IMPORTING, Teller
+from mhsa.bench.git.worktrees import Checkout
+from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 
 
 def plan_of(
-    places: Mapping[str, Place], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
+    checkouts: Mapping[str, Checkout], benchmarks: Sequence[dict[str, object]], budget: float, *, first: bool, terms: Terms
 ) -> str:
     """Return what the worker is to do, for :func:`main`.
 
     Args:
-        places: where each side lies.
+        checkouts: the files of each side.
         benchmarks: :meth:`mhsa.bench.compare.benchmark.Benchmark.as_dict` of each.
         budget: seconds of blocks for each.
         first: whether results are compared with the oracle, and operators, memory and so on are counted.
@@ -27,7 +27,7 @@ def plan_of(
     """
     return json.dumps(
         {
-            "places": dict(places), "benchmarks": list(benchmarks), "budget": budget, "first": first,
+            "checkouts": dict(checkouts), "benchmarks": list(benchmarks), "budget": budget, "first": first,
             "slow_down": terms.slow_down, "memory": terms.memory,
         }
     )  # fmt: skip
@@ -39,8 +39,8 @@ def main(folder: Path) -> int:
 
     end_with_parent()
     plan = json.loads((folder / "plan.json").read_text())
-    teller = Teller(folder)
-    teller.tell("", IMPORTING)
+    reporter = Reporter(folder)
+    reporter.calling("", IMPORTING)
     import torch
 
     from mhsa.bench.compare.benchmark import Benchmark
@@ -53,18 +53,18 @@ def main(folder: Path) -> int:
     torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
     benchmarks = [Benchmark.of_dict(b) for b in plan["benchmarks"]]
     device = benchmarks[0].request.device
-    teller.say(machine=describe_machine(device, 1))
+    reporter.report(machine=describe_machine(device, 1))
     if torch.device(device).type == "cpu":
         limit_memory(plan["memory"])
-    sides = {side: Side(*map(Path, place)) for side, place in plan["places"].items()}
+    sides = {side: Side(*map(Path, checkout)) for side, checkout in plan["checkouts"].items()}
     pairing = Pairing(
         sides, {name: str(side.folder) for name, side in sides.items()}, plan["budget"],
-        checked=plan["first"], slow_down=plan["slow_down"], tell=teller.tell,
+        checked=plan["first"], slow_down=plan["slow_down"], calling=reporter.calling,
     )  # fmt: skip
     for benchmark in benchmarks:
         pair = pairing.measure(benchmark, counted=plan["first"])
-        teller.say(benchmark=benchmark.id, pair=asdict(pair))
-    teller.say(end=True)
+        reporter.report(benchmark=benchmark.id, pair=asdict(pair))
+    reporter.report(end=True)
     return 0
 
 

@@ -8,16 +8,18 @@ import signal
 import subprocess
 from pathlib import Path
 
+from mhsa.records.errors import UsageError
+
 # No hook of the user's runs, no daemon is started, and nothing is tidied up on the way.
 _SETTINGS = (f"core.hooksPath={os.devnull}", "core.fsmonitor=", "gc.auto=0", "maintenance.auto=false")
 
 
-class GitError(Exception):
-    """What was asked of git cannot be had: what was given, what is wrong and what to do."""
+class GitError(UsageError):
+    """Git cannot do what is needed: the message says what was given, what is wrong and what to do."""
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run git in a folder; the result has its exit code and what it said."""
+    """Run git in a folder; the result has its exit code and output."""
     # Inside of a hook (pre-push, say), these name the repository and the index that the hook is about.
     left_out = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE")
     environment = {k: v for k, v in os.environ.items() if k not in left_out} | {
@@ -47,14 +49,14 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def words_of(result: subprocess.CompletedProcess[str]) -> str:
-    """Return what git said, in one line."""
+    """Return git's message, in one line."""
     lines = [line for line in result.stderr.splitlines() if line.strip()] or [f"it ended with {result.returncode}"]
-    told = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:]
-    return "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in told)
+    errors = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines[-1:]
+    return "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in errors)
 
 
 def no_repository(folder: Path, words: str) -> str:
-    """Return why there is none, of what git said, and what to do."""
+    """Return why there is no repository, from git's message, and what to do."""
     if "not a git repository" in words:
         return f"{folder} is not in a git repository; go to one, or make it one: git init, git add, git commit"
     if "work tree" in words:

@@ -1,4 +1,4 @@
-"""The repository that a folder lies in: which commits there are, by which names, and what is told of them."""
+"""The repository that a folder lies in: its commits, their names and messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHALLOW = "this is a shallow clone: git fetch --unshallow, or fetch-depth: 0 in
 
 
 class Commit(NamedTuple):
-    """What is told of a commit: its name, when it was committed (seconds since 1970), and the first line of its message."""
+    """A commit: its name, when it was committed (seconds since 1970), and the first line of its message."""
 
     sha: str
     date: int
@@ -70,7 +70,7 @@ class Repository:
         names = listed.stdout.split()
         near = [n for n in names if n.endswith(f"/{name}")] or difflib.get_close_matches(name, names, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see git branch --all, git tag and git log"
-        return f"{name!r} is no commit of {self.root}; {hint}"
+        return f"{name!r} is not a commit of {self.root}; {hint}"
 
     def range(self, text: str) -> list[str]:
         """Return the commits of a range (``HEAD~3..HEAD``, ``v1..``) or the one that is named, oldest first.
@@ -101,7 +101,7 @@ class Repository:
             self.notes.append(f"there are {len(found)} commits here, not {most}: {_SHALLOW}")
         return found
 
-    def told(self, shas: Sequence[str]) -> list[Commit]:
+    def described(self, shas: Sequence[str]) -> list[Commit]:
         """Return when each of some commits was made, and its message."""
         lines = self.output("log", "--no-walk=unsorted", "--format=%H%x00%ct%x00%s", *shas, "--").split("\n")
         parts = [line.split("\0", 2) for line in lines if line]

@@ -21,7 +21,7 @@ _HOLDER = re.compile(rf"{_PREFIX}(\d+)-([0-9a-f]{{8}})-[0-9a-f]+")  # the proces
 _FORGET = ("worktree", "remove", "--force", "--force")  # twice: one that was never finished is locked
 
 
-class Place(NamedTuple):
+class Checkout(NamedTuple):
     """A commit's ``folder``, that of the project, in a worktree ``tree`` that stands for the user's ``original``."""
 
     folder: str
@@ -63,15 +63,15 @@ class Trees(Repository):
             raise
         self._sweep(holder.parent)
 
-    def place(self, sha: str) -> Place:
-        """Check a commit out, and return where it lies."""
+    def checkout(self, sha: str) -> Checkout:
+        """Check a commit out, and return its folders."""
         tree = self.check_out(sha)
-        return Place(str(tree / self.subfolder), str(tree), str(self.root))
+        return Checkout(str(tree / self.subfolder), str(tree), str(self.root))
 
     def check_out(self, sha: str) -> Path:
         """Return the folder that holds the files of a commit; it is the same one each time."""
         if self._holder is None:
-            raise RuntimeError("check_out outside of `with Trees(...)`: nobody would remove what it makes")
+            raise RuntimeError("check_out outside of `with Trees(...)`: nothing would remove what it makes")
         if sha in self._folders:
             return self._folders[sha]
         folder = self._holder / sha[:16] / (self.root.name or "tree")  # its name may be that of the package

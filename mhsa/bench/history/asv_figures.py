@@ -13,7 +13,7 @@ from mhsa.bench.tools.asv_suite import Suite
 PREFIX = "attention.Attention."  # the file and the class in benchmarks/ that asv itself runs
 # In the order in which asv shows them, the ratio first; the field of a measurement or of its counters that each is.
 _FIELDS = {
-    "track_ratio_to_floor": "ratio",
+    "track_ratio_to_baseline": "ratio",
     "track_seconds": "seconds",
     "track_peak_memory": "peak",
     "track_operators": "operators",
@@ -60,7 +60,7 @@ def as_params(key: Key) -> tuple[str, ...]:
 def merged(benchmarks: Mapping[str, Any], keys: Sequence[Key]) -> dict[str, Any]:
     """Return the contents of ``benchmarks.json`` with ours in it, ours first: asv's page shows them in this order."""
     ours = {name: _described(name, benchmarks.get(name) or {}, keys) for name in NAMES}
-    return ours | {name: told for name, told in benchmarks.items() if name not in ours}
+    return ours | {name: other for name, other in benchmarks.items() if name not in ours}
 
 
 def _described(name: str, there: Mapping[str, Any], keys: Sequence[Key]) -> dict[str, Any]:

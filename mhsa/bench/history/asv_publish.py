@@ -17,12 +17,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from mhsa.records.errors import UsageError
+
 _NAMES = ("asv.conf.json", "asv.conf.jsonc")
 _PATIENCE = 600.0  # seconds for asv publish, which takes one or two for twenty commits
 _COMMENT = re.compile(r'("(?:\\.|[^"\\])*")|//[^\n]*|/\*.*?\*/', re.DOTALL)
 
 
-class PublishError(Exception):
+class PublishError(UsageError):
     """The pages could not be drawn: why, and what to do."""
 
 
@@ -32,7 +34,7 @@ class Site:
 
     Attributes:
         results, pages: folders.
-        configuration: what asv is told; paths in it are absolute.
+        configuration: asv's settings; paths in it are absolute.
         path: of the user's own configuration, where that says the same; else asv is given a temporary one.
     """
 
@@ -50,37 +52,37 @@ class Site:
         return "asv preview" if here else shlex.join(["asv", "--config", str(self.path), "preview"])
 
 
-def site_of(here: Path, root: Path, given: Path | None) -> Site:
+def site_of(here: Path, root: Path, results: Path | None) -> Site:
     """Return where results and pages belong.
 
     Args:
         here: the current folder.
         root: the repository's.
-        given: a folder for the results, if one was asked for.
+        results: a folder for the results; None for the configured one.
 
     Raises:
         PublishError: there is a configuration, and it cannot be read.
     """
     path = next((f / name for f in (here, root) for name in _NAMES if (f / name).is_file()), None)
     if path is None:
-        told = _parsed(
+        settings = _parsed(
             resources.files("mhsa")
             .joinpath("commands/init_files/templates/asv.conf.json.txt")
             .read_text()
             .replace("@PROJECT@", '""')
         )
-        told |= {"project": root.name, "html_dir": ".asv/html"}
+        settings |= {"project": root.name, "html_dir": ".asv/html"}
         folder = root
     else:
         try:
-            told, folder = _parsed(path.read_text(encoding="utf-8")), path.parent
+            settings, folder = _parsed(path.read_text(encoding="utf-8")), path.parent
         except (OSError, ValueError) as error:
             raise PublishError(f"{path} cannot be read: {error}") from None
-    results = given.resolve() if given else (folder / told.get("results_dir", "results")).resolve()
-    pages = results.with_name(f"{results.name}-html") if given else (folder / told.get("html_dir", "html")).resolve()
-    own = path is not None and not given and (folder / str(told.get("repo", ""))).is_dir()
-    places = {"repo": str(root), "results_dir": str(results), "html_dir": str(pages)}
-    return Site(results, pages, told | places, path if own else None)
+    written = results.resolve() if results else (folder / settings.get("results_dir", "results")).resolve()
+    pages = written.with_name(f"{written.name}-html") if results else (folder / settings.get("html_dir", "html")).resolve()
+    own = path is not None and not results and (folder / str(settings.get("repo", ""))).is_dir()
+    folders = {"repo": str(root), "results_dir": str(written), "html_dir": str(pages)}
+    return Site(written, pages, settings | folders, path if own else None)
 
 
 def is_installed() -> bool:
@@ -92,18 +94,18 @@ def publish(site: Site) -> None:
     """Draw the pages.
 
     Raises:
-        PublishError: with what asv said.
+        PublishError: with asv's output.
     """
     if site.pages.is_dir() and any(site.pages.iterdir()) and not (site.pages / "asv.js").is_file():
-        raise PublishError(f"{site.pages} is there and is none of asv's pages, which would replace it; move it away")
+        raise PublishError(f"{site.pages} exists and was not made by asv, which would replace it; move it away")
     with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
         path = site.path
         if path is None:
             path = Path(folder) / _NAMES[0]
             path.write_text(json.dumps(site.configuration), encoding="utf-8")
-        code, said = _run([sys.executable, "-P", "-m", "asv", "--config", str(path), "publish", "--no-pull"], path.parent)
+        code, output = _run([sys.executable, "-P", "-m", "asv", "--config", str(path), "publish", "--no-pull"], path.parent)
     if code:
-        raise PublishError(f"asv publish failed with exit code {code}; it said:\n{said.strip()}")
+        raise PublishError(f"asv publish failed with exit code {code}; it printed:\n{output.strip()}")
 
 
 def _run(command: list[str], folder: Path) -> tuple[int, str]:
@@ -112,15 +114,15 @@ def _run(command: list[str], folder: Path) -> tuple[int, str]:
         errors="replace", start_new_session=True,
     )  # fmt: skip
     try:
-        said, _ = process.communicate(timeout=_PATIENCE)
+        output, _ = process.communicate(timeout=_PATIENCE)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
-        said, _ = process.communicate()
+        output, _ = process.communicate()
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
-        raise PublishError(f"asv publish did not end within {_PATIENCE:g} s; it said:\n{said.strip()}") from None
-    return process.returncode, said
+        raise PublishError(f"asv publish did not end within {_PATIENCE:g} s; it printed:\n{output.strip()}") from None
+    return process.returncode, output
 
 
 def _parsed(text: str) -> dict[str, Any]:
@@ -132,5 +134,5 @@ def _parsed(text: str) -> dict[str, Any]:
     else:
         data = json.loads(_COMMENT.sub(lambda match: match[1] or "", text))
     if not isinstance(data, dict):
-        raise ValueError("it is no object")
+        raise ValueError("it is not an object")
     return data

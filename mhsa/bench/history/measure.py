@@ -15,13 +15,14 @@ from rich.console import Console
 
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.git.repository import Commit
-from mhsa.bench.git.worktrees import Place, Trees
+from mhsa.bench.git.worktrees import Checkout, Trees
 from mhsa.bench.history.asv_figures import Key, key_of
 from mhsa.bench.history.store import Kept, Store
 from mhsa.bench.measure.measurement import Contender, Measurement, Pass
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
 from mhsa.bench.measure.worker_client import IMPORTING
+from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.reports.live_line import LiveLine
 from mhsa.run.process_limits import default_memory
@@ -39,7 +40,7 @@ print(json.dumps(describe_machine(device, 1)))
 _BESIDE = ("label", "folder", "profile", "seed", "dtypes", "device", "expected")
 
 
-class MeasuringError(Exception):
+class MeasuringError(UsageError):
     """Nothing can be measured here, whatever the commit is."""
 
 
@@ -88,7 +89,7 @@ def bisected(n: int) -> Iterator[int]:
             gaps += [(low, middle), (middle, high)]
 
 
-def plans(benchmarks: Sequence[Benchmark], place: Place, limits: Limits) -> Iterator[tuple[Plan, list[Benchmark]]]:
+def plans(benchmarks: Sequence[Benchmark], checkout: Checkout, limits: Limits) -> Iterator[tuple[Plan, list[Benchmark]]]:
     """Yield what the fewest processes measure all benchmarks at a commit: one, unless they are no full table."""
     cells: dict[tuple[str, str, str], dict[str, list[Benchmark]]] = {}
     for b in benchmarks:
@@ -104,9 +105,9 @@ def plans(benchmarks: Sequence[Benchmark], place: Place, limits: Limits) -> Iter
         requests = {b.request.label: b.request for b in some}
         yield (
             Plan(
-                contenders=tuple(Contender(n, replace(r, folder=place.folder)) for n, r in requests.items()),
+                contenders=tuple(Contender(n, replace(r, folder=checkout.folder)) for n, r in requests.items()),
                 cells=tuple(dict.fromkeys((b.shape, b.dtype, device) for b in some)),
-                passes=passes, budget=limits.budget, memory=limits.memory or default_memory(), place=place,
+                passes=passes, budget=limits.budget, memory=limits.memory or default_memory(), checkout=checkout,
             ),
             some,
         )  # fmt: skip
@@ -138,7 +139,7 @@ class Line(LiveLine):
 
 
 @dataclass
-class Measuring:
+class HistoryMeasurement:
     """What is measured where, and kept at once.
 
     Attributes:
@@ -187,23 +188,23 @@ class Measuring:
     def _measure(self, commit: Commit, benchmarks: Sequence[Benchmark], listen: Callable[[Moment], None]) -> None:
         started = time.monotonic()
         try:
-            place = self.trees.place(commit.sha)
-            for plan, some in plans(benchmarks, place, self.limits):
+            checkout = self.trees.checkout(commit.sha)
+            for plan, some in plans(benchmarks, checkout, self.limits):
                 found = run(plan, listen, self.limits.timeout)
                 if found.interrupted:  # what stands in the other cells may be half of a benchmark's
                     raise KeyboardInterrupt
-                self._keep(commit, place, found, some, time.monotonic() - started)
+                self._keep(commit, checkout, found, some, time.monotonic() - started)
         finally:
             self.trees.remove(commit.sha)
         self.measured.append(commit.sha)
         self.seconds.append(time.monotonic() - started)
 
-    def _keep(self, commit: Commit, place: Place, found: Run, benchmarks: Sequence[Benchmark], took: float) -> None:
+    def _keep(self, commit: Commit, checkout: Checkout, found: Run, benchmarks: Sequence[Benchmark], took: float) -> None:
         reasons = {m.reason for m in found.measurements}
         if all(reason.endswith(f"in: {IMPORTING}") for reason in reasons):  # says nothing of the commit
             raise MeasuringError(f"nothing can be measured here: {', '.join(reasons)}")
         subjects = {key(b): identity(b.request) for b in benchmarks}
-        kept = [Kept(subjects[key_of(m)], _lasting(m, place)) for m in found.measurements]
+        kept = [Kept(subjects[key_of(m)], _lasting(m, checkout)) for m in found.measurements]
         device = benchmarks[0].request.device
         store = self.stores[device]
         if found.machine:
@@ -212,6 +213,6 @@ class Measuring:
         self.known[commit.sha] |= {key_of(k.measurement): k for k in kept}
 
 
-def _lasting(m: Measurement, place: Place) -> Measurement:
+def _lasting(m: Measurement, checkout: Checkout) -> Measurement:
     """Say paths in a reason as the repository has them: the worktree is gone when it is read."""
-    return replace(m, reason=m.reason.replace(f"{place.tree}/", "").replace(place.tree, "."))
+    return replace(m, reason=m.reason.replace(f"{checkout.tree}/", "").replace(checkout.tree, "."))

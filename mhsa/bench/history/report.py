@@ -13,9 +13,9 @@ from mhsa.bench.history.steps import Step
 from mhsa.bench.measure.measurement import Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
-from mhsa.bench.report.table import aligned
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.phrases import printable
+from mhsa.reports.tables import aligned
 
 _FEW = 2  # benchmarks, each of which has a table of its own with everything
 _COLUMNS = 6  # of ratios that stand in a line of 100 characters, and leave room for a message
@@ -38,14 +38,16 @@ def print_history(
         show(console, hanging("", machine_line(machine), console.width, style="dim"))
     if len(series) <= _FEW:
         for benchmark, figures in series:
-            _print(console, f"{benchmark.id}: time / floor, time, peak memory", _alone(commits, figures, console.width))
+            _print(console, f"{benchmark.id}: time / baseline, time, peak memory", _alone(commits, figures, console.width))
         return
     tables: dict[tuple[str, str, str], list[tuple[Benchmark, Series]]] = {}
     for b, figures in series:
         tables.setdefault((b.request.label, b.dtype, b.request.device), []).append((b, figures))
     for names, columns in tables.items():
         for n in range(0, len(columns), _COLUMNS):
-            _print(console, f"{', '.join(names)}: time / floor", _together(commits, columns[n : n + _COLUMNS], console.width))
+            _print(
+                console, f"{', '.join(names)}: time / baseline", _together(commits, columns[n : n + _COLUMNS], console.width)
+            )
 
 
 def _print(console: Console, title: str, lines: Sequence[str]) -> None:
@@ -78,9 +80,9 @@ def _together(commits: Sequence[Commit], columns: Sequence[tuple[Benchmark, Seri
     rows.append(("time", *(wording.shown(m, wording.time) for m in newest)))
     rows.append(("peak", *(wording.shown(m, wording.peak) for m in newest)))
     lines = aligned(rows)
-    told = [*lines[:deep], *_with_messages(lines[deep:-2], commits, width), *lines[-2:]]
-    told[-2] += "  of the newest"
-    return told
+    lines_with_messages = [*lines[:deep], *_with_messages(lines[deep:-2], commits, width), *lines[-2:]]
+    lines_with_messages[-2] += "  of the newest"
+    return lines_with_messages
 
 
 def _with_messages(lines: Sequence[str], commits: Sequence[Commit], width: int) -> list[str]:

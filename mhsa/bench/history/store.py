@@ -19,13 +19,14 @@ from mhsa.bench.history.asv_figures import NAMES, NOT_ASKED, Key, as_params, fig
 from mhsa.bench.measure.machine import IN_COMMON, series_key
 from mhsa.bench.measure.measurement import Measurement
 from mhsa.bench.tools.asv_suite import Suite
+from mhsa.records.errors import UsageError
 
 ENVIRONMENT = "mhsa"  # in asv's words: always the same one, so that what a machine is called decides alone about the series
 _COLUMNS = ("result", "params", "version", "started_at", "duration")
-_OLD = 600.0  # seconds: then nobody is still writing a file that was begun
+_OLD = 600.0  # seconds: then no process is still writing a file that was begun
 
 
-class StoreError(Exception):
+class StoreError(UsageError):
     """Results cannot be read or written; says which, and what to do."""
 
 
@@ -124,8 +125,8 @@ class Store:
         return {"machine": self.series, **common}  # the device is a parameter of the benchmarks already
 
     def _described(self) -> dict[str, Any]:
-        said = {name: str(value) for name, value in self.machine.items()}
-        return {**said, "machine": self.series, "arch": platform.machine(), "num_cpu": said.get("cores", ""), "version": 1}
+        about = {name: str(value) for name, value in self.machine.items()}
+        return {**about, "machine": self.series, "arch": platform.machine(), "num_cpu": about.get("cores", ""), "version": 1}
 
     def _write(self, path: Path, text: str) -> None:
         if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -1,4 +1,4 @@
-"""The floor: the least that torch has to do for multi-head self-attention. Every time is told as a ratio to it."""
+"""The baseline: the least that torch has to do for multi-head self-attention. Every time is given as a ratio to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mhsa.subject.adapter import Adapter
 from mhsa.subject.projections import Projections
 
 
-class Floor(nn.Module):
+class Baseline(nn.Module):
     """Four plain projections and torch's ``scaled_dot_product_attention``; no checks, no weights, no dropout, no mask.
 
     Not a limit of nature: a module that joins its projections, or has a better kernel, can be below it.
@@ -42,16 +42,16 @@ def plain_attention(
     return functional.linear(z.transpose(1, 2).reshape(batch, length, width), wo, bo)
 
 
-class FloorAdapter(Adapter):
-    """How the floor is built and called."""
+class BaselineAdapter(Adapter):
+    """How the baseline is built and called."""
 
     inputs = "x"
     takes_mask = False
     contract = Contract(indivisible="any")
 
     def build(self, head: int, d_model: int) -> nn.Module:
-        """Return a new floor."""
-        return Floor(head, d_model)
+        """Return a new baseline."""
+        return Baseline(head, d_model)
 
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
         """Call it with the one tensor."""
@@ -60,7 +60,7 @@ class FloorAdapter(Adapter):
 
     def projections(self, module: nn.Module) -> Projections:
         """Return its own."""
-        assert isinstance(module, Floor)
+        assert isinstance(module, Baseline)
         return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
 
     def describe(self) -> str:

@@ -21,7 +21,7 @@ def instructions(setup: str, statement: str, *, number: int) -> int | None:
     """Return the instructions of one execution of a statement, on one thread.
 
     It runs in a process of its own, some fifty times slower than it would, after half a minute in which that process
-    imports torch: this is for a few small statements that somebody asked for. About a hundred instructions are the loop's.
+    imports torch: this is for a few small statements (--callgrind). About a hundred instructions are the loop's.
 
     Args:
         setup: Python code that runs first and is not counted. It imports what the statement needs, by names that are
@@ -66,10 +66,10 @@ def instructions(setup: str, statement: str, *, number: int) -> int | None:
 
 
 @contextlib.contextmanager
-def _environment(**given: str) -> Iterator[None]:
+def _environment(**variables: str) -> Iterator[None]:
     """Set variables for the processes that are started inside."""
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -14,16 +14,16 @@ from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.call_spec import STATEMENT, as_setup
 from mhsa.bench.measure.callgrind import instructions
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
-from mhsa.bench.measure.measurement import FLOOR, Contender, Counters, Measurement, Pass
+from mhsa.bench.measure.measurement import BASELINE, Contender, Counters, Measurement, Pass
 from mhsa.bench.measure.paired_timing import Timing, take_turns
 from mhsa.records.errors import describe
 from mhsa.records.shape import Shape
 
-Tell = Callable[[str, str], None]
+Calling = Callable[[str, str], None]
 _EXECUTIONS = 5  # under callgrind: what the interpreter does now and then is evened out
 
 
@@ -46,7 +46,7 @@ class Bench:
         callgrind: whether instructions are, which takes a minute or so for each.
         checked: whether results are compared with the oracle first.
         slow_down: by which share contenders with a folder are made slower; None leaves them as they are.
-        tell: is told who is going to be called for what; when the process dies, that is who it was.
+        calling: is called with the name of the next call and its purpose; if the process dies, that call ended it.
         within: gives the context in which a contender's code runs, its modules being those of another commit, say.
     """
 
@@ -59,7 +59,7 @@ class Bench:
         callgrind: bool = False,
         checked: bool = True,
         slow_down: float | None = None,
-        tell: Tell = lambda name, what: None,
+        calling: Calling = lambda name, what: None,
         within: Callable[[Contender], AbstractContextManager[object]] = lambda contender: contextlib.nullcontext(),
     ) -> None:
         self.passes = passes
@@ -67,7 +67,7 @@ class Bench:
         self.counted = counted
         self.callgrind = callgrind
         self.checked, self.slow_down = checked, slow_down
-        self.tell = tell
+        self.calling = calling
         self.within = within
         self._subject = Loaded()
 
@@ -76,17 +76,17 @@ class Bench:
         if torch.device(cell.device).type == "cuda" and not torch.cuda.is_available():
             reasons = {c.name: "no CUDA device" for c in contenders}
             built: dict[str, Built] = {}
-            floor: Built | str = "no CUDA device"
+            baseline: Built | str = "no CUDA device"
         else:
             cell = replace(cell, shape=self._shape(cell, contenders))
             built, reasons = self._build(cell, contenders)
-            # Another one than the floor that is measured: that one's ratio then shows what identical code gives.
-            floors, why = self._build(cell, [Contender.known(FLOOR)])
-            floor = floors.get(FLOOR) or why[FLOOR]
+            # Another one than the baseline that is measured: that one's ratio then shows what identical code gives.
+            baselines, why = self._build(cell, [Contender.known(BASELINE)])
+            baseline = baselines.get(BASELINE) or why[BASELINE]
         for passes in self.passes:
             blank = {c.name: Measurement(c.name, passes, cell.shape, cell.dtype, cell.device) for c in contenders}
             found = {name: replace(blank[name], reason=reason) for name, reason in reasons.items()}
-            found |= self._pass(passes, cell, built, floor, blank)
+            found |= self._pass(passes, cell, built, baseline, blank)
             yield from (found[c.name] for c in contenders)
         built.clear()
         gc.collect()  # modules are full of cycles, and the next cell may need the memory
@@ -94,7 +94,7 @@ class Bench:
     def _shape(self, cell: Cell, contenders: Sequence[Contender]) -> Shape:
         """Return the shape, with the heads and the width of the first contender that exists in one size only."""
         for contender in contenders:
-            self.tell(contender.name, "loading")
+            self.calling(contender.name, "loading")
             with self.within(contender):
                 subject = self._subject(contender, cell.device)
             if not isinstance(subject, str) and subject.adapter.sizes is not None:
@@ -104,13 +104,13 @@ class Bench:
     def _build(self, cell: Cell, contenders: Sequence[Contender]) -> tuple[dict[str, Built], dict[str, str]]:
         built, reasons = {}, {}
         for contender in contenders:
-            self.tell(contender.name, "loading")
+            self.calling(contender.name, "loading")
             with self.within(contender):
                 subject = self._subject(contender, cell.device)
             if isinstance(subject, str):
                 reasons[contender.name] = subject
                 continue
-            self.tell(contender.name, "a first call")
+            self.calling(contender.name, "a first call")
             try:
                 with self.within(contender):
                     built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
@@ -123,16 +123,16 @@ class Bench:
         return built, reasons
 
     def _pass(
-        self, passes: Pass, cell: Cell, built: dict[str, Built], floor: Built | str, blank: dict[str, Measurement]
+        self, passes: Pass, cell: Cell, built: dict[str, Built], baseline: Built | str, blank: dict[str, Measurement]
     ) -> dict[str, Measurement]:
         found: dict[str, Measurement] = {}
         known = Oracle()
         calls: dict[str, Call] = {}
         for name, one in built.items():
-            self.tell(name, "checking")
+            self.calling(name, "checking")
             try:
                 with self.within(one.contender):
-                    wrong = untruth(one, passes, known) if self.checked else ""
+                    wrong = find_mismatch(one, passes, known) if self.checked else ""
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
@@ -145,7 +145,7 @@ class Bench:
                     calls[name] = call_of(one, passes)
                 if self.slow_down is not None and one.contender.request.folder:
                     calls[name] = slowed(calls[name], self.slow_down)
-        for name, result in self._time(built, calls, floor, cell, passes).items():
+        for name, result in self._time(built, calls, baseline, cell, passes).items():
             if isinstance(result, str):
                 found[name] = replace(blank[name], reason=result)
                 continue
@@ -157,25 +157,25 @@ class Bench:
         return found
 
     def _time(
-        self, built: dict[str, Built], calls: dict[str, Call], floor: Built | str, cell: Cell, passes: Pass
+        self, built: dict[str, Built], calls: dict[str, Call], baseline: Built | str, cell: Cell, passes: Pass
     ) -> dict[str, Timing | str]:
         """Return a timing of each, or why there is none; one that raises while it is timed is left out of another try."""
         left = dict(calls)
         failed: dict[str, Timing | str] = {}
-        while left and not isinstance(floor, str):
+        while left and not isinstance(baseline, str):
             at = ""
 
-            def tell(name: str) -> None:
+            def calling(name: str) -> None:
                 nonlocal at
                 at = name
-                self.tell(name, "timing")
+                self.calling(name, "timing")
 
             def within(name: str) -> AbstractContextManager[object]:
                 return self.within(built[name].contender)
 
             try:
                 with torch.set_grad_enabled(passes == "training"):
-                    turns = take_turns(Clock(cell.device), call_of(floor, passes), left, self.budget, tell, within)
+                    turns = take_turns(Clock(cell.device), call_of(baseline, passes), left, self.budget, calling, within)
                     return failed | dict(turns)
             except KeyboardInterrupt:
                 raise
@@ -184,19 +184,19 @@ class Bench:
                     failed[at] = reason_of(error)
                     del left[at]
                 else:
-                    floor = reason_of(error)
-        return failed | dict.fromkeys(left, f"the floor, which it is compared with: {floor}")
+                    baseline = reason_of(error)
+        return failed | dict.fromkeys(left, f"the baseline, which it is compared with: {baseline}")
 
     def _count(self, built: Built, call: Call, cell: Cell, passes: Pass) -> Counters:
         """Count what the clock does not move; it was timed, so where this fails the instruments need more than there is."""
         found = Counters()
         name = built.contender.name
         if self.counted:
-            self.tell(name, "counting")
+            self.calling(name, "counting")
             with contextlib.suppress(Exception), self.within(built.contender), torch.set_grad_enabled(passes == "training"):
                 found = count(call, cell.device)
         if self.callgrind:
-            self.tell(name, "running under callgrind")
+            self.calling(name, "running under callgrind")
             setup = as_setup(built.contender, cell.shape, cell.dtype, cell.device, passes)
             with contextlib.suppress(Exception):
                 found = replace(found, instructions=instructions(setup, STATEMENT, number=_EXECUTIONS))

@@ -1,4 +1,4 @@
-"""No time without truth: before a contender is timed, what it computes at that shape, dtype and device is compared."""
+"""Results are checked before they are timed: at the same shape, dtype and device, against the oracle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mhsa.bench.measure.expected import STREAM, Given, Oracle, rows_of
+from mhsa.bench.measure.expected import STREAM, Inputs, Oracle, rows_of
 from mhsa.bench.measure.implementation import Built
 from mhsa.bench.measure.measurement import Pass
 from mhsa.oracle.bounded import Array, Bounded, gamma
@@ -26,7 +26,7 @@ _SHORT = 16  # tokens: the bound of a softmax grows with their number, by what a
 _CLEAR = 110.0  # in a score: exp(-110) is 0 beside 1 in every format, and thousands of it are
 
 
-def untruth(built: Built, passes: Pass, known: Oracle) -> str:
+def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
     """Return what is wrong with the result of a pass, in words; empty if it is within the oracle's bounds.
 
     Tokens of which each query picks one show a key that is lost or in another's place; at most 16 tokens of two kinds show
@@ -41,7 +41,7 @@ def untruth(built: Built, passes: Pass, known: Oracle) -> str:
     with check.recording():
         try:
             _picked(built, passes)
-            _in_camps(built, compare, known)
+            _in_two_clusters(built, compare, known)
             if passes == "training":
                 _level(built)
             _generic(built, compare, known)
@@ -61,19 +61,19 @@ def _longest(trial: Trial) -> int:
     return int(0.125 / trial.precision.unit * 16 / 4)
 
 
-def _generic(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
+def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial, shape = built.trial, built.shape
     trial.fill(trial.case)
     length = min(shape.length, _longest(trial))
     rows = rows_of(replace(shape, length=length))
-    _at_length(built, length, lambda: compare(built, Given(trial, trial.query[:, :length], rows), known))
+    _at_length(built, length, lambda: compare(built, Inputs(trial, trial.query[:, :length], rows), known))
 
 
-def _in_camps(built: Built, compare: Callable[[Built, Given, Oracle], None], known: Oracle) -> None:
+def _in_two_clusters(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial = built.trial
     length = min(built.shape.length, _SHORT)
     x = camps(trial, length)
-    _at_length(built, length, lambda: compare(built, Given(trial, x, np.arange(length), exact=True), known))
+    _at_length(built, length, lambda: compare(built, Inputs(trial, x, np.arange(length), exact=True), known))
 
 
 def _at_length(built: Built, length: int, step: Callable[[], None]) -> None:
@@ -107,15 +107,15 @@ def _level(built: Built) -> None:
             output = built.bind(leaf)()
         except Exception:
             if length == shape.length:
-                raise  # else it may be made for one length, as in _in_camps
+                raise  # else it may be made for one length, as in _in_two_clusters
             return
         _numbers_of(output, built, x)
         start = dz.swapaxes(1, 2).reshape(x.shape) @ p.out.weight.T
         _, of_tensors = _differentiate(built, output, leaf, np.arange(length), start)
         observed = numbers(getattr(trial.views, silent).weight.gradient(of_tensors)[0])
         # Every number on the way is a whole one, or that by length or sqrt(d_k): a rounding for each step.
-        room = np.full_like(must, 16.0 * trial.precision.unit * np.abs(must).max())
-        check.within(f"gradient of {silent}.weight where all attend to all alike", observed, Bounded(must, room))
+        tolerance = np.full_like(must, 16.0 * trial.precision.unit * np.abs(must).max())
+        check.within(f"gradient of {silent}.weight where all attend to all alike", observed, Bounded(must, tolerance))
 
 
 def _picked(built: Built, passes: Pass) -> None:
@@ -134,15 +134,15 @@ def _picked(built: Built, passes: Pass) -> None:
         output = built.bind(leaf)()
         found = _numbers_of(output, built, x)
         must = x @ p.value.weight.T @ p.out.weight.T
-        check.within("output where each query picks its own key", found, Bounded(must, _room(trial, must, 0.0)), judged)
+        check.within("output where each query picks its own key", found, Bounded(must, _tolerance(trial, must, 0.0)), judged)
         if passes == "training":
             # Whole numbers: <dZ, V> and <dZ, Z> are then the same number to the last bit, and their difference is 0.
             start = trial.case.rng(STREAM).choice([-2.0, -1.0, 1.0, 2.0], size=x.shape) * judged
             observed = _differentiate(built, output, leaf, np.arange(shape.length), start)[0]
             must = start @ p.out.weight @ p.value.weight
             largest = float(np.abs(p.query.weight).max()) * math.sqrt(trial.case.d_k)
-            room = Bounded(must, _room(trial, must, largest))
-            check.within("gradient of x where each query picks its own key", observed, room)
+            tolerance = Bounded(must, _tolerance(trial, must, largest))
+            check.within("gradient of x where each query picks its own key", observed, tolerance)
 
 
 def _single(tokens: Array) -> NDArray[np.bool_]:
@@ -152,7 +152,7 @@ def _single(tokens: Array) -> NDArray[np.bool_]:
     return single
 
 
-def _room(trial: Trial, x: Array, largest: float) -> Array:
+def _tolerance(trial: Trial, x: Array, largest: float) -> Array:
     """Return how far numbers may be from x that are x times a weight of 1.
 
     The weight is stored, as are what it is multiplied with and the result: four roundings, and as many for forming it. Formed
@@ -164,36 +164,36 @@ def _room(trial: Trial, x: Array, largest: float) -> Array:
     precision = trial.precision
     step = gamma(trial.case.d_k + 2, precision.accumulation) + gamma(8, precision.unit)
     again = np.expm1(min(2.0 * step * largest, math.log(2.0))) if largest else 0.0
-    room: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
-    return room
+    tolerance: Array = (8.0 * precision.unit + again) * np.abs(x) + 1e9 * np.exp(-_CLEAR)
+    return tolerance
 
 
-def _forward(built: Built, given: Given, known: Oracle) -> None:
-    x = given.trial.place(given.x)
+def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:
+    x = inputs.trial.place(inputs.x)
     with torch.no_grad():
-        _compare_output(built, built.bind(x)(), given, known)
+        _compare_output(built, built.bind(x)(), inputs, known)
         if built.contender.need_weights:
-            weights = given.trial.subject.caller(given.trial.module, x, x, x, None, True)[1]
+            weights = inputs.trial.subject.caller(inputs.trial.module, x, x, x, None, True)[1]
             if not is_tensor(weights):
                 check.fail(f"weights are a {type(weights).__name__}, but were asked for", what="weights")
-            check.within("weights", numbers(weights)[:, :, given.rows], known.forward(given).weights)
+            check.within("weights", numbers(weights)[:, :, inputs.rows], known.forward(inputs).weights)
 
 
-def _training(built: Built, given: Given, known: Oracle) -> None:
-    trial = given.trial
-    leaf = trial.place(given.x).requires_grad_(True)
+def _training(built: Built, inputs: Inputs, known: Oracle) -> None:
+    trial = inputs.trial
+    leaf = trial.place(inputs.x).requires_grad_(True)
     output = built.bind(leaf)()
-    _compare_output(built, output, given, known)
-    of_x, of_tensors = _differentiate(built, output, leaf, given.rows, given.start)
-    expected, of_parameters = known.backward(given)
+    _compare_output(built, output, inputs, known)
+    of_x, of_tensors = _differentiate(built, output, leaf, inputs.rows, inputs.start)
+    expected, of_parameters = known.backward(inputs)
     check.within("gradient of x", of_x, expected)
     for name, view in trial.views.views():
         check.within(f"gradient of {name}", numbers(view.gradient(of_tensors)[0]), of_parameters[name])
 
 
-def _compare_output(built: Built, output: Any, given: Given, known: Oracle) -> None:
-    found = _numbers_of(output, built, given.x)
-    check.within("output", found[:, given.rows], known.forward(given).output)
+def _compare_output(built: Built, output: Any, inputs: Inputs, known: Oracle) -> None:
+    found = _numbers_of(output, built, inputs.x)
+    check.within("output", found[:, inputs.rows], known.forward(inputs).output)
 
 
 def _numbers_of(output: Any, built: Built, x: Array) -> Array:

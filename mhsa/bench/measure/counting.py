@@ -168,7 +168,7 @@ def _is_kernel(event: Any) -> bool:
 def _events(call: Callable[[], object], *activities: ProfilerActivity) -> list[Any]:
     """Return a profile's events as they were recorded; its public ones do not say when inside an operator memory was freed."""
     collecting = gc.isenabled()
-    gc.disable()  # else it would free something else's blocks, or the call's own at a time that nobody knows
+    gc.disable()  # else it would free something else's blocks, or the call's own at an unknown time
     try:
         with _nothing_printed(), profile(activities=activities, profile_memory=True) as profiled:
             kept = call()

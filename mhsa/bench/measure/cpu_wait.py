@@ -1,4 +1,4 @@
-"""How long a thread could have run and was not let: what the machine does beside, and no property of what is timed.
+"""Run-queue wait of this thread (schedstat run_delay): time that other processes took, not the code that is timed.
 
 Linux counts it for each thread (``run_delay``, the second number of ``/proc/thread-self/schedstat``; proc(5) and the kernel's
 Documentation/scheduler/sched-stats.rst). A thread that sleeps, or waits for others, does not wait for a processor: that time is

@@ -62,7 +62,7 @@ class Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _more(self, flops: int, func: Any, args: Any, kwargs: Any, result: Any) -> int | None:
-        """Flops with this operator's; None where nobody knows what is inside of it."""
+        """Flops with this operator's; None if it is not known what is inside."""
         formula = self.formulas.get(getattr(func, "_overloadpacket", func))
         if formula is None:
             return flops if getattr(func, "namespace", "") in _WITHOUT_PRODUCTS else None

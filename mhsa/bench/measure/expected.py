@@ -29,30 +29,30 @@ class Oracle:
         self._forward: dict[bytes, oracle.MultiHead] = {}
         self._backward: dict[bytes, tuple[Bounded, dict[str, Bounded]]] = {}
 
-    def forward(self, given: Given) -> oracle.MultiHead:
+    def forward(self, inputs: Inputs) -> oracle.MultiHead:
         """Return output [B, rows, D] with its bound."""
-        key, x = given.key, given.x
+        key, x = inputs.key, inputs.x
         if key not in self._forward:
             self._forward[key] = oracle.multi_head(
-                x[:, given.rows], x, x, given.trial.projections, given.trial.case.head, None, given.trial.precision,
-                exact_heads=given.exact,
+                x[:, inputs.rows], x, x, inputs.trial.projections, inputs.trial.case.head, None, inputs.trial.precision,
+                exact_heads=inputs.exact,
             )  # fmt: skip
         return self._forward[key]
 
-    def backward(self, given: Given) -> tuple[Bounded, dict[str, Bounded]]:
+    def backward(self, inputs: Inputs) -> tuple[Bounded, dict[str, Bounded]]:
         """Return the gradients of x [B, T, D] and of the parameters."""
-        key = given.key
+        key = inputs.key
         if key not in self._backward:
-            found = backward.gradients(self.forward(given), given.trial.precision, given.start)
-            of_query = Bounded(np.zeros_like(given.x), np.zeros_like(given.x))
-            of_query.value[:, given.rows], of_query.error[:, given.rows] = found.query.value, found.query.error
-            tied = backward.tied(given.trial.precision, [of_query, found.key, found.value])
+            found = backward.gradients(self.forward(inputs), inputs.trial.precision, inputs.start)
+            of_query = Bounded(np.zeros_like(inputs.x), np.zeros_like(inputs.x))
+            of_query.value[:, inputs.rows], of_query.error[:, inputs.rows] = found.query.value, found.query.error
+            tied = backward.tied(inputs.trial.precision, [of_query, found.key, found.value])
             self._backward[key] = tied, found.parameters
         return self._backward[key]
 
 
 @dataclass(frozen=True)
-class Given:
+class Inputs:
     """One input: tokens x [B, T, D], the queries ``rows`` that are compared, and whether Q, K and V are exact."""
 
     trial: Trial

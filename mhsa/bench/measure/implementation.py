@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mhsa.bench.measure.baseline import Floor, plain_attention
+from mhsa.bench.measure.baseline import Baseline, plain_attention
 from mhsa.bench.measure.clock import Call
 from mhsa.bench.measure.measurement import Contender, Pass
 from mhsa.introspect.resolve import understand
@@ -54,7 +54,7 @@ def loaded(contender: Contender, device: str) -> Subject:
 
 
 class Loaded:
-    """Contenders that are understood once, however often they are asked for."""
+    """Contenders that are understood once, however often they are used."""
 
     def __init__(self) -> None:
         self._subjects: dict[tuple[Hashable, ...], Subject | str] = {}
@@ -101,7 +101,7 @@ def _bare(trial: Trial, x: Tensor) -> Callable[[Tensor], Callable[[], Tensor]]:
     that, or calls something else than the module, belongs to the implementation.
     """
     module, caller, wanted = trial.module, trial.subject.caller, trial.case.need_weights
-    if isinstance(module, Floor):
+    if isinstance(module, Baseline):
         head, flat = module.head, module.flat()
         return lambda x: functools.partial(plain_attention, x, head, *flat)
 

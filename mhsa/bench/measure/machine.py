@@ -70,18 +70,19 @@ def series_key(description: Mapping[str, str | int]) -> str:
 def one_line(description: Mapping[str, str | int]) -> str:
     """Return the description for a header."""
 
-    def said(name: str) -> str:
+    def value(name: str) -> str:
         return str(description.get(name, UNKNOWN))
 
-    parts = [f"{said('cpu')}, {said('cores')} cores, {said('threads')} {'thread' if said('threads') == '1' else 'threads'}"]
+    parts = [f"{value('cpu')}, {value('cores')} cores, {value('threads')} {'thread' if value('threads') == '1' else 'threads'}"]
     if "gpu" in description:
         parts.insert(
             0,
-            f"{said('gpu')}, driver {said('driver')}, CUDA {said('cuda')}, limit {said('power limit')} W,"
-            f" SM {said('SM clock')} of {said('maximal SM clock')} MHz,"
-            f" memory {said('memory clock')} of {said('maximal memory clock')} MHz, other processes: {said('other processes')}",
+            f"{value('gpu')}, driver {value('driver')}, CUDA {value('cuda')}, limit {value('power limit')} W,"
+            f" SM {value('SM clock')} of {value('maximal SM clock')} MHz,"
+            f" memory {value('memory clock')} of {value('maximal memory clock')} MHz,"
+            f" other processes: {value('other processes')}",
         )
-    parts.append(f"torch {said('torch')}, Python {said('python')}, {said('os')}")
+    parts.append(f"torch {value('torch')}, Python {value('python')}, {value('os')}")
     return "; ".join(parts)
 
 

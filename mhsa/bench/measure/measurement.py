@@ -12,11 +12,11 @@ from mhsa.records.shape import Shape
 Pass = Literal["forward", "training"]
 Outcome = Literal["measured", "wrong", "n/a"]
 PASSES: tuple[Pass, ...] = ("forward", "training")
-FLOOR = "floor"  # four plain projections and torch's scaled_dot_product_attention: what every time is compared with
+BASELINE = "baseline"  # four plain projections and torch's scaled_dot_product_attention: what every time is compared with
 # Name in every output: (what is loaded, whether weights are asked for). "torch" without weights is what people use who want
 # speed, so it is the rival.
 KNOWN = {
-    FLOOR: ("mhsa.bench.measure.baseline:FloorAdapter", False),
+    BASELINE: ("mhsa.bench.measure.baseline:BaselineAdapter", False),
     "reference": ("mhsa:MultiHeadAttention", False),
     "fused": ("mhsa:fused_attention", False),
     "torch": ("torch.nn:MultiheadAttention", False),
@@ -61,7 +61,7 @@ class Counters:
     Attributes:
         operators: calls that torch's dispatcher was given.
         flops: floating point operations of matrix products and attention, as torch's own counter has them.
-        allocated: bytes that were asked of the allocator, freed ones too.
+        allocated: bytes that the allocator gave out, freed ones too.
         peak: most bytes beyond what was there before the call, at any one time.
         kernels: launched on the GPU.
         instructions: executed, under callgrind; only on request.
@@ -84,7 +84,7 @@ class Measurement:
             could not be measured.
         reason: why there is no figure.
         seconds: of one call, the median of blocks.
-        ratio: of its time to the floor's, the median over blocks that stand between two of the floor's.
+        ratio: of its time to the baseline's, the median over blocks that stand between two of the baseline's.
         low, high: 95 % interval of that median.
         blocks: how many there were.
         rows: how many of the queries were compared with the oracle beforehand, of ``shape.length``.

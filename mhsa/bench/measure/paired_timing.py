@@ -1,7 +1,7 @@
-"""Times of several calls, told as ratios to one of them: blocks of milliseconds that take turns in one process.
+"""Times of several calls, as ratios to one of them: blocks of milliseconds that alternate in one process.
 
 Separate processes draw a bias of 10 to 15 % each, which no repetition within them removes; two things that take turns in one
-process share it. Every block of a contender stands between two blocks of the floor, whose mean is what it is divided by: a
+process share it. Every block of a contender stands between two blocks of the baseline, whose mean is what it is divided by: a
 drift of the machine's speed that is linear over three blocks cancels.
 """
 
@@ -23,7 +23,7 @@ _MOST = 400  # blocks: by then the interval of a median is a twentieth of the sp
 
 @dataclass(frozen=True)
 class Timing:
-    """``seconds`` of one call and its ``ratio`` to the floor's, medians over ``blocks``; ``low`` to ``high``: 95 % interval."""
+    """``seconds`` of one call and its ``ratio`` to the baseline's, medians over ``blocks``, with the ratio's 95 % interval."""
 
     seconds: float
     ratio: float
@@ -34,46 +34,46 @@ class Timing:
 
 def take_turns(
     clock: Clock,
-    floor: Call,
+    baseline: Call,
     calls: Mapping[str, Call],
     budget: float,
-    tell: Callable[[str], None] = lambda name: None,
+    calling: Callable[[str], None] = lambda name: None,
     within: Callable[[str], AbstractContextManager[object]] = lambda name: contextlib.nullcontext(),
 ) -> dict[str, Timing]:
-    """Time calls in turns with the floor.
+    """Time calls in turns with the baseline.
 
     Args:
         clock: of the device.
-        floor: what they are compared with.
+        baseline: what they are compared with.
         calls: by name.
         budget: seconds for the blocks of each.
-        tell: is told which is going to be called next; "" stands for the floor.
+        calling: is called with the name that is about to be called; "" stands for the baseline.
         within: gives a context for the blocks of each; what it takes to enter is not timed.
     """
-    tell("")
-    of_floor = clock.calibrate(floor)
+    calling("")
+    of_baseline = clock.calibrate(baseline)
     counts = {}
     for name, call in calls.items():
-        tell(name)
+        calling(name)
         with within(name):
             counts[name] = clock.calibrate(call)
     spent = dict.fromkeys(calls, 0.0)
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     ratios: dict[str, list[float]] = {name: [] for name in calls}
-    before = clock.block(floor, of_floor)
+    before = clock.block(baseline, of_baseline)
     order = list(calls)
     while waiting := [name for name in order if _goes_on(len(ratios[name]), spent[name], budget)]:
         for name in waiting:
-            tell(name)
+            calling(name)
             with within(name):
                 found = clock.block(calls[name], counts[name])
-            tell("")
-            after = clock.block(floor, of_floor)
+            calling("")
+            after = clock.block(baseline, of_baseline)
             seconds[name].append(found)
             ratios[name].append(found / ((before + after) / 2))
-            spent[name] += found * counts[name] + after * of_floor
+            spent[name] += found * counts[name] + after * of_baseline
             before = after
-        order.reverse()  # so that nobody always comes after the same neighbour
+        order.reverse()  # so that none always comes after the same neighbour
     return {name: _timing(seconds[name], ratios[name]) for name in calls}
 
 

@@ -12,17 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.measure.measurement import FLOOR, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.measure.worker import Plan
-from mhsa.bench.measure.worker_client import attend
+from mhsa.bench.measure.worker_client import run_worker
 
-TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless something else is asked for
-_TRIES = 3  # processes that may end in one cell without naming who it was
+TIMEOUT = 300.0  # seconds that one step (a check, a block of calls) may take, unless --timeout says otherwise
+_TRIES = 3  # processes that may end in one cell without naming an implementation
 
 
 @dataclass(frozen=True)
 class Moment:
-    """How far a run is: in which cell of how many, who is called for what, and what has just been measured."""
+    """How far a run is: in which cell of how many, which implementation is called for what, and what was measured last."""
 
     cell: int
     name: str
@@ -70,7 +70,7 @@ class _Child:
     def run(self) -> str:
         """Return why it did not come to its end; empty if it did."""
         command = [sys.executable, "-P", "-m", "mhsa.bench.measure.worker", str(self.folder)]
-        return attend(command, self.folder, self.plan.as_json(), self._hear, self._look, self.timeout)
+        return run_worker(command, self.folder, self.plan.as_json(), self._hear, self._look, self.timeout)
 
     def _look(self, what: str, name: str) -> None:
         self.what, self.name = what, name
@@ -90,13 +90,13 @@ class _Child:
 
 
 def _without(plan: Plan, child: _Child, result: Run, reason: str, *, hopeless: bool) -> Plan:
-    """Return the plan of the next process, which goes on without the one who ended this one in its cell."""
+    """Return the plan of the next process, which goes on without the implementation that ended this one in its cell."""
     shape, dtype, device = plan.cells[child.cell]
     known = [c.name for c in plan.contenders]
     # What was measured in the cell that was not finished is measured again, with the rest of it.
     for found in child.here:
         result.measurements.remove(found)
-    if child.name not in known or child.name == FLOOR or hopeless:
+    if child.name not in known or child.name == BASELINE or hopeless:
         dead = [name for name in known if (child.cell, name) not in plan.left_out]
         done = child.cell + 1
     else:

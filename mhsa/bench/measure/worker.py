@@ -10,9 +10,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.measurement import Contender, Pass
-from mhsa.bench.measure.worker_client import IMPORTING, Teller
+from mhsa.bench.measure.worker_client import IMPORTING, Reporter
 from mhsa.records.request import Request
 from mhsa.records.shape import Shape
 
@@ -22,9 +22,9 @@ class Plan:
     """What is to be measured.
 
     Attributes:
-        contenders: the implementations; the floor is measured whether it is among them or not.
+        contenders: the implementations; the baseline is measured whether it is among them or not.
         cells: (shape, dtype, device), in order.
-        left_out: (number of a cell, name): who ended the process there.
+        left_out: (number of a cell, name) of implementations that ended the process there.
         done: cells that need not be measured again.
         threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
             on how many cores happen to be idle.
@@ -34,7 +34,7 @@ class Plan:
         keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
         slow_down: by which share contenders with a folder are made slower, to see whether that is found; 0 costs them the
             microseconds that any share does, None nothing.
-        place: of the commit that contenders with a folder are from; their modules are found there, and no others of their
+        checkout: of the commit that contenders with a folder are from; their modules are found there, and no others of their
             names.
     """
 
@@ -49,7 +49,7 @@ class Plan:
     checked: bool = True
     keeping: bool = False
     slow_down: float | None = None
-    place: Place | None = None
+    checkout: Checkout | None = None
     left_out: tuple[tuple[int, str], ...] = ()
     done: int = 0
 
@@ -64,7 +64,7 @@ class Plan:
         data["contenders"] = tuple(Contender(**{**c, "request": Request.of_dict(c["request"])}) for c in data["contenders"])
         data["cells"] = tuple((Shape(**shape), dtype, device) for shape, dtype, device in data["cells"])
         data["passes"] = tuple(data["passes"])
-        data["place"] = Place(*data["place"]) if data["place"] else None
+        data["checkout"] = Checkout(*data["checkout"]) if data["checkout"] else None
         data["left_out"] = tuple((n, name) for n, name in data["left_out"])
         return cls(**data)
 
@@ -77,8 +77,8 @@ def main(folder: Path) -> int:
     plan = Plan.of_json((folder / "plan.json").read_text())
     if plan.keeping:
         keep_memory()
-    teller = Teller(folder)
-    teller.tell("", IMPORTING)
+    reporter = Reporter(folder)
+    reporter.calling("", IMPORTING)
     import torch
 
     from mhsa.bench.git.isolated_imports import Side
@@ -87,26 +87,26 @@ def main(folder: Path) -> int:
 
     torch.set_num_threads(plan.threads)
     device = plan.cells[0][2]
-    teller.say(machine=describe_machine(device, plan.threads))
+    reporter.report(machine=describe_machine(device, plan.threads))
     if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
         limit_memory(plan.memory)
-    side = Side(*map(Path, plan.place)) if plan.place else None
+    side = Side(*map(Path, plan.checkout)) if plan.checkout else None
 
     def within(contender: Contender) -> AbstractContextManager[object]:
         return side if side and contender.request.folder else contextlib.nullcontext()
 
     bench = Bench(
         plan.passes, plan.budget, counted=plan.counted, callgrind=plan.callgrind, checked=plan.checked,
-        slow_down=plan.slow_down, tell=teller.tell, within=within,
+        slow_down=plan.slow_down, calling=reporter.calling, within=within,
     )  # fmt: skip
     for n, (shape, dtype, device) in enumerate(plan.cells):
         if n < plan.done:
             continue
-        teller.say(cell=n)
+        reporter.report(cell=n)
         here = [c for c in plan.contenders if (n, c.name) not in plan.left_out]
         for measurement in bench.measure(Cell(shape, dtype, device), here):
-            teller.say(measured=measurement.as_dict())
-    teller.say(end=True)
+            reporter.report(measured=measurement.as_dict())
+    reporter.report(end=True)
     return 0
 
 

@@ -15,7 +15,7 @@ from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
 
 from mhsa.bench.measure.growth import family, longest
-from mhsa.bench.measure.measurement import FLOOR, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.report import sentences
 from mhsa.bench.report.panel import COSTS, INK, MUTED, PAPER, draw_panel
 from mhsa.records.distribution import install_hint
@@ -156,16 +156,16 @@ def _drawn(measurements: Sequence[Measurement], machine: str, title: str, column
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How each line is drawn: marks are hollow, and larger on the lines below, so that none is hidden by one that equals it.
 
-    The floor alone is dashed and grey, with a mark that is no shape, on top of all.
+    The baseline alone is dashed and grey, with a mark that is no shape, on top of all.
     """
-    others = [name for name in dict.fromkeys(names) if name != FLOOR]
+    others = [name for name in dict.fromkeys(names) if name != BASELINE]
     styles: dict[str, dict[str, Any]] = {}
     for n, name in enumerate(others):
         below = (len(others) - 1 - n) / max(len(others) - 1, 1)  # 1 for the first, 0 for the last
         styles[name] = {"color": _COLOURS[n % len(_COLOURS)], "marker": _MARKERS[n % len(_MARKERS)], "zorder": 3 + n,
                         "markerfacecolor": "none", "markersize": 6 + 5 * below}  # fmt: skip
-    if FLOOR in names:
-        styles[FLOOR] = {"color": MUTED, "linestyle": (0, (4, 3)), "marker": "|", "zorder": 4 + len(others),
+    if BASELINE in names:
+        styles[BASELINE] = {"color": MUTED, "linestyle": (0, (4, 3)), "marker": "|", "zorder": 4 + len(others),
                          "markersize": 14}  # fmt: skip
     return {name: {"linewidth": 1.6, "markeredgewidth": 1.5, **style} for name, style in styles.items()}
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mhsa.bench.measure.measurement import FLOOR, Counters, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Counters, Measurement
 from mhsa.records.shape import Shape
 from mhsa.reports.phrases import printable
 
@@ -38,7 +38,7 @@ class Group:
         return any(m.outcome == "measured" and m.counters.peak is not None for m in self.cells.values())
 
     def name(self, shape: Shape) -> str:
-        """Return the shape's name; with its sizes if another of that name is there, for who exists in one size only."""
+        """Return the shape's name; with its sizes if another of that name is there, for shapes that exist in one size only."""
         alike = sum(other.name == shape.name for other in self.shapes) > 1
         return f"{shape.name} (H={shape.head} d_model={shape.d_model})" if alike else shape.name
 
@@ -72,8 +72,8 @@ def time(m: Measurement) -> str | None:
 
 
 def ratio(m: Measurement) -> str | None:
-    """Return the ratio to the floor; none for the floor itself."""
-    return None if m.ratio is None or m.implementation == FLOOR else f"{_digits(m.ratio)}x"
+    """Return the ratio to the baseline; none for the baseline itself."""
+    return None if m.ratio is None or m.implementation == BASELINE else f"{_digits(m.ratio)}x"
 
 
 def interval(m: Measurement) -> str | None:
@@ -99,7 +99,7 @@ def flops(m: Measurement) -> str | None:
 
 
 def allocated(m: Measurement) -> str | None:
-    """Return what was asked of the allocator, with its unit."""
+    """Return the allocated bytes, with their unit."""
     return None if m.counters.allocated is None else size(m.counters.allocated)
 
 
@@ -110,7 +110,7 @@ def speed(m: Measurement) -> str | None:
     return f"{m.counters.flops / m.seconds / 1e12:#.3g}"
 
 
-# The columns of counters, in this order; one that nobody knows is left out.
+# The columns of counters, in this order; one without any figure is left out.
 COUNTERS: Mapping[str, Callable[[Measurement], str | None]] = {
     "operators": lambda m: _count(m.counters.operators),
     "kernels": lambda m: _count(m.counters.kernels),

@@ -11,37 +11,31 @@ from mhsa.bench.measure.measurement import Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
 from mhsa.bench.report.format import Group, shown
-from mhsa.reports.phrases import printable, short
-
-_CELL = 1000  # characters of a cell or a sentence: a reason is whole, an essay is not
-_SPECIAL = str.maketrans(
-    {c: f"\\{c}" for c in "\\*_[]~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
-)
+from mhsa.reports.markdown_text import table, text
 
 
 def markdown(measurements: Sequence[Measurement], machine: Mapping[str, str | int]) -> str:
     """Return tables of time and memory, a row per shape, with the reasons of missing figures, growth and the conditions."""
     lines: list[str] = []
     for group in wording.grouped(measurements):
-        lines += [f"### {_text(group.title)}", "", "Time of one call, its ratio to the floor:", "", *_table(group, _time), ""]
+        lines += [f"### {text(group.title)}", "", "Time of one call, its ratio to the baseline:", "", *_table(group, _time), ""]
         if group.remembers:
             lines += ["Peak memory:", "", *_table(group, wording.peak), ""]
-    reasons = [_text(words) for words in sentences.reasons(measurements)]
-    growth = [f"**{_text(words)}**" if left else _text(words) for words, left in sentences.growth_lines(measurements)]
+    reasons = [text(words) for words in sentences.reasons(measurements)]
+    growth = [f"**{text(words)}**" if left else text(words) for words, left in sentences.growth_lines(measurements)]
     for title, listed in (("Without figures", reasons), ("Growth with the sequence length T", growth)):
         lines += [f"{title}:", "", *(f"- {sentence}" for sentence in listed), ""] if listed else []
-    checked = [_text(words) for words in sentences.checked(measurements)]
+    checked = [text(words) for words in sentences.checked(measurements)]
     if checked:
-        lines += [_text(sentences.READING[0]), "", f"Compared with the oracle before it was timed: {'; '.join(checked)}.", ""]
-    return "\n".join([*lines, f"Measured on: {_text(', '.join(f'{name} {value}' for name, value in machine.items()))}."]) + "\n"
+        lines += [text(sentences.READING[0]), "", f"Compared with the oracle before it was timed: {'; '.join(checked)}.", ""]
+    return "\n".join([*lines, f"Measured on: {text(', '.join(f'{name} {value}' for name, value in machine.items()))}."]) + "\n"
 
 
 def _table(group: Group, figure: Callable[[Measurement], str | None]) -> Iterator[str]:
-    yield f"| shape | {' | '.join(map(_text, group.implementations))} |"
-    yield f"| --- |{' ---: |' * len(group.implementations)}"
-    for shape in group.shapes:
-        cells = [shown(group.cells.get((shape, name)), figure) for name in group.implementations]
-        yield f"| {_text(group.name(shape))} | {' | '.join(map(_text, cells))} |"
+    names = group.implementations
+    rows = ([group.name(shape), *(shown(group.cells.get((shape, name)), figure) for name in names)] for shape in group.shapes)
+    head = ["shape", *map(text, names)]
+    return table(head, (list(map(text, row)) for row in rows), right=range(1, len(head)))
 
 
 def _time(m: Measurement) -> str | None:
@@ -50,8 +44,3 @@ def _time(m: Measurement) -> str | None:
     if time is None or ratio is None:
         return time
     return f"{time} ({ratio}; {interval})" if interval and wording.wide(m) else f"{time} ({ratio})"
-
-
-def _text(words: str) -> str:
-    """Text on one line that means only itself, wherever in a line it stands."""
-    return short(" ".join(printable(words).split()), _CELL).translate(_SPECIAL)

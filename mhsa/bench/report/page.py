@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from string import Template
 
-from mhsa.bench.measure.measurement import FLOOR, Measurement
+from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
 from mhsa.bench.report.chart import MatplotlibMissing, as_svg, draw
@@ -63,7 +63,7 @@ def _asset(package: str, name: str) -> str:
 
 
 def _title(measurements: Sequence[Measurement]) -> str:
-    names = {m.implementation for m in measurements} - {FLOOR}
+    names = {m.implementation for m in measurements} - {BASELINE}
     shapes = {m.shape for m in measurements}
     return f"{_many(len(names), 'implementation')} at {_many(len(shapes), 'shape')}" if measurements else "Nothing was measured"
 

@@ -14,8 +14,11 @@ _SIGNS = {"wrong": "✕ wrong", "n/a": "n/a"}
 
 
 def tables(group: Group) -> Markup:
-    """Return the tables of one pass, dtype and device, each below its title; what nobody knows has none."""
-    parts = [tag("h4", "Time of one call, its ratio to the floor, and the ratio's 95 % interval"), _grid(group, "time", _time)]
+    """Return the tables of one pass, dtype and device, each below its title; what is not known has none."""
+    parts = [
+        tag("h4", "Time of one call, its ratio to the baseline, and the ratio's 95 % interval"),
+        _grid(group, "time", _time),
+    ]
     if group.remembers:
         parts += [tag("h4", "Peak memory"), _grid(group, "peak memory", lambda m: prettier(wording.peak(m) or _EMPTY))]
     names = wording.counted(group)

@@ -1,4 +1,4 @@
-"""What is seen while ``mhsa bench`` measures: who is called for what, how far it is, and how long it may still take."""
+"""The live line of ``mhsa bench``: which implementation is called for what, how far the run is, and how long it may take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mhsa.reports.live_line import LiveLine
 _CHECKED, _SCORE = 0.5, 2e-8
 
 
-class Progress(LiveLine):
+class BenchProgress(LiveLine):
     """Takes note of moments; use it as a context."""
 
     def __init__(self, console: Console, plan: Plan) -> None:

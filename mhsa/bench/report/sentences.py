@@ -10,15 +10,15 @@ from mhsa.records.shape import Shape
 from mhsa.reports.phrases import printable
 
 READING = (
-    "A time is that of one call, the median of blocks. Its ratio is to the floor, four plain projections and torch's "
+    "A time is that of one call, the median of blocks. Its ratio is to the baseline, four plain projections and torch's "
     "scaled_dot_product_attention, of which a block was timed before and after each block: 1.00x is as fast as that, and "
     "larger is worse. The interval, 95 %, is of the median over blocks; where it holds 1, no difference was shown.",
     "Peak memory is the most that a call held at one time beyond what was there before it; allocated is all that it asked "
     "for, freed or not; operators are the calls that torch's dispatcher was given. Of all three, larger is worse, and the "
     "clock's noise does not move them.",
     "FLOPs are those of matrix products and attention as torch's own counter has them: a multiply-add is two, and causal "
-    "attention counts whole, not halved. TFLOP/s are derived, FLOPs divided by the time: who computes more than is needed "
-    "has more of them, so they rank nothing.",
+    "attention counts whole, not halved. TFLOP/s are FLOPs divided by the time: an implementation that "
+    "computes more than is needed has more of them, so they rank nothing.",
     "Growth is the exponent of the sequence length T, fitted to the longest sequences. Attention needs memory that is linear "
     "in T and time that is at most quadratic; more is said where the term that is not needed is more than half of the cost.",
 )
@@ -46,8 +46,10 @@ def reasons(measurements: Sequence[Measurement]) -> list[str]:
             every = names == tried[implementation, place] and len(names) > 1
             alike.setdefault("every shape" if every else ", ".join(dict.fromkeys(names)), []).append(place)
         every_place = len({place for name, place in tried if name == implementation})
-        told = (names if len(some) == every_place else f"{names}: {' and '.join(some)}" for names, some in alike.items())
-        lines.append(printable(f"{implementation}: {' '.join(words.split())} ({'; '.join(told)})"))
+        where_missing = (
+            names if len(some) == every_place else f"{names}: {' and '.join(some)}" for names, some in alike.items()
+        )
+        lines.append(printable(f"{implementation}: {' '.join(words.split())} ({'; '.join(where_missing)})"))
     return lines
 
 
@@ -80,7 +82,7 @@ def places(measurements: Iterable[Measurement]) -> dict[tuple[str, str, str], st
     """Return each pass, dtype and device of a run in words, without those that are the same in all of it."""
     every = list(dict.fromkeys((m.passes, m.dtype, m.device) for m in measurements))
     differs = [len(set(values)) > 1 for values in zip(*every, strict=True)]
-    return {key: ", ".join(word for word, said in zip(key, differs, strict=True) if said) for key in every}
+    return {key: ", ".join(word for word, different in zip(key, differs, strict=True) if different) for key in every}
 
 
 def common(measurements: Iterable[Measurement]) -> str:

@@ -1,7 +1,8 @@
 """What ``mhsa bench`` prints: a table per pass, dtype and device, the reasons of missing figures, and growth in words.
 
-If the terminal has room, a row is a shape and a column an implementation; otherwise a shape is a heading, and its rows are the
-implementations. Sentences are folded at spaces; the lines of a table are printed whole.
+If the terminal has room, a row is a shape and a column an implementation. Otherwise a shape is a heading and its rows are the
+implementations; of many shapes the ratios are shown alone, by shape. Sentences are folded at spaces; the lines of a table are
+printed whole.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
 from mhsa.bench.report.format import Group, shown
 from mhsa.reports.line_folding import fold
 from mhsa.reports.phrases import printable
+from mhsa.reports.tables import aligned
 
 _GAP = "  "
+_FEW = 10  # lines of growth that are all printed: two for each of five implementations
+_LONG = 20  # lines of a group in which rows are implementations: two groups of more are more than a screen
 _NARROWEST = 10  # columns of a name that is folded: pieces of fewer letters are no name any more
 _REPORTED = {"time": wording.time, "ratio": wording.ratio, "95 %": wording.interval, "peak memory": wording.peak}
 
@@ -46,26 +50,43 @@ def print_report(
     growth = sentences.growth_lines(measurements)
     if growth:
         _title(console, "growth with the sequence length T")
-    for words, left in growth:
+    for words, left in _noteworthy(growth):
         _say(console, _GAP, words, "bold yellow" if left else "default")
+
+
+def _noteworthy(growth: Sequence[tuple[str, bool]]) -> list[tuple[str, bool]]:
+    """The lines of growth that fit on a screen: of many only those that show too much, and how many others there are."""
+    if len(growth) <= _FEW:
+        return [*growth]
+    telling = [(words, left) for words, left in growth if left or "not fitted" in words]
+    rest = len(growth) - len(telling)
+    return (
+        [*telling, (f"{rest} more, none of which shows too much: --html and --markdown have them", False)] if rest else telling
+    )
 
 
 def print_group(console: Console, group: Group, *, counters: bool = False) -> None:
     """Print the tables of one pass, dtype and device."""
     known = group.remembers
-    tables = {"time, and its ratio to the floor": by_shape(group, times)}
-    tables |= {"peak memory": by_shape(group, peaks)} if known else {}
-    if max(cell_len(line) for lines in tables.values() for line in lines) > console.width:
+    memory = {"peak memory": by_shape(group, peaks)} if known else {}
+    tables = {"time, and its ratio to the baseline": by_shape(group, times)} | memory
+    if _too_broad(tables, console):
+        title = f"time, its ratio to the baseline{', peak memory' if known else ''}"
         columns = [name for name in _REPORTED if known or name != "peak memory"]
-        tables = {
-            f"time, its ratio to the floor{', peak memory' if known else ''}": by_implementation(group, columns, console.width)
-        }
+        tables = {title: by_implementation(group, columns, console.width)}
+        compact = {"ratio of the time to the baseline's, and the baseline's time": by_shape(group, ratios)} | memory
+        if len(tables[title]) > _LONG and not _too_broad(compact, console):
+            tables = compact
     names = wording.counted(group) if counters else []
     if names:
         tables["counted"] = by_implementation(group, names, console.width)
     for title, lines in tables.items():
         _title(console, f"{group.title}: {title}")
         _print(console, lines)
+
+
+def _too_broad(tables: Mapping[str, Sequence[str]], console: Console) -> bool:
+    return max(cell_len(line) for lines in tables.values() for line in lines) > console.width
 
 
 def times(cells: Sequence[Measurement | None]) -> list[str]:
@@ -77,6 +98,11 @@ def times(cells: Sequence[Measurement | None]) -> list[str]:
         for m, r in zip(cells, ratios, strict=True)
     ]
     return aligned(list(zip(figures, ratios, wides, strict=True)), left=(2,))
+
+
+def ratios(cells: Sequence[Measurement | None]) -> list[str]:
+    """Return a column of ratios alone; of the baseline, its times."""
+    return [shown(m, wording.time if m is not None and m.implementation == BASELINE else wording.ratio) for m in cells]
 
 
 def peaks(cells: Sequence[Measurement | None]) -> list[str]:
@@ -117,20 +143,6 @@ def by_implementation(group: Group, names: Sequence[str], width: int) -> list[st
         *above, last = folded[name]
         lines += [f"{_GAP * 2}{line}" for line in above]
         lines.append(f"{_GAP * 2}{last}{' ' * (broadest - cell_len(last))}{_GAP}{cells[n]}")
-    return lines
-
-
-def aligned(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> list[str]:
-    """Return lines whose columns stand below each other: to the right, but for those in ``left``; empty columns vanish."""
-    clean = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(*clean, strict=True)]
-    lines = []
-    for row in clean:
-        padded = []
-        for n, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - cell_len(cell))
-            padded += [cell + space if n in left else space + cell] if width else []
-        lines.append(_GAP.join(padded))
     return lines
 
 

@@ -42,7 +42,7 @@ def measured(params: Wanted, requests: Mapping[str, Request]) -> Figures:
         for what, every in zip(("IMPLEMENTATIONS", "PASSES", "SHAPES", "DTYPES", "DEVICES"), params, strict=True)
     )
     figures: Figures = {}
-    for device in devices:  # a process that has met CUDA is not asked for the CPU's figures
+    for device in devices:  # a process that has used CUDA does not measure the CPU
         plan = Plan(
             contenders=tuple(Contender.known(n) if n in KNOWN else Contender(n, requests[n]) for n in names),
             cells=tuple((shape_of(shape), dtype, device) for shape in shapes for dtype in dtypes),
@@ -84,8 +84,8 @@ class Suite:
         """Look whether there is a figure."""
         require(figures, params)
 
-    def track_ratio_to_floor(self, figures: Figures, *params: str) -> float:
-        """Time as a multiple of the floor's: steadier than seconds, so look at it first."""
+    def track_ratio_to_baseline(self, figures: Figures, *params: str) -> float:
+        """Time as a multiple of the baseline's: steadier than seconds, so look at it first."""
         return float(figures[params]["ratio"])
 
     def track_seconds(self, figures: Figures, *params: str) -> float:
@@ -97,7 +97,7 @@ class Suite:
         return _counter(figures[params], "peak")
 
     def track_allocated(self, figures: Figures, *params: str) -> float:
-        """Bytes that the allocator was asked for."""
+        """Bytes that the allocator gave out."""
         return _counter(figures[params], "allocated")
 
     def track_operators(self, figures: Figures, *params: str) -> float:
@@ -113,14 +113,14 @@ class Suite:
         return _counter(figures[params], "kernels")
 
     # asv sorts by these names: what is to be looked at first comes first.
-    track_ratio_to_floor.pretty_name = "1 time / floor"  # type: ignore[attr-defined]
+    track_ratio_to_baseline.pretty_name = "1 time / baseline"  # type: ignore[attr-defined]
     track_seconds.pretty_name = "2 seconds"  # type: ignore[attr-defined]
     track_peak_memory.pretty_name = "3 peak memory"  # type: ignore[attr-defined]
     track_operators.pretty_name = "4 operators"  # type: ignore[attr-defined]
     track_flops.pretty_name = "5 floating point operations"  # type: ignore[attr-defined]
     track_allocated.pretty_name = "6 bytes allocated"  # type: ignore[attr-defined]
     track_kernels.pretty_name = "7 kernels"  # type: ignore[attr-defined]
-    track_ratio_to_floor.unit = "ratio"  # type: ignore[attr-defined]
+    track_ratio_to_baseline.unit = "ratio"  # type: ignore[attr-defined]
     track_seconds.unit = "seconds"  # type: ignore[attr-defined]
     track_peak_memory.unit = track_allocated.unit = "bytes"  # type: ignore[attr-defined]
     track_operators.unit = track_flops.unit = track_kernels.unit = "count"  # type: ignore[attr-defined]
@@ -130,7 +130,7 @@ def require(figures: Figures, params: tuple[str, ...]) -> None:
     """Raise what asv shows where there is no figure: NotImplementedError is n/a, anything else failed.
 
     Raises:
-        NotImplementedError: it could not be measured, or was not asked for.
+        NotImplementedError: it could not be measured, or was not selected.
         AssertionError: the result is wrong, so it was not timed.
     """
     found = figures.get(params)
@@ -149,16 +149,16 @@ def _counter(figure: Mapping[str, Any], name: str) -> float:
 
 
 def _budget() -> float:
-    given = os.environ.get(f"{_ASKED}BUDGET", "")
+    text = os.environ.get(f"{_ASKED}BUDGET", "")
     try:
-        return float(given or BUDGET)
+        return float(text or BUDGET)
     except ValueError:
-        raise ValueError(f"{_ASKED}BUDGET is {given!r}; must be a number of seconds, such as {BUDGET}") from None
+        raise ValueError(f"{_ASKED}BUDGET is {text!r}; must be a number of seconds, such as {BUDGET}") from None
 
 
 def _asked(what: str, every: Sequence[str]) -> list[str]:
-    given = [name.strip() for name in os.environ.get(_ASKED + what, "").split(",") if name.strip()]
-    unknown = [name for name in given if name not in every]
+    chosen = [name.strip() for name in os.environ.get(_ASKED + what, "").split(",") if name.strip()]
+    unknown = [name for name in chosen if name not in every]
     if unknown:
         raise ValueError(f"{_ASKED}{what} names {', '.join(unknown)}; there are {', '.join(every)}")
-    return [name for name in every if name in given] if given else list(every)
+    return [name for name in every if name in chosen] if chosen else list(every)

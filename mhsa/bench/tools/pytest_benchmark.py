@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from mhsa.bench.measure.measurement import FLOOR, KNOWN, PASSES, Contender, Pass
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Pass
 from mhsa.records.configuration import ConfigurationError, find, read
 from mhsa.records.distribution import install_hint
 from mhsa.records.request import Request
 from mhsa.records.shape import Shape, shape_of
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")  # where --attention-shape names none: all of them take a minute
-RIVALS = ("reference", "fused", "torch", FLOOR)
+COMPARED = ("reference", "fused", "torch", BASELINE)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One benchmark: who, at what, under which conditions."""
+    """One benchmark: an implementation, a shape, and the conditions."""
 
     contender: Contender
     passes: Pass
@@ -80,7 +80,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     import torch
 
     from mhsa.bench.measure.cell import reason_of
-    from mhsa.bench.measure.correctness import untruth
+    from mhsa.bench.measure.correctness import find_mismatch
     from mhsa.bench.measure.expected import rows_of
     from mhsa.bench.measure.implementation import NotMeasurable, build, call_of
 
@@ -92,7 +92,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     shape = wanted.shape if subject.adapter.sizes is None else wanted.shape.resized(*subject.adapter.sizes)
     try:
         built = build(wanted.contender, subject, shape, wanted.dtype, wanted.device)
-        wrong = untruth(built, wanted.passes, _oracle(wanted.passes, shape, wanted.dtype))
+        wrong = find_mismatch(built, wanted.passes, _oracle(wanted.passes, shape, wanted.dtype))
     except NotMeasurable as error:
         pytest.skip(f"n/a: {error}")
     except Exception as error:
@@ -127,7 +127,7 @@ def _contenders(names: list[str], folder: Path) -> list[Contender]:
     by_label = {request.label: request for request in configured}
     asked = [Contender.known(n) if n in KNOWN else Contender.of(by_label.get(n) or Request(n, n)) for n in names]
     asked = asked if names else [Contender.of(request) for request in configured]
-    return list({c.name: c for c in (*asked, *map(Contender.known, RIVALS))}.values())
+    return list({c.name: c for c in (*asked, *map(Contender.known, COMPARED))}.values())
 
 
 @functools.cache  # made when torch is needed anyway

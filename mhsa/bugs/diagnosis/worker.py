@@ -17,7 +17,7 @@ from typing import Any
 from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
 from mhsa.bugs.diagnosis.observe import ASPECTS
 from mhsa.bugs.diagnosis.weights_picture import portrait
-from mhsa.introspect.resolve import understand
+from mhsa.introspect.questions import load_under
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.request import Request
@@ -44,7 +44,10 @@ def main() -> None:
 
 @functools.cache
 def _begin(request: str) -> tuple[Subject, Equivalence]:
-    subject = finely(understand(Request.of_dict(json.loads(request))))
+    found = load_under(Request.of_dict(json.loads(request))).subject  # as it was judged: under what a question declares
+    if isinstance(found, SubjectError):
+        raise found
+    subject = finely(found)
     return subject, compare(subject)
 
 

@@ -12,6 +12,8 @@ from mhsa.bugs.mutants.registry import KINDS, Mutant, mutants
 from mhsa.records.catalogue import FAMILIES, catalogue
 from mhsa.records.power_record import Power
 from mhsa.records.results import SubjectResult
+from mhsa.reports.markdown_text import table
+from mhsa.reports.tables import aligned
 
 
 def print_power(console: Console, power: Power) -> None:
@@ -24,7 +26,7 @@ def print_power(console: Console, power: Power) -> None:
         ("properties, in running order", _PROPERTY_HEAD, list(_property_rows(power))),
     ):
         console.print(Text(f"\n  {title}", style="bold"))
-        for line in _aligned([head, *rows]):
+        for line in aligned([head, *rows]):
             console.print(Text(f"    {line}"), soft_wrap=True)
     for name in power.survivors:
         console.print(Text(f"  SURVIVED {name}", style="bold red"))
@@ -51,10 +53,10 @@ def print_kills(console: Console, results: Sequence[SubjectResult], known: Seque
 def page(power: Power) -> str:
     """Return docs/power.md."""
     parts = [_HEAD, "## In short\n", *(f"- {name}: {words}" for name, words in _totals(power))]
-    parts += ["", _RIVALS, *_table(_RIVAL_HEAD, _rival_rows(power)), "", _MISSED, *_table(*_missed(power))]
-    parts += ["", _PROPERTIES, *_table(_PROPERTY_HEAD, _property_rows(power))]
-    parts += ["", _FAMILIES, *_table(*_by_kind(power))]
-    parts += ["", _MUTANTS, *_table(("mutant", "the bug", "found by", "first", "cases", "seconds"), _mutant_rows(power))]
+    parts += ["", _RIVALS, *table(_RIVAL_HEAD, _rival_rows(power)), "", _MISSED, *table(*_missed(power))]
+    parts += ["", _PROPERTIES, *table(_PROPERTY_HEAD, _property_rows(power))]
+    parts += ["", _FAMILIES, *table(*_by_kind(power))]
+    parts += ["", _MUTANTS, *table(("mutant", "the bug", "found by", "first", "cases", "seconds"), _mutant_rows(power))]
     parts += ["", _MATRIX, "```", *_matrix(power), "```"]
     return "\n".join(parts) + "\n"
 
@@ -185,18 +187,3 @@ def _matrix(power: Power) -> Iterator[str]:
     width = max(map(len, power.mutants))
     for name, kill in power.mutants.items():
         yield f"{name:<{width}} " + "".join("#" if identity in kill.kills else "." for identity in power.order)
-
-
-def _table(head: Sequence[str], rows: Iterator[tuple[str, ...]] | Sequence[tuple[str, ...]]) -> Iterator[str]:
-    yield f"| {' | '.join(head)} |"
-    yield f"|{'---|' * len(head)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |"
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-    for row in rows:
-        yield "  ".join(
-            f"{cell:<{w}}" if n == 0 else f"{cell:>{w}}" for n, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,10 @@ class Piece:
 
 
 @dataclass
-class Plan:
+class InitPlan:
     """Pieces to write, what is kept, and what is to be added by hand.
 
-    Nothing that exists is ever changed. What was done is told at the end, so that a reader who goes away early leaves no
-    half of it.
+    Nothing that exists is ever changed. What was done is printed at the end, so that a closed pipe leaves nothing half done.
     """
 
     pieces: list[Piece] = field(default_factory=list)
@@ -56,14 +55,14 @@ class Plan:
         return any(piece.path == path for piece in self.pieces)
 
     def require_folders(self) -> None:
-        """Leave with 2 where a file stands in the place of a folder that is needed."""
+        """Raise a UsageError if a file stands in the place of a folder that is needed."""
         for piece in self.pieces:
             for folder in piece.path.parents:
                 if (folder.exists() or folder.is_symlink()) and not folder.is_dir():
-                    refuse(f"{piece.path} cannot be written: {folder} is no folder; nothing was written")
+                    raise UsageError(f"{piece.path} cannot be written: {folder} is not a folder; nothing was written")
 
     def carry_out(self) -> None:
-        """Write all of it; leave with 2 at the first file that cannot be written."""
+        """Write all of it; raise a UsageError at the first file that cannot be written."""
         for piece in self.pieces:
             with self._refusing(piece.path):
                 piece.path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +77,8 @@ class Plan:
         except OSError as error:
             before = f"written before: {', '.join(self.done)}" if self.done else "nothing was written"
             place = "" if error.filename in (None, str(path)) else f": {error.filename}"
-            refuse(f"{path} cannot be written: {error.strerror or os.strerror(error.errno or 0)}{place}; {before}")
+            reason = error.strerror or os.strerror(error.errno or 0)
+            raise UsageError(f"{path} cannot be written: {reason}{place}; {before}") from error
 
     def show(self) -> None:
         """Print every piece in full, as it would be written."""
@@ -86,16 +86,16 @@ class Plan:
             print(f"would {'add to' if piece.added else 'write'} {piece.path}:\n")
             text = piece.text.replace("\r\n", "\n").strip("\n") or "(an empty file)"
             print(textwrap.indent(text, "    "), end="\n\n")
-        self._tell_rest()
+        self._print_rest()
         print("nothing was written, as --dry-run was given")
 
-    def tell(self) -> None:
+    def print_done(self) -> None:
         """Print what was written, what was kept, and what is to be added by hand."""
         for piece in self.pieces:
             print(f"{'added to' if piece.added else 'wrote'} {piece.path}")
-        self._tell_rest()
+        self._print_rest()
 
-    def _tell_rest(self) -> None:
+    def _print_rest(self) -> None:
         for words in self.kept:
             print(f"kept {words}")
         if not self.pieces and not self.by_hand:

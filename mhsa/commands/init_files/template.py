@@ -1,4 +1,4 @@
-"""The files that ``mhsa init`` writes lie beside the code, with @NAMES@ for what differs from repository to repository."""
+"""The files that ``mhsa init`` writes lie next to the code, with @NAMES@ for what differs from repository to repository."""
 
 from __future__ import annotations
 

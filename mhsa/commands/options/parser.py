@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from mhsa.records.errors import refuse
+from mhsa.records.errors import UsageError
 
 # argparse's sentences, and ours.
 _WORDS = (
@@ -25,12 +25,12 @@ class Parser(argparse.ArgumentParser):
     """Prints no usage before a mistake: the line that matters would stand below ten others."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with exit code 2 and one line."""
+        """Raise a UsageError of one line."""
         for words, ours in _WORDS:
             message = message.replace(words, ours, 1)
         if message.startswith(_REQUIRED):
             message = f"{message.removeprefix(_REQUIRED)} is missing; `{self.prog} --help` says what it is"
-        refuse(message, self.prog)
+        raise UsageError(message, self.prog)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:
@@ -41,52 +41,52 @@ class Parser(argparse.ArgumentParser):
         raise argparse.ArgumentError(action, f"{value!r} is not one of {allowed}{near(str(value), action.choices)}")
 
 
-def near(given: str, known: Iterable[str]) -> str:
+def near(name: str, known: Iterable[str]) -> str:
     """Return a hint at the name that may have been meant, or nothing."""
-    found = difflib.get_close_matches(given, list(known), n=1)
-    return f"; did you mean {found[0]}?" if found else ""
+    matches = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {matches[0]}?" if matches else ""
 
 
-def _no_command(given: str, known: Iterable[str]) -> str:
-    if given.endswith((".py", ".ipynb")) or ":" in given:  # a subject without a command
-        return f"there is no command {given!r}; did you mean mhsa verify {given}?"
-    hint = near(given, [*known, "help"]) or f"; there are {', '.join(known)}"
-    return f"there is no command {given!r}{hint}"
+def _no_command(name: str, known: Iterable[str]) -> str:
+    if name.endswith((".py", ".ipynb")) or ":" in name:  # a subject without a command
+        return f"there is no command {name!r}; did you mean mhsa verify {name}?"
+    hint = near(name, [*known, "help"]) or f"; there are {', '.join(known)}"
+    return f"there is no command {name!r}{hint}"
 
 
 def parse(parser: Parser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Parse a command line; ``help`` and ``help COMMAND`` are ``--help``, and what stands between options is taken, too."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] == ["help"]:
-        given = [*given[1:2], "--help"]
-    options, rest = parser.parse_known_args(given)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words[:1] == ["help"]:
+        words = [*words[1:2], "--help"]
+    parsed, rest = parser.parse_known_args(words)
     if not rest:
-        return options
+        return parsed
     (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    command = parser if options.command is None else commands.choices[options.command]
+    command = parser if parsed.command is None else commands.choices[parsed.command]
     wrong = next((word for word in rest if word.startswith("-") and word != "-"), None)
     if wrong is not None:
         name = wrong.partition("=")[0]
         hint = near(name, command._option_string_actions) or f"; `{command.prog} --help` lists them"
         command.error(f"there is no option {name}{hint}")
     logic = [word for word in rest if word in _LOGIC]
-    keyword = str(getattr(options, "keyword", ""))
+    keyword = str(vars(parsed).get("keyword", ""))
     if logic and keyword:
         whole = " ".join([keyword, *rest])
         command.error(f"-k takes one text, so {logic[0]!r} stood alone after it; write it in quotes: -k '{whole}'")
-    _take(command, options, rest)
-    return options
+    _take(command, parsed, rest)
+    return parsed
 
 
-def _take(command: argparse.ArgumentParser, options: argparse.Namespace, rest: list[str]) -> None:
+def _take(command: argparse.ArgumentParser, parsed: argparse.Namespace, rest: list[str]) -> None:
     """Give what stands after options to the arguments without a name: ``mhsa verify A -k x B`` is about A and B."""
-    places = [action for action in command._actions if not action.option_strings]
-    for action in places:
+    positional = [action for action in command._actions if not action.option_strings]
+    for action in positional:
         if action.nargs == "*":
-            setattr(options, action.dest, [*getattr(options, action.dest), *rest])
+            setattr(parsed, action.dest, [*getattr(parsed, action.dest), *rest])
             return
-        if action.nargs == "?" and rest and getattr(options, action.dest) == action.default:
-            setattr(options, action.dest, rest.pop(0))
+        if action.nargs == "?" and rest and getattr(parsed, action.dest) == action.default:
+            setattr(parsed, action.dest, rest.pop(0))
     if rest:
-        takes = " ".join(str(action.metavar) for action in places) or "none"
+        takes = " ".join(str(action.metavar) for action in positional) or "none"
         command.error(f"{rest[0]!r} is one too many: what it takes, options apart, is {takes}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from mhsa.introspect.adapter_sketch import asked, declare
 from mhsa.introspect.readings.fit import Fit
 from mhsa.oracle.formula.causal import Causal
 from mhsa.oracle.formula.formula import Formula
@@ -36,7 +35,5 @@ def ask_about_causal(subject: Subject, request: Request, fit: Fit) -> None:
         if fit.without_mask(read):
             where = "" if sizes.queries == sizes.keys else f", aligned {aligned} ({words})"
             fields: dict[str, Any] = {"causal": aligned}
-            head = asked(
-                f"it is causal{where}: without a mask its output is exactly that of attention to the keys up to the own place"
-            )
-            raise Question("\n".join([head, *declare(fields, request)]), fields)
+            words = "without a mask its output is exactly that of attention to the keys up to the own place"
+            raise Question(f"it is causal{where}: {words}", fields)

@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.adapter_sketch import asked, declare
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
 from mhsa.introspect.readings.causal import ask_about_causal
 from mhsa.introspect.readings.fit import Fit
@@ -115,7 +114,7 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     if last.adapter.takes_mask and read[-1].part != "mask":
         last = by_names(last, module)
     doubtful = [reading for reading in read if not reading.certain]
-    open_row = "fully_masked_row" in last.masks and subject.contract.fully_masked_row is None
+    open_row = last.adapter.takes_mask and subject.contract.fully_masked_row is None
     added = last.contract.mask == "additive" and subject.adapter.contract.mask is None  # and nobody has declared it
     torchs = within(module) is not None and bool(doubtful)
     nan = open_row and (added or torchs) and fit.fully_masked_is_nan(last)
@@ -129,5 +128,4 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
         fields |= {"fully_masked_row": "nan", "reason": _NAN}
         also = "may give NaN where a query may attend to no key"
         words = f"{words} and {also}" if words else also
-    head = asked(f"it is exactly right if it {words}; read in the usual way it is not")
-    raise Question("\n".join([head, *declare(fields, request)]), fields)
+    raise Question(f"it is exactly right if it {words}; read in the usual way it is not", fields)

@@ -7,11 +7,9 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.adapter_sketch import asked, declare
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.records.errors import Question
-from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
 
 
@@ -34,11 +32,8 @@ def is_certain(adapter: InnerAttention) -> bool:
     return adapter.around.stated or adapter.contract.surroundings == "left-out"
 
 
-def ask_about_residual(around: Surroundings, request: Request) -> Question:
+def ask_about_residual(around: Surroundings) -> Question:
     """Return the question whether a residual is meant, where the attention is exactly right without it."""
     fields = {"surroundings": "left-out"}
-    head = asked(
-        "its output is exactly right but for the residual: it adds its input to what attention gives. If that is not meant, "
-        'it is wrong, which surroundings = "none" declares'
-    )
-    return Question("\n".join([head, *declare(fields, request)]), declaration=fields)
+    words = "its output is exactly right but for the residual: it adds its input to what attention gives"
+    return Question(f'{words}. If that is not meant, it is wrong, which surroundings = "none" declares', fields)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue
+from mhsa.records.errors import UsageError
 from mhsa.records.facts import jsonable
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult
@@ -23,7 +24,7 @@ _LARGEST = 10 * 2**20  # bytes: a case is some kilobytes
 _LONGEST = 300  # characters of a message that are worth a line
 
 
-class CaseFileError(Exception):
+class CaseFileError(UsageError):
     """The file cannot be used, with the reason."""
 
 

@@ -15,13 +15,14 @@ from string import Template
 from typing import Any
 
 from mhsa.records.catalogue import Property
+from mhsa.records.declarations import in_words
 from mhsa.reports.html.cause import cause
 from mhsa.reports.html.chart import distribution
 from mhsa.reports.html.failure import failure
 from mhsa.reports.html.markup import Markup, breakable, definitions, join, scrolling, tag
 from mhsa.reports.html.numbers import number
 from mhsa.reports.html.table import table, words
-from mhsa.reports.phrases import BESIDE, figures
+from mhsa.reports.phrases import BESIDE, declarations, figures, then
 
 _SIGNS = {"holds": "✓", "violated": "✕", "question": "?", "unjudged": "?"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -132,16 +133,42 @@ def _subject(subject: Mapping[str, Any], n: int, statements: Mapping[str, Proper
         tag("h2", breakable(name), id=f"s{n}-name"),
         _given(subject, name),
         tag("div", _badge(subject), tag("p", _left(subject), _figures(subject)), class_=f"result {_verdict(subject)}"),
-        tag("p", str(subject["reason"]), class_="reason") if subject.get("reason") else None,
+        _question(subject) if subject.get("declare") else _reason(subject),
         *(tag("p", tag("strong", "Warning. "), str(text), class_="banner") for text in subject.get("warnings") or ()),
         tag("section", tag("h3", "How it was understood"), definitions(understood)) if understood else None,
         cause(diagnosis) if isinstance(diagnosis, Mapping) else None,
-        _section(f"Failures ({len(failures)})", *failures, class_="failures") if failures else None,
+        _section(_failures_title(subject, len(failures)), *failures, class_="failures") if failures else None,
         _section("Error divided by bound", chart) if chart is not None else None,
         _section("Properties", table(properties, statements, anchors)) if properties else None,
         _coverage(subject.get("coverage")),
     ]
     return tag("article", *parts, id=f"s{n}", aria_labelledby=f"s{n}-name")
+
+
+def _reason(subject: Mapping[str, Any]) -> Markup | None:
+    return tag("p", str(subject["reason"]), class_="reason") if subject.get("reason") else None
+
+
+def _question(subject: Mapping[str, Any]) -> Markup:
+    """What is asked, what holds if it is meant, and the lines that say so."""
+    given = dict(subject)
+    ways = [
+        part for title, lines in declarations(given) for part in (tag("dt", title), tag("dd", tag("pre", tag("code", lines))))
+    ]
+    return tag(
+        "section",
+        tag("h3", "Is this meant?"),
+        tag("p", str(subject.get("reason") or "")),
+        tag("p", "Then, ", tag("strong", then(given)), ".") if then(given) else None,
+        tag("p", "If it is, declare it:"),
+        tag("dl", *ways),
+        class_="asks question",
+    )
+
+
+def _failures_title(subject: Mapping[str, Any], count: int) -> str:
+    under = subject.get("under") or {}
+    return f"Failures under {in_words(under['declaration'])} ({count})" if under else f"Failures ({count})"
 
 
 def _given(subject: Mapping[str, Any], name: str) -> Markup | None:

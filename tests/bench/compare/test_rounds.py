@@ -9,7 +9,7 @@ import pytest
 from mhsa.bench.compare import rounds
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.pairing import _goes_on
-from mhsa.bench.compare.rounds import Found, add_rounds
+from mhsa.bench.compare.rounds import BenchmarkRounds, add_rounds
 from mhsa.bench.compare.sequential_test import FEWEST
 from mhsa.bench.compare.settings import APART_MOST, MOST, Terms
 from mhsa.commands.cli import main
@@ -18,8 +18,8 @@ from mhsa.records.shape import shape_of
 from tests.helpers.repository import MODULE, Repository
 
 
-def founds(*labels: str) -> list[Found]:
-    return [Found(Benchmark(Request(name, "m:M"), "forward", shape_of("exercise"), "float32")) for name in labels]
+def founds(*labels: str) -> list[BenchmarkRounds]:
+    return [BenchmarkRounds(Benchmark(Request(name, "m:M"), "forward", shape_of("exercise"), "float32")) for name in labels]
 
 
 class Clock:
@@ -32,7 +32,7 @@ class Clock:
         monkeypatch.setattr(rounds.time, "monotonic", lambda: self.now)
 
     def add(self, **ratios: list[float]):
-        def add(left: list[Found], number: int, words: str) -> None:
+        def add(left: list[BenchmarkRounds], number: int, words: str) -> None:
             self.now += next(self.lengths)
             self.asked.append([found.benchmark.request.label for found in left])
             for found in left:
@@ -92,7 +92,7 @@ def test_what_has_ended_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch, 1)
     one, other = founds("a", "b")
 
-    def add(left: list[Found], number: int, words: str) -> None:
+    def add(left: list[BenchmarkRounds], number: int, words: str) -> None:
         clock.add(a=STEADY, b=STEADY)(left, number, words)
         if number == 2:
             other.end("wrong", {"head": "x"})

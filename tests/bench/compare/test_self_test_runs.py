@@ -8,12 +8,21 @@ from pathlib import Path
 import pytest
 
 from mhsa.bench.compare.benchmark import SIDES, benchmarks_of
-from mhsa.bench.compare.rounds import Found
+from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.self_test import SelfTest
-from mhsa.bench.compare.self_test_runs import SLOW_DOWNS, Tally, Trial, Verdict, exact_interval, planned, promised, tallies
+from mhsa.bench.compare.self_test_runs import (
+    SLOW_DOWNS,
+    BenchmarkVerdict,
+    SelfTestRun,
+    Tally,
+    exact_interval,
+    planned,
+    promised,
+    tallies,
+)
 from mhsa.bench.compare.separate_processes import Apart
 from mhsa.bench.compare.settings import Terms
-from mhsa.bench.git.worktrees import Place
+from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.run import Run
 from mhsa.bench.measure.worker import Plan
 from mhsa.commands.cli import main
@@ -24,8 +33,10 @@ from tests.helpers.repository import Repository
 FEW = ["--runs", "1", "--shape", "exercise", "--pass", "forward", "--no-verify", "--budget", "1", "--no-color"]
 
 
-def trial(slow_down: float, *verdicts: str, ratio: float = 1.0) -> Trial:
-    return Trial(slow_down, 10.0, tuple(Verdict(f"b{n}", v, ratio, (ratio,) * 4) for n, v in enumerate(verdicts)))
+def trial(slow_down: float, *verdicts: str, ratio: float = 1.0) -> SelfTestRun:
+    return SelfTestRun(
+        slow_down, 10.0, tuple(BenchmarkVerdict(f"b{n}", v, ratio, (ratio,) * 4) for n, v in enumerate(verdicts))
+    )
 
 
 @pytest.mark.parametrize(("benchmarks", "same", "each"), [(10, 20, 4), (6, 34, 7), (1, 200, 40), (300, 1, 1)])
@@ -136,7 +147,7 @@ def test_a_run_that_was_ended_early_goes_on(
     ("arguments", "words"),
     [
         (["--self-test", "main", "HEAD"], "compares one commit with itself; given were main and HEAD"),
-        (["--self-test", "nowhere"], "'nowhere' is no commit"),
+        (["--self-test", "nowhere"], "'nowhere' is not a commit"),
         (["--self-test", "HEAD~1", "--runs", "1", "--no-verify", "--shape", "exercise"], "cannot be measured: "),
         ([], "BASE is missing"),
     ],
@@ -157,8 +168,8 @@ def test_what_slowing_costs_beside_the_share_is_on_both_sides(monkeypatch: pytes
     plans: list[Plan] = []
     monkeypatch.setattr("mhsa.bench.compare.separate_processes.run", lambda plan, *_: plans.append(plan) or Run())
     (benchmark,) = benchmarks_of((Request("a", "a"),), ("forward",), (SHAPES["exercise"],), ("float32",))
-    places = dict.fromkeys(SIDES, Place("folder", "tree", "original"))
+    checkouts = dict.fromkeys(SIDES, Checkout("folder", "tree", "original"))
     for slow_down in (0.1, 0.0):
-        Apart(places, Terms(apart=True, slow_down=slow_down), lambda words: None)([Found(benchmark)], 1, "")
+        Apart(checkouts, Terms(apart=True, slow_down=slow_down), lambda words: None)([BenchmarkRounds(benchmark)], 1, "")
     assert [plan.slow_down for plan in plans] == [0.0, 0.1, None, None]
     assert all(plan.keeping for plan in plans)

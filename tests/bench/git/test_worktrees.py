@@ -148,9 +148,9 @@ def test_a_name_that_is_none(repository, shas):
         ("--help", "names no commit"),
         ("", "names no commit"),
         ("HEAD~1..HEAD", "is a range"),
-        ("HEAD:a", "is no commit"),
-        ("HEAD~9", "is no commit"),
-        ("0" * 40, "is no commit"),
+        ("HEAD:a", "is not a commit"),
+        ("HEAD~9", "is not a commit"),
+        ("0" * 40, "is not a commit"),
     ):
         with pytest.raises(GitError) as caught:
             trees.commit(name)
@@ -412,7 +412,7 @@ def test_the_newest_commits_and_what_is_told_of_them(tmp_path, repository, shas)
     assert trees.newest(2) == shas[2:]
     assert trees.newest(20) == shas
     assert trees.notes == []
-    told = trees.told([shas[3], shas[0]])
+    told = trees.described([shas[3], shas[0]])
     assert [(c.sha, c.message) for c in told] == [(shas[3], "x"), (shas[0], "x")]
     assert told[0].date == int(git(repository, "log", "-1", "--format=%ct"))
     git(tmp_path, "clone", "--quiet", "--depth=2", f"file://{repository}", str(tmp_path / "shallow"))

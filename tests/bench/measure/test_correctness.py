@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mhsa.bench.measure import expected as given
-from mhsa.bench.measure.correctness import untruth
+from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built
 from mhsa.bench.measure.measurement import KNOWN, PASSES, Pass
@@ -192,7 +192,7 @@ def make(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Built]:
 @pytest.mark.parametrize("name", KNOWN)
 def test_what_comes_with_mhsa_is_right_in_every_format(make: Callable[..., Built], name: str, dtype: str, shape: str) -> None:
     built, known = make(name, shape, dtype), Oracle()
-    assert [untruth(built, passes, known) for passes in PASSES] == ["", ""]
+    assert [find_mismatch(built, passes, known) for passes in PASSES] == ["", ""]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -200,7 +200,7 @@ def test_a_plain_module_is_right_where_the_wrong_ones_are_not(make: Callable[...
     known: dict[str, Oracle] = {}
     for shape in {shape for _, shape, *_ in WRONG.values()}:
         built = make("Right", shape, dtype)
-        assert [untruth(built, passes, known.setdefault(shape, Oracle())) for passes in PASSES] == ["", ""]
+        assert [find_mismatch(built, passes, known.setdefault(shape, Oracle())) for passes in PASSES] == ["", ""]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -325,10 +325,10 @@ def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Bu
     monkeypatch.setattr(given.oracle, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
     known = Oracle()
     for passes in PASSES:
-        assert untruth(make("reference", "exercise"), passes, known) == ""
+        assert find_mismatch(make("reference", "exercise"), passes, known) == ""
     once = len(asked)
     assert once == 2  # two camps, generic numbers
-    assert untruth(make("floor", "exercise"), "training", known) == ""
+    assert find_mismatch(make("baseline", "exercise"), "training", known) == ""
     assert len(asked) == once
-    assert untruth(make("floor", "exercise", "bfloat16"), "forward", known) == ""
+    assert find_mismatch(make("baseline", "exercise", "bfloat16"), "forward", known) == ""
     assert len(asked) == 2 * once

@@ -176,7 +176,7 @@ class TestWhatIsTimed:
         assert len(told) == wanted
 
     def test_the_floor_is_called_without_a_module(self, make: Callable[..., Built]) -> None:
-        built = make("floor", "exercise")
+        built = make("baseline", "exercise")
         call = built.bind(built.x)
         assert isinstance(call, functools.partial)
         assert call.func is plain_attention
@@ -185,7 +185,7 @@ class TestWhatIsTimed:
 
 class TestBuilding:
     def test_all_are_given_the_same_numbers(self, make: Callable[..., Built]) -> None:
-        first, second = make("reference", "exercise"), make("floor", "exercise")
+        first, second = make("reference", "exercise"), make("baseline", "exercise")
         assert torch.equal(first.x, second.x)
         for one, other in zip(first.trial.views.views(), second.trial.views.views(), strict=True):
             assert torch.equal(one[1].read(), other[1].read())

@@ -15,7 +15,7 @@ import torch
 from mhsa.bench.measure import cell
 from mhsa.bench.measure.cell import Bench, Cell
 from mhsa.bench.measure.clock import Clock
-from mhsa.bench.measure.measurement import FLOOR, PASSES, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, PASSES, Contender, Measurement
 from mhsa.bench.measure.paired_timing import Timing, interval, take_turns
 from mhsa.records.request import Request
 from mhsa.records.shape import shape_of
@@ -51,8 +51,8 @@ class Scripted(Clock):
         return [name for name, _ in self.blocks]
 
 
-def timed(clock: Clock, *works: Work, budget: float = 0.1, floor: float = MILLISECOND) -> dict[str, Timing]:
-    return take_turns(clock, Work("", floor), {work.name: work for work in works}, budget)
+def timed(clock: Clock, *works: Work, budget: float = 0.1, baseline: float = MILLISECOND) -> dict[str, Timing]:
+    return take_turns(clock, Work("", baseline), {work.name: work for work in works}, budget)
 
 
 def close(x: float) -> float:
@@ -81,14 +81,14 @@ class TestRatios:
         found = timed(Scripted(lambda n: 50.0 if n in (20, 21, 33) else 1.0), Work("a"), Work("b", 2 * MILLISECOND), budget=1.0)
         assert [(t.ratio, t.low, t.high) for t in found.values()] == [(1.0, 1.0, 1.0), (2.0, 2.0, 2.0)]
 
-    def test_a_floor_that_is_slower_than_all_is_the_measure_all_the_same(self) -> None:
-        found = timed(Scripted(), Work("a"), floor=8 * MILLISECOND)
+    def test_a_baseline_that_is_slower_than_all_is_the_measure_all_the_same(self) -> None:
+        found = timed(Scripted(), Work("a"), baseline=8 * MILLISECOND)
         assert found["a"].ratio == close(0.125)
         assert found["a"].seconds == MILLISECOND
 
 
 class TestTurns:
-    def test_every_block_stands_between_two_of_the_floor(self) -> None:
+    def test_every_block_stands_between_two_of_the_baseline(self) -> None:
         clock = Scripted()
         timed(clock, Work("a"), Work("b"))
         turns = clock.names[3 * LOOKS :]
@@ -147,7 +147,7 @@ class TestEnd:
         return [timing.blocks for timing in timed(Scripted(), *works, budget=budget).values()]
 
     @pytest.mark.parametrize(("budget", "blocks"), [(0.0239, 3), (0.0241, 4), (0.1, 13), (1.0, 125)])
-    def test_a_budget_is_spent_on_the_blocks_of_one_and_of_the_floor_after_it(self, budget: float, blocks: int) -> None:
+    def test_a_budget_is_spent_on_the_blocks_of_one_and_of_the_baseline_after_it(self, budget: float, blocks: int) -> None:
         assert self.blocks(MILLISECOND, budget=budget) == [blocks]
 
     def test_there_are_three_blocks_even_where_one_is_beyond_the_budget(self) -> None:
@@ -285,15 +285,17 @@ class TestExceptions:
                 mortal.error = KeyboardInterrupt() if error else mortal.error
 
         contenders = [
-            Contender.known(name) if name == FLOOR else Contender(name, Request(name, f"{path}:{name}")) for name in names
+            Contender.known(name) if name == BASELINE else Contender(name, Request(name, f"{path}:{name}")) for name in names
         ]
-        bench = Bench(passes, 0.1, counted=False, tell=tell)
+        bench = Bench(passes, 0.1, counted=False, calling=tell)
         found = list(bench.measure(Cell(shape_of("exercise"), "float32", "cpu"), contenders))
         assert [(m.passes, m.implementation) for m in found] == [(p, name) for p in passes for name in names]
         return {(m.passes, m.implementation): m for m in found}
 
     @pytest.mark.parametrize("allowed", [0, 1, 2, 3, 9])
-    @pytest.mark.parametrize("names", [("Mortal", "Right", FLOOR), ("Right", "Mortal", FLOOR), (FLOOR, "Right", "Mortal")])
+    @pytest.mark.parametrize(
+        "names", [("Mortal", "Right", BASELINE), ("Right", "Mortal", BASELINE), (BASELINE, "Right", "Mortal")]
+    )
     def test_one_that_raises_leaves_the_others_as_they_are(self, file: Path, names: Sequence[str], allowed: int) -> None:
         found = self.measure(file, names, allowed)
         mortal = found.pop(("forward", "Mortal"))
@@ -304,16 +306,16 @@ class TestExceptions:
             assert (m.outcome, m.seconds, m.ratio, m.blocks) == ("measured", MILLISECOND, 1.0, 13)
 
     def test_one_that_does_not_get_there_is_measured(self, file: Path) -> None:
-        found = self.measure(file, ("Mortal", FLOOR), allowed=1000)
+        found = self.measure(file, ("Mortal", BASELINE), allowed=1000)
         assert found["forward", "Mortal"].outcome == "measured"
         assert self.subjects(file).Mortal.calls == LOOKS + 13
 
     def test_one_that_raises_ever_after_has_no_other_pass_either(self, file: Path) -> None:
-        found = self.measure(file, ("Mortal", FLOOR), allowed=5, passes=PASSES)
+        found = self.measure(file, ("Mortal", BASELINE), allowed=5, passes=PASSES)
         assert found["forward", "Mortal"].outcome == "n/a"
         assert found["training", "Mortal"].outcome == "n/a"
         assert "worn out" in found["training", "Mortal"].reason
-        assert found["training", FLOOR].outcome == "measured"
+        assert found["training", BASELINE].outcome == "measured"
 
     def test_a_wrong_one_is_not_called_for_its_time(self, file: Path) -> None:
         found = self.measure(file, ("Wrong", "Right"), allowed=None)
@@ -322,19 +324,21 @@ class TestExceptions:
         assert wrong.words.startswith("failed: wrong result: output where each query picks its own key[")
         assert found["forward", "Right"].outcome == "measured"
 
-    def test_a_floor_that_raises_leaves_nothing_to_compare_with(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_baseline_that_raises_leaves_nothing_to_compare_with(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object) -> None:
-            raise ZeroDivisionError("no floor")
+            raise ZeroDivisionError("no baseline")
 
         monkeypatch.setattr("mhsa.bench.measure.implementation.plain_attention", fail)
-        found = self.measure(file, ("Right", FLOOR), allowed=None)
+        found = self.measure(file, ("Right", BASELINE), allowed=None)
         assert {m.outcome for m in found.values()} == {"n/a"}
-        assert found["forward", "Right"].reason.startswith("the floor, which it is compared with: ZeroDivisionError: no floor")
-        assert found["forward", FLOOR].reason.startswith("ZeroDivisionError: no floor")
+        assert found["forward", "Right"].reason.startswith(
+            "the baseline, which it is compared with: ZeroDivisionError: no baseline"
+        )
+        assert found["forward", BASELINE].reason.startswith("ZeroDivisionError: no baseline")
 
     def test_an_interrupt_is_no_failure_of_anyone(self, file: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
-            self.measure(file, ("Mortal", FLOOR), allowed=4, error="interrupt")
+            self.measure(file, ("Mortal", BASELINE), allowed=4, error="interrupt")
 
     @pytest.mark.parametrize("passes", PASSES)
     def test_autograd_is_on_in_training_only(self, file: Path, passes: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +350,7 @@ class TestExceptions:
                 return super().block(call, count)
 
         monkeypatch.setattr(cell, "Clock", Watching)
-        self.measure(file, ("Right", FLOOR), allowed=None, passes=(passes,))
+        self.measure(file, ("Right", BASELINE), allowed=None, passes=(passes,))
         assert set(seen) == {passes == "training"}
         assert torch.is_grad_enabled()
 

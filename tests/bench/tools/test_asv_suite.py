@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import pytest
 
-from mhsa.bench.measure.measurement import FLOOR
+from mhsa.bench.measure.measurement import BASELINE
 from mhsa.bench.measure.run import Run
 from mhsa.bench.measure.worker import Plan
 from mhsa.bench.tools import asv_suite as suite
@@ -27,7 +27,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestSuite:
     """What asv is given."""
 
-    PARAMS = (["mine", "fused", FLOOR], ["forward", "training"], ["exercise", "wide"], ["float32", "bfloat16"], ["cpu", "cuda"])
+    PARAMS = (
+        ["mine", "fused", BASELINE],
+        ["forward", "training"],
+        ["exercise", "wide"],
+        ["float32", "bfloat16"],
+        ["cpu", "cuda"],
+    )
     KEY = ("fused", "forward", "exercise", "float32", "cpu")
 
     @pytest.fixture
@@ -62,12 +68,12 @@ class TestSuite:
 
     def test_a_variable_narrows_a_run_down(self, plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
         for what, names in (
-            ("SHAPES", "wide"), ("IMPLEMENTATIONS", "floor , mine,"), ("PASSES", "training"), ("DTYPES", "bfloat16"),
+            ("SHAPES", "wide"), ("IMPLEMENTATIONS", "baseline , mine,"), ("PASSES", "training"), ("DTYPES", "bfloat16"),
             ("DEVICES", "cpu"), ("BUDGET", "0.07"),
         ):  # fmt: skip
             monkeypatch.setenv(f"MHSA_BENCH_{what}", names)
         found = self.measured()
-        assert set(found) == {(n, "training", "wide", "bfloat16", "cpu") for n in ("mine", FLOOR)}
+        assert set(found) == {(n, "training", "wide", "bfloat16", "cpu") for n in ("mine", BASELINE)}
         assert [plan.budget for plan in plans] == [0.07]
         with pytest.raises(NotImplementedError, match="n/a: not asked for"):
             suite.require(found, self.KEY)
@@ -100,7 +106,7 @@ class TestSuite:
         found = {name: track(figures, *self.KEY) for name, track in tracks.items()}
         assert math.isnan(found.pop("track_kernels"))  # which asv shows as n/a
         assert found == {
-            "track_ratio_to_floor": 1.25, "track_seconds": 0.00123, "track_operators": 9, "track_flops": 8,
+            "track_ratio_to_baseline": 1.25, "track_seconds": 0.00123, "track_operators": 9, "track_flops": 8,
             "track_allocated": 7, "track_peak_memory": 6,
         }  # fmt: skip
         assert all(track.unit for track in tracks.values())
@@ -110,12 +116,12 @@ class TestSuite:
 
         class Mine(suite.Suite):
             requests: ClassVar = {"mine": Request("mine", f"{folder}/subjects.py:Wrong")}
-            params: ClassVar = (["mine", FLOOR], ["forward"], ["exercise"], ["float32"], ["cpu"])
+            params: ClassVar = (["mine", BASELINE], ["forward"], ["exercise"], ["float32"], ["cpu"])
 
         mine = Mine()
         found = mine.setup_cache()
         assert json.loads(json.dumps(list(found.values()))) == list(found.values())
-        mine.setup(found, FLOOR, *self.KEY[1:])
-        assert mine.track_seconds(found, FLOOR, *self.KEY[1:]) > 0.0
+        mine.setup(found, BASELINE, *self.KEY[1:])
+        assert mine.track_seconds(found, BASELINE, *self.KEY[1:]) > 0.0
         with pytest.raises(AssertionError, match="failed: wrong result: output"):
             mine.setup(found, "mine", *self.KEY[1:])

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from mhsa.bench.measure.measurement import FLOOR, PASSES
-from mhsa.commands.bench import RIVALS
+from mhsa.bench.measure.measurement import BASELINE, PASSES
+from mhsa.commands.bench import COMPARED
 from mhsa.records.shape import shape_of
 from tests.helpers.places import ROOT
 from tests.helpers.timed import SUBJECTS
@@ -55,7 +55,7 @@ class TestDesk:
             right = [
                 name for name in names if not name.endswith((":Wrong", ":Raises")) or ("T=16" in group and "Raises" in name)
             ]
-            assert measured == [*right, *RIVALS, FLOOR]
+            assert measured == [*right, *COMPARED, BASELINE]
             length = those[0]["extra_info"]["compared queries"]
             assert {b["extra_info"]["compared queries"] for b in those} == {length}
             sizes = [b["extra_info"]["shape"] for b in those]

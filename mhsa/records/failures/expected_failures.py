@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mhsa.records.failure_form import form_of
+from mhsa.records.failures.failure_form import form_of
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult

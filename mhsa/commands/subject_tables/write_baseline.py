@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import tomlkit
-from tomlkit.items import AoT, InlineTable
+from tomlkit.items import AoT
 
+from mhsa.commands.subject_tables.tables import entry, name_of, read, seen_from, subjects_of, write
 from mhsa.records.configuration import Configuration
-from mhsa.records.errors import refuse
-from mhsa.records.expected_failures import ANOTHER, cause_of
-from mhsa.records.failure_form import form_of
+from mhsa.records.failures.expected_failures import ANOTHER, cause_of
+from mhsa.records.failures.failure_form import form_of
 from mhsa.records.request import Expected, Request
 from mhsa.records.results import PropertyResult, SubjectResult
 
 if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
 
+_OPTION = "--write-baseline"
 _REASON = "failed when mhsa was adopted"
 
 
@@ -37,60 +36,26 @@ def write_baseline(
     """
     path = configuration.path or Path.cwd() / "pyproject.toml"
     failures = [
-        (request, [p for p in r.properties if p.outcome == "fail"]) for request, r in zip(requests, results, strict=True)
+        (request, [p for p in r.properties if p.outcome == "fail" and not r.question])  # of a question nothing is known yet
+        for request, r in zip(requests, results, strict=True)
     ]
     if not any(found for _, found in failures):
         return ["baseline    nothing fails, so nothing was written"]
-    text, document = _read(path)
-    subjects = _table(_table(_table(document, "tool"), "mhsa"), "subjects")
+    text, document = read(path, _OPTION)
+    subjects = subjects_of(document)
     written: list[str] = []
     by_hand: dict[str, Any] = {}
     for request, found in failures:
         if not found:
             continue
-        subject = _seen_from(path.parent, request.subject)
-        name = _name_of(request, subject, subjects)
+        subject = seen_from(path.parent, request.subject)
+        name = name_of(request, subject, subjects)
         new = [_declaration(p, (diagnoses or {}).get(request.label)) for p in found]
         by_hand[name] = {"expected_failures": new} if name in subjects else {"subject": subject, "expected_failures": new}
-        _expect(_entry(subjects, name, subject), new)
+        _expect(entry(subjects, name, subject), new)
         written.append(f"baseline    {len(new)} failures of {name} are expected from now on: {path}; run mhsa verify {name}")
-    after = tomlkit.dumps(document)
-    if tomllib.loads(after) != document.unwrap():  # keys with dots, say, which tomlkit cannot continue
-        example = tomlkit.dumps({"tool": {"mhsa": {"subjects": by_hand}}})
-        refuse(f"--write-baseline: {path} has a form that cannot be continued; add this by hand:\n\n{example}")
-    try:
-        path.write_bytes(after.replace("\r\n", "\n").replace("\n", "\r\n" if "\r\n" in text else "\n").encode())
-    except OSError as error:
-        refuse(f"--write-baseline: {path}: {error.strerror}")
+    write(path, text, document, _OPTION, by_hand)
     return written
-
-
-def _read(path: Path) -> tuple[str, tomlkit.TOMLDocument]:
-    try:
-        text = path.read_bytes().decode("utf-8") if path.exists() else ""
-        return text, tomlkit.parse(text)
-    except OSError as error:
-        refuse(f"--write-baseline: {path}: {error.strerror}")
-    except ValueError as error:  # which tomlkit's errors are, too
-        refuse(f"--write-baseline: {path}: {error}")
-
-
-def _table(parent: Any, name: str) -> Any:
-    """Return a table in a table, made if it is not there."""
-    if name not in parent:
-        parent[name] = tomlkit.inline_table() if isinstance(parent, InlineTable) else tomlkit.table(is_super_table=True)
-    return parent[name]
-
-
-def _entry(subjects: Any, name: str, subject: str) -> Any:
-    """Return the table of a subject; one that is just a name becomes a table in the same line."""
-    there = subjects.get(name)
-    if isinstance(there, dict):
-        return there
-    made = tomlkit.inline_table() if there is not None or isinstance(subjects, InlineTable) else tomlkit.table()
-    made["subject"] = subject if there is None else str(there)
-    subjects[name] = made
-    return subjects[name]
 
 
 def _expect(entry: Any, new: list[dict[str, str]]) -> None:
@@ -127,29 +92,6 @@ def _declaration(found: PropertyResult, diagnosis: Diagnosis | None) -> dict[str
     entry = {"property": found.id, "reason": f"{_REASON}: {_first(message)}"}
     known = {"form": form_of(reason, found.counterexample), "cause": cause_of(diagnosis, found.id)}
     return entry | {k: v for k, v in known.items() if v}
-
-
-def _seen_from(folder: Path, subject: str) -> str:
-    """Return a subject with its path as it is written in a file in this folder."""
-    head, colon, attr = subject.rpartition(":")
-    path, attr = (subject, "") if subject.endswith(".py") else (head, colon + attr)
-    return Path(os.path.relpath(path, folder)).as_posix() + attr if path.endswith(".py") else subject
-
-
-def _name_of(request: Request, subject: str, subjects: Any) -> str:
-    """A configured subject keeps its name; another gets one from what was typed."""
-    if request.folder:
-        return request.label
-    same = [
-        name for name, entry in subjects.items() if subject in (entry, entry.get("subject") if isinstance(entry, dict) else "")
-    ]
-    if same:
-        return str(same[0])
-    stem = request.label.rpartition(":")[2].rpartition("/")[2].removesuffix(".py").rpartition(".")[2]
-    name, n = stem, 2
-    while name in subjects:
-        name, n = f"{stem}-{n}", n + 1
-    return name
 
 
 def _first(reason: str) -> str:

@@ -1,0 +1,106 @@
+"""A subject that raises a question is understood once more, under what the question says to declare."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mhsa.introspect.resolve import understand
+from mhsa.records.answers import told
+from mhsa.records.declarations import canonical, in_words
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.request import Request
+from mhsa.records.understood import notes_of
+from mhsa.subject.guard import attempt
+from mhsa.subject.subject import Subject
+from mhsa.subject.torch_settings import on_one_thread, restored
+
+_ROUNDS = 6  # build, call, layout, output, masks, training: the stages of understanding, each of which may ask once
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came of loading a subject.
+
+    Attributes:
+        subject: understood as it was declared, or under what the question says to declare; or why it is not understood.
+        question: what is asked, with all that has to be declared; None where nothing is.
+    """
+
+    subject: Subject | SubjectError
+    question: Question | None = None
+
+
+def load_under(request: Request, target: Any = None) -> Loaded:
+    """Load a subject; where that raises a question with a declaration, load it again under the declaration.
+
+    Under it another question may be raised: declarations add up, and the sum is what is suggested.
+    """
+    declared: dict[str, Any] = {}
+    asked: list[str] = []
+    for _ in range(_ROUNDS):
+        found = load_subject(request.under(declared), target)
+        new = found.declaration if isinstance(found, Question) else {}
+        if not new or new.items() <= declared.items():
+            break
+        declared |= new
+        asked.append(str(found))
+    if not asked:
+        return Loaded(found, found if isinstance(found, Question) else None)
+    if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
+        words = "\n\n".join([*asked, f"under {in_words(declared)}: {found}"])
+        question = Question(words)
+        return Loaded(question, question)
+    return Loaded(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(asked)), declared))
+
+
+def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:
+    """Return a subject whose reading says of what a question suggests that it was found: nobody has declared it yet."""
+    new = set(suggested) - set(canonical(request.contract))
+    parts = (replace(u, known="fitted") if new & set(u.declaration) else u for u in subject.understood)
+    understood = tuple(parts)
+    return replace(subject, understood=understood, notes=notes_of(understood))
+
+
+def without_judging(request: Request, loaded: Loaded) -> Subject | SubjectError:
+    """Return a subject that is judged only as it was declared: a question tells what to declare, and nothing is judged."""
+    question = loaded.question
+    if question is None:
+        return loaded.subject
+    return Question(told(str(question), question.declaration, request), question.declaration)
+
+
+def load_subject(request: Request, target: Any = None) -> Subject | SubjectError:
+    """Return the subject, or why it cannot be judged; torch's settings stay as they are. ``target`` is it, if it is there."""
+
+    def load() -> Subject | SubjectError:
+        try:
+            require_device(request.device)
+            return understand(request, target=target)
+        except SubjectError as error:
+            return error
+
+    with restored(), on_one_thread(), quiet():
+        found, said = attempt(load)
+    return SubjectError(f"loading it raised {said}") if found is None else found[0]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is no verdict."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def require_device(device: str) -> None:
+    """Raise SubjectError unless torch can put a tensor there."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device)
+    except Exception as error:
+        raise SubjectError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from None

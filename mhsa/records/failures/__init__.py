@@ -1,0 +1,1 @@
+"""Failures: the form of one, and those that are expected."""
