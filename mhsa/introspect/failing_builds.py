@@ -11,7 +11,13 @@ from mhsa.subject.construction.constructor import how_to_state
 _NO_GPU = ("CUDA enabled", "No CUDA GPUs", "NVIDIA driver", "CUDA driver")
 
 
-def needs_a_gpu(error: BaseException) -> bool:
+GPU_IS_MISSING = (
+    "There is no GPU. Where there is one: mhsa verify --device cuda. Or leave .cuda() and device='cuda' out of the module: "
+    ".to(device) moves it"
+)
+
+
+def needs_a_gpu(error: BaseException | str) -> bool:
     """Whether an error says that a GPU was asked for, and that there is none."""
     return any(words in str(error) for words in _NO_GPU)
 
@@ -19,12 +25,7 @@ def needs_a_gpu(error: BaseException) -> bool:
 def failed_build(name: str, adapter: Adapter, sizes: tuple[int, int], error: Exception) -> SubjectError:
     """Return what is to be raised instead of an error of a constructor."""
     if needs_a_gpu(error):
-        return Question(
-            asked(
-                f"its constructor asks for a GPU, and there is none: {describe(error)}. Verify it where there is one, with "
-                "mhsa verify --device cuda; or leave .cuda() and device='cuda' out of the module, which .to(device) moves"
-            )
-        )
+        return Question(asked(f"its constructor raises {describe(error)}. {GPU_IS_MISSING}"))
     missing = adapter.constructor.missing if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else []
     if missing:
         listed = " and ".join(missing)

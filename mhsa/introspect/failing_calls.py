@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import INDENT, sketch, wrapped
+from mhsa.introspect.failing_builds import GPU_IS_MISSING, needs_a_gpu
 from mhsa.introspect.find_mask_form import forms_of_mask
 from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
@@ -147,8 +148,8 @@ def _words(refused: list[Refused], adapter: Adapter, request: Request, target: A
     lines += _row("tried", _tried(adapter, request.device))
     lines += _row("read as", adapter.describe())
     lines += sketch(adapter, request, target)
-    if any("CUDA" in each.error for each in refused) and request.device == "cpu":
-        lines += wrapped("It seems to ask for a GPU. Where there is one: mhsa verify --device cuda")
+    if any(needs_a_gpu(each.error) for each in refused):
+        lines += wrapped(GPU_IS_MISSING)
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_m
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
+from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
@@ -110,6 +111,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
+    require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
 
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         output: Tensor = caller(module, query, key, value, None)[0]
@@ -205,6 +207,7 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
 def _randomised(module: nn.Module, name: str) -> nn.Module:
     """Fill with generic numbers: parameters that start at zero would hide what they do."""
     if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
+        # A class or a factory has been called once already, and every call raised.
         raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
     module = module.to(device="cpu", dtype=torch.float64).eval()
     generator = torch.Generator().manual_seed(0)

@@ -18,6 +18,8 @@ from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
+from mhsa.subject.construction.lazy_parameters import SAID as LAZY
+from mhsa.subject.construction.lazy_parameters import give_sizes
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
@@ -126,7 +128,7 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
-        return self._make(**(self.construction(head, d_model) or {}))
+        return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
@@ -143,7 +145,12 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        return self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model)))
+        return self._with_sizes(self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model))), d_model)
+
+    def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
+        if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
+            self.understood = (*self.understood, LAZY)
+        return module
 
     def call(
         self,

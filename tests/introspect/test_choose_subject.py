@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.introspect.load import load
-from mhsa.records.errors import Question
+from mhsa.commands.cli import main
+from mhsa.introspect.load import chosen, load
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.request import Request
 
 CORE = """
 import torch
@@ -46,3 +48,39 @@ def test_two_attentions_are_a_question_with_what_to_type(tmp_path: Path) -> None
     file.write_text(CORE + MULTI + OTHER)
     with pytest.raises(Question, match=f"name one of {file}:MultiHeadAttention, {file}:CrossAttention"):
         load(str(file))
+
+
+def test_what_was_taken_and_what_else_there_is_are_said(tmp_path: Path) -> None:
+    file = tmp_path / "several.py"
+    file.write_text(CORE + MULTI + LAYER)
+    choice = chosen(Request("it", str(file)))
+    (understood,) = choice.understood
+    assert understood.part == "subject"
+    assert understood.text == f"MultiHeadAttention; the file also has {file}:ScaledDotProductAttention"
+
+
+MASKS = """
+def attention_mask(query, key): return (query[:, :, None] != 0) & (key[:, None] != 0)
+class AttentionMask: pass
+class FeedForward(nn.Module):
+    def __init__(self, dim, hidden):
+        super().__init__()
+    def forward(self, x): return x
+"""
+
+
+def test_makers_of_masks_and_other_parts_are_not_the_subject(tmp_path: Path) -> None:
+    file = tmp_path / "parts.py"
+    file.write_text(CORE + MULTI + MASKS)
+    assert load(str(file)).__name__ == "MultiHeadAttention"
+    file = tmp_path / "no_attention.py"
+    file.write_text("from torch import nn\n" + MASKS)
+    with pytest.raises(SubjectError, match="defines no attention-like"):
+        load(str(file))
+
+
+def test_several_candidates_end_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "two.py"
+    file.write_text(CORE + MULTI + OTHER)
+    assert main(["verify", str(file), "--no-diagnosis", "--cases", str(tmp_path / "cases")]) == 2
+    assert f"{file}:CrossAttention" in "".join(capsys.readouterr().out.split())

@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.introspect.resolve import as_adapter, understand
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import pick
+from mhsa.records.request import Request
 from mhsa.subject.adapter import ModuleAdapter
 from mhsa.subject.construction.roles import LENGTH
 from mhsa.subject.subject import Subject
@@ -95,6 +96,14 @@ class OfGlobals(Plain):
         self.prepare(HEADS, FEATURES)
 
 
+class WidthOfItsOwn(Plain):
+    def __init__(self, num_heads: int, head_size: int) -> None:
+        super().__init__()
+        self.prepare(num_heads, self.features, num_heads * head_size)
+
+    features = 20  # the width of mhsa's first try
+
+
 class HeadsOfItsOwn(Plain):
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -106,6 +115,21 @@ class Harmless(Plain):
         super().__init__()
         self.prepare(heads, dim)
         self.given = block_size, layer_idx, bias, masked, device
+
+
+class Sixteen(Plain):
+    def __init__(self, heads: int, dim: int, block_size: int | None = None) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.register_buffer("seen", torch.zeros(block_size or 16, block_size or 16))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + (self.seen[: x.size(1), : x.size(1)] + torch.zeros(x.size(1), x.size(1))).sum()
+
+
+class Lengthy(Sixteen):
+    def __init__(self, heads: int, dim: int, max_len: int = 16) -> None:
+        super().__init__(heads, dim, max_len)
 
 
 class Unknown(Plain):
@@ -121,9 +145,21 @@ class Grouped(Plain):
         self.norm = nn.GroupNorm(32, dim)
 
 
+class Lazy(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        self.num_heads = self.count = heads
+        self.maps = nn.ModuleList(nn.LazyLinear(dim) for _ in range(4))
+
+
 class NoGpu(Plain):
     def __init__(self, heads: int, dim: int) -> None:
         super().__init__()
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+
+class NoGpuInForward(Camel):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         raise AssertionError("Torch not compiled with CUDA enabled")
 
 
@@ -198,6 +234,7 @@ def test_sizes_that_stand_in_the_code_are_read_from_a_built_module() -> None:
     found = adapter(HeadsOfItsOwn)
     assert found.sizes == (HEADS, 5 * HEADS)
     assert "one size, head=3, d_model=15" in words(found)
+    assert adapter(WidthOfItsOwn).sizes == (4, 20)
 
 
 def test_what_means_nothing_to_attention_is_given_and_said() -> None:
@@ -218,9 +255,13 @@ def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:
     assert adapter(Grouped).sizes == (4, 64)
 
 
-def test_a_missing_gpu_is_a_question() -> None:
-    with pytest.raises(Question, match="asks for a GPU, and there is none"):
-        understand(f"{__file__}:NoGpu")
+@pytest.mark.parametrize("name", ["NoGpu", "NoGpuInForward"])
+def test_a_missing_gpu_is_a_question(name: str) -> None:
+    with pytest.raises(Question) as caught:
+        understand(f"{__file__}:{name}")
+    said = " ".join(str(caught.value).split())
+    assert "Torch not compiled with CUDA enabled" in said
+    assert "There is no GPU. Where there is one: mhsa verify --device cuda." in said
 
 
 def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
@@ -230,3 +271,20 @@ def test_what_runs_in_float32_alone_is_judged_with_its_roundoff() -> None:
     output = subject.caller(subject.adapter.build(4, 20).double(), x, x, x, None)[0]
     output.sum().backward()
     assert output.dtype == x.grad.dtype == torch.float64
+
+
+def test_lazy_parameters_get_their_sizes_from_one_call() -> None:
+    subject = understand(f"{__file__}:Lazy")
+    assert "lazy parameters get their sizes from one call" in words(subject)
+    module = subject.adapter.build(4, 20)
+    assert [tuple(p.shape) for p in module.parameters()] == [(20, 20), (20,)] * 4
+    assert module.training
+
+
+def test_a_module_with_positions_for_sixteen_is_a_question() -> None:
+    with pytest.raises(Question) as caught:
+        understand(f"{__file__}:Sixteen")
+    assert "it takes at most 16 positions, because seen is made for so many" in " ".join(str(caught.value).split())
+    name = f"{__file__}:Sixteen"
+    assert understand(Request(name, name, arguments={"block_size": LENGTH})).adapter.construction(4, 20)
+    assert adapter(Lengthy).construction(4, 20) == {"heads": 4, "dim": 20, "max_len": LENGTH}

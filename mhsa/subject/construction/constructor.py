@@ -5,36 +5,26 @@ from __future__ import annotations
 import contextlib
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Known, Understood
-from mhsa.subject.construction.annotated_config import fields_of, made
+from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
-from mhsa.subject.construction.config_object import USUAL, Answered, Config, described
-from mhsa.subject.construction.config_source import only_looked_for
+from mhsa.subject.construction.config_object import Config, described
+from mhsa.subject.construction.configuration import configuration, is_object
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
-from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
+from mhsa.subject.construction.parameters import configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+_OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
-
-
-@dataclass
-class _Config:
-    """One configuration: its class if it is known, what is stated of it, what it was asked for."""
-
-    kind: type[Any] | None
-    given: dict[str, Any]
-    read: Parameters | None
-    absent: frozenset[str]
-    answered: Answered = field(default_factory=Answered)
 
 
 class Constructor:
@@ -57,9 +47,9 @@ class Constructor:
         self._target, self._name = target, name
         everything = dict(inspect.signature(target).parameters)
         kinds = configs_of(target)
-        self._given, inside = split(more or {}, {n for n in kinds if not _is_object(n, more)})
+        self._given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
         require_taken(name, self._given, everything)
-        self._configs = {n: _config(target, n, kinds[n], given) for n, given in inside.items()}
+        self._configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
         self._read = read_parameters({n: p for n, p in everything.items() if n not in {*self._given, *self._configs}})
         self._shown = f"{name}({', '.join(str(p) for n, p in everything.items() if n not in self._given)})"
         self._reading: Reading = "usual"
@@ -134,8 +124,8 @@ class Constructor:
         roles = self._roles()
         head = "head" in roles
         width = bool(roles & {"d_model", "other width"}) or (self._read.width and bool(found))
-        if width and "d_model" not in roles and found and not found[-1][0]:
-            width = False
+        if width and "d_model" not in roles and found and not (found[-1][0] and self._runs_in(*_OTHER_SIZES)):
+            width = False  # it stands in the code, though it may be that of the first try
         if not head or not width:
             self._read_sizes(head, width)
 
@@ -177,6 +167,11 @@ class Constructor:
                 if first[0] is None:
                     first = module, d_model
         return first
+
+    def _runs_in(self, head: int, d_model: int) -> bool:
+        with contextlib.suppress(Exception):
+            return runs(self._build(head, d_model), d_model)
+        return False
 
     def _can_be_built(self, head: int, d_model: int) -> bool:
         with contextlib.suppress(Exception):
@@ -231,28 +226,10 @@ def how_to_state(argument: str) -> str:
 _FACTORY = "Or name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
 
 
-def _is_object(name: str, more: Mapping[str, Any] | None) -> bool:
-    """Whether the user states a whole configuration that is no table of names."""
-    return name in (more or {}) and not isinstance((more or {})[name], Mapping)
-
-
-def _config(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> _Config:
-    read = None
-    if kind is not None:
-        try:
-            fields = fields_of(kind)
-        except (TypeError, ValueError):  # no readable signature
-            kind = None
-        else:
-            read = read_parameters({n: p for n, p in fields.items() if n not in given})
-            usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
-            read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return _Config(kind, given, read, only_looked_for(target, name))
-
-
 def _is_whole(module: nn.Module) -> bool:
     """Whether a module of the first sizes has at least the weights of three projections of the full width.
 
     One that took the width of all heads for that of one has a fraction of them.
     """
-    return sum(p.numel() for p in module.parameters() if p.dim() > 1) >= 3 * _SIZES[1] ** 2
+    sized = (p for p in module.parameters() if not is_lazy(p))
+    return sum(p.numel() for p in sized if p.dim() > 1) >= 3 * _SIZES[1] ** 2

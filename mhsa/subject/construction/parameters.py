@@ -52,8 +52,9 @@ def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
 def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
     """Read the parameters that are neither stated nor a configuration.
 
-    An optional number of heads, width or dropout is given, too: what eval() does not switch off shall show. The width of a
-    head is given unless its default is None, which says that the module computes it.
+    An optional number of heads, width, length or dropout is given, too: a module for few positions could not be judged with
+    more, and what eval() does not switch off shall show. The width of a head is given unless its default is None, which says
+    that the module computes it.
     """
     parameters = _named(everything)
     required = [n for n, p in parameters.items() if p.default is p.empty]
@@ -73,8 +74,8 @@ def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
             roles[name] = "other width" if role == "other width" else "d_model"
         elif role == "dropout" and (needed or _is_rate(parameter)):
             roles[name] = "dropout"
-        elif role == "kv head" and type(default) is int:
-            roles[name] = "kv head"
+        elif role in ("kv head", "length") and type(default) is int:
+            roles[name] = role
         elif name == "batch_first":
             roles[name] = "on"
         elif needed and role is not None:

@@ -1,0 +1,50 @@
+"""Modules that take no more positions than a mask in them has, made once in a size of its own: they are asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.adapter_sketch import asked
+from mhsa.records.errors import Question
+from mhsa.subject.construction.roles import LENGTH
+
+_LONGEST = 600  # of the cases that are always drawn (mhsa/judge/strategies.py)
+
+
+def require_lengths(module: nn.Module, d_model: int, call: Callable[[Tensor], object]) -> None:
+    """Raise Question if the module has a square tensor [n, n], takes n positions, and refuses n + 1.
+
+    ``call`` calls the module with one tensor [B, T, d_model] as query, key and value. A module that refuses other lengths is
+    judged: what it has for them cannot be seen.
+    """
+    for name, size in sorted(_squares(module), key=lambda found: found[1]):
+        if size in (d_model, 1) or size >= _LONGEST or not _returns(call, size, d_model) or _returns(call, size + 1, d_model):
+            continue
+        raise Question(
+            asked(
+                f"it takes at most {size} positions, because {name} is made for so many, and cases have up to {_LONGEST}. "
+                f"Have it judged with more: let the file or the argument that says {size} say {LENGTH}, or name a factory that "
+                "builds it so (def make(head, d_model): return ... in a file, verified as FILE.py:make)"
+            )
+        )
+
+
+def _squares(module: nn.Module) -> Iterator[tuple[str, int]]:
+    for path, part in module.named_modules():
+        held = {**vars(part), **dict(part.named_buffers(recurse=False))}
+        for name, tensor in held.items():
+            if isinstance(tensor, Tensor) and tensor.dim() >= 2 and tensor.size(-1) == tensor.size(-2):
+                yield f"{path}.{name}".lstrip("."), tensor.size(-1)
+
+
+def _returns(call: Callable[[Tensor], object], length: int, d_model: int) -> bool:
+    generator = torch.Generator().manual_seed(length)
+    try:
+        with torch.no_grad():
+            call(torch.randn(1, length, d_model, generator=generator, dtype=torch.float64))
+    except Exception:  # that it raises is what is looked for
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""One configuration that a constructor takes: its class, what is stated of it, and what it was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mhsa.subject.construction.annotated_config import fields_of
+from mhsa.subject.construction.config_object import USUAL, Answered
+from mhsa.subject.construction.config_source import only_looked_for
+from mhsa.subject.construction.parameters import Parameters, read_parameters
+
+
+@dataclass
+class Configuration:
+    """One configuration: its class if it is known, what is stated of it, what it was asked for."""
+
+    kind: type[Any] | None
+    given: dict[str, Any]
+    read: Parameters | None
+    absent: frozenset[str]
+    answered: Answered = field(default_factory=Answered)
+
+
+def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
+    """Whether the user states a whole configuration that is no table of names."""
+    return name in (more or {}) and not isinstance((more or {})[name], Mapping)
+
+
+def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> Configuration:
+    """Return the configuration ``name`` of ``target``: its fields where its class is known."""
+    read = None
+    if kind is not None:
+        try:
+            fields = fields_of(kind)
+        except (TypeError, ValueError):  # no readable signature
+            kind = None
+        else:
+            read = read_parameters({n: p for n, p in fields.items() if n not in given})
+            usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
+            read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
+    return Configuration(kind, given, read, only_looked_for(target, name))
