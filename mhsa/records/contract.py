@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import InitVar, dataclass, fields
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.causal import Causal
-from mhsa.oracle.formula.formula import Formula, KvHeads
-from mhsa.oracle.formula.scale import Scale
-from mhsa.oracle.formula.window import Window
+from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
+
+if TYPE_CHECKING:
+    from mhsa.oracle.formula.formula import Formula
 
 FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
 MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
@@ -144,4 +144,6 @@ class Contract:
     @property
     def formula(self) -> Formula:
         """What is computed."""
+        from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
+
         return Formula(self.causal, self.scale, self.window, self.softcap, self.kv_heads)

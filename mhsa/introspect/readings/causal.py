@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import Fit
-from mhsa.oracle.formula.causal import Causal
+from mhsa.oracle.formula.fields import Causal
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
 from mhsa.records.request import Request

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
-Causal = Literal["no", "top-left", "bottom-right"]
+from mhsa.oracle.formula.fields import Causal
 
 
 def own_places(causal: Causal, queries: int, keys: int) -> NDArray[np.int_]:

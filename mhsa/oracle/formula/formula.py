@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.oracle.formula import causal as causality
 from mhsa.oracle.formula import groups, scale, softcap, window
-from mhsa.oracle.formula.causal import Causal
-from mhsa.oracle.formula.scale import Scale
-from mhsa.oracle.formula.window import Window
-
-KvHeads = Literal["grouped"] | None
+from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
 
 
 @dataclass(frozen=True)

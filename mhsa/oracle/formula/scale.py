@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
-Scale = float | Literal["1/d_k"] | None
+from mhsa.oracle.formula.fields import Scale
 
 
 def factor(scale: Scale, d_k: int) -> float:

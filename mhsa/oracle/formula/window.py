@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle.formula.causal import Causal, own_places
-
-Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
+from mhsa.oracle.formula.causal import own_places
+from mhsa.oracle.formula.fields import Causal, Window
 
 
 def visible(window: Window, causal: Causal, queries: int, keys: int) -> NDArray[np.bool_]:

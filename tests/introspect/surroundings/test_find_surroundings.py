@@ -133,7 +133,7 @@ def test_the_attention_inside_is_judged_and_the_rest_is_named(kind: str) -> None
     assert f"left out: {words}" in str(found)
     subject = understand(f"{__file__}:{kind}")
     assert subject.not_judged[-len(parts) :] == parts
-    assert subject.understood[-1].declaration == {"surroundings": "left-out"}
+    assert {"surroundings": "left-out"} in [u.declaration for u in subject.understood]
 
 
 @pytest.mark.parametrize("kind", [*KINDS, "Residual"])
