@@ -50,7 +50,7 @@ def corpus() -> dict[str, tuple[set[str], SubjectResult]]:
 def causes(name: str) -> set[str] | None:
     """Return the known bugs of a module, by the tests that insist on them; None for one of which nothing is said."""
     sys.path.insert(0, str(ROOT))
-    from tests.test_diagnosis import CAUSES
+    from tests.bugs.test_diagnosis import CAUSES
 
     if name in CAUSES:
         return CAUSES[name]

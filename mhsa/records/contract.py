@@ -57,7 +57,7 @@ class Contract:
             gives is judged; ``"none"``: the module's output must be that of attention.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
-        causal: ``"no"``, or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
+        causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
             at the last key (``"bottom-right"``, as with a cache).
         scale: the factor of the scores, a number above 0 or ``"1/d_k"``; None is 1 / sqrt(d_k).
         window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
@@ -80,7 +80,7 @@ class Contract:
     surroundings: Surroundings | None = None
     reason: str = ""
     # The formula: what is computed beside plain attention.
-    causal: Causal = "no"
+    causal: Causal | None = None
     scale: Scale = None
     window: Window | None = None
     softcap: float | None = None
@@ -106,7 +106,7 @@ class Contract:
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
             "surroundings": (None, *get_args(Surroundings)),
-            "causal": get_args(Causal),
+            "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
         }
         for field in fields(self):
@@ -146,4 +146,4 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        return Formula(self.causal, self.scale, self.window, self.softcap, self.kv_heads)
+        return Formula(self.causal or "no", self.scale, self.window, self.softcap, self.kv_heads)

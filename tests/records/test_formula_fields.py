@@ -19,7 +19,7 @@ def test_a_contract_has_its_formula() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"causal": "yes"}, "must be one of 'no', 'top-left', 'bottom-right'"),
+        ({"causal": "yes"}, "must be one of None, 'no', 'top-left', 'bottom-right'"),
         ({"scale": 0}, "must be a number above 0, '1/d_k' or None"),
         ({"scale": "1/sqrt(d_k)"}, "must be a number above 0, '1/d_k' or None"),
         ({"softcap": -5.0}, "must be a number above 0 or None"),

@@ -9,7 +9,6 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.oracle.formula.fields import Causal
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
-from mhsa.records.request import Request
 from mhsa.subject.generic_inputs import generic_sizes
 from mhsa.subject.subject import Subject
 
@@ -19,14 +18,14 @@ _WORDS: dict[Causal, str] = {
 }
 
 
-def ask_about_causal(subject: Subject, request: Request, fit: Fit) -> None:
+def ask_about_causal(subject: Subject, fit: Fit) -> None:
     """Compare with the oracle under a causal mask that no caller gave, however it is aligned.
 
     Raises:
         Question: the output is exactly that of causal attention, and the contract does not say whether it is causal.
     """
     contract = subject.contract
-    if "causal" in request.contract or contract.formula != Formula():
+    if contract.causal is not None or contract.formula != Formula():
         return  # it is declared what it computes
     sizes = generic_sizes(subject.adapter)
     for aligned, words in _WORDS.items():

@@ -48,7 +48,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     needs_mask = subject.caller.fills_mask
     layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
     if layout is None and not needs_mask:
-        ask_about_causal(replace(subject, contract=find_float64(subject)), request, fit)
+        ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:
             masks = _masks_of(roles.subject, fit)
