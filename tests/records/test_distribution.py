@@ -1,6 +1,7 @@
 """Where mhsa was installed from: hints and workflows name the same one, and a second mhsa beside it is one clear error."""
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 import re
@@ -63,6 +64,7 @@ def put(folder: Path, name: str, version: str, **files: str) -> None:
     info = folder / f"{name.replace('-', '_')}-{version}.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    importlib.invalidate_caches()  # a folder that is changed twice within a tick of the clock looks unchanged
     for file, text in files.items():
         (info / file.replace("_json", ".json").replace("_txt", ".txt")).write_text(text)
 
