@@ -92,6 +92,8 @@ def _function_in_another_layout(
 
 def _may_need_mask(adapter: Adapter) -> bool:
     """Whether the mask has no default, so that nobody promises a call without one."""
+    if isinstance(adapter, FunctionAdapter):
+        return adapter.mask_required
     return isinstance(adapter, ModuleAdapter) and adapter.signature.mask_required
 
 
@@ -156,7 +158,7 @@ def ask(subject: Subject, mask: str, dtype: str = "float64", watch: AbstractCont
         trial = Trial(subject, case)
         with watch or contextlib.nullcontext():
             return trial()
-    except check.Violation:  # the properties will meet it again and report it
+    except (check.Violation, check.Inapplicable):  # the properties will meet it again and report it
         return None
 
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
@@ -237,6 +238,13 @@ class FunctionAdapter(Adapter):
         return masks[0] if masks else ""
 
     @property
+    def mask_required(self) -> bool:
+        """Whether the function's parameter for the mask has no default."""
+        if not self.mask_name:
+            return False
+        return inspect.signature(self.function).parameters[self.mask_name].default is inspect.Parameter.empty
+
+    @property
     def form(self) -> MaskForm:
         """The form in which the function takes its mask."""
         shape = self.contract.mask_shape or ("[B]" if self.contract.mask == "lengths" else "[B, 1, Tq, Tk]")
@@ -262,6 +270,8 @@ class FunctionAdapter(Adapter):
         if mask is not None and not usual_form(self.form) and not self._passed_on(mask):
             mask = self.form.allowed(mask, key.size(2), module.head)
             mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
+        if mask is None and self.mask_required:  # it may not be callable without
+            mask = torch.ones(query.size(0), 1, query.size(2), key.size(2), dtype=torch.bool, device=query.device)
         z, weights = module._attend(query, key, value, module.dropout, mask)
         return z, weights() if callable(weights) else weights
 

@@ -26,6 +26,9 @@ class Violation(AssertionError):
         self.facts = facts
 
 
+Inapplicable: type[BaseException] = pytest.skip.Exception  # what :func:`inapplicable` raises
+
+
 @dataclass
 class Record:
     """What one property saw of one subject."""

@@ -62,7 +62,16 @@ class NoOutForOne(Base):
     def make(self, dim, dtype):
         super().make(dim, dtype)
         if self.heads == 1:
-            self.o = nn.Identity()
+            del self.o
+            self.o = self.of_one()
+
+    def of_one(self):
+        return torch.clone
+
+
+class IdentityForOne(NoOutForOne):
+    def of_one(self):
+        return nn.Identity()
 
 
 class Inner(Base):
@@ -140,6 +149,7 @@ def test_parameters_that_a_call_makes_are_asked_about(tmp_path: Path, monkeypatc
 def test_a_map_that_is_missing_in_some_size_is_asked_about() -> None:
     with pytest.raises(Question, match="with head=1, d_model=1 the module has no out projection, and in"):
         understand(f"{__file__}:NoOutForOne")
+    assert understand(f"{__file__}:IdentityForOne").not_judged == (), "an identity in its place says that none is needed"
     fixed = Request("x", f"{__file__}:NoOutForOne", arguments={"heads": 2, "dim": 8})
     assert understand(fixed).adapter.sizes == (2, 8)
 

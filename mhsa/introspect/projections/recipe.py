@@ -68,13 +68,24 @@ class Recipe:
                     views.append(_computed(made[role, bias], role, sizes, dim))
                 else:
                     views.append(View(tuple(found[role, bias]), dim=dim) if (role, bias) in found else None)
-            if views[0] is None and role in self.absent:
+            if views[0] is None and (role in self.absent or self._is_identity(module, role)):
                 views[0] = identity(sizes.d_model)
             if views[0] is None:
                 built = f"head={sizes.head}, d_model={sizes.d_model}"
                 raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             roles[role] = Role(views[0], views[1])
         return Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+
+    def _is_identity(self, module: nn.Module, role: str) -> bool:
+        """Whether an ``nn.Identity`` stands where other sizes have a map: one head as wide as the module needs none."""
+        parts = dict(module.named_modules())
+        paths = [path.rpartition(".")[0] for path, reading in self.readings.items() if role in reading.roles]
+        for path in paths:
+            while path and path not in parts:
+                path = path.rpartition(".")[0]
+            if path and isinstance(parts[path], nn.Identity):
+                return True
+        return False
 
     def _reading(self, path: str) -> Reading | None:
         if path in self.readings:

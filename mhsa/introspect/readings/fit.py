@@ -54,7 +54,7 @@ class Fit:
         case = trial.case
         try:
             trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
-        except check.Violation:
+        except (check.Violation, check.Inapplicable):
             return False
         return True
 
@@ -71,7 +71,7 @@ class Fit:
             trial.subject = replace(subject, adapter=adapter, caller=replace(subject.caller, adapter=adapter))
             try:
                 output = trial(mask=first).output
-            except check.Violation:
+            except (check.Violation, check.Inapplicable):
                 return False
             allowed = trial.effective(first & second, trial.query, trial.key)
             assert allowed is not None
@@ -89,7 +89,7 @@ class Fit:
         mask[:1] = False
         try:
             return bool(np.isnan(trial(mask=mask).output[0]).any())
-        except check.Violation:
+        except (check.Violation, check.Inapplicable):
             return False
 
     def _is_exact(self, subject: Subject, seed: int, mask: Mask | None) -> bool:
@@ -97,7 +97,7 @@ class Fit:
             trial = self._trial(subject, seed)
             mask = trial.opened(mask)
             answer = trial(mask=mask)
-        except check.Violation:  # the properties will meet it again and report it
+        except (check.Violation, check.Inapplicable):  # the properties will meet it again and report it
             return False
         held = b"" if mask is None else mask.tobytes()
         key = (id(subject.adapter), subject.ties[0], subject.contract.float64_in, subject.contract.formula, seed, held)

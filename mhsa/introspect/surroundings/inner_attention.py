@@ -80,7 +80,7 @@ class InnerAttention(Adapter):
             if path in parameters:
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
-        module.get_submodule(self.around.attention).register_forward_hook(_catch)
+        _nearest(module, self.around.attention).register_forward_hook(_catch)
         module.register_forward_hook(_give)
         return module
 
@@ -109,6 +109,14 @@ class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
 def inside(base: Adapter, around: Surroundings) -> InnerAttention:
     """Return the adapter of the attention inside what ``base`` builds."""
     return InnerAttentionOfModule(base, around) if type(base) is ModuleAdapter else InnerAttention(base, around)
+
+
+def _nearest(module: nn.Module, path: str) -> nn.Module:
+    """Return the part at a path, or what holds its place: in some sizes an identity stands for the whole out projection."""
+    parts: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
+    while path not in parts:
+        path = path.rpartition(".")[0]
+    return parts[path]
 
 
 def _begin(module: nn.Module, args: Any) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.introspect.readings.stated import stated_meaning
 from mhsa.introspect.resolve import as_adapter, understand
 from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.verification import verify
 from mhsa.records.contract import Contract
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
@@ -500,3 +501,14 @@ def test_what_applies_to_nothing_is_refused(name: str, contract: dict[str, str],
 def test_a_shape_that_is_none_of_its_meaning_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"mask='lengths', mask_shape='\[B, Tk\]'\); must be one of '\[B, Tq\]', '\[B\]'"):
         Contract(mask="lengths", mask_shape="[B, Tk]")
+
+
+def needs_its_mask(q, k, v, mask):
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    weights = (scores + torch.where(mask, 0.0, -torch.inf)).softmax(-1)
+    return weights.nan_to_num() @ v
+
+
+def test_a_function_that_cannot_be_called_without_a_mask_is_given_one_that_allows_everything() -> None:
+    found = verify(needs_its_mask, dtypes="float64", properties=("oracle.output_*", "purity.arguments_*"))
+    assert found, str(found)

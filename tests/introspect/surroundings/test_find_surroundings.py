@@ -186,3 +186,32 @@ def test_each_thread_is_given_its_own_output() -> None:
     for thread in threads:
         thread.join()
     assert all(torch.equal(alone[n], together[n]) for n in range(8))
+
+
+class NoMapForOneHead(nn.Module):
+    """Where one head is as wide as the module there is no out projection, as in many vision transformers."""
+
+    scale = 0.5
+
+    def __init__(self, dim: int, heads: int = 8, dim_head: int = 64) -> None:
+        super().__init__()
+        inner = heads * dim_head
+        self.heads, self.power = heads, self.scale
+        self.norm = nn.LayerNorm(dim)
+        self.to_qkv = nn.Linear(dim, 3 * inner, bias=False)
+        whole = heads == 1 and dim_head == dim
+        self.to_out = nn.Identity() if whole else nn.Sequential(nn.Linear(inner, dim), nn.Dropout(0.0))
+
+    def forward(self, x):
+        q, k, v = (y.unflatten(-1, (self.heads, -1)).transpose(1, 2) for y in self.to_qkv(self.norm(x)).chunk(3, dim=-1))
+        weights = (q @ k.mT / k.size(-1) ** self.power).softmax(-1)
+        return self.to_out((weights @ v).transpose(1, 2).flatten(2))
+
+
+class NoMapForOneHeadUnscaled(NoMapForOneHead):
+    scale = 0.0
+
+
+def test_one_head_may_have_no_out_projection() -> None:
+    assert mhsa.verify(NoMapForOneHead, dtypes="float64", properties=FEW)
+    assert not mhsa.verify(NoMapForOneHeadUnscaled, dtypes="float64", properties=FEW)
