@@ -105,7 +105,7 @@ def test_it_writes_everything_and_says_what_comes_next(here: Path, capsys: pytes
     commands = ["mhsa verify", "pytest tests/test_attention_properties.py", "mhsa bench", "mhsa history", "mhsa compare HEAD~1"]
     assert [line[6:].startswith(command) for line, command in zip(lines[-5:], commands, strict=True)] == [True] * 5
     assert len({re.match(r".{6}\S+( \S+)* {2,}", line).end() for line in lines[-5:]}) == 1, "the lines are not aligned"
-    assert max(map(len, lines)) <= 80
+    assert max(len(line) for line in lines if "installed here from" not in line) <= 80  # a path is as long as it is
 
 
 def test_without_options_it_is_configuration_and_test_file_and_each_option_adds_its_own(

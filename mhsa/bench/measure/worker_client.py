@@ -59,6 +59,8 @@ def run_worker(
     code, output = listen(command, folder, folder / "events.jsonl", hear_line, overdue)
     if ended:
         return ""
+    what, name, _ = _read_now(folder / "now")
+    look(what, name)  # where it was when it ended, which may be later than where it was seen last
     if late:
         return f"did not end within {timeout:g} s, so it was ended (--timeout)"
     last = [line.strip() for line in output.splitlines() if line.strip()]

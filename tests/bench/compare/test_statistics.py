@@ -1,13 +1,12 @@
-"""Student's quantile and the binomial test are ours, because scipy is large; both agree with scipy where it is installed."""
+"""Student's quantile and the binomial test are ours, because scipy is large; both agree with scipy."""
 
 import math
 
 import pytest
+from scipy import stats
 
 from mhsa.bench.compare.sequential_test import student
 from mhsa.oracle.binomial import SIGNIFICANCE, surprising
-
-stats = pytest.importorskip("scipy.stats")
 
 
 @pytest.mark.parametrize("freedom", [1, 2, 5, 13, 29])
