@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what type checkers see; a test compares it with the table
     from mhsa.judge.decorators import cases as cases
     from mhsa.judge.decorators import verifies as verifies
     from mhsa.judge.example import Example as Example
@@ -19,21 +19,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Adapter",
-    "Contract",
-    "Example",
-    "IndivisibleError",
-    "MultiHeadAttention",
-    "Projections",
-    "cases",
-    "fused_attention",
-    "self_attention",
-    "verifies",
-    "verify",
-]
-
-_HOME = {
+_MODULES = {
     "Adapter": "subject.adapter",
     "Contract": "records.contract",
     "Example": "judge.example",
@@ -46,16 +32,17 @@ _HOME = {
     "verifies": "judge.decorators",
     "verify": "judge.verification",
 }
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: `import mhsa` must not pull in torch, which takes seconds.
-    if name not in _HOME:
+    if name not in _MODULES:
         raise AttributeError(f"module 'mhsa' has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(f"mhsa.{_HOME[name]}"), name)
+    return getattr(importlib.import_module(f"mhsa.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "__version__"])
+    return sorted([*_MODULES, "__version__"])

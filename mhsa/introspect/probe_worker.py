@@ -17,7 +17,7 @@ from mhsa.subject.guard import nobody_interrupts
 
 
 def main(folder: Path, memory: int) -> None:
-    """Read ``requests.json`` in a folder, and write ``answer.json`` there."""
+    """Read ``requests.json`` in a folder, and write ``answer.json`` there: one line, which ends the process."""
     end_with_parent()
     nobody_interrupts()
     sys.dont_write_bytecode = True
@@ -34,7 +34,7 @@ def main(folder: Path, memory: int) -> None:
     if not isinstance(subject, SubjectError):
         answer |= {"reading": [asdict(part) for part in subject.understood], "notes": list(subject.notes)}
         answer |= {"not_judged": list(subject.not_judged), "place": subject.place}
-    (folder / "answer.json").write_text(json.dumps(jsonable(answer)))
+    (folder / "answer.json").write_text(json.dumps(jsonable(answer)) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from mhsa.records.defaults import PROFILES
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SHARE = "_mhsa_share"
-_SLOW = "_mhsa_slow"
 
 
 def light(function: F) -> F:
@@ -31,14 +30,12 @@ def rare(function: F) -> F:
 
 
 def slow(function: F) -> F:
-    """Mark a property whose set-up alone takes seconds: quick leaves it out, unless it is asked for by -k."""
-    setattr(function, _SLOW, True)
+    """Mark a property whose set-up alone takes seconds: quick leaves it out, unless -k names it.
+
+    The mark is read from the source, which the command line can do without importing torch: see
+    :func:`mhsa.records.catalogue.is_slow`.
+    """
     return function
-
-
-def is_slow(function: Callable[..., Any]) -> bool:
-    """Whether quick leaves a property out."""
-    return bool(getattr(function, _SLOW, False))
 
 
 def cases_of(function: Callable[..., Any], profile: str) -> int:

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from mhsa.introspect.questions import Loaded, load_under, quiet, without_judging
-from mhsa.judge.budget import is_slow
 from mhsa.judge.judge import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
-from mhsa.records.catalogue import EVERYTHING, properties_folder
+from mhsa.records.catalogue import EVERYTHING, is_slow, properties_folder
 from mhsa.records.errors import SubjectError
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.request import Request
@@ -76,7 +75,7 @@ def find_inline(request: Request, subject: Subject, identity: str) -> dict[str, 
             raise
         except BaseException as raised:
             error = raised
-    changes = watch.changes(processes=not is_slow(test))
+    changes = watch.changes(processes=not is_slow(identity))
     if changes and error is None:
         error = check.Violation(f"a call {changes}, but must leave the process alone", {"message": changes, "what": "call"})
     return find(record, error) | {"id": identity}

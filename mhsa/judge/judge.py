@@ -15,12 +15,11 @@ import pytest
 from hypothesis.errors import Flaky
 
 from mhsa.introspect.questions import load_under, quiet, without_judging
-from mhsa.judge.budget import is_slow
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import Watch
 from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
-from mhsa.records.catalogue import catalogue, property_id
+from mhsa.records.catalogue import catalogue, is_slow, property_id
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
@@ -125,8 +124,7 @@ class Judge:
         chosen, told = [], set()
         quick = config.getoption("--attention-profile") == "quick" and not config.getoption("keyword")
         for item in ours:
-            assert isinstance(item, pytest.Function)
-            if quick and is_slow(item.function):
+            if quick and is_slow(property_id(item.nodeid)):
                 continue
             number = number_of(item)
             broken = isinstance(self.subjects[number - 1], SubjectError)
@@ -161,7 +159,6 @@ class Judge:
         subject = self.subjects[number_of(item) - 1]
         if isinstance(subject, SubjectError):
             raise subject
-        assert isinstance(item, pytest.Function)
         assert self._watch is not None
         with check.recording() as record, judging(subject), quiet():
             item.stash[_RECORD] = record
@@ -173,7 +170,7 @@ class Judge:
                 with restored(), on_one_thread():  # which also puts back what torch itself replaces for a setting
                     return (yield)
             finally:  # whatever came of the property
-                changes = self._watch.changes(processes=not is_slow(item.function))  # torch's compiler starts its own
+                changes = self._watch.changes(processes=not is_slow(property_id(item.nodeid)))  # torch's compiler starts its own
                 if changes:
                     record.answer, record.show = (lambda: None), dict  # what they hold may have come from a replaced function
                     check.fail(f"a call {changes}, but must leave the process alone", what="call", observed=changes)

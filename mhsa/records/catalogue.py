@@ -83,6 +83,11 @@ def _catalogue() -> tuple[Property, ...]:
     return tuple(found)
 
 
+def is_slow(identity: str) -> bool:
+    """Whether the quick profile leaves a property out: it is decorated with ``@slow``."""
+    return any(p.slow for p in _catalogue() if p.id == identity)
+
+
 def family_summary(family: str) -> str:
     """Return the first line of a family's file: what it is about."""
     tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Asks a process how a subject is read; no property runs."""
+"""Has a process say how a subject is read; no property runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from mhsa.records.answers import answers
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.records.understood import Understood
-from mhsa.run.sandbox import Contained
+from mhsa.run.listener import listen
 from mhsa.source.missing_files import missing
-
-_TICK = 0.02  # seconds between two looks
 
 
 def probe(request: Request, timeout: float, memory: int | None = None) -> SubjectResult:
@@ -34,27 +32,32 @@ def probe(request: Request, timeout: float, memory: int | None = None) -> Subjec
         (folder / "requests.json").write_text(json.dumps([request.as_dict()]))
         limit = memory if memory and request.device == "cpu" else 0  # CUDA reserves far more than it uses
         command = [sys.executable, "-P", "-m", "mhsa.introspect.probe_worker", name, str(limit)]
-        begun = time.monotonic()
-        process = Contained(command, folder)
+        lines: list[str] = []
+        deadline = time.monotonic() + timeout
         overdue = False
-        try:
-            while process.running and not overdue:
-                time.sleep(_TICK)
-                overdue = time.monotonic() - begun > timeout
-        finally:
-            code, said = process.end()
-        try:
-            answer = json.loads((folder / "answer.json").read_text())
-        except (OSError, ValueError):
-            answer = None
+
+        def take(line: str) -> bool:
+            lines.append(line)
+            return False  # the answer is one line, and nothing comes after it
+
+        def too_late() -> bool:
+            nonlocal overdue
+            overdue = time.monotonic() > deadline
+            return overdue
+
+        code, output = listen(command, folder, folder / "answer.json", take, too_late)
+    try:
+        answer = json.loads("".join(lines))
+    except ValueError:
+        answer = None
     if not isinstance(answer, dict):
-        last = [line.strip() for line in said.splitlines() if line.strip()][-1:]
+        last = [line.strip() for line in output.splitlines() if line.strip()][-1:]
         ended = f"did not end within {timeout:g} s, so it was ended (--timeout)" if overdue else f"ended with exit code {code}"
         result.reason = f"the process {ended} while the subject was loaded{f' ({last[0][:200]})' if last else ''}"
         return result
     result.question, result.reason, result.declaration = answer["question"], answer["reason"], answer["declaration"]
     result.declare = answers(result.declaration, request)
     result.reading = [Understood(**part) for part in answer["reading"]]
-    result.notes = [(topic, words) for topic, words in answer["notes"]]
+    result.notes = [(topic, text) for topic, text in answer["notes"]]
     result.not_judged, result.place = answer["not_judged"], answer["place"] and tuple(answer["place"])
     return result

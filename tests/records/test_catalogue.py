@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.records.catalogue import FAMILIES, Property, catalogue, properties_folder, property_id
+from mhsa.records.catalogue import FAMILIES, Property, catalogue, is_slow, properties_folder, property_id
 from mhsa.reports.properties_page import handbook
 from tests.helpers.places import ROOT
 
@@ -66,3 +66,12 @@ def imports(path: Path) -> set[str]:
     return {
         name.partition(".")[0] for name in plain | {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
     }
+
+
+def test_slow_is_what_the_decorator_says() -> None:
+    slow = [p.id for p in EVERY if is_slow(p.id)]
+    assert "transforms.compiled" in slow
+    assert slow == [p.id for p in EVERY if p.slow]
+    assert sum(f.read_text().count("\n@slow\n") for f in properties_folder().glob("test_*.py")) == len(slow)
+    assert not is_slow("oracle.output_without_mask")
+    assert not is_slow("nosuch.property")
