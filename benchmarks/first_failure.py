@@ -10,6 +10,7 @@ import statistics
 import sys
 import time
 
+from mhsa.records.request import Request
 from mhsa.run.runner import Event, Options, run
 
 
@@ -22,7 +23,7 @@ def measure(name: str) -> tuple[float, float] | None:
         failed = event.result is not None and event.result.outcome == "fail"
         times.setdefault("failed" if failed else event.kind, time.monotonic() - started)
 
-    run(Options((name,), exit_first=True), listen)
+    run(Options((Request.of(name),), exit_first=True), listen)
     return (times["failed"], times["failed"] - times["running"]) if "failed" in times else None
 
 

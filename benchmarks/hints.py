@@ -28,11 +28,12 @@ THRESHOLDS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 def record(files: list[str]) -> None:
     """Judge modules by all properties of the quick profile and add what passed and failed to the record."""
+    from mhsa.records.request import Request
     from mhsa.run.runner import Options, run
 
     known = json.loads(FILE.read_text()) if FILE.exists() else {}
     for file in files:
-        (result,) = run(Options((file,), workers=1, shrink=False))
+        (result,) = run(Options((Request.of(file),), shrink=False))
         name = str(Path(file).resolve().relative_to(CORPUS))
         known[name] = {
             "failed": {p.id: p.reason[:200] for p in result.properties if p.outcome == "fail"},

@@ -18,7 +18,7 @@ def diagnose(args: DiagnoseArguments) -> int:
         options = options_of(args, [args.subject], configuration)
         found = judge(out, options, diagnosis=True, picture=True)
         (result,) = found.results
-        request = result.as_judged(options.asked[0])
+        request = result.as_judged(options.requests[0])
         code = exit_code(found.results)
         report(out.files, found, folder_of_cases(args.cases, configuration), [request], code, github=args.github)
     print_story(found.console, result, found.diagnoses.get(result.label), request, found.known)

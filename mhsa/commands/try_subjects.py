@@ -22,7 +22,7 @@ def look(specs: Sequence[str]) -> list[SubjectResult]:
     from mhsa.run.runner import CannotRun, Interrupted, run
 
     here = str(Path.cwd())  # modules are imported from here and from src, as of a subject that is configured here
-    requests = tuple(Request(spec, spec, folder=here) for spec in specs)
+    requests = tuple(Request.of(spec, folder=here) for spec in specs)
     options = Options(requests=requests, keyword=_PROPERTY, exit_first=True, shrink=False, memory=default_memory())
     try:
         with interrupted_by_sigterm():

@@ -57,7 +57,7 @@ def verify(args: VerifyArguments) -> int:
         code = exit_code(found.results, strict=strict)
         if args.exit_zero and code == 1:
             code = 0
-        judged = [result.as_judged(request) for request, result in zip(options.asked, found.results, strict=True)]
+        judged = [result.as_judged(request) for request, result in zip(options.requests, found.results, strict=True)]
         report(out.files, found, folder_of_cases(args.cases, configuration), judged, code, github=args.github)
     alone = len(found.results) == 1
     for request, result in zip(judged, found.results, strict=True):
@@ -66,7 +66,7 @@ def verify(args: VerifyArguments) -> int:
     if not alone:
         show(found.console, [Text(), *subject_table(found.results, found.console.width)])
     if args.write_baseline and not found.interrupted:  # at last: if it cannot be written, everything else is shown already
-        for words in write_baseline(configuration, options.asked, found.results, found.diagnoses):
+        for words in write_baseline(configuration, options.requests, found.results, found.diagnoses):
             show(found.console, hanging("", words, found.console.width))
     warnings = sum(len(result.warnings) for result in found.results)
     if strict and warnings:
@@ -141,7 +141,7 @@ def named(names: Sequence[str], configuration: Configuration) -> tuple[Request, 
                 + (f"; did you mean {near[0]}?" if near else "")
             )
         else:
-            found.append(Request(name, name))
+            found.append(Request.of(name))
     return tuple(found)
 
 
@@ -179,7 +179,7 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
     interrupted = False
     results: list[SubjectResult] = []
     diagnoses: dict[str, Diagnosis] = {}
-    labels = [r.label for r in options.asked]
+    labels = [r.label for r in options.requests]
     with Inquiry(options, picture=picture) as inquiry, Progress(console, labels, len(known)) as progress:
 
         def listen(event: Event) -> None:
@@ -191,7 +191,7 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
             results = run(options, listen)
             if diagnosis and any(result.verdict == "violated" for result in results):
                 progress(Event("looking for the cause"))
-            diagnoses = compare_causes(options.asked, results, inquiry.conclude(results)) if diagnosis else {}
+            diagnoses = compare_causes(options.requests, results, inquiry.conclude(results)) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True
         except KeyboardInterrupt:  # every verdict is there already, so the run counts as whole
@@ -204,15 +204,15 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
 def environment_of(options: Options) -> dict[str, Any]:
     """Versions and conditions; read from package metadata, so nothing heavy is imported."""
     versions = {name: _version(name) for name in ("torch", "numpy", "hypothesis")}
-    asked = options.asked
+    requests = options.requests
     return {
         "mhsa": __version__,
         "python": platform.python_version(),
         **versions,
-        "device": _all_of(r.device for r in asked),
-        "dtypes": _all_of("+".join(r.dtypes or DEFAULT_DTYPES) for r in asked),
-        "profile": _all_of(r.profile for r in asked),
-        "seed": asked[0].seed if len({r.seed for r in asked}) == 1 else _all_of(str(r.seed) for r in asked),
+        "device": _all_of(r.device for r in requests),
+        "dtypes": _all_of("+".join(r.dtypes or DEFAULT_DTYPES) for r in requests),
+        "profile": _all_of(r.profile for r in requests),
+        "seed": requests[0].seed if len({r.seed for r in requests}) == 1 else _all_of(str(r.seed) for r in requests),
     }
 
 

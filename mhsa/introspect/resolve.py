@@ -70,7 +70,7 @@ def understand(
     Raises:
         SubjectError: it cannot be judged, with the reason.
     """
-    request = Request(given, given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
+    request = Request.of(given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
     name = request.label
     try:
         choice = chosen(request) if target is None else Choice(target)

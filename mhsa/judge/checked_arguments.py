@@ -155,7 +155,7 @@ def asked(caller: str, subjects: Sequence[Any], configuration: Configuration) ->
     found = []
     for subject in subjects:
         if isinstance(subject, str):
-            found.append(Asked(by_label.get(subject) or Request(subject, subject, folder=folder)))
+            found.append(Asked(by_label.get(subject) or Request.of(subject, folder=folder)))
             continue
         _require_object(caller, subject)
         label = _unique(_name(subject), taken)

@@ -170,7 +170,8 @@ class Judge:
                 with restored(), on_one_thread():  # which also puts back what torch itself replaces for a setting
                     return (yield)
             finally:  # whatever came of the property
-                changes = self._watch.changes(processes=not is_slow(property_id(item.nodeid)))  # torch's compiler starts its own
+                compiles = is_slow(property_id(item.nodeid))  # torch's compiler starts processes of its own
+                changes = self._watch.changes(processes=not compiles)
                 if changes:
                     record.answer, record.show = (lambda: None), dict  # what they hold may have come from a replaced function
                     check.fail(f"a call {changes}, but must leave the process alone", what="call", observed=changes)
@@ -298,7 +299,7 @@ def _requests(config: pytest.Config) -> list[Request]:
         raise pytest.Collector.CollectError(
             "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
         )
-    return [Request(name, name, dtypes=dtypes, device=option("--attention-device")) for name in names]
+    return [Request.of(name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 
 
 def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What ``mhsa verify`` was asked for."""
+"""The options of a run of ``mhsa verify``."""
 
 from __future__ import annotations
 
@@ -16,31 +16,24 @@ class Options:
     """What to judge, and how.
 
     Attributes:
-        subjects: names of them, all judged with the same effort; or else
-        requests: the whole of what is known of each.
-        profile, seed, dtypes, device: for ``subjects``.
+        requests: the subjects.
         keyword: which properties, as in pytest.
         exit_first: end each subject at its first failure.
-        workers: processes; one by default.
+        workers: number of processes.
         shrink: make failing cases small.
         timeout: seconds for one property; None for that of the profile.
         memory: bytes for a process; None for no limit.
         database: folder of Hypothesis' example database, or empty.
-        coverage: note which lines of the subjects were run.
-        replay: what the one property that ``keyword`` names is to be called with.
+        coverage: measure which lines of the subjects were executed.
+        replay: arguments with which the one property that ``keyword`` names is called.
         script: file to write a stand-alone script to, or empty; with ``replay``.
     """
 
-    subjects: tuple[str, ...] = ()
-    profile: str = "quick"
-    seed: int = 0
-    dtypes: tuple[str, ...] = ()
-    device: str = "cpu"
+    requests: tuple[Request, ...]
     keyword: str = ""
     exit_first: bool = False
-    workers: int = 0
+    workers: int = 1
     shrink: bool = True
-    requests: tuple[Request, ...] = ()
     timeout: float | None = None
     memory: int | None = None
     database: str = ""
@@ -49,14 +42,6 @@ class Options:
     script: str = ""
 
     @property
-    def asked(self) -> tuple[Request, ...]:
-        """The subjects."""
-        return self.requests or tuple(
-            Request(name, name, profile=self.profile, seed=self.seed, dtypes=self.dtypes, device=self.device)
-            for name in self.subjects
-        )
-
-    @property
     def time_limit(self) -> float:
         """Seconds for one property."""
-        return self.timeout or max(TIME_LIMITS[r.profile] for r in self.asked)
+        return self.timeout or max(TIME_LIMITS[r.profile] for r in self.requests)

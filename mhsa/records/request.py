@@ -83,9 +83,14 @@ class Request:
     not_judged: tuple[str, ...] = ()
     typed: tuple[str, ...] = ()
 
+    @classmethod
+    def of(cls, spec: str, **fields: Any) -> Request:
+        """Return the request for the object that a spec names, which is its label, too."""
+        return cls(spec, spec, **fields)
+
     @property
     def spec(self) -> str:
-        """The object that is loaded."""
+        """What names the object that is loaded."""
         return self.build or self.subject
 
     def under(self, contract: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Request:

@@ -50,16 +50,16 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
         CannotRun: the options cannot be run, whatever the subjects.
         Interrupted: by the user.
     """
-    asked = options.asked
-    results = [SubjectResult(r.spec, label=r.label, device=r.device) for r in asked]
+    requests = options.requests
+    results = [SubjectResult(r.spec, label=r.label, device=r.device) for r in requests]
     # A process has one profile and one seed.
     groups: dict[tuple[str, int], list[int]] = {}
-    for n, request in enumerate(asked):
+    for n, request in enumerate(requests):
         groups.setdefault((request.profile, request.seed), []).append(n)
     try:
         with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
             for number, members in enumerate(groups.values()):
-                group = _Group(options, asked, results, members, Path(folder) / str(number), listen)
+                group = _Group(options, requests, results, members, Path(folder) / str(number), listen)
                 group.run()
     except KeyboardInterrupt:
         for result in results:
@@ -67,7 +67,7 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
         raise Interrupted(results) from None
     finally:
         order = {p.id: n for n, p in enumerate(catalogue())}
-        for request, result in zip(asked, results, strict=True):
+        for request, result in zip(requests, results, strict=True):
             result.properties.sort(key=lambda p: order[p.id])  # workers finish in any order
             _look_back(request, result, options)
     return results
@@ -101,18 +101,18 @@ class _Group:
     def __init__(
         self,
         options: Options,
-        asked: tuple[Request, ...],
+        requests: tuple[Request, ...],
         results: list[SubjectResult],
         members: list[int],
         folder: Path,
         listen: Listener,
     ) -> None:
         self.options = options
-        self.asked = asked
+        self.all_requests = requests
         self.everyone = results
         self.members = members
         self.results = [results[n] for n in members]
-        self.requests = tuple(asked[n] for n in members)
+        self.requests = tuple(requests[n] for n in members)
         self.folder = folder
         self.listen = listen
 
@@ -156,7 +156,7 @@ class _Group:
 
     def _one_by_one(self) -> None:
         for n in self.members:
-            _Group(self.options, self.asked, self.everyone, [n], self.folder / str(n), self.listen).run()
+            _Group(self.options, self.all_requests, self.everyone, [n], self.folder / str(n), self.listen).run()
 
     def _take_coverage(self) -> None:
         file = self.folder / "coverage.json"

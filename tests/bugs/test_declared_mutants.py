@@ -10,6 +10,7 @@ from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
+from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 
 RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
@@ -72,7 +73,8 @@ def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]
 def test_the_features_done_right_hold() -> None:
     right = tuple(f"mhsa.bugs.mutants.formula:{name}" for name in RIGHT)
     # The families that look at what a formula changes; each class holds in all of them.
-    results = run(Options(right, workers=2, keyword="oracle or causality or gradients or weights or masked or dropout"))
+    keyword = "oracle or causality or gradients or weights or masked or dropout"
+    results = run(Options(tuple(map(Request.of, right)), workers=2, keyword=keyword))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
 

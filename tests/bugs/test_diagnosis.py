@@ -113,7 +113,7 @@ def test_a_case_of_its_own_shows_what_the_fixed_ones_do_not(monkeypatch: pytest.
     monkeypatch.setattr("mhsa.bugs.diagnosis.match.cases_for", lambda subject: few)
     fixed = compare(subject)
     assert fixed.wrong == 0
-    (result,) = run(Options((name,), keyword="output_under_masks"))
+    (result,) = run(Options((Request.of(name),), keyword="output_under_masks"))
     case = result.properties[0].counterexample["case"]
     from mhsa.records.case import Case
 
@@ -158,7 +158,7 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
     source = tmp_path / "attention.py"
     source.write_text(FUSED.format(body))
     result, event = failing(str(source))
-    with Inquiry(Options((str(source),), dtypes=("bfloat16",))) as inquiry:
+    with Inquiry(Options((Request.of(str(source), dtypes=("bfloat16",)),))) as inquiry:
         inquiry.hear(event)
         diagnosis = inquiry.conclude([result])[str(source)]
     assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
@@ -172,7 +172,7 @@ def test_cases_of_its_own_are_compared_in_the_dtype_that_was_asked_for(tmp_path:
     cases += [{"dtype": "bfloat16", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
     failures = [PropertyResult(f"p.{n}", "fail", counterexample={"case": case}) for n, case in enumerate(cases)]
     result, event = failing(str(source))
-    with Inquiry(Options((str(source),), dtypes=("float32",))) as inquiry:
+    with Inquiry(Options((Request.of(str(source), dtypes=("float32",)),))) as inquiry:
         inquiry.hear(event)
         diagnosis = inquiry.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
     assert diagnosis.kind == "confirmed"
@@ -187,7 +187,7 @@ def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
     words = {}
     for name in ("MultiHeadAttention", "built"):
         result, event = failing(f"{source}:{name}")
-        with Inquiry(Options((result.subject,))) as inquiry:
+        with Inquiry(Options((Request.of(result.subject),))) as inquiry:
             inquiry.hear(event)
             diagnosis = inquiry.conclude([result])[result.subject]
         words[diagnosis.kind] = (tuple(cause.name for cause in diagnosis.causes), " ".join(diagnosis.words))
@@ -202,7 +202,7 @@ def test_a_subject_that_kills_the_child_leaves_the_cause_unknown(tmp_path: Path)
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos._exit(7)\n")
     result, event = failing(str(deadly))
-    with Inquiry(Options((str(deadly),))) as inquiry:
+    with Inquiry(Options((Request.of(str(deadly)),))) as inquiry:
         inquiry.hear(event)
         diagnosis = inquiry.conclude([result])[str(deadly)]
     assert diagnosis.kind != "confirmed"
@@ -215,7 +215,7 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
     endless = tmp_path / "endless.py"
     endless.write_text("while True:\n    pass\n")
     result, event = failing(str(endless))
-    with Inquiry(Options((str(endless),))) as inquiry:
+    with Inquiry(Options((Request.of(str(endless)),))) as inquiry:
         inquiry.hear(event)
         diagnosis = inquiry.conclude([result])[str(endless)]
     assert "took longer than 1 s" in diagnosis.words[0]

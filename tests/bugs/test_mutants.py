@@ -9,6 +9,7 @@ import pytest
 from mhsa.bugs.mutants.registry import KINDS, mutants, right
 from mhsa.records.catalogue import catalogue
 from mhsa.records.power_record import recorded
+from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 from tests.helpers.more import chosen
 
@@ -72,7 +73,7 @@ def test_it_is_found_by_a_property_that_quick_leaves_out(outcomes: dict[tuple[st
 
 def test_what_only_half_formats_show_is_found_in_float16() -> None:
     (mutant,) = (m for m in MUTANTS if m.name == "HalfOverflows")
-    (result,) = run(Options((mutant.spec,), dtypes=("float16",), keyword=ELSEWHERE["HalfOverflows"]))
+    (result,) = run(Options((Request.of(mutant.spec, dtypes=("float16",)),), keyword=ELSEWHERE["HalfOverflows"]))
     assert result.verdict == "violated"
 
 
@@ -87,7 +88,7 @@ def test_every_property_kills_a_mutant() -> None:
 
 def test_right_variants_are_left_alone() -> None:
     assert len(right()) >= 20
-    results = run(Options(tuple(right()), workers=2))
+    results = run(Options(tuple(map(Request.of, right())), workers=2))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right(), "holds")
     assert not recorded().alarms
 

@@ -11,6 +11,7 @@ from mhsa.commands.cli import main
 from mhsa.introspect.load import load
 from mhsa.records.errors import SubjectError, folded
 from mhsa.records.options import Options
+from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult
 from mhsa.run.child import Child
 from mhsa.run.runner import Interrupted, run
@@ -192,7 +193,7 @@ def test_what_is_not_there_is_told_without_a_process(here: Path, started: list[b
     assert (bool(started), subject["verdict"]) == (not words, "unjudged")
     assert words in subject["reason"]
     if words and "too long" not in words:
-        (result,) = run(Options((spec,)))
+        (result,) = run(Options((Request.of(spec),)))
         assert words in result.reason
         with pytest.raises(SubjectError) as told:
             load(spec)
@@ -202,7 +203,7 @@ def test_what_is_not_there_is_told_without_a_process(here: Path, started: list[b
 def test_beside_one_that_is_there_a_process_is_started(here: Path, started: list[bool]) -> None:
     (here / "model.py").touch()
     with pytest.raises(Interrupted):
-        run(Options(("nosuch:thing", "model.py")))
+        run(Options((Request.of("nosuch:thing"), Request.of("model.py"))))
     assert started
 
 

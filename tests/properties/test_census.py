@@ -2,6 +2,7 @@
 
 import pytest
 
+from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Options, run
 from tests.helpers.more import chosen
@@ -15,7 +16,7 @@ NAMES = [FACTORIES.get(p.name, p.name) for p in sorted(FOLDER.glob("*.py"))]
 @pytest.fixture(scope="module")
 def judged(request: pytest.FixtureRequest) -> dict[str, SubjectResult]:
     """Every module, judged in one run that ends each at its first failure."""
-    results = run(Options(tuple(str(FOLDER / name) for name in chosen(request, "name", NAMES)), exit_first=True))
+    results = run(Options(tuple(Request.of(str(FOLDER / name)) for name in chosen(request, "name", NAMES)), exit_first=True))
     return {r.subject.rpartition("/")[2]: r for r in results}
 
 

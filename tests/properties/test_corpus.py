@@ -110,6 +110,6 @@ def test_the_reproduce_command_finds_the_same_case(judged: dict[str, SubjectResu
     whole = next(p for p in judged["scale_d_model.py"].properties if p.outcome == "fail")
     words = reproduce(Request(name, name), whole.id).split()
     assert words == ["mhsa", "verify", name, "-k", whole.id, "--seed", "0"]
-    (alone,) = run(Options((name,), keyword=whole.id))
+    (alone,) = run(Options((Request.of(name),), keyword=whole.id))
     assert [p.id for p in alone.properties] == [whole.id]
     assert alone.properties[0].counterexample == whole.counterexample

@@ -6,6 +6,7 @@ import pytest
 
 from mhsa.judge.judge import find
 from mhsa.records.options import Options
+from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run import cuda_errors as lost
 from mhsa.run.runner import run
@@ -61,7 +62,7 @@ class MultiHeadAttention(nn.Module):
 def judged(folder: Path, keyword: str, source: str = SOURCE) -> SubjectResult:
     subject = folder / "attention.py"
     subject.write_text(source)
-    (result,) = run(Options((str(subject),), keyword=keyword))
+    (result,) = run(Options((Request.of(str(subject)),), keyword=keyword))
     return result
 
 

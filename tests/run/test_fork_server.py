@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mhsa.records.options import Options
+from mhsa.records.request import Request
 from mhsa.run.fork_client import SERVER, Process
 from mhsa.run.process_limits import PARENT
 from mhsa.run.runner import child_environment, run
@@ -55,7 +56,7 @@ def look(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
             patch.setattr("mhsa.run.fork_client._connect", lambda *_: None)
         if kind == "own":
             patch.delenv(SERVER)
-        (result,) = run(Options((f"{folder / 'spy.py'}:MultiHeadAttention",), keyword="output_without_mask"))
+        (result,) = run(Options((Request.of(f"{folder / 'spy.py'}:MultiHeadAttention"),), keyword="output_without_mask"))
     assert result.verdict == "holds", result.why
     (found,) = result.properties
     return json.loads(seen.read_text()) | {"found": [found.cases, found.worst_error_over_bound, found.worst_by_dtype]}
@@ -172,10 +173,11 @@ def test_a_subject_that_kills_the_server_ends_itself_and_no_more(tmp_path: Path,
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos.kill(os.getppid(), 9)\n")
     code = f"""
+from mhsa.records.request import Request
 from mhsa.records.options import Options
 from mhsa.run.runner import run
 for subject in ({str(deadly)!r}, "mhsa:fused_attention"):
-    (result,) = run(Options((subject,), keyword="output_without_mask"))
+    (result,) = run(Options((Request.of(subject),), keyword="output_without_mask"))
     print(result.verdict, result.reason)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -218,7 +218,8 @@ def test_an_allocation_beyond_the_limit_fails_and_a_smaller_one_does_not() -> No
 
 def child(tmp_path: Path, **options: object) -> Child:
     name = "mhsa:MultiHeadAttention"
-    return Child(Options((name,), **options), (Request(name, name),), tmp_path, [SubjectResult(name)], lambda event: None)
+    requests = (Request.of(name),)
+    return Child(Options(requests, **options), requests, tmp_path, [SubjectResult(name)], lambda event: None)
 
 
 class TestWhatAProcessSays:

@@ -85,7 +85,8 @@ class Inquiry:
 
     def _asks(self, number: int, found: PropertyResult) -> bool:
         """Whether the cause matters: of a failure, and of an expected one whose cause was recorded."""
-        recorded = found.outcome == "expected-failure" and any(e.cause for e in self.options.asked[number].declared(found.id))
+        request = self.options.requests[number]
+        recorded = found.outcome == "expected-failure" and any(e.cause for e in request.declared(found.id))
         return found.outcome == "fail" or recorded
 
     @property
@@ -101,7 +102,7 @@ class Inquiry:
         violated = [result for n, result in enumerate(results) if any(self._asks(n, p) for p in result.properties)]
         if not violated or self._process is None:
             return {}
-        labels = [request.label for request in self.options.asked]
+        labels = [request.label for request in self.options.requests]
         requests = [
             json.dumps(self._request(labels.index(r.label)) | {"cases": _failing_cases(r), "picture": self.picture})
             for r in violated
@@ -131,7 +132,7 @@ class Inquiry:
             self._questions.write(questions)
 
     def _request(self, number: int) -> dict[str, Any]:
-        return {"request": self.options.asked[number].as_dict()}
+        return {"request": self.options.requests[number].as_dict()}
 
 
 def _parsed(line: str) -> dict[str, Any]:

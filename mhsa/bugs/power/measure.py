@@ -14,6 +14,7 @@ from typing import Any
 from mhsa.bugs.mutants.registry import Mutant, mutants, right
 from mhsa.bugs.power.evaluate import evaluate
 from mhsa.records.power_record import Power, Rival
+from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Event, Listener, Options, child_environment, run
 
@@ -44,7 +45,7 @@ def measure(workers: int, listen: Listener = lambda event: None) -> Power:
 
 def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[SubjectResult]:
     """Judge subjects by all properties of the quick profile; failures stay as they are found."""
-    return [] if not names else run(Options(names, workers=workers, shrink=False), listen)
+    return [] if not names else run(Options(tuple(map(Request.of, names)), workers=workers, shrink=False), listen)
 
 
 def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> list[SubjectResult]:
@@ -52,9 +53,8 @@ def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> 
     if not known:
         return []
     # Every id has "test_" in it, and what -k names is run in quick too.
-    options = Options(tuple(m.spec for m in known), dtypes=("float64", "float32", "float16"), keyword="test_", workers=workers,
-                      shrink=False)  # fmt: skip
-    return run(options, listen)
+    requests = tuple(Request.of(m.spec, dtypes=("float64", "float32", "float16")) for m in known)
+    return run(Options(requests, keyword="test_", workers=workers, shrink=False), listen)
 
 
 def _rivals(known: Sequence[Mutant], variants: Sequence[str], workers: int) -> dict[str, Rival]:
