@@ -136,7 +136,7 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
         trial.formula = formula
         apart = (np.abs(must.value - without.value) > must.error + without.error) & answer.judged
         same = np.abs(answer.output - without.value) <= without.error
-        check.current().saw(0.0)
+        check.current().add_ratio(0.0)
         if apart.any() and same[apart].all():
             given = getattr(formula, name)
             check.fail(

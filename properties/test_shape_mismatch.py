@@ -28,7 +28,7 @@ def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask
     given_mask = trial.convert(mask) if isinstance(mask, np.ndarray) else mask
     with torch.no_grad():
         result, _ = attempt(lambda: trial.ask(q, k, v, given_mask))
-    check.current().saw(0.0)
+    check.current().add_ratio(0.0)
     if result is None:
         return
     output, shape = result[0][0], (query.shape[0], query.shape[1], trial.case.d_model)

@@ -30,41 +30,72 @@ Inapplicable: type[BaseException] = pytest.skip.Exception  # what :func:`inappli
 
 
 @dataclass
+class CurrentCall:
+    """The call that is being checked. Its parts are functions, because they are evaluated only if a check fails.
+
+    Attributes:
+        describe: the case, ready for JSON; ``words`` says it in one line.
+        dtype: the largest ratios are kept for each; "any" where a case has no tensors.
+        inputs: the numbers that go into the call, by name.
+        answer: output and weights, observed and required, ready for JSON; None where there are too many numbers, or none.
+    """
+
+    describe: Callable[[], dict[str, Any]]
+    dtype: str
+    inputs: Callable[[], dict[str, Array]] = dict
+    answer: Callable[[], dict[str, Any] | None] = lambda: None
+
+
+@dataclass
 class Record:
-    """What one property saw of one subject."""
+    """The figures of one property on one subject.
+
+    Attributes:
+        cases: how many were checked up to the first failure.
+        worst: the largest error / bound; None where nothing was compared.
+        ratios: the same for each dtype.
+        failed: whether a check has failed.
+        expected_failure: why the property does not hold, as the contract has declared; or empty.
+        ended: outcome, reason and facts of a property after which the GPU does not work any more.
+        call: that is being checked; None before the first.
+        drawn: the arguments that Hypothesis has drawn for the property.
+        recorder: a :class:`mhsa.judge.standalone_script.Recorder`, where a script is to be made of the calls.
+    """
 
     cases: int = 0
     worst: float | None = None
-    describe: Callable[[], dict[str, Any] | None] = lambda: None
+    ratios: dict[str, float] = field(default_factory=dict)
     failed: bool = False
     expected_failure: str = ""
-    ended: tuple[str, str, dict[str, Any] | None] | None = None  # outcome, reason and facts: the GPU was lost
-    ratios: dict[str, float] = field(default_factory=dict)
-    show: Callable[[], dict[str, Array]] = dict
+    ended: tuple[str, str, dict[str, Any] | None] | None = None
+    call: CurrentCall | None = None
     drawn: dict[str, Any] = field(default_factory=dict)
-    recorder: Any = None  # a mhsa.judge.standalone_script.Recorder, where a script is to be made of the calls
-    answer: Callable[[], dict[str, Any] | None] = lambda: None
-    _kind: str = ""
+    recorder: Any = None
 
-    def start(self, describe: Callable[[], dict[str, Any]], kind: str) -> None:
-        """Begin a case, described only if it fails; ``kind`` is what the worst figures are kept apart by: its dtype."""
-        self.describe = describe
-        self.show = dict
-        self.answer = lambda: None
-        self._kind = kind
+    def start(self, call: CurrentCall) -> None:
+        """Begin a case."""
+        self.call = call
         if not self.failed:  # what comes after the first failure is Hypothesis making it smaller
             self.cases += 1
 
-    def forget(self) -> None:
-        """Let go of the last case: a session keeps its records to the end, and thousands of modules with them."""
-        self.describe, self.show, self.answer = (lambda: None), dict, (lambda: None)
-        self.drawn, self.recorder = {}, None
+    def drop_tensors(self) -> None:
+        """Keep no more of the current call than its description: its tensors cannot be trusted, or not be read."""
+        if self.call is not None:
+            self.call = CurrentCall(self.call.describe, self.call.dtype)
 
-    def saw(self, ratio: float) -> None:
+    def forget(self) -> None:
+        """Drop the last case: a session keeps its records to the end, and would keep thousands of modules with them."""
+        self.call, self.drawn, self.recorder = None, {}, None
+
+    def add_ratio(self, ratio: float) -> None:
         """Keep the largest error / bound."""
         self.worst = ratio if self.worst is None else max(self.worst, ratio)
-        if self._kind:
-            self.ratios[self._kind] = max(ratio, self.ratios.get(self._kind, 0.0))
+        if self.call is not None:
+            self.ratios[self.call.dtype] = max(ratio, self.ratios.get(self.call.dtype, 0.0))
+
+    def facts(self) -> dict[str, Any]:
+        """Return the case and the arguments of the property, for a failure."""
+        return {"case": None if self.call is None else self.call.describe(), "drawn": encode(self.drawn)}
 
 
 _current: ContextVar[Record | None] = ContextVar("mhsa_record", default=None)
@@ -93,14 +124,16 @@ def fail(message: str, **facts: Any) -> NoReturn:
     """
     record = current()
     record.failed = True
-    shown = {name: numbers for name, x in record.show().items() if (numbers := listed(x)) is not None}
-    found = {"message": message, **facts, "case": record.describe(), "drawn": encode(record.drawn), "answer": record.answer()}
-    raise Violation(message, jsonable(found | shown))
+    call = record.call
+    inputs = {} if call is None else call.inputs()
+    shown = {name: numbers for name, x in inputs.items() if (numbers := listed(x)) is not None}
+    whole = {"message": message, **facts, **record.facts(), "answer": None if call is None else call.answer(), **shown}
+    raise Violation(message, jsonable(whole))
 
 
 def start_without_tensors(case: dict[str, Any]) -> None:
-    """Begin a case that is no :class:`mhsa.records.case.Case`; ``words`` says it in one line."""
-    current().start(lambda: case, "any")
+    """Begin a case without a :class:`mhsa.records.case.Case`; ``words`` says it in one line."""
+    current().start(CurrentCall(lambda: case, "any"))
 
 
 def offered(weights: Array | None) -> Array:
@@ -128,9 +161,9 @@ def end_with_device(reason: str, *, wrong: bool) -> NoReturn:
     """
     record = current()
     record.failed = wrong
-    facts = {"message": reason, "what": "call", "observed": reason, "case": record.describe(), "drawn": encode(record.drawn)}
+    facts = {"message": reason, "what": "call", "observed": reason, **record.facts()}
     record.ended = ("fail", reason, facts) if wrong else ("not-applicable", reason, None)
-    record.show, record.answer = dict, lambda: None
+    record.drop_tensors()
     pytest.skip(reason)  # which Hypothesis lets pass at once
 
 
@@ -173,7 +206,7 @@ def unchanged(what: str, observed: Array, before: Array) -> None:
     """Require the numbers that were there before, NaN, infinities and signs of zero included: an additive mask holds -inf."""
     _require_shape(what, observed, before)
     same = (observed == before) & (np.signbit(observed) == np.signbit(before)) | np.isnan(observed) & np.isnan(before)
-    current().saw(0.0 if same.all() else float("inf"))
+    current().add_ratio(0.0 if same.all() else float("inf"))
     if same.all():
         return
     where = tuple(int(i) for i in np.argwhere(~same)[0])
@@ -204,7 +237,7 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
     if ratio.size == 0:
         return
     worst = float(ratio.max())
-    current().saw(worst)
+    current().add_ratio(worst)
     if worst <= 1.0:
         return
     where = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))

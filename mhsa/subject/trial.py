@@ -59,16 +59,16 @@ class Trial:
         self.dtype: torch.dtype = getattr(torch, case.dtype)
         self.precision: Precision = subject.precision(case.dtype)
         self.formula = subject.contract.formula
+        call = check.CurrentCall(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
         if counted:
-            check.current().start(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
+            check.current().start(call)
         if module is None:
             module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.use(module.to(device=subject.device, dtype=self.dtype).eval())
         self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
         self.mask = self.draw_mask(case)
-        if counted:
-            check.current().show = self.show
+        call.inputs = self.show
 
     def use(self, module: nn.Module) -> None:
         """Call this module from now on."""
@@ -332,7 +332,8 @@ class Trial:
             self.subject.contract.fully_masked_row,
             lambda: self._oracle(query, key, value, projections, effective),
         )
-        check.current().answer = answer.drawn
+        if (call := check.current().call) is not None:
+            call.answer = answer.drawn
         if recorder is not None:
             recorder.calls[-1].answer = answer
         return answer

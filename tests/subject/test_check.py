@@ -9,7 +9,7 @@ import pytest
 
 from mhsa.oracle.bounded import Bounded
 from mhsa.subject import check
-from mhsa.subject.check import Record, Violation, recording
+from mhsa.subject.check import CurrentCall, Record, Violation, recording
 
 NAN, INF = float("nan"), float("inf")
 
@@ -203,31 +203,46 @@ class TestUnchanged:
         assert facts(check.unchanged, "mask", np.zeros(2), np.zeros(3))["message"] == "mask has shape [2], but must be [3]"
 
 
+def call(words: str = "w", dtype: str = "any", **parts: Any) -> CurrentCall:
+    return CurrentCall(lambda: {"words": words}, dtype, **parts)
+
+
 class TestRecord:
-    def test_figures_are_kept_by_kind(self) -> None:
+    def test_figures_are_kept_by_dtype(self) -> None:
         record = Record()
-        record.saw(0.5)
+        record.add_ratio(0.5)
         assert (record.worst, record.ratios) == (0.5, {})
-        record.start(dict, "float32")
-        record.saw(0.25)
-        record.saw(0.125)
-        record.start(dict, "float64")
-        record.saw(-1.0)
+        record.start(call(dtype="float32"))
+        record.add_ratio(0.25)
+        record.add_ratio(0.125)
+        record.start(call(dtype="float64"))
+        record.add_ratio(-1.0)
         assert (record.worst, record.ratios, record.cases) == (0.5, {"float32": 0.25, "float64": 0.0}, 2)
         record.failed = True
-        record.start(dict, "float64")
+        record.start(call(dtype="float64"))
         assert record.cases == 2
 
-    def test_a_new_case_forgets_what_the_last_one_showed(self) -> None:
-        record = Record(show=lambda: {"x": np.ones(1)}, answer=lambda: {"a": 1})
-        record.start(lambda: {"words": "w"}, "any")
-        assert (record.describe(), record.show(), record.answer()) == ({"words": "w"}, {}, None)
+    def test_a_new_case_shows_nothing_of_the_last_one(self) -> None:
+        record = Record()
+        record.start(call("first", inputs=lambda: {"x": np.ones(1)}, answer=lambda: {"a": 1}))
+        record.start(call("second"))
+        assert record.call is not None
+        assert (record.call.describe(), record.call.inputs(), record.call.answer()) == ({"words": "second"}, {}, None)
 
-    def test_what_is_let_go_of(self) -> None:
-        record = Record(show=lambda: {"x": np.ones(1)}, answer=dict, drawn={"x": 1}, recorder=1, cases=3, worst=0.5)
-        record.describe = dict
+    def test_without_tensors_the_description_and_the_dtype_are_left(self) -> None:
+        record = Record()
+        record.drop_tensors()
+        assert record.call is None
+        record.start(call(dtype="float32", inputs=lambda: {"x": np.ones(1)}, answer=lambda: {"a": 1}))
+        record.drop_tensors()
+        assert record.call is not None
+        assert (record.call.describe(), record.call.inputs(), record.call.answer()) == ({"words": "w"}, {}, None)
+        assert record.call.dtype == "float32"
+
+    def test_figures_are_left_when_the_last_case_is_dropped(self) -> None:
+        record = Record(call=call(), drawn={"x": 1}, recorder=1, cases=3, worst=0.5)
         record.forget()
-        assert (record.describe(), record.show(), record.answer(), record.drawn, record.recorder) == (None, {}, None, {}, None)
+        assert (record.call, record.drawn, record.recorder) == (None, {}, None)
         assert (record.cases, record.worst) == (3, 0.5)
 
     def test_one_record_at_a_time_and_none_outside(self) -> None:
@@ -240,9 +255,8 @@ class TestRecord:
 
     def test_a_violation_says_everything_that_is_known(self) -> None:
         with recording() as record:
-            record.start(lambda: {"words": "w"}, "float32")
-            record.show = lambda: {"mask": np.array([1.0, NAN]), "many": np.zeros(65), "none": np.zeros((0, 2))}
-            record.answer = lambda: {"output": 1}
+            shown = {"mask": np.array([1.0, NAN]), "many": np.zeros(65), "none": np.zeros((0, 2))}
+            record.start(call(inputs=lambda: shown, answer=lambda: {"output": 1}))
             record.drawn = {"k": 3}
             error = violation(check.fail, "it is wrong", what="y", mask="replaced by what is shown")
         assert record.failed
@@ -260,8 +274,9 @@ class TestRecord:
     def test_a_case_without_tensors(self) -> None:
         with recording() as record:
             check.start_without_tensors({"words": "head=2"})
-            record.saw(0.5)
-        assert record.describe() == {"words": "head=2"}
+            record.add_ratio(0.5)
+        assert record.call is not None
+        assert record.call.describe() == {"words": "head=2"}
         assert record.ratios == {"any": 0.5}
 
     def test_a_failure_that_was_declared(self) -> None:
@@ -289,9 +304,7 @@ class TestNotApplicable:
     @pytest.mark.parametrize("wrong", [True, False])
     def test_a_gpu_that_is_lost_ends_the_property(self, wrong: bool) -> None:
         with recording() as record:
-            record.start(lambda: {"words": "w"}, "any")
-            record.show = lambda: {"x": np.ones(1)}
-            record.answer = lambda: {"a": 1}
+            record.start(call(inputs=lambda: {"x": np.ones(1)}, answer=lambda: {"a": 1}))
             record.drawn = {"k": 3}
             with pytest.raises(pytest.skip.Exception) as raised:
                 check.end_with_device("lost", wrong=wrong)
@@ -299,7 +312,8 @@ class TestNotApplicable:
         assert record.failed is wrong
         known = {"message": "lost", "what": "call", "observed": "lost", "case": {"words": "w"}, "drawn": {"k": 3}}
         assert record.ended == (("fail", "lost", known) if wrong else ("not-applicable", "lost", None))
-        assert (record.show(), record.answer()) == ({}, None)
+        assert record.call is not None
+        assert (record.call.inputs(), record.call.answer()) == ({}, None)
 
 
 def test_a_count_that_is_a_surprise() -> None:
