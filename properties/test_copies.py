@@ -88,7 +88,7 @@ def test_parameters_replaced_as_attributes(subject: Subject, case: Case) -> None
     Breaks it: a list of parameters gathered in the constructor, a reference or view kept beside the parameter.
     """
     trial = called_trial(subject, case)
-    other = trial.fresh()
+    other = trial.fresh_copy()
     change(other)
     new = dict(other.module.named_parameters())
     for path, parameter in list(trial.module.named_parameters()):

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mhsa.judge.budget import rare
+from mhsa.judge.single_heads import key_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
@@ -181,7 +182,7 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     value = np.abs(numbers(trial.arguments["value"][0])) @ np.abs(p.value.weight.T)
     value = value + (0.0 if p.value.bias is None else np.abs(p.value.bias))
     by_key_head = value.max(axis=1, keepdims=True).reshape(case.batch, 1, -1, trial.d_v) / (1 - rate) ** 2
-    largest = by_key_head[:, :, [trial.key_head(h) for h in range(case.head)]].reshape(case.batch, 1, -1)
+    largest = by_key_head[:, :, [key_head(trial, h) for h in range(case.head)]].reshape(case.batch, 1, -1)
     size = float((np.abs(d_output) * (largest @ np.abs(p.out.weight.T))).sum())
     terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
     room = gamma(terms, trial.precision.unit) * size * 4
@@ -244,7 +245,7 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     seen = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        seen.append(numbers(trial.again()[0]))
+        seen.append(numbers(trial.call_again()[0]))
     if np.array_equal(*seen):
         check.fail(
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mhsa.judge.budget import light, rare
+from mhsa.judge.single_heads import split_heads
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
@@ -21,12 +22,12 @@ ANY = ("none", "padding", "causal", "random")
 
 def ask_for_nothing(trial: Trial, query: Array, key: Array, value: Array, what: str) -> None:
     """Call where the output has no elements: it may be refused, but not be something else."""
-    q, k, v = tied(trial.place, query, key, value)
+    q, k, v = tied(trial.tensor, query, key, value)
     mask = None
     if trial.case.mask != "none":
         mask = trial.convert(np.ones((query.shape[0], query.shape[1], key.shape[1]), bool))
     with torch.no_grad():
-        result, said = attempt(lambda: trial.ask(q, k, v, mask))
+        result, said = attempt(lambda: trial.call_unchecked(q, k, v, mask))
     if result is None:
         check.inapplicable(f"{what} is refused: {said}")
     trial.check_form(*result[0], query.shape[0], query.shape[1], key.shape[1])
@@ -154,11 +155,11 @@ def heads_are_shared(trial: Trial, adapter: FunctionAdapter, given_as: dict[str,
     trial.write(**{f"{name}_weight": eye for name in maps}, **{f"{name}_bias": none for name in maps})
     d_output = trial.cotangent(20, trial.case.output_shape)
     expected = trial.differentiate(d_output, **given_as).expected
-    leaves = {id(x): trial.heads(x).detach().requires_grad_() for x in given_as.values()}
+    leaves = {id(x): split_heads(trial, x).detach().requires_grad_() for x in given_as.values()}
     heads = [leaves[id(x)] for x in given_as.values()]
     mask = None if trial.mask is None else trial.convert(trial.mask)
     z = guard("the function", lambda: adapter.attend(trial.module, heads[0], heads[1], heads[2], mask))[0]
-    found = guard("the backward pass", lambda: torch.autograd.grad(z, list(leaves.values()), trial.heads(d_output)))
+    found = guard("the backward pass", lambda: torch.autograd.grad(z, list(leaves.values()), split_heads(trial, d_output)))
     names = {id(x): name for name, x in reversed(given_as.items())}  # the first role that a tensor plays
     for key, gradient in zip(leaves, found, strict=True):
         merged = numbers(gradient.transpose(1, 2).flatten(2))

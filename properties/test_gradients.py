@@ -232,10 +232,10 @@ def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: s
     if layout == "expanded":
         d_output = np.broadcast_to(d_output[:1, :1, :1], d_output.shape).copy()
 
-    def as_given(g: Tensor) -> Tensor:
+    def lay_out_gradient(g: Tensor) -> Tensor:
         return g[:1, :1, :1].expand(g.shape) if layout == "expanded" else lay_out(g, layout)
 
-    found = trial.differentiate(d_output, as_given=as_given)
+    found = trial.differentiate(d_output, lay_out_gradient=lay_out_gradient)
     for name, gradient in found.observed.items():
         check.within(f"gradient of {name}", gradient, found.expected[name])
 
@@ -259,13 +259,13 @@ def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> N
     directions = tied(lambda x: trial.cotangent(next(streams), x.shape), *tensors)
     # By name, as gradients are: tied tensors have one gradient, and move in one direction.
     tangents = {n: t for n, t in zip(("query", "key", "value"), directions, strict=True) if n in found.observed}
-    mask = trial.given[3]
+    mask = trial.last_tensors[3]
 
     def forward_mode() -> Tensor:
         with torch.autograd.forward_ad.dual_level():
             moves = iter(tangents.values())
-            q, k, v = tied(lambda x: torch.autograd.forward_ad.make_dual(trial.place(x), trial.place(next(moves))), *tensors)
-            output = trial.ask(q, k, v, mask)[0]
+            q, k, v = tied(lambda x: torch.autograd.forward_ad.make_dual(trial.tensor(x), trial.tensor(next(moves))), *tensors)
+            output = trial.call_unchecked(q, k, v, mask)[0]
             tangent = torch.autograd.forward_ad.unpack_dual(output).tangent
             return torch.zeros_like(output) if tangent is None else tangent
 
@@ -310,12 +310,12 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
     found = trial.differentiate(trial.cotangent(20, case.output_shape))
     if _custom(found.answer.tensors[0]):
         check.inapplicable("needs plain torch functions: a custom autograd.Function promises first derivatives only")
-    *tensors, mask = trial.given
+    *tensors, mask = trial.last_tensors
     leaves = {t: t.detach().clone().requires_grad_() for t in tensors}
 
     def output(*given: Tensor) -> Tensor:
         moved = dict(zip(leaves, given, strict=True))
-        result: Tensor = trial.ask(*(moved[t] for t in tensors), mask)[0]
+        result: Tensor = trial.call_unchecked(*(moved[t] for t in tensors), mask)[0]
         return result
 
     with torch.enable_grad():

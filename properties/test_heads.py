@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Arithmetic, Bounded
@@ -19,7 +20,7 @@ def single_head(trial: Trial, h: int) -> Bounded:
     """Output [B, Tq, D] that head ``h`` alone contributes, b_O included: plain attention without any head axis."""
     arithmetic = Arithmetic(trial.precision)
     p = trial.projections
-    shared = trial.key_head(h)
+    shared = key_head(trial, h)
     of_scores, of_values = (slice(h * width, (h + 1) * width) for width in (trial.d_k, trial.d_v))
     of_keys, of_shared_values = (slice(shared * width, (shared + 1) * width) for width in (trial.d_k, trial.d_v))
     q, k, v = (
@@ -63,7 +64,7 @@ def test_each_head_alone(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     whole = trial.projections.out.weight
     for h in range(case.head):
-        trial.keep_only_head(whole, h)
+        keep_only_head(trial, whole, h)
         check.within(f"output of head {h} alone", trial().output, single_head(trial, h))
 
 
@@ -83,7 +84,7 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
     total = np.zeros_like(together.output) if bias is None else np.broadcast_to(bias, together.output.shape).copy()
     room = together.expected.output.error.copy()
     for h in range(case.head):
-        trial.keep_only_head(whole, h)
+        keep_only_head(trial, whole, h)
         answer = trial()
         total += answer.output - (0.0 if bias is None else bias)
         room += answer.expected.output.error

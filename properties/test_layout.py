@@ -21,7 +21,7 @@ def compare(trial: Trial, q: Tensor, k: Tensor, v: Tensor, what: str) -> None:
     """Call with the case's numbers in these tensors; the oracle judges."""
     mask = None if trial.mask is None else trial.convert(trial.mask)
     with torch.set_grad_enabled(trial.case.grad):
-        output, weights = guard(f"the call with {what}", lambda: trial.ask(q, k, v, mask))
+        output, weights = guard(f"the call with {what}", lambda: trial.call_unchecked(q, k, v, mask))
     trial.check_form(output, weights, *q.shape[:2], k.shape[1])
     required = trial()
     check.within(f"output with {what}", numbers(output), required.expected.output, required.judged)
@@ -40,7 +40,7 @@ def test_each_tensor_in_its_own_layout(subject: Subject, case: Case, layouts: tu
     """
     trial = Trial(subject, case)
     following = iter(layouts)
-    q, k, v = tied(lambda x: trial.place(x, next(following)), trial.query, trial.key, trial.value)
+    q, k, v = tied(lambda x: trial.tensor(x, next(following)), trial.query, trial.key, trial.value)
     compare(trial, q, k, v, f"query, key, value laid out {', '.join(layouts)}")
 
 
@@ -56,7 +56,7 @@ def test_slices_of_one_tensor(subject: Subject, case: Case) -> None:
     """
     case = case.resized(query_length=case.key_length)
     trial = Trial(subject, case)
-    parts = [trial.place(x) for x in (trial.query, trial.key, trial.value)]
+    parts = [trial.tensor(x) for x in (trial.query, trial.key, trial.value)]
     wide, stacked = torch.cat(parts, dim=-1).chunk(3, dim=-1), torch.stack(parts).unbind(0)
     for chunks, what in ((wide, "slices of one [B, T, 3 D]"), (stacked, "slices of one [3, B, T, D]")):
         compare(trial, *chunks, what)

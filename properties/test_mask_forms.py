@@ -28,9 +28,9 @@ def ask_with(trial: Trial, form: Tensor, what: str, mask: Mask) -> bool:
 
     An output of another shape is as good as a refusal: nobody can overlook it.
     """
-    q, k, v, _ = trial.given
+    q, k, v, _ = trial.last_tensors
     with torch.set_grad_enabled(trial.case.grad):
-        result, _ = attempt(lambda: trial.ask(q, k, v, form))
+        result, _ = attempt(lambda: trial.call_unchecked(q, k, v, form))
     if result is None:
         return False
     output = result[0][0]
@@ -87,8 +87,8 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
         ask_with(trial, form.to(other), f"a mask of {dtype or 'float32'}", trial.mask)
         return
     form = trial.convert(trial.mask).to(other)
-    q, k, v, _ = trial.given
-    result, _ = attempt(lambda: trial.ask(q, k, v, form))
+    q, k, v, _ = trial.last_tensors
+    result, _ = attempt(lambda: trial.call_unchecked(q, k, v, form))
     required = trial(mask=trial.mask)
     if result is None or result[0][0].shape != required.output.shape:
         return

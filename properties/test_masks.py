@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.single_heads import keep_only_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
@@ -218,7 +219,7 @@ def test_every_head_is_masked(subject: Subject, case: Case) -> None:
     poison = poisoned(trial, mask, POISON)
     whole = trial.projections.out.weight
     for h in range(case.head):
-        trial.keep_only_head(whole, h)
+        keep_only_head(trial, whole, h)
         before, after = trial(mask=mask), trial(**poison, mask=mask)
         check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
 

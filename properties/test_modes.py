@@ -21,7 +21,7 @@ ANY = ("none", "padding", "causal", "random")
 def call_again(trial: Trial, seed: int = 0, need_weights: bool | None = None) -> Array:
     """Call the module as it is with the tensors of the last call; random numbers start at ``seed``."""
     torch.manual_seed(seed)
-    output = trial.again(need_weights)[0]
+    output = trial.call_again(need_weights)[0]
     shape = list(trial.case.output_shape)
     if not isinstance(output, Tensor) or list(output.shape) != shape:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__

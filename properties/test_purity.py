@@ -11,6 +11,7 @@ from hypothesis import given
 from torch import Tensor
 
 from mhsa.judge.budget import light, rare
+from mhsa.judge.single_heads import split_heads
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -42,7 +43,7 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
         check.unchanged(f"{name} after the call", numbers(tensor), before)
     if isinstance(subject.adapter, FunctionAdapter):  # it is given heads made of these tensors, so it is asked by itself
         roles = ("query", "key", "value")
-        heads = [trial.heads(getattr(trial, role)) for role in roles]
+        heads = [split_heads(trial, getattr(trial, role)) for role in roles]
         held = [numbers(x) for x in heads]
         mask = None if trial.mask is None else trial.convert(trial.mask)
         mask_before = None if mask is None else numbers(mask)
@@ -78,7 +79,7 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         handed_out, held = answer.tensors[0], answer.output
         between = trial(query=query, key=key, value=value, mask=allowed)
         check.unchanged("output of an earlier call", numbers(handed_out), held)
-        alone = trial.fresh()(query=query, key=key, value=value, mask=allowed)
+        alone = trial.fresh_copy()(query=query, key=key, value=value, mask=allowed)
         bound = between.expected.output.error  # the same for both: they are given the same numbers
         check.agree("output", (between.output, bound), (alone.output, bound), between.judged)
         answer = trial()
@@ -121,7 +122,7 @@ def test_nothing_around_a_call_changes(subject: Subject, case: Case) -> None:
     _ = torch.rand(1), np.random.random(), random.random()  # nor do the generators stand where a seed would put them
     with torch.set_grad_enabled(case.grad):
         before = surroundings(trial.module)
-        trial.again()
+        trial.call_again()
         after = surroundings(trial.module)
         restore(before)
     for name, was in before.items():
@@ -148,7 +149,7 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
     held = [None if t is None else t.detach().clone() for t in first.tensors]
     torch.manual_seed(case.seed + 1)  # other random numbers, should any be drawn
     with torch.set_grad_enabled(case.grad):
-        again = trial.again()
+        again = trial.call_again()
     for name, one, two in zip(("output", "weights"), held, again, strict=True):
         if isinstance(one, Tensor) and isinstance(two, Tensor):
             a, b = np.nan_to_num(numbers(one)), np.nan_to_num(numbers(two))
@@ -197,7 +198,7 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
     calls = []
     for sign in (1.0, -1.0):
         alone = trial(*trial.each(lambda x, sign=sign: sign * x))
-        calls.append((alone, functools.partial(call, subject, trial, trial.given)))
+        calls.append((alone, functools.partial(call, subject, trial, trial.last_tensors)))
     (_, first), (_, second) = calls
     length = operations(first)
     for at in sorted({round(length * part / 8) for part in range(1, 8)}):

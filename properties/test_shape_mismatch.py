@@ -24,10 +24,10 @@ from mhsa.subject.trial import Trial
 
 def must_refuse(trial: Trial, query: Array, key: Array, value: Array, mask: Mask | Tensor | None, what: str) -> None:
     """Fail if the call gives an output of the usual shape; an error, or an output of another shape, cannot be overlooked."""
-    q, k, v = tied(trial.place, query, key, value)
+    q, k, v = tied(trial.tensor, query, key, value)
     given_mask = trial.convert(mask) if isinstance(mask, np.ndarray) else mask
     with torch.no_grad():
-        result, _ = attempt(lambda: trial.ask(q, k, v, given_mask))
+        result, _ = attempt(lambda: trial.call_unchecked(q, k, v, given_mask))
     check.current().add_ratio(0.0)
     if result is None:
         return

@@ -40,7 +40,7 @@ class Shell(nn.Module):
 
 def tensors(trial: Trial) -> tuple[Tensor, ...]:
     """Query, key, value and, if there is one, the mask of the last call."""
-    return tuple(t for t in trial.given if t is not None)
+    return tuple(t for t in trial.last_tensors if t is not None)
 
 
 def fixed_cases(subject: Subject) -> list[Case]:
@@ -159,7 +159,7 @@ def test_called_with_other_parameters(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case.resized(grad=False))
     trial()
-    other = trial.fresh()
+    other = trial.fresh_copy()
     other.fill(case.resized(seed=case.seed + 1))
     parameters = {f"inner.{name}": p.detach().clone() for name, p in other.module.named_parameters()}
     shell = Shell(trial)

@@ -13,7 +13,7 @@ from mhsa.oracle import attention as oracle
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.memory_layout import is_tensor, numbers, place, plain, tied
+from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
 
 
 class Example:
@@ -34,7 +34,7 @@ class Example:
         self.case = case
         self.head, self.d_model = case.head, case.d_model
         dtype: torch.dtype = getattr(torch, case.dtype)
-        self.query, self.key, self.value = tied(lambda x: place(x, dtype, "cpu", case.layout), *case.inputs())
+        self.query, self.key, self.value = tied(lambda x: to_tensor(x, dtype, "cpu", case.layout), *case.inputs())
         allowed = case.allowed()
         self.mask = None if allowed is None else torch.from_numpy(allowed)
         names = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for kind in ("weight", "bias")]

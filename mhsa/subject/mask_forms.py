@@ -80,8 +80,8 @@ def _understood(subject: Subject, dtype: str, change: Change, seed: int, *, adde
         mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
         form, meaning = change(trial.convert(mask), mask)
         required = trial(mask=meaning)
-        query, key, value, _ = trial.given
-        result, _ = attempt(lambda: trial.ask(query, key, value, form))
+        query, key, value, _ = trial.last_tensors
+        result, _ = attempt(lambda: trial.call_unchecked(query, key, value, form))
         output = None if result is None else result[0][0]
         if not is_tensor(output) or output.shape != required.output.shape:
             return False

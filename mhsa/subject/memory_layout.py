@@ -46,7 +46,7 @@ def tied(change: Callable[[Array], T], *arrays: Array) -> list[T]:
     return [made[id(x)] for x in arrays]
 
 
-def place(x: Array, dtype: torch.dtype, device: str, layout: str) -> Tensor:
+def to_tensor(x: Array, dtype: torch.dtype, device: str, layout: str) -> Tensor:
     """Return a new tensor with these numbers, laid out as one of :data:`ALL_LAYOUTS` says.
 
     "expanded" needs numbers that are the same for every sample; others stay contiguous.

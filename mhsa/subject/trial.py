@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,16 @@ from mhsa.subject.autograd import backward_pass
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.guard import guard
-from mhsa.subject.memory_layout import is_tensor, numbers, place, plain, tied
+from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 from mhsa.subject.subject import Subject
+
+
+class CaseMask(Enum):
+    """The default of an argument ``mask``, for which None stands for a call without a mask."""
+
+    UNCHANGED = "the mask of the case"
 
 
 class Trial:
@@ -122,11 +129,11 @@ class Trial:
         shown |= {name: numbers(view.read()) for name, view in self.views.maps()}
         return shown if self.mask is None else shown | {"mask": self.mask.astype(np.float64)}
 
-    def fresh(self) -> Trial:
+    def fresh_copy(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
         return Trial(self.subject, self.case, counted=False)
 
-    def played_by(self, subject: Subject, module: nn.Module) -> Trial:
+    def with_module(self, subject: Subject, module: nn.Module) -> Trial:
         """Return a trial of another subject's module on this one's case: its parameters, tensors and mask.
 
         Where this module has no bias, the other one's is zero.
@@ -190,10 +197,6 @@ class Trial:
         """Width of a head's values: columns of W_O."""
         return int(self.projections.out.weight.shape[1]) // self.case.head
 
-    def key_head(self, h: int) -> int:
-        """Return which head of keys and values query head ``h`` reads."""
-        return h * oracle.shared_heads(self.projections, self.case.head, self.formula) // self.case.head
-
     def about_width(self) -> str:
         """Return in words that the subject's inner width is not d_model."""
         return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
@@ -218,29 +221,22 @@ class Trial:
         return {"key": key, "value": value}
 
     @property
-    def given(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def last_tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The tensors of the last call: query, key, value and the mask in the subject's own form, or None."""
         query, key, value, *mask = (tensor for tensor, _ in self.arguments.values())
         return query, key, value, mask[0] if mask else None
 
-    def again(self, need_weights: bool | None = None) -> tuple[Any, Any]:
+    def call_again(self, need_weights: bool | None = None) -> tuple[Any, Any]:
         """Call the module as it is with the tensors of the last call; the random numbers go on from where they are."""
         wanted = self.case.need_weights if need_weights is None else need_weights
-        return guard("another call", lambda: self.subject.caller(self.module, *self.given, wanted))
-
-    def keep_only_head(self, whole: Array, h: int) -> None:
-        """Set the W_O blocks of all heads but ``h`` to zero; ``whole`` is W_O as it was."""
-        alone = np.zeros_like(whole)
-        part = slice(h * self.d_v, (h + 1) * self.d_v)
-        alone[:, part] = whole[:, part]
-        self.write(out_weight=alone)
+        return guard("another call", lambda: self.subject.caller(self.module, *self.last_tensors, wanted))
 
     def __call__(
         self,
         query: Array | None = None,
         key: Array | None = None,
         value: Array | None = None,
-        mask: Mask | str | None = "",
+        mask: Mask | CaseMask | None = CaseMask.UNCHANGED,
     ) -> Answer:
         """Call the subject with the case's tensors, or with others (numbers of the same dtype) in their place.
 
@@ -256,22 +252,22 @@ class Trial:
         query: Array | None = None,
         key: Array | None = None,
         value: Array | None = None,
-        mask: Mask | str | None = "",
-        as_given: Callable[[Tensor], Tensor] = lambda t: t,
+        mask: Mask | CaseMask | None = CaseMask.UNCHANGED,
+        lay_out_gradient: Callable[[Tensor], Tensor] = lambda t: t,
     ) -> Differentiated:
         """Call the subject and differentiate <output, d_output> + <weights, d_weights> by autograd.
 
-        ``as_given`` may lay d_output out in memory in another way. A violation if the backward pass raises.
+        ``lay_out_gradient`` may lay d_output out in memory in another way. A violation if the backward pass raises.
         """
         inputs = self._inputs(query, key, value, mask)
         answer = self._answer(*inputs, leaves=True)
-        starts = [(answer.tensors[0], as_given(self.place(d_output)))]
+        starts = [(answer.tensors[0], lay_out_gradient(self.tensor(d_output)))]
         if d_weights is not None and answer.tensors[1] is not None and answer.tensors[1].requires_grad:
-            starts.append((answer.tensors[1], self.place(d_weights)))
+            starts.append((answer.tensors[1], self.tensor(d_weights)))
         if not answer.tensors[0].requires_grad:
             check.fail("output does not require a gradient, but must: query and the parameters do", what="gradients")
         roles: dict[Tensor, list[str]] = {}
-        for name, tensor in zip(("query", "key", "value"), self.given[:3], strict=True):
+        for name, tensor in zip(("query", "key", "value"), self.last_tensors[:3], strict=True):
             roles.setdefault(tensor, []).append(name)
         of_tensors = guard("the backward pass", lambda: backward_pass(starts, [*roles, *self.module.parameters()]))
         observed, missing = {}, set()
@@ -300,26 +296,26 @@ class Trial:
         )
 
     def _inputs(
-        self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | str | None
+        self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | CaseMask | None
     ) -> tuple[Array, Array, Array, Mask | None]:
         query = self.query if query is None else query
         key = self.key if key is None else key
         value = self.value if value is None else value
-        return query, key, value, self.mask if isinstance(mask, str) else mask
+        return query, key, value, self.mask if isinstance(mask, CaseMask) else mask
 
     def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
-        q, k, v = tied(lambda x: self.place(x, self.case.layout).requires_grad_(leaves), query, key, value)
-        given = None if mask is None else self.convert(mask)
+        q, k, v = tied(lambda x: self.tensor(x, self.case.layout).requires_grad_(leaves), query, key, value)
+        mask_tensor = None if mask is None else self.convert(mask)
         self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
-        if given is not None:
-            self.arguments["mask"] = (given, numbers(given))
+        if mask_tensor is not None:
+            self.arguments["mask"] = (mask_tensor, numbers(mask_tensor))
         recorder = check.current().recorder
         if recorder is not None:
-            recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
+            recorder.begin(self.case, self.module, (q, k, v, mask_tensor), grad=self.case.grad or leaves)
         with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
-                lambda: tuple(map(plain, self.ask(q, k, v, given))),
+                lambda: tuple(map(plain, self.call_unchecked(q, k, v, mask_tensor))),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
@@ -371,14 +367,9 @@ class Trial:
             formula=self.formula,
         )
 
-    def place(self, x: Array, layout: str = "contiguous") -> Tensor:
+    def tensor(self, x: Array, layout: str = "contiguous") -> Tensor:
         """Return a new tensor of the case's dtype with these numbers."""
-        return place(x, self.dtype, self.subject.device, layout)
-
-    def heads(self, x: Array) -> Tensor:
-        """Return a new tensor [B, H, T, d_k] with the numbers of x [B, T, d_model]: what a function of heads is given."""
-        batch, length, _ = x.shape
-        return self.place(x).view(batch, length, self.case.head, self.case.d_k).transpose(1, 2)
+        return to_tensor(x, self.dtype, self.subject.device, layout)
 
     def convert(self, mask: Mask) -> Tensor:
         """Return a mask [B, Tq, Tk] in the form that the subject takes; without one, the property is not applicable."""
@@ -390,7 +381,7 @@ class Trial:
             tensor = tensor[:1].expand(tensor.shape)
         return self.subject.caller.convert(tensor, self.dtype, self.case.head)
 
-    def ask(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
+    def call_unchecked(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
         """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""
         # A subject that draws random numbers draws the same ones each time. (torch.manual_seed would visit every
         # backend that is there, at the cost of all the rest.)

@@ -13,7 +13,7 @@ from mhsa.judge.strategies import cases, judging
 from mhsa.oracle.attention import OracleError
 from mhsa.records.case import DATA, LAYOUTS, MASKS, Case
 from mhsa.subject import check
-from mhsa.subject.memory_layout import place
+from mhsa.subject.memory_layout import to_tensor
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -116,7 +116,7 @@ def test_only_the_kind_that_says_so_leaves_a_row_empty(seed: int) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_layouts_hold_the_same_numbers_in_other_places(reference: Subject, layout: str) -> None:
     trial = Trial(reference, Case("float32", 3, 2, 4, 5, 2, layout=layout))
-    tensor = place(trial.query, trial.dtype, "cpu", layout)
+    tensor = to_tensor(trial.query, trial.dtype, "cpu", layout)
     assert np.array_equal(tensor.double().numpy(), trial.query)
     assert tensor.is_contiguous() == (layout in ("contiguous", "offset"))
     assert (tensor.storage_offset() > 0) == (layout in ("offset", "sliced"))

@@ -102,7 +102,7 @@ def _level(built: Built) -> None:
         ds = dz @ v.swapaxes(-1, -2) / length  # its mean over the keys is 0
         of_heads = ds @ k if silent == "query" else ds.swapaxes(-1, -2) @ q
         must = np.einsum("btd,bte->de", of_heads.swapaxes(1, 2).reshape(x.shape), x) / np.sqrt(trial.case.d_k)
-        leaf = trial.place(x).requires_grad_(True)
+        leaf = trial.tensor(x).requires_grad_(True)
         try:
             output = built.bind(leaf)()
         except Exception:
@@ -129,7 +129,7 @@ def _picked(built: Built, passes: Pass) -> None:
     alone = np.array([[_single(heads[b, :, h]) for h in range(shape.head)] for b in range(shape.batch)])  # [B, H, T]
     made_by = np.abs(p.out.weight).argmax(axis=1) // trial.case.d_k  # [D], the head
     judged = alone[:, made_by].swapaxes(1, 2)  # [B, T, D]
-    leaf = trial.place(x).requires_grad_(passes == "training")
+    leaf = trial.tensor(x).requires_grad_(passes == "training")
     with torch.set_grad_enabled(passes == "training"):
         output = built.bind(leaf)()
         found = _numbers_of(output, built, x)
@@ -169,7 +169,7 @@ def _tolerance(trial: Trial, x: Array, largest: float) -> Array:
 
 
 def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:
-    x = inputs.trial.place(inputs.x)
+    x = inputs.trial.tensor(inputs.x)
     with torch.no_grad():
         _compare_output(built, built.bind(x)(), inputs, known)
         if built.contender.need_weights:
@@ -181,7 +181,7 @@ def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:
 
 def _training(built: Built, inputs: Inputs, known: Oracle) -> None:
     trial = inputs.trial
-    leaf = trial.place(inputs.x).requires_grad_(True)
+    leaf = trial.tensor(inputs.x).requires_grad_(True)
     output = built.bind(leaf)()
     _compare_output(built, output, inputs, known)
     of_x, of_tensors = _differentiate(built, output, leaf, inputs.rows, inputs.start)
@@ -215,6 +215,6 @@ def _differentiate(
     dense = np.zeros(tuple(leaf.shape))
     dense[:, rows] = start
     leaves = (leaf, *built.leaves)
-    found = torch.autograd.grad(output, leaves, built.trial.place(dense), allow_unused=True)
+    found = torch.autograd.grad(output, leaves, built.trial.tensor(dense), allow_unused=True)
     of_tensors = {leaf: gradient for leaf, gradient in zip(leaves, found, strict=True) if gradient is not None}
     return numbers(of_tensors.get(leaf, torch.zeros_like(leaf))), of_tensors

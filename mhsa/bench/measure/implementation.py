@@ -90,7 +90,7 @@ def build(contender: Contender, subject: Subject, shape: Shape, dtype: str, devi
     )  # fmt: skip
     trial = Trial(subject, case)
     trial.module.requires_grad_(True)
-    x = trial.place(trial.query)
+    x = trial.tensor(trial.query)
     return Built(contender, trial, shape, x, _bare(trial, x), tuple(trial.module.parameters()))
 
 
@@ -200,7 +200,7 @@ def call_of(built: Built, passes: Pass) -> Call:
         return built.bind(built.x)
     trial = built.trial
     leaf = built.x.detach().clone().requires_grad_(True)
-    start = trial.place(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
+    start = trial.tensor(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
     call, leaves = built.bind(leaf), (leaf, *built.leaves)
 
     def training() -> object:

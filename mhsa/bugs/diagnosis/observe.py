@@ -116,7 +116,7 @@ def imitate(kind: type[Plain], scene: Scene, fully_masked_row: FullyMaskedRow) -
         module.fully_masked_row = fully_masked_row
         return module
 
-    trial = scene.trial.played_by(_as_subject(kind, scene.trial.subject), make())
+    trial = scene.trial.with_module(_as_subject(kind, scene.trial.subject), make())
     yield from watch(trial, make)
 
 
