@@ -13,7 +13,7 @@ from mhsa.oracle.bounded import OWN, Array, Bounded, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Answer
-from mhsa.subject.crafted_inputs import apart, camps, picking
+from mhsa.subject.crafted_inputs import fewest_differences, one_hot_attention, two_clusters
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -21,7 +21,7 @@ ANY = ("none", "padding", "causal", "random")
 DATA = ("integers",)  # the tokens are chosen here; gradients start from whole numbers
 
 
-def in_two_camps(subject: Subject, case: Case, most: int, halvings: int = 0) -> Trial:
+def clustered_trial(subject: Subject, case: Case, most: int, halvings: int = 0) -> Trial:
     """Return a trial whose queries and keys are of two kinds, x and -x, and scores +s and -s, with s near 2^-halvings.
 
     Keys of the first kind are few: a query of that kind then gives half its weight to either, and weights of a half move most.
@@ -32,7 +32,7 @@ def in_two_camps(subject: Subject, case: Case, most: int, halvings: int = 0) -> 
     queries = min(case.query_length, keys) if subject.contract.formula.causal == "bottom-right" else case.query_length
     case = case.resized(key_length=keys, query_length=keys if case.tie == "all" else queries)
     trial, rng = Trial(subject, case), case.rng(11)
-    first = camps(trial, 1)  # [B, 1, D]
+    first = two_clusters(trial, 1)  # [B, 1, D]
     weight = trial.projections.query.weight * 2.0**-halvings
     trial.write(query_weight=weight)
     few = 1.0 / (1.0 + math.exp(2.0 * float(np.abs(weight).max()) * math.sqrt(case.d_k)))
@@ -65,7 +65,7 @@ def test_output_in_two_clusters(subject: Subject, case: Case) -> None:
     Source: definition; bound: docs/bounds.md, Exact heads.
     Breaks it: a scale or a temperature that is off by some per cent in a half format alone, an exponential that is cut short.
     """
-    trial = in_two_camps(subject, case, most=16)
+    trial = clustered_trial(subject, case, most=16)
     answer = trial()
     if answer.weights is not None:
         check.within("weights", answer.weights, answer.expected.weights, answer.judged[:, None])
@@ -85,7 +85,7 @@ def test_gradients_in_two_clusters(subject: Subject, case: Case, halvings: int) 
     Breaks it: a hand-written backward whose scale is off in a half format alone, or that rounds weights once too often.
     """
     # What rounding leaves of the sum of dS over a row, which is 0, may arrive at any key, so few of them say most.
-    trial = in_two_camps(subject, case, 3, halvings)
+    trial = clustered_trial(subject, case, 3, halvings)
     p, first = trial.projections, trial.key[:, :1]
     side = trial.query[..., :1] * first[..., :1]
     size = 2.0 ** case.rng(12).integers(-1, 2, size=side.shape)
@@ -95,7 +95,7 @@ def test_gradients_in_two_clusters(subject: Subject, case: Case, halvings: int) 
             check.within(f"gradient of {name}", found.observed[name], found.expected[name])
 
 
-def room_of_one_key(trial: Trial, answer: Answer, own: NDArray[np.int_]) -> Array:
+def tolerance_of_one_key(trial: Trial, answer: Answer, own: NDArray[np.int_]) -> Array:
     """Return how far an output [B, Tq, 1] may be off where key ``own`` [B, Tq] has nearly all weight; elsewhere infinity.
 
     Rescaling and adding up the others rounds no more than they weigh, so it does not matter how many they are.
@@ -134,7 +134,7 @@ def test_every_query_picks_its_own_key(subject: Subject, case: Case) -> None:
         case = case.resized(d_k=16 * case.d_k)  # of few features, many keys are equal
     trial = Trial(subject, case)
     # Own scores from 16 to 32: high above the others, and no higher, since a log-sum-exp of that size may be rounded.
-    trial.key = picking(trial, case.key_length, 32.0 * apart(case.d_k) / case.d_k)
+    trial.key = one_hot_attention(trial, case.key_length, 32.0 * fewest_differences(case.d_k) / case.d_k)
     own = np.broadcast_to(np.arange(case.key_length), (case.batch, case.key_length))
     if case.tie == "all":
         trial.query = trial.value = trial.key
@@ -146,4 +146,4 @@ def test_every_query_picks_its_own_key(subject: Subject, case: Case) -> None:
     trial.exact_heads = True
     answer = trial()
     o = answer.expected.output
-    check.within("output", answer.output, Bounded(o.value, np.minimum(o.error, room_of_one_key(trial, answer, own))))
+    check.within("output", answer.output, Bounded(o.value, np.minimum(o.error, tolerance_of_one_key(trial, answer, own))))

@@ -6,7 +6,7 @@ from hypothesis import given
 from mhsa.judge.budget import light
 from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
-from mhsa.oracle import attention as oracle
+from mhsa.oracle.attention import core
 from mhsa.oracle.bounded import Arithmetic, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -32,7 +32,7 @@ def single_head(trial: Trial, h: int) -> Bounded:
         )
     )
     mask = trial.effective(trial.mask, trial.query, trial.key)
-    z = oracle.core(arithmetic, q, k, v, mask, formula=trial.formula).output
+    z = core(arithmetic, q, k, v, mask, formula=trial.formula).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
 
 

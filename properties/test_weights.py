@@ -5,7 +5,7 @@ from hypothesis import given
 
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
-from mhsa.oracle import attention as oracle
+from mhsa.oracle.attention import merge_heads
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -81,10 +81,10 @@ def test_output_is_weights_times_values(subject: Subject, case: Case) -> None:
     arithmetic = Arithmetic(trial.precision)
     given = arithmetic.store(weights, np.zeros_like(weights))  # it may have been kept in a wider format
     _, _, v = answer.expected.heads
-    mixed = oracle.merge_heads(arithmetic.matmul(given, v))
+    mixed = merge_heads(arithmetic.matmul(given, v))
     # The mixing itself may have used exponentials and divided afterwards.
     slack = arithmetic.normalisation(case.key_length) * (np.abs(weights) @ v.magnitude)
-    mixed = Bounded(mixed.value, mixed.error + oracle.merge_heads(Bounded.exact(slack)).value)
+    mixed = Bounded(mixed.value, mixed.error + merge_heads(Bounded.exact(slack)).value)
     out = trial.projections.out
     check.within("output", answer.output, arithmetic.linear(mixed, out.weight, out.bias), answer.judged)
 
@@ -140,7 +140,7 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     low = np.where(shown, low[:, :, None], np.inf).min(axis=3)
     high = np.where(shown, high[:, :, None], -np.inf).max(axis=3)
     size = np.maximum(np.abs(low), np.abs(high))
-    low, high, size = (oracle.merge_heads(Bounded.exact(x)).value for x in (low, high, size))
+    low, high, size = (merge_heads(Bounded.exact(x)).value for x in (low, high, size))
     slack = (room + Arithmetic(trial.precision).normalisation(case.key_length + case.d_model)) * size + trial.precision.tiny
     check.exactly("output", answer.output, np.clip(answer.output, low - slack, high + slack), answer.judged)
 

@@ -13,13 +13,13 @@ from mhsa.records.errors import SubjectError
 from mhsa.records.facts import jsonable
 from mhsa.records.request import read_requests
 from mhsa.run.process_limits import end_with_parent, limit_memory
-from mhsa.subject.guard import nobody_interrupts
+from mhsa.subject.guard import treat_interrupt_as_violation
 
 
 def main(folder: Path, memory: int) -> None:
     """Read ``requests.json`` in a folder, and write ``answer.json`` there: one line, which ends the process."""
     end_with_parent()
-    nobody_interrupts()
+    treat_interrupt_as_violation()
     sys.dont_write_bytecode = True
     limit_memory(memory or None)
     (request,) = read_requests(folder / "requests.json")

@@ -22,7 +22,7 @@ _ROUNDS = 6  # build, call, layout, output, masks, training: the stages of under
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedSubject:
     """What came of loading a subject.
 
     Attributes:
@@ -34,7 +34,7 @@ class Loaded:
     question: Question | None = None
 
 
-def load_under(request: Request, target: Any = None) -> Loaded:
+def load_under(request: Request, target: Any = None) -> LoadedSubject:
     """Load a subject; where that raises a question with a declaration, load it again under the declaration.
 
     Under it another question may be raised: declarations add up, and the sum is what is suggested.
@@ -49,12 +49,12 @@ def load_under(request: Request, target: Any = None) -> Loaded:
         declared |= new
         asked.append(str(found))
     if not asked:
-        return Loaded(found, found if isinstance(found, Question) else None)
+        return LoadedSubject(found, found if isinstance(found, Question) else None)
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
         words = "\n\n".join([*asked, f"under {in_words(declared)}: {found}"])
         question = Question(words)
-        return Loaded(question, question)
-    return Loaded(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(asked)), declared))
+        return LoadedSubject(question, question)
+    return LoadedSubject(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(asked)), declared))
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:
@@ -65,7 +65,7 @@ def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) 
     return replace(subject, understood=understood, notes=notes_of(understood))
 
 
-def without_judging(request: Request, loaded: Loaded) -> Subject | SubjectError:
+def without_judging(request: Request, loaded: LoadedSubject) -> Subject | SubjectError:
     """Return a subject that is judged only as it was declared: a question tells what to declare, and nothing is judged."""
     question = loaded.question
     if question is None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mhsa.oracle import attention as oracle
+from mhsa.oracle.attention import Linear, MultiHead, ProjectionWeights, multi_head
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -57,17 +57,15 @@ class Example:
         self.__dict__.pop("expected", None)
 
     @functools.cached_property
-    def expected(self) -> oracle.MultiHead:
+    def expected(self) -> MultiHead:
         """What a right module gives, in float64, with a bound for every element; rows without any key get zero weights."""
         maps = [
-            oracle.Linear(numbers(self.parameters[f"{role}.weight"]), numbers(self.parameters[f"{role}.bias"]))
+            Linear(numbers(self.parameters[f"{role}.weight"]), numbers(self.parameters[f"{role}.bias"]))
             for role in ("query", "key", "value", "out")
         ]
         tokens = (numbers(self.query), numbers(self.key), numbers(self.value))
         allowed = None if self.mask is None else np.asarray(self.mask.numpy())
-        return oracle.multi_head(
-            *tokens, oracle.Projections(*maps), self.head, allowed, PRECISIONS[self.case.dtype], "zeros", None
-        )
+        return multi_head(*tokens, ProjectionWeights(*maps), self.head, allowed, PRECISIONS[self.case.dtype], "zeros", None)
 
     def check(self, output: Tensor, weights: Tensor | None = None) -> None:
         """Raise AssertionError unless output [B, Tq, d_model], and weights [B, head, Tq, Tk] if given, are within their bounds.

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from mhsa.introspect.questions import Loaded, load_under, quiet, without_judging
+from mhsa.introspect.questions import LoadedSubject, load_under, quiet, without_judging
 from mhsa.judge.judge import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
-from mhsa.judge.side_effects import Watch
+from mhsa.judge.side_effects import SideEffectMonitor
 from mhsa.judge.strategies import judging
 from mhsa.records.catalogue import EVERYTHING, is_slow, properties_folder
 from mhsa.records.errors import SubjectError
@@ -33,7 +33,7 @@ def _family(path: Path, profile: str, seed: int) -> ModuleType:
 _subjects: dict[tuple[str, int], tuple[Any, Subject | SubjectError]] = {}
 
 
-def load_inline(request: Request, target: Any = None) -> Loaded:
+def load_inline(request: Request, target: Any = None) -> LoadedSubject:
     """Load a subject, or say why it cannot be judged; ``target`` is the object, where it was given in place of a name."""
     with torch.random.fork_rng(devices=[]):
         return load_under(request, target)
@@ -64,7 +64,7 @@ def find_inline(request: Request, subject: Subject, identity: str) -> dict[str, 
     family, _, name = identity.partition(".")
     test = getattr(_family(properties_folder() / f"test_{family}.py", request.profile, request.seed), f"test_{name}")
     error: BaseException | None = None
-    watch = Watch()
+    watch = SideEffectMonitor()
     # The user's other tests go on with the random numbers that they would have had, and as many threads.
     with (
         check.recording() as record, judging(subject), restored(), on_one_thread(), quiet(), torch.random.fork_rng(devices=[])

@@ -16,7 +16,7 @@ from hypothesis.errors import Flaky
 
 from mhsa.introspect.questions import load_under, quiet, without_judging
 from mhsa.judge.property_modules import Effort, import_properties
-from mhsa.judge.side_effects import Watch
+from mhsa.judge.side_effects import SideEffectMonitor
 from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, is_slow, property_id
@@ -24,10 +24,10 @@ from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests
-from mhsa.run import cuda_errors as lost
+from mhsa.run import cuda_errors
 from mhsa.run.process_limits import end_with_parent, limit_memory
 from mhsa.subject import check
-from mhsa.subject.guard import nobody_interrupts
+from mhsa.subject.guard import treat_interrupt_as_violation
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
 
@@ -67,7 +67,7 @@ class Judge:
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
         self._subjects: list[Subject | SubjectError] | None = None
         self._questions: dict[int, Question] = {}
-        self._watch: Watch | None = None
+        self._watch: SideEffectMonitor | None = None
         self._covering: Covering | None = None
 
     @classmethod
@@ -88,7 +88,7 @@ class Judge:
 
                 self._covering = Covering()
             limit_memory(self.config.getoption("--attention-memory"))
-            self._watch = Watch()
+            self._watch = SideEffectMonitor()
             if self.config.getoption("--attention-requests"):
                 self._watch.listen()
             self._subjects = []
@@ -99,7 +99,7 @@ class Judge:
                     self._questions[len(self._subjects) + 1] = loaded.question
                     if not self.config.getoption("--attention-requests"):  # a green run would hide what is asked
                         subject = without_judging(request, loaded)
-                self._end_if_lost()
+                self._end_without_cuda()
                 changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
                 if changes:
                     subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
@@ -233,13 +233,13 @@ class Judge:
 
     def pytest_runtest_logfinish(self) -> None:
         """Once it is told what came of a property that has lost the GPU, leave the others to another process."""
-        self._end_if_lost()
+        self._end_without_cuda()
 
-    def _end_if_lost(self) -> None:
+    def _end_without_cuda(self) -> None:
         """End a process that was started by ``mhsa verify``; a worker's last words would be lost with it."""
         ours = self.config.getoption("--attention-requests") and not hasattr(self.config, "workerinput")
-        if ours and lost.is_lost():
-            os._exit(lost.EXIT)
+        if ours and cuda_errors.context_is_unusable():
+            os._exit(cuda_errors.EXIT_CODE)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember, in xdist's controller too, whether something could not be judged."""
@@ -287,7 +287,7 @@ def _requests(config: pytest.Config) -> list[Request]:
     file = option("--attention-requests")
     if file:  # started by mhsa verify
         end_with_parent()
-        nobody_interrupts()
+        treat_interrupt_as_violation()
         sys.dont_write_bytecode = True  # what a call imports leaves nothing in the user's folders either
         try:
             return list(read_requests(Path(file)))

@@ -64,7 +64,7 @@ class Counting(io.TextIOBase):
         return self.stream.fileno()
 
 
-class Watch:
+class SideEffectMonitor:
     """Remembers how things are; :meth:`changes` says what has changed since, and puts it back."""
 
     def __init__(self) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mhsa.introspect.load import load, target_of
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
-from mhsa.oracle import attention as oracle
+from mhsa.oracle.attention import attention
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
@@ -39,7 +39,7 @@ _MOST_CALLS = 4  # a script that shows more is read by nobody
 
 
 @dataclass
-class Call:
+class RecordedCall:
     """One call that a property made: what the module was, what it was given, what it answered."""
 
     case: Case
@@ -78,7 +78,7 @@ class Recorder:
     """Notes the calls of a property while it runs."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
+        self.calls: list[RecordedCall] = []
 
     def begin(
         self, case: Case, module: nn.Module, tensors: tuple[Tensor, Tensor, Tensor, Tensor | None], *, grad: bool
@@ -90,11 +90,11 @@ class Recorder:
             for earlier in range(n):
                 if tensors[n] is tensors[earlier]:
                     copies[n] = copies[earlier]
-        self.calls.append(Call(case, state, module.training, grad, (copies[0], copies[1], copies[2], copies[3])))
+        self.calls.append(RecordedCall(case, state, module.training, grad, (copies[0], copies[1], copies[2], copies[3])))
 
 
 def write_script(
-    path: Path, request: Request, subject: Subject, identity: str, summary: str, message: str, calls: list[Call]
+    path: Path, request: Request, subject: Subject, identity: str, summary: str, message: str, calls: list[RecordedCall]
 ) -> None:
     """Write the script of the first call that is wrong, or of the first few where none is by itself.
 
@@ -180,7 +180,7 @@ def _object(request: Request) -> str:
     return f"{model}.get_submodule({request.submodule!r})"
 
 
-def _lines(subject: Subject, request: Request, call: Call, number: int | None) -> list[str]:
+def _lines(subject: Subject, request: Request, call: RecordedCall, number: int | None) -> list[str]:
     query, key, value, mask = call.tensors
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
@@ -208,7 +208,7 @@ def _lines(subject: Subject, request: Request, call: Call, number: int | None) -
     return lines + _comparison(subject, call)
 
 
-def _comparison(subject: Subject, call: Call) -> list[str]:
+def _comparison(subject: Subject, call: RecordedCall) -> list[str]:
     if call.answer is None:
         return ["print(result)  # the call above raised when this was written", ""]
     place = subject.caller.output_from
@@ -237,7 +237,7 @@ def _judged(name: str, must: Any, rows: Any) -> list[str]:
     return [*lines, f'assert (off <= rounding).all(), f"{name} is off by up to {{off.max().item():.3g}}"', ""]
 
 
-def _function(subject: Subject, request: Request, call: Call) -> list[str]:
+def _function(subject: Subject, request: Request, call: RecordedCall) -> list[str]:
     """A function on [B, H, T, d]: the heads are written out as the reference would give them."""
     assert isinstance(subject.adapter, FunctionAdapter)
     heads = []
@@ -276,7 +276,7 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
         of_call = None if allowed is None else np.broadcast_to(allowed, (*q.shape[:-1], k.shape[-2]))[:, 0]
         effective = formula.allowed(of_call, q.shape[0], q.shape[2], k.shape[2])
         allowed = None if effective is None else effective[:, None]
-    must = oracle.attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
+    must = attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
     output, weights = subject.adapter.values or (0, 1)
     lines += [_MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":
@@ -289,7 +289,7 @@ def _function(subject: Subject, request: Request, call: Call) -> list[str]:
     return lines
 
 
-def _construction(subject: Subject, request: Request, call: Call) -> str:
+def _construction(subject: Subject, request: Request, call: RecordedCall) -> str:
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
@@ -301,7 +301,7 @@ def _construction(subject: Subject, request: Request, call: Call) -> str:
     return f"{_object(request)}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
-def _call(subject: Subject, call: Call, *, has_mask: bool) -> str:
+def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
     adapter = subject.adapter
     mask = "mask" if has_mask else "None"
     if isinstance(adapter, TorchAdapter):

@@ -26,7 +26,7 @@ class Linear:
 
 
 @dataclass(frozen=True)
-class Projections:
+class ProjectionWeights:
     """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k."""
 
     query: Linear
@@ -56,7 +56,7 @@ class MultiHead(Attention):
     """
 
     inputs: tuple[Array, Array, Array]
-    projections: Projections
+    projections: ProjectionWeights
     head: int
     mask: NDArray[np.bool_] | None
     heads: tuple[Bounded, Bounded, Bounded]
@@ -100,7 +100,7 @@ def multi_head(
     query: Array,
     key: Array,
     value: Array,
-    projections: Projections,
+    projections: ProjectionWeights,
     head: int,
     mask: NDArray[np.bool_] | None,
     precision: Precision,
@@ -139,7 +139,7 @@ def multi_head(
     return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads))
 
 
-def shared_heads(projections: Projections, head: int, formula: Formula) -> int:
+def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:
     """Return how many heads of keys and values there are: as many as queries have, unless the formula groups them."""
     if formula.kv_heads != "grouped":
         return head

@@ -87,7 +87,7 @@ def read(path: Path | None) -> Configuration:
         raise ConfigurationError(f"{path}: {error}") from None
     if not isinstance(tool, dict):
         raise ConfigurationError(f"{path}: tool is {_shown(tool)}; must be a table")
-    return _Reader(path, text).configuration(tool.get("mhsa", {}))
+    return _TableReader(path, text).configuration(tool.get("mhsa", {}))
 
 
 @dataclass(frozen=True)
@@ -174,7 +174,7 @@ _LONGEST = 400  # characters of a message that are worth a line
 _HEADER = r"\s*\[+[^\[\],]+\]+\s*(#.*)?$"
 
 
-class _Reader:
+class _TableReader:
     """Checks the tables of one file, and knows where everything stands in it."""
 
     def __init__(self, path: Path, text: str) -> None:

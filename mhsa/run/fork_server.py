@@ -41,7 +41,7 @@ _EARLY = re.compile(
 
 
 @dataclass
-class _Call:
+class _ClientCall:
     """A connection, which asks for one child and is told how it ends."""
 
     connection: socket.socket
@@ -67,16 +67,16 @@ class Server:
         # A fork would leave locks closed that another thread holds.
         self.able = len(os.listdir("/proc/self/task")) == 1
 
-    def serve(self) -> forking.Request | None:
+    def serve(self) -> forking.ChildRequest | None:
         """Answer requests; return in each child, with what it is to do, and in the server when all is over."""
         while self.selector.get_map():
             for key, _ in self.selector.select():
-                request: forking.Request | None = key.data()
+                request: forking.ChildRequest | None = key.data()
                 if request is not None:
                     return request
         return None
 
-    def _watch(self, file: Any, answer: Callable[[], forking.Request | None]) -> None:
+    def _watch(self, file: Any, answer: Callable[[], forking.ChildRequest | None]) -> None:
         self.selector.register(file, selectors.EVENT_READ, answer)
 
     def _accept(self) -> None:
@@ -89,10 +89,10 @@ class Server:
         if connection is None:  # who started the server is gone
             self.selector.unregister(self.source)
             return
-        call = _Call(connection)
+        call = _ClientCall(connection)
         self._watch(connection, lambda: self._hear(call))
 
-    def _hear(self, call: _Call) -> forking.Request | None:
+    def _hear(self, call: _ClientCall) -> forking.ChildRequest | None:
         if call.connection.fileno() < 0:  # the child has ended at the same moment
             return None
         files: list[int] = []
@@ -108,7 +108,7 @@ class Server:
             else:
                 call.connection.close()
             return None
-        request = forking.Request(**json.loads(data))
+        request = forking.ChildRequest(**json.loads(data))
         if self._can(request):
             server = os.getpid()
             call.child = os.fork()
@@ -125,13 +125,13 @@ class Server:
             os.close(file)
         return None
 
-    def _can(self, request: forking.Request) -> bool:
+    def _can(self, request: forking.ChildRequest) -> bool:
         """Whether a forked child would be as one that is started anew."""
         known = request.arguments[0] in MODULES and forking.fits(request.environment)
         known = known and request.home == forking.home()  # the tests install mhsa into environments of their own
         return self.able and known and _early(request.environment) == self.early
 
-    def _reap(self, call: _Call, ended: int) -> None:
+    def _reap(self, call: _ClientCall, ended: int) -> None:
         self.selector.unregister(ended)
         os.close(ended)
         _, status = os.waitpid(call.child, 0)

@@ -18,7 +18,7 @@ _ENV_START = 50  # fields of /proc/self/stat, as proc(5) counts them; the next o
 
 
 @dataclass(frozen=True)
-class Request:
+class ChildRequest:
     """What a child is to do.
 
     Attributes:
@@ -43,7 +43,7 @@ def fits(environment: Mapping[str, str]) -> bool:
     return len(_block({**environment, PARENT: str(os.getpid())})) <= end - start
 
 
-def become(request: Request, files: Sequence[int], server: int) -> None:
+def become(request: ChildRequest, files: Sequence[int], server: int) -> None:
     """Make this process, which was just forked, one of its own.
 
     Args:
@@ -65,7 +65,7 @@ def become(request: Request, files: Sequence[int], server: int) -> None:
         numpy.random.seed()  # each process draws its own, as random does by itself
 
 
-def work(request: Request) -> None:
+def work(request: ChildRequest) -> None:
     """Run the module, as the interpreter does; what ends it ends this process."""
     sys.argv = list(request.arguments)
     sys.orig_argv = [sys.executable, "-P", "-m", *request.arguments]

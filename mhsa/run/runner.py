@@ -18,7 +18,7 @@ from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
-from mhsa.run import cuda_errors as lost
+from mhsa.run import cuda_errors
 from mhsa.run.child import Child, Event, Listener
 from mhsa.run.listener import how_it_ended
 from mhsa.run.sandbox import child_environment
@@ -59,7 +59,7 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
     try:
         with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
             for number, members in enumerate(groups.values()):
-                group = _Group(options, requests, results, members, Path(folder) / str(number), listen)
+                group = _SubjectGroup(options, requests, results, members, Path(folder) / str(number), listen)
                 group.run()
     except KeyboardInterrupt:
         for result in results:
@@ -95,7 +95,7 @@ def _look_back(request: Request, result: SubjectResult, options: Options) -> Non
     result.warnings += [f"the expected failure of {e.id} has no reason" for e in request.expected if not e.reason]
 
 
-class _Group:
+class _SubjectGroup:
     """Subjects that are judged by one process, or by as many as die on the way."""
 
     def __init__(
@@ -129,7 +129,7 @@ class _Group:
             if not child.planned and len(self.members) > 1:  # each alone shows which one it was
                 self._one_by_one()
                 return
-            if child.returncode != lost.EXIT or not self._advanced(child):
+            if child.returncode != cuda_errors.EXIT_CODE or not self._advanced(child):
                 _record_crash(child)
                 if not child.running:
                     break
@@ -156,7 +156,7 @@ class _Group:
 
     def _one_by_one(self) -> None:
         for n in self.members:
-            _Group(self.options, self.all_requests, self.everyone, [n], self.folder / str(n), self.listen).run()
+            _SubjectGroup(self.options, self.all_requests, self.everyone, [n], self.folder / str(n), self.listen).run()
 
     def _take_coverage(self) -> None:
         file = self.folder / "coverage.json"
@@ -169,8 +169,8 @@ def _record_crash(child: Child) -> None:
     """Record what a child was doing when it crashed or was ended: a running property fails, loading leaves it unjudged."""
     if child.overdue:
         cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
-    elif child.returncode == lost.EXIT:
-        cause = lost.WORDS
+    elif child.returncode == cuda_errors.EXIT_CODE:
+        cause = cuda_errors.MESSAGE
     elif child.garbled:
         cause = "something else was written where the process reports, so it was ended"
     else:
@@ -212,7 +212,7 @@ def _abandon_after_crashes(child: Child) -> None:
     """Abandon a subject that has ended three processes, as it would end one in every property: mark the rest as not run."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
-        ends = (_IN_A_CALL, "did not end within", lost.WORDS)
+        ends = (_IN_A_CALL, "did not end within", cuda_errors.MESSAGE)
         counted = [p for p in result.properties if p.outcome != "not-applicable"]  # a subject may refuse with an error
         ended = [p for p in counted if any(words in p.reason for words in ends)]
         if len(ended) >= _DEATHS:

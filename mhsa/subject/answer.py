@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mhsa.oracle import attention as oracle
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.attention import MultiHead
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
 from mhsa.subject import check
@@ -38,10 +38,10 @@ class Answer:
     mask: Mask | None
     tensors: tuple[Tensor, Tensor | None]
     fully_masked_row: str | None
-    ask_oracle: Callable[[], oracle.MultiHead]
+    ask_oracle: Callable[[], MultiHead]
 
     @functools.cached_property
-    def expected(self) -> oracle.MultiHead:
+    def expected(self) -> MultiHead:
         """Ask the oracle, once."""
         return self.ask_oracle()
 
@@ -80,7 +80,7 @@ def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str
     return {name: None if x is None else check.listed(x, _MOST) for name, x in parts.items()}
 
 
-class Gradients(dict[str, Array]):
+class ObservedGradients(dict[str, Array]):
     """Gradients by name; a property that wants that of a map which is no parameter is not applicable."""
 
     def __init__(self, found: Mapping[str, Array], fixed: Mapping[str, str]) -> None:
@@ -107,7 +107,7 @@ class Differentiated:
     """
 
     answer: Answer
-    observed: Gradients
+    observed: ObservedGradients
     missing: frozenset[str]
     ask_oracle: Callable[[], dict[str, Bounded]]
 

@@ -17,18 +17,18 @@ from mhsa.subject.trial import Trial
 _STREAM = 30  # of the random numbers, beside those of the case
 
 
-def picking(trial: Trial, length: int, clear: float) -> Array:
+def one_hot_attention(trial: Trial, length: int, clear: float) -> Array:
     """Set a trial's parameters; return tokens [B, length, D] of random signs, of which each query picks its own.
 
     A feature in which another token differs takes 2 gain / sqrt(d_k) off the score; the gain is such that as many as
-    :func:`apart` says take off ``clear``.
+    :func:`fewest_differences` says take off ``clear``.
     """
     d_k = trial.case.d_k
-    _aim(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(d_k) / (2.0 * apart(d_k)))))
+    _aim(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(d_k) / (2.0 * fewest_differences(d_k)))))
     return _signs(trial, (trial.case.batch, length, trial.case.d_model))
 
 
-def apart(d_k: int) -> int:
+def fewest_differences(d_k: int) -> int:
     """Return in how many of its features another token of a head differs at least.
 
     Any other token in one. In wide heads, random signs differ in more: in fewer than a sixteenth of 48 features or more for one
@@ -37,7 +37,7 @@ def apart(d_k: int) -> int:
     return 1 if d_k < 48 else d_k // 16
 
 
-def camps(trial: Trial, length: int) -> Array:
+def two_clusters(trial: Trial, length: int) -> Array:
     """Set a trial's parameters; return tokens [B, length, D] of two kinds, x and -x, about one in three of the first.
 
     Scores are +s between tokens of one kind and -s between others, with s the power of two times sqrt(d_k) that is nearest to
@@ -50,7 +50,7 @@ def camps(trial: Trial, length: int) -> Array:
     return kinds * _signs(trial, (trial.case.batch, 1, trial.case.d_model))
 
 
-def level(trial: Trial, length: int, silent: str) -> Array:
+def uniform_attention(trial: Trial, length: int, silent: str) -> Array:
     """Set a trial's parameters; return tokens [B, length, D], x and -x in turns, all of which attend to all alike.
 
     ``silent``, "query" or "key", is 0 everywhere, so all scores are; of the gradient of its weight nothing cancels.

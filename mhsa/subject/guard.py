@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from mhsa.records.errors import describe
 from mhsa.records.failures import failure_form as form
-from mhsa.run import cuda_errors as lost
+from mhsa.run import cuda_errors
 from mhsa.subject import check
 
 T = TypeVar("T")
@@ -15,7 +15,7 @@ T = TypeVar("T")
 _alone = False
 
 
-def nobody_interrupts() -> None:
+def treat_interrupt_as_violation() -> None:
     """Take a KeyboardInterrupt for the subject's doing: this process has no terminal, and is ended otherwise."""
     global _alone
     _alone = True
@@ -28,23 +28,23 @@ def guard(what: str, step: Callable[[], T]) -> T:
     if result is not None:
         return result[0]
     message = f"{what} raised {said}"
-    if lost.is_lost():
-        check.end_with_device(f"{message}; {lost.WORDS}", wrong=True)
+    if cuda_errors.context_is_unusable():
+        check.end_with_device(f"{message}; {cuda_errors.MESSAGE}", wrong=True)
     return check.fail(message, what="call", observed=said, raised=raised)
 
 
 def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
     """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
     result, said, _ = _run(step)
-    if result is None and lost.is_lost():  # a refusal that nobody can overlook
-        check.end_with_device(f"was refused: {said}; {lost.WORDS}", wrong=False)
+    if result is None and cuda_errors.context_is_unusable():  # a refusal that nobody can overlook
+        check.end_with_device(f"was refused: {said}; {cuda_errors.MESSAGE}", wrong=False)
     return result, said
 
 
 def _run(step: Callable[[], T]) -> tuple[tuple[T] | None, str, str]:
     try:
         result = step()
-        lost.wait()
+        cuda_errors.wait()
         return (result,), "", ""
     except KeyboardInterrupt as error:
         if not _alone:  # somebody is at the keyboard

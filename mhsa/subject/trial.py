@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mhsa.oracle import attention as oracle
+from mhsa.oracle.attention import FullyMaskedRow, Linear, MultiHead, ProjectionWeights, multi_head
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
-from mhsa.subject.answer import Answer, Differentiated, Gradients, Mask, expected_gradients
+from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
 from mhsa.subject.autograd import backward_pass
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
@@ -179,8 +179,8 @@ class Trial:
         roles = []
         for role in (self.views.query, self.views.key, self.views.value, self.views.out):
             bias = None if role.bias is None else numbers(role.bias.read())
-            roles.append(oracle.Linear(numbers(role.weight.read()), bias))
-        self.projections = oracle.Projections(*roles)
+            roles.append(Linear(numbers(role.weight.read()), bias))
+        self.projections = ProjectionWeights(*roles)
 
     @property
     def inner(self) -> int:
@@ -285,7 +285,7 @@ class Trial:
             of_all = expected_gradients(answer, ties, d_output, d_weights, self.precision)
             return {name: gradient for name, gradient in of_all.items() if name not in fixed}
 
-        return Differentiated(answer, Gradients(observed, fixed), frozenset(missing), expected)
+        return Differentiated(answer, ObservedGradients(observed, fixed), frozenset(missing), expected)
 
     def cotangent(self, stream: int, shape: tuple[int, ...]) -> Array:
         """Return numbers for a gradient to start from, of the case's kind."""
@@ -334,12 +334,12 @@ class Trial:
             recorder.calls[-1].answer = answer
         return answer
 
-    def expect(self, bias: Array) -> oracle.MultiHead:
+    def expect(self, bias: Array) -> MultiHead:
         """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
         whole = self.effective(None, self.query, self.key)
         return self._oracle(self.query, self.key, self.value, self.projections, whole, bias)
 
-    def expect_under(self, mask: Mask | None) -> oracle.MultiHead:
+    def expect_under(self, mask: Mask | None) -> MultiHead:
         """Return what the case's tensors give under another mask [B, Tq, Tk]."""
         return self._oracle(self.query, self.key, self.value, self.projections, mask)
 
@@ -348,12 +348,12 @@ class Trial:
         query: Array,
         key: Array,
         value: Array,
-        projections: oracle.Projections,
+        projections: ProjectionWeights,
         mask: Mask | None,
         bias: Array | None = None,
-    ) -> oracle.MultiHead:
-        fully_masked_row: oracle.FullyMaskedRow = "uniform" if self.subject.contract.fully_masked_row == "uniform" else "zeros"
-        return oracle.multi_head(
+    ) -> MultiHead:
+        fully_masked_row: FullyMaskedRow = "uniform" if self.subject.contract.fully_masked_row == "uniform" else "zeros"
+        return multi_head(
             query,
             key,
             value,

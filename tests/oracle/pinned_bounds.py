@@ -17,7 +17,7 @@ from mhsa.oracle.attention import (
     Attention,
     Linear,
     MultiHead,
-    Projections,
+    ProjectionWeights,
     attention,
     core,
     merge_heads,
@@ -78,8 +78,9 @@ def rules(precision: Precision) -> Iterator[tuple[str, Bounded]]:
     yield "normalisation of few keys", Bounded(shares, np.zeros(5))
 
 
-def projections(width: int, *, bias: bool) -> Projections:
-    return Projections(*(Linear(numbers(n, width, width), numbers(n + 10, width) if bias else None) for n in range(20, 24)))
+def projections(width: int, *, bias: bool) -> ProjectionWeights:
+    roles = range(20, 24)
+    return ProjectionWeights(*(Linear(numbers(n, width, width), numbers(n + 10, width) if bias else None) for n in roles))
 
 
 def of(name: str, result: Attention) -> Iterator[tuple[str, Bounded]]:

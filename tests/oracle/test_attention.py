@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mhsa.oracle import attention as oracle
+from mhsa.oracle import attention
 from mhsa.oracle.bounded import Arithmetic, Bounded, gamma
 from mhsa.oracle.precision import PRECISIONS
 
@@ -42,7 +42,7 @@ def test_the_oracle_is_within_its_bound_of_exact_arithmetic(seed: int) -> None:
     size = (1.0, 30.0, 2.0**-12)[seed % 3]
     q, k, v = numbers(tq, d, seed=seed, size=size), numbers(tk, d, seed=seed + 50, size=size), numbers(tk, d, seed=seed + 99)
     mask = rng.random((tq, tk)) < 0.7
-    found = oracle.attention(q, k, v, mask, PRECISIONS["float64"])
+    found = attention.attention(q, k, v, mask, PRECISIONS["float64"])
     out, weights = exact_attention(q, k, v, mask)
     for got, exact in ((found.output, out), (found.weights, weights)):
         difference = np.array(
@@ -54,8 +54,8 @@ def test_the_oracle_is_within_its_bound_of_exact_arithmetic(seed: int) -> None:
 def test_multi_head_is_exact_arithmetic_too() -> None:
     head, d = 2, 2
     x = numbers(1, 3, 4, seed=1)
-    p = oracle.Projections(*(oracle.Linear(numbers(4, 4, seed=10 + i), numbers(4, seed=20 + i)) for i in range(4)))
-    found = oracle.multi_head(x, x, x, p, head, None, PRECISIONS["float64"]).output
+    p = attention.ProjectionWeights(*(attention.Linear(numbers(4, 4, seed=10 + i), numbers(4, seed=20 + i)) for i in range(4)))
+    found = attention.multi_head(x, x, x, p, head, None, PRECISIONS["float64"]).output
     with mpmath.workdps(60):
         as_exact = np.vectorize(mpmath.mpf, otypes=[object])
 
@@ -98,7 +98,7 @@ def evaluations(dtype: str, shapes=SHAPES, forms=(naive, chunked, F.scaled_dot_p
         for seed in range(4):
             t = getattr(torch, dtype)
             x = [torch.from_numpy(numbers(1, 2, n, d, seed=seed + 10 * i, size=s)).to(t) for i, s in enumerate((size, size, 1))]
-            required = oracle.attention(*(a.double().numpy() for a in x), None, PRECISIONS[dtype]).output
+            required = attention.attention(*(a.double().numpy() for a in x), None, PRECISIONS[dtype]).output
             for form in forms:
                 error = np.abs(form(*x).double().numpy() - required.value)
                 yield error, required.error, np.abs(required.value).max()
@@ -130,7 +130,7 @@ def test_the_bound_is_rarely_more_than_some_hundred_times_too_wide(dtype: str) -
 def test_the_bound_is_narrow_enough_to_see_bugs(dtype: str, bug: str) -> None:
     t = getattr(torch, dtype)
     q, k, v = (torch.from_numpy(numbers(1, 1, 32, 16, seed=i)).to(t) for i in range(3))
-    required = oracle.attention(*(x.double().numpy() for x in (q, k, v)), None, PRECISIONS[dtype]).output
+    required = attention.attention(*(x.double().numpy() for x in (q, k, v)), None, PRECISIONS[dtype]).output
     wrong = {
         "scale": lambda: torch.softmax(q @ k.mT / 8.0, -1) @ v,
         "axis": lambda: torch.softmax(q @ k.mT / 4.0, -2) @ v,
@@ -150,18 +150,18 @@ def test_softmax_errors_stay_below_one_however_large_the_scores() -> None:
 def test_fully_masked_rows_and_uniform_rows() -> None:
     q, k, v = numbers(2, 3, seed=0), numbers(4, 3, seed=1), numbers(4, 3, seed=2)
     mask = np.array([[True] * 4, [False] * 4])
-    zeros = oracle.attention(q, k, v, mask, PRECISIONS["float64"])
+    zeros = attention.attention(q, k, v, mask, PRECISIONS["float64"])
     assert (zeros.output.value[1] == 0).all()
     assert (zeros.weights.value[1] == 0).all()
-    uniform = oracle.attention(q, k, v, mask, PRECISIONS["float64"], fully_masked_row="uniform")
+    uniform = attention.attention(q, k, v, mask, PRECISIONS["float64"], fully_masked_row="uniform")
     assert np.allclose(uniform.output.value[1], v.mean(0))
     assert (uniform.output.value[0] == zeros.output.value[0]).all()
 
 
 def test_a_value_that_is_not_a_number_is_the_oracles_error() -> None:
     x = np.array([[np.nan]])
-    with pytest.raises(oracle.OracleError, match="error of mhsa"):
-        oracle.attention(x, x, x, None, PRECISIONS["float64"])
+    with pytest.raises(attention.OracleError, match="error of mhsa"):
+        attention.attention(x, x, x, None, PRECISIONS["float64"])
 
 
 def test_gamma() -> None:
@@ -173,8 +173,8 @@ def test_gamma() -> None:
 def test_an_infinite_bound_times_a_weight_of_zero_is_no_bound() -> None:
     arithmetic = Arithmetic(PRECISIONS["bfloat16"])
     x = Bounded(np.array([[1.0, 2.0]]), np.array([[np.inf, 0.0]]))
-    linear = oracle.Linear(np.array([[0.0, 1.0], [1.0, 1.0]]))
+    linear = attention.Linear(np.array([[0.0, 1.0], [1.0, 1.0]]))
     with np.errstate(invalid="ignore"):  # as where a case is checked
-        y = oracle._linear(arithmetic, x, linear)
+        y = attention._linear(arithmetic, x, linear)
     assert (y.value == [[2.0, 3.0]]).all()
     assert (y.error == np.inf).all(), "not a number would neither accuse nor be seen"

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mhsa.oracle import attention as oracle
+from mhsa.oracle import attention
 from mhsa.oracle import gradients as backward
 from mhsa.oracle.bounded import Arithmetic, Bounded
 from mhsa.oracle.formula import softcap
@@ -83,7 +83,7 @@ def test_attention_of_a_formula_is_exact_arithmetic() -> None:
     q, k, v = (rng.standard_normal((n, 3)) for n in (4, 5, 5))
     for formula in FORMULAS:
         mask = formula.allowed(None, 1, 4, 5)
-        found = oracle.attention(q, k, v, None if mask is None else mask[0], PRECISIONS["float64"], formula=formula).output
+        found = attention.attention(q, k, v, None if mask is None else mask[0], PRECISIONS["float64"], formula=formula).output
         for i in range(4):
             with mpmath.workdps(60):
                 factor = mpmath.mpf(1) / 3 if formula.scale == "1/d_k" else mpmath.mpf(formula.scale or 0) or 1 / mpmath.sqrt(3)
@@ -122,8 +122,8 @@ def test_output_gradients_and_derivatives_are_within_their_bounds(formula: Formu
         as_double = [tuple(p.double().numpy() for p in pair) for pair in maps]
         arrays = [tensor.double().numpy() for tensor in x]
         mask = formula.allowed(None, 2, 4, 6)
-        projections = oracle.Projections(*(oracle.Linear(*pair) for pair in as_double))
-        result = oracle.multi_head(*arrays, projections, head, mask, precision, formula=formula)
+        projections = attention.ProjectionWeights(*(attention.Linear(*pair) for pair in as_double))
+        result = attention.multi_head(*arrays, projections, head, mask, precision, formula=formula)
         leaves = [tensor.clone().requires_grad_() for tensor in [*x, *(p for pair in maps for p in pair)]]
 
         def forward(query, key, value, *p, mask=mask):

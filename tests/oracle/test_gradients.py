@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mhsa.oracle import attention as oracle
+from mhsa.oracle import attention
 from mhsa.oracle import gradients as backward
 from mhsa.oracle.precision import PRECISIONS
 
@@ -101,9 +101,9 @@ def problem(dtype, shape, seed):
     if seed:
         mask = torch.from_numpy(rng.random((batch, queries, key.shape[1])) < 0.7)
         mask[..., 0] = True
-    projections = oracle.Projections(*(oracle.Linear(values(w), values(b)) for w, b in maps))
+    projections = attention.ProjectionWeights(*(attention.Linear(values(w), values(b)) for w, b in maps))
     allowed = None if mask is None else mask.numpy()
-    result = oracle.multi_head(values(query), values(key), values(value), projections, head, allowed, PRECISIONS[dtype])
+    result = attention.multi_head(values(query), values(key), values(value), projections, head, allowed, PRECISIONS[dtype])
     return query, key, value, maps, mask, result, draw(batch, queries, width)
 
 

@@ -280,7 +280,7 @@ def test_axes_are_told_in_sizes_that_everybody_knows() -> None:
 
 def test_the_words_of_a_case_are_explained() -> None:
     page = (ROOT / "docs" / "cases.md").read_text()
-    for word in ("two camps", "d_model", "d_k", "fully_masked_row"):
+    for word in ("two_clusters", "d_model", "d_k", "fully_masked_row"):
         assert word in page
 
 

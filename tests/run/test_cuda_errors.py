@@ -8,7 +8,7 @@ from mhsa.judge.judge import find
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
-from mhsa.run import cuda_errors as lost
+from mhsa.run import cuda_errors
 from mhsa.run.runner import run
 from mhsa.subject import check
 from mhsa.subject.guard import attempt, guard
@@ -71,7 +71,7 @@ def test_a_shape_mismatch_that_ends_the_gpu_is_refused_and_the_others_are_judged
     found = {p.id: p for p in result.properties}
     told = found["shape_mismatch.mask_of_another_batch"]
     assert (told.outcome, result.verdict) == ("not-applicable", "holds")
-    assert told.reason == f"was refused: RuntimeError: {ERROR} ({tmp_path}/attention.py, line 12); {lost.WORDS}"
+    assert told.reason == f"was refused: RuntimeError: {ERROR} ({tmp_path}/attention.py, line 12); {cuda_errors.MESSAGE}"
     assert found["shape_mismatch.mask_of_another_query_length"].outcome == "pass"  # in the next process
     assert not [p for p in result.properties if p.outcome in ("fail", "error")]
 
@@ -83,7 +83,7 @@ def test_a_usual_call_that_ends_the_gpu_is_a_violation_and_the_others_are_judged
     bad = found["numbers.long_sequences"]
     assert (bad.outcome, result.verdict) == ("fail", "violated")
     assert f"raised RuntimeError: {ERROR}" in bad.reason
-    assert lost.WORDS in bad.reason
+    assert cuda_errors.MESSAGE in bad.reason
     assert bad.counterexample["case"]["key_length"] >= 100
     assert found["numbers.large_batches"].outcome == "pass"
 
@@ -91,7 +91,7 @@ def test_a_usual_call_that_ends_the_gpu_is_a_violation_and_the_others_are_judged
 def test_who_ends_the_gpu_in_every_call_is_given_up(tmp_path: Path) -> None:
     source = SOURCE.replace("(self.bad_length and key.size(1) >= self.bad_length)", "(key.size(1) > 2 and query.size(0) > 4)")
     result = judged(tmp_path, "numbers.large_batches or oracle or symmetry or masks", source)
-    ended = [p for p in result.properties if lost.WORDS in p.reason and p.outcome == "fail"]
+    ended = [p for p in result.properties if cuda_errors.MESSAGE in p.reason and p.outcome == "fail"]
     assert len(ended) == 3
     assert any(p.reason == "not run: this subject has ended 3 processes, or taken too long in them" for p in result.properties)
 
@@ -103,7 +103,7 @@ def test_without_a_gpu_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.cuda.synchronize", never)
     monkeypatch.setattr("torch.cuda.is_initialized", lambda: False)
     assert attempt(lambda: 1) == ((1,), "")
-    assert not lost.is_lost()
+    assert not cuda_errors.context_is_unusable()
 
 
 @pytest.mark.parametrize(("ask", "outcome"), [(lambda step: guard("the call", step), "fail"), (attempt, "not-applicable")])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mhsa.judge.side_effects import Watch
+from mhsa.judge.side_effects import SideEffectMonitor
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
@@ -89,14 +89,14 @@ class TestContained:
         assert time.monotonic() - before < 10.0
 
 
-class TestWatch:
+class TestSideEffectMonitor:
     def test_nothing_has_changed(self) -> None:
-        watch = Watch()
+        watch = SideEffectMonitor()
         torch.softmax(torch.ones(3), 0)
         assert watch.changes() == ""
 
     def test_what_is_replaced_is_named_and_put_back(self) -> None:
-        watch, before = Watch(), (torch.softmax, torch.Tensor.backward, math.sqrt, builtins.abs, random.random)
+        watch, before = SideEffectMonitor(), (torch.softmax, torch.Tensor.backward, math.sqrt, builtins.abs, random.random)
         torch.softmax, torch.Tensor.backward = lambda x, dim: x, lambda self: None
         math.sqrt, builtins.abs, random.random = lambda x: 1.0, lambda x: x, lambda: 0.5
         try:
@@ -109,7 +109,7 @@ class TestWatch:
         assert watch.changes() == ""
 
     def test_what_is_taken_away_is_put_back(self) -> None:
-        watch, before = Watch(), torch.allclose
+        watch, before = SideEffectMonitor(), torch.allclose
         try:
             del torch.allclose
             assert watch.changes() == "replaced torch.allclose"
@@ -118,7 +118,7 @@ class TestWatch:
             torch.allclose = before
 
     def test_a_method_that_comes_before_that_of_a_base_class_is_taken_away(self) -> None:
-        watch = Watch()
+        watch = SideEffectMonitor()
         torch.Tensor.sum = lambda self: 0
         try:
             assert watch.changes() == "replaced Tensor.sum"
@@ -131,13 +131,13 @@ class TestWatch:
             """As torch does when its compiler is used for the first time."""
 
         manual_seed.__module__ = "torch.random"
-        watch = Watch()
+        watch = SideEffectMonitor()
         monkeypatch.setattr(torch, "manual_seed", manual_seed)
         assert watch.changes() == ""
         assert torch.manual_seed is manual_seed
 
     def test_a_thread_that_still_runs(self) -> None:
-        watch, lenient, done = Watch(), Watch(), threading.Event()
+        watch, lenient, done = SideEffectMonitor(), SideEffectMonitor(), threading.Event()
         thread = threading.Thread(target=done.wait, args=(60.0,), name="busy", daemon=True)
         thread.start()
         try:
@@ -149,7 +149,7 @@ class TestWatch:
             thread.join()
 
     def test_a_thread_that_has_ended_is_nothing(self) -> None:
-        watch = Watch()
+        watch = SideEffectMonitor()
         thread = threading.Thread(target=int)
         thread.start()
         thread.join()
@@ -158,7 +158,8 @@ class TestWatch:
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
     def test_a_fork_is_told_and_the_copy_judges_nothing(self, tmp_path: Path) -> None:
         code = (
-            "import os, sys\nfrom mhsa.judge.side_effects import Watch\nwatch = Watch()\npid = os.fork()\n"
+            "import os, sys\nfrom mhsa.judge.side_effects import SideEffectMonitor\nwatch = SideEffectMonitor()\n"
+            "pid = os.fork()\n"
             "said = watch.changes()\nprint(said, os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))\n"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -168,7 +169,7 @@ class TestWatch:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        watch = Watch()
+        watch = SideEffectMonitor()
         os.chdir("/")
         assert watch.changes(processes=False) == ""
         assert Path.cwd() == tmp_path
@@ -177,7 +178,7 @@ class TestWatch:
         assert Path.cwd() == tmp_path
 
     def test_a_lower_recursion_limit_is_put_back_and_a_higher_one_left(self) -> None:
-        watch, before = Watch(), sys.getrecursionlimit()
+        watch, before = SideEffectMonitor(), sys.getrecursionlimit()
         try:
             sys.setrecursionlimit(before + 100)
             assert watch.changes() == ""
@@ -192,7 +193,7 @@ class TestWatch:
         for name in ("stdout", "stderr"):
             monkeypatch.setattr(sys, name, getattr(sys, name))
         monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
-        watch = Watch()
+        watch = SideEffectMonitor()
         watch.listen()
         ours = sys.stdout
         print("x" * 2**20, end="")

@@ -18,7 +18,7 @@ from mhsa.bench.measure.measurement import Pass
 from mhsa.oracle.bounded import Array, Bounded, gamma
 from mhsa.subject import check
 from mhsa.subject.check import Violation
-from mhsa.subject.crafted_inputs import camps, level, picking
+from mhsa.subject.crafted_inputs import one_hot_attention, two_clusters, uniform_attention
 from mhsa.subject.memory_layout import is_tensor, numbers
 from mhsa.subject.trial import Trial
 
@@ -43,7 +43,7 @@ def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
             _picked(built, passes)
             _in_two_clusters(built, compare, known)
             if passes == "training":
-                _level(built)
+                _uniform_attention(built)
             _generic(built, compare, known)
         except Violation as violation:
             return str(violation)
@@ -72,7 +72,7 @@ def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], kno
 def _in_two_clusters(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial = built.trial
     length = min(built.shape.length, _SHORT)
-    x = camps(trial, length)
+    x = two_clusters(trial, length)
     _at_length(built, length, lambda: compare(built, Inputs(trial, x, np.arange(length), exact=True), known))
 
 
@@ -87,14 +87,14 @@ def _at_length(built: Built, length: int, step: Callable[[], None]) -> None:
             raise
 
 
-def _level(built: Built) -> None:
+def _uniform_attention(built: Built) -> None:
     """Compare the gradients that go through the scores, where every query attends to all keys alike: nearly exact."""
     trial, shape = built.trial, built.shape
     length = min(shape.length, _SHORT) // 2 * 2
     if not length:
         return  # of one token the weight is 1, whatever the scores are
     for silent in ("query", "key"):
-        x = level(trial, length, silent)
+        x = uniform_attention(trial, length, silent)
         p = trial.projections
         q, k, v = ((x @ m.weight.T).reshape(*x.shape[:2], shape.head, -1).swapaxes(1, 2) for m in (p.query, p.key, p.value))
         dz = np.zeros_like(v)
@@ -121,7 +121,7 @@ def _level(built: Built) -> None:
 def _picked(built: Built, passes: Pass) -> None:
     """Compare where each query has one key to attend to, which makes output and gradient of x exact, for all queries."""
     trial, shape = built.trial, built.shape
-    x = picking(trial, shape.length, _CLEAR)
+    x = one_hot_attention(trial, shape.length, _CLEAR)
     p = trial.projections
     heads = (x @ p.key.weight.T).reshape(*x.shape[:2], shape.head, -1)
     # A token that is like another one in a head shares its weight there; the feature of the output that this head makes is

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle import attention as oracle
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.attention import MultiHead, multi_head
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.shape import Shape
 from mhsa.subject.trial import Trial
@@ -26,14 +26,14 @@ class Oracle:
     """What contenders must compute at one shape; evaluated once for all that have the same numbers and precision."""
 
     def __init__(self) -> None:
-        self._forward: dict[bytes, oracle.MultiHead] = {}
+        self._forward: dict[bytes, MultiHead] = {}
         self._backward: dict[bytes, tuple[Bounded, dict[str, Bounded]]] = {}
 
-    def forward(self, inputs: Inputs) -> oracle.MultiHead:
+    def forward(self, inputs: Inputs) -> MultiHead:
         """Return output [B, rows, D] with its bound."""
         key, x = inputs.key, inputs.x
         if key not in self._forward:
-            self._forward[key] = oracle.multi_head(
+            self._forward[key] = multi_head(
                 x[:, inputs.rows], x, x, inputs.trial.projections, inputs.trial.case.head, None, inputs.trial.precision,
                 exact_heads=inputs.exact,
             )  # fmt: skip
@@ -64,7 +64,7 @@ class Inputs:
     def start(self) -> Array:
         """The gradient [B, rows, D] that the backward pass begins with; it is 0 for all other queries.
 
-        In camps it is what the token itself would give, so that what all queries do to a key has one sign.
+        In two clusters it is what the token itself would give, so that what all queries do to a key has one sign.
         """
         if self.exact:
             return self.x[:, self.rows] @ self.trial.projections.value.weight.T @ self.trial.projections.out.weight.T

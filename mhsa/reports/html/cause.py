@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mhsa.reports.html.heatmap import Comparison, compare
+from mhsa.reports.html.heatmap import HeatmapData, compare
 from mhsa.reports.html.markup import Markup, breakable, definitions, join, tag
 from mhsa.reports.html.numbers import number
 from mhsa.reports.sources import public_reports
@@ -36,7 +36,7 @@ def cause(diagnosis: Mapping[str, Any]) -> Markup:
 
 def _picture(picture: Mapping[str, Any]) -> Markup:
     place = f"Weights of sample {picture.get('sample')}, head {picture.get('head')}, {picture.get('what')}"
-    given = Comparison(
+    given = HeatmapData(
         picture.get("expected") or [], picture.get("observed"), allowed=picture.get("allowed"), axes=("i", "j"), scale=1.0
     )
     notes = ["Rows are queries i, columns are keys j."]

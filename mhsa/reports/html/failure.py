@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mhsa.records.catalogue import Property
-from mhsa.reports.html.heatmap import Comparison, compare, neutral, permission, plain
+from mhsa.reports.html.heatmap import HeatmapData, compare, neutral, permission, plain
 from mhsa.reports.html.markup import Child, Markup, breakable, definitions, join, tag
 from mhsa.reports.html.numbers import flat
 from mhsa.reports.sources import without_ids
@@ -65,10 +65,10 @@ def _numbers(facts: Mapping[str, Any]) -> list[Markup]:
     parts: list[Markup] = []
     unbounded = facts.get("observed_all") is not None and not ((what == "output" and output) or (what == "weights" and weights))
     if unbounded:
-        given = Comparison(facts.get("required_all"), facts["observed_all"], where=where, names=_outer(what))
+        given = HeatmapData(facts.get("required_all"), facts["observed_all"], where=where, names=_outer(what))
         parts += [tag("h5", what[:1].upper() + what[1:]), compare(given)]
     if weights:
-        given = Comparison(
+        given = HeatmapData(
             weights["required"], weights.get("observed"), weights.get("bound"), facts.get("mask"),
             where if what == "weights" else (), ("i", "j"), ("sample", "head"), 1.0,
         )  # fmt: skip
@@ -76,7 +76,7 @@ def _numbers(facts: Mapping[str, Any]) -> list[Markup]:
         if weights.get("observed") is None:
             parts.append(tag("p", "The subject hands out no weights: these are the ones that must be.", class_="hint"))
     if output:
-        given = Comparison(
+        given = HeatmapData(
             output["required"], output.get("observed"), output.get("bound"), None,
             where if what == "output" else (), ("i", "c"), ("sample",),
         )  # fmt: skip

@@ -16,7 +16,7 @@ _WIDEST = 16  # columns up to which numbers stand in the cells; beyond, colours 
 
 
 @dataclass(frozen=True)
-class Cell:
+class HeatmapCell:
     """One cell: what stands in it, and how it is drawn; ``strength`` from 0 to 1 is how deep its colour is."""
 
     text: str
@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class HeatmapData:
     """What is compared.
 
     Attributes:
@@ -52,7 +52,7 @@ class Comparison:
     scale: float = 0.0
 
 
-def compare(given: Comparison) -> Markup:
+def compare(given: HeatmapData) -> Markup:
     """Draw a comparison: the matrices with something wrong first, the others folded away below."""
     if not flat(given.expected):
         return tag("p", "There are no numbers: an axis is empty.", class_="hint")
@@ -77,7 +77,7 @@ def compare(given: Comparison) -> Markup:
     return join([notice, *wrong, *right])
 
 
-def grid(caption: str, cells: Sequence[Sequence[Cell]], axes: tuple[str, str] = ("", "")) -> Markup:
+def grid(caption: str, cells: Sequence[Sequence[HeatmapCell]], axes: tuple[str, str] = ("", "")) -> Markup:
     """Draw one matrix as a table."""
     row, column = (f"{axis}=" if axis else "" for axis in axes)
     compact = max((len(line) for line in cells), default=0) > _WIDEST
@@ -98,7 +98,7 @@ def grid(caption: str, cells: Sequence[Sequence[Cell]], axes: tuple[str, str] = 
     return tag("div", table, class_="scroll")
 
 
-def plain(name: str, nested: Any, cell: Callable[[float, int], Cell], axes: tuple[str, str]) -> Markup:
+def plain(name: str, nested: Any, cell: Callable[[float, int], HeatmapCell], axes: tuple[str, str]) -> Markup:
     """Draw one tensor without comparing it: a table per sample."""
     every = matrices(nested)
     places = decimals(flat(nested))
@@ -109,17 +109,17 @@ def plain(name: str, nested: Any, cell: Callable[[float, int], Cell], axes: tupl
     return join(figures)
 
 
-def neutral(x: float, places: int) -> Cell:
+def neutral(x: float, places: int) -> HeatmapCell:
     """Return the cell of a number that is given and not judged."""
-    return Cell(shown(x, places), f"{x:.17g}", "" if math.isfinite(x) else "nan")
+    return HeatmapCell(shown(x, places), f"{x:.17g}", "" if math.isfinite(x) else "nan")
 
 
-def permission(x: float, places: int) -> Cell:
+def permission(x: float, places: int) -> HeatmapCell:
     """Return the cell of a mask."""
-    return Cell("✓", "may attend") if x else Cell("·", "masked", masked=True)
+    return HeatmapCell("✓", "may attend") if x else HeatmapCell("·", "masked", masked=True)
 
 
-def _drawn(cell: Cell, *, compact: bool) -> Markup:
+def _drawn(cell: HeatmapCell, *, compact: bool) -> Markup:
     classes = " ".join(name for name in (cell.tone, "masked" * cell.masked, "named" * cell.named) if name)
     text = tag("span", cell.text, class_="unseen") if compact and cell.tone != "nan" else cell.text
     said = tag("span", " masked", class_="unseen") if cell.masked else None
@@ -131,7 +131,7 @@ class _Drawing:
     """The tables of one matrix."""
 
     def __init__(
-        self, given: Comparison, place: Place, expected: Matrix, observed: Matrix | None, room: Matrix | None, scale: float
+        self, given: HeatmapData, place: Place, expected: Matrix, observed: Matrix | None, room: Matrix | None, scale: float
     ) -> None:
         self.given, self.place, self.scale = given, place, scale
         self.expected, self.observed, self.room = expected, observed, room
@@ -169,25 +169,25 @@ class _Drawing:
         cells = [[self._delta(x, i, j) for j, x in enumerate(line)] for i, line in enumerate(self.difference)]
         return grid("difference", cells, self.given.axes)
 
-    def _value(self, x: float, i: int, j: int, *, seen: bool) -> Cell:
+    def _value(self, x: float, i: int, j: int, *, seen: bool) -> HeatmapCell:
         masked, named = self._masked(i, j), seen and self._named(i, j)
         title = f"{x:.17g}{', a masked key' if masked else ''}"
         if not math.isfinite(x):
-            return Cell(shown(x), title, "nan", 0.0, masked, named)
+            return HeatmapCell(shown(x), title, "nan", 0.0, masked, named)
         text = "·" if masked and x == 0 else shown(x, self.places)
-        return Cell(text, title, "plus" if x >= 0 else "minus", min(abs(x) / self.scale, 1.0), masked, named)
+        return HeatmapCell(text, title, "plus" if x >= 0 else "minus", min(abs(x) / self.scale, 1.0), masked, named)
 
-    def _delta(self, x: float, i: int, j: int) -> Cell:
+    def _delta(self, x: float, i: int, j: int) -> HeatmapCell:
         masked, named = self._masked(i, j), self._named(i, j)
         bound = number(self.room[i][j]) if self.room is not None else math.nan
         title = f"{x:.17g}" + (f", bound {bound:.2g}" if not math.isnan(bound) else "")
         if not math.isfinite(x):
-            return Cell(shown(x), title, "nan", 0.0, masked, named)
+            return HeatmapCell(shown(x), title, "nan", 0.0, masked, named)
         if not self._beyond(i, j):
-            return Cell("0" if x == 0 else "≈0", title, "quiet", 0.0, masked, named)
+            return HeatmapCell("0" if x == 0 else "≈0", title, "quiet", 0.0, masked, named)
         palest = 0.0 if self.room is None else 0.15  # what is known to be wrong is always seen
         strength = min(max(abs(x) / self.deepest, palest), 1.0)
-        return Cell(shown(x, self.close), title, "wrong", strength, masked, named)
+        return HeatmapCell(shown(x, self.close), title, "wrong", strength, masked, named)
 
     def _beyond(self, i: int, j: int) -> bool:
         x = self.difference[i][j]

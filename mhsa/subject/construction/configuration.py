@@ -13,7 +13,7 @@ from mhsa.subject.construction.parameters import Parameters, read_parameters
 
 
 @dataclass
-class Configuration:
+class StatedConfiguration:
     """One configuration: its class if it is known, what is stated of it, what it was asked for."""
 
     kind: type[Any] | None
@@ -28,7 +28,7 @@ def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
     return name in (more or {}) and not isinstance((more or {})[name], Mapping)
 
 
-def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> Configuration:
+def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> StatedConfiguration:
     """Return the configuration ``name`` of ``target``: its fields where its class is known."""
     read = None
     if kind is not None:
@@ -40,4 +40,4 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return Configuration(kind, given, read, only_looked_for(target, name))
+    return StatedConfiguration(kind, given, read, only_looked_for(target, name))

@@ -321,13 +321,13 @@ def test_one_that_is_made_for_one_length_is_compared_at_that_length(make: Callab
 
 def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    evaluate = given.oracle.multi_head
-    monkeypatch.setattr(given.oracle, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
+    evaluate = given.multi_head
+    monkeypatch.setattr(given, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
     known = Oracle()
     for passes in PASSES:
         assert find_mismatch(make("reference", "exercise"), passes, known) == ""
     once = len(asked)
-    assert once == 2  # two camps, generic numbers
+    assert once == 2  # two clusters, generic numbers
     assert find_mismatch(make("baseline", "exercise"), "training", known) == ""
     assert len(asked) == once
     assert find_mismatch(make("baseline", "exercise", "bfloat16"), "forward", known) == ""
