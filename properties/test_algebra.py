@@ -125,11 +125,11 @@ def test_value_bias_is_a_constant(subject: Subject, case: Case) -> None:
     with_bias = trial()
     trial.write(value_bias=np.zeros_like(bias))
     without = trial()
-    room = 2.0**-52 * weight.shape[1] * (np.abs(weight) @ np.abs(bias))  # this product, formed here
+    tolerance = 2.0**-52 * weight.shape[1] * (np.abs(weight) @ np.abs(bias))  # this product, formed here
     check.agree(
         "output",
         with_bias.output_and_bound,
-        (without.output + weight @ bias, without.output_and_bound[1] + room),
+        (without.output + weight @ bias, without.output_and_bound[1] + tolerance),
         with_bias.judged,
     )
 
@@ -261,8 +261,9 @@ def test_repeating_one_key_adds_to_its_logit(subject: Subject, case: Case) -> No
     together = repeated.weights[..., copies].sum(axis=-1)
     p, error = weights[..., j], alone.expected.weights.error[..., j]
     # The slope of m p / (1 + (m - 1) p) is at most m.
-    required, room = (times + 1) * p / (1 + times * p), (times + 1) * error + 2.0**-50
-    check.agree("weight of all copies", (together, repeated.expected.weights.error[..., copies].sum(axis=-1)), (required, room))
+    required, tolerance = (times + 1) * p / (1 + times * p), (times + 1) * error + 2.0**-50
+    bound = repeated.expected.weights.error[..., copies].sum(axis=-1)
+    check.agree("weight of all copies", (together, bound), (required, tolerance))
 
 
 @light

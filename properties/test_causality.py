@@ -1,4 +1,4 @@
-"""What a declared formula adds: a query sees no key that is hidden from its place, and each declared feature has an effect."""
+"""A declared formula: a query sees no key that is hidden from its position, and each declared feature has an effect."""
 
 from dataclasses import fields, replace
 
@@ -21,7 +21,7 @@ POISON = 1e4  # as for masked keys: it stands out at any tolerance, and float16 
 
 
 def one_query(trial: Trial) -> tuple[int, Mask]:
-    """Return a query and, [Tk], the keys that the formula hides from its place, whatever the mask says.
+    """Return a query and, [Tk], the keys that the formula hides from its position, whatever the mask says.
 
     Of early queries causality hides most, and a window most of late ones: those are taken more often.
     """
@@ -35,7 +35,7 @@ def one_query(trial: Trial) -> tuple[int, Mask]:
 
 @given(case=cases(masks=ANY, data=TAME))
 def test_hidden_keys_have_no_influence(subject: Subject, case: Case) -> None:
-    """What is hidden from a query's place, later tokens say, can hold anything, whatever the mask allows.
+    """What is hidden from a query's position, later tokens say, can hold anything, whatever the mask allows.
 
     Statement: O_i(q, k', v', M) = O_i(q, k, v, M) where k', v' differ from k, v only at keys j that causal or window hide
         from query i; in self-attention x' from x at tokens j other than i.
@@ -63,7 +63,7 @@ def test_hidden_keys_have_no_influence(subject: Subject, case: Case) -> None:
 @light
 @given(case=cases(masks=ANY, data=TAME, small=True))
 def test_hidden_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
-    """The output of a query has no gradient with respect to what is hidden from its place: its receptive field.
+    """The output of a query has no gradient with respect to what is hidden from its position: its receptive field.
 
     Statement: dO_i / dk_j = 0 and dO_i / dv_j = 0 exactly where causal or window hide key j from query i; in self-attention
         dO_i / dx_j for tokens j other than i.
@@ -77,15 +77,15 @@ def test_hidden_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
     i, hidden = one_query(trial)
     start = np.zeros(case.output_shape)
     start[:, i] = trial.cotangent(20, case.output_shape)[:, i]
-    found = trial.differentiate(start)
-    if not found.answer.attended[:, i].all() and not found.answer.judged[:, i].all():
+    derivatives = trial.differentiate(start)
+    if not derivatives.answer.attended[:, i].all() and not derivatives.answer.judged[:, i].all():
         check.inapplicable("needs a query that sees a key")
     names = ("key", "value")
     if case.tie == "all":
         hidden, names = hidden & (np.arange(len(hidden)) != i), ("query",)
     for name in names:
-        if name in found.observed:
-            at_hidden = np.where(hidden[:, None], found.observed[name], 0.0)
+        if name in derivatives.observed:
+            at_hidden = np.where(hidden[:, None], derivatives.observed[name], 0.0)
             check.exactly(f"gradient of {name} hidden from query {i}", at_hidden, np.zeros_like(at_hidden))
 
 
@@ -138,9 +138,9 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
         same = np.abs(answer.output - without.value) <= without.error
         check.current().add_ratio(0.0)
         if apart.any() and same[apart].all():
-            given = getattr(formula, name)
+            declared = getattr(formula, name)
             check.fail(
-                f"the output is that without {name} = {list(given) if isinstance(given, tuple) else given!r}, "
+                f"the output is that without {name} = {list(declared) if isinstance(declared, tuple) else declared!r}, "
                 f"but must differ from it in {int(apart.sum())} of {apart.size} elements",
                 what="output",
             )

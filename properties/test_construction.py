@@ -53,9 +53,9 @@ def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None
     trial = Trial(subject, case)
     trained = [p for p in trial.module.parameters() if p.requires_grad]
     pieces = [piece for _, view in (*trial.views.views(), *trial.views.sources) for piece in view.pieces]
-    places = {(x.untyped_storage().data_ptr(), x.storage_offset(), x.shape, x.stride()): x for x in pieces}
+    locations = {(x.untyped_storage().data_ptr(), x.storage_offset(), x.shape, x.stride()): x for x in pieces}
     count = sum(p.numel() for p in trained)
-    four = sum(x.numel() for x in places.values() if any(lies_in(x, p) for p in trained))
+    four = sum(x.numel() for x in locations.values() if any(lies_in(x, p) for p in trained))
     if count > four:
         check.fail(
             f"the module has {count} trained parameters, but its four maps have {four} of them",
@@ -70,7 +70,7 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
     """Each map has parameters of its own that are registered and require a gradient.
 
     Statement: the tensors of the four maps are among module.parameters(), require a gradient, and no two maps share one.
-    Requires: a class or factory; a module that was built by somebody else may be frozen.
+    Requires: a class or factory; a module that is given as an object may be frozen.
     Source: P09, P16; episodic-transformer-memory-ppo PR#22 (one projection for every head).
     Breaks it: layers in a plain list, which no optimizer sees; [nn.Linear(...)] * 4, which is one layer.
     """
@@ -78,18 +78,18 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
         check.start_without_tensors(case.as_dict() | {"words": str(case)})
         check.fail(f"{subject.unregistered}, but every parameter must be: no optimizer and no .to() sees it", what="parameters")
     if subject.adapter.sizes is not None:
-        check.inapplicable("needs a class or factory: a module that was built by somebody else may be frozen")
+        check.inapplicable("needs a class or factory: a module that is given as an object may be frozen")
     trial = Trial(subject, case)
     module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
     projections = subject.bind(module, trial.sizes)
     views = (*projections.views(), *projections.sources)  # a map may be computed from parameters of other names
-    places: dict[tuple[int, int, tuple[int, ...]], str] = {}
+    locations: dict[tuple[int, int, tuple[int, ...]], str] = {}
     for name, view in views:
         for piece in view.pieces:
             owner = next((p for p in module.parameters() if lies_in(piece, p)), None)
             if owner is None or not owner.requires_grad:
                 check.fail(f"{name} does not require a gradient, but must: it would never be trained", what=name)
-            place = (piece.untyped_storage().data_ptr(), piece.storage_offset(), piece.stride())
-            if piece.numel() and places.setdefault(place, name) != name:
-                check.fail(f"{name} and {places[place]} are one tensor, but must be two", what=name)
+            location = (piece.untyped_storage().data_ptr(), piece.storage_offset(), piece.stride())
+            if piece.numel() and locations.setdefault(location, name) != name:
+                check.fail(f"{name} and {locations[location]} are one tensor, but must be two", what=name)
     check.current().add_ratio(0.0)

@@ -85,7 +85,7 @@ def test_parameters_replaced_as_attributes(subject: Subject, case: Case) -> None
     Statement: setattr(owner, name, nn.Parameter(W')) makes f the module with W'.
     Requires: parameters that can be assigned.
     Source: P18; weight tying and adapters work this way.
-    Breaks it: a list of parameters gathered in the constructor, a reference or view kept beside the parameter.
+    Breaks it: a list of parameters gathered in the constructor, a reference or view kept in addition to the parameter.
     """
     trial = called_trial(subject, case)
     other = trial.fresh_copy()
@@ -134,7 +134,7 @@ def test_pickled_copies(subject: Subject, case: Case) -> None:
     """A module survives pickling, as data loaders, spawn and torch.save do it.
 
     Statement: unpickled(pickled(f)) = f.
-    Requires: a module that can be pickled: its class must be found by its name.
+    Requires: a module that can be pickled: its class must be importable by its name.
     Source: P14.
     Breaks it: __getstate__ or __reduce__ that loses a mode, a rate or a buffer.
     """

@@ -1,4 +1,4 @@
-"""Numbers chosen to tell: Q, K and V are exact in every format, and a wrong score or a wrong key moves the output most."""
+"""Crafted inputs: Q, K and V are exact in every format, and a wrong score or a wrong key changes the output most."""
 
 import math
 
@@ -25,7 +25,7 @@ def clustered_trial(subject: Subject, case: Case, most: int, halvings: int = 0) 
     """Return a trial whose queries and keys are of two kinds, x and -x, and scores +s and -s, with s near 2^-halvings.
 
     Keys of the first kind are few: a query of that kind then gives half its weight to either, and weights of a half move most.
-    There are at most ``most`` keys: what more of them may add in rounding is more than what they tell.
+    There are at most ``most`` keys: more of them may add more rounding than they show.
     """
     keys = min(case.key_length, most)
     # Where the last query is at the last key, earlier ones than there are keys would see none.
@@ -89,10 +89,10 @@ def test_gradients_in_two_clusters(subject: Subject, case: Case, halvings: int) 
     p, first = trial.projections, trial.key[:, :1]
     side = trial.query[..., :1] * first[..., :1]
     size = 2.0 ** case.rng(12).integers(-1, 2, size=side.shape)
-    found = trial.differentiate(side * size * (first @ p.value.weight.T @ p.out.weight.T))
+    derivatives = trial.differentiate(side * size * (first @ p.value.weight.T @ p.out.weight.T))
     for name in ("query", "key", "value"):
-        if name in found.observed:
-            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+        if name in derivatives.observed:
+            check.within(f"gradient of {name}", derivatives.observed[name], derivatives.expected[name])
 
 
 def tolerance_of_one_key(trial: Trial, answer: Answer, own: NDArray[np.int_]) -> Array:
@@ -127,7 +127,7 @@ def test_every_query_picks_its_own_key(subject: Subject, case: Case) -> None:
         roundings.
     Requires: all projections can be written.
     Source: A1; bound: docs/bounds.md, One key.
-    Breaks it: a key that is skipped, or is in another's place: at the edge of a tile, a window, a mask; it is 1 / T of a mean
+    Breaks it: a key that is skipped or read at a wrong index: at the edge of a tile, a window, a mask; it is 1 / T of a mean
         and lost in the rounding of a half format, and all of the output here.
     """
     if subject.adapter.sizes is None:

@@ -89,7 +89,7 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
     kept = weights * seen.sum(axis=-1, keepdims=True)
     scale = 1.0 / (1.0 - rate)
-    # Two dropouts in a row, on the weights and on the output, are usual too; the size of what is left tells.
+    # Two dropouts in a row, on the weights and on the output, are usual too; the size of the weights that are left shows it.
     sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
     return Dropped(kept, seen, sites, 1 - (1 - rate) ** sites)
 
@@ -105,20 +105,19 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
     Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
     """
-    found = drop(subject, case, rate)
-    scale = 1.0 / (1.0 - rate) ** found.sites
+    dropped = drop(subject, case, rate)
+    scale = 1.0 / (1.0 - rate) ** dropped.sites
     precision = subject.precision(case.dtype)
-    room = (gamma(found.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
-    required = np.where(found.kept == 0, 0.0, scale)
-    check.agree(
-        "weight times Tk", (found.kept, np.full_like(found.kept, room)), (required, np.zeros_like(required)), found.seen
-    )
+    tolerance = (gamma(dropped.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
+    required = np.where(dropped.kept == 0, 0.0, scale)
+    kept = dropped.kept, np.full_like(dropped.kept, tolerance)
+    check.agree("weight times Tk", kept, (required, np.zeros_like(required)), dropped.seen)
 
 
 @rare
 @given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
 def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) -> None:
-    """The share of weights that is dropped is the rate that was asked for.
+    """The share of weights that is dropped is the rate that was set.
 
     Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9.
     Requires: dropout whose rate can be set.
@@ -126,9 +125,9 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     Breaks it: p taken for the probability of being kept, a rate that is fixed, dropout that never comes on (Megatron-LM
         PR#411).
     """
-    found = drop(subject, case, rate)
-    zeros, total = int(((found.kept == 0) & found.seen).sum()), int(found.seen.sum())
-    check.count_as_expected("weights dropped", zeros, total, found.rate)
+    dropped = drop(subject, case, rate)
+    zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
+    check.count_as_expected("weights dropped", zeros, total, dropped.rate)
 
 
 @rare
@@ -142,15 +141,15 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
     Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys
         dropped.
     """
-    found = drop(subject, case, rate)
-    gone = found.kept == 0
+    dropped = drop(subject, case, rate)
+    gone = dropped.kept == 0
     for axis, name in enumerate(("samples", "heads", "queries", "keys")):
         pairs = gone.shape[axis] // 2
         if pairs == 0:
             continue
         one, two = (np.take(gone, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1))
-        shown = np.logical_and(*(np.take(found.seen, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1)))
-        both, probability = int((one & two & shown).sum()), found.rate**2
+        shown = np.logical_and(*(np.take(dropped.seen, range(start, 2 * pairs, 2), axis=axis) for start in (0, 1)))
+        both, probability = int((one & two & shown).sum()), dropped.rate**2
         words = f"pairs of neighbouring {name} dropped together"
         check.count_as_expected(words, both, int(shown.sum()), probability)
 
@@ -172,12 +171,12 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     trial.write(out_bias=np.zeros(case.d_model))  # dropout of the output would drop the bias, too
     trial.module.train()
     d_output = trial.cotangent(20, case.output_shape)
-    found = trial.differentiate(d_output)
+    derivatives = trial.differentiate(d_output)
     p = trial.projections
-    worth = float((p.value.weight * found.observed["value.weight"]).sum())
+    worth = float((p.value.weight * derivatives.observed["value.weight"]).sum())
     if p.value.bias is not None:
-        worth += float((p.value.bias * found.observed["value.bias"]).sum())
-    direct = float((found.answer.output * d_output).sum())
+        worth += float((p.value.bias * derivatives.observed["value.bias"]).sum())
+    direct = float((derivatives.answer.output * d_output).sum())
     # Every product in the chain, by its size; dropout makes weights up to 1 / (1 - rate)^2 times larger.
     value = np.abs(numbers(trial.arguments["value"][0])) @ np.abs(p.value.weight.T)
     value = value + (0.0 if p.value.bias is None else np.abs(p.value.bias))
@@ -185,8 +184,8 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
     largest = by_key_head[:, :, [key_head(trial, h) for h in range(case.head)]].reshape(case.batch, 1, -1)
     size = float((np.abs(d_output) * (largest @ np.abs(p.out.weight.T))).sum())
     terms = 4 * case.d_model + 2 * case.key_length + 2 * d_output.size + 64
-    room = gamma(terms, trial.precision.unit) * size * 4
-    check.agree("<V, dV>", (np.array([worth]), np.array([room])), (np.array([direct]), np.zeros(1)))
+    tolerance = gamma(terms, trial.precision.unit) * size * 4
+    check.agree("<V, dV>", (np.array([worth]), np.array([tolerance])), (np.array([direct]), np.zeros(1)))
 
 
 @rare
@@ -205,13 +204,13 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
     trial, (query, key, value) = uniform(subject, case, rate)
     case, p = trial.case, trial.projections
     d_output = trial.cotangent(20, case.output_shape)
-    found = trial.differentiate(d_output, query=query, key=key, value=value)
+    derivatives = trial.differentiate(d_output, query=query, key=key, value=value)
     bias = 0.0 if p.key.bias is None else p.key.bias
     keys = by_head(key @ p.key.weight.T + bias, case.head)
     sizes = by_head(np.abs(key) @ np.abs(p.key.weight.T) + np.abs(bias), case.head)
     # The output is A m, A = 1 / Tk, so G A m is G times the output.
-    d_weights = by_head(d_output * found.answer.output, case.head)
-    seen = np.ones(d_weights.shape, bool) if found.answer.mask is None else found.answer.mask[:, None]
+    d_weights = by_head(d_output * derivatives.answer.output, case.head)
+    seen = np.ones(d_weights.shape, bool) if derivatives.answer.mask is None else derivatives.answer.mask[:, None]
     share = seen / np.maximum(seen.sum(axis=-1, keepdims=True), 1)
     d_scores = d_weights - share * d_weights.sum(-1, keepdims=True)
     largest = np.abs(d_weights) + share * np.abs(d_weights).sum(-1, keepdims=True)
@@ -220,8 +219,8 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
         for ds, k, q in ((d_scores, keys, query), (largest, sizes, np.abs(query)))
     )
     # Sums over features, keys, queries and samples; a score of zero leaves softmax and dropout a few roundings each.
-    room = gamma(case.d_model + 3 * case.key_length + case.query_length * case.batch + 64, trial.precision.unit) * size * 2
-    check.agree("dW_Q", (found.observed["query.weight"], room), (expected, np.zeros_like(expected)))
+    tolerance = gamma(case.d_model + 3 * case.key_length + case.query_length * case.batch + 64, trial.precision.unit) * size * 2
+    check.agree("dW_Q", (derivatives.observed["query.weight"], tolerance), (expected, np.zeros_like(expected)))
 
 
 @rare

@@ -39,7 +39,7 @@ def test_an_empty_batch(subject: Subject, case: Case) -> None:
     """An empty batch gives an empty output, or is refused.
 
     Statement: B = 0 implies that O is [0, Tq, D].
-    Requires: nothing; view(B, -1, ...) cannot tell what -1 is and may raise.
+    Requires: nothing; view(B, -1, ...) has no single value for -1 and may raise.
     Source: P21; xformers tests empty batches.
     Breaks it: a reduction or a squeeze that takes the batch away; a result of another shape.
     """
@@ -53,7 +53,7 @@ def test_no_queries(subject: Subject, case: Case) -> None:
     """No queries give no output, or are refused.
 
     Statement: Tq = 0 implies that O is [B, 0, D].
-    Requires: query apart from key; view(B, -1, ...) cannot tell what -1 is and may raise.
+    Requires: query apart from key; view(B, -1, ...) has no single value for -1 and may raise.
     Source: P21; xformers tests empty queries.
     Breaks it: a squeeze, a loop over blocks that concatenates nothing; a result of another shape.
     """
@@ -137,12 +137,12 @@ def test_one_tensor_in_several_roles(subject: Subject, case: Case, shared: str) 
     trial = Trial(subject, case.resized(query_length=case.key_length))
     given_as = {"query": trial.query, "key": trial.key, "value": trial.value}
     given_as |= dict.fromkeys(SHARED[shared], trial.key)
-    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape), **given_as)
-    check.within("output", found.answer.output, found.answer.expected.output, found.answer.judged)
+    derivatives = trial.differentiate(trial.cotangent(20, trial.case.output_shape), **given_as)
+    check.within("output", derivatives.answer.output, derivatives.answer.expected.output, derivatives.answer.judged)
     for name in given_as:
-        if name in found.observed:
-            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
-    # Three maps have made three tensors of one, so a function of heads is asked by itself. Not in half formats: the gradient of
+        if name in derivatives.observed:
+            check.within(f"gradient of {name}", derivatives.observed[name], derivatives.expected[name])
+    # Three maps have made three tensors of one, so a function of heads is called directly. Not in half formats: the gradient of
     # an online softmax written in them is rounded more often than the oracle allows for, and reached 0.95 of its bound.
     if isinstance(subject.adapter, FunctionAdapter) and case.dtype in ("float64", "float32"):
         heads_are_shared(trial, subject.adapter, given_as)
@@ -159,9 +159,9 @@ def heads_are_shared(trial: Trial, adapter: FunctionAdapter, given_as: dict[str,
     heads = [leaves[id(x)] for x in given_as.values()]
     mask = None if trial.mask is None else trial.convert(trial.mask)
     z = guard("the function", lambda: adapter.attend(trial.module, heads[0], heads[1], heads[2], mask))[0]
-    found = guard("the backward pass", lambda: torch.autograd.grad(z, list(leaves.values()), split_heads(trial, d_output)))
+    gradients = guard("the backward pass", lambda: torch.autograd.grad(z, list(leaves.values()), split_heads(trial, d_output)))
     names = {id(x): name for name, x in reversed(given_as.items())}  # the first role that a tensor plays
-    for key, gradient in zip(leaves, found, strict=True):
+    for key, gradient in zip(leaves, gradients, strict=True):
         merged = numbers(gradient.transpose(1, 2).flatten(2))
         check.within(f"gradient of {names[key]} [B, H, T, d]", merged, expected[names[key]])
 

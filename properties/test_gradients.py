@@ -8,8 +8,8 @@ from torch import Tensor
 
 from mhsa.judge.budget import light, rare, slow
 from mhsa.judge.strategies import cases
-from mhsa.oracle import gradients as backward
 from mhsa.oracle.bounded import Array
+from mhsa.oracle.gradients import derivative
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.guard import attempt
@@ -23,10 +23,10 @@ SINGLE = ("float64", "float32")
 
 def inputs_are_differentiated(trial: Trial) -> None:
     """Fail unless query, key and value receive the oracle's gradients."""
-    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    derivatives = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
     for name in ("query", "key", "value"):
-        if name in found.observed:
-            check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+        if name in derivatives.observed:
+            check.within(f"gradient of {name}", derivatives.observed[name], derivatives.expected[name])
 
 
 @given(case=cases(masks=ANY))
@@ -54,9 +54,9 @@ def test_gradients_of_parameters(subject: Subject, case: Case) -> None:
         exchanged gradients (long-context-attention#149).
     """
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, case.output_shape))
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
     for name, _ in trial.views.views():
-        check.within(f"gradient of {name}", found.observed[name], found.expected[name])
+        check.within(f"gradient of {name}", derivatives.observed[name], derivatives.expected[name])
 
 
 @rare
@@ -83,7 +83,7 @@ def test_gradients_of_scores_far_from_zero(subject: Subject, case: Case, sign: f
     Source: A7 (softmax knows no shift); exp overflows float32 beyond 88.7; pytorch/pytorch#196678: keys that fill up a tile
         have scores of 0 in the backward pass, where exp(0 - lse) is infinite.
     Breaks it: padding that is let into the backward pass, a maximum that begins with 0 or -1e4, a log of a sum that is not kept
-        beside the maximum.
+        in addition to the maximum.
     """
     # Fused kernels, which have tiles, take multiples of 8 features only.
     d_k = case.d_k if subject.adapter.sizes or case.d_k % 8 == 0 else 8
@@ -133,15 +133,15 @@ def test_everything_that_matters_receives_its_gradient(subject: Subject, case: C
     Breaks it: .data, .detach(), .item() or numpy on the way; a parameter rebuilt from its numbers; requires_grad lost.
     """
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, case.output_shape))
-    for name, required in found.expected.items():
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
+    for name, required in derivatives.expected.items():
         surely = np.abs(required.value) > required.error
         if not surely.any():
             continue
-        if name in found.missing:
+        if name in derivatives.missing:
             check.fail(f"{name} receives no gradient, but the output depends on it", what=f"gradient of {name}")
         where = np.unravel_index(int(np.abs(np.where(surely, required.value, 0.0)).argmax()), surely.shape)
-        if not found.observed[name].any():
+        if not derivatives.observed[name].any():
             check.fail(
                 f"gradient of {name} is zero everywhere, but at {[int(i) for i in where]} must be {required.value[where]:.3g}",
                 what=f"gradient of {name}",
@@ -165,12 +165,12 @@ def test_masked_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
         mask[:, :, 0], mask[:, :, 1] = True, False
     mask = trial.opened(mask)
     assert mask is not None
-    found = trial.differentiate(trial.cotangent(20, case.output_shape), mask=mask)
-    assert found.answer.mask is not None
-    hidden = ~found.answer.mask.any(axis=1)[..., None]
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape), mask=mask)
+    assert derivatives.answer.mask is not None
+    hidden = ~derivatives.answer.mask.any(axis=1)[..., None]
     for name in ("key", "value"):
-        if name in found.observed:
-            at_masked = np.where(hidden, found.observed[name], 0.0)
+        if name in derivatives.observed:
+            at_masked = np.where(hidden, derivatives.observed[name], 0.0)
             check.exactly(f"gradient of {name} at masked keys", at_masked, np.zeros_like(at_masked))
 
 
@@ -187,10 +187,10 @@ def test_samples_receive_no_gradient_from_each_other(subject: Subject, case: Cas
     trial = Trial(subject, case)
     chosen = int(case.rng(11).integers(case.batch))
     mine = (np.arange(case.batch) == chosen)[:, None, None]
-    found = trial.differentiate(np.where(mine, trial.cotangent(20, case.output_shape), 0.0))
+    derivatives = trial.differentiate(np.where(mine, trial.cotangent(20, case.output_shape), 0.0))
     for name in ("query", "key", "value"):
-        if name in found.observed:
-            others = np.where(mine, 0.0, found.observed[name])
+        if name in derivatives.observed:
+            others = np.where(mine, 0.0, derivatives.observed[name])
             check.exactly(f"gradient of {name} of other samples", others, np.zeros_like(others))
 
 
@@ -207,13 +207,13 @@ def test_gradient_through_the_weights(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case)
     shape = (case.batch, case.head, case.query_length, case.key_length)
     d_output, d_weights = trial.cotangent(20, case.output_shape), trial.cotangent(21, shape)
-    found = trial.differentiate(d_output, d_weights)
-    check.offered(found.answer.weights)
-    handed_out = found.answer.tensors[1]
+    derivatives = trial.differentiate(d_output, d_weights)
+    check.offered(derivatives.answer.weights)
+    handed_out = derivatives.answer.tensors[1]
     if handed_out is None or not handed_out.requires_grad:
         check.inapplicable("needs weights that take part in autograd, and the subject's are detached")
-    for name, gradient in found.observed.items():
-        check.within(f"gradient of {name}", gradient, found.expected[name])
+    for name, gradient in derivatives.observed.items():
+        check.within(f"gradient of {name}", gradient, derivatives.expected[name])
 
 
 @light
@@ -235,9 +235,9 @@ def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: s
     def lay_out_gradient(g: Tensor) -> Tensor:
         return g[:1, :1, :1].expand(g.shape) if layout == "expanded" else lay_out(g, layout)
 
-    found = trial.differentiate(d_output, lay_out_gradient=lay_out_gradient)
-    for name, gradient in found.observed.items():
-        check.within(f"gradient of {name}", gradient, found.expected[name])
+    derivatives = trial.differentiate(d_output, lay_out_gradient=lay_out_gradient)
+    for name, gradient in derivatives.observed.items():
+        check.within(f"gradient of {name}", gradient, derivatives.expected[name])
 
 
 @slow
@@ -253,12 +253,12 @@ def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> N
     """
     trial = Trial(subject, case)
     w = trial.cotangent(20, case.output_shape)
-    found = trial.differentiate(w)
+    derivatives = trial.differentiate(w)
     tensors = (trial.query, trial.key, trial.value)
     streams = iter((30, 31, 32))
     directions = tied(lambda x: trial.cotangent(next(streams), x.shape), *tensors)
     # By name, as gradients are: tied tensors have one gradient, and move in one direction.
-    tangents = {n: t for n, t in zip(("query", "key", "value"), directions, strict=True) if n in found.observed}
+    tangents = {n: t for n, t in zip(("query", "key", "value"), directions, strict=True) if n in derivatives.observed}
     mask = trial.last_tensors[3]
 
     def forward_mode() -> Tensor:
@@ -273,16 +273,16 @@ def test_derivatives_in_both_directions_agree(subject: Subject, case: Case) -> N
     if result is None:
         check.inapplicable(f"needs forward-mode derivatives: {said}")
     moved = numbers(result[0])
-    direction = backward.derivative(found.answer.expected, trial.precision, *directions)
+    direction = derivative(derivatives.answer.expected, trial.precision, *directions)
     check.within("derivative of the output", moved, direction)
     there = np.array([(w * moved).sum()])
-    back = np.array([sum(float((found.observed[n] * t).sum()) for n, t in tangents.items())])
-    room = (np.abs(w) * direction.error).sum()
-    room = room + sum(float((found.expected[n].error * np.abs(t)).sum()) for n, t in tangents.items())
+    back = np.array([sum(float((derivatives.observed[n] * t).sum()) for n, t in tangents.items())])
+    tolerance = (np.abs(w) * direction.error).sum()
+    tolerance = tolerance + sum(float((derivatives.expected[n].error * np.abs(t)).sum()) for n, t in tangents.items())
     # Both sums are formed here in float64, of at most this many terms.
-    size = (np.abs(w * moved)).sum() + sum(float(np.abs(found.observed[n] * t).sum()) for n, t in tangents.items())
-    room = np.array([room + 2.0**-52 * w.size * 4 * size])
-    check.agree("<w, J t>", (there, room), (back, np.zeros(1)))
+    size = (np.abs(w * moved)).sum() + sum(float(np.abs(derivatives.observed[n] * t).sum()) for n, t in tangents.items())
+    tolerance = np.array([tolerance + 2.0**-52 * w.size * 4 * size])
+    check.agree("<w, J t>", (there, tolerance), (back, np.zeros(1)))
 
 
 @slow
@@ -307,14 +307,14 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
     if subject.contract.float64_in == "float32":
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
     trial = Trial(subject, case)
-    found = trial.differentiate(trial.cotangent(20, case.output_shape))
-    if _custom(found.answer.tensors[0]):
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
+    if _custom(derivatives.answer.tensors[0]):
         check.inapplicable("needs plain torch functions: a custom autograd.Function promises first derivatives only")
     *tensors, mask = trial.last_tensors
     leaves = {t: t.detach().clone().requires_grad_() for t in tensors}
 
-    def output(*given: Tensor) -> Tensor:
-        moved = dict(zip(leaves, given, strict=True))
+    def output(*arguments: Tensor) -> Tensor:
+        moved = dict(zip(leaves, arguments, strict=True))
         result: Tensor = trial.call_unchecked(*(moved[t] for t in tensors), mask)[0]
         return result
 

@@ -82,15 +82,15 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
     together = trial()
     whole, bias = trial.projections.out.weight, trial.projections.out.bias
     total = np.zeros_like(together.output) if bias is None else np.broadcast_to(bias, together.output.shape).copy()
-    room = together.expected.output.error.copy()
+    tolerance = together.expected.output.error.copy()
     for h in range(case.head):
         keep_only_head(trial, whole, h)
         answer = trial()
         total += answer.output - (0.0 if bias is None else bias)
-        room += answer.expected.output.error
+        tolerance += answer.expected.output.error
     # Adding up the heads here, in float64, rounds at most head + 1 times.
-    room += (case.head + 1) * 2.0**-52 * (np.abs(total) + np.abs(together.output) + room)
-    check.agree("sum over heads", (together.output, room), (total, np.zeros_like(total)))
+    tolerance += (case.head + 1) * 2.0**-52 * (np.abs(total) + np.abs(together.output) + tolerance)
+    check.agree("sum over heads", (together.output, tolerance), (total, np.zeros_like(total)))
 
 
 @light

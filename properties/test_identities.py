@@ -21,7 +21,7 @@ def differentiated(subject: Subject, case: Case) -> tuple[Trial, Differentiated]
     return trial, trial.differentiate(trial.cotangent(20, (case.batch, case.query_length, case.d_model)))
 
 
-def moment(trial: Trial, found: Differentiated, left: str, right: str) -> tuple[Array, Array]:
+def moment(trial: Trial, derivatives: Differentiated, left: str, right: str) -> tuple[Array, Array]:
     """[H, d_k, d_k]: per head, sum over the tokens of (the left map's output) times (the gradient of the right map's output).
 
     For Y = X W^T + b that is W dW^T + b db^T, so parameters and their gradients are enough; with the sum of their errors.
@@ -30,18 +30,18 @@ def moment(trial: Trial, found: Differentiated, left: str, right: str) -> tuple[
     width = trial.d_v if left == "value" else trial.d_k
     shape = (case.head, width)
     parameters = dict(trial.views.views())
-    total, room = np.zeros((case.head, width, width)), np.zeros((case.head, width, width))
+    total, tolerance = np.zeros((case.head, width, width)), np.zeros((case.head, width, width))
     for kind in ("weight", "bias"):
         if f"{left}.{kind}" not in parameters:
             if f"{left}.{kind}" in trial.views.fixed:
-                found.observed[f"{right}.{kind}"]  # it has none, so the property is not applicable
+                derivatives.observed[f"{right}.{kind}"]  # it has none, so the property is not applicable
             continue
         w = getattr(getattr(trial.projections, left), kind).reshape(*shape, -1)
-        g = found.observed[f"{right}.{kind}"].reshape(*shape, -1)
-        error = found.expected[f"{right}.{kind}"].error.reshape(*shape, -1)
+        g = derivatives.observed[f"{right}.{kind}"].reshape(*shape, -1)
+        error = derivatives.expected[f"{right}.{kind}"].error.reshape(*shape, -1)
         total += w @ g.swapaxes(1, 2)
-        room += np.abs(w) @ (error + 2.0**-50 * w.shape[-1] * np.abs(g)).swapaxes(1, 2)  # and the sums formed here
-    return total, room
+        tolerance += np.abs(w) @ (error + 2.0**-50 * w.shape[-1] * np.abs(g)).swapaxes(1, 2)  # and the sums formed here
+    return total, tolerance
 
 
 @light
@@ -55,8 +55,8 @@ def test_query_and_key_gradient_products_match(subject: Subject, case: Case) -> 
     Breaks it: a scale missing in dQ or dK, dQ and dK exchanged, a gradient that reaches only one of them.
     """
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
-    trial, found = differentiated(subject, case)
-    query, key = moment(trial, found, "query", "query"), moment(trial, found, "key", "key")
+    trial, derivatives = differentiated(subject, case)
+    query, key = moment(trial, derivatives, "query", "query"), moment(trial, derivatives, "key", "key")
     traces = [tuple(np.trace(x, axis1=1, axis2=2) for x in pair) for pair in (query, key)]
     check.agree("<Q, dQ> against <K, dK>", *traces)
 
@@ -72,8 +72,8 @@ def test_every_mixing_of_query_features_is_undone_by_keys(subject: Subject, case
     Breaks it: features of a head mixed or exchanged in the backward pass only; a wrong transposition of dS.
     """
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
-    trial, found = differentiated(subject, case)
-    query, key = moment(trial, found, "query", "query"), moment(trial, found, "key", "key")
+    trial, derivatives = differentiated(subject, case)
+    query, key = moment(trial, derivatives, "query", "query"), moment(trial, derivatives, "key", "key")
     check.agree("Q^T dQ against (K^T dK)^T", query, (key[0].swapaxes(1, 2), key[1].swapaxes(1, 2)))
 
 
@@ -89,14 +89,14 @@ def test_value_and_output_gradient_products_match(subject: Subject, case: Case) 
     Breaks it: dV doubled or scaled, dropout left in the backward pass, dW_O formed with the wrong heads.
     """
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
-    trial, found = differentiated(subject, case)
-    value = moment(trial, found, "value", "value")
+    trial, derivatives = differentiated(subject, case)
+    value = moment(trial, derivatives, "value", "value")
     shape = (case.d_model, case.head, trial.d_v)
     w = trial.projections.out.weight.reshape(shape)
-    g, error = found.observed["out.weight"].reshape(shape), found.expected["out.weight"].error.reshape(shape)
+    g, error = derivatives.observed["out.weight"].reshape(shape), derivatives.expected["out.weight"].error.reshape(shape)
     out = np.einsum("ohc,ohd->hcd", g, w)
-    room = np.einsum("ohc,ohd->hcd", error + 2.0**-50 * case.d_model * np.abs(g), np.abs(w))
-    check.agree("V^T dV against Z^T dZ", value, (out, room))
+    tolerance = np.einsum("ohc,ohd->hcd", error + 2.0**-50 * case.d_model * np.abs(g), np.abs(w))
+    check.agree("V^T dV against Z^T dZ", value, (out, tolerance))
 
 
 @light
@@ -110,9 +110,9 @@ def test_key_bias_has_no_gradient(subject: Subject, case: Case) -> None:
     Breaks it: a softmax gradient without its row sum, a mask or a scale applied in one direction only.
     """
     check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
-    _, found = differentiated(subject, case)
-    if "key.bias" not in found.observed:
+    _, derivatives = differentiated(subject, case)
+    if "key.bias" not in derivatives.observed:
         check.inapplicable("needs a bias of the key projection")
-    gradient, required = found.observed["key.bias"], found.expected["key.bias"]
+    gradient, required = derivatives.observed["key.bias"], derivatives.expected["key.bias"]
     # The oracle's own value is rounding, too: it is zero in exact arithmetic.
     check.agree("gradient of key.bias", (gradient, required.error), (np.zeros_like(gradient), np.zeros_like(gradient)))

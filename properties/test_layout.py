@@ -1,4 +1,4 @@
-"""How tensors lie in memory, which is nobody's business but the caller's."""
+"""The layout of tensors in memory, which must not change the result."""
 
 import torch
 from hypothesis import given

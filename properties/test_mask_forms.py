@@ -26,7 +26,7 @@ FLOATING = ("", "float32", "float64", "float16")  # dtypes of masks; "" is the d
 def ask_with(trial: Trial, form: Tensor, what: str, mask: Mask) -> bool:
     """Call with a mask in another form, which means ``mask``; return False where it is refused.
 
-    An output of another shape is as good as a refusal: nobody can overlook it.
+    An output of another shape counts as a refusal: it cannot be overlooked.
     """
     q, k, v, _ = trial.last_tensors
     with torch.set_grad_enabled(trial.case.grad):
@@ -47,7 +47,7 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     """A mask of integers 0 and 1 is refused, or means what the mask of bools means.
 
     Statement: O(q, k, v, M as integers) = O(q, k, v, M), or an error.
-    Requires: masks of bools; an additive mask holds no integers. Asked of a subject that promises integers, or takes them.
+    Requires: masks of bools; an additive mask holds no integers. For a subject that promises integers, or takes them.
     Source: A19, P22; mlverse/torch#1205 (kinds of masks mixed up), pytorch/pytorch#100315.
     Breaks it: ~mask on integers, where ~1 is -2 and counts as true; integers added to the scores.
     """
@@ -67,7 +67,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
 
     Statement: O(q, k, v, M as numbers) is O(q, k, v, M), or attention with scores Q K^T / sqrt(d_k) + M, or an error; M in
         the dtype of the data or in another. Where masks are floating anyway: in another dtype they mean the same, or an error.
-    Requires: masks of bools, or floating ones. Asked of a subject that promises such masks, or takes them.
+    Requires: masks of bools, or floating ones. For a subject that promises such masks, or takes them.
     Source: A19, P22; pytorch/pytorch#107084: a fast path turned an additive mask into a mask of bools; #191612: one of float32
         was read as if it were of the data's dtype.
     Breaks it: a floating mask rounded, cut off or taken for its opposite; one that is multiplied with the scores; one whose
@@ -108,8 +108,8 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     Statement: for M that does not depend on the sample, the query or either: O(q, k, v, M in a shape with 1 or without that
         axis) = O(q, k, v, M repeated), or an error. Shapes tried: [Tq, Tk], [1, Tq, Tk], [B, 1, Tk], and those with an axis
         for the heads, of sizes that differ so that no shape can be taken for another.
-    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]. Asked of a subject that promises to raise at shape mismatches or to broadcast
-        masks, and of any other in the shapes that it takes: those in which small masks that hide something are understood.
+    Requires: masks [B, Tq, Tk] or [B, 1, Tq, Tk]. For a subject that promises to raise at shape mismatches or to broadcast
+        masks; for any other in the shapes that it takes: those in which it reads small masks that hide something as meant.
     Source: A19, P22; keras PR#20488 (wrongly expanded), pytorch/pytorch#97409.
     Breaks it: a batch axis read as heads (graph-transformer-pytorch PR#2), a mask repeated along the wrong axis.
     """

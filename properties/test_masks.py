@@ -34,7 +34,7 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
     """A masked key has weight zero, exactly.
 
     Statement: not M_bij implies A_bhij = 0 for every head h.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: A1: exp(-inf) = 0, and so is exp(-1e9) in every format.
     Breaks it: a finite fill that leaks (onnxruntime#14363), a mask added after the softmax, inverted polarity.
     """
@@ -49,7 +49,7 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
 @light
 @given(case=cases(masks=("padding", "random", "causal"), ties=("none", "kv"), data=TAME))
 def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
-    """Keys and values that no query may attend to can hold anything: 1e4 in their place changes nothing.
+    """Keys and values that no query may attend to can hold anything: 1e4 instead changes nothing.
 
     Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' differ from k, v only at keys j with M_bij false for all i.
     Requires: key and value apart from query.
@@ -126,7 +126,7 @@ def test_masked_nan_has_no_influence(subject: Subject, case: Case) -> None:
     Breaks it: memory that was never written behind the end of the keys (Wan2GP PR#1628, SageAttention PR#376).
     """
     if subject.contract.masked != "never-read":
-        check.inapplicable("needs Contract(masked='never-read'): nobody has promised that masked NaN stays away")
+        check.inapplicable("needs Contract(masked='never-read'): otherwise a masked NaN may reach the output")
     trial = Trial(subject, case)
     assert trial.mask is not None
     mask = trial.mask.copy()
@@ -177,14 +177,14 @@ def test_allowing_everything_is_no_mask(subject: Subject, case: Case) -> None:
         added as 0 and 1, inverted polarity.
     """
     trial = Trial(subject, case)
-    given, absent = trial(), trial(mask=None)
-    check.agree("output", given.output_and_bound, absent.output_and_bound)
+    masked, unmasked = trial(), trial(mask=None)
+    check.agree("output", masked.output_and_bound, unmasked.output_and_bound)
 
 
 @light
 @given(case=cases(masks=("padding", "random"), min_batch=2, small=True))
 def test_each_sample_has_its_own_mask(subject: Subject, case: Case) -> None:
-    """The mask of one sample is nobody else's business.
+    """The mask of one sample has no effect on other samples.
 
     Statement: changing M_b for one sample b leaves O_b' as it was for every other sample b'.
     Requires: masks; two samples.

@@ -92,15 +92,15 @@ def test_gradient_modes_agree(subject: Subject, case: Case) -> None:
 @light
 @given(case=cases(masks=(*ANY, "fully_masked_row"), need_weights=True))
 def test_asking_for_weights_changes_nothing(subject: Subject, case: Case) -> None:
-    """The output is the same whether weights are asked for or not.
+    """The output is the same whether weights are requested or not.
 
     Statement: O with need_weights = O without, within the bound.
-    Requires: a forward that can be asked for weights.
+    Requires: a forward with a switch for weights.
     Source: P14; pytorch/pytorch#160064, #152028 (NaN with weights only), transformers PR#30652 (no causal mask with weights).
     Breaks it: a fused path without weights that treats masks, scale or dropout in another way.
     """
     if not subject.adapter.weights_on_request:
-        check.inapplicable("needs a forward that can be asked for weights or not")
+        check.inapplicable("needs a forward with a switch for weights")
     trial = Trial(subject, case)
     answer = trial()
     for wanted in (True, False):

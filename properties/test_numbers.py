@@ -158,7 +158,7 @@ def test_keys_that_tie_share_alike(subject: Subject, case: Case) -> None:
     """Keys with the same score weigh the same, the largest score included.
 
     Statement: k_j = k_k implies A_ij = A_ik, up to rounding, for allowed keys; with scores of whole numbers.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: A1; Qiu and Yao 2025, arXiv 2510.04212: biased rounding where the row maximum ties.
     Breaks it: argmax taken for the maximum, a top-k, a position in the scores.
     """

@@ -47,7 +47,7 @@ def test_returned_weights(subject: Subject, case: Case) -> None:
     """The weights that are returned or kept are softmax(Q K^T / sqrt(d_k)) over the allowed keys, head by head.
 
     Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: definition; P12.
     Breaks it: weights of another head, averaged or unnormalised ones (fairseq#3365), scores returned as weights.
     """

@@ -29,7 +29,7 @@ ANY = ("none", "all", "padding", "causal", "random")
 @light
 @given(case=cases(masks=ANY))
 def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
-    """A call does not write into the tensors that it is given.
+    """A call does not write into its arguments.
 
     Statement: query, key, value and mask hold the same bits after the call as before it.
     Requires: nothing.
@@ -41,7 +41,7 @@ def test_arguments_are_left_alone(subject: Subject, case: Case) -> None:
     trial()
     for name, (tensor, before) in trial.arguments.items():
         check.unchanged(f"{name} after the call", numbers(tensor), before)
-    if isinstance(subject.adapter, FunctionAdapter):  # it is given heads made of these tensors, so it is asked by itself
+    if isinstance(subject.adapter, FunctionAdapter):  # its arguments are heads made of these tensors, so it is called directly
         roles = ("query", "key", "value")
         heads = [split_heads(trial, getattr(trial, role)) for role in roles]
         held = [numbers(x) for x in heads]
@@ -80,7 +80,7 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
         between = trial(query=query, key=key, value=value, mask=allowed)
         check.unchanged("output of an earlier call", numbers(handed_out), held)
         alone = trial.fresh_copy()(query=query, key=key, value=value, mask=allowed)
-        bound = between.expected.output.error  # the same for both: they are given the same numbers
+        bound = between.expected.output.error  # the same for both: they have the same inputs
         check.agree("output", (between.output, bound), (alone.output, bound), between.judged)
         answer = trial()
         bound = first.expected.output.error
@@ -161,7 +161,7 @@ def test_the_same_call_gives_the_same_bits(subject: Subject, case: Case) -> None
 @light
 @given(case=cases(masks=ANY, need_weights=True, small=True))
 def test_what_was_handed_out_stays(subject: Subject, case: Case) -> None:
-    """Output and weights that a call has returned are the caller's, and nobody writes into them any more.
+    """Output and weights that a call has returned belong to the caller: later calls do not write into them.
 
     Statement: O and A of f(x) hold the same bits after f(y); overwriting O changes no argument, no parameter and no later
         result.
@@ -204,13 +204,13 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
     for at in sorted({round(length * part / 8) for part in range(1, 8)}):
         for (alone, _), result in zip(calls, interleave(first, second, at), strict=True):
             if isinstance(result, Exception):
-                check.fail(f"a call beside another thread raised {type(result).__name__}: {result}", what="threads")
+                check.fail(f"a call during that of another thread raised {type(result).__name__}: {result}", what="threads")
             check.agree(
-                "output beside another thread", (result, alone.expected.output.error), alone.output_and_bound, alone.judged
+                "output during another call", (result, alone.expected.output.error), alone.output_and_bound, alone.judged
             )
 
 
-def call(subject: Subject, trial: Trial, given: tuple[Tensor, Tensor, Tensor, Tensor | None]) -> np.ndarray:
+def call(subject: Subject, trial: Trial, arguments: tuple[Tensor, Tensor, Tensor, Tensor | None]) -> np.ndarray:
     """Call the module on the thread that this runs on."""
     with torch.no_grad():
-        return numbers(subject.caller(trial.module, *given, trial.case.need_weights)[0])
+        return numbers(subject.caller(trial.module, *arguments, trial.case.need_weights)[0])

@@ -1,4 +1,4 @@
-"""What does not fit must be refused, not broadcast into something, by whoever promises to look at what he is given.
+"""Arguments of mismatched shapes must be refused, not broadcast, by a subject that promises to check its arguments.
 
 Most code that people write leaves this to torch, which refuses what it cannot broadcast, so none of the sizes here is 1; but
 right code in loops and slices takes what it needs and never looks at the rest. That is printed, and is a failure where the

@@ -39,7 +39,7 @@ def test_keys_and_values_may_be_permuted(subject: Subject, case: Case) -> None:
     Statement: O(q, P k, P v, M P^T) = O(q, k, v, M) for every permutation P of the keys.
     Requires: key and value apart from query; no positions, not causal, no window.
     Source: A5; Lee et al. 2019 (Set Transformer).
-    Breaks it: a window or causality that nobody asked for, a last block that is dropped, value out of step with key.
+    Breaks it: a window or causality that is not declared, a last block that is dropped, value out of step with key.
     """
     check.not_under(subject.contract.formula.where, "keys may be permuted")
     trial = Trial(subject, case)
@@ -119,7 +119,7 @@ def test_each_query_is_answered_alone(subject: Subject, case: Case) -> None:
     Breaks it: softmax over the queries, a path of its own for one query that drops the mask, causality aligned by length
         (x-transformers#187).
     """
-    check.not_under(subject.contract.formula.where, "a query alone has another place")
+    check.not_under(subject.contract.formula.where, "a query alone has another position")
     trial = Trial(subject, case)
     together = trial()
     i = int(case.rng(10).integers(case.query_length))

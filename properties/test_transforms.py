@@ -45,7 +45,7 @@ def tensors(trial: Trial) -> tuple[Tensor, ...]:
 
 def fixed_cases(subject: Subject) -> list[Case]:
     """The fixed cases as far as the subject can be called so."""
-    found = []
+    usable = []
     for sizes in FIXED:
         tie: Any = subject.ties[0]
         case = Case(
@@ -56,8 +56,8 @@ def fixed_cases(subject: Subject) -> list[Case]:
         if subject.adapter.sizes is not None:
             head, d_model = subject.adapter.sizes
             case = case.resized(head=head, d_k=d_model // head)
-        found.append(case)
-    return found
+        usable.append(case)
+    return usable
 
 
 def compare(trial: Trial, output: Any, what: str) -> None:
@@ -95,13 +95,13 @@ def test_compiled(subject: Subject) -> None:
     Breaks it: shapes or values that were burnt in at the first call, side effects that a graph loses.
     """
 
-    def transform(shell: Shell, given: tuple[Tensor, ...]) -> Tensor:
+    def transform(shell: Shell, arguments: tuple[Tensor, ...]) -> Tensor:
         torch._dynamo.reset()
         compiled = torch.compile(shell, backend="eager", dynamic=True)
-        shorter = [t[:, :1] if i == 0 else t for i, t in enumerate(given)][:3]
-        if given[0] is not given[1] and len(given) == 3:
+        shorter = [t[:, :1] if i == 0 else t for i, t in enumerate(arguments)][:3]
+        if arguments[0] is not arguments[1] and len(arguments) == 3:
             compiled(*shorter)  # a first call of another length, whose sizes must not stick
-        output: Tensor = compiled(*given)
+        output: Tensor = compiled(*arguments)
         return output
 
     made_by(subject, transform, "torch.compile")
@@ -117,8 +117,8 @@ def test_exported(subject: Subject) -> None:
     Breaks it: Python numbers computed from tensors, a branch on values that is frozen.
     """
 
-    def transform(shell: Shell, given: tuple[Tensor, ...]) -> Tensor:
-        output: Tensor = torch.export.export(shell, given).module()(*given)
+    def transform(shell: Shell, arguments: tuple[Tensor, ...]) -> Tensor:
+        output: Tensor = torch.export.export(shell, arguments).module()(*arguments)
         return output
 
     made_by(subject, transform, "torch.export")
@@ -150,7 +150,7 @@ def test_vectorised(subject: Subject, case: Case) -> None:
 @light
 @given(case=cases(masks=ANY, small=True))
 def test_called_with_other_parameters(subject: Subject, case: Case) -> None:
-    """functional_call uses the parameters that it is given, and leaves the module's own alone.
+    """functional_call uses the parameters that are passed, and leaves the module's own alone.
 
     Statement: functional_call(f, W', x) = f_W'(x), and f(x) afterwards is f_W(x).
     Requires: a module that torch.func.functional_call can take.
@@ -212,6 +212,6 @@ def test_on_meta_tensors(subject: Subject, case: Case) -> None:
     if made is None:
         check.inapplicable(f"the meta device is not supported: {said}")
     output, shape = made[0], case.output_shape
-    found = (tuple(output.shape), output.dtype, output.device.type) if isinstance(output, Tensor) else type(output).__name__
-    if found != (shape, trial.dtype, "meta"):
-        check.fail(f"output on meta tensors is {found}, but must be {(shape, trial.dtype, 'meta')}", what="output")
+    observed = (tuple(output.shape), output.dtype, output.device.type) if isinstance(output, Tensor) else type(output).__name__
+    if observed != (shape, trial.dtype, "meta"):
+        check.fail(f"output on meta tensors is {observed}, but must be {(shape, trial.dtype, 'meta')}", what="output")

@@ -32,8 +32,8 @@ def test_rows_sum_to_one(subject: Subject, case: Case) -> None:
     """The weights of a query sum to one.
 
     Statement: sum_j A_bhij = 1 for every row with an allowed key, up to the rounding of one softmax.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``. Of weights with these
-        axes in another order this alone is asked, once.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``. Of weights with these
+        axes in another order only this is checked, once.
     Source: A1.
     Breaks it: softmax over another axis (PyTorch-NLP#2), an epsilon in the denominator, weights taken before the mask.
     """
@@ -52,7 +52,7 @@ def test_weights_lie_between_zero_and_one(subject: Subject, case: Case) -> None:
     """Every weight is a probability.
 
     Statement: 0 <= A_bhij, exactly, and A_bhij <= 1 up to the rounding of one softmax.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: A1.
     Breaks it: scores or log-probabilities returned as weights, weights of a dropout that is on in eval
         (pytorch#27968: weights above 1).
@@ -70,7 +70,7 @@ def test_output_is_weights_times_values(subject: Subject, case: Case) -> None:
     """The output is what the weights that are given mix from the values, merged by W_O.
 
     Statement: O = sum_h (A_h V_h) W_O,h^T + b_O with the subject's own A, returned or kept.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: definition; P12.
     Breaks it: weights averaged over heads or of one head (fairseq#3365), weights of an earlier call, weights before the
         mask, values taken from the key's projection.
@@ -95,7 +95,7 @@ def test_log_ratios_are_score_differences(subject: Subject, case: Case) -> None:
     """Two keys' weights compare as exp of the difference of their scores, scaled by 1/sqrt(d_k).
 
     Statement: ln(A_ij / A_ik) = <q_i, k_j - k_k> / sqrt(d_k) for allowed keys j, k of one row.
-    Requires: weights [B, H, Tq, Tk], returned beside the output or kept in an attribute such as ``attn``.
+    Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``.
     Source: Vaswani et al. 2017, equation 1; A16. No softmax is evaluated, so none can be shared.
     Breaks it: a scale of sqrt(d_model), no scale, sqrt(d) times (perceiver-io#9), scores rounded or clamped.
     """
@@ -113,10 +113,10 @@ def test_log_ratios_are_score_differences(subject: Subject, case: Case) -> None:
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.log(weights) - np.log(np.take_along_axis(weights, best, axis=-1))
     distance = top - scores.value
-    room = scores.error + top_error + gamma(4, trial.precision.unit) * distance
-    room = room + 2 * (arithmetic.normalisation(case.key_length) + gamma(2, trial.precision.unit) * np.abs(top))
-    room = room + 2.0**-50 * (1 + np.abs(np.where(seen, ratio, 0.0)))  # the two logarithms here
-    check.agree("log ratio of weights", (ratio, room), (-distance, np.zeros_like(distance)), seen)
+    tolerance = scores.error + top_error + gamma(4, trial.precision.unit) * distance
+    tolerance = tolerance + 2 * (arithmetic.normalisation(case.key_length) + gamma(2, trial.precision.unit) * np.abs(top))
+    tolerance = tolerance + 2.0**-50 * (1 + np.abs(np.where(seen, ratio, 0.0)))  # the two logarithms here
+    check.agree("log ratio of weights", (ratio, tolerance), (-distance, np.zeros_like(distance)), seen)
 
 
 @light
@@ -127,12 +127,12 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     Statement: with W_O = 1 and b_O = 0: min_{j in M_i} v_jc <= O_ic <= max_{j in M_i} v_jc, up to the rounding of the mixing.
     Requires: the out projection can be written.
     Source: A2: a convex combination.
-    Breaks it: weights that do not sum to one or are negative, masked values that leak, a residual that nobody asked for.
+    Breaks it: weights that do not sum to one or are negative, masked values that leak, an unexpected residual.
     """
     trial = Trial(subject, case)
     trial.write(out_weight=np.eye(trial.projections.out.weight.shape[1]), out_bias=np.zeros(case.d_model))
     answer = trial()
-    room = 4 * normalisation(trial, answer).max(axis=1)  # mixing and W_O = 1 round as often again
+    tolerance = 4 * normalisation(trial, answer).max(axis=1)  # mixing and W_O = 1 round as often again
     value = answer.expected.heads[2]
     low, high = value.value - value.error, value.value + value.error
     allowed = np.ones((case.batch, case.query_length, case.key_length), bool) if answer.mask is None else answer.mask
@@ -141,7 +141,8 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     high = np.where(shown, high[:, :, None], -np.inf).max(axis=3)
     size = np.maximum(np.abs(low), np.abs(high))
     low, high, size = (merge_heads(Bounded.exact(x)).value for x in (low, high, size))
-    slack = (room + Arithmetic(trial.precision).normalisation(case.key_length + case.d_model)) * size + trial.precision.tiny
+    tolerance = tolerance + Arithmetic(trial.precision).normalisation(case.key_length + case.d_model)
+    slack = tolerance * size + trial.precision.tiny
     check.exactly("output", answer.output, np.clip(answer.output, low - slack, high + slack), answer.judged)
 
 
@@ -169,6 +170,6 @@ def test_equal_values_come_out_unchanged(subject: Subject, case: Case) -> None:
     p = trial.projections
     value = arithmetic.linear(Bounded.exact(constant[:, :1]), p.value.weight, p.value.bias)
     mixed = np.repeat(value.value, case.query_length, axis=1)
-    room = normalisation(trial, answer).max(axis=1) + arithmetic.normalisation(case.key_length)
-    error = value.error + room * value.magnitude + trial.precision.tiny
+    tolerance = normalisation(trial, answer).max(axis=1) + arithmetic.normalisation(case.key_length)
+    error = value.error + tolerance * value.magnitude + trial.precision.tiny
     check.within("output", answer.output, arithmetic.linear(Bounded(mixed, error), p.out.weight, p.out.bias), answer.judged)

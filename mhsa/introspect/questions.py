@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.introspect.resolve import understand
-from mhsa.records.answers import told
+from mhsa.records.answers import question_with_answers
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
@@ -27,7 +27,7 @@ class LoadedSubject:
 
     Attributes:
         subject: understood as it was declared, or under what the question says to declare; or why it is not understood.
-        question: what is asked, with all that has to be declared; None where nothing is.
+        question: with all that has to be declared; None where nothing has.
     """
 
     subject: Subject | SubjectError
@@ -58,7 +58,7 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:
-    """Return a subject whose reading says of what a question suggests that it was found: nobody has declared it yet."""
+    """Return a subject whose reading says of what a question suggests that it was found: it is not declared yet."""
     new = set(suggested) - set(canonical(request.contract))
     parts = (replace(u, known="fitted") if new & set(u.declaration) else u for u in subject.understood)
     understood = tuple(parts)
@@ -66,11 +66,11 @@ def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) 
 
 
 def without_judging(request: Request, loaded: LoadedSubject) -> Subject | SubjectError:
-    """Return a subject that is judged only as it was declared: a question tells what to declare, and nothing is judged."""
+    """Return a subject that is judged only as it was declared: where that leaves a question, nothing is judged."""
     question = loaded.question
     if question is None:
         return loaded.subject
-    return Question(told(str(question), question.declaration, request), question.declaration)
+    return Question(question_with_answers(str(question), question.declaration, request), question.declaration)
 
 
 def load_subject(request: Request, target: Any = None) -> Subject | SubjectError:
@@ -90,7 +90,7 @@ def load_subject(request: Request, target: Any = None) -> Subject | SubjectError
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is no verdict."""
+    """Let warnings pass: "warnings are errors" is for the user's own tests, and a warning is not a verdict."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

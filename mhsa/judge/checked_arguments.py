@@ -23,7 +23,7 @@ _OBJECTS = "an nn.Module class or object, a factory, a function on [B, H, T, d],
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedSubject:
     """One subject of a call: the request, and the object where one was given in place of a name."""
 
     request: Request
@@ -135,7 +135,7 @@ def matching(where: str, patterns: Iterable[str]) -> list[str]:
     return [identity for identity in ids if identity in found]
 
 
-def asked(caller: str, subjects: Sequence[Any], configuration: Configuration) -> list[Asked]:
+def requested_subjects(caller: str, subjects: Sequence[Any], configuration: Configuration) -> list[RequestedSubject]:
     """Return what is to be judged; objects get the name of their class, each a name of its own.
 
     Raises:
@@ -148,24 +148,24 @@ def asked(caller: str, subjects: Sequence[Any], configuration: Configuration) ->
                 f"mhsa.{caller}() without a subject runs what [tool.mhsa.subjects] in pyproject.toml configures, and there is "
                 f"none; write mhsa.{caller}('package.module:Attention') or run `mhsa init`"
             )
-        return [Asked(request) for request in configuration.requests]
+        return [RequestedSubject(request) for request in configuration.requests]
     by_label = {r.label: r for r in configuration.requests}
     folder = str(configuration.path.parent) if configuration.path is not None else ""
     taken = {subject for subject in subjects if isinstance(subject, str)}
     found = []
     for subject in subjects:
         if isinstance(subject, str):
-            found.append(Asked(by_label.get(subject) or Request.of(subject, folder=folder)))
+            found.append(RequestedSubject(by_label.get(subject) or Request.of(subject, folder=folder)))
             continue
         _require_object(caller, subject)
         label = _unique(_name(subject), taken)
         taken.add(label)
-        found.append(Asked(Request(label, _spec(subject)), subject))
+        found.append(RequestedSubject(Request(label, _spec(subject)), subject))
     return found
 
 
 def is_test(subject: Any) -> bool:
-    """Whether a function is a test that is being decorated, and no subject: that takes query, key and value at least."""
+    """Whether a function is a test that is being decorated, not a subject: a subject takes at least query, key and value."""
     if not inspect.isfunction(subject):
         return False
     names = inspect.signature(subject).parameters
@@ -173,14 +173,14 @@ def is_test(subject: Any) -> bool:
 
 
 def _require_object(caller: str, subject: Any) -> None:
-    adapter = sys.modules.get("mhsa.subject.adapter")  # who has an adapter has imported it
+    adapter = sys.modules.get("mhsa.subject.adapter")  # an adapter exists only where this is imported
     if callable(subject) or (adapter is not None and isinstance(subject, adapter.Adapter)):
         return
     hint = ""
     if isinstance(subject, (list, tuple)):
         hint = f"; give several one by one: {caller}(A, B)" if caller == "verifies" else "; give one at a time"
     raise TypeError(
-        f"{caller}({_shown(subject)}): a {type(subject).__name__} is no subject; must be {_OBJECTS}, or the name of one: "
+        f"{caller}({_shown(subject)}): a {type(subject).__name__} cannot be a subject; must be {_OBJECTS}, or the name of one: "
         f"'package.module:attr' or 'path/file.py'{hint}"
     )
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mhsa.judge.checked_arguments import Conditions, asked, is_test
+from mhsa.judge.checked_arguments import Conditions, is_test, requested_subjects
 from mhsa.records.catalogue import EVERYTHING
 from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.request import Request
@@ -29,7 +29,7 @@ Test = Callable[..., Any]
 class Check:
     """One property of one subject, as a test: calling it passes, fails, skips (not applicable) or xfails (expected).
 
-    ``EVERYTHING`` in the place of a property asks whether something is not judged.
+    ``EVERYTHING`` instead of a property checks that everything is judged.
     """
 
     request: Request
@@ -67,11 +67,11 @@ def verifies(
         dtypes: to judge in; by default what is configured.
         device: to judge on, such as "cpu"; by default what is configured.
         contract: a :class:`mhsa.Contract`, or a dict of the fields that differ from what the subject itself says.
-        arguments: for the constructors of the subjects, beside those that mhsa knows by name.
+        arguments: for the constructors of the subjects, in addition to those that mhsa knows by name.
         expected_failures: why a property may fail, by its id or by a pattern: ``{"masks.*": "issue 12"}``.
 
     Raises:
-        TypeError: a subject or another argument that is none.
+        TypeError: an argument of a wrong type.
         ValueError: an unknown profile, dtype, field of a contract or id of a property, with the nearest that there is.
         ConfigurationError: the configuration is wrong, the message names the line; or there is no subject at all.
 
@@ -91,7 +91,7 @@ def verifies(
         return verifies()(subjects[0])
     conditions = Conditions("verifies", profile, seed, dtypes, device, contract, arguments, expected_failures)
     configuration = _configuration()
-    every = [(conditions.apply(a.request), a.target) for a in asked("verifies", subjects, configuration)]
+    every = [(conditions.apply(a.request), a.target) for a in requested_subjects("verifies", subjects, configuration)]
 
     from mhsa.records.catalogue import catalogue
 

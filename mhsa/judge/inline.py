@@ -1,4 +1,4 @@
-"""One property on one subject, inside somebody else's pytest: the same judge, without a session of its own."""
+"""One property on one subject, inside the user's own pytest session, judged as in a session of mhsa."""
 
 from __future__ import annotations
 

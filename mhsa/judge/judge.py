@@ -1,4 +1,4 @@
-"""Runs the properties under pytest: hands each its subject, keeps its figures, and turns the outcome into a finding."""
+"""Runs the properties under pytest: passes each its subject, keeps its figures, and makes a finding of the outcome."""
 
 from __future__ import annotations
 
@@ -97,10 +97,10 @@ class Judge:
                 subject = loaded.subject
                 if loaded.question is not None:
                     self._questions[len(self._subjects) + 1] = loaded.question
-                    if not self.config.getoption("--attention-requests"):  # a green run would hide what is asked
+                    if not self.config.getoption("--attention-requests"):  # a green run would hide the question
                         subject = without_judging(request, loaded)
                 self._end_without_cuda()
-                changes = self._watch.changes(processes=False)  # what a library starts when it is imported is its own affair
+                changes = self._watch.changes(processes=False)  # a library may start processes when it is imported
                 if changes:
                     subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
                 self._subjects.append(subject)
@@ -113,24 +113,24 @@ class Judge:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
-        """Finish one subject before the next, strongest properties first; one item tells why a subject is not judged."""
+        """Finish one subject before the next, strongest properties first; one item reports why a subject is not judged."""
         for item in items:
             if is_ours(item):
                 item.extra_keyword_matches.add(property_id(item.nodeid))
-        yield  # -k takes its part away first: what tells why a subject is not judged must be among the rest
+        yield  # -k takes its part away first: the item that reports why a subject is not judged must be among the rest
         ours = [item for item in items if is_ours(item)]
         order = {identity: n for n, identity in enumerate(recorded().order)}  # one that was not measured yet comes last
         ours.sort(key=lambda item: (number_of(item), order.get(property_id(item.nodeid), len(order))))
-        chosen, told = [], set()
+        chosen, reported = [], set()
         quick = config.getoption("--attention-profile") == "quick" and not config.getoption("keyword")
         for item in ours:
             if quick and is_slow(property_id(item.nodeid)):
                 continue
             number = number_of(item)
             broken = isinstance(self.subjects[number - 1], SubjectError)
-            if (broken and number in told) or (number, property_id(item.nodeid)) in self.skip:
+            if (broken and number in reported) or (number, property_id(item.nodeid)) in self.skip:
                 continue
-            told.add(number)
+            reported.add(number)
             chosen.append(item)
         kept = set(map(id, chosen))
         dropped = [item for item in ours if id(item) not in kept]
@@ -140,20 +140,20 @@ class Judge:
         items[:] = [*chosen, *others]
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Note what is going to run, -k and all considered, so that what never comes back is missed."""
+        """Note which properties are going to run, -k included, so that one without a result is noticed."""
         for item in session.items:
             if is_ours(item):
                 self.planned.setdefault(number_of(item), []).append(property_id(item.nodeid))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """With --attention-exitfirst, pass over what is left of a subject that has failed; no finding comes of it."""
+        """With --attention-exitfirst, skip the other properties of a subject that has failed; a skipped one has no finding."""
         if self.config.getoption("--attention-exitfirst") and is_ours(item) and number_of(item) in self.violated:
             pytest.skip("this subject has failed already")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        """Run a property with its subject known to the strategies, and its figures kept."""
+        """Run a property with the strategies drawing for its subject, and keep its figures."""
         if not is_ours(item):
             return (yield)
         subject = self.subjects[number_of(item) - 1]
@@ -169,7 +169,7 @@ class Judge:
             try:
                 with restored(), on_one_thread():  # which also puts back what torch itself replaces for a setting
                     return (yield)
-            finally:  # whatever came of the property
+            finally:  # whether or not the property holds
                 compiles = is_slow(property_id(item.nodeid))  # torch's compiler starts processes of its own
                 changes = self._watch.changes(processes=not compiles)
                 if changes:
@@ -180,7 +180,7 @@ class Judge:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Add the finding to the report, in ``user_properties``, where xdist and pytest-reportlog carry it along."""
+        """Add the finding to the report, in ``user_properties``, which xdist and pytest-reportlog pass on."""
         report = yield
         if not is_ours(item):
             return report
@@ -232,20 +232,20 @@ class Judge:
             finding |= {"outcome": "error", "reason": words}
 
     def pytest_runtest_logfinish(self) -> None:
-        """Once it is told what came of a property that has lost the GPU, leave the others to another process."""
+        """Once the property that made the GPU unusable is reported, leave the others to another process."""
         self._end_without_cuda()
 
     def _end_without_cuda(self) -> None:
-        """End a process that was started by ``mhsa verify``; a worker's last words would be lost with it."""
+        """End a process that was started by ``mhsa verify``; a worker's last report would be lost with it."""
         ours = self.config.getoption("--attention-requests") and not hasattr(self.config, "workerinput")
         if ours and cuda_errors.context_is_unusable():
             os._exit(cuda_errors.EXIT_CODE)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember, in xdist's controller too, whether something could not be judged."""
-        said: dict[str, Any] = dict(report.user_properties)
-        self.unjudged |= said.get("mhsa", {}).get("outcome") == "error"
-        about = said.get("mhsa-subject", {})
+        about_all: dict[str, Any] = dict(report.user_properties)
+        self.unjudged |= about_all.get("mhsa", {}).get("outcome") == "error"
+        about = about_all.get("mhsa-subject", {})
         if about.get("not_judged"):
             self.left[about["number"]] = about["not_judged"]
 
@@ -288,7 +288,7 @@ def _requests(config: pytest.Config) -> list[Request]:
     if file:  # started by mhsa verify
         end_with_parent()
         treat_interrupt_as_violation()
-        sys.dont_write_bytecode = True  # what a call imports leaves nothing in the user's folders either
+        sys.dont_write_bytecode = True  # importing leaves nothing in the user's folders either
         try:
             return list(read_requests(Path(file)))
         except ValueError as error:
@@ -297,13 +297,13 @@ def _requests(config: pytest.Config) -> list[Request]:
     names = option("--attention")
     if not names or not all(name.strip() for name in names):
         raise pytest.Collector.CollectError(
-            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
+            "the properties judge a subject, and none is given: pytest --attention package.module:attr (or path/file.py[:attr])"
         )
     return [Request.of(name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 
 
 def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:
-    """Return what came of a property: its outcome, in the words of the JSON, and its figures."""
+    """Return the result of a property: its outcome, in the words of the JSON, and its figures."""
     outcome, reason, counterexample = "pass", "", None
     violation = _search(error, check.Violation)
     if record.ended is not None:

@@ -38,7 +38,7 @@ class Effort:
 
 
 def import_properties(path: Path, effort: Effort) -> ModuleType:
-    """Import a file of properties under a name that clashes with nobody's ``test_masks`` or ``properties``."""
+    """Import a file of properties under a name that does not clash with the user's ``test_masks`` or ``properties``."""
     spec = importlib.util.spec_from_file_location(f"mhsa.properties.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
@@ -69,7 +69,7 @@ def _settings(effort: Effort) -> hypothesis.settings:
     phases += [hypothesis.Phase.reuse] if database is not None else []
     phases += [hypothesis.Phase.shrink] if effort.shrink else []
     return hypothesis.settings(
-        deadline=None,  # a slow machine is no bug
+        deadline=None,  # a slow machine is not a bug
         database=database,
         derandomize=False,  # the seed is given instead
         report_multiple_bugs=False,

@@ -78,20 +78,20 @@ class SideEffectMonitor:
         self.depth = sys.getrecursionlimit()
 
     def listen(self) -> None:
-        """Count what is printed from now on, and note what is raised where nobody can catch it."""
+        """Count what is printed from now on, and note unraisable exceptions: those of finalizers."""
         self.streams = [Counting(sys.stdout), Counting(sys.stderr)]
         sys.stdout, sys.stderr = self.streams
         sys.unraisablehook = self._note
 
     def _note(self, ignored: Any) -> None:
-        """Note an error in a finaliser of other people's code than the libraries'."""
+        """Note an error in a finalizer, unless it is a library's."""
         frames = traceback.extract_tb(ignored.exc_traceback)
         if frames and not frames[-1].filename.startswith(_LIBRARIES) and ignored.exc_value is not None:
             self.unraised.append(describe(ignored.exc_value))
 
     def changes(self, *, processes: bool = True) -> str:
-        """Return in words what was replaced or, with ``processes``, started since; empty if nothing was."""
-        if os.getpid() != self.process:  # a copy of this process, which would go on judging beside it
+        """Return a description of what was replaced or, with ``processes``, started since; empty if nothing was."""
+        if os.getpid() != self.process:  # a forked copy of this process, which would go on judging as well
             os._exit(70)
         found = [f"replaced {name}" for owner, before in self.owners for name in _put_back(owner, before)]
         if _forks != self.forks and processes:
@@ -108,7 +108,7 @@ class SideEffectMonitor:
                 os.chdir(self.folder)
             found += ["changed the working directory"] if processes else []
         if self.unraised:
-            found.append(f"raised where nobody can catch it: {self.unraised[0]}")
+            found.append(f"raised in a finalizer, where it cannot be caught: {self.unraised[0]}")
         if any(now is not before for now, before in zip((sys.stdout, sys.stderr), self.streams, strict=False)):
             sys.stdout, sys.stderr = self.streams
             found.append("replaced sys.stdout or sys.stderr")

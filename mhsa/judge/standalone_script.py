@@ -35,7 +35,7 @@ _MEMBERS = (
     "members = list(result.values()) if isinstance(result, dict) else result\n"
     "members = members if isinstance(members, (tuple, list, torch.Tensor)) else list(vars(members).values())"
 )
-_MOST_CALLS = 4  # a script that shows more is read by nobody
+_MOST_CALLS = 4  # a longer script is not read
 
 
 @dataclass
@@ -137,8 +137,8 @@ def _imports(request: Request, subject: Subject) -> list[str]:
     root = path.parents[len(parts) - (path.stem != "__init__")]
     if not module.__file__ or root in {Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")}:
         return [*lines, f"from {'.'.join(parts)} import {first}"]
-    beside = [Path(request.folder), Path(request.folder, "src")] if request.folder else []
-    roots = list(dict.fromkeys(str(folder) for folder in (root, *beside) if folder.is_dir()))
+    folders = [Path(request.folder), Path(request.folder, "src")] if request.folder else []
+    roots = list(dict.fromkeys(str(folder) for folder in (root, *folders) if folder.is_dir()))
     lines.append(f"sys.path[:0] = {roots}")
     usable = parts[0].isidentifier() and not keyword.iskeyword(parts[0]) and parts[0] not in {*sys.stdlib_module_names, "torch"}
     if usable or len(parts) > 1:

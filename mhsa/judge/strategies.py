@@ -31,7 +31,7 @@ _QUERIES = (1, 2, 3, 4, 5, 6, 6, 6, 6, 15, 17, 33, 65, 129)
 _KEYS = (1, 2, 3, 4, 5, 6, 7, 7, 8, 8, 8, 9, 9, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 257, 600)
 _LONGEST_SQUARE = 257  # of self-attention, whose cost is the square
 
-# For properties that look for thresholds alone: what is large, and the small sizes beside it.
+# For properties that look for thresholds alone: the large size, with small other sizes.
 _LONG = (15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 513, 600)
 _HEADS = (6, 7, 8, 9, 12, 16, 17, 24, 32, 33)
 _BATCHES = (6, 8, 15, 16, 17, 31, 33, 64, 65, 129)
@@ -71,7 +71,7 @@ def cases(
     Args:
         masks: kinds to draw from, of :data:`mhsa.records.case.MASKS`.
         ties: which of query, key and value may be one tensor, as far as the subject can be called so.
-        need_weights: True to ask for weights always; None to draw it, where the subject can be asked.
+        need_weights: True if every call requests weights; None to draw it, where the subject has a switch for them.
         min_keys, min_queries, min_batch, min_head: least sizes.
         data: regimes to draw from, of :data:`mhsa.records.case.DATA`.
         dtypes: to draw from, as far as the subject is judged in them.
@@ -178,7 +178,7 @@ def _draw_sizes(
 def _with(table: tuple[int, ...], literals: tuple[int, ...], size: str) -> tuple[int, ...]:
     """Return the table with the literals of the subject's source and their neighbours, as far as they are affordable.
 
-    A literal and what lies beyond it count as much as usual sizes: a table of special cases is met there and nowhere else.
+    A literal and what lies beyond it count as much as usual sizes: only there does a case reach a table of special cases.
     """
     near = [n - 1 for n in literals if n - 1 not in table] + [m for n in literals for m in (n, n, n + 1, n + 1)]
     return tuple(sorted([*table, *(n for n in near if n <= _FOLLOWED[size])]))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mhsa.judge.checked_arguments import Conditions, asked, matching
+from mhsa.judge.checked_arguments import Conditions, matching, requested_subjects
 from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
@@ -19,7 +19,7 @@ from mhsa.reports.phrases import BESIDE, figures
 if TYPE_CHECKING:
     from mhsa.records.contract import Contract
 
-_WHOLE = 5  # failures that are printed with reason and case: who needs more reads .failures
+_WHOLE = 5  # failures that are printed with reason and case; .failures has all
 _NAMED = 3  # failed properties that the repr, one line, names
 
 
@@ -86,21 +86,21 @@ def verify(
         seed: of the cases.
         dtypes: "float64", "float32", "bfloat16", "float16", or torch's own; by default the first two.
         device: where it is judged.
-        arguments: for its constructor, beside those that mhsa knows by name.
+        arguments: for its constructor, in addition to those that mhsa knows by name.
         expected_failures: why a property may fail, by its id or by a pattern: ``{"masks.*": "issue 12"}``.
         properties: ids or patterns, if not all are to be judged.
         raise_on_failure: raise an AssertionError, with the result in words, unless the subject holds.
 
     Raises:
-        AssertionError: it does not hold, or cannot be judged, and ``raise_on_failure`` was asked for.
-        TypeError: a subject or another argument that is none.
+        AssertionError: it does not hold, or cannot be judged, and ``raise_on_failure`` is true.
+        TypeError: an argument of a wrong type.
         ValueError: an unknown profile, dtype, field of a contract or id of a property, with the nearest that there is.
         ConfigurationError: ``subject`` is a name, and the [tool.mhsa] that applies to this folder is wrong.
 
     The subject runs in this process, with your secrets and without limits: ``mhsa verify`` isolates it.
     """
     conditions = Conditions("verify", profile, seed, dtypes, device, contract, arguments, expected_failures)
-    (found,) = asked("verify", [subject], read(find(Path.cwd()) if isinstance(subject, str) else None))
+    (found,) = requested_subjects("verify", [subject], read(find(Path.cwd()) if isinstance(subject, str) else None))
     request = conditions.apply(found.request)
     patterns = [properties] if isinstance(properties, str) else list(properties)
     chosen = matching("verify(properties=...)", patterns) if patterns else []

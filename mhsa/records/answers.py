@@ -41,7 +41,7 @@ def answers(declared: Mapping[str, Any], request: Request) -> dict[str, str]:
     }
 
 
-def told(message: str, declared: Mapping[str, Any], request: Request) -> str:
+def question_with_answers(message: str, declared: Mapping[str, Any], request: Request) -> str:
     """Return a question with the lines that answer it, where there is only text to show it in."""
     places = {"pyproject.toml": "in pyproject.toml", "class": "or in the class"}
     lines = answers(declared, request)

@@ -37,7 +37,7 @@ class Case:
         layout: of query, key and value in memory, one of ``LAYOUTS``.
         tie: whether query, key and value are one tensor ("all"), key and value are ("kv"), or none.
         grad: whether autograd records the call.
-        need_weights: whether the weights are asked for, where one can ask.
+        need_weights: whether the call requests the weights, where the subject has a switch for them.
         seed: of every number.
     """
 

@@ -71,7 +71,7 @@ def catalogue() -> list[Property]:
     return list(_catalogue())
 
 
-@functools.cache  # parsing takes 40 ms, and a run asks several times
+@functools.cache  # parsing takes 40 ms, and a run needs it several times
 def _catalogue() -> tuple[Property, ...]:
     found = []
     for family in FAMILIES:

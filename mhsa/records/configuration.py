@@ -1,4 +1,4 @@
-"""``[tool.mhsa]`` of the user's pyproject.toml: what is judged there, and how. Every mistake is told with file and line."""
+"""``[tool.mhsa]`` of the user's pyproject.toml: what is judged there, and how. Every mistake is reported with file and line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def find(start: Path) -> Path | None:
 
 
 def _is_about_us(path: Path) -> bool:
-    """Whether a file has ``[tool.mhsa]``, or seems to and cannot be parsed: then :func:`read` tells why."""
+    """Whether a file has ``[tool.mhsa]``, or seems to and cannot be parsed: then :func:`read` reports why."""
     try:
         text = path.read_text("utf-8", errors="replace")
     except OSError:
@@ -70,7 +70,7 @@ def read(path: Path | None) -> Configuration:
     """Read the configuration of a file.
 
     Raises:
-        ConfigurationError: it is no TOML, or says what is not known.
+        ConfigurationError: it is invalid TOML, or has unknown keys or values.
     """
     if path is None:
         return Configuration()
@@ -163,7 +163,7 @@ _MOST_BYTES = 2**62  # what the limits of a process are counted in ends there
 
 
 def size(text: str) -> int | None:
-    """Return the bytes that a size such as ``8 GiB`` stands for; None if it is none."""
+    """Return the bytes that a size such as ``8 GiB`` stands for; None if it is not a size."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     factor = _UNITS.get(match[2].upper()) if match else None
     found = float(match[1]) * factor if match and factor else 0.0
@@ -225,7 +225,7 @@ class _TableReader:
             return
         if given == "judged.everything":
             words = "what is not judged is accepted by name: not_judged = ['argument is_causal'], say"
-            self.refuse(where, "property", f"{given} is no property; {words}", nth, given)
+            self.refuse(where, "property", f"no property is called {given}; {words}", nth, given)
         near = nearest_id(given, known)
         hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
         what = "pattern fits no property" if set("*?[") & set(given) else "no property has that id"
@@ -267,16 +267,16 @@ class _TableReader:
                 start, rest = heads[min(nth, len(heads) - 1) if depth == len(path) else 0], path[depth:]
                 break
         end = next((n for n in range(start, len(self.lines)) if re.match(_HEADER, self.lines[n])), len(self.lines))
-        told = start
+        nearest = start
         for part in rest:  # keys with dots, and tables in one line
             inner = self.keys(part, start, end)
-            start, told = (inner[0] - 1, inner[0]) if inner else (start, told)
+            start, nearest = (inner[0] - 1, inner[0]) if inner else (start, nearest)
         simple = isinstance(value, (str, int, float))
         literal = str(value).lower() if isinstance(value, bool) else str(value) if simple else ""
         found = self.keys(key, start, end) if key else []
         exact = [n for n in found if literal and literal in self.lines[n - 1]]
         below = self.headers((*path, key), r"[.\]]") if key else self.headers(path, r"\.")
-        return next(iter([*exact, *found, *below, told or 1]))
+        return next(iter([*exact, *found, *below, nearest or 1]))
 
     def headers(self, path: tuple[str, ...], after: str) -> list[int]:
         name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)

@@ -79,7 +79,7 @@ class Contract:
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
     reason: str = ""
-    # The formula: what is computed beside plain attention.
+    # The formula: what is computed in addition to plain attention.
     causal: Causal | None = None
     scale: Scale = None
     window: Window | None = None

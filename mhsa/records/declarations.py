@@ -73,7 +73,7 @@ def assignment(text: str) -> tuple[str, Any]:
         return name, tomllib.loads(f"value = {value}")["value"]
     except (ValueError, RecursionError):
         if value[0] in "\"'{" or (value[0] == "[" and value[-1] != "]"):  # no shape either, such as [B, Tk]
-            raise ValueError(f'{text!r}: the value is no TOML; write 3, true, "text", [3, 0] or {{base = 10000.0}}') from None
+            raise ValueError(f'{text!r}: the value is not TOML; write 3, true, "text", [3, 0] or {{base = 10000.0}}') from None
         return name, value
 
 
@@ -81,7 +81,7 @@ def declared_field(text: str) -> tuple[str, Any]:
     """Return a field of the contract and its value, of a text such as ``mask=blocked``; ``nan`` is a word here, no number.
 
     Raises:
-        ValueError: it is no such text.
+        ValueError: the text is something else.
     """
     name, value = assignment(text)
     is_text = FORMER_NAMES.get(name, name) in _texts() and not isinstance(value, str)

@@ -1,4 +1,4 @@
-"""What is judged where nobody says otherwise: dtypes, profiles, and how many cases each has."""
+"""The defaults: dtypes, profiles, and how many cases each has."""
 
 from __future__ import annotations
 

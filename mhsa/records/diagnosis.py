@@ -35,11 +35,11 @@ class Diagnosis:
     Attributes:
         kind: "confirmed" if the subject gives a known bug's numbers on all cases; "similar" if it fails the same
             properties as one; else "unknown".
-        causes: the bugs; several confirmed ones are those that the cases cannot tell apart.
+        causes: the bugs; several confirmed ones are those that the cases cannot distinguish.
         words: sentences for people.
         cases: on which numbers were compared.
         wrong: of these, where the subject's were not those of a right module.
-        picture: expected and observed weights of one head, if asked for and different.
+        picture: expected and observed weights of one head, if they were requested and differ.
     """
 
     kind: Kind

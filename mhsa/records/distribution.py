@@ -1,7 +1,7 @@
-"""Where this mhsa was installed from, so that every hint names what installs the same one; and an older one beside it.
+"""Where this mhsa was installed from, so that every hint names what installs the same one; and an older one installed as well.
 
 The package and the command are called mhsa. The distribution, which pip installs, is called mhsa-verify, because on the public
-index mhsa is somebody else's.
+index mhsa belongs to another project.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _is_checkout(folder: Path) -> bool:
 
 
 def install_hint(extra: str = "") -> str:
-    """Return the command that installs the same mhsa with an extra: what a message tells the user to run."""
+    """Return the command that installs the same mhsa with an extra: as messages print it."""
     return origin().command(extra)
 
 

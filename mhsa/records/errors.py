@@ -1,4 +1,4 @@
-"""Errors with a message for the user: what was asked for cannot be done, or a subject cannot be judged."""
+"""Errors with a message for the user: a command cannot be carried out, or a subject cannot be judged."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 class UsageError(Exception):
-    """The command cannot do what was asked for; the command line prints the message and exits with 2.
+    """The command cannot be carried out as it was given; the command line prints the message and exits with 2.
 
     Attributes:
         program: the command that prints it, "mhsa verify" say.
@@ -62,10 +62,10 @@ def visible(text: str) -> str:
 def _message(error: BaseException) -> str:
     """The message in one line, without what would act on a terminal or cannot be written to a file."""
     try:
-        words = " ".join(str(error).split())
+        text = " ".join(str(error).split())
     except BaseException:  # a subject's errors are its own code, too
         return "its message cannot be read"
-    return visible(words)
+    return visible(text)
 
 
 def one_line(error: BaseException) -> str:
@@ -77,13 +77,13 @@ def one_line(error: BaseException) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """Type, message and place of an error, in one line."""
-    said, place = one_line(error), ""
+    """Type, message, file and line of an error, in one line."""
+    text, place = one_line(error), ""
     if isinstance(error, SyntaxError) and error.filename:
-        said, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
+        text, place = f"{type(error).__name__}: {error.msg}", f" ({error.filename}, line {error.lineno})"
     else:
         here = str(Path(__file__).parents[1])
         frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((here, "<"))]
         if frames:
             place = f" ({frames[-1].filename}, line {frames[-1].lineno})"
-    return f"{said}{place}"
+    return f"{text}{place}"

@@ -1,4 +1,4 @@
-"""What was observed, as JSON can hold it: numbers that are none become words, arrays become lists."""
+"""What was observed, as JSON can hold it: NaN and infinities become text, arrays become lists."""
 
 from __future__ import annotations
 

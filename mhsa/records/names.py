@@ -34,7 +34,7 @@ WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "
          "token_dim", "latent_dim", "feat_dim", "dim_embedding", "input_channels",
          "d_token", "d_x", "n_features",
          "feature_dims", "in_planes", "inplanes", "input_features", "embd"}  # fmt: skip
-# Widths that a constructor asks for beside d_model; in plain attention all of them are d_model, or else the width of a head.
+# Widths that a constructor takes in addition to d_model; in plain attention all of them are d_model or the width of a head.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
                 "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim", "kdim", "vdim", "qdim", "q_dim",
                 "v_dim", "out_channels", "out_channel", "out_ch", "dim_out", "output_size", "out_size", "output_depth",
@@ -60,7 +60,7 @@ DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attenti
            "dropout_attn", "dropout_attention",
            "rate", "drop_out", "dropprob"}  # fmt: skip
 
-# What a constructor asks for and what means nothing to attention itself.
+# Parameters of constructors that mean nothing to attention itself.
 POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "max_seq_len", "max_seq_length", "context_length",
              "context_size", "ctx_len", "n_ctx", "n_positions", "max_position_embeddings", "sequence_length", "context_len",
              "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
@@ -100,7 +100,7 @@ MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", 
 KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
             "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",
             "memory_padding_mask", "context_padding_mask"}  # fmt: skip
-PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # beside names with "mask" and "pad"
+PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches

@@ -13,7 +13,7 @@ FILE = Path(__file__).with_name("power.json")
 
 @dataclass(frozen=True)
 class Kill:
-    """What one mutant met in a run of the quick profile.
+    """The results of one mutant in a run of the quick profile.
 
     Attributes:
         kills: ids of the properties that found it, in running order.
@@ -36,7 +36,7 @@ class Rival:
 
     Attributes:
         found: names of the mutants that it found.
-        alarms: right variants that it accused.
+        alarms: right variants that it reported as wrong.
     """
 
     found: tuple[str, ...]
@@ -50,7 +50,7 @@ class Power:
     Attributes:
         order: ids of all properties, the one that finds most unfound mutants per second first.
         costs: seconds of each where it finds nothing.
-        mutants: what each mutant met, by name.
+        mutants: the results of each mutant, by name.
         alarms: right variants that did not hold, with the verdict.
         right: how many right variants were judged.
         rivals: what others found, by name.

@@ -27,7 +27,7 @@ class Expected:
         reason: why it is accepted; without one it is reported.
         link: to an issue, or empty.
         form: of the failure, as :mod:`mhsa.records.failures.failure_form` names it: no other is expected; empty accepts any.
-        cause: the known bug that was confirmed ("A or B": the comparison could not tell them apart), or empty.
+        cause: the known bug that was confirmed ("A or B": the comparison could not distinguish them), or empty.
     """
 
     id: str
@@ -60,7 +60,7 @@ class Request:
         build: names a function without arguments that returns a model (or the model itself).
         submodule: the part of that model, or of a built ``subject``, that is judged: ``encoder.layers.0.self_attn``.
         folder: that paths are relative to and modules are imported from; empty for the current one.
-        arguments: for the constructor, beside those that mhsa knows by name.
+        arguments: for the constructor, in addition to those that mhsa knows by name.
         contract: fields of :class:`mhsa.Contract` that replace what the adapter says.
         profile, seed, dtypes, device: effort and conditions; no dtypes stand for float64 and float32.
         expected: failures that are accepted.
@@ -167,7 +167,7 @@ def read_requests(path: Path) -> tuple[Request, ...]:
     """Read a list of requests, as ``mhsa verify`` writes it for the process that judges them.
 
     Raises:
-        ValueError: it cannot be read, or is none.
+        ValueError: it cannot be read, or is not such a list.
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))

@@ -56,13 +56,13 @@ class SubjectResult:
         subject: the object, as it was named.
         notes: how it was understood, as (topic, words).
         properties: what came of each.
-        reason: why it could not be judged, where that is no property's fault.
+        reason: why it could not be judged, where that is not one property alone.
         label: what it is called; the subject itself unless the configuration has another name for it.
         device: that it was judged on.
         place: file and line of its own code.
         warnings: what is odd, without being wrong: an expected failure that passes, say.
         interrupted: whether the run ended before it was through.
-        coverage: which of its lines were never run, if that was asked for.
+        coverage: which of its lines were never executed, if that was measured.
         question: whether ``reason`` is a question: the subject was not understood, and a declaration or an adapter answers it.
         declaration: fields of the contract that answer the question; the properties were then judged under them.
         declare: the lines that declare them, in "pyproject.toml", as "option" and in the "class".
@@ -120,7 +120,7 @@ class SubjectResult:
 
     @property
     def open(self) -> list[str]:
-        """Return what was not judged and nobody has accepted."""
+        """Return what was not judged, unless the user has accepted it."""
         return [words for words in self.not_judged if words not in self.accepted]
 
     def count(self, *outcomes: Outcome) -> int:
@@ -129,7 +129,7 @@ class SubjectResult:
 
     @property
     def why(self) -> str:
-        """Return why it is unjudged, or what is asked."""
+        """Return why it is unjudged, or the question."""
         return why_unjudged(self)
 
 
@@ -159,7 +159,7 @@ def verdict_of(result: SubjectResult) -> Verdict:
 
 
 def why_unjudged(result: SubjectResult) -> str:
-    """Return why a subject is unjudged, or what is asked."""
+    """Return why a subject is unjudged, or the question."""
     if result.interrupted:
         return f"interrupted after {len(result.properties)} properties"
     errors = [f"{p.id}: {p.reason}" for p in result.properties if p.outcome == "error"]

@@ -56,7 +56,7 @@ SHAPES = {
     )
 }
 _GIVEN = re.compile(r"(\d+)x(\d+)x(\d+)x(\d+)")
-_LARGEST = 2**24  # of one size; beyond it the product of two is no number of tokens that anybody means
+_LARGEST = 2**24  # of one size; beyond it the product of two is not a realistic number of tokens
 
 
 def shape_of(name: str) -> Shape:

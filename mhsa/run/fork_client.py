@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 
 from mhsa.run.forked_process import home
 
-SERVER = "MHSA_FORKSERVER"  # the variable that names the socket of a server for everybody
+SERVER = "MHSA_FORKSERVER"  # the variable that names the socket of a shared server
 ROOM = "MHSA_ROOM"  # a variable of a server that takes up room, so that a child's variables fit in the place of the server's
 TOKEN = "MHSA_RUN"  # marks the processes of a run, so that those which left its group are found as well
 _START = [sys.executable, "-P", "-m"]
@@ -28,7 +28,7 @@ _MODULES = (
     "mhsa.bugs.diagnosis.worker",
 )  # what the server of a run is for; what is timed begins in a process of its own
 _ROOM = 2**14  # bytes that a child's variables may take up beyond the server's
-_PATIENCE = 10.0  # seconds in which a server that everybody uses has answered
+_PATIENCE = 10.0  # seconds in which a shared server has answered
 
 
 class Process:
@@ -52,8 +52,8 @@ class Process:
             self._start()
 
     def _ask(self, connection: socket.socket) -> bool:
-        asked = {"arguments": self.command[len(_START) :], "environment": self.environment, "home": home()}
-        request = json.dumps(asked).encode()
+        message = {"arguments": self.command[len(_START) :], "environment": self.environment, "home": home()}
+        request = json.dumps(message).encode()
         folder = os.open(".", os.O_RDONLY)
         try:
             socket.send_fds(connection, [request], [*self._streams, folder])
@@ -179,10 +179,10 @@ def _connect(module: str, environment: Mapping[str, str]) -> socket.socket | Non
     global _own
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return None
-    if place := os.environ.get(SERVER):
+    if address := os.environ.get(SERVER):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            connection.connect(place)
+            connection.connect(address)
         except OSError:
             connection.close()
             return None

@@ -33,7 +33,7 @@ MODULES = (
 )  # what a request may run
 # What is imported beforehand: no more than what judging imports. Hypothesis draws constants from the files of imported modules.
 _BEFOREHAND = ("pytest", "mhsa.judge.judge")
-# Variables that Python or a library reads when it starts: who needs others of these than the server has starts anew.
+# Variables that Python or a library reads when it starts: a child that needs other values is started as a new interpreter.
 _EARLY = re.compile(
     r"PYTHON|LD_|LANG|LC_|TZ$|OMP_|KMP_|GOMP_|MKL_|OPENBLAS_|BLIS_|NUMEXPR_|NPY_|NUMPY_|TORCH|PYTORCH|ATEN_|CUDA|NVIDIA|NCCL_"
     r"|MALLOC_|GLIBC_|HYPOTHESIS_(?!STORAGE_)|CI$|__TOX_|TF_BUILD|bamboo|BUILDKITE|CIR|CODEBUILD|GITHUB_ACT|GITLAB_CI|HEROKU|TEAMCITY"
@@ -42,18 +42,18 @@ _EARLY = re.compile(
 
 @dataclass
 class _ClientCall:
-    """A connection, which asks for one child and is told how it ends."""
+    """A connection, through which one child is requested and its end is reported."""
 
     connection: socket.socket
     child: int = 0
 
-    def tell(self, **said: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
-            self.connection.send(json.dumps(said).encode())
+    def send(self, **message: Any) -> None:
+        with contextlib.suppress(OSError):  # the client has closed it
+            self.connection.send(json.dumps(message).encode())
 
 
 class Server:
-    """Forks for whoever connects, until nobody can.
+    """Forks a child for each connection, until no more can come.
 
     Args:
         source: a socket that listens, or one through which each connection is passed.
@@ -86,7 +86,7 @@ class Server:
         else:
             _, files, _, _ = socket.recv_fds(self.source, 1, 1)
             connection = socket.socket(fileno=files[0]) if files else None
-        if connection is None:  # who started the server is gone
+        if connection is None:  # the process that started the server has ended
             self.selector.unregister(self.source)
             return
         call = _ClientCall(connection)
@@ -99,7 +99,7 @@ class Server:
         data = b""
         with contextlib.suppress(OSError):
             data, files, _, _ = socket.recv_fds(call.connection, MESSAGE, 4)
-        if not data or call.child:  # whoever asked is gone, and the child's number nobody else's before it is reaped
+        if not data or call.child:  # the client has ended; the child's number is not reused before it is reaped
             self.selector.unregister(call.connection)
             if call.child:
                 with contextlib.suppress(OSError):
@@ -114,13 +114,13 @@ class Server:
             call.child = os.fork()
             if not call.child:
                 forking.become(request, files, server)
-                call.tell(pid=os.getpid())  # from now on it can be ended with its group
+                call.send(pid=os.getpid())  # from now on it can be ended with its group
                 self._leave()
                 return request
             ended = os.pidfd_open(call.child)
             self._watch(ended, lambda: self._reap(call, ended))
         else:
-            call.tell(refused=True)
+            call.send(refused=True)
         for file in files:
             os.close(file)
         return None
@@ -135,7 +135,7 @@ class Server:
         self.selector.unregister(ended)
         os.close(ended)
         _, status = os.waitpid(call.child, 0)
-        call.tell(code=os.waitstatus_to_exitcode(status))
+        call.send(code=os.waitstatus_to_exitcode(status))
         with contextlib.suppress(KeyError):
             self.selector.unregister(call.connection)
         call.connection.close()

@@ -24,7 +24,7 @@ class ChildRequest:
     Attributes:
         arguments: a module and its arguments, as after ``python -P -m``.
         environment: all of its variables.
-        home: of whoever asks, see :func:`home`.
+        home: of the process that sends the request, see :func:`home`.
     """
 
     arguments: list[str]

@@ -35,7 +35,7 @@ def listen(
         rest = ""
         try:
             while True:
-                running = process.running  # asked before reading, so the last lines are not missed
+                running = process.running  # looked up before reading, so the last lines are not missed
                 text = file.read()
                 *lines, rest = (rest + text).split("\n")
                 if not all(map(hear, lines)) or not running:

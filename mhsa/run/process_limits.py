@@ -45,8 +45,8 @@ def limit_memory(size: int | None) -> None:
 def keep_memory() -> None:
     """Let this process keep the memory that it frees, where the C library is glibc; elsewhere nothing happens.
 
-    Otherwise large tensors are asked of the kernel at every call and given back, and what clearing their pages takes depends on
-    where they happen to lie, which each process draws for itself.
+    Otherwise large tensors are requested from the kernel at every call and given back, and how long clearing their pages takes
+    depends on where they happen to lie, which each process draws for itself.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -55,7 +55,7 @@ def keep_memory() -> None:
 
 
 def _taken() -> int:
-    """Bytes of private memory that this process has asked for."""
+    """Bytes of private memory that this process has allocated."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/self/status").read_text().splitlines():
             if line.startswith("VmData:"):

@@ -118,7 +118,7 @@ class _SubjectGroup:
 
     def run(self) -> None:
         while True:
-            child = Child(self.options, self.requests, self.folder, self.results, self._tell)
+            child = Child(self.options, self.requests, self.folder, self.results, self._pass_on)
             child.run()
             if child.refused:
                 raise CannotRun(_error_line(child.output))
@@ -150,7 +150,7 @@ class _SubjectGroup:
             for n, result in enumerate(self.results, 1)
         )
 
-    def _tell(self, event: Event) -> None:
+    def _pass_on(self, event: Event) -> None:
         """Pass an event on, with the number that the subject has among all."""
         self.listen(replace(event, subject=self.members[event.subject - 1] + 1) if event.subject else event)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from mhsa.run.fork_client import SERVER, TOKEN, Process
 from mhsa.run.process_limits import PARENT
 
-# Names of variables that hold secrets; what a subject does not need it is not given.
+# Names of variables that hold secrets; a subject does not need them.
 _SECRET = re.compile(
     r"TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|API_?KEY|ACCESS_?KEY|PRIVATE_?KEY|AUTH(?!OR)|COOKIE|NETRC|WEBHOOK", re.I
 )
-_KEPT = 64 * 1024  # bytes of output that are kept: the last ones, which tell how it ended
+_KEPT = 64 * 1024  # bytes of output that are kept: the last ones, which show how it ended
 
 
 def child_environment(folder: Path) -> dict[str, str]:
@@ -67,7 +67,7 @@ class Contained:
         return self.process.poll() is None
 
     def end(self) -> tuple[int, str]:
-        """End it, if it has not ended, and everything that it started; return its exit code and its last words."""
+        """End it, if it has not ended, and everything that it started; return its exit code and the end of its output."""
         if self.running:
             self.process.kill()
         code = self.process.wait()

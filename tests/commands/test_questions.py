@@ -58,7 +58,7 @@ def test_a_word_that_toml_takes_for_a_number_is_a_word_in_a_field_of_texts() -> 
 
 @pytest.mark.parametrize("text", ["mask", "mask=", "=blocked", 'mask="blocked', "rotary={base"])
 def test_what_is_no_declaration_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is not NAME=VALUE|the value is no TOML"):
+    with pytest.raises(ValueError, match=r"is not NAME=VALUE|the value is not TOML"):
         assignment(text)
 
 

@@ -203,7 +203,7 @@ def test_what_is_no_subject_is_told_what_is_one(ask, subject: object) -> None:
         ask(subject)
     said = str(raised.value)
     assert said.startswith(f"{ask.__name__}({repr(subject)[:20]}")
-    assert f"a {type(subject).__name__} is no subject; must be an nn.Module class or object, a factory, a function" in said
+    assert f"a {type(subject).__name__} cannot be a subject; must be an nn.Module class or object, a factory" in said
     assert ("one" in said.partition(".py'")[2]) == isinstance(subject, list)
 
 

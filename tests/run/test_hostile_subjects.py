@@ -62,7 +62,7 @@ COMPANY: dict[str, tuple[str, str]] = {
     "patches_torch_at_import": ("unjudged", "replaced torch.softmax; nothing can be judged with that"),
     "prints_megabytes": ("violated", "MiB, but must leave the process alone"),
     "raises_at_import": ("unjudged", "RuntimeError: no licence found"),
-    "raises_in_a_finaliser": ("violated", "raised where nobody can catch it: ValueError: nobody hears of this"),
+    "raises_in_a_finaliser": ("violated", "raised in a finalizer, where it cannot be caught: ValueError: nobody hears of this"),
     "raises_in_the_50th_call": ("violated", "raised RuntimeError: worn out"),
     "raises_keyboard_interrupt": ("violated", "raised KeyboardInterrupt"),
     "raises_unprintable": ("violated", r"raised ValueError: \x1b[2J\x00\ud800</script>&<b>]]>\u202e"),

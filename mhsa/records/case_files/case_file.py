@@ -55,10 +55,10 @@ def save(folder: Path, request: Request, found: PropertyResult, environment: Map
     """
     facts = dict(found.counterexample or {})
     drawn = facts.pop("drawn")
-    # The folder is the reader's own: a case that is sent to somebody else has to work there.
-    asked = request.as_dict() | {"folder": "", "expected": ()}
+    # The folder is the reader's own: a case that is sent to another person has to work there.
+    saved_request = request.as_dict() | {"folder": "", "expected": ()}
     data = {
-        "schema": SCHEMA, "kind": _KIND, "property": found.id, "subject": asked, "drawn": drawn,
+        "schema": SCHEMA, "kind": _KIND, "property": found.id, "subject": saved_request, "drawn": drawn,
         "found": facts, "environment": dict(environment),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a property was called with, as JSON and back: cases, and the few kinds of values that are drawn beside them."""
+"""What a property was called with, as JSON and back: cases, and the few other kinds of values that are drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def decode(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return what :func:`encode` was given.
 
     Raises:
-        ValueError: it is none of that.
+        ValueError: it is something else.
     """
     return {name: _decoded(value) for name, value in data.items()}
 
@@ -45,7 +45,7 @@ def _decoded(value: Any) -> Any:
         if kind in ("tuple", "list") and isinstance(content, list):
             parts = [_decoded(x) for x in content]
             return tuple(parts) if kind == "tuple" else parts
-    raise ValueError(f"{value!r} is no value of a case")
+    raise ValueError(f"{value!r} is not a value of a case")
 
 
 def _case(content: dict[str, Any]) -> Case:

@@ -33,7 +33,7 @@ def judged(request: Request, found: PropertyResult) -> PropertyResult:
 
 
 def judged_here(request: Request, identity: str, outcome: Any, reason: str, facts: Any) -> PropertyResult:
-    """Return the same of a finding that is no :class:`PropertyResult` yet."""
+    """Return the same for a finding that is not a :class:`PropertyResult` yet."""
     return judged(request, PropertyResult(identity, outcome, reason=reason, counterexample=facts))
 
 
@@ -72,7 +72,7 @@ def cause_of(diagnosis: Diagnosis | None, identity: str = "") -> str:
 
 
 def _changed(declared: Sequence[Expected], now: str) -> str:
-    """Return the cause that was recorded, where it is none of those that are confirmed now; else nothing."""
+    """Return the cause that was recorded, where it is not among those that are confirmed now; else an empty string."""
     if not declared or any(not e.cause or set(e.cause.split(" or ")) & set(now.split(" or ")) for e in declared):
         return ""
     return " or ".join(dict.fromkeys(e.cause for e in declared))

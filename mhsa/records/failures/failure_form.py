@@ -2,7 +2,7 @@
 
 A baseline keeps it. No numbers and no lines go into it, and no names that the drawn case chooses (which gradient, which head),
 so the same bug has one form on another machine, with another version of torch, and after an edit elsewhere in the file. NaN and
-infinity are no form of their own: a softmax that overflows gives wrong numbers with one seed and NaN with another.
+infinity are not forms of their own: a softmax that overflows gives wrong numbers with one seed and NaN with another.
 """
 
 from __future__ import annotations
