@@ -15,7 +15,7 @@ from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt
-from mhsa.subject.mask_forms import held_to
+from mhsa.subject.mask_forms import must_take
 from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -56,7 +56,7 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     trial = Trial(subject, case)
     trial()  # places the tensors
     assert trial.mask is not None
-    if held_to(subject, "integers", dtype, case.dtype, lambda form, mask: (form.to(getattr(torch, dtype)), mask)):
+    if must_take(subject, "integers", dtype, case.dtype, lambda form, mask: (form.to(getattr(torch, dtype)), mask)):
         ask_with(trial, trial.convert(trial.mask).to(getattr(torch, dtype)), f"a mask of {dtype}", trial.mask)
 
 
@@ -80,7 +80,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
     trial()
     assert trial.mask is not None
     other = getattr(torch, dtype or ("float32" if floating else case.dtype))
-    if not held_to(subject, "floating", dtype, case.dtype, lambda form, mask: (form.to(other), mask), added=not floating):
+    if not must_take(subject, "floating", dtype, case.dtype, lambda form, mask: (form.to(other), mask), added=not floating):
         return
     if floating:  # 0, 1 and -inf are the same number in every dtype
         form = trial.convert(trial.mask)
@@ -131,7 +131,7 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
     assert trial.mask is not None
     whole = trial.convert(trial.mask)
     for name, change in SHAPES.items():
-        if held_to(subject, "shape", name, case.dtype, partial(change, case.head)):
+        if must_take(subject, "shape", name, case.dtype, partial(change, case.head)):
             form, meaning = change(case.head, whole, trial.mask)
             ask_with(trial, form, f"a mask of shape {list(form.shape)}", meaning)
 

@@ -38,7 +38,7 @@ class Adapter:
         inputs: ``"qkv"`` if query, key and value may differ, ``"q,kv"`` if key is value, ``"x"`` for self-attention only.
         takes_mask: whether ``call`` can be given a mask.
         sizes: (head, d_model) if the module exists in one size only, else None.
-        needs_mask: whether a call without a mask is none: where a case has no mask, one is given that allows everything.
+        needs_mask: whether a call needs a mask: where a case has none, a mask that allows everything is passed.
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
@@ -118,7 +118,7 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
-        self.also: dict[str, Any] = {}  # arguments that every call is given beside the others
+        self.also: dict[str, Any] = {}  # further arguments of every call
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
         """Return this adapter for other roles of forward's arguments."""
@@ -136,7 +136,7 @@ class ModuleAdapter(Adapter):
         return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model)
 
     def _shared(self, head: int, d_model: int) -> dict[str, Any]:
-        """Return how many heads keys and values get, where that is declared and the constructor can be told."""
+        """Return how many heads keys and values get, where that is declared and the constructor has a parameter for it."""
         if self.contract.kv_heads != "grouped" or self._kv_heads is None:
             return {}
         fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
@@ -203,7 +203,7 @@ class TorchAdapter(Adapter):
         mask: Tensor | None,
         need_weights: bool = True,
     ) -> Any:
-        """Repeat the mask for every head, which is the layout that torch documents; ask for weights per head."""
+        """Repeat the mask for every head, which is the layout that torch documents; request weights per head."""
         assert isinstance(module, nn.MultiheadAttention)
         mask = None if mask is None else mask.repeat_interleave(module.num_heads, dim=0)
         return module(query, key, value, attn_mask=mask, need_weights=need_weights, average_attn_weights=False)

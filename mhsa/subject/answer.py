@@ -1,4 +1,4 @@
-"""What a subject gave for one input, beside what it had to give."""
+"""The result of one call, with the oracle's: output, weights and gradients, observed and expected."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Answer:
     Attributes:
         output: [B, Tq, d_model], as float64 numbers.
         weights: [B, head, Tq, Tk] or None.
-        mask: bool [B, Tq, Tk] or None: what was given AND what the formula lets a query see.
-        tensors: what was returned, as it was handed out: output, and weights or None.
-        expected: the oracle's answer with its bounds, evaluated when first asked for.
+        mask: bool [B, Tq, Tk] or None: the mask of the call AND what the formula lets a query see.
+        tensors: what was returned, as the call returned it: output, and weights or None.
+        expected: the oracle's answer with its bounds, evaluated on first use.
     """
 
     output: Array
@@ -38,12 +38,12 @@ class Answer:
     mask: Mask | None
     tensors: tuple[Tensor, Tensor | None]
     fully_masked_row: str | None
-    ask_oracle: Callable[[], MultiHead]
+    evaluate_oracle: Callable[[], MultiHead]
 
     @functools.cached_property
     def expected(self) -> MultiHead:
-        """Ask the oracle, once."""
-        return self.ask_oracle()
+        """The oracle's result, evaluated once."""
+        return self.evaluate_oracle()
 
     @functools.cached_property
     def judged(self) -> Mask:
@@ -81,14 +81,14 @@ def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str
 
 
 class ObservedGradients(dict[str, Array]):
-    """Gradients by name; a property that wants that of a map which is no parameter is not applicable."""
+    """Gradients by name; a property that wants that of a map which is not a parameter is not applicable."""
 
     def __init__(self, found: Mapping[str, Array], fixed: Mapping[str, str]) -> None:
         super().__init__(found)
         self.fixed = dict(fixed)
 
     def __missing__(self, name: str) -> Array:
-        """End the property where ``name`` has no gradient because it is no parameter."""
+        """End the property where ``name`` has no gradient because it is not a parameter."""
         if name in self.fixed:
             check.inapplicable(f"needs the gradient of {name}: {self.fixed[name]}")
         raise KeyError(name)
@@ -103,18 +103,18 @@ class Differentiated:
         observed: gradients by name: ``query``, ``key``, ``value`` and parameters as ``query.weight``. Tied tensors have
             one, under the first of their names. Where autograd knows of no dependence it is zero.
         missing: the names of those for which autograd knew of no dependence at all.
-        expected: the oracle's gradients under the same names, evaluated when first asked for.
+        expected: the oracle's gradients under the same names, evaluated on first use.
     """
 
     answer: Answer
     observed: ObservedGradients
     missing: frozenset[str]
-    ask_oracle: Callable[[], dict[str, Bounded]]
+    evaluate_oracle: Callable[[], dict[str, Bounded]]
 
     @functools.cached_property
     def expected(self) -> dict[str, Bounded]:
-        """Ask the oracle, once."""
-        return self.ask_oracle()
+        """The oracle's result, evaluated once."""
+        return self.evaluate_oracle()
 
 
 def expected_gradients(

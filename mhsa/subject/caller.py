@@ -101,9 +101,9 @@ class Caller:
         """Turn a canonical mask into the form that the implementation takes."""
         return self.form.convert(mask, dtype, head)
 
-    def can_say(self, mask: Tensor) -> bool:
+    def can_express(self, mask: Tensor) -> bool:
         """Whether a canonical mask can be said in that form."""
-        return self.form.can_say(mask)
+        return self.form.can_express(mask)
 
 
 def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:

@@ -1,4 +1,4 @@
-"""Comparing a subject with what it must compute, keeping the figures, and saying in words what is wrong."""
+"""Compares a subject with what it must compute, keeps the figures, and describes what is wrong."""
 
 from __future__ import annotations
 
@@ -137,14 +137,14 @@ def start_without_tensors(case: dict[str, Any]) -> None:
 
 
 def offered(weights: Array | None) -> Array:
-    """Return the weights that the subject gives; where it gives none the property is not applicable."""
+    """Return the weights; where the subject returns none, the property is not applicable."""
     if weights is None:
-        inapplicable("needs weights [B, H, Tq, Tk], and the subject gives none")
+        inapplicable("needs weights [B, H, Tq, Tk], and the subject returns none")
     return weights
 
 
 def inapplicable(reason: str) -> NoReturn:
-    """End a property that cannot be asked of this subject; the reason is shown."""
+    """End a property that is not applicable to this subject; the reason is shown."""
     pytest.skip(reason)
 
 
@@ -155,9 +155,9 @@ def not_under(where: str, what: str) -> None:
 
 
 def end_with_device(reason: str, *, wrong: bool) -> NoReturn:
-    """End a property after whose last call the GPU answers nothing more: as a violation, or as one that cannot be asked.
+    """End a property after whose last call the CUDA context is unusable: as a violation, or as not applicable.
 
-    Nothing can be tried again, so no smaller case is looked for, and no number read.
+    No call can be repeated, so no smaller case is looked for, and no number is read.
     """
     record = current()
     record.failed = wrong
@@ -168,12 +168,12 @@ def end_with_device(reason: str, *, wrong: bool) -> NoReturn:
 
 
 def expected_failure(reason: str) -> None:
-    """Note that the property does not hold, as the contract has said it would, for this reason."""
+    """Note that the property does not hold, as the contract declares, for this reason."""
     current().expected_failure = reason
 
 
 def count_as_expected(what: str, count: int, trials: int, probability: float) -> None:
-    """Require that a count of independent random events is no surprise."""
+    """Require that a count of independent random events is not improbable."""
     if surprising(count, trials, probability):
         fail(
             f"{count} of {trials} {what} ({count / trials:.3f}), but must be about {probability:.3f} of them: "
@@ -213,7 +213,7 @@ def unchanged(what: str, observed: Array, before: Array) -> None:
     got, must = float(observed[where]), float(before[where])
     count = f"; {int((~same).sum())} of {same.size} elements have changed" if same.size > 1 else ""
     fail(
-        f"{_place(what, where)}={_digits(got, must)}, but must be {_digits(must, got)} exactly, as before{count}",
+        f"{_element(what, where)}={_digits(got, must)}, but must be {_digits(must, got)} exactly, as before{count}",
         what=what, where=list(where), observed=_number(got), required=_number(must), bound=0.0,
         observed_all=listed(observed), required_all=listed(before),
     )  # fmt: skip
@@ -241,19 +241,20 @@ def _compare(what: str, observed: Array, required: Array, bound: Array, judged: 
     if worst <= 1.0:
         return
     where = tuple(int(i) for i in np.unravel_index(int(ratio.argmax()), ratio.shape))
-    place = _place(what, where)
-    got, must, room = float(observed[where]), float(required[where]), float(bound[where])
-    tolerance = f" +- {room:.2g}" if room else " exactly"
-    size = f" (error/bound {worst:.3g})" if room and np.isfinite(worst) else ""
+    element = _element(what, where)
+    got, must, tolerance = float(observed[where]), float(required[where]), float(bound[where])
+    shown = f" +- {tolerance:.2g}" if tolerance else " exactly"
+    size = f" (error/bound {worst:.3g})" if tolerance and np.isfinite(worst) else ""
     wrong = int((ratio > 1.0).sum())
     count = f"; {wrong} of {ratio.size} elements are wrong" if ratio.size > 1 else ""
-    if not np.isfinite(must) or (not np.isfinite(got) and not room):
+    if not np.isfinite(must) or (not np.isfinite(got) and not tolerance):
         fail(
-            f"{place}={got}, but must be finite{count}", what=what, where=list(where), observed=_number(got), required="finite"
-        )
+            f"{element}={got}, but must be finite{count}",
+            what=what, where=list(where), observed=_number(got), required="finite",
+        )  # fmt: skip
     fail(
-        f"{place}={_digits(got, must)}, but must be {_digits(must, got)}{tolerance}{size}{count}",
-        what=what, where=list(where), observed=_number(got), required=_number(must), bound=room,
+        f"{element}={_digits(got, must)}, but must be {_digits(must, got)}{shown}{size}{count}",
+        what=what, where=list(where), observed=_number(got), required=_number(must), bound=tolerance,
         error_over_bound=_number(worst), observed_all=listed(observed), required_all=listed(required),
     )  # fmt: skip
 
@@ -266,12 +267,12 @@ def _require_shape(what: str, observed: Array, required: Array) -> None:
         )  # fmt: skip
 
 
-def _place(what: str, where: tuple[int, ...]) -> str:
+def _element(what: str, where: tuple[int, ...]) -> str:
     return f"{what}[{', '.join(map(str, where))}]"
 
 
 def _digits(x: float, other: float) -> str:
-    """A number with as many digits as tell it from the other, at least 9."""
+    """A number with as many digits as distinguish it from the other, at least 9."""
     digits = 9
     while digits < 17 and f"{x:.{digits}g}" == f"{other:.{digits}g}":
         digits += 2

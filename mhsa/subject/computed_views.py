@@ -1,4 +1,4 @@
-"""Maps that are no parameters: an identity where a module has no projection, or a matrix that is computed from parameters."""
+"""Maps that are not parameters: an identity where a module has no projection, or a matrix that is computed from parameters."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ComputedView(View):
         return torch.equal(now, wanted) or self.put(wanted)
 
     def gradient(self, of_parameters: Mapping[Tensor, Tensor]) -> tuple[Tensor, bool]:
-        """Return zeros: a map that is no parameter has no gradient."""
+        """Return zeros: a map that is not a parameter has no gradient."""
         return torch.zeros_like(self.read()), False
 
     @property

@@ -1,8 +1,8 @@
-"""Attention that aims: parameters and tokens whose output tells more than that of generic numbers.
+"""Crafted inputs: parameters and tokens whose exact output shows a wrong score or key even in half precision.
 
-With those, every output is a mean over all keys, which hides a key that is lost and blurs a scale that is wrong; in a half
-format the bound, which must add up all that could go wrong, then exceeds what does go wrong. Here each row of a weight matrix
-has one element, a power of two or its negative, so that Q, K and V are exact in every format and in every order of summation.
+With generic numbers, every output is a mean over all keys, which hides a key that is lost and blurs a scale that is wrong; in
+a half format the bound, which must add up all that could go wrong, then exceeds what does go wrong. Here each row of a weight
+matrix has one element, a power of two or its negative, so that Q, K and V are exact in every format and order of summation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from mhsa.oracle.bounded import Array
 from mhsa.subject.trial import Trial
 
-_STREAM = 30  # of the random numbers, beside those of the case
+_STREAM = 30  # of the random numbers; the case has others
 
 
 def one_hot_attention(trial: Trial, length: int, clear: float) -> Array:
@@ -24,7 +24,7 @@ def one_hot_attention(trial: Trial, length: int, clear: float) -> Array:
     :func:`fewest_differences` says take off ``clear``.
     """
     d_k = trial.case.d_k
-    _aim(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(d_k) / (2.0 * fewest_differences(d_k)))))
+    _set_maps(trial, 2.0 ** math.ceil(math.log2(clear * math.sqrt(d_k) / (2.0 * fewest_differences(d_k)))))
     return _signs(trial, (trial.case.batch, length, trial.case.d_model))
 
 
@@ -44,7 +44,7 @@ def two_clusters(trial: Trial, length: int) -> Array:
     1: as large a difference, for scores of one size and their roundings, as there can be, and all of it in the output, since
     the values of a kind are alike, too. So a scale that is off by some per cent shows in half formats.
     """
-    _aim(trial, 2.0 ** -round(math.log2(math.sqrt(trial.case.d_k))))
+    _set_maps(trial, 2.0 ** -round(math.log2(math.sqrt(trial.case.d_k))))
     kinds = np.where(trial.case.rng(_STREAM + 1).random((trial.case.batch, length, 1)) < 1 / 3, 1.0, -1.0)
     kinds[:, 0] = 1.0
     return kinds * _signs(trial, (trial.case.batch, 1, trial.case.d_model))
@@ -55,13 +55,13 @@ def uniform_attention(trial: Trial, length: int, silent: str) -> Array:
 
     ``silent``, "query" or "key", is 0 everywhere, so all scores are; of the gradient of its weight nothing cancels.
     """
-    _aim(trial, 1.0)
+    _set_maps(trial, 1.0)
     trial.write(**{f"{silent}_weight": np.zeros((trial.case.d_model, trial.case.d_model))})
     turns = np.where(np.arange(length) % 2 == 0, 1.0, -1.0)[:, None]
     return turns * _signs(trial, (trial.case.batch, 1, trial.case.d_model))
 
 
-def _aim(trial: Trial, gain: float) -> None:
+def _set_maps(trial: Trial, gain: float) -> None:
     """Let query and key pick the same features, the query's times ``gain``, a power of two; biases are 0."""
     rng, width = trial.case.rng(_STREAM), trial.case.d_model
 

@@ -21,7 +21,7 @@ from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject
 
 SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
-_DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is no third
+_DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
 
 @dataclass(frozen=True)

@@ -12,33 +12,33 @@ from mhsa.subject import check
 
 T = TypeVar("T")
 
-_alone = False
+_interrupt_is_violation = False
 
 
 def treat_interrupt_as_violation() -> None:
-    """Take a KeyboardInterrupt for the subject's doing: this process has no terminal, and is ended otherwise."""
-    global _alone
-    _alone = True
+    """Count a KeyboardInterrupt as raised by the subject: this process has no terminal, and is ended in another way."""
+    global _interrupt_is_violation
+    _interrupt_is_violation = True
 
 
 def guard(what: str, step: Callable[[], T]) -> T:
-    """Run the subject's code; whatever it raises is a violation, reported with its place in the subject."""
-    result, said, raised = _run(step)
+    """Run the subject's code; whatever it raises is a violation, reported with file and line in the subject."""
+    result, error, raised = _run(step)
     # Outside of any except block, so that Hypothesis sees one kind of failure and finds the smallest case of all.
     if result is not None:
         return result[0]
-    message = f"{what} raised {said}"
+    message = f"{what} raised {error}"
     if cuda_errors.context_is_unusable():
         check.end_with_device(f"{message}; {cuda_errors.MESSAGE}", wrong=True)
-    return check.fail(message, what="call", observed=said, raised=raised)
+    return check.fail(message, what="call", observed=error, raised=raised)
 
 
 def attempt(step: Callable[[], T]) -> tuple[tuple[T] | None, str]:
     """Run the subject's code where it may refuse: return (its result,) and "", or None and the error in words."""
-    result, said, _ = _run(step)
-    if result is None and cuda_errors.context_is_unusable():  # a refusal that nobody can overlook
-        check.end_with_device(f"was refused: {said}; {cuda_errors.MESSAGE}", wrong=False)
-    return result, said
+    result, error, _ = _run(step)
+    if result is None and cuda_errors.context_is_unusable():  # a refusal that cannot be overlooked
+        check.end_with_device(f"was refused: {error}; {cuda_errors.MESSAGE}", wrong=False)
+    return result, error
 
 
 def _run(step: Callable[[], T]) -> tuple[tuple[T] | None, str, str]:
@@ -47,7 +47,7 @@ def _run(step: Callable[[], T]) -> tuple[tuple[T] | None, str, str]:
         cuda_errors.wait()
         return (result,), "", ""
     except KeyboardInterrupt as error:
-        if not _alone:  # somebody is at the keyboard
+        if not _interrupt_is_violation:  # the user has pressed Ctrl-C
             raise
         return None, describe(error), form.raised(error)
     except BaseException as error:  # sys.exit() in a forward is as wrong as any error

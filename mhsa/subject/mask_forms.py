@@ -1,9 +1,9 @@
-"""Which forms of a mask a subject is held to, beside its own: other dtypes, and shapes with axes left out or of size 1.
+"""Which forms of a mask a subject must take, in addition to its own: other dtypes, and shapes with axes left out or of size 1.
 
-Nobody has promised that every form works. A loop over the samples takes ``mask[i]``, whatever that is for a mask without a
-batch axis, and an all-True mask of that form even gives the right output. So a form is asked of a subject only if it is
-promised, by the contract or in words, or if masks of that form which do hide something are understood at small sizes: then
-the subject takes the form, and has to take it everywhere.
+A subject need not take every form. A loop over the samples takes ``mask[i]``, whatever that is for a mask without a
+batch axis, and an all-True mask of that form even gives the right output. So a subject must take a form only if it is
+promised, by the contract or in its docstring, or if masks of that form which do hide something work at small sizes: then
+the subject takes the form, and must take it everywhere.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _WORDS = {
 _known: dict[tuple[int, str, str], tuple[Subject, bool]] = {}
 
 
-def held_to(subject: Subject, kind: str, name: str, dtype: str, change: Change, *, added: bool = False) -> bool:
-    """Whether a subject promises, or is seen, to take masks of a form.
+def must_take(subject: Subject, kind: str, name: str, dtype: str, change: Change, *, added: bool = False) -> bool:
+    """Whether a subject promises to take masks of a form, or takes small ones.
 
     Args:
-        subject: it.
-        kind: "shape", "integers" or "floating": which words promise the form.
+        subject: that is called.
+        kind: "shape", "integers" or "floating": the kind of words in a docstring that promise the form.
         name: of the form, under which the finding is kept.
         dtype: of the data.
         change: makes the form.
@@ -54,7 +54,7 @@ def held_to(subject: Subject, kind: str, name: str, dtype: str, change: Change, 
     key = (id(subject), name, dtype)
     if key not in _known:  # the subject is kept with it, so that no other one gets its id
         with check.recording():
-            _known[key] = subject, all(_understood(subject, dtype, change, seed, added=added) for seed in _SEEDS)
+            _known[key] = subject, all(_takes(subject, dtype, change, seed, added=added) for seed in _SEEDS)
     return _known[key][1]
 
 
@@ -71,12 +71,12 @@ def says(subject: Subject, kind: str) -> bool:
     return any(re.search(_WORDS[kind], line, re.IGNORECASE) for line in about)
 
 
-def _understood(subject: Subject, dtype: str, change: Change, seed: int, *, added: bool) -> bool:
-    """Whether one mask of a form gives what the bools that it stands for give."""
+def _takes(subject: Subject, dtype: str, change: Change, seed: int, *, added: bool) -> bool:
+    """Whether one mask of a form gives the output that the bools which it stands for give."""
     case = generic_case(subject, "all", seed, dtype)
     try:
         trial = Trial(subject, case, counted=False)
-        trial()  # places the tensors
+        trial()  # makes the tensors
         mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
         form, meaning = change(trial.convert(mask), mask)
         required = trial(mask=meaning)
@@ -88,5 +88,5 @@ def _understood(subject: Subject, dtype: str, change: Change, seed: int, *, adde
         wanted = [required.expected.output]
         wanted += [trial.expect(bias=meaning.astype(np.float64)).output] if added else []
         return any(is_exact(numbers(output), w) for w in wanted)
-    except check.Violation:  # the properties will meet it again and report it
+    except check.Violation:  # the properties will raise it again and report it
         return False

@@ -14,7 +14,7 @@ from mhsa.records.case import LAYOUTS
 T = TypeVar("T")
 
 ALL_LAYOUTS = (*LAYOUTS, "columns")  # "columns": the last axis is not the one whose elements are next to each other
-_FILLER = 7.0  # stands beside the numbers in memory; no data of a case is 7
+_FILLER = 7.0  # surrounds the numbers in memory; no data of a case is 7
 
 
 def is_tensor(x: Any) -> TypeGuard[Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 class View:
     """One matrix or vector of a role: ``pieces`` are views into the module's parameters, joined along ``dim``.
 
-    ``fixed`` says why it cannot be set to any numbers, where it is no parameter (:mod:`mhsa.subject.computed_views`).
+    ``fixed`` says why it cannot be set to any numbers, where it is not a parameter (:mod:`mhsa.subject.computed_views`).
     """
 
     pieces: tuple[Tensor, ...]
@@ -98,7 +98,7 @@ class Projections:
         return ((name, view) for name, view in self.maps() if not view.fixed)
 
     def maps(self) -> Iterator[tuple[str, View]]:
-        """Every weight and bias, whether it is a parameter, computed from some, or an identity that nobody stores."""
+        """Every weight and bias, whether it is a parameter, computed from some, or an identity that is not stored."""
         for name in ("query", "key", "value", "out"):
             role: Role = getattr(self, name)
             yield f"{name}.weight", role.weight
@@ -107,7 +107,7 @@ class Projections:
 
     @property
     def fixed(self) -> dict[str, str]:
-        """Names of the maps that are no parameters, each with the reason why it cannot be set to any numbers."""
+        """Names of the maps that are not parameters, each with the reason why it cannot be set to any numbers."""
         return {name: view.fixed for name, view in self.maps() if view.fixed}
 
     @classmethod

@@ -17,12 +17,12 @@ _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
 @dataclass(frozen=True)
 class Signature:
-    """Names of the parameters that are given something; ``want_weights``: of the switch that asks for weights.
+    """Names of the parameters that mhsa passes; ``want_weights``: of the switch that requests weights.
 
-    ``not_given`` are parameters whose defaults are left alone, and which therefore nothing is known of; ``mask_required``
+    ``not_given`` are parameters whose defaults are left alone, so nothing is known of them; ``mask_required``
     says that the mask has no default. ``own_mask`` is the mask of the query's own sequence, where ``mask`` is that of another
     one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
-    ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
+    ``other_masks`` are masks that are left out, and ``guessed`` says that only their order shows which is query, key and value.
     With ``mask_omitted`` a call without a mask leaves it at its default, which is not None.
     """
 
@@ -71,7 +71,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     """Read by the common names; where they say nothing, the first three required parameters are query, key, value.
 
     Raises:
-        Question: the parameters cannot be told apart, or one more is required.
+        Question: the roles of the parameters are not clear, or one more is required.
     """
     listed = list(inspect.signature(forward).parameters.values())[1 if method else 0 :]
     parameters = {p.name: p for p in listed if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
@@ -96,7 +96,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     elif query and key and not value:
         names = (query, key, None)
     else:
-        raise Question(f"{shown}: cannot tell query, key and value apart. {adapter}")
+        raise Question(f"{shown}: which parameters are query, key and value is not clear. {adapter}")
     own = None
     if names[1] is not None and names[2] is None and (of_keys := pick(masks, KEY_MASK)):
         own, mask = next((n for n in masks if n.lower() in MASK), None), of_keys

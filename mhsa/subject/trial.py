@@ -39,15 +39,15 @@ class Trial:
     """One module, built for the case and filled with its parameters.
 
     Attributes:
-        module: it, in eval mode.
+        module: the subject's, in eval mode.
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
-        mask: bool [B, Tq, Tk] or None, as it is given to the subject.
+        mask: bool [B, Tq, Tk] or None, before it is turned into the form that the subject takes.
         formula: what the subject computes, by its contract.
         views: the module's parameters, to be read and written.
         projections: the same as the oracle wants them.
         exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
             for them; set by the properties that choose such numbers (:mod:`mhsa.subject.crafted_inputs`).
-        arguments: of the last call: the tensor that the subject was given, and the numbers that it held then.
+        arguments: of the last call: the tensor that was passed, and the numbers that it held then.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Trial:
     def opened(self, mask: Mask | None) -> Mask | None:
         """Return a mask [B, Tq, Tk] in which every query that the formula lets see a key may see one of those.
 
-        That a causal mask or a window hides from a query all that the given mask allows it is for the properties about fully
+        That a causal mask or a window hides from a query all that the mask allows it is for the properties about fully
         masked rows alone: elsewhere the contract need not say what such a row gives.
         """
         if mask is None or not self.formula.positional:
@@ -115,7 +115,7 @@ class Trial:
         return mask
 
     def effective(self, mask: Mask | None, query: Array, key: Array) -> Mask | None:
-        """Return who may attend where: what the given mask allows and the formula too, [B, Tq, Tk], or None for everything."""
+        """Return which keys each query may attend to: what mask and formula allow, [B, Tq, Tk], or None for everything."""
         if not self.formula.positional:
             return mask
         batch, queries, keys = *query.shape[:2], key.shape[1]
@@ -151,7 +151,7 @@ class Trial:
         """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.
 
         Zeros may have any shape. Other numbers for maps from d_model to d_model are not for a subject whose maps have another
-        width: then the property is not applicable. Nor is it where a map is no parameter and cannot have these numbers.
+        width: then the property is not applicable. Nor is it where a map is not a parameter and cannot have these numbers.
         """
         views = {name.replace(".", "_"): view for name, view in self.views.maps()}
         for name, values in parameters.items():
@@ -175,7 +175,7 @@ class Trial:
         self.reread()
 
     def reread(self) -> None:
-        """Take note of parameters that were changed behind the trial's back."""
+        """Read the parameters again, after they were changed without :meth:`write`."""
         roles = []
         for role in (self.views.query, self.views.key, self.views.value, self.views.out):
             bias = None if role.bias is None else numbers(role.bias.read())
@@ -238,7 +238,7 @@ class Trial:
         value: Array | None = None,
         mask: Mask | CaseMask | None = CaseMask.UNCHANGED,
     ) -> Answer:
-        """Call the subject with the case's tensors, or with others (numbers of the same dtype) in their place.
+        """Call the subject with the case's tensors, or with others (numbers of the same dtype) instead.
 
         A violation if it raises, or if the output is not a tensor [B, Tq, d_model].
         """
@@ -374,9 +374,9 @@ class Trial:
     def convert(self, mask: Mask) -> Tensor:
         """Return a mask [B, Tq, Tk] in the form that the subject takes; without one, the property is not applicable."""
         tensor = torch.tensor(mask, device=self.subject.device)
-        if not self.subject.caller.can_say(tensor):
+        if not self.subject.caller.can_express(tensor):
             form = self.subject.contract.mask_shape
-            check.inapplicable(f"needs masks that {form} cannot say{', as lengths' if form in LENGTH_SHAPES else ''}")
+            check.inapplicable(f"needs masks that {form} cannot express{', as lengths' if form in LENGTH_SHAPES else ''}")
         if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
             tensor = tensor[:1].expand(tensor.shape)
         return self.subject.caller.convert(tensor, self.dtype, self.case.head)

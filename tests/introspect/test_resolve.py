@@ -158,7 +158,7 @@ def test_a_core_without_parameters_is_a_function() -> None:
         (f"{__file__}:not_attention", "is a int; must be an nn.Module class or object"),
         (f"{__file__}:NeedsMore", "needs 'table', and mhsa does not know what to give"),
         (f"{__file__}:FourTensors", "needs down, and mhsa does not know what to give"),
-        (f"{__file__}:AnyTensors", "cannot tell query, key and value apart"),
+        (f"{__file__}:AnyTensors", "which parameters are query, key and value is not clear"),
         (f"{__file__}:WithGain", "gain [20] changes the result but is no part of plain multi-head attention"),
         ("torch.nn:Linear", "no parameter that is known to be the number of heads"),
         ("torch:add", "no readable signature"),

@@ -137,7 +137,7 @@ def test_what_holds_passes_and_what_cannot_be_asked_is_skipped_with_the_reason(r
     assert found["test_attention[right-oracle.output_under_masks]"] == ("passed", "")
     kind, said = found["test_attention[right-oracle.returned_weights]"]
     assert kind == "pytest.skip"
-    assert "needs weights [B, H, Tq, Tk], and the subject gives none" in said
+    assert "needs weights [B, H, Tq, Tk], and the subject returns none" in said
 
 
 def test_what_is_wrong_fails_with_the_smallest_case(ran) -> None:

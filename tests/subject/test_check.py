@@ -299,7 +299,7 @@ class TestNotApplicable:
         assert handed_on is weights
         with pytest.raises(pytest.skip.Exception) as raised:
             check.offered(None)
-        assert raised.value.msg == "needs weights [B, H, Tq, Tk], and the subject gives none"
+        assert raised.value.msg == "needs weights [B, H, Tq, Tk], and the subject returns none"
 
     @pytest.mark.parametrize("wrong", [True, False])
     def test_a_gpu_that_is_lost_ends_the_property(self, wrong: bool) -> None:

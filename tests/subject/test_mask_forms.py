@@ -9,7 +9,7 @@ from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
-from mhsa.subject.mask_forms import held_to, says
+from mhsa.subject.mask_forms import must_take, says
 
 
 class Plain(nn.Module):
@@ -88,13 +88,13 @@ def of_every_sample(form, mask):
 )  # fmt: skip
 def test_integers_are_asked_for_where_they_are_promised_or_taken(name: str, taken: bool) -> None:
     subject = understand(f"{__file__}:{name}")
-    assert held_to(subject, "integers", "int64", "float32", as_integers) is taken
+    assert must_take(subject, "integers", "int64", "float32", as_integers) is taken
 
 
 @pytest.mark.parametrize(("name", "taken"), [("Plain", True), ("FirstAxisTurned", False), ("PromisesToBroadcast", True)])
 def test_shapes_are_asked_for_where_masks_that_hide_something_are_understood(name: str, taken: bool) -> None:
     subject = understand(f"{__file__}:{name}")
-    assert held_to(subject, "shape", "of_every_sample", "float64", of_every_sample) is taken
+    assert must_take(subject, "shape", "of_every_sample", "float64", of_every_sample) is taken
 
 
 def test_only_what_is_said_of_masks_promises_anything() -> None:

@@ -32,7 +32,7 @@ class MaskForm:
         """Turn a canonical mask, bool [B, Tq, Tk] that is True where attention is allowed, into this form.
 
         Args:
-            mask: one that the form can say, see :meth:`can_say`.
+            mask: one that the form can say, see :meth:`can_express`.
             dtype: of the data, and of floating masks.
             head: number of heads, for the shapes that have an axis for them.
         """
@@ -65,7 +65,7 @@ class MaskForm:
             return mask[:, :1]
         return mask[:, None, :1] if self.shape == "[B, 1, 1, Tk]" else mask
 
-    def can_say(self, mask: Tensor) -> bool:
+    def can_express(self, mask: Tensor) -> bool:
         """Whether a canonical mask can be said: not every form has a word for every query and every sample."""
         if not mask.size(0) or not mask.size(1):
             return True

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mhsa.bench.measure import expected as given
+from mhsa.bench.measure import expected
 from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.expected import Oracle, rows_of
 from mhsa.bench.measure.implementation import Built
@@ -235,7 +235,7 @@ def test_narrow_heads_hide_no_lost_key(make: Callable[..., Built], name: str, sh
 def test_a_key_is_not_lost_between_the_queries_that_are_compared(
     make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(given, "SCORES", 1)
+    monkeypatch.setattr(expected, "SCORES", 1)
     shape = shape_of("1x300x1x32")
     assert 200 not in rows_of(shape)
     assert verdict(make("Right", shape, "bfloat16"), "forward") == ""
@@ -256,7 +256,7 @@ def test_half_formats_hide_no_wrong_gradient_of_scores(make: Callable[..., Built
 def test_what_is_not_finite_is_wrong_in_rows_that_are_not_compared_too(
     make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch, passes: Pass, dtype: str
 ) -> None:
-    monkeypatch.setattr(given, "SCORES", 1)
+    monkeypatch.setattr(expected, "SCORES", 1)
     shape = shape_of("2x64x2x8")
     assert 1 not in rows_of(shape)
     assert verdict(make("Right", shape, dtype), passes) == ""
@@ -321,8 +321,8 @@ def test_one_that_is_made_for_one_length_is_compared_at_that_length(make: Callab
 
 def test_one_oracle_serves_all_that_have_the_same_numbers(make: Callable[..., Built], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    evaluate = given.multi_head
-    monkeypatch.setattr(given, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
+    evaluate = expected.multi_head
+    monkeypatch.setattr(expected, "multi_head", lambda *a, **k: asked.append(1) or evaluate(*a, **k))
     known = Oracle()
     for passes in PASSES:
         assert find_mismatch(make("reference", "exercise"), passes, known) == ""
