@@ -1,1 +1,1 @@
-"""From what was typed to a subject: loaded, understood, or asked about."""
+"""From a spec to a subject: loaded and understood, or a question about it."""

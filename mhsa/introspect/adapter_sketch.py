@@ -1,4 +1,4 @@
-"""What a question tells to write where no contract can say it: the adapter that describes a call, ready to be pasted."""
+"""The adapter that a question shows where no contract can answer it: it describes the call, and can be pasted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.construction.config_object import Config
 
 _WIDTH = 79  # of a line: it fits 80 columns
-INDENT = "    "  # of what is no code; code stands at the left, so that it can be pasted as it is
+INDENT = "    "  # of text; code stands at the left, so that it can be pasted as it is
 _GIVEN = {
     "qkv": ("# query [B, Tq, d_model], key and value [B, Tk, d_model],",),
     "q,kv": ("# query [B, Tq, d_model], key [B, Tk, d_model]; value is key,",),
@@ -55,7 +55,7 @@ def describe_call(
 
 
 def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
-    """Return what to do where a subject takes something else than was thought, and the code to begin with."""
+    """Return the instructions and the first code of an adapter, for a subject that takes something else than mhsa passes."""
     do = "If it takes something else, {} beside its file, change the marked line, and run mhsa verify {}:"
     if isinstance(adapter, FunctionAdapter):
         say = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")

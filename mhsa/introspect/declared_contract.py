@@ -115,7 +115,7 @@ def declared_of(adapter: Adapter) -> Contract | None:
 
 
 def different(contract: Contract | None) -> dict[str, Any]:
-    """Return the fields that a contract sets to anything but the default: of the others nobody knows whether they were set."""
+    """Return the fields that a contract sets to anything but the default: whether others were set is not known."""
     usual = Contract()
     given = {} if contract is None else {f.name: getattr(contract, f.name) for f in fields(contract)}
     return {name: value for name, value in given.items() if value != getattr(usual, name)}
@@ -135,7 +135,7 @@ def require_use(name: str, target: Any, adapter: Adapter, configured: Mapping[st
         Question: with the field, what was declared, where, and why it applies to nothing.
     """
     own = different(declared_of(adapter))
-    # A whole contract, given to mhsa.verify, has every field: of its defaults nobody knows whether they were meant.
+    # A whole contract, given to mhsa.verify, has every field: whether its defaults are meant is not known.
     whole = len(configured) == len(APPLIES)
     everything = own | (different(Contract(**configured)) if whole else dict(configured))
     for field, value in everything.items():

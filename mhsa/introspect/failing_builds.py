@@ -1,4 +1,4 @@
-"""Where a constructor raises: what it lacks, if that is known, or the error with its place."""
+"""Where a constructor raises: what it lacks, if that is known, or the error with its file and line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GPU_IS_MISSING = (
 
 
 def needs_a_gpu(error: BaseException | str) -> bool:
-    """Whether an error says that a GPU was asked for, and that there is none."""
+    """Whether an error says that a GPU is needed and missing."""
     return any(words in str(error) for words in _NO_GPU)
 
 

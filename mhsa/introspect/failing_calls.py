@@ -22,9 +22,9 @@ from mhsa.subject.caller import Caller, heads_of
 from mhsa.subject.generic_inputs import SIZES
 from mhsa.subject.parameter_layout import Sizes
 
-# Batch, Tq, Tk: one and several of each, equal and not, and the powers of two that windows and patches ask for.
+# Batch, Tq, Tk: one and several of each, equal and not, and the powers of two that windows and patches need.
 _SHAPES = ((2, 3, 6), (2, 4, 4), (1, 1, 1), (3, 16, 16), (1, 64, 64))
-# Beside the sizes of the first module: a d_k that is even and a power of two, as rotary and kernels ask for.
+# In addition to the sizes of the first module: a d_k that is even and a power of two, as rotary and kernels need.
 _OTHER_SIZES = (Sizes(head=2, d_k=8),)
 
 
@@ -33,7 +33,7 @@ _Try = tuple[str, str, Callable[[], Any]]  # the words for what a call is given,
 
 @dataclass(frozen=True)
 class Refused:
-    """A call that raised: the words for what it was given, the error in one line, and its place in the subject's code."""
+    """A call that raised: the words for what it was given, the error in one line, and its line of the subject's code."""
 
     given: str
     error: str

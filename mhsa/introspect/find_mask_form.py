@@ -48,7 +48,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
     with torch.no_grad():
         try:
             caller = caller.locate(module, *given)
-        except Exception:  # the properties will meet it again and report it
+        except Exception:  # the properties will raise it again and report it
             needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
             needing = needing or _in_another_layout(caller, module, given)
             if needing is None:
@@ -91,7 +91,7 @@ def _function_in_another_layout(
 
 
 def _may_need_mask(adapter: Adapter) -> bool:
-    """Whether the mask has no default, so that nobody promises a call without one."""
+    """Whether the mask has no default, so that a call without one is not promised."""
     if isinstance(adapter, FunctionAdapter):
         return adapter.mask_required
     return isinstance(adapter, ModuleAdapter) and adapter.signature.mask_required
@@ -122,7 +122,7 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
 
     A form is understood if a mask that says the same everywhere, everything allowed or everything blocked, gives
     what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
-    the documented form, bool [B, Tq, Tk], is used, and the properties will tell what is wrong with it.
+    the documented form, bool [B, Tq, Tk], is used, and the properties will show what is wrong with it.
     """
     if isinstance(caller.adapter, FunctionAdapter):  # the reference around it takes every shape
         return replace(caller, contract=replace(caller.contract, mask_shape=caller.adapter.form.shape))
@@ -134,7 +134,7 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     last_key[..., 0 if caller.contract.formula.positional else -1] = False
     try:
         plain = caller(module, query, key, value, None)[0]
-    except Exception:  # the properties will meet it again and report it
+    except Exception:  # the properties will raise it again and report it
         return forms[0]
     for form in forms:
         outputs = []
@@ -151,21 +151,23 @@ def _same(a: Tensor, b: Tensor) -> bool:
     return bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
-def ask(subject: Subject, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None) -> Answer | None:
+def call_with_mask(
+    subject: Subject, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
+) -> Answer | None:
     """Return the answer to one generic case with this kind of mask; None where the call raises."""
     case = generic_case(subject, mask, dtype=dtype)
     try:
         trial = Trial(subject, case)
         with watch or contextlib.nullcontext():
             return trial()
-    except (check.Violation, check.Inapplicable):  # the properties will meet it again and report it
+    except (check.Violation, check.Inapplicable):  # the properties will raise it again and report it
         return None
 
 
 def find_fully_masked_row(subject: Subject) -> FullyMaskedRow | None:
-    """Return what a query without any allowed key gets, or None where that is not even finite, or cannot be asked.
+    """Return what a query without any allowed key gets, or None where that is not even finite, or no such call can be made.
 
-    It is asked in float64, which tells most apart, and in every dtype to be judged; where the answers differ, as for
+    The call is made in float64, which distinguishes most, and in every dtype to be judged; where the answers differ, as for
     masks that are added and absorb the scores in one format only, nothing but being finite is promised.
     """
     if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
@@ -178,7 +180,8 @@ def _fully_masked_row(subject: Subject, dtype: str) -> FullyMaskedRow | None:
     rows: Array = np.empty(0)
     kinds: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
     for kind in kinds:
-        answer = ask(replace(subject, contract=replace(subject.contract, fully_masked_row=kind)), "fully_masked_row", dtype)
+        contract = replace(subject.contract, fully_masked_row=kind)
+        answer = call_with_mask(replace(subject, contract=contract), "fully_masked_row", dtype)
         if answer is None or answer.mask is None:
             return None
         empty = ~answer.mask.any(axis=-1)
@@ -193,17 +196,17 @@ def _fully_masked_row(subject: Subject, dtype: str) -> FullyMaskedRow | None:
 def find_float64(subject: Subject) -> Contract:
     """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
 
-    An error of float32's size is no evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
+    An error of float32's size is not evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
     format must take part in the call.
     """
     if subject.contract.float64_in is not None:
         return subject.contract
     watch = _Watch()
-    answer = ask(subject, "none", watch=watch)
+    answer = call_with_mask(subject, "none", watch=watch)
     if answer is None or not watch.coarse:
         return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")
-    coarse = ask(replace(subject, contract=single), "none")
+    coarse = call_with_mask(replace(subject, contract=single), "none")
     sharp = answer.expected.output
     needed = not inside(answer.output, sharp.value, sharp.error)
     if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mhsa.introspect.find_mask_form import ask
+from mhsa.introspect.find_mask_form import call_with_mask
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import is_exact
 from mhsa.subject.returned import WEIGHTS_FORMS
@@ -23,7 +23,7 @@ def find_weights_form(subject: Subject) -> Caller:
         return subject.caller
     for caller in _callers(subject.caller):
         try:
-            answer = ask(replace(subject, caller=caller), "none")
+            answer = call_with_mask(replace(subject, caller=caller), "none")
         except Exception:  # it is not of this form
             continue
         if answer is None or answer.weights is None:

@@ -1,4 +1,4 @@
-"""Where a function on [B, H, T, d] returns its output and its weights, by their shapes: sizes that differ tell them apart."""
+"""Where a function on [B, H, T, d] returns its output and its weights, by their shapes, in a call whose sizes all differ."""
 
 from __future__ import annotations
 
@@ -57,6 +57,6 @@ def _called(function: Callable[..., Any], layout: Layout, mask: str) -> Any:
             seen.append(function(**named))
             raise LookupError("it has been seen")  # what follows in the slot does not matter
 
-    with contextlib.suppress(Exception):  # the properties will meet it again and report it
+    with contextlib.suppress(Exception):  # the properties will raise it again and report it
         fit_slot(HeadsFunction(Watched(), layout, MaskForm(), mask))(query, key, value, nn.Dropout(0.0), None)
     return seen[0] if seen else None

@@ -1,4 +1,4 @@
-"""Modules whose parameters are not there from the first, or not in every size: they are asked about, not judged."""
+"""Modules whose parameters are made late, or are missing in a size: a question, and no verdict."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def require_same_maps(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Proje
     for sizes in _CORNERS:
         try:
             module = adapter.build(sizes.head, sizes.d_model)
-        except Exception:  # the properties will meet it again and report it
+        except Exception:  # the properties will raise it again and report it
             continue
         try:
             bind(module, sizes)

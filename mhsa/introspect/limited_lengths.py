@@ -1,4 +1,4 @@
-"""Modules that take no more positions than a mask in them has, made once in a size of its own: they are asked about."""
+"""Modules that take no more positions than a mask in them has, made once in a fixed size: a question."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _call_known(subject: Subject) -> Known:
 
 
 def _declared(subject: Subject, configured: Mapping[str, Any]) -> dict[str, Known]:
-    """Return the fields of the contract that somebody has stated: the user, or the documentation of a module of torch."""
+    """Return the fields of the contract that are stated: by the user, or in the documentation of a module of torch."""
     stated: dict[str, Known] = {}
     if declared_of(subject.adapter) is None:  # then mhsa's own adapter says it
         base = Contract()

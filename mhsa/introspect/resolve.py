@@ -63,7 +63,7 @@ from mhsa.subject.subject import Subject
 def understand(
     given: str | Request, dtypes: Sequence[str] = DEFAULT_DTYPES, device: str = "cpu", target: Any = None
 ) -> Subject:
-    """Load what is asked for, a name or a whole request, and find out how to build, call and read it.
+    """Load a subject, given by its spec or a whole request, and find out how to build, call and read it.
 
     ``target`` is the object itself, where it is there already and need not be loaded.
 
@@ -195,7 +195,7 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
     """Return a subject of which only its construction can be judged, and is wrong."""
 
     def bind(module: nn.Module, sizes: Sizes) -> Projections:
-        check.inapplicable(f"cannot be asked: {lost}")
+        check.inapplicable(f"cannot be checked: {lost}")
 
     understood = (Understood("call", adapter.describe()), Understood("parameters", lost))
     return Subject(
@@ -224,10 +224,10 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     Args:
         target: the object.
         name: of it, for messages.
-        arguments: for its constructor, beside those that are known by name.
+        arguments: for its constructor, in addition to those that are known by name.
 
     Raises:
-        SubjectError: it is none of these, or takes no such arguments.
+        SubjectError: it is something else, or takes no such arguments.
     """
     if arguments:
         if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
@@ -286,7 +286,7 @@ def _function_adapter(function: Callable[..., Any], name: str, declared: Contrac
 def _as_function(target: Any) -> Callable[..., Any] | None:
     """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d].
 
-    Its constructor may ask for a dropout, which is given as 0, and for what means nothing to attention.
+    Its constructor may take a dropout, which is 0 here, and what means nothing to attention.
     """
     given: dict[str, Any] = {}
     if inspect.isclass(target):

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 _SMALLEST, _LARGEST = 10, 2048  # below, every size is drawn anyway; above, a case takes seconds
-_MOST = 8  # a file with more of them is no attention module alone, and each would be met too seldom
+_MOST = 8  # a file with more of them is not an attention module alone, and each would be drawn too seldom
 
 
 def literals(target: Any, module: nn.Module) -> tuple[int, ...]:

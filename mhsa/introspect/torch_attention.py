@@ -26,7 +26,7 @@ class TorchModuleAdapter(ModuleAdapter):
         """Construct it, or copy it.
 
         Raises:
-            Question: it was built with a feature that is no part of plain multi-head attention.
+            Question: it was built with a feature that is not part of plain multi-head attention.
         """
         module = super().build(head, d_model)
         assert isinstance(module, nn.MultiheadAttention)
@@ -69,7 +69,7 @@ def is_called_as_torchs(adapter: ModuleAdapter) -> bool:
 
 
 def within(module: nn.Module) -> nn.MultiheadAttention | None:
-    """Return the one ``nn.MultiheadAttention`` that a module is or has, if it has no parameters beside that."""
+    """Return the one ``nn.MultiheadAttention`` that a module is or has, if it has no other parameters."""
     found = [part for part in module.modules() if isinstance(part, nn.MultiheadAttention)]
     if len(found) != 1 or {id(p) for p in module.parameters()} != {id(p) for p in found[0].parameters()}:
         return None

@@ -1,8 +1,8 @@
-"""What a call gives beside the output and the weights that are judged: named as not judged, so that no verdict hides it.
+"""What a call returns besides the output and the weights that are judged: named as not judged, so that no verdict hides it.
 
 Weights are kept and returned in several forms that are right: averaged over heads, heads and samples joined in one axis, the
-axes in another order. Which axis is which only sizes that all differ can tell, so the call made here has such sizes. One thing
-is asked of weights whose four axes are known: over the keys they sum to one, as they do in whatever order they come.
+axes in another order. Which axis is which shows only in sizes that all differ, so the call made here has such sizes. One thing
+is checked of weights whose four axes are known: over the keys they sum to one, as they do in whatever order they come.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Unread:
 
     Attributes:
         words: what it is.
-        wrong: what is wrong with it, where it can only be weights and is none; or empty.
+        wrong: what is wrong with it, where it can only be weights and is not; or empty.
     """
 
     words: str
@@ -39,7 +39,7 @@ class Unread:
 
 
 def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]:
-    """Return what one call of ``module`` (float64, eval) returns or keeps, beside what ``caller`` takes from it."""
+    """Return what one call of ``module`` (float64, eval) returns or keeps, besides what ``caller`` takes from it."""
     query, key, value = generic_tensors(caller.adapter)
     batch = query.size(0)
     axes = {"B": batch, "H": sizes.head, "Tq": query.size(1), "Tk": key.size(1), "B*H": batch * sizes.head}
@@ -47,7 +47,7 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     try:
         with torch.no_grad():
             items = caller.items(module, query, key, value, None)
-    except Exception:  # the properties will meet it again and report it
+    except Exception:  # the properties will raise it again and report it
         return []
     if not (caller.output_from < len(items) and _is_tensor(items[caller.output_from], query.shape)):
         return []
@@ -59,7 +59,7 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     found = []
     for n, item in enumerate(items):
         if _holds_tensors(item) and not _is_among(item, known):
-            known.append(item)  # kept as well, it is told once
+            known.append(item)  # kept as well, it is named once
             found.append(_told(item, axes, "weights returned", f"value {n + 1} of {len(items)} returned"))
     for path, x in _kept(module):
         if before.get(path) != id(x) and not _is_among(x, known):
@@ -69,7 +69,7 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
 
 
 def _kept(module: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return the tensors under the usual names, of the module and its parts, that are no parameters or buffers."""
+    """Return the tensors under the usual names, of the module and its parts, that are neither parameters nor buffers."""
     owners = [(f"{name}." if name else "", vars(part)) for name, part in module.named_modules()]
     return [(at + n, held[n]) for at, held in owners for n in WEIGHTS_ATTRIBUTE if isinstance(held.get(n), Tensor)]
 

@@ -20,12 +20,12 @@ def require_views(projections: Callable[[nn.Module], Projections], module: nn.Mo
     """Write through every view and read it anew, then change the parameters and read the views; the numbers are put back.
 
     Args:
-        projections: of a module, asked anew at every call.
+        projections: of a module, called anew each time.
         module: with generic parameters.
         where: the method that gives them, for messages.
 
     Raises:
-        Question: one of them is no matrix or vector, or no view of a parameter.
+        Question: one of them is not a matrix or vector, or not a view of a parameter.
     """
     parameters = dict(module.named_parameters())
     kept = {path: parameter.detach().clone() for path, parameter in parameters.items()}
@@ -37,8 +37,8 @@ def require_views(projections: Callable[[nn.Module], Projections], module: nn.Mo
             numbers = torch.randn(view.shape, generator=generator, dtype=torch.float64).to(view.read())
             try:
                 view.write(numbers)
-            except RuntimeError:  # several elements in one place of memory, as expand() makes them
-                raise _no_view(name, "several of its elements lie in one place of memory", where) from None
+            except RuntimeError:  # several elements at one address, as expand() makes them
+                raise _no_view(name, "several of its elements are one number in memory", where) from None
             again = dict(projections(module).views())[name]
             if not torch.equal(again.read(), numbers):
                 raise _no_view(name, "numbers that are written into it do not arrive in the module", where)
@@ -70,7 +70,7 @@ def _require_in_parameters(name: str, view: View, parameters: Iterable[Tensor], 
 
 def _no_view(name: str, why: str, where: str) -> Question:
     said = (
-        f"{where}: {name} is no view of a parameter: {why}. Return the parameter itself, or a slice, chunk, view, transpose "
+        f"{where}: {name} is not a view of a parameter: {why}. Return the parameter itself, or a slice, chunk, view, transpose "
         "or select of it; clone(), repeat_interleave(), contiguous(), cat() and reshape() may copy. Where several heads share "
         "a key, no view has rows for each of them: such a module cannot be described yet."
     )

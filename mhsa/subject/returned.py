@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-# Forms of the weights of every head that are in use, apart from [B, H, Tq, Tk]; "B*H" is one axis, each sample's heads in a row.
+# Forms of the weights of every head that are in use besides [B, H, Tq, Tk]; "B*H" is one axis, each sample's heads in a row.
 WEIGHTS_FORMS = (
     ("B*H", "Tq", "Tk"),
     ("H*B", "Tq", "Tk"),

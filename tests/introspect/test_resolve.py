@@ -159,7 +159,7 @@ def test_a_core_without_parameters_is_a_function() -> None:
         (f"{__file__}:NeedsMore", "needs 'table', and mhsa does not know what to give"),
         (f"{__file__}:FourTensors", "needs down, and mhsa does not know what to give"),
         (f"{__file__}:AnyTensors", "which parameters are query, key and value is not clear"),
-        (f"{__file__}:WithGain", "gain [20] changes the result but is no part of plain multi-head attention"),
+        (f"{__file__}:WithGain", "gain [20] changes the result but is not part of plain multi-head attention"),
         ("torch.nn:Linear", "no parameter that is known to be the number of heads"),
         ("torch:add", "no readable signature"),
         ("mhsa:Adapter", "must define build(self, head, d_model)"),

@@ -108,11 +108,11 @@ def test_views_of_parameters_are_understood_and_left_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("Cloned", "Cloned.projections(): value.weight is no view of a parameter"),
-        ("CopiedBias", "CopiedBias.projections(): out.bias is no view of a parameter"),
-        ("Kept", "Kept.projections(): query.weight is no view of a parameter"),
-        ("Grouped", "Grouped.projections(): key.weight is no view of a parameter"),
-        ("Expanded", "out.bias is no view of a parameter: several of its elements lie in one place of memory"),
+        ("Cloned", "Cloned.projections(): value.weight is not a view of a parameter"),
+        ("CopiedBias", "CopiedBias.projections(): out.bias is not a view of a parameter"),
+        ("Kept", "Kept.projections(): query.weight is not a view of a parameter"),
+        ("Grouped", "Grouped.projections(): key.weight is not a view of a parameter"),
+        ("Expanded", "out.bias is not a view of a parameter: several of its elements are one number in memory"),
         ("Convolved", "query.weight has shape [20, 20, 1]; must be [D_out, D_in]"),
     ],
 )

@@ -55,7 +55,7 @@ def _attribute(part: nn.Module, name: str) -> Callable[[], Tensor]:
 
 
 def _recomputed(hook: Any, part: nn.Module) -> Callable[[], Tensor]:
-    """Return what asks a hook of torch's older functions: the attribute holds what the last call computed."""
+    """Return what recomputes the attribute of torch's older functions, which holds what the last call computed."""
     iterates = "n_power_iterations" in vars(hook)  # spectral_norm, whose vectors move in training alone
 
     def make() -> Tensor:

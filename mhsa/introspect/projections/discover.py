@@ -1,4 +1,4 @@
-"""Finds the projections of a module that nobody described: by name, by shape, and by where gradients flow.
+"""Finds the projections of a module without an adapter: by name, by shape, and by where gradients flow.
 
 Names decide which parameter is which, because a module that multiplies the key by ``w_value`` is wrong. Shapes, at
 sizes that are all different, decide what each axis is. Where both leave a choice (x @ W or W @ x, the order inside
@@ -77,7 +77,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         fitting = [r for r in choices(path, roles, False) if tags.fit(r, groups[path], sizes)]
         if fitting and path not in weights:
             weights[path] = fitting[0]
-    # What no gradient told (the module may be too wrong for that) goes by the order of definition.
+    # What no gradient shows (the module may be too wrong for that) goes by the order of definition.
     for packed in (True, False):
         for path, roles in _in_order([p for p in unnamed if p not in weights], weights, packed=packed):
             if possible := choices(path, roles, False):
@@ -91,7 +91,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
             raise SubjectError(
-                f"parameter {path} {list(shapes[path])} changes the result but is no part of plain multi-head attention "
+                f"parameter {path} {list(shapes[path])} changes the result but is not part of plain multi-head attention "
                 f"(found: {found.describe()}). Judge the attention alone, or describe the module in an mhsa.Adapter"
             )
     return found
@@ -135,7 +135,7 @@ def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int,
     if missing:
         listed = ", ".join(f"{path} {list(shape)}" for path, shape in shapes.items()) or "none"
         raise SubjectError(
-            f"cannot tell which parameters are the {', '.join(missing)} projection; the module has: {listed}. "
+            f"which parameters are the {', '.join(missing)} projection is not clear; the module has: {listed}. "
             "Say it in an mhsa.Adapter with a projections() method"
         )
 

@@ -23,7 +23,7 @@ class Surroundings:
     Attributes:
         attention: path of the part whose output is the attention's: the out projection, or a module that has it.
         before: paths of norms that the inputs go through; they are taken out of the modules that are built.
-        frozen: paths of parameters that come after the attention: they are none of its own.
+        frozen: paths of parameters that come after the attention: they are not its own.
         text: what is left out, in words.
         parts: each of them in a word or two, for what is not judged.
         stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.

@@ -1,4 +1,4 @@
-"""Takes the attention out of its surroundings: where they are sure, it is judged alone; a residual alone is asked about."""
+"""Takes the attention out of its surroundings: where they are certain, it is judged alone; a residual alone is a question."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
         return None
     try:
         around = find_surroundings(module, call)
-    except Exception:  # the properties will meet it again and report it
+    except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)
 
