@@ -125,14 +125,14 @@ def matching(where: str, patterns: Iterable[str]) -> list[str]:
         ValueError: one of them names no property.
     """
     ids = [p.id for p in catalogue()]
-    found: set[str] = set()
+    matched: set[str] = set()
     for pattern in patterns:
         meant = {identity for identity in ids if isinstance(pattern, str) and Expected(pattern).fits(identity)}
         if not meant:
             near = _near(str(pattern), ids) or "; `mhsa properties` lists them"
             raise ValueError(f"{where} names {pattern!r}, and no property has that id{near}")
-        found |= meant
-    return [identity for identity in ids if identity in found]
+        matched |= meant
+    return [identity for identity in ids if identity in matched]
 
 
 def requested_subjects(caller: str, subjects: Sequence[Any], configuration: Configuration) -> list[RequestedSubject]:
@@ -152,16 +152,16 @@ def requested_subjects(caller: str, subjects: Sequence[Any], configuration: Conf
     by_label = {r.label: r for r in configuration.requests}
     folder = str(configuration.path.parent) if configuration.path is not None else ""
     taken = {subject for subject in subjects if isinstance(subject, str)}
-    found = []
+    requested = []
     for subject in subjects:
         if isinstance(subject, str):
-            found.append(RequestedSubject(by_label.get(subject) or Request.of(subject, folder=folder)))
+            requested.append(RequestedSubject(by_label.get(subject) or Request.of(subject, folder=folder)))
             continue
         _require_object(caller, subject)
         label = _unique(_name(subject), taken)
         taken.add(label)
-        found.append(RequestedSubject(Request(label, _spec(subject)), subject))
-    return found
+        requested.append(RequestedSubject(Request(label, _spec(subject)), subject))
+    return requested
 
 
 def is_test(subject: Any) -> bool:
@@ -196,10 +196,10 @@ def _spec(target: Any) -> str:
 
 
 def _unique(name: str, taken: set[str]) -> str:
-    found, n = name, 2
-    while found in taken:
-        found, n = f"{name}-{n}", n + 1
-    return found
+    unique, n = name, 2
+    while unique in taken:
+        unique, n = f"{name}-{n}", n + 1
+    return unique
 
 
 def _near(name: str, known: Sequence[str]) -> str:

@@ -43,8 +43,8 @@ def _subject(request: Request, target: Any) -> Subject | SubjectError:
     """Load each subject once in a session."""
     key = repr(request), id(target)
     if key not in _subjects:
-        found = without_judging(request, load_inline(request, target))
-        _subjects[key] = target, found  # kept with it, so that no other object has its id
+        subject = without_judging(request, load_inline(request, target))
+        _subjects[key] = target, subject  # kept with it, so that no other object has its id
     return _subjects[key][1]
 
 
@@ -53,8 +53,8 @@ def _require_everything(request: Request, subject: Subject, *, strict: bool) -> 
     left = ", ".join(subject.not_judged)
     refused = [words for words in subject.not_judged if words not in request.not_judged]
     if refused and strict:
-        said = f"{EVERYTHING}  {request.label}\nnot judged: {', '.join(refused)}; strict = true makes that a failure"
-        pytest.fail(f"{said}, unless not_judged = {json.dumps(refused)} accepts it in the configuration", pytrace=False)
+        problem = f"{EVERYTHING}  {request.label}\nnot judged: {', '.join(refused)}; strict = true makes that a failure"
+        pytest.fail(f"{problem}, unless not_judged = {json.dumps(refused)} accepts it in the configuration", pytrace=False)
     if left:
         pytest.skip(f"not judged: {left}")
 

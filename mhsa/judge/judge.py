@@ -228,8 +228,8 @@ class Judge:
         try:
             write_script(path, self.requests[0], subject, finding["id"], summary, message, record.recorder.calls)
         except Exception as error:
-            words = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
-            finding |= {"outcome": "error", "reason": words}
+            reason = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
+            finding |= {"outcome": "error", "reason": reason}
 
     def pytest_runtest_logfinish(self) -> None:
         """Once the property that made the GPU unusable is reported, leave the others to another process."""
@@ -337,7 +337,7 @@ def _search(error: BaseException | None, kind: type[Any]) -> Any:
     if error is None or isinstance(error, kind):
         return error
     inner = [*getattr(error, "exceptions", ()), error.__cause__]
-    return next((found for e in inner if (found := _search(e, kind)) is not None), None)
+    return next((inside for e in inner if (inside := _search(e, kind)) is not None), None)
 
 
 def explain(finding: dict[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ _MOST = 200  # lines that are listed
 
 
 class Covering:
-    """Line coverage of everything that is no library; begins before the subjects are loaded."""
+    """Line coverage of everything but libraries; begins before the subjects are loaded."""
 
     def __init__(self) -> None:
         libraries = {sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")} | {str(Path(__file__).parents[1])}
@@ -24,10 +24,10 @@ class Covering:
         self.tool.start()
 
     def write(self, path: Path, files: Mapping[int, str]) -> None:
-        """End, and write what was found of each subject's file, by its number."""
+        """End, and write the coverage of each subject's file, by the subject's number."""
         self.tool.stop()
-        found = {number: self._of(file) for number, file in files.items()}
-        path.write_text(json.dumps({str(n): of_file for n, of_file in found.items() if of_file is not None}))
+        covered = {number: self._of(file) for number, file in files.items()}
+        path.write_text(json.dumps({str(n): of_file for n, of_file in covered.items() if of_file is not None}))
 
     def _of(self, file: str) -> dict[str, Any] | None:
         try:

@@ -38,15 +38,15 @@ def sample(
     if sizes is not None and (len(sizes) != 2 or min(sizes) < 1 or sizes[1] % sizes[0]):
         raise ValueError(f"cases(sizes={sizes}); must be (head, d_model), and d_model a multiple of head")
     rng = random.Random(seed)
-    found = []
+    examples = []
     for n in range(count):
         batch, head, queries, keys, d_k = _SIZES[(n + seed) % len(_SIZES)]
         head, d_k = (head, d_k) if sizes is None else (sizes[0], sizes[1] // sizes[0])
-        found.append(
+        examples.append(
             Case(
                 dtype=dtypes[n % len(dtypes)], batch=batch, head=head, query_length=keys if self_attention else queries,
                 key_length=keys, d_k=d_k, data=_DATA[n % len(_DATA)], mask=masks[n % len(masks)],
                 layout=_LAYOUTS[n // 2 % len(_LAYOUTS)], tie="all" if self_attention else "none", seed=rng.randrange(2**16),
             )
         )  # fmt: skip
-    return found
+    return examples

@@ -93,33 +93,33 @@ class SideEffectMonitor:
         """Return a description of what was replaced or, with ``processes``, started since; empty if nothing was."""
         if os.getpid() != self.process:  # a forked copy of this process, which would go on judging as well
             os._exit(70)
-        found = [f"replaced {name}" for owner, before in self.owners for name in _put_back(owner, before)]
+        changes = [f"replaced {name}" for owner, before in self.owners for name in _put_back(owner, before)]
         if _forks != self.forks and processes:
-            found.append("forked this process")
+            changes.append("forked this process")
         left = [thread.name for thread in threading.enumerate() if thread not in self.threads]
         if left and processes:
-            found.append(f"left the thread {left[0]} running")
+            changes.append(f"left the thread {left[0]} running")
         if sys.getrecursionlimit() < self.depth:
             sys.setrecursionlimit(self.depth)
-            found.append("lowered the recursion limit")
+            changes.append("lowered the recursion limit")
         self.depth = sys.getrecursionlimit()
         if _folder() != self.folder:
             with contextlib.suppress(OSError):
                 os.chdir(self.folder)
-            found += ["changed the working directory"] if processes else []
+            changes += ["changed the working directory"] if processes else []
         if self.unraised:
-            found.append(f"raised in a finalizer, where it cannot be caught: {self.unraised[0]}")
+            changes.append(f"raised in a finalizer, where it cannot be caught: {self.unraised[0]}")
         if any(now is not before for now, before in zip((sys.stdout, sys.stderr), self.streams, strict=False)):
             sys.stdout, sys.stderr = self.streams
-            found.append("replaced sys.stdout or sys.stderr")
+            changes.append("replaced sys.stdout or sys.stderr")
         printed = sum(stream.count for stream in self.streams)
         if printed > _FLOOD:
-            found.append(f"printed {printed / 2**20:.1f} MiB")
+            changes.append(f"printed {printed / 2**20:.1f} MiB")
         for stream in self.streams:
             stream.count = 0
         self.unraised.clear()
         self.forks, self.threads = _forks, self.threads | set(threading.enumerate())
-        return " and ".join(found[:3])
+        return " and ".join(changes[:3])
 
 
 def _folder() -> str:
@@ -144,14 +144,14 @@ def _put_back(owner: Any, before: dict[str, Any]) -> list[str]:
     """Put back what was replaced, taken away, or put before a method of a base class; return the names."""
     now = vars(owner)
     changed = [name for name, x in before.items() if now.get(name) is not x]
-    found = [name for name in changed if not _own_doing(owner, now.get(name))]
+    replaced = [name for name in changed if not _own_doing(owner, now.get(name))]
     for name in changed:
-        if name in found:
+        if name in replaced:
             setattr(owner, name, before[name])
         else:
             before[name] = now[name]
     if isinstance(owner, type):
         for name in [n for n in now if n not in before and callable(now[n]) and hasattr(owner.__base__, n)]:
             delattr(owner, name)
-            found.append(name)
-    return [f"{owner.__name__}.{name}" for name in found]
+            replaced.append(name)
+    return [f"{owner.__name__}.{name}" for name in replaced]

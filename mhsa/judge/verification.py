@@ -1,4 +1,4 @@
-"""``mhsa.verify(module_or_class)``: judge an object in this process, and return what was found."""
+"""``mhsa.verify(module_or_class)``: judge an object in this process, and return the results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NAMED = 3  # failed properties that the repr, one line, names
 
 
 class Verification(SubjectResult):
-    """What :func:`verify` found. It is true only if the subject holds, so ``assert mhsa.verify(...)`` means what it says."""
+    """The results of :func:`verify`. It is true only if the subject holds, so ``assert mhsa.verify(...)`` works."""
 
     @property
     def failures(self) -> list[PropertyResult]:
@@ -100,11 +100,11 @@ def verify(
     The subject runs in this process, with your secrets and without limits: ``mhsa verify`` isolates it.
     """
     conditions = Conditions("verify", profile, seed, dtypes, device, contract, arguments, expected_failures)
-    (found,) = requested_subjects("verify", [subject], read(find(Path.cwd()) if isinstance(subject, str) else None))
-    request = conditions.apply(found.request)
+    (requested,) = requested_subjects("verify", [subject], read(find(Path.cwd()) if isinstance(subject, str) else None))
+    request = conditions.apply(requested.request)
     patterns = [properties] if isinstance(properties, str) else list(properties)
     chosen = matching("verify(properties=...)", patterns) if patterns else []
-    result = _judge(request, found.target, chosen)
+    result = _judge(request, requested.target, chosen)
     if raise_on_failure and not result:
         raise AssertionError(str(result))
     return result
@@ -129,8 +129,8 @@ def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification
         if p.id in chosen if chosen else not (p.slow and request.profile == "quick"):
             start = time.perf_counter()
             finding = find_inline(request, subject, p.id)
-            found = PropertyResult(**finding, seconds=time.perf_counter() - start)
-            result.properties.append(judged(request, found))
+            result_of_property = PropertyResult(**finding, seconds=time.perf_counter() - start)
+            result.properties.append(judged(request, result_of_property))
     result.warnings += [
         f"{p.id} passes, but was expected to fail: remove it from expected_failures"
         for p in result.properties

@@ -73,14 +73,14 @@ def catalogue() -> list[Property]:
 
 @functools.cache  # parsing takes 40 ms, and a run needs it several times
 def _catalogue() -> tuple[Property, ...]:
-    found = []
+    properties = []
     for family in FAMILIES:
         tree = ast.parse((properties_folder() / f"test_{family}.py").read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 slow = any(isinstance(d, ast.Name) and d.id == "slow" for d in node.decorator_list)
-                found.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or "", slow=slow))
-    return tuple(found)
+                properties.append(_read(family, node.name.removeprefix("test_"), ast.get_docstring(node) or "", slow=slow))
+    return tuple(properties)
 
 
 def is_slow(identity: str) -> bool:

@@ -166,8 +166,8 @@ def size(text: str) -> int | None:
     """Return the bytes that a size such as ``8 GiB`` stands for; None if it is not a size."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     factor = _UNITS.get(match[2].upper()) if match else None
-    found = float(match[1]) * factor if match and factor else 0.0
-    return int(found) if 1 <= found < _MOST_BYTES else None
+    size_in_bytes = float(match[1]) * factor if match and factor else 0.0
+    return int(size_in_bytes) if 1 <= size_in_bytes < _MOST_BYTES else None
 
 
 _LONGEST = 400  # characters of a message that are worth a line
@@ -273,10 +273,10 @@ class _TableReader:
             start, nearest = (inner[0] - 1, inner[0]) if inner else (start, nearest)
         simple = isinstance(value, (str, int, float))
         literal = str(value).lower() if isinstance(value, bool) else str(value) if simple else ""
-        found = self.keys(key, start, end) if key else []
-        exact = [n for n in found if literal and literal in self.lines[n - 1]]
+        lines = self.keys(key, start, end) if key else []
+        exact = [n for n in lines if literal and literal in self.lines[n - 1]]
         below = self.headers((*path, key), r"[.\]]") if key else self.headers(path, r"\.")
-        return next(iter([*exact, *found, *below, nearest or 1]))
+        return next(iter([*exact, *lines, *below, nearest or 1]))
 
     def headers(self, path: tuple[str, ...], after: str) -> list[int]:
         name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)

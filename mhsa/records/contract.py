@@ -34,7 +34,7 @@ _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refu
 
 @dataclass(frozen=True)
 class Contract:
-    """The conventions by which a subject is judged; ``None`` means: find out by calling it, and print what was found.
+    """The conventions by which a subject is judged; ``None`` means: find out by calling it, and print the result.
 
     Attributes:
         fully_masked_row: a query that may attend to no key has weights of zero (``"zeros"``: the output is W_O's bias), of

@@ -37,9 +37,9 @@ def problem(declared: Mapping[str, Any]) -> tuple[str, str]:
     for name, value in declared.items():
         if FORMER_NAMES.get(name, name) in texts and not isinstance(value, str):
             return name, f"{name} = {value!r}; must be a text"
-    given = canonical(declared)
+    contract = canonical(declared)
     try:
-        replace(Contract(), **given)
+        replace(Contract(), **contract)
     except (TypeError, ValueError) as error:
         wrong = next((name for name in declared if f"({FORMER_NAMES.get(name, name)}=" in str(error)), "")
         value = declared.get(wrong)
@@ -51,12 +51,12 @@ def problem(declared: Mapping[str, Any]) -> tuple[str, str]:
 
 def _texts() -> set[str]:
     """Return the fields whose every value is a text, or none at all."""
-    found = set()
+    names = set()
     for name, hint in typing.get_type_hints(Contract).items():
         kinds = [x for part in (typing.get_args(hint) or (hint,)) for x in (typing.get_args(part) or (part,))]
         if all(kind in (str, type(None)) or isinstance(kind, str) for kind in kinds):
-            found.add(name)
-    return found
+            names.add(name)
+    return names
 
 
 def assignment(text: str) -> tuple[str, Any]:

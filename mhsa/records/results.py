@@ -1,4 +1,4 @@
-"""What a run found: plain records, verdicts, and the JSON that docs/json.md describes."""
+"""The results of a run: plain records, verdicts, and the JSON that docs/json.md describes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXIT_CODES: dict[Verdict, int] = {"holds": 0, "violated": 1, "question": 2, "unj
 
 @dataclass(frozen=True)
 class PropertyResult:
-    """What one property found of one subject; the fields are those of the JSON."""
+    """The result of one property on one subject; the fields are those of the JSON."""
 
     id: str
     outcome: Outcome
@@ -50,7 +50,7 @@ class PropertyResult:
 
 @dataclass
 class SubjectResult:
-    """All that was found of one subject.
+    """All results of one subject.
 
     Attributes:
         subject: the object, as it was named.
@@ -147,7 +147,7 @@ _MOST = 3  # errors that are listed in one line
 
 
 def verdict_of(result: SubjectResult) -> Verdict:
-    """Return the verdict on a subject, by what was found of it: the one place that decides."""
+    """Return the verdict on a subject, by its results: nothing else decides."""
     outcomes = [p.outcome for p in result.properties]
     if result.question:
         return "question"

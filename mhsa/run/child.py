@@ -153,9 +153,9 @@ class Child:
         if event.get("$report_type") != "TestReport":
             return
         identity = property_id(event["nodeid"])
-        said = dict(event.get("user_properties", []))
-        if "mhsa-subject" in said:
-            about = said["mhsa-subject"]
+        properties = dict(event.get("user_properties", []))
+        if "mhsa-subject" in properties:
+            about = properties["mhsa-subject"]
             number = about["number"]
             result = self.results[number - 1]
             result.notes = [(topic, words) for topic, words in about["notes"]]
@@ -169,8 +169,8 @@ class Child:
                 self.running[number, identity] = time.monotonic()
             every = {p.id for p in result.properties}.union(about["planned"])  # this is not always the first process
             self.listen(Event("running", number, identity, planned=len(every)))
-        if "mhsa" in said:
-            finding = said["mhsa"]
+        if "mhsa" in properties:
+            finding = properties["mhsa"]
             number, question = finding.pop("number"), finding.pop("question", False)
             result = self.results[number - 1]
             self.running.pop((number, identity), None)
@@ -183,8 +183,8 @@ class Child:
             self.running.pop((number, identity), None)
             self.add(number, PropertyResult(identity, "fail", reason="the worker process died in a call"))
 
-    def add(self, number: int, found: PropertyResult) -> None:
+    def add(self, number: int, result: PropertyResult) -> None:
         """Take down what came of a property, in the light of what was expected."""
-        found = judged(self.requests[number - 1], found)
-        self.results[number - 1].properties.append(found)
-        self.listen(Event("done", number, found.id, found))
+        result = judged(self.requests[number - 1], result)
+        self.results[number - 1].properties.append(result)
+        self.listen(Event("done", number, result.id, result))

@@ -17,13 +17,13 @@ PARENT = "MHSA_PARENT"  # the variable that gives a subject's process the number
 
 def default_memory() -> int | None:
     """Return the bytes that a subject may use by default: a share of what this machine, or its container, has."""
-    found = []
+    sizes = []
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        sizes.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):
-            found.append(int(Path(file).read_text()))
-    return int(_SHARE * min(found)) if found else None
+            sizes.append(int(Path(file).read_text()))
+    return int(_SHARE * min(sizes)) if sizes else None
 
 
 def limit_memory(size: int | None) -> None:

@@ -36,7 +36,7 @@ class CannotRun(UsageError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run was interrupted; ``results`` holds what was found until then."""
+    """The run was interrupted; ``results`` holds the results until then."""
 
     def __init__(self, results: list[SubjectResult]) -> None:
         super().__init__("interrupted")
@@ -234,20 +234,20 @@ def _mark_not_run(planned: list[str], result: SubjectResult, reason: str) -> Non
     result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
 
 
-def _crash_site(said: str) -> str:
+def _crash_site(output: str) -> str:
     """Return where a crash happened, from the stack that Python prints of one; libraries apart."""
     libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
-    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', said):
+    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', output):
         if not file.startswith((*libraries, "<")):
             return f" (in {function}, {file}, line {line})"
     return ""
 
 
-def _error_line(said: str) -> str:
+def _error_line(output: str) -> str:
     """Return the line of pytest's output that says what went wrong."""
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
     if raised:
         return raised[-1]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith(("ERROR", "E  ", "error:"))]
-    return (errors or lines or ["it said nothing"])[-1]
+    return (errors or lines or ["it printed nothing"])[-1]

@@ -100,9 +100,9 @@ def _kill_group(pid: int) -> None:
 def _marked(token: str) -> list[int]:
     """Processes that carry the token in their environment (Linux; elsewhere the group has to do)."""
     wanted = f"{TOKEN}={token}".encode()
-    found = []
+    processes = []
     for entry in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError, ValueError):
             if wanted in entry.read_bytes():
-                found.append(int(entry.parent.name))
-    return found
+                processes.append(int(entry.parent.name))
+    return processes

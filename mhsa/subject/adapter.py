@@ -42,7 +42,7 @@ class Adapter:
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
-        understood: how the constructor and the call were understood, part by part, where mhsa found it out.
+        understood: how the constructor and the call were understood, part by part, where mhsa has read it.
     """
 
     inputs: Inputs = "qkv"
@@ -327,14 +327,14 @@ class _Arranged:
 
 def _set_dropout(module: nn.Module, rate: float) -> bool:
     """Set every dropout in ``module``; return whether there was one."""
-    found = False
+    has_dropout = False
     for part in module.modules():
         names = [n for n, x in vars(part).items() if isinstance(x, float) and is_called(n, DROPOUT)]
         names += ["p"] if isinstance(part, nn.modules.dropout._DropoutNd) else []
         for name in names:
             setattr(part, name, rate)
-            found = True
-    return found
+            has_dropout = True
+    return has_dropout
 
 
 def has_own_head_width(target: Any) -> bool:

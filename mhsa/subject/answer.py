@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mhsa.oracle import gradients as backward
+from mhsa.oracle import gradients
 from mhsa.oracle.attention import MultiHead
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
@@ -83,8 +83,8 @@ def _pictured(observed: Array | None, required: Array, bound: Array) -> dict[str
 class ObservedGradients(dict[str, Array]):
     """Gradients by name; a property that wants that of a map which is not a parameter is not applicable."""
 
-    def __init__(self, found: Mapping[str, Array], fixed: Mapping[str, str]) -> None:
-        super().__init__(found)
+    def __init__(self, gradients: Mapping[str, Array], fixed: Mapping[str, str]) -> None:
+        super().__init__(gradients)
         self.fixed = dict(fixed)
 
     def __missing__(self, name: str) -> Array:
@@ -121,10 +121,10 @@ def expected_gradients(
     answer: Answer, ties: dict[str, list[str]], d_output: Array, d_weights: Array | None, precision: Precision
 ) -> dict[str, Bounded]:
     """Return the oracle's gradients; ``ties`` says which roles each tensor plays, by the name it is reported under."""
-    found = backward.gradients(answer.expected, precision, d_output, d_weights)
-    parts = {"query": found.query, "key": found.key, "value": found.value}
+    expected = gradients.gradients(answer.expected, precision, d_output, d_weights)
+    parts = {"query": expected.query, "key": expected.key, "value": expected.value}
     inputs = {
-        name: parts[name] if len(roles) == 1 else backward.tied(precision, [parts[r] for r in roles])
+        name: parts[name] if len(roles) == 1 else gradients.tied(precision, [parts[r] for r in roles])
         for name, roles in ties.items()
     }
-    return inputs | found.parameters
+    return inputs | expected.parameters

@@ -17,8 +17,8 @@ def backward_pass(starts: Iterable[tuple[Tensor, Tensor]], leaves: Iterable[Tens
     """
     trained = [leaf for leaf in leaves if leaf.requires_grad]
     numbers = [_Start.apply(output, gradient) for output, gradient in starts]  # type: ignore[no-untyped-call]
-    found = torch.autograd.grad(numbers, trained, allow_unused=True)
-    return {leaf: gradient for leaf, gradient in zip(trained, found, strict=True) if gradient is not None}
+    gradients = torch.autograd.grad(numbers, trained, allow_unused=True)
+    return {leaf: gradient for leaf, gradient in zip(trained, gradients, strict=True) if gradient is not None}
 
 
 class _Start(torch.autograd.Function):

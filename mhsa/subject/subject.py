@@ -26,7 +26,7 @@ class Subject:
     Attributes:
         name: what the user typed.
         adapter: how it is built, called and read.
-        contract: the adapter's, with what was found by calling filled in.
+        contract: the adapter's, filled in with what calling it has shown.
         dtypes: to judge it in.
         device: to judge it on.
         bind: views of the four maps of a module with these sizes.

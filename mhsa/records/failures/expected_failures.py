@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 ANOTHER = "another failure took the place of the expected one"
 
 
-def judged(request: Request, found: PropertyResult) -> PropertyResult:
+def judged(request: Request, result: PropertyResult) -> PropertyResult:
     """Return a result as the declarations of its subject make it."""
-    declared = request.declared(found.id)
-    if not declared or found.outcome not in ("pass", "fail"):
-        return found
-    if found.outcome == "pass":
-        return replace(found, outcome="unexpected-pass", reason=f"expected to fail: {declared[0].words}")
-    form = form_of(found.reason, found.counterexample)
+    declared = request.declared(result.id)
+    if not declared or result.outcome not in ("pass", "fail"):
+        return result
+    if result.outcome == "pass":
+        return replace(result, outcome="unexpected-pass", reason=f"expected to fail: {declared[0].words}")
+    form = form_of(result.reason, result.counterexample)
     expected = next((e for e in declared if e.accepts(form)), None)
     if expected is not None:
-        return replace(found, outcome="expected-failure", reason=f"{expected.words}; {found.reason}")
+        return replace(result, outcome="expected-failure", reason=f"{expected.words}; {result.reason}")
     forms = " or ".join(dict.fromkeys(repr(e.form) for e in declared))
-    return replace(found, reason=f"{ANOTHER}: expected is {forms}, found {form!r}; {found.reason}")
+    return replace(result, reason=f"{ANOTHER}: expected is {forms}, found {form!r}; {result.reason}")
 
 
 def judged_here(request: Request, identity: str, outcome: Any, reason: str, facts: Any) -> PropertyResult:
@@ -54,9 +54,9 @@ def compare_causes(
     return {label: diagnosis for label, diagnosis in diagnoses.items() if label in failing}
 
 
-def _observed(found: PropertyResult) -> str:
+def _observed(result: PropertyResult) -> str:
     """Return what was observed, without the reason for which it was expected."""
-    return str((found.counterexample or {}).get("message") or found.reason)
+    return str((result.counterexample or {}).get("message") or result.reason)
 
 
 def cause_of(diagnosis: Diagnosis | None, identity: str = "") -> str:
