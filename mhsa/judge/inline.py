@@ -60,7 +60,7 @@ def _require_everything(request: Request, subject: Subject, *, strict: bool) -> 
 
 
 def find_inline(request: Request, subject: Subject, identity: str) -> dict[str, Any]:
-    """Judge one property, and return what came of it, as in the JSON; everything around is put back."""
+    """Judge one property, and return its result, as in the JSON; everything around is put back."""
     family, _, name = identity.partition(".")
     test = getattr(_family(properties_folder() / f"test_{family}.py", request.profile, request.seed), f"test_{name}")
     error: BaseException | None = None

@@ -55,7 +55,7 @@ class SubjectResult:
     Attributes:
         subject: the object, as it was named.
         notes: how it was understood, as (topic, words).
-        properties: what came of each.
+        properties: the result of each.
         reason: why it could not be judged, where that is not one property alone.
         label: what it is called; the subject itself unless the configuration has another name for it.
         device: that it was judged on.

@@ -63,7 +63,7 @@ class Child:
         self.output = ""
 
     def run(self) -> None:
-        """Start it, and take down what it reports until it ends or a property takes too long."""
+        """Start it, and record what it reports until it ends or a property takes too long."""
         reasons = [missing(request) for request in self.requests]
         if all(reasons):  # no process is needed to find that out
             for result, reason in zip(self.results, reasons, strict=True):
@@ -135,7 +135,7 @@ class Child:
         return command
 
     def _hear_line(self, line: str) -> bool:
-        """Take an event down; return whether the process may go on."""
+        """Record an event; return whether the process may go on."""
         try:
             event = json.loads(line)
         except (ValueError, RecursionError):
@@ -184,7 +184,7 @@ class Child:
             self.add(number, PropertyResult(identity, "fail", reason="the worker process died in a call"))
 
     def add(self, number: int, result: PropertyResult) -> None:
-        """Take down what came of a property, in the light of what was expected."""
+        """Record the result of a property, judged by what the request expects."""
         result = judged(self.requests[number - 1], result)
         self.results[number - 1].properties.append(result)
         self.listen(Event("done", number, result.id, result))

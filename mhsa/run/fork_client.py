@@ -123,7 +123,7 @@ class Process:
         if self.pid is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self.pid, signal.SIGKILL)
-        else:  # whatever the server is at, nothing comes of it
+        else:  # the server does not answer
             end_server()
             self.returncode = -signal.SIGKILL
             self._connection.close()  # type: ignore[union-attr]

@@ -32,7 +32,7 @@ def plain(x: Any) -> Any:
 
 def numbers(tensor: Tensor) -> Array:
     """Return a tensor's numbers in float64."""
-    # A copy: a subject may write into what it has handed out.
+    # A copy: a subject may write into what it has returned.
     result: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
     return result
 

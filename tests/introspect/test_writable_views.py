@@ -136,7 +136,7 @@ def test_numbers_that_do_not_arrive_are_noticed_wherever_the_memory_lies() -> No
         w = module.w if next(turns) % 2 == 0 else module.other  # another one each time
         return mhsa.Projections.of_linears(*[(w, None)] * 4)
 
-    with pytest.raises(Question, match=r"numbers that\s+are written into it do not arrive"):
+    with pytest.raises(Question, match=r"numbers\s+that are written into it do not arrive"):
         require_views(projections, module, "projections()")
     assert bool((module.w == 1).all())
     assert bool((module.other == 1).all())
