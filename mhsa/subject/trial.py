@@ -305,17 +305,17 @@ class Trial:
 
     def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
         q, k, v = tied(lambda x: self.tensor(x, self.case.layout).requires_grad_(leaves), query, key, value)
-        mask_tensor = None if mask is None else self.convert(mask)
+        given = None if mask is None else self.convert(mask)
         self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
-        if mask_tensor is not None:
-            self.arguments["mask"] = (mask_tensor, numbers(mask_tensor))
+        if given is not None:
+            self.arguments["mask"] = (given, numbers(given))
         recorder = check.current().recorder
         if recorder is not None:
-            recorder.begin(self.case, self.module, (q, k, v, mask_tensor), grad=self.case.grad or leaves)
+            recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
         with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
-                lambda: tuple(map(plain, self.call_unchecked(q, k, v, mask_tensor))),
+                lambda: tuple(map(plain, self.call_unchecked(q, k, v, given))),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         projections = self.projections
