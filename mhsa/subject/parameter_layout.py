@@ -48,7 +48,7 @@ class Sizes:
 
 
 @dataclass(frozen=True)
-class Reading:
+class AxisReading:
     """One way to read a parameter: the roles it holds (several when packed), and a label per axis."""
 
     roles: tuple[str, ...]
@@ -111,7 +111,7 @@ def with_own_width(sizes: Sizes, count: int, roles: tuple[str, ...], *, bias: bo
 
 def readings(
     shape: tuple[int, ...], roles: tuple[str, ...], sizes: Sizes, *, linear: bool, bias: bool, per_head: bool
-) -> Iterator[Reading]:
+) -> Iterator[AxisReading]:
     """Every reading of a parameter of this shape, the most usual first; ``linear``: stored as nn.Linear stores it."""
     side = "out" if roles == ("out",) else "in"
     expected = sorted(_expected_axes(side, packed=len(roles) > 1, bias=bias, per_head=per_head))
@@ -123,7 +123,7 @@ def readings(
             continue
         if linear and not bias and [label for label in labels if label != "one"][0 if side == "out" else -1] != side:
             continue  # a convolution's weight has axes of size 1 behind
-        yield Reading(roles, labels, bias, per_head)
+        yield AxisReading(roles, labels, bias, per_head)
 
 
 def _expected_axes(side: str, *, packed: bool, bias: bool, per_head: bool) -> list[str]:

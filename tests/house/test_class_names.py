@@ -11,7 +11,6 @@ from tests.helpers.places import ROOT
 EXCEPTIONS = {
     "LogSoftmax": "a known bug and the right variant of the same idea: both are named after what they do",
     "Child": "the process that judges; and, private to the benchmarks, the one that measures",
-    "Reading": "of the axes of a parameter; and of a call: its layout, roles and masks",
 }
 
 

@@ -19,7 +19,7 @@ from mhsa.reports.progress import Progress
 from mhsa.reports.tables import property_table, subject_table
 from mhsa.reports.terminal import print_header, print_subject
 from mhsa.run.child import Child, Event
-from mhsa.subject.parameter_layout import Reading
+from mhsa.subject.parameter_layout import AxisReading
 from tests.helpers.places import ROOT
 
 KNOWN = {p.id: p for p in catalogue()}
@@ -273,9 +273,9 @@ class TestProgress:
 
 
 def test_axes_are_told_in_sizes_that_everybody_knows() -> None:
-    packed = Reading(("query", "key", "value"), ("phd", "in"))
+    packed = AxisReading(("query", "key", "value"), ("phd", "in"))
     assert packed.words == "[3 x H x d_k, d_model]"
-    assert Reading(("key",), ("h", "in", "d")).words == "[H, d_model, d_k]"
+    assert AxisReading(("key",), ("h", "in", "d")).words == "[H, d_model, d_k]"
 
 
 def test_the_words_of_a_case_are_explained() -> None:

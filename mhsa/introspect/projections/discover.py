@@ -22,7 +22,7 @@ from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
 from mhsa.records.errors import Question, SubjectError
-from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
+from mhsa.subject.parameter_layout import AxisReading, Sizes, readings, with_own_width
 
 _SHARED = {"key", "value"}  # whose heads several query heads may share
 
@@ -46,7 +46,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
     groups = _group_heads(shapes, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
 
-    def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[Reading]:
+    def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[AxisReading]:
         per_head = "#" in path and path not in shapes
         member = groups[path][0]
         shape = shapes[member]
@@ -60,7 +60,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
-    weights: dict[str, Reading] = {}
+    weights: dict[str, AxisReading] = {}
     unnamed: list[str] = []
     for path in groups:
         if _is_bias(path, shapes[groups[path][0]]):
@@ -104,25 +104,25 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def _absent(weights: dict[str, Reading], unnamed: Sequence[str]) -> tuple[str, ...]:
+def _absent(weights: dict[str, AxisReading], unnamed: Sequence[str]) -> tuple[str, ...]:
     """Return the maps that the module has no parameters for: the out projection alone, or every one of them."""
     missing = _missing(weights)
     left = [path for path in unnamed if path not in weights]
     return tuple(missing) if not left and missing in (["out"], list(ROLES)) else ()
 
 
-def _missing(weights: dict[str, Reading]) -> list[str]:
+def _missing(weights: dict[str, AxisReading]) -> list[str]:
     return [r for r in ROLES if not any(r in w.roles for w in weights.values())]
 
 
-def _guesses(unnamed: Sequence[str], weights: dict[str, Reading]) -> list[tuple[str, tuple[str, ...]]]:
+def _guesses(unnamed: Sequence[str], weights: dict[str, AxisReading]) -> list[tuple[str, tuple[str, ...]]]:
     """Return roles to try for weights whose names say nothing: packed ones, then each that is missing."""
     missing = _missing(weights)
     packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
 
 
-def _in_order(unnamed: Sequence[str], weights: dict[str, Reading], *, packed: bool) -> list[tuple[str, tuple[str, ...]]]:
+def _in_order(unnamed: Sequence[str], weights: dict[str, AxisReading], *, packed: bool) -> list[tuple[str, tuple[str, ...]]]:
     """Return the roles of definition order, as in clones(nn.Linear(d_model, d_model), 4) or c_attn, c_proj."""
     missing = _missing(weights)
     if packed:
@@ -130,7 +130,7 @@ def _in_order(unnamed: Sequence[str], weights: dict[str, Reading], *, packed: bo
     return [(p, (r,)) for p, r in zip(unnamed, missing, strict=False)] if len(unnamed) == len(missing) else []
 
 
-def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int, ...]], absent: tuple[str, ...]) -> None:
+def _require_all_roles(weights: dict[str, AxisReading], shapes: dict[str, tuple[int, ...]], absent: tuple[str, ...]) -> None:
     missing = [r for r in ROLES if sum(r in w.roles for w in weights.values()) != (r not in absent)]
     if missing:
         listed = ", ".join(f"{path} {list(shape)}" for path, shape in shapes.items()) or "none"
@@ -141,7 +141,7 @@ def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int,
 
 
 def _require_widths(
-    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
+    weights: dict[str, AxisReading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
 ) -> None:  # fmt: skip
     """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
     widths = dict.fromkeys(ROLES, sizes.d_k)
@@ -167,10 +167,10 @@ def _require_widths(
 
 
 def _biases(
-    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]],
-    choices: Callable[[str, tuple[str, ...], bool], list[Reading]],
-) -> dict[str, Reading]:  # fmt: skip
-    found: dict[str, Reading] = {}
+    weights: dict[str, AxisReading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]],
+    choices: Callable[[str, tuple[str, ...], bool], list[AxisReading]],
+) -> dict[str, AxisReading]:  # fmt: skip
+    found: dict[str, AxisReading] = {}
     owners = {path.removesuffix(".weight"): reading for path, reading in weights.items() if path.endswith(".weight")}
     parents = [path.rpartition(".")[0] for path in weights]
     siblings = {p: reading for p, reading in zip(parents, weights.values(), strict=True) if p and parents.count(p) == 1}

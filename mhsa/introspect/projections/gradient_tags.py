@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from mhsa.subject.parameter_layout import Reading, Sizes
+from mhsa.subject.parameter_layout import AxisReading, Sizes
 
 # Gradients below this share of the largest count as zero: rounding in float64 leaves about 1e-16, real ones about 1.
 _NOTHING = 1e-9
@@ -39,11 +39,11 @@ class Tags:
             return True
         return any(path in g and bool(g[path].abs().max() > 0) for g in (self.two_keys, self.one_key))
 
-    def fit(self, reading: Reading, members: list[str], sizes: Sizes) -> bool:
+    def fit(self, reading: AxisReading, members: list[str], sizes: Sizes) -> bool:
         """Whether the gradients are confined as this reading says."""
         return all(self._fits_role(reading, role, members, sizes) for role in reading.roles)
 
-    def _fits_role(self, reading: Reading, role: str, members: list[str], sizes: Sizes) -> bool:
+    def _fits_role(self, reading: AxisReading, role: str, members: list[str], sizes: Sizes) -> bool:
         if not self.two_keys:
             return False
         tagged = {"qkv": ("0", "1", "2"), "q,kv": ("0", "1", "1"), "x": ("0", "01", "01")}[self.inputs]
@@ -64,7 +64,7 @@ class Tags:
         return moved == (role == "value")
 
     @staticmethod
-    def _canonical(gradients: dict[str, Tensor], reading: Reading, role: str, path: str, sizes: Sizes) -> Tensor:
+    def _canonical(gradients: dict[str, Tensor], reading: AxisReading, role: str, path: str, sizes: Sizes) -> Tensor:
         return torch.cat(reading.pieces(gradients[path], role, sizes), dim=1 if role == "out" else 0)
 
     def _support(self, gradient: Tensor, axis: int) -> list[int]:

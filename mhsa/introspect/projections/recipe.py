@@ -15,7 +15,7 @@ from mhsa.introspect.projections.role_names import ROLES
 from mhsa.introspect.projections.shared_by_heads import within_heads
 from mhsa.records.errors import SubjectError
 from mhsa.subject.computed_views import ComputedView, identity
-from mhsa.subject.parameter_layout import Reading, Sizes
+from mhsa.subject.parameter_layout import AxisReading, Sizes
 from mhsa.subject.projections import Projections, Role, View
 
 
@@ -35,7 +35,7 @@ class Recipe:
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
-    readings: dict[str, Reading] = field(default_factory=dict)
+    readings: dict[str, AxisReading] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
     computes: bool = False
     adds: bool = False
@@ -49,7 +49,7 @@ class Recipe:
         computed = computed_maps(module, sizes) if self.computes else {}
         sources = {path: parameters.pop(path) for c in computed.values() for path in c.sources if path in parameters}
         found: dict[tuple[str, bool], list[Tensor]] = {}
-        made: dict[tuple[str, bool], list[tuple[Computed, Reading]]] = {}
+        made: dict[tuple[str, bool], list[tuple[Computed, AxisReading]]] = {}
         for path in sorted([*parameters, *computed], key=natural):
             reading = self._reading(path)
             for role in reading.roles if reading else ():
@@ -87,7 +87,7 @@ class Recipe:
                 return True
         return False
 
-    def _reading(self, path: str) -> Reading | None:
+    def _reading(self, path: str) -> AxisReading | None:
         if path in self.readings:
             return self.readings[path]
         return next((self.readings[p] for p in with_head_index(path) if p in self.readings), None)
@@ -112,7 +112,7 @@ class Recipe:
         return ("low-rank additions to its projections",) if self.adds else ()
 
 
-def _computed(parts: list[tuple[Computed, Reading]], role: str, sizes: Sizes, dim: int) -> ComputedView:
+def _computed(parts: list[tuple[Computed, AxisReading]], role: str, sizes: Sizes, dim: int) -> ComputedView:
     """Return the view of a role whose matrix is computed, in one part or in one for each head."""
 
     def make() -> Tensor:
