@@ -9,7 +9,7 @@ from mhsa.commands import probe as probing
 from mhsa.commands.cli import main
 from mhsa.commands.options.declarations import contract_field
 from mhsa.introspect.questions import load_under, without_judging
-from mhsa.records.answers import answers, told
+from mhsa.records.answers import answers, question_with_answers
 from mhsa.records.declarations import as_options, assignment, declared_field, problem, toml
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
@@ -99,7 +99,7 @@ def test_a_configured_subject_is_told_its_whole_contract() -> None:
     assert answers({"mask": "blocked"}, request)["pyproject.toml"] == (
         '[tool.mhsa.subjects.ours]\ncontract = { masked = "never-read", mask = "blocked" }'
     )
-    assert 'mhsa_contract = mhsa.Contract(mask="blocked")' in told("seen", {"mask": "blocked"}, request)
+    assert 'mhsa_contract = mhsa.Contract(mask="blocked")' in question_with_answers("seen", {"mask": "blocked"}, request)
 
 
 def result(outcome: str = "pass") -> SubjectResult:
