@@ -32,7 +32,7 @@ WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "
          "num_embd", "num_embed", "hidden_dimension", "hidden_units", "d_m", "dim_embed", "dim_emb",
          "feature_size", "in_size", "ninp", "attention_size", "attn_size", "d_attn", "embd_dim",
          "token_dim", "latent_dim", "feat_dim", "dim_embedding", "input_channels",
-         "d_token", "d_x", "n_features",
+         "d_token", "d_x", "n_features", "d_model_size",
          "feature_dims", "in_planes", "inplanes", "input_features", "embd"}  # fmt: skip
 # Widths that a constructor asks for beside d_model; in plain attention all of them are d_model, or else the width of a head.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
@@ -75,7 +75,7 @@ SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "a
 SWITCHES_OFF = {"causal", "is_causal", "masked", "mask_flag", "is_decoder", "cross_attention", "is_cross_attention",
                 "output_attention", "output_attentions", "return_attention", "return_weights", "log_attention_weights",
                 "need_weights", "use_flash", "allow_flash", "flash", "use_flash_attn", "use_flash_attention", "visualize",
-                "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated"}  # fmt: skip
+                "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated", "vis"}  # fmt: skip
 FEED_FORWARD = {"d_ff", "dff", "dim_feedforward", "intermediate_size", "ffn_dim", "mlp_dim", "d_ffn", "n_inner",
                 "ffn_hidden_size", "feed_forward_hidden"}  # fmt: skip
 CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs", "configuration", "model_args", "hp",
