@@ -25,7 +25,7 @@ class Use:
         rate: a dropout takes it.
         switch: its truth is asked for.
         called: it is called, or what keeps it is.
-        read: attributes or items of it are read, so that it is a configuration itself.
+        read: the attributes and items of it that are read, as those of a configuration are.
         words: the strings that it is compared with, in the order of the source.
     """
 
@@ -34,8 +34,13 @@ class Use:
     rate: bool = False
     switch: bool = False
     called: bool = False
-    read: bool = False
+    read: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source shows one of these uses."""
+        return self != Use()
 
 
 def use_of(target: Any, name: str) -> Use:
@@ -44,14 +49,13 @@ def use_of(target: Any, name: str) -> Use:
     names = {name} | {attr for node in nodes for attr in _kept_as(node, name)}
     tests = [test for node in nodes for test in _tests(node)]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
-    inside = [node.value for node in nodes if isinstance(node, (ast.Attribute, ast.Subscript))]
     return Use(
         width=any(_is_sized(call, names) for call in calls),
         epsilon=any(_refers(x, names) for call in calls for x in _epsilons(call)),
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(_refers(test, names) for test in tests),
         called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
-        read=any(_refers(value, names) for value in inside),
+        read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
     )
 
@@ -75,6 +79,15 @@ def _refers(node: ast.expr, names: set[str]) -> bool:
     if isinstance(node, ast.Subscript):
         return isinstance(node.slice, ast.Constant) and node.slice.value in names
     return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
+
+
+def _read(node: ast.AST, names: set[str]) -> str | None:
+    """Return the attribute or item of the argument that a node is."""
+    if isinstance(node, ast.Attribute) and _refers(node.value, names):
+        return node.attr
+    if isinstance(node, ast.Subscript) and _refers(node.value, names) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value) if isinstance(node.slice.value, str) else None
+    return None
 
 
 def _mentions(node: ast.expr, names: set[str]) -> bool:

@@ -67,6 +67,7 @@ class Constructor:
             self._guess(unknown, everything)
         else:
             self._settle()
+        self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
         self.drops = "dropout" in self._roles()
         self.understood = tuple(self._said())
 
@@ -134,7 +135,7 @@ class Constructor:
             chosen = {n: v for n, v in chosen.items() if self._read.roles[n] == "dropout" or n in self._required}
         for name, config in self._configs.items():
             if config.kind is None or config.read is None:
-                chosen[name] = Config(name, *sizes, config.given, config.absent, config.answered)
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered)
                 continue
             values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
@@ -143,7 +144,8 @@ class Constructor:
     @property
     def missing(self) -> list[str]:
         """What configurations were asked for, and mhsa does not know."""
-        return [f"{name}.{x}" for name, config in self._configs.items() for x in config.answered.missing]
+        answered = {name: config.answered for name, config in self._configs.items()}
+        return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
 
     def _roles(self) -> set[Role]:
         found = set(self._read.roles.values())

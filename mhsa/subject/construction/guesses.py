@@ -15,7 +15,6 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.records.names import is_called
 from mhsa.subject.construction.argument_use import Use, use_of
 from mhsa.subject.construction.roles import Role, role_of
 
@@ -51,6 +50,10 @@ class Guess:
         return f"{self.made.__name__}()" if self.made is not None else repr(self.value)
 
 
+# Tried where nothing else is suggested, or can be called.
+LAST = (Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width"))
+
+
 def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, sized: bool, headed: bool) -> list[Guess]:
     """Return what to try for ``name``, the likeliest first.
 
@@ -62,7 +65,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     """
     use = use_of(target, name)
     found = [*_by_annotation(parameter, use), *_by_use(target, name, use, sized=sized), *_by_name(name, sized=sized, headed=headed)]
-    found += [Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width")]
+    found += LAST
     return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
 
 
@@ -124,5 +127,8 @@ def _same(one: Guess, other: Guess) -> bool:
 
 
 def is_configuration(target: Any, name: str) -> bool:
-    """Whether a required argument of a name that says nothing is read like a configuration: its attributes are sizes."""
-    return role_of(name) is None and use_of(target, name).read and not is_called(name, {"self"})
+    """Whether an argument of a name that says nothing is a configuration: the source reads a number of heads from it."""
+    if role_of(name) is not None:
+        return False
+    use = use_of(target, name)
+    return not use.called and any(role_of(read) == "head" for read in use.read)
