@@ -37,6 +37,8 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any]) -> Surrounding
     if whole is None or whole.output is None:
         return None
     final = whole.output
+    calls = [c.with_pixels_of(final) for c in calls]
+    whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
         if around := _explain(module, calls, at, attention, whole):
             return around

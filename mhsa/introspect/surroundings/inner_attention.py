@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapter import Adapter, ModuleAdapter
 from mhsa.subject.projections import Projections
 
@@ -138,7 +139,7 @@ def _give(module: nn.Module, args: Any, gave: Any) -> Any:
         return gave
     inner = given[-1]
     if isinstance(gave, Tensor):
-        return inner
+        return in_shape_of(inner, gave)
     items = list(gave.values()) if isinstance(gave, Mapping) else list(gave)
     at = next((i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == inner.shape), 0)
     items[at] = inner

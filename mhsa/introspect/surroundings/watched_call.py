@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,6 +22,17 @@ class PartCall:
     def output(self) -> Tensor | None:
         """Return the first tensor that it gave."""
         return next((x for x in self.gave if isinstance(x, Tensor)), None)
+
+    def with_pixels_of(self, final: Tensor) -> PartCall:
+        """Return the call with what is flattened, [B, C, H * W], in the shape [B, C, H, W] of the module's output."""
+        given, gave = (tuple(in_shape_of(x, final) for x in each) for each in (self.given, self.gave))
+        return replace(self, given=given, gave=gave)
+
+
+def in_shape_of(x: Any, final: Tensor) -> Any:
+    """Return a tensor [B, C, N] in the shape of an image [B, C, H, W] with as many pixels; anything else as it is."""
+    flattened = isinstance(x, Tensor) and x.dim() == 3 and final.dim() > 3 and x.shape == final.flatten(2).shape
+    return x.reshape(final.shape) if flattened else x
 
 
 def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], Any]:
