@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tell
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
 
+_NORM = re.compile("norm", re.IGNORECASE)
 _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 
@@ -43,7 +45,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
     linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
     linear |= {path for path in computed if "#" in path}
-    groups = _group_heads(shapes, sizes)
+    of_norms = _of_norms(module)
+    groups = _group_heads({path: shape for path, shape in shapes.items() if path not in of_norms}, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[Reading]:
@@ -102,6 +105,12 @@ def is_linear(module: nn.Module) -> bool:
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return module.groups == 1 and all(size == 1 for size in module.kernel_size)
     return isinstance(module, nn.Linear)
+
+
+def _of_norms(module: nn.Module) -> set[str]:
+    """Return the paths of parameters of norms: a norm inside of ``output`` is no out projection, though its path says so."""
+    norms = [(path, part) for path, part in module.named_modules(remove_duplicate=False) if _NORM.search(type(part).__name__)]
+    return {f"{path}.{name}" for path, part in norms if path for name, _ in part.named_parameters(recurse=False)}
 
 
 def _absent(weights: dict[str, Reading], unnamed: Sequence[str]) -> tuple[str, ...]:
@@ -182,8 +191,8 @@ def _biases(
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
         possible = choices(path, roles, True) if roles else []
         if owner and len(roles) > 1:  # packed biases are packed as their weights are
-            order = "".join(label for label in owner.labels if label != "in")
-            possible = [r for r in possible if "".join(r.labels) == order] or possible
+            order = "".join(label for label in owner.labels if label not in ("in", "one"))
+            possible = [r for r in possible if "".join(label for label in r.labels if label != "one") == order] or possible
         if possible:
             found[path] = possible[0]
     return found
