@@ -145,7 +145,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
-    require_fit_of_guesses(read)
+    require_fit_of_guesses(read, recipe.unsure if recipe else "")
     subject = replace(read, device=device, caller=find_weights_form(read))
     unread = find_unread(subject.caller, module, sizes)
     left = (

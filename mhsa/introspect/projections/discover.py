@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -22,6 +22,7 @@ from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
+from mhsa.introspect.projections.tied import named_tied, value_of_key
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.parameter_layout import Reading, Sizes, readings, with_own_width
 
@@ -64,6 +65,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
     weights: dict[str, Reading] = {}
+    tied: dict[str, str] = {}
     unnamed: list[str] = []
     for path in groups:
         if _is_bias(path, shapes[groups[path][0]]):
@@ -74,6 +76,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
             orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
             tried = (r for order in orders for r in choices(path, order, False))
             weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
+        elif (shared := named_tied(path, choices))[0] is not None and not grouped:
+            weights[path], tied = shared[0], tied | shared[1]
         else:
             unnamed.append(path)
     for path, roles in _guesses(unnamed, weights):
@@ -85,12 +89,18 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         for path, roles in _in_order([p for p in unnamed if p not in weights], weights, packed=packed):
             if possible := choices(path, roles, False):
                 weights[path] = possible[0]
-    absent = _absent(weights, unnamed)
-    _require_all_roles(weights, shapes, absent)
-    _require_widths(weights, groups, shapes, sizes)
+    left = [path for path in unnamed if path not in weights]
+    unsure = ""
+    if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, tags.moves_alone)):
+        tied, unsure = tied | of_key, "the values are those of the key's map"
+    absent = _absent(_missing(weights, tied), left)
+    _require_all_roles(weights, shapes, (*absent, *tied))
+    _require_widths(weights, groups, shapes, sizes, tied)
     recipe = weights | _biases(weights, groups, shapes, choices)
     used = {member for path in recipe for member in groups[path]}
-    found = Recipe(recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors))
+    found = Recipe(
+        recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure
+    )
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
             raise SubjectError(
@@ -113,20 +123,20 @@ def _of_norms(module: nn.Module) -> set[str]:
     return {f"{path}.{name}" for path, part in norms if path for name, _ in part.named_parameters(recurse=False)}
 
 
-def _absent(weights: dict[str, Reading], unnamed: Sequence[str]) -> tuple[str, ...]:
-    """Return the maps that the module has no parameters for: the out projection alone, or every one of them."""
-    missing = _missing(weights)
-    left = [path for path in unnamed if path not in weights]
-    return tuple(missing) if not left and missing in (["out"], list(ROLES)) else ()
+def _absent(missing: Sequence[str], left: Sequence[str]) -> tuple[str, ...]:
+    """Return the maps that the module has no parameters for: the out projection alone, all but it, or every one of them."""
+    return tuple(missing) if not left and list(missing) in (["out"], list(QKV), list(ROLES)) else ()
 
 
-def _missing(weights: dict[str, Reading]) -> list[str]:
-    return [r for r in ROLES if not any(r in w.roles for w in weights.values())]
+def _missing(weights: dict[str, Reading], tied: Collection[str] = ()) -> list[str]:
+    return [r for r in ROLES if r not in tied and not any(r in w.roles for w in weights.values())]
 
 
 def _guesses(unnamed: Sequence[str], weights: dict[str, Reading]) -> list[tuple[str, tuple[str, ...]]]:
     """Return roles to try for weights whose names say nothing: packed ones, then each that is missing."""
     missing = _missing(weights)
+    if len(unnamed) == 1 and not weights:  # inputs that are projected already, and one map that brings the heads together
+        missing = ["out"]
     packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
 
@@ -150,7 +160,8 @@ def _require_all_roles(weights: dict[str, Reading], shapes: dict[str, tuple[int,
 
 
 def _require_widths(
-    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
+    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes,
+    tied: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
     widths = dict.fromkeys(ROLES, sizes.d_k)
@@ -159,7 +170,8 @@ def _require_widths(
             continue
         count = math.prod(shapes[groups[path][0]])
         own = with_own_width(sizes, count, reading.roles, bias=False, per_head=reading.per_head)
-        widths |= dict.fromkeys(reading.roles, own.inner or own.d_k)
+        sharing = [role for role, of in tied.items() if of in reading.roles]
+        widths |= dict.fromkeys((*reading.roles, *sharing), own.inner or own.d_k)
     if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
         listed = ", ".join(f"{role} {width}" for role, width in widths.items())
         wide, narrow = widths["query"], widths["key"]

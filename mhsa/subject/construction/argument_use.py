@@ -1,4 +1,4 @@
-"""What a constructor does with an argument, or with an attribute of its configuration, whose name says nothing: by its source."""
+"""What a constructor does with an argument, or an attribute of its configuration, whose name says nothing: by its source."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.config_object import Config, described
 from mhsa.subject.construction.configuration import configuration, is_object
-from mhsa.subject.construction.guesses import Guess, combinations, guesses
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
+from mhsa.subject.construction.guesses import Guess, combinations, guesses
 from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 

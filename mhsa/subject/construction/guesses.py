@@ -64,7 +64,11 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
         sized, headed: whether other arguments are the width and the number of heads.
     """
     use = use_of(target, name)
-    found = [*_by_annotation(parameter, use), *_by_use(target, name, use, sized=sized), *_by_name(name, sized=sized, headed=headed)]
+    found = [
+        *_by_annotation(parameter, use),
+        *_by_use(target, name, use, sized=sized),
+        *_by_name(name, sized=sized, headed=headed),
+    ]
     found += LAST
     return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
 
