@@ -103,6 +103,12 @@ KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", 
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # beside names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
+# What a call may need beside its tensors: the size of a picture whose pixels are the tokens, and what is kept between calls.
+HEIGHT, PICTURE_WIDTH = {"height", "h", "hh"}, {"width", "w", "ww"}
+PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resolution", "input_resolution", "spatial_size",
+                "img_size", "grid_size", "patch_resolution", "h_w", "feat_shape", "image_size", "size"}  # fmt: skip
+KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
+        "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip

@@ -59,7 +59,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
             found = readings(shape, roles, of_heads, linear=member in linear, bias=bias, per_head=per_head)
             if listed := [replace(reading, shared=shared) for reading in found]:
                 return listed
-        if shared or not (bias or named_roles(path)):
+        if shared or (len(shape) < 2 and not bias):
             return []
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))

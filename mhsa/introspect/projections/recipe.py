@@ -86,10 +86,13 @@ class Recipe:
         return share(found_maps, self.tied) if self.tied else found_maps
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:
-        """Whether an ``nn.Identity`` stands where other sizes have a map: one head as wide as the module needs none."""
+        """Whether an ``nn.Identity`` or None stands where other sizes have a map: one head as wide as the module needs none."""
         parts = dict(module.named_modules())
         paths = [path.rpartition(".")[0] for path, reading in self.readings.items() if role in reading.roles]
         for path in paths:
+            owner, _, name = path.rpartition(".")
+            if owner in parts and getattr(parts[owner], name, self) is None:
+                return True
             while path and path not in parts:
                 path = path.rpartition(".")[0]
             if path and isinstance(parts[path], nn.Identity):

@@ -18,7 +18,7 @@ from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.config_object import Config, described
 from mhsa.subject.construction.configuration import configuration, is_object
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
-from mhsa.subject.construction.guesses import Guess, combinations, guesses
+from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
 from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
@@ -67,6 +67,7 @@ class Constructor:
             self._guess(unknown, everything)
         else:
             self._settle()
+            self._mend(everything)
         self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
         self.drops = "dropout" in self._roles()
         self.understood = tuple(self._said())
@@ -108,6 +109,22 @@ class Constructor:
         else:
             self._apply(built, before)
             self._settle()
+
+    def _mend(self, everything: Mapping[str, inspect.Parameter]) -> None:
+        """Where it cannot be built with an optional argument at its default, try another value of one."""
+        sizes = self.sizes or _SIZES
+        try:
+            self._build(*sizes)
+        except Exception:
+            before = self._read
+        else:
+            return
+        for chosen in optional_guesses(self._target, {n: p for n, p in everything.items() if n not in self._given}):
+            self._apply(chosen, before)
+            with contextlib.suppress(Exception):
+                if runs(self._build(*sizes), sizes[1]):
+                    return
+        self._read, self.guessed = before, {}
 
     def _apply(self, chosen: Mapping[str, Guess], before: Parameters) -> None:
         """Take guesses for known; those of a configuration's fields are given to it as they are."""

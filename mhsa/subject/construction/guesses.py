@@ -73,6 +73,15 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
 
 
+def optional_guesses(target: Any, parameters: Mapping[str, inspect.Parameter]) -> Iterator[dict[str, Guess]]:
+    """Yield other values of optional arguments, where the defaults cannot be built: widths that are None, then each switch."""
+    none = [n for n, p in parameters.items() if p.default is None and role_of(n) != "head"]
+    widths = {n: Guess(role="other width") for n in none if use_of(target, n).width}
+    if widths:
+        yield widths
+    yield from ({n: Guess(value=not p.default)} for n, p in parameters.items() if type(p.default) is bool)
+
+
 def combinations(choices: Mapping[str, list[Guess]]) -> Iterator[dict[str, Guess]]:
     """Yield one guess for each name, those first in which each is a likely one."""
     ranked = sorted(itertools.product(*(range(min(len(each), 6)) for each in choices.values())), key=sum)
