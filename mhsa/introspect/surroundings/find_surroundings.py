@@ -103,7 +103,9 @@ def _explain(
         return None
     frozen = _only_after(module, calls, attention, whole)
     paths = tuple(dict.fromkeys(c.path for c in before))
-    return Surroundings(attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated)
+    return Surroundings(
+        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens
+    )
 
 
 def _after(
