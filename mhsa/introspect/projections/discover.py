@@ -76,7 +76,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
             orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
             tried = (r for order in orders for r in choices(path, order, False))
             weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
-        elif (shared := named_tied(path, choices))[0] is not None and not grouped:
+        elif (shared := named_tied(path, groups, choices)) is not None and not grouped:
             weights[path], tied = shared[0], tied | shared[1]
         else:
             unnamed.append(path)

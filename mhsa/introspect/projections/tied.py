@@ -5,7 +5,7 @@ Such a map is read as that of every role that it has. It is none that a property
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.subject.computed_views import ComputedView
@@ -15,14 +15,18 @@ from mhsa.subject.projections import Projections, Role, View
 Choices = Callable[[str, tuple[str, ...], bool], list[Reading]]
 
 
-def named_tied(path: str, choices: Choices) -> tuple[Reading | None, dict[str, str]]:
-    """Return the reading of a weight that is named after several roles and has the size of one map, and who shares it."""
+def named_tied(path: str, paths: Collection[str], choices: Choices) -> tuple[Reading, dict[str, str]] | None:
+    """Return the reading of a weight that is named after several roles and has the size of one map, and who shares it.
+
+    One of several such weights among ``paths``, ``qkv.0`` say, is the map of one role.
+    """
     roles = named_roles(path)
-    if len(roles) < 2 or not set(roles) <= set(QKV):
-        return None, {}
+    alike = [other for other in paths if named_roles(other) == roles and not other.endswith("bias")]
+    if len(roles) < 2 or not set(roles) <= set(QKV) or len(alike) > 1:
+        return None
     first, *others = sorted(roles, key=QKV.index)
     possible = choices(path, (first,), False)
-    return (possible[0], dict.fromkeys(others, first)) if possible else (None, {})
+    return (possible[0], dict.fromkeys(others, first)) if possible else None
 
 
 def value_of_key(weights: Mapping[str, Reading], moves_alone: Callable[[str], bool]) -> dict[str, str]:

@@ -145,7 +145,8 @@ class Config(dict[str, Any]):
         if self._source.is_read_further(name):
             prefix, answered = f"{name}.", self._answered.inside.setdefault(name, Answered())
             given = {n.removeprefix(prefix): v for n, v in self._given.items() if n.startswith(prefix)}
-            value = Config(f"{self._argument}.{name}", *self._sizes, given, self._source, answered)
+            head, d_model, rate, reading = self._sizes
+            value = Config(f"{self._argument}.{name}", head, d_model, rate, reading, given, self._source, answered)
         elif (guess := self._source.guess(name)) is not None:
             value = value_of(guess.role, *self._sizes) if guess.role is not None else guess.value
             self._answered.guessed[name] = guess.words
