@@ -22,6 +22,8 @@ from mhsa.subject.construction.parameters import takes_sizes
 _CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)
 # What is built around an attention; where the attention itself is in the file, it is that one that is judged.
 _AROUND = re.compile("(block|layer|encoder|decoder|transformer|model|net|embedding|norm|mask|config|output)s?$", re.IGNORECASE)
+_COMPUTES = re.compile("softmax|scaled_dot_product|multi_?head_?attention", re.IGNORECASE)
+_MAPS = re.compile("linear|conv|^Parameter$|^Dense$|einsum_?layer|MultiheadAttention$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,14 @@ def _named(found: dict[str, Any]) -> dict[str, Any]:
 def _attentions(modules: dict[str, Any]) -> dict[str, Any]:
     """Return the classes that are called like an attention; those built around one only if there is no other."""
     named = _named(modules)
-    return {n: o for n, o in named.items() if not _AROUND.search(n) or not _uses(o, named, n)} or named
+    projecting = {n: o for n, o in named.items() if _has_maps(o)}  # the others are cores, or call what they are given
+    inner = projecting or named
+    return {n: o for n, o in inner.items() if not _AROUND.search(n) or not _uses(o, inner, n)} or inner
+
+
+def _has_maps(owner: Any) -> bool:
+    """Whether a class, or what it uses of its file, makes layers or parameters of its own."""
+    return _says(owner, _MAPS, set())
 
 
 def _meant(attentions: dict[str, Any]) -> dict[str, Any]:
@@ -104,19 +113,20 @@ def _uses(owner: Any, names: dict[str, Any], own: str) -> set[str]:
 
 def _computing(found: dict[str, Any]) -> dict[str, Any]:
     """Return the classes in whose source, or in what they use of the file, there is a softmax or torch's own attention."""
-    return {n: o for n, o in found.items() if _computes(o, set())}
+    return {n: o for n, o in found.items() if _says(o, _COMPUTES, set())}
 
 
-def _computes(owner: Any, seen: set[int]) -> bool:
+def _says(owner: Any, what: re.Pattern[str], seen: set[int]) -> bool:
+    """Whether a name like this stands in the body of a class or function, or of what it uses of its file."""
     seen.add(id(owner))
     place = vars(inspect.getmodule(owner)) if inspect.getmodule(owner) else {}
     for node in _nodes(owner):
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
-        if re.search("softmax|scaled_dot_product|multi_?head_?attention", name, re.IGNORECASE):
-            return True
         used = place.get(name) if isinstance(node, ast.Name) else None
         local = (inspect.isclass(used) or inspect.isfunction(used)) and used.__module__ == owner.__module__
-        if local and id(used) not in seen and _computes(used, seen):
+        if what.search(name) and not local:
+            return True
+        if local and id(used) not in seen and _says(used, what, seen):
             return True
     return False
 

@@ -19,6 +19,7 @@ from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
+from mhsa.introspect.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
@@ -144,6 +145,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
+    require_fit_of_guesses(read, recipe.unsure if recipe else "")
     subject = replace(read, device=device, caller=find_weights_form(read))
     unread = find_unread(subject.caller, module, sizes)
     left = (

@@ -75,7 +75,7 @@ SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "a
 SWITCHES_OFF = {"causal", "is_causal", "masked", "mask_flag", "is_decoder", "cross_attention", "is_cross_attention",
                 "output_attention", "output_attentions", "return_attention", "return_weights", "log_attention_weights",
                 "need_weights", "use_flash", "allow_flash", "flash", "use_flash_attn", "use_flash_attention", "visualize",
-                "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated"}  # fmt: skip
+                "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated", "vis"}  # fmt: skip
 FEED_FORWARD = {"d_ff", "dff", "dim_feedforward", "intermediate_size", "ffn_dim", "mlp_dim", "d_ffn", "n_inner",
                 "ffn_hidden_size", "feed_forward_hidden"}  # fmt: skip
 CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs", "configuration", "model_args", "hp",
@@ -103,6 +103,12 @@ KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", 
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
+# What a call may need beside its tensors: the size of a picture whose pixels are the tokens, and what is kept between calls.
+HEIGHT, PICTURE_WIDTH = {"height", "h", "hh"}, {"width", "w", "ww"}
+PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resolution", "input_resolution", "spatial_size",
+                "img_size", "grid_size", "patch_resolution", "h_w", "feat_shape", "image_size", "size"}  # fmt: skip
+KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
+        "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from torch import Tensor
 
 from mhsa.records.errors import Question
 from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.subject.needless_arguments import Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
@@ -22,8 +23,9 @@ class Signature:
     ``not_given`` are parameters whose defaults are left alone, so nothing is known of them; ``mask_required``
     says that the mask has no default. ``own_mask`` is the mask of the query's own sequence, where ``mask`` is that of another
     one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
-    ``other_masks`` are masks that are left out, and ``guessed`` says that only their order shows which is query, key and value.
-    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None.
+    ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
+    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None. ``more`` are required arguments
+    that mean nothing to attention, with what each is given.
     """
 
     query: str
@@ -38,17 +40,16 @@ class Signature:
     key_optional: bool = False
     guessed: bool = False
     mask_omitted: bool = False
+    more: Mapping[str, Given] = field(default_factory=dict)
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
         """Which of query, key and value can differ."""
         return "x" if self.key is None else "q,kv" if self.value is None else "qkv"
 
-    def bind(
-        self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool
-    ) -> dict[str, Tensor | bool | None]:
+    def bind(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool) -> dict[str, Any]:
         """Keyword arguments of a call."""
-        given: dict[str, Tensor | bool | None] = {self.query: query}
+        given: dict[str, Any] = {self.query: query, **{n: x.value(query) for n, x in self.more.items()}}
         alone = self.own_mask is not None and self.key_optional and key is query
         if self.key is not None and not alone:
             given[self.key] = key
@@ -64,7 +65,8 @@ class Signature:
     def describe(self) -> str:
         """Return the arguments as they are passed."""
         roles = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
-        return ", ".join(n if n == role else f"{n}={role}" for role, n in roles.items() if n is not None)
+        given = [n if n == role else f"{n}={role}" for role, n in roles.items() if n is not None]
+        return ", ".join((*given, *(f"{n}={x.words}" for n, x in self.more.items())))
 
 
 def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> Signature:
@@ -81,7 +83,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
-    tensors = [n for n in required if n not in masks]
+    more = needless_arguments({n: parameters[n] for n in required if n not in masks})
+    tensors = [n for n in required if n not in masks and n not in more]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
@@ -106,8 +109,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         *names, mask, want, not_given, mask in required, own, tuple(n for n in masks if n not in (mask, own)),
         names[1] is not None and names[1] not in required, guessed,
         mask is not None and mask not in required and parameters[mask].default is not None,
+        {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
     )  # fmt: skip
-    unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights)]
+    unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights, *more)]
     if unknown:
         raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
     return signature

@@ -84,3 +84,25 @@ def test_several_candidates_end_with_exit_code_2(tmp_path: Path, capsys: pytest.
     file.write_text(CORE + MULTI + OTHER)
     assert main(["verify", str(file), "--no-diagnosis", "--cases", str(tmp_path / "cases")]) == 2
     assert f"{file}:CrossAttention" in "".join(capsys.readouterr().out.split())
+
+
+PACKED_CORES = """
+class PackedAttention(nn.Module):
+    def __init__(self, n_heads):
+        super().__init__()
+    def forward(self, qkv): return torch.softmax(qkv, -1)
+class OtherPackedAttention(PackedAttention):
+    def forward(self, qkv): return torch.softmax(qkv, -1)
+class AttentionBlock(nn.Module):
+    def __init__(self, channels, num_heads=1, other=False):
+        super().__init__()
+        self.qkv, self.proj = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+        self.attention = OtherPackedAttention(num_heads) if other else PackedAttention(num_heads)
+    def forward(self, x): return x + self.proj(self.attention(self.qkv(x)))
+"""
+
+
+def test_what_has_the_maps_is_the_subject_and_no_core_of_it(tmp_path: Path) -> None:
+    file = tmp_path / "block.py"
+    file.write_text("import torch\nfrom torch import nn\n" + PACKED_CORES)
+    assert load(str(file)).__name__ == "AttentionBlock"

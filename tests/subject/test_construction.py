@@ -135,6 +135,8 @@ class Lengthy(Sixteen):
 class Unknown(Plain):
     def __init__(self, heads: int, dim: int, window: int) -> None:
         super().__init__()
+        if window != 3:
+            raise ValueError("must be 3")
         self.prepare(heads, dim)
 
 
@@ -249,6 +251,116 @@ def test_an_unknown_argument_is_a_question_and_can_be_stated() -> None:
     with pytest.raises(Question, match=r"needs 'window'.*--argument window=VALUE.*\{ window = VALUE \}"):
         adapter(Unknown)
     assert adapter(Unknown, window=3).build(4, 20).count == 4
+
+
+class Guessed(Plain):
+    """Nothing but the source says what it needs; with "cold" it is no attention."""
+
+    def __init__(self, heads, dim, d_source, start, *, epsilon_of_norm, show, kind="warm") -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        if start not in ("hot", "warm"):
+            raise ValueError("must be hot or warm")
+        self.prepare(heads, dim)
+        self.source = nn.Linear(d_source, dim)
+        self.norm = nn.LayerNorm(dim, eps=epsilon_of_norm)
+        self.show = show
+        self.given = (d_source, start, epsilon_of_norm, show)
+
+    def forward(self, x: torch.Tensor):  # type: ignore[no-untyped-def]
+        output = super().forward(x)
+        return (output, None) if self.show else output
+
+
+class GuessedWrongly(Plain):
+    def __init__(self, heads: int, dim: int, sharpness: float) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.sharpness = 2.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return attend(self.maps, self.count, x * self.sharpness)
+
+
+class Nested(Plain):
+    def __init__(self, hyper) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(hyper.inner["num_heads"], hyper.hidden_size)
+        self.doubled = hyper.doubles_it
+        self.asked = hasattr(hyper, "doubles_it_again")
+        self.heads = hyper.num_heads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(2 * x if self.doubled else x)
+
+
+class NeedsAWidth(Plain):
+    def __init__(self, heads: int, dim: int, source: int | None = None, alone: bool = False) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.from_source = nn.Linear(source, dim)  # type: ignore[arg-type]
+
+
+class NeedsItsSwitch(Plain):
+    def __init__(self, heads: int, dim: int, alone: bool = False) -> None:
+        super().__init__()
+        assert alone
+        self.prepare(heads, dim)
+
+
+class Core(nn.Module):
+    def forward(self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return (q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v
+
+
+class CoreAttention(Core):
+    pass
+
+
+class AroundACore(Plain):
+    def __init__(self, mechanism: nn.Module, heads: int, dim: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.mechanism = mechanism
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k, v = (self.maps[i](x).unflatten(-1, (self.count, -1)).transpose(1, 2) for i in range(3))
+        return self.maps[3](self.mechanism(q, k, v).transpose(1, 2).flatten(2))
+
+
+def test_what_no_name_tells_is_given_by_its_use_and_said() -> None:
+    found = adapter(Guessed)
+    assert found.build(4, 20).given == (20, "hot", 1e-5, False)
+    for value in ("d_source=d_model", "start='hot'", "epsilon_of_norm=1e-05", "show=False"):
+        assert value in words(found)
+    assert adapter(Guessed, start="warm").build(4, 20).given[1] == "warm"
+    assert "given for what no name tells" in words(understand(f"{__file__}:Guessed"))
+
+
+def test_a_guess_without_a_fit_is_a_question_and_no_violation() -> None:
+    with pytest.raises(Question, match=r"with sharpness=1\.0, which mhsa chose.*--argument sharpness=VALUE"):
+        understand(f"{__file__}:GuessedWrongly")
+    understand(Request("x", f"{__file__}:GuessedWrongly", arguments={"sharpness": 1.0}))  # stated: judged
+
+
+def test_a_configuration_may_have_another_name_and_one_inside() -> None:
+    found = adapter(Nested)
+    built = found.build(4, 20)
+    assert (built.count, built.doubled, built.asked) == (4, False, False)
+    assert "hyper is made of the names that it is asked for, with inner made in the same way" in words(found)
+    assert "hyper.doubles_it=False" in words(found)
+    assert adapter(Nested, **{"hyper.doubles_it": True}).build(4, 20).doubled
+    assert copy.deepcopy(found.construction(4, 20)) == found.construction(4, 20)
+
+
+def test_an_optional_argument_that_must_be_given_is_tried() -> None:
+    assert adapter(NeedsAWidth).build(4, 20).from_source.in_features == 20
+    assert "source=d_model" in words(adapter(NeedsAWidth))
+    assert "alone=True" in words(adapter(NeedsItsSwitch))
+
+
+def test_an_attention_that_is_given_is_one_of_the_file() -> None:
+    assert isinstance(adapter(AroundACore).build(4, 20).mechanism, CoreAttention)
+    assert "mechanism=CoreAttention()" in words(understand(f"{__file__}:AroundACore"))
 
 
 def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:

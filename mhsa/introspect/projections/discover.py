@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -21,9 +22,11 @@ from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
+from mhsa.introspect.projections.tied import named_tied, value_of_key
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.parameter_layout import AxisReading, Sizes, readings, with_own_width
 
+_NORM = re.compile("norm", re.IGNORECASE)
 _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 
@@ -43,7 +46,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
     linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
     linear |= {path for path in computed if "#" in path}
-    groups = _group_heads(shapes, sizes)
+    of_norms = _of_norms(module)
+    groups = _group_heads({path: shape for path, shape in shapes.items() if path not in of_norms}, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[AxisReading]:
@@ -55,12 +59,13 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
             found = readings(shape, roles, of_heads, linear=member in linear, bias=bias, per_head=per_head)
             if listed := [replace(reading, shared=shared) for reading in found]:
                 return listed
-        if shared or not (bias or named_roles(path)):
+        if shared or (len(shape) < 2 and not bias):
             return []
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
-    weights: dict[str, AxisReading] = {}
+    weights: dict[str, Reading] = {}
+    tied: dict[str, str] = {}
     unnamed: list[str] = []
     for path in groups:
         if _is_bias(path, shapes[groups[path][0]]):
@@ -71,6 +76,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
             orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
             tried = (r for order in orders for r in choices(path, order, False))
             weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
+        elif (shared := named_tied(path, groups, choices)) is not None and not grouped:
+            weights[path], tied = shared[0], tied | shared[1]
         else:
             unnamed.append(path)
     for path, roles in _guesses(unnamed, weights):
@@ -82,12 +89,18 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         for path, roles in _in_order([p for p in unnamed if p not in weights], weights, packed=packed):
             if possible := choices(path, roles, False):
                 weights[path] = possible[0]
-    absent = _absent(weights, unnamed)
-    _require_all_roles(weights, shapes, absent)
-    _require_widths(weights, groups, shapes, sizes)
+    left = [path for path in unnamed if path not in weights]
+    unsure = ""
+    if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, tags.moves_alone)):
+        tied, unsure = tied | of_key, "the values are those of the key's map"
+    absent = _absent(_missing(weights, tied), left)
+    _require_all_roles(weights, shapes, (*absent, *tied))
+    _require_widths(weights, groups, shapes, sizes, tied)
     recipe = weights | _biases(weights, groups, shapes, choices)
     used = {member for path in recipe for member in groups[path]}
-    found = Recipe(recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors))
+    found = Recipe(
+        recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure
+    )
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
             raise SubjectError(
@@ -104,20 +117,26 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, nn.Linear)
 
 
-def _absent(weights: dict[str, AxisReading], unnamed: Sequence[str]) -> tuple[str, ...]:
-    """Return the maps that the module has no parameters for: the out projection alone, or every one of them."""
-    missing = _missing(weights)
-    left = [path for path in unnamed if path not in weights]
-    return tuple(missing) if not left and missing in (["out"], list(ROLES)) else ()
+def _of_norms(module: nn.Module) -> set[str]:
+    """Return the paths of parameters of norms: a norm inside of ``output`` is no out projection, though its path says so."""
+    norms = [(path, part) for path, part in module.named_modules(remove_duplicate=False) if _NORM.search(type(part).__name__)]
+    return {f"{path}.{name}" for path, part in norms if path for name, _ in part.named_parameters(recurse=False)}
 
 
-def _missing(weights: dict[str, AxisReading]) -> list[str]:
-    return [r for r in ROLES if not any(r in w.roles for w in weights.values())]
+def _absent(missing: Sequence[str], left: Sequence[str]) -> tuple[str, ...]:
+    """Return the maps that the module has no parameters for: the out projection alone, all but it, or every one of them."""
+    return tuple(missing) if not left and list(missing) in (["out"], list(QKV), list(ROLES)) else ()
+
+
+def _missing(weights: dict[str, Reading], tied: Collection[str] = ()) -> list[str]:
+    return [r for r in ROLES if r not in tied and not any(r in w.roles for w in weights.values())]
 
 
 def _guesses(unnamed: Sequence[str], weights: dict[str, AxisReading]) -> list[tuple[str, tuple[str, ...]]]:
     """Return roles to try for weights whose names say nothing: packed ones, then each that is missing."""
     missing = _missing(weights)
+    if len(unnamed) == 1 and not weights:  # inputs that are projected already, and one map that brings the heads together
+        missing = ["out"]
     packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
 
@@ -141,7 +160,8 @@ def _require_all_roles(weights: dict[str, AxisReading], shapes: dict[str, tuple[
 
 
 def _require_widths(
-    weights: dict[str, AxisReading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes
+    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes,
+    tied: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""
     widths = dict.fromkeys(ROLES, sizes.d_k)
@@ -150,7 +170,8 @@ def _require_widths(
             continue
         count = math.prod(shapes[groups[path][0]])
         own = with_own_width(sizes, count, reading.roles, bias=False, per_head=reading.per_head)
-        widths |= dict.fromkeys(reading.roles, own.inner or own.d_k)
+        sharing = [role for role, of in tied.items() if of in reading.roles]
+        widths |= dict.fromkeys((*reading.roles, *sharing), own.inner or own.d_k)
     if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
         listed = ", ".join(f"{role} {width}" for role, width in widths.items())
         wide, narrow = widths["query"], widths["key"]
@@ -182,8 +203,8 @@ def _biases(
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
         possible = choices(path, roles, True) if roles else []
         if owner and len(roles) > 1:  # packed biases are packed as their weights are
-            order = "".join(label for label in owner.labels if label != "in")
-            possible = [r for r in possible if "".join(r.labels) == order] or possible
+            order = "".join(label for label in owner.labels if label not in ("in", "one"))
+            possible = [r for r in possible if "".join(label for label in r.labels if label != "one") == order] or possible
         if possible:
             found[path] = possible[0]
     return found

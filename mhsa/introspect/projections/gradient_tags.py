@@ -39,7 +39,12 @@ class Tags:
             return True
         return any(path in g and bool(g[path].abs().max() > 0) for g in (self.two_keys, self.one_key))
 
-    def fit(self, reading: AxisReading, members: list[str], sizes: Sizes) -> bool:
+    def moves_alone(self, path: str) -> bool:
+        """Whether a parameter changes the result for a single key, whose weight is 1 whatever the score."""
+        scale = max((float(g.abs().max()) for g in self.one_key.values()), default=0.0)
+        return path in self.one_key and float(self.one_key[path].abs().max()) > _NOTHING * scale
+
+    def fit(self, reading: Reading, members: list[str], sizes: Sizes) -> bool:
         """Whether the gradients are confined as this reading says."""
         return all(self._fits_role(reading, role, members, sizes) for role in reading.roles)
 

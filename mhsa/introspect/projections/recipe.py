@@ -13,6 +13,7 @@ from mhsa.introspect.projections.head_index import natural, with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.role_names import ROLES
 from mhsa.introspect.projections.shared_by_heads import within_heads
+from mhsa.introspect.projections.tied import share
 from mhsa.records.errors import SubjectError
 from mhsa.subject.computed_views import ComputedView, identity
 from mhsa.subject.parameter_layout import AxisReading, Sizes
@@ -32,6 +33,8 @@ class Recipe:
         readings: of parameters, and of what is computed from them where ``computes``.
         absent: maps that the module does not have, so that they are identities.
         computes: whether some map is computed.
+        tied: roles that have the map of another one, by it.
+        unsure: what was taken for granted though no name says it, in words; it counts only with an exact fit.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
@@ -39,6 +42,8 @@ class Recipe:
     absent: tuple[str, ...] = ()
     computes: bool = False
     adds: bool = False
+    tied: dict[str, str] = field(default_factory=dict)
+    unsure: str = ""
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
@@ -70,17 +75,24 @@ class Recipe:
                     views.append(View(tuple(found[role, bias]), dim=dim) if (role, bias) in found else None)
             if views[0] is None and (role in self.absent or self._is_identity(module, role)):
                 views[0] = identity(sizes.d_model)
+            if views[0] is None and role in self.tied:
+                continue
             if views[0] is None:
                 built = f"head={sizes.head}, d_model={sizes.d_model}"
                 raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             roles[role] = Role(views[0], views[1])
-        return Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+        roles |= {role: roles[of] for role, of in self.tied.items()}
+        found_maps = Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+        return share(found_maps, self.tied) if self.tied else found_maps
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:
-        """Whether an ``nn.Identity`` stands where other sizes have a map: one head as wide as the module needs none."""
+        """Whether an ``nn.Identity`` or None stands where other sizes have a map: one head as wide as the module needs none."""
         parts = dict(module.named_modules())
         paths = [path.rpartition(".")[0] for path, reading in self.readings.items() if role in reading.roles]
         for path in paths:
+            owner, _, name = path.rpartition(".")
+            if owner in parts and getattr(parts[owner], name, self) is None:
+                return True
             while path and path not in parts:
                 path = path.rpartition(".")[0]
             if path and isinstance(parts[path], nn.Identity):
@@ -100,6 +112,8 @@ class Recipe:
                 continue
             how = "" if reading.labels in (("hd", "in"), ("out", "hd")) else f" as {reading.words}"
             parts.append(f"{', '.join(reading.roles)} from {path}{how}")
+        if self.tied:
+            parts += [f"{role} from the map of {of}, which they share" for role, of in self.tied.items()]
         if self.absent:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
         if self.adds:

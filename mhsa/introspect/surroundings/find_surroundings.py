@@ -37,6 +37,8 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any]) -> Surrounding
     if whole is None or whole.output is None:
         return None
     final = whole.output
+    calls = [c.with_pixels_of(final) for c in calls]
+    whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
         if around := _explain(module, calls, at, attention, whole):
             return around
@@ -101,7 +103,9 @@ def _explain(
         return None
     frozen = _only_after(module, calls, attention, whole)
     paths = tuple(dict.fromkeys(c.path for c in before))
-    return Surroundings(attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated)
+    return Surroundings(
+        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens
+    )
 
 
 def _after(

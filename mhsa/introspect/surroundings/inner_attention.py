@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapter import Adapter, ModuleAdapter
 from mhsa.subject.projections import Projections
 
@@ -27,6 +29,7 @@ class Surroundings:
         text: what is left out, in words.
         parts: each of them in a word or two, for what is not judged.
         stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.
+        tokens: whether the attention gives [B, N, C], where the module gives images of N pixels.
     """
 
     attention: str
@@ -35,6 +38,7 @@ class Surroundings:
     text: str
     parts: tuple[str, ...]
     stated: bool
+    tokens: bool = False
 
 
 class InnerAttention(Adapter):
@@ -81,7 +85,7 @@ class InnerAttention(Adapter):
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
         _nearest(module, self.around.attention).register_forward_hook(_catch)
-        module.register_forward_hook(_give)
+        module.register_forward_hook(functools.partial(_give, tokens=self.around.tokens))
         return module
 
 
@@ -130,7 +134,7 @@ def _catch(part: nn.Module, args: Any, gave: Any) -> None:
         given.append(first.clone())  # what comes after may add to it in place
 
 
-def _give(module: nn.Module, args: Any, gave: Any) -> Any:
+def _give(module: nn.Module, args: Any, gave: Any, *, tokens: bool) -> Any:
     """Put what the attention gave in the place of the module's output: the first tensor of that shape."""
     given = _GIVEN.get()
     _GIVEN.set(None)
@@ -138,7 +142,7 @@ def _give(module: nn.Module, args: Any, gave: Any) -> Any:
         return gave
     inner = given[-1]
     if isinstance(gave, Tensor):
-        return inner
+        return in_shape_of(inner, gave, tokens=tokens)
     items = list(gave.values()) if isinstance(gave, Mapping) else list(gave)
     at = next((i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == inner.shape), 0)
     items[at] = inner

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,11 +17,31 @@ class PartCall:
     part: nn.Module
     given: tuple[Tensor, ...]
     gave: tuple[Any, ...]
+    tokens: bool = False  # it gave [B, N, C], of N pixels
 
     @property
     def output(self) -> Tensor | None:
         """Return the first tensor that it gave."""
         return next((x for x in self.gave if isinstance(x, Tensor)), None)
+
+    def with_pixels_of(self, final: Tensor) -> PartCall:
+        """Return the call with what is flattened, [B, C, H * W] or [B, H * W, C], in the shape of the output [B, C, H, W]."""
+        given, gave = (
+            tuple(in_shape_of(x, final, tokens=_is_tokens(x, final)) for x in each) for each in (self.given, self.gave)
+        )
+        return replace(self, given=given, gave=gave, tokens=any(_is_tokens(x, final) for x in self.gave))
+
+
+def in_shape_of(x: Any, final: Tensor, *, tokens: bool) -> Any:
+    """Return a tensor [B, C, N], or [B, N, C] of ``tokens``, in the shape of an image [B, C, H, W] with as many pixels."""
+    if not isinstance(x, Tensor) or x.dim() != 3 or final.dim() <= 3 or x.numel() != final.numel():
+        return x
+    return (x.transpose(1, 2) if tokens else x).reshape(final.shape)
+
+
+def _is_tokens(x: Any, final: Tensor) -> bool:
+    """Whether a tensor is [B, N, C], where the output is an image [B, C, H, W] of N pixels; all sizes differ."""
+    return isinstance(x, Tensor) and x.dim() == 3 and final.dim() > 3 and x.shape == final.flatten(2).transpose(1, 2).shape
 
 
 def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], Any]:

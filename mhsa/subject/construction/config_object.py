@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mhsa.subject.construction.config_source import Source
 from mhsa.subject.construction.roles import SIZED, WORDS, Reading, Role, role_of, value_of
 
 _ABSENT = object()
@@ -37,11 +38,23 @@ class Answered:
     values: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
     items: bool = False  # config["n_head"], not config.n_head
+    guessed: dict[str, str] = field(default_factory=dict)  # what was given for names that nothing is known of, in words
+    inside: dict[str, Answered] = field(default_factory=dict)  # of configurations in it: config.transformer["num_heads"]
 
     @property
     def roles(self) -> set[Role]:
         """What the names stood for."""
-        return {role for name in self.values if (role := role_of(name)) is not None}
+        own = {role for name in self.values if (role := role_of(name)) is not None}
+        return own.union(*(x.roles for x in self.inside.values()))
+
+    def all_missing(self) -> list[str]:
+        """Return ``missing`` with that of configurations inside, by the path to each."""
+        return [*self.missing, *(f"{name}.{x}" for name, inner in self.inside.items() for x in inner.all_missing())]
+
+    def all_guessed(self) -> dict[str, str]:
+        """Return ``guessed`` with that of configurations inside, by the path to each."""
+        below = {f"{name}.{x}": w for name, inner in self.inside.items() for x, w in inner.all_guessed().items()}
+        return self.guessed | below
 
 
 class Config(dict[str, Any]):
@@ -52,17 +65,17 @@ class Config(dict[str, Any]):
 
     def __init__(
         self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
-        given: Mapping[str, Any], absent: frozenset[str], answered: Answered,
+        given: Mapping[str, Any], source: Source, answered: Answered,
     ) -> None:  # fmt: skip
         super().__init__()
         self.__dict__.update(
-            _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _absent=absent, _answered=answered
+            _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _source=source, _answered=answered
         )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_answered" not in self.__dict__:
             raise AttributeError(name)
-        value = self._answer(name)
+        value = self._read(name)
         if value is _ABSENT:
             raise AttributeError(self._missing(name))
         return value
@@ -72,7 +85,7 @@ class Config(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         self._answered.items = True
-        value = self._answer(name)
+        value = self._read(name) if isinstance(name, str) else _ABSENT
         if value is _ABSENT:
             raise KeyError(self._missing(name))
         return value
@@ -106,12 +119,12 @@ class Config(dict[str, Any]):
 
     def known(self) -> dict[str, Any]:
         """Return what the constructor has asked for, with the answers for these sizes."""
-        return {name: self._answer(name) for name in list(self._answered.values)}
+        return {name: self._read(name) for name in list(self._answered.values)}
 
     def _answer(self, name: str) -> Any:
         if name in self._given:
             value = self._given[name]
-        elif name in self._absent:
+        elif name in self._source.absent:
             return _ABSENT
         elif (role := role_of(name)) is not None:
             value = value_of(role, *self._sizes)
@@ -124,8 +137,25 @@ class Config(dict[str, Any]):
         self._answered.values[name] = value
         return value
 
+    def _read(self, name: str) -> Any:
+        """Return the answer to a name that must be there: if it is not known, one that the source suggests."""
+        value = self._answer(name)
+        if value is not _ABSENT or name in self._source.optional or name.startswith("_"):
+            return value
+        if self._source.is_read_further(name):
+            prefix, answered = f"{name}.", self._answered.inside.setdefault(name, Answered())
+            given = {n.removeprefix(prefix): v for n, v in self._given.items() if n.startswith(prefix)}
+            head, d_model, rate, reading = self._sizes
+            value = Config(f"{self._argument}.{name}", head, d_model, rate, reading, given, self._source, answered)
+        elif (guess := self._source.guess(name)) is not None:
+            value = value_of(guess.role, *self._sizes) if guess.role is not None else guess.value
+            self._answered.guessed[name] = guess.words
+        if value is not _ABSENT:
+            self._answered.values[name] = value
+        return value
+
     def _missing(self, name: str) -> str:
-        if name not in (*self._answered.missing, *self._absent):  # what is only looked for is not missing
+        if name not in (*self._answered.missing, *self._source.absent):  # what is only looked for is not missing
             self._answered.missing.append(name)
         return (
             f"{self._argument}.{name} is read, and mhsa does not know what to give; "
@@ -145,7 +175,11 @@ def described(answered: Answered) -> list[str]:
     words = []
     for name, value in answered.values.items():
         role = role_of(name)
-        if role is None:
+        if name in answered.guessed:
+            continue
+        if name in answered.inside:
+            words.append(f"{name} made in the same way")
+        elif role is None:
             words.append(f"{name}={value!r}")
         elif role in WORDS:
             words.append(f"{name} ({WORDS[role]})")

@@ -10,13 +10,41 @@ import ast
 import contextlib
 import inspect
 import textwrap
+from dataclasses import dataclass
 from typing import Any
 
+from mhsa.subject.construction.argument_use import use_of
+from mhsa.subject.construction.guesses import LAST, Guess, guesses
 from mhsa.subject.construction.roles import role_of
 
 
-def only_looked_for(target: Any, argument: str) -> frozenset[str]:
-    """Return the names that the class (with its bases) or function asks ``argument`` for only with a default."""
+@dataclass(frozen=True)
+class Source:
+    """What the source says of the names that a configuration is asked for.
+
+    Attributes:
+        target: the class or function that reads it.
+        absent: names that are only looked for.
+        optional: names that are looked for somewhere, so that no value is made up for them.
+    """
+
+    target: Any
+    absent: frozenset[str]
+    optional: frozenset[str]
+
+    def is_read_further(self, name: str) -> bool:
+        """Whether the attribute is a configuration itself: config.transformer["num_heads"]."""
+        return bool(use_of(self.target, name).read)
+
+    def guess(self, name: str) -> Guess | None:
+        """Return a value for a name that is read and that nothing is known of; None where the source shows no use of it."""
+        found = guesses(self.target, name, None, sized=True, headed=True)
+        suggested = use_of(self.target, name).is_known or len(found) > len(LAST)
+        return next((guess for guess in found if guess.made is None), None) if suggested else None
+
+
+def source_of(target: Any, argument: str) -> Source:
+    """Return what the class (with its bases) or function asks ``argument`` for."""
     read: set[str] = set()
     with_default: set[str] = set()
     asked: set[str] = set()
@@ -34,7 +62,7 @@ def only_looked_for(target: Any, argument: str) -> frozenset[str]:
                     if isinstance(name, ast.Constant) and node.func.id in ("hasattr", "getattr"):
                         (asked if len(node.args) == 2 else with_default).add(str(name.value))
     answered = {name for name in with_default if role_of(name) in ("head", "d_model", "dropout")}
-    return frozenset((asked | with_default) - read - answered)
+    return Source(target, frozenset((asked | with_default) - read - answered), frozenset(asked | with_default))
 
 
 def _is(node: ast.expr, argument: str) -> bool:

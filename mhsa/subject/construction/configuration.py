@@ -8,7 +8,7 @@ from typing import Any
 
 from mhsa.subject.construction.annotated_config import fields_of
 from mhsa.subject.construction.config_object import USUAL, Answered
-from mhsa.subject.construction.config_source import only_looked_for
+from mhsa.subject.construction.config_source import Source, source_of
 from mhsa.subject.construction.parameters import Parameters, read_parameters
 
 
@@ -19,7 +19,7 @@ class StatedConfiguration:
     kind: type[Any] | None
     given: dict[str, Any]
     read: Parameters | None
-    absent: frozenset[str]
+    source: Source
     answered: Answered = field(default_factory=Answered)
 
 
@@ -40,4 +40,4 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return StatedConfiguration(kind, given, read, only_looked_for(target, name))
+    return Configuration(kind, given, read, source_of(target, name))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from torch import nn
 from torch.nn.parameter import is_lazy
@@ -17,7 +18,8 @@ from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.config_object import Config, described
 from mhsa.subject.construction.configuration import configuration, is_object
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
-from mhsa.subject.construction.parameters import configs_of, read_parameters
+from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
+from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
@@ -35,6 +37,7 @@ class Constructor:
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
         missing: ``config.NAME`` that was asked for in vain.
+        guessed: what was given for names that nothing is known of, in words.
     """
 
     def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None) -> None:
@@ -57,14 +60,89 @@ class Constructor:
         self.sizes = stated_sizes(name, stated)
         self._stated = self.sizes is not None
         self._required = {n for n, p in everything.items() if p.default is p.empty}
-        self._require_known()
+        self._made: dict[str, type[nn.Module]] = {}
+        self.guessed: dict[str, str] = {}
+        unknown = self._unknown()
+        if unknown:
+            self._guess(unknown, everything)
+        else:
+            self._settle()
+            self._mend(everything)
+        self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
+        self.drops = "dropout" in self._roles()
+        self.understood = tuple(self._said())
+
+    def _settle(self) -> None:
         if self.sizes is None:
             self._find()
         else:
             with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
                 self._build(*self.sizes)
-        self.drops = "dropout" in self._roles()
-        self.understood = tuple(self._said())
+
+    def _guess(self, unknown: Sequence[str], everything: Mapping[str, inspect.Parameter]) -> None:
+        """Try values for what is not known by name: the first with which it can be called, else with which it is built."""
+        before, stated = self._read, self.sizes
+        choices: dict[str, list[Guess]] = {}
+        for name in unknown:
+            owner, _, field = name.rpartition(".")
+            choices[name] = guesses(
+                self._target, field, everything.get(name) if not owner else None,
+                sized=before.width or bool(self._configs), headed=before.head or bool(self._configs),
+            )  # fmt: skip
+        built: dict[str, Guess] | None = None
+        for chosen in combinations(choices):
+            self.sizes, self._reading = stated, "usual"
+            self._apply(chosen, before)
+            try:
+                self._settle()
+                head, d_model = self.sizes or _SIZES
+                module = self._build(head, d_model)
+            except Exception:
+                continue
+            if runs(module, d_model):
+                return
+            built = built or chosen
+        self.sizes, self._reading = stated, "usual"
+        if built is None:
+            self._read = before
+            self._ask(unknown)
+        else:
+            self._apply(built, before)
+            self._settle()
+
+    def _mend(self, everything: Mapping[str, inspect.Parameter]) -> None:
+        """Where it cannot be built with an optional argument at its default, try another value of one."""
+        sizes = self.sizes or _SIZES
+        try:
+            self._build(*sizes)
+        except Exception:
+            before = self._read
+        else:
+            return
+        for chosen in optional_guesses(self._target, {n: p for n, p in everything.items() if n not in self._given}):
+            self._apply(chosen, before)
+            with contextlib.suppress(Exception):
+                self._build(*sizes)
+                return
+        self._read, self.guessed = before, {}
+
+    def _apply(self, chosen: Mapping[str, Guess], before: Parameters) -> None:
+        """Take guesses for known; those of a configuration's fields are given to it as they are."""
+        plain = {name: guess for name, guess in chosen.items() if "." not in name}
+        roles = before.roles | {name: guess.role for name, guess in plain.items() if guess.role is not None}
+        fixed = before.fixed | {n: g.value for n, g in plain.items() if g.role is None and g.made is None}
+        self._made = {name: guess.made for name, guess in plain.items() if guess.made is not None}
+        width = before.width or any(guess.role in ("d_model", "other width", "head width") for guess in plain.values())
+        head = before.head or any(guess.role == "head" for guess in plain.values())
+        self._read = replace(before, roles=roles, fixed=fixed, unknown=(), width=width, head=head)
+        for name, guess in chosen.items():
+            owner, _, field = name.rpartition(".")
+            config = self._configs.get(owner)
+            if config is not None and config.read is not None:
+                known = {field: guess.role} if guess.role is not None else {}
+                value = {field: guess.value} if guess.role is None else {}
+                config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
+        self.guessed = {name: guess.words for name, guess in chosen.items()}
 
     def arguments(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
         """Return the keyword arguments for these sizes."""
@@ -74,16 +152,17 @@ class Constructor:
             chosen = {n: v for n, v in chosen.items() if self._read.roles[n] == "dropout" or n in self._required}
         for name, config in self._configs.items():
             if config.kind is None or config.read is None:
-                chosen[name] = Config(name, *sizes, config.given, config.absent, config.answered)
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered)
                 continue
             values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
-        return chosen | self._read.fixed | self._given
+        return chosen | self._read.fixed | {name: kind() for name, kind in self._made.items()} | self._given
 
     @property
     def missing(self) -> list[str]:
         """What configurations were asked for, and mhsa does not know."""
-        return [f"{name}.{x}" for name, config in self._configs.items() for x in config.answered.missing]
+        answered = {name: config.answered for name, config in self._configs.items()}
+        return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
 
     def _roles(self) -> set[Role]:
         found = set(self._read.roles.values())
@@ -186,11 +265,12 @@ class Constructor:
             f"{self._shown} has no parameter that is known to be the {what}, and a built one does not show it. {_FACTORY}"
         )
 
-    def _require_known(self) -> None:
+    def _unknown(self) -> list[str]:
+        """Return what is required, and not known by name."""
         unknown = list(self._read.unknown)
-        unknown += [f"{name}.{x}" for name, c in self._configs.items() if c.read is not None for x in c.read.unknown]
-        if not unknown:
-            return
+        return unknown + [f"{name}.{x}" for name, c in self._configs.items() if c.read is not None for x in c.read.unknown]
+
+    def _ask(self, unknown: Sequence[str]) -> NoReturn:
         needs = f"needs {' and '.join(map(repr, unknown))}"
         lacking = (("number of heads", self._read.head), ("width", self._read.width))
         what = " and ".join(words for words, there in lacking if not there)
@@ -200,14 +280,18 @@ class Constructor:
 
     def _said(self) -> list[Understood]:
         said: list[tuple[str, Known]] = []
-        given = [f"{n} ({WORDS[role]})" for n, role in self._read.roles.items() if role in WORDS and n != "batch_first"]
-        given += [f"{n}={value!r}" for n, value in self._read.fixed.items()]
+        known = {n: role for n, role in self._read.roles.items() if n != "batch_first" and n not in self.guessed}
+        given = [f"{n} ({WORDS[role]})" for n, role in known.items() if role in WORDS]
+        given += [f"{n}={value!r}" for n, value in self._read.fixed.items() if n not in self.guessed]
         if given:
             said.append(("given what means nothing to attention: " + ", ".join(given), "named"))
+        if self.guessed:
+            values = ", ".join(f"{name}={words}" for name, words in self.guessed.items())
+            said.append((f"given for what no name tells: {values}; state another with --argument NAME=VALUE", "fitted"))
         for name, config in self._configs.items():
             words = "made of the names that it is asked for" if config.read is None else f"a {config.kind.__name__}"  # type: ignore[union-attr]
-            known = described(config.answered)
-            more = f", with {', '.join(known)}" if known else ""
+            answers = described(config.answered)
+            more = f", with {', '.join(answers)}" if answers else ""
             said.append((f"{name} is {words}{more}", "named" if config.read is None else "annotated"))
         if self._reading != "usual":
             whose = "of all heads together" if self._reading == "all of all heads" else "of one head"

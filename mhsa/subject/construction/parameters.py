@@ -11,6 +11,7 @@ from typing import Any
 
 from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, WIDTH, is_called, pick
 from mhsa.subject.construction.annotated_config import config_class
+from mhsa.subject.construction.guesses import is_configuration
 from mhsa.subject.construction.roles import Role, role_of
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
@@ -44,7 +45,7 @@ def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
         by_name = is_called(name, CONFIG)
         if kind is not None and (by_name or dataclasses.is_dataclass(kind) or _CONFIG_CLASS.search(kind.__name__)):
             found[name] = kind
-        elif by_name:
+        elif by_name or is_configuration(target, name):
             found[name] = None
     return found
 

@@ -55,6 +55,66 @@ class NoOut(Attention):
         return z
 
 
+class OutAlone(Attention):
+    def make(self, d, d_k):
+        self.w_0 = nn.Linear(d, d)
+
+    def maps(self, *inputs):
+        return (self.split(x) for x in inputs)
+
+    def mix(self, z):
+        return self.w_0(z)
+
+
+class Tied(Attention):
+    """Keys and values share one map."""
+
+    def make(self, d, d_k):
+        self.q, self.linear_kv, self.o = (nn.Linear(d, d) for _ in range(3))
+
+    def maps(self, query, key, value):
+        return self.split(self.q(query)), self.split(self.linear_kv(key)), self.split(self.linear_kv(value))
+
+
+class ValueOfKey(Tied):
+    """No name says that the values come from the key's map."""
+
+    def make(self, d, d_k):
+        self.w_q, self.w_k, self.proj = (nn.Linear(d, d) for _ in range(3))
+
+    def maps(self, query, key, value):
+        return self.split(self.w_q(query)), self.split(self.w_k(key)), self.split(self.w_k(value))
+
+    def mix(self, z):
+        return self.proj(z)
+
+
+class NormInOutput(Attention):
+    """A norm whose path says "output"."""
+
+    def make(self, d, d_k):
+        self.query, self.key, self.value = (nn.Linear(d, d) for _ in range(3))
+        self.output = nn.ModuleDict({"dense": nn.Linear(d, d), "norm": nn.LayerNorm(d)})
+
+    def maps(self, *inputs):
+        return (self.split(f(x)) for f, x in zip((self.query, self.key, self.value), inputs, strict=True))
+
+    def mix(self, z):
+        return self.output["dense"](z)
+
+
+class PackedConvolution(Attention):
+    """Each head has its query, key and value side by side, biases included."""
+
+    def make(self, d, d_k):
+        self.qkv, self.o = nn.Conv1d(d, 3 * d, 1), nn.Conv1d(d, d, 1)
+
+    def forward(self, x):
+        q, k, v = self.qkv(x.mT).mT.unflatten(-1, (self.num_heads, 3, -1)).permute(3, 0, 2, 1, 4)
+        scores = q @ k.mT / (q.size(-1) ** 0.5 if self.scaled else 1.0)
+        return self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2).mT).mT
+
+
 class NoMaps(NoOut):
     def make(self, d, d_k):
         pass
@@ -171,6 +231,10 @@ def wrong(kind):
 
 
 KINDS = {
+    OutAlone: ("no query, key, value projection", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    Tied: ("value from the map of key, which they share", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    NormInOutput: ("out from output.dense.weight", set()),
+    PackedConvolution: ("query, key, value from qkv.weight as [H x 3 x d_k, d_model, 1]", set()),
     NoOut: ("no out projection", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
     NoMaps: ("no query, key, value, out projection", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
     SharedByHeads: ("query from queries.weight", {"heads.heads_do_not_see_each_other"}),
@@ -197,6 +261,13 @@ def test_a_right_module_holds_and_one_without_its_scale_does_not(kind) -> None:
     assert outcomes["oracle.output_without_mask"] == "pass"
     assert {name for name in beyond if outcomes[name] != "not-applicable"} == set()
     assert mhsa.verify(wrong(kind), dtypes="float64", properties="oracle.output_*").verdict == "violated"
+
+
+def test_a_value_of_the_keys_map_counts_only_with_an_exact_fit() -> None:
+    subject = understand(f"{__file__}:ValueOfKey")
+    assert any("value from the map of key" in text for _, text in subject.notes)
+    with pytest.raises(Question, match="if the values are those of the key's map, which no name says"):
+        understand(Request("x", "x"), target=wrong(ValueOfKey))
 
 
 def test_maps_within_heads_are_written_where_they_can_hold_the_numbers() -> None:

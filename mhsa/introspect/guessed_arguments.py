@@ -1,0 +1,39 @@
+"""A module that was built with guesses for what its constructor needs: it counts only if it is exactly attention with them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mhsa.introspect.readings.fit import Fit
+from mhsa.records.errors import Question
+from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.construction.constructor import how_to_state
+from mhsa.subject.subject import Subject
+
+
+def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
+    """Raise unless a subject that was built or read with guesses fits the oracle as it was read, without a mask and with one.
+
+    Args:
+        subject: as it was read.
+        unsure: what was taken for granted of its parameters, in words.
+
+    Raises:
+        Question: it does not fit; something else may be meant, so that it cannot be called wrong.
+    """
+    adapter = subject.adapter
+    guessed = adapter.constructor.guessed if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else {}
+    if not guessed and not unsure:
+        return
+    fit, on_cpu = Fit(), replace(subject, device="cpu")
+    if fit.without_mask(on_cpu) and (not adapter.takes_mask or fit.with_mask(on_cpu)):
+        return
+    if unsure:
+        raise Question(
+            f"if {unsure}, which no name says, it is not exactly attention. Say it in an mhsa.Adapter with projections()"
+        )
+    values = " and ".join(f"{name}={words}" for name, words in guessed.items())
+    raise Question(
+        f"with {values}, which mhsa chose because no name tells what to give, it is not exactly attention. "
+        f"{how_to_state(next(iter(guessed)))}"
+    )

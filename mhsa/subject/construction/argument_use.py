@@ -1,0 +1,139 @@
+"""What a constructor does with an argument, or an attribute of its configuration, whose name says nothing: by its source."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+# Calls that take a number of features: layers, and tensors made for a parameter.
+_SIZED = re.compile("(linear|conv[123]?d?|conv_nd|norm|dense|empty|zeros|ones|randn?|tensor)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Use:
+    """How an argument is used.
+
+    Attributes:
+        width: layers or parameters are made with it.
+        epsilon: a normalisation takes it as its epsilon.
+        rate: a dropout takes it.
+        switch: its truth is asked for.
+        called: it is called, or what keeps it is.
+        read: the attributes and items of it that are read, as those of a configuration are.
+        words: the strings that it is compared with, in the order of the source.
+    """
+
+    width: bool = False
+    epsilon: bool = False
+    rate: bool = False
+    switch: bool = False
+    called: bool = False
+    read: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the source shows one of these uses."""
+        return self != Use()
+
+
+def use_of(target: Any, name: str) -> Use:
+    """Return how a class (with its bases) or function uses what it is given as ``name``, or reads as ``config.name``."""
+    nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
+    names = {name} | {attr for node in nodes for attr in _kept_as(node, name)}
+    tests = [test for node in nodes for test in _tests(node)]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    return Use(
+        width=any(_is_sized(call, names) for call in calls),
+        epsilon=any(_refers(x, names) for call in calls for x in _epsilons(call)),
+        rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
+        switch=any(_refers(test, names) for test in tests),
+        called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
+        read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
+        words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
+    )
+
+
+def _trees(target: Any) -> Iterator[ast.AST]:
+    for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        if getattr(owner, "__module__", "builtins").partition(".")[0] not in ("torch", "builtins"):
+            with contextlib.suppress(OSError, TypeError, SyntaxError):
+                yield ast.parse(textwrap.dedent(inspect.getsource(owner)))
+
+
+def _kept_as(node: ast.AST, name: str) -> list[str]:
+    """Return the attributes of ``self`` that keep the argument: self.vis = vis."""
+    if not isinstance(node, ast.Assign) or not _refers(node.value, {name}):
+        return []
+    return [t.attr for t in node.targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
+
+
+def _refers(node: ast.expr, names: set[str]) -> bool:
+    """Whether an expression is the argument, an attribute that is called so, or such an item."""
+    if isinstance(node, ast.Subscript):
+        return isinstance(node.slice, ast.Constant) and node.slice.value in names
+    return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
+
+
+def _read(node: ast.AST, names: set[str]) -> str | None:
+    """Return the attribute or item of the argument that a node is."""
+    if isinstance(node, ast.Attribute) and _refers(node.value, names):
+        return node.attr
+    if isinstance(node, ast.Subscript) and _refers(node.value, names) and isinstance(node.slice, ast.Constant):
+        return str(node.slice.value) if isinstance(node.slice.value, str) else None
+    return None
+
+
+def _mentions(node: ast.expr, names: set[str]) -> bool:
+    return any(isinstance(part, ast.expr) and _refers(part, names) for part in ast.walk(node))
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _given(call: ast.Call) -> list[ast.expr]:
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _is_method(function: ast.expr, name: str) -> bool:
+    """Whether what is called is a method of the same name as the argument, of something else than the module."""
+    return isinstance(function, ast.Attribute) and not (isinstance(function.value, ast.Name) and function.value.id == "self")
+
+
+def _epsilons(call: ast.Call) -> list[ast.expr]:
+    second = call.args[1:2] if _called(call).lower().endswith(("layernorm", "rmsnorm", "layer_norm", "rms_norm")) else []
+    return [*second, *(k.value for k in call.keywords if k.arg in ("eps", "epsilon"))]
+
+
+def _is_sized(call: ast.Call, names: set[str]) -> bool:
+    if not _SIZED.search(_called(call)):
+        return False
+    taken = [*call.args, *(k.value for k in call.keywords if k.arg not in ("eps", "epsilon", "bias", "device", "dtype", "p"))]
+    return any(_mentions(x, names) for x in taken if x not in _epsilons(call))
+
+
+def _tests(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, (ast.If, ast.IfExp)):
+        yield node.test
+    elif isinstance(node, ast.BoolOp):
+        yield from node.values
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node.operand
+    elif isinstance(node, ast.keyword) and node.arg == "bias":
+        yield node.value
+
+
+def _words(node: ast.AST, names: set[str]) -> Iterator[str]:
+    if isinstance(node, ast.Compare) and _mentions(node.left, names):
+        for part in ast.walk(node):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value not in names:
+                yield part.value
+    elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Dict) and _mentions(node.slice, names):
+        yield from (k.value for k in node.value.keys if isinstance(k, ast.Constant) and isinstance(k.value, str))

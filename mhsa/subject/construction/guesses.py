@@ -1,0 +1,147 @@
+"""What to try for a required argument that is not known by name. What is taken is printed, and counts only with an exact fit.
+
+A value may switch something off or change the formula; so a module that is built with a guess and is not exactly attention is
+asked about (``mhsa/introspect/guessed_arguments.py``) instead of being called wrong.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from mhsa.subject.construction.argument_use import Use, use_of
+from mhsa.subject.construction.roles import Role, role_of
+
+EPSILON = 1e-5  # torch's own of nn.LayerNorm
+_ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second
+_WIDTH_WORDS = {"dim", "dims", "width", "channel", "channels", "chan", "feature", "features", "feat", "d", "units", "hidden",
+                "embed", "emb", "embd", "embedding", "size", "depth", "in", "out", "inner"}  # fmt: skip
+_NO_WIDTH = {"window", "patch", "kernel", "vocab", "batch", "block", "grid", "image", "img", "chunk", "pool", "codebook", "num",
+             "spatial", "n", "seq", "max", "group", "groups", "spacial", "pos", "rel", "ratio", "factor"}  # fmt: skip
+_HEAD_WORDS = {"head", "heads"}
+_COUNTS, _SHARING = {"num", "n", "number", "nb", "count"}, {"head", "heads", "kv", "groups"}
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One value to try.
+
+    Attributes:
+        role: what it stands for, where the value depends on the sizes.
+        value: it is given, where it has no role.
+        made: a class whose objects are given, one for each module.
+    """
+
+    role: Role | None = None
+    value: Any = None
+    made: type[nn.Module] | None = None
+
+    @property
+    def words(self) -> str:
+        """The value, as it is printed."""
+        if self.role is not None:
+            return {"other width": "d_model", "head width": "d_model / heads"}.get(self.role, self.role)
+        return f"{self.made.__name__}()" if self.made is not None else repr(self.value)
+
+
+# Tried where nothing else is suggested, or can be called.
+LAST = (Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width"))
+
+
+def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, sized: bool, headed: bool) -> list[Guess]:
+    """Return what to try for ``name``, the likeliest first.
+
+    Args:
+        target: the class or function that takes it, or whose configuration has it.
+        name: of the argument or attribute.
+        parameter: it, if it is an argument.
+        sized, headed: whether other arguments are the width and the number of heads.
+    """
+    use = use_of(target, name)
+    found = [
+        *_by_annotation(parameter, use),
+        *_by_use(target, name, use, sized=sized),
+        *_by_name(name, sized=sized, headed=headed),
+    ]
+    found += LAST
+    return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
+
+
+def optional_guesses(target: Any, parameters: Mapping[str, inspect.Parameter]) -> Iterator[dict[str, Guess]]:
+    """Yield other values of optional arguments, where the defaults cannot be built: widths that are None, then each switch."""
+    none = [n for n, p in parameters.items() if p.default is None and role_of(n) != "head"]
+    widths = {n: Guess(role="other width") for n in none if use_of(target, n).width}
+    if widths:
+        yield widths
+    yield from ({n: Guess(value=not p.default)} for n, p in parameters.items() if type(p.default) is bool)
+
+
+def combinations(choices: Mapping[str, list[Guess]]) -> Iterator[dict[str, Guess]]:
+    """Yield one guess for each name, those first in which each is a likely one."""
+    ranked = sorted(itertools.product(*(range(min(len(each), 6)) for each in choices.values())), key=sum)
+    for places in ranked[:_ATTEMPTS]:
+        yield {name: choices[name][place] for name, place in zip(choices, places, strict=True)}
+
+
+def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]:
+    annotation = parameter.annotation if parameter is not None else None
+    if annotation in (str, "str"):
+        return [Guess(value=word) for word in use.words]
+    if annotation in (float, "float") and not use.rate:
+        return [Guess(value=EPSILON)] if use.epsilon else [Guess(value=1.0)]
+    return []
+
+
+def _by_use(target: Any, name: str, use: Use, *, sized: bool) -> list[Guess]:
+    found = [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
+    found += [Guess(role="dropout")] if use.rate else []
+    found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
+    found += [Guess(value=word) for word in use.words]
+    found += [Guess(made=kind) for kind in _cores(target)] if use.called else []
+    return found + ([Guess(value=False)] if use.switch and not use.words else [])
+
+
+def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:
+    words = _words(name)
+    if words & _COUNTS and words & _SHARING:
+        return [Guess(role="kv head" if headed else "head")]
+    if words & _WIDTH_WORDS and not words & _NO_WIDTH:
+        return [Guess(role="head width" if words & _HEAD_WORDS else "other width" if sized else "d_model")]
+    return []
+
+
+def _cores(target: Any) -> list[type[nn.Module]]:
+    """Return the classes of the file that are called like an attention, have no parameters and need no argument."""
+    place = vars(inspect.getmodule(target)) if inspect.getmodule(target) else {}
+    found = []
+    for kind in place.values():
+        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == getattr(target, "__module__", None)
+        if own and kind is not target and re.search("attention|attn", kind.__name__, re.IGNORECASE):
+            try:
+                if not list(kind().parameters()):
+                    found.append(kind)
+            except Exception:  # it needs something
+                continue
+    return found
+
+
+def _words(name: str) -> set[str]:
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def _same(one: Guess, other: Guess) -> bool:
+    return (one.role, repr(one.value), one.made) == (other.role, repr(other.value), other.made)
+
+
+def is_configuration(target: Any, name: str) -> bool:
+    """Whether an argument of a name that says nothing is a configuration: the source reads a number of heads from it."""
+    if role_of(name) is not None:
+        return False
+    use = use_of(target, name)
+    return not use.called and any(role_of(read) == "head" for read in use.read)

@@ -1,0 +1,58 @@
+"""Required arguments of forward that mean nothing to plain attention: the size of a picture, what may be None, a cache."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from mhsa.records.names import HEIGHT, KEPT, KEY, PICTURE_SIZE, PICTURE_WIDTH, QUERY, VALUE, is_called, pick
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an argument is given.
+
+    Attributes:
+        value: it, for a query [B, T, d_model]. The tokens are a picture of one row, so that any number of them makes one.
+        words: it, as it is printed.
+    """
+
+    value: Callable[[Tensor], Any]
+    words: str
+
+
+_NONE = Given(lambda query: None, "None")
+_FALSE = Given(lambda query: False, "False")
+_HEIGHT = Given(lambda query: 1, "1")
+_WIDTH = Given(lambda query: query.size(1), "T")
+_PICTURE = Given(lambda query: (1, query.size(1)), "(1, T)")
+
+
+def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, Given]:
+    """Return what is known by name or annotation to mean nothing, with what it is given; a height only beside a width."""
+    found: dict[str, Given] = {}
+    height, width = pick(required, HEIGHT), pick(required, PICTURE_WIDTH)
+    if height and width and len(required) > 2:
+        found |= {height: _HEIGHT, width: _WIDTH}
+    for name, parameter in list(required.items())[1:]:
+        if is_called(name, QUERY | KEY | VALUE):
+            continue
+        if is_called(name, PICTURE_SIZE):
+            found[name] = _PICTURE
+        elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
+            found[name] = _NONE
+        elif parameter.annotation in (bool, "bool"):
+            found[name] = _FALSE
+    return found
+
+
+def _may_be_none(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return annotation.startswith(("Optional[", "typing.Optional[")) or annotation.endswith("| None")
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType) and type(None) in typing.get_args(annotation)
