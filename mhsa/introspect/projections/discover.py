@@ -64,7 +64,7 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
-    weights: dict[str, Reading] = {}
+    weights: dict[str, AxisReading] = {}
     tied: dict[str, str] = {}
     unnamed: list[str] = []
     for path in groups:
@@ -128,7 +128,7 @@ def _absent(missing: Sequence[str], left: Sequence[str]) -> tuple[str, ...]:
     return tuple(missing) if not left and list(missing) in (["out"], list(QKV), list(ROLES)) else ()
 
 
-def _missing(weights: dict[str, Reading], tied: Collection[str] = ()) -> list[str]:
+def _missing(weights: dict[str, AxisReading], tied: Collection[str] = ()) -> list[str]:
     return [r for r in ROLES if r not in tied and not any(r in w.roles for w in weights.values())]
 
 
@@ -160,7 +160,7 @@ def _require_all_roles(weights: dict[str, AxisReading], shapes: dict[str, tuple[
 
 
 def _require_widths(
-    weights: dict[str, Reading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes,
+    weights: dict[str, AxisReading], groups: dict[str, list[str]], shapes: dict[str, tuple[int, ...]], sizes: Sizes,
     tied: Mapping[str, str],
 ) -> None:  # fmt: skip
     """Raise unless heads of queries are as wide as those of keys, and those of values as W_O takes them."""

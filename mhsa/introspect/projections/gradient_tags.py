@@ -44,7 +44,7 @@ class Tags:
         scale = max((float(g.abs().max()) for g in self.one_key.values()), default=0.0)
         return path in self.one_key and float(self.one_key[path].abs().max()) > _NOTHING * scale
 
-    def fit(self, reading: Reading, members: list[str], sizes: Sizes) -> bool:
+    def fit(self, reading: AxisReading, members: list[str], sizes: Sizes) -> bool:
         """Whether the gradients are confined as this reading says."""
         return all(self._fits_role(reading, role, members, sizes) for role in reading.roles)
 

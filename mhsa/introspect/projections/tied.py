@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.subject.computed_views import ComputedView
-from mhsa.subject.parameter_layout import Reading
+from mhsa.subject.parameter_layout import AxisReading
 from mhsa.subject.projections import Projections, Role, View
 
-Choices = Callable[[str, tuple[str, ...], bool], list[Reading]]
+Choices = Callable[[str, tuple[str, ...], bool], list[AxisReading]]
 
 
-def named_tied(path: str, paths: Collection[str], choices: Choices) -> tuple[Reading, dict[str, str]] | None:
+def named_tied(path: str, paths: Collection[str], choices: Choices) -> tuple[AxisReading, dict[str, str]] | None:
     """Return the reading of a weight that is named after several roles and has the size of one map, and who shares it.
 
     One of several such weights among ``paths``, ``qkv.0`` say, is the map of one role.
@@ -29,7 +29,7 @@ def named_tied(path: str, paths: Collection[str], choices: Choices) -> tuple[Rea
     return (possible[0], dict.fromkeys(others, first)) if possible else None
 
 
-def value_of_key(weights: Mapping[str, Reading], moves_alone: Callable[[str], bool]) -> dict[str, str]:
+def value_of_key(weights: Mapping[str, AxisReading], moves_alone: Callable[[str], bool]) -> dict[str, str]:
     """Return that the values come from the key's map where it has a part in the output of a single key, whose weight is 1."""
     key = next((path for path, reading in weights.items() if reading.roles == ("key",)), None)
     return {"value": "key"} if key is not None and moves_alone(key) else {}

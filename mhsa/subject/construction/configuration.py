@@ -40,4 +40,4 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return Configuration(kind, given, read, source_of(target, name))
+    return StatedConfiguration(kind, given, read, source_of(target, name))
