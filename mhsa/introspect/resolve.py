@@ -25,6 +25,7 @@ from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
+from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
@@ -75,16 +76,25 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
-        adapter = as_adapter(target, name, request.arguments)
-        if request.contract:
-            adapter = copy.copy(adapter)  # it may be the user's own object
-            adapter.contract = replace(adapter.contract, **request.contract)
-        subject = _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
+        subject = read_constructor(
+            _declared(as_adapter(target, name, request.arguments), request),
+            lambda adapter: _understand(adapter, target, asked),
+            lambda parameter: _declared(_of_module(target, name, request.arguments, parameter), request),
+        )
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
+
+
+def _declared(adapter: Adapter, request: Request) -> Adapter:
+    """Return the adapter with what the request declares."""
+    if request.contract:
+        adapter = copy.copy(adapter)  # it may be the user's own object
+        adapter.contract = replace(adapter.contract, **request.contract)
+    return adapter
 
 
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
@@ -263,10 +273,15 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     return _of_module(target, name)  # it says what is missing
 
 
-def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> ModuleAdapter:
-    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name."""
-    adapter = ModuleAdapter(target, name, arguments)
-    return TorchModuleAdapter(target, name, arguments) if is_called_as_torchs(adapter) else adapter
+def _of_module(
+    target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None
+) -> ModuleAdapter:
+    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
+
+    ``head`` is the parameter that is taken for the number of heads, whatever its name says.
+    """
+    adapter = ModuleAdapter(target, name, arguments, head)
+    return TorchModuleAdapter(target, name, arguments) if head is None and is_called_as_torchs(adapter) else adapter
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:

@@ -86,7 +86,7 @@ class Adapter:
 class ModuleAdapter(Adapter):
     """An nn.Module, its constructor and its forward understood by their parameter names."""
 
-    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
@@ -103,7 +103,7 @@ class ModuleAdapter(Adapter):
             self.owner: type[Any] = type(module)
         else:
             self._make = target
-            constructor = Constructor(target, name, more)
+            constructor = Constructor(target, name, more, head)
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor

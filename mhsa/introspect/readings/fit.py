@@ -100,7 +100,7 @@ class Fit:
         except (check.Violation, check.Inapplicable):  # the properties will meet it again and report it
             return False
         held = b"" if mask is None else mask.tobytes()
-        key = (id(subject.adapter), subject.ties[0], subject.contract.float64_in, subject.contract.formula, seed, held)
+        key = (id(subject.adapter), id(subject.bind), subject.ties[0], subject.contract.float64_in, subject.contract.formula, seed, held)
         if key not in self._required:
             self._required[key] = answer.expected.output
         return is_exact(answer.output, self._required[key])

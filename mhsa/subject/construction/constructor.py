@@ -35,10 +35,16 @@ class Constructor:
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
         missing: ``config.NAME`` that was asked for in vain.
+        may_be_head: parameters that may be the number of heads, against their names.
+        options: parameters that are left at their defaults, whatever these are.
     """
 
-    def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None
+    ) -> None:
         """Read the parameters of ``target``; build it where names leave something open.
+
+        ``head`` is the parameter that is taken for the number of heads, whatever its name says.
 
         Raises:
             SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
@@ -50,7 +56,10 @@ class Constructor:
         self._given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
         require_taken(name, self._given, everything)
         self._configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
-        self._read = read_parameters({n: p for n, p in everything.items() if n not in {*self._given, *self._configs}})
+        left = {n: p for n, p in everything.items() if n not in {*self._given, *self._configs}}
+        self._read = read_parameters(left, head)
+        # Called after the width of a head, which may be the number of heads where nothing else is.
+        self.may_be_head = () if self._read.head else tuple(n for n, role in self._read.roles.items() if role == "head width")
         self._shown = f"{name}({', '.join(str(p) for n, p in everything.items() if n not in self._given)})"
         self._reading: Reading = "usual"
         stated = {n: v for c in self._configs.values() for n, v in c.given.items()} | self._given
@@ -64,6 +73,7 @@ class Constructor:
             with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
                 self._build(*self.sizes)
         self.drops = "dropout" in self._roles()
+        self.options = tuple(n for n, p in left.items() if p.default is not p.empty and n not in {*self._read.roles, *_MEANINGLESS})
         self.understood = tuple(self._said())
 
     def arguments(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
@@ -215,6 +225,10 @@ class Constructor:
         if self.sizes is not None and not self._stated:
             said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
         return [Understood("constructor", text, known) for text, known in said]
+
+
+# Options that change where or in which format a module is made, not what it computes.
+_MEANINGLESS = ("device", "dtype")
 
 
 def how_to_state(argument: str) -> str:
