@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.load import load, target_of
+from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle import attention as oracle
@@ -107,9 +108,10 @@ def write_script(
     chosen = wrong or calls[:_MOST_CALLS]
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    inside = isinstance(subject.adapter, InnerAttention)
+    inside = isinstance(subject.adapter, (InnerAttention, EachTokenFirst))
     known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    with_adapter = "mhsa, to leave out what is around the attention." if inside else "its mhsa.Adapter."
+    why = "put each token first" if isinstance(subject.adapter, EachTokenFirst) else "leave out what is around the attention"
+    with_adapter = f"mhsa, to {why}." if inside else "its mhsa.Adapter."
     needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"
     if not wrong:
@@ -185,7 +187,7 @@ def _lines(subject: Subject, request: Request, call: Call, number: int | None) -
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *_function(subject, request, call)]
-    if isinstance(subject.adapter, InnerAttention):
+    if isinstance(subject.adapter, (InnerAttention, EachTokenFirst)):
         declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
         lines.append(f"adapter = understand({asked_for}, target={_object(request)}).adapter")
@@ -293,7 +295,7 @@ def _construction(subject: Subject, request: Request, call: Call) -> str:
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if isinstance(adapter, InnerAttention) or not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, (InnerAttention, EachTokenFirst)) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
@@ -314,7 +316,7 @@ def _call(subject: Subject, call: Call, *, has_mask: bool) -> str:
         first = "*(x if module.batch_first else x.transpose(0, 1) for x in (query, key, value))"
         turn = "lambda output, weights: (output if module.batch_first else output.transpose(0, 1), weights)"
         return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
-    if not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, EachTokenFirst) or not isinstance(adapter, ModuleAdapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
         return f"adapter.call(module, query, key, value, {mask}{wanted})"
     alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]

@@ -10,6 +10,7 @@ from torch import nn
 
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
 from mhsa.introspect.readings.causal import ask_about_causal
+from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.head_order import interleaved_heads
 from mhsa.introspect.readings.layouts import layout_readings
@@ -51,6 +52,10 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
         ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+    one_row = first_token(subject, module)
+    if one_row is not None:
+        fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
+        return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
     other = interleaved_heads(subject)
     read = _stages(other.subject, module, fit) if other is not None else None
     if other is not None and read is not None:
