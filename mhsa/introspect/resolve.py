@@ -31,6 +31,7 @@ from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
+from mhsa.introspect.switches import read_switches
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
@@ -40,6 +41,7 @@ from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.records.understood import Known, Understood, notes_of
 from mhsa.reference.core_slot import fit_slot, slot_names
+from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject import check
 from mhsa.subject.adapter import (
     Adapter,
@@ -155,10 +157,14 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     subject = replace(read, device=device, caller=find_weights_form(read))
+    switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
+    subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     unread = find_unread(subject.caller, module, sizes)
     left = (
         *read.not_judged,
-        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(words for words in about_switches.values() if words),
+        *(f"argument {n}" for n in read.adapter.not_given if n not in about_switches and not _is_among(n, read.not_judged)),
+        *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),
@@ -184,6 +190,13 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
         return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
     except Exception:  # it cannot be read so
         return False
+
+
+def _options(adapter: Adapter) -> tuple[str, ...]:
+    """Return the options of a constructor that are left at their defaults."""
+    if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None or adapter.constructor.target is MultiHeadAttention:
+        return ()  # mhsa's own option is what a function is judged in
+    return adapter.constructor.options
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import keyword
 import sys
 import sysconfig
@@ -49,6 +50,7 @@ class Call:
     grad: bool
     tensors: tuple[Tensor, Tensor, Tensor, Tensor | None]
     answer: Answer | None = None
+    subject: Subject | None = None  # that was called, with an option that is not as it stands
 
     @property
     def wrong(self) -> bool:
@@ -106,6 +108,8 @@ def write_script(
         raise SubjectError("the property is about many random numbers, and no script of a few calls can show that")
     wrong = [call for call in calls if call.wrong][:1]
     chosen = wrong or calls[:_MOST_CALLS]
+    if any(isinstance(called_function(call), functools.partial) for call in chosen):
+        raise SubjectError("an argument of the function that is not at its default is shown by no script yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
     inside = isinstance(subject.adapter, (InnerAttention, EachTokenFirst))
@@ -120,8 +124,13 @@ def write_script(
     if inside:
         parts[-1:] = ["from mhsa.introspect.resolve import understand", "from mhsa.records.request import Request", ""]
     for n, call in enumerate(chosen):
-        parts += _lines(subject, request, call, n if len(chosen) > 1 else None)
+        parts += _lines(call.subject or subject, request, call, n if len(chosen) > 1 else None)
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def called_function(call: Call) -> Any:
+    """Return the function that a call was made of; None for a module."""
+    return call.subject.adapter.function if call.subject and isinstance(call.subject.adapter, FunctionAdapter) else None
 
 
 def _imports(request: Request, subject: Subject) -> list[str]:
@@ -321,7 +330,7 @@ def _call(subject: Subject, call: Call, *, has_mask: bool) -> str:
         return f"adapter.call(module, query, key, value, {mask}{wanted})"
     alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]
     names = ("query", "query" if alone else "key", "value", mask if has_mask else None, call.case.need_weights)
-    bound = adapter.signature.bind(*names)  # type: ignore[arg-type]
+    bound = adapter.signature.bind(*names) | adapter.also  # type: ignore[arg-type]
     return f"module({', '.join(f'{parameter}={name}' for parameter, name in bound.items())})"
 
 

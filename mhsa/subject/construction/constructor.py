@@ -34,6 +34,7 @@ class Constructor:
         sizes: (head, d_model) if it can be built in one size only, else None.
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
+        target: the class or factory itself.
         missing: ``config.NAME`` that was asked for in vain.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
@@ -50,7 +51,7 @@ class Constructor:
             SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
             Question: a required argument, or an attribute of a configuration, that nothing is known of.
         """
-        self._target, self._name = target, name
+        self.target, self._name = target, name
         everything = dict(inspect.signature(target).parameters)
         kinds = configs_of(target)
         self._given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
@@ -95,6 +96,11 @@ class Constructor:
         """What configurations were asked for, and mhsa does not know."""
         return [f"{name}.{x}" for name, config in self._configs.items() for x in config.answered.missing]
 
+    @property
+    def switched_off(self) -> set[str]:
+        """Parameters that are left at their defaults, or are switches that must be given and are off."""
+        return {*self.options, *(n for n, role in self._read.roles.items() if role == "off")}
+
     def _roles(self) -> set[Role]:
         found = set(self._read.roles.values())
         for config in self._configs.values():
@@ -102,7 +108,7 @@ class Constructor:
         return found
 
     def _build(self, head: int, d_model: int) -> nn.Module:
-        module = self._target(**self.arguments(head, d_model, 0.0))
+        module = self.target(**self.arguments(head, d_model, 0.0))
         if not isinstance(module, nn.Module):
             raise SubjectError(f"{self._name} builds a {type(module).__name__}; must build an nn.Module")
         return module
