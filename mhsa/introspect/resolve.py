@@ -28,10 +28,10 @@ from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.read import read_call
+from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
-from mhsa.introspect.switches import read_switches
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.contract import Contract
@@ -194,7 +194,11 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
 
 def _options(adapter: Adapter) -> tuple[str, ...]:
     """Return the options of a constructor that are left at their defaults."""
-    if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None or adapter.constructor.target is MultiHeadAttention:
+    if (
+        not isinstance(adapter, ModuleAdapter)
+        or adapter.constructor is None
+        or adapter.constructor.target is MultiHeadAttention
+    ):
         return ()  # mhsa's own option is what a function is judged in
     return adapter.constructor.options
 
@@ -286,9 +290,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     return _of_module(target, name)  # it says what is missing
 
 
-def _of_module(
-    target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None
-) -> ModuleAdapter:
+def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None) -> ModuleAdapter:
     """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
 
     ``head`` is the parameter that is taken for the number of heads, whatever its name says.

@@ -34,9 +34,9 @@ class Switch:
 
 
 def in_a_position(subject: Subject, case: Case) -> tuple[Subject, Case, str]:
-    """Return the subject with its switches as they stand, or with one of them turned, and the words for that, by the case's seed.
+    """Return the subject with its switches as they stand, or with one of them turned, and the words for what is compared.
 
-    The seed decides, so that a case that is replayed is judged in the same position.
+    The case's seed decides, so that a case that is replayed is judged in the same position.
     """
     switches: Sequence[Switch] = subject.switches
     chosen = case.seed % (1 + len(switches))
@@ -44,4 +44,4 @@ def in_a_position(subject: Subject, case: Case) -> tuple[Subject, Case, str]:
         return subject, case, "output"
     switch = switches[chosen - 1]
     case = case.resized(query_length=case.key_length) if switch.square else case
-    return switch.of(subject), case, f"output with {switch.words}"
+    return switch.of(subject), case, f"with {switch.words}, output"

@@ -17,13 +17,13 @@ Bind = Callable[[nn.Module, Sizes], Projections]
 def interleaved(bind: Bind) -> Bind:
     """Return ``bind`` for a module whose heads are interleaved: its views have the features of each head side by side.
 
-    A map that is no parameter is left as it is: an identity is one in any order only where the heads are split and merged alike.
+    A map that is no parameter is left as it is: in another order an identity would be none.
     """
 
     def sorted_by_head(module: nn.Module, sizes: Sizes) -> Projections:
         found = bind(module, sizes)
-        rows = {n: _role(getattr(found, n), sizes, 0) for n in ("query", "key", "value")}
-        return replace(found, **rows, out=_role(found.out, sizes, 1))
+        query, key, value = (_role(role, sizes, 0) for role in (found.query, found.key, found.value))
+        return replace(found, query=query, key=key, value=value, out=_role(found.out, sizes, 1))
 
     return sorted_by_head
 

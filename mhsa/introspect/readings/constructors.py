@@ -1,4 +1,4 @@
-"""Readings of a constructor: a parameter called after the width of a head that is the number of heads, where no other one is."""
+"""Readings of a constructor: a parameter that is named after the width of a head and is the number of heads."""
 
 from __future__ import annotations
 

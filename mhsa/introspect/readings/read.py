@@ -9,12 +9,12 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
-from mhsa.introspect.readings.causal import ask_about_causal
+from mhsa.introspect.readings.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.head_order import interleaved_heads
 from mhsa.introspect.readings.layouts import layout_readings
-from mhsa.introspect.readings.masks import mask_readings
+from mhsa.introspect.readings.masks import mask_readings, with_lengths_of_samples
 from mhsa.introspect.readings.other_masks import try_other_masks
 from mhsa.introspect.readings.reading import Reading, first_fit
 from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
@@ -49,6 +49,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     fit = Fit()
     read = _stages(subject, module, fit)
     if read is not None:
+        ask_about_name(subject)
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
         ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
@@ -100,7 +101,10 @@ def _declared_meaning(subject: Subject) -> MaskMeaning | None:
 def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     if not subject.adapter.takes_mask:
         return None
-    return first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    if read is None or read.subject.contract.mask != "lengths":
+        return read
+    return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)
 
 
 def _not_laid_out(subject: Subject) -> Subject:

@@ -74,7 +74,9 @@ class Constructor:
             with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
                 self._build(*self.sizes)
         self.drops = "dropout" in self._roles()
-        self.options = tuple(n for n, p in left.items() if p.default is not p.empty and n not in {*self._read.roles, *_MEANINGLESS})
+        self.options = tuple(
+            n for n, p in left.items() if p.default is not p.empty and n not in {*self._read.roles, *_MEANINGLESS}
+        )
         self.understood = tuple(self._said())
 
     def arguments(self, head: int, d_model: int, rate: float) -> dict[str, Any]:

@@ -80,9 +80,7 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
             roles[name] = "dropout"
         elif role in ("kv head", "length") and type(default) is int:
             roles[name] = role
-        elif name == "batch_first":
-            roles[name] = "on"
-        elif default is False and is_called(name, SCALED):
+        elif name == "batch_first" or (default is False and is_called(name, SCALED)):
             roles[name] = "on"
         elif needed and role is not None:
             roles[name] = role

@@ -27,7 +27,9 @@ _NAMED = re.compile(
     r"|mask_?(the_?)?future|future_?mask(ed|ing)?",
     re.IGNORECASE,
 )
-_SAID = re.compile(r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE)
+_SAID = re.compile(
+    r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
     return tuple(switches), tuple(understood), left
 
 
+def is_causality(name: str) -> bool:
+    """Whether a name says that a switch is one of causality."""
+    return _NAMED.fullmatch(name) is not None
+
+
 def _options(subject: Subject) -> Iterator[_Option]:
     adapter = subject.adapter
     causal = subject.contract.causal not in (None, "no")
@@ -84,7 +91,7 @@ def _options(subject: Subject) -> Iterator[_Option]:
     for where, function, free in places:
         for name, parameter in inspect.signature(function).parameters.items():
             default = False if parameter.default is parameter.empty else parameter.default
-            named = _NAMED.fullmatch(name) is not None or _says(function, name)
+            named = is_causality(name) or _says(function, name)
             if name in free and type(default) is bool and default == causal and named:
                 yield _Option(name, where, default)
 
@@ -92,7 +99,9 @@ def _options(subject: Subject) -> Iterator[_Option]:
 def _says(function: Any, name: str) -> bool:
     """Whether a docstring says of a parameter that it is about causality."""
     texts = [inspect.getdoc(function) or "", inspect.getdoc(getattr(function, "__init__", None)) or ""]
-    lines = [line for text in texts for line in text.splitlines() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)\s*[:(\-]", line)]
+    lines = [
+        line for text in texts for line in text.splitlines() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)\s*[:(\-]", line)
+    ]
     return any(_SAID.search(line) for line in lines)
 
 
@@ -131,7 +140,7 @@ def _fits_square(subject: Subject, seed: int) -> bool:
     return is_exact(answer.output, answer.expected.output)
 
 
-def _raised(error: Exception) -> str:
+def _raised(error: BaseException) -> str:
     """Return the name of the error that the implementation raised."""
     cause = error.__cause__ or error.__context__
     return type(cause).__name__ if cause is not None else one_line(error)
