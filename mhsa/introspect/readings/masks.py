@@ -62,7 +62,7 @@ def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
         return read
     if fit.with_mask(usual.subject):
         return replace(read, text=f"{read.text}, or [B] for all queries of a sample")
-    return replace(usual, known=read.known)
+    return replace(usual, known=read.known, certain=read.certain, declaration=read.declaration)
 
 
 def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:

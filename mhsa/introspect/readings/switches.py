@@ -12,7 +12,6 @@ from typing import Any
 
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.oracle.formula.fields import Causal
-from mhsa.records.errors import one_line
 from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
@@ -141,6 +140,6 @@ def _fits_square(subject: Subject, seed: int) -> bool:
 
 
 def _raised(error: BaseException) -> str:
-    """Return the name of the error that the implementation raised."""
-    cause = error.__cause__ or error.__context__
-    return type(cause).__name__ if cause is not None else one_line(error)
+    """Return the name of the exception that the implementation raised; empty where it answered in another form."""
+    facts = error.facts if isinstance(error, check.Violation) else {}
+    return str(facts["observed"]).partition(":")[0].partition(" ")[0] if "raised" in facts else ""
