@@ -88,7 +88,11 @@ def _options(subject: Subject) -> Iterator[_Option]:
             places.append(("constructor argument", adapter.constructor.target, adapter.constructor.switched_off))
         places.append(("argument", adapter.owner.forward, set(adapter.not_given)))
     for where, function, free in places:
-        for name, parameter in inspect.signature(function).parameters.items():
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):  # of a built-in function, say
+            continue
+        for name, parameter in parameters.items():
             default = False if parameter.default is parameter.empty else parameter.default
             named = is_causality(name) or _says(function, name)
             if name in free and type(default) is bool and default == causal and named:
