@@ -73,7 +73,9 @@ def main() -> int:
     torch.set_num_threads(1)
     missed = 0
     print(f"{'subject':<36} {'read by':<13} {'CPU':>7} {'wall':>7} {'bar':>6}")
-    rows = [(s, "names" if by_name else "alternatives", NAMED if by_name else TRIED, seconds(s)) for s, by_name in SUBJECTS.items()]
+    rows = [
+        (s, "names" if by_name else "alternatives", NAMED if by_name else TRIED, seconds(s)) for s, by_name in SUBJECTS.items()
+    ]
     rows.append(("right/packed_projection.py", "mhsa probe", PROBE, probed("right/packed_projection.py")))
     for subject, how, bar, (used, wall) in rows:
         over = used > bar

@@ -62,7 +62,6 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
             part = "constructor" if option.where.startswith("constructor") else "call"
             understood.append(Understood(part, f"{words}: {does}, and is judged so in some of the cases", "fitted"))
         elif option.where == "argument" and Fit().without_mask(Switch(words, turned, subject.contract).of(subject)):
-            left[option.name] = f"argument {option.name}"
             understood.append(Understood("call", f"{words} changes nothing without a mask, and is not judged", "fitted"))
         else:
             wanted: Causal = "no" if option.default else "top-left"

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from mhsa.introspect.readings.layouts import TAKES
+from mhsa.introspect.readings.masks import MEANS
 from mhsa.introspect.resolve import understand
 from mhsa.judge.standalone_script import Recorder, write_script
 from mhsa.judge.verification import verify
@@ -17,6 +19,7 @@ from mhsa.subject import check
 from mhsa.subject.generic_inputs import generic_case
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
+from tests.helpers.places import ROOT
 
 OUTPUT = "oracle.output_*"
 
@@ -221,3 +224,8 @@ def test_a_name_that_says_causal_is_asked_about() -> None:
     assert question.declaration == {"causal": "top-left"}
     assert not judged("CausalAttention", **question.declaration)
     assert read("CausalAttention", causal="no").contract.causal == "no"
+
+
+def test_the_page_has_every_layout_and_meaning_of_a_mask() -> None:
+    page = " ".join((ROOT / "docs" / "readings.md").read_text().split())
+    assert [words for words in (*TAKES.values(), *MEANS.values()) if words not in page] == []
