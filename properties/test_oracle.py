@@ -7,6 +7,7 @@ from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
+from mhsa.subject.switches import in_a_position
 from mhsa.subject.trial import Trial
 
 
@@ -21,9 +22,10 @@ def test_output_without_mask(subject: Subject, case: Case) -> None:
     Breaks it: a scale of 1/sqrt(d_model) (vit-pytorch#65), softmax over the wrong axis (labml#146), heads merged
         without transposing back (jsbaan/transformer-from-scratch#4), one projection used for another.
     """
+    subject, case, output = in_a_position(subject, case)
     trial = Trial(subject, case)
     answer = trial()
-    check.within("output", answer.output, answer.expected.output, answer.judged)
+    check.within(output, answer.output, answer.expected.output, answer.judged)
 
 
 @given(case=cases(masks=("all", "padding", "causal", "broadcast", "random", "fully_masked_row")))

@@ -26,8 +26,10 @@ from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
+from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.read import read_call
+from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
@@ -40,6 +42,7 @@ from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.records.understood import Known, Understood, notes_of
 from mhsa.reference.core_slot import fit_slot, slot_names
+from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject import check
 from mhsa.subject.adapter import (
     Adapter,
@@ -76,16 +79,25 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
-        adapter = as_adapter(target, name, request.arguments)
-        if request.contract:
-            adapter = copy.copy(adapter)  # it may be the user's own object
-            adapter.contract = replace(adapter.contract, **request.contract)
-        subject = _understand(adapter, target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
+        subject = read_constructor(
+            _declared(as_adapter(target, name, request.arguments), request),
+            lambda adapter: _understand(adapter, target, asked),
+            lambda parameter: _declared(_of_module(target, name, request.arguments, parameter), request),
+        )
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:
         raise SubjectError(f"{name} cannot be understood: {describe(error)}") from error
+
+
+def _declared(adapter: Adapter, request: Request) -> Adapter:
+    """Return the adapter with what the request declares."""
+    if request.contract:
+        adapter = copy.copy(adapter)  # it may be the user's own object
+        adapter.contract = replace(adapter.contract, **request.contract)
+    return adapter
 
 
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
@@ -147,10 +159,14 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
     subject = replace(read, device=device, caller=find_weights_form(read))
+    switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
+    subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     unread = find_unread(subject.caller, module, sizes)
     left = (
         *read.not_judged,
-        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(words for words in about_switches.values() if words),
+        *(f"argument {n}" for n in read.adapter.not_given if n not in about_switches and not _is_among(n, read.not_judged)),
+        *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),
@@ -176,6 +192,17 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
         return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
     except Exception:  # it cannot be read so
         return False
+
+
+def _options(adapter: Adapter) -> tuple[str, ...]:
+    """Return the options of a constructor that are left at their defaults."""
+    if (
+        not isinstance(adapter, ModuleAdapter)
+        or adapter.constructor is None
+        or adapter.constructor.target is MultiHeadAttention
+    ):
+        return ()  # mhsa's own option is what a function is judged in
+    return adapter.constructor.options
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
@@ -265,10 +292,13 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     return _of_module(target, name)  # it says what is missing
 
 
-def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> ModuleAdapter:
-    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name."""
-    adapter = ModuleAdapter(target, name, arguments)
-    return TorchModuleAdapter(target, name, arguments) if is_called_as_torchs(adapter) else adapter
+def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None) -> ModuleAdapter:
+    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
+
+    ``head`` is the parameter that is taken for the number of heads, whatever its name says.
+    """
+    adapter = ModuleAdapter(target, name, arguments, head)
+    return TorchModuleAdapter(target, name, arguments) if head is None and is_called_as_torchs(adapter) else adapter
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:

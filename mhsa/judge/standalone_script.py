@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import keyword
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.load import load, target_of
+from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle.attention import attention
@@ -48,6 +50,7 @@ class RecordedCall:
     grad: bool
     tensors: tuple[Tensor, Tensor, Tensor, Tensor | None]
     answer: Answer | None = None
+    subject: Subject | None = None  # that was called, with an option that is not as it stands
 
     @property
     def wrong(self) -> bool:
@@ -105,11 +108,14 @@ def write_script(
         raise SubjectError("the property is about many random numbers, and no script of a few calls can show that")
     wrong = [call for call in calls if call.wrong][:1]
     chosen = wrong or calls[:_MOST_CALLS]
+    if any(isinstance(called_function(call), functools.partial) for call in chosen):
+        raise SubjectError("an argument of the function that is not at its default is shown by no script yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    inside = isinstance(subject.adapter, InnerAttention)
+    inside = isinstance(subject.adapter, (InnerAttention, EachTokenFirst))
     known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    with_adapter = "mhsa, to leave out what is around the attention." if inside else "its mhsa.Adapter."
+    why = "put each token first" if isinstance(subject.adapter, EachTokenFirst) else "leave out what is around the attention"
+    with_adapter = f"mhsa, to {why}." if inside else "its mhsa.Adapter."
     needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"
     if not wrong:
@@ -118,8 +124,13 @@ def write_script(
     if inside:
         parts[-1:] = ["from mhsa.introspect.resolve import understand", "from mhsa.records.request import Request", ""]
     for n, call in enumerate(chosen):
-        parts += _lines(subject, request, call, n if len(chosen) > 1 else None)
+        parts += _lines(call.subject or subject, request, call, n if len(chosen) > 1 else None)
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def called_function(call: RecordedCall) -> Any:
+    """Return the function that a call was made of; None for a module."""
+    return call.subject.adapter.function if call.subject and isinstance(call.subject.adapter, FunctionAdapter) else None
 
 
 def _imports(request: Request, subject: Subject) -> list[str]:
@@ -185,7 +196,7 @@ def _lines(subject: Subject, request: Request, call: RecordedCall, number: int |
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *_function(subject, request, call)]
-    if isinstance(subject.adapter, InnerAttention):
+    if isinstance(subject.adapter, (InnerAttention, EachTokenFirst)):
         declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
         lines.append(f"adapter = understand({asked_for}, target={_object(request)}).adapter")
@@ -293,7 +304,7 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if isinstance(adapter, InnerAttention) or not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, (InnerAttention, EachTokenFirst)) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
@@ -314,12 +325,12 @@ def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
         first = "*(x if module.batch_first else x.transpose(0, 1) for x in (query, key, value))"
         turn = "lambda output, weights: (output if module.batch_first else output.transpose(0, 1), weights)"
         return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
-    if not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, EachTokenFirst) or not isinstance(adapter, ModuleAdapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
         return f"adapter.call(module, query, key, value, {mask}{wanted})"
     alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]
     names = ("query", "query" if alone else "key", "value", mask if has_mask else None, call.case.need_weights)
-    bound = adapter.signature.bind(*names)  # type: ignore[arg-type]
+    bound = adapter.signature.bind(*names) | adapter.also  # type: ignore[arg-type]
     return f"module({', '.join(f'{parameter}={name}' for parameter, name in bound.items())})"
 
 

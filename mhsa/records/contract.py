@@ -23,6 +23,7 @@ FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a functi
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
+Heads = Literal["consecutive", "interleaved"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -55,6 +56,8 @@ class Contract:
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
+        heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
+            one from the h-th (``"interleaved"``), both where heads are split and where they are merged.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
@@ -78,6 +81,7 @@ class Contract:
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
+    heads: Heads | None = None
     reason: str = ""
     # The formula: what is computed in addition to plain attention.
     causal: Causal | None = None
@@ -106,6 +110,7 @@ class Contract:
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),
             "surroundings": (None, *get_args(Surroundings)),
+            "heads": (None, *get_args(Heads)),
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
         }

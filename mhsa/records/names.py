@@ -76,6 +76,15 @@ SWITCHES_OFF = {"causal", "is_causal", "masked", "mask_flag", "is_decoder", "cro
                 "output_attention", "output_attentions", "return_attention", "return_weights", "log_attention_weights",
                 "need_weights", "use_flash", "allow_flash", "flash", "use_flash_attn", "use_flash_attention", "visualize",
                 "return_attn", "is_cross", "flash_attention", "use_sdpa", "use_cache", "qk_norm", "gated", "vis"}  # fmt: skip
+SCALED = {
+    "scale",
+    "scaled",
+    "use_scale",
+    "scale_attn",
+    "scale_attn_weights",
+    "scaling",
+    "scale_scores",
+}  # switches of 1/sqrt(d_k)
 FEED_FORWARD = {"d_ff", "dff", "dim_feedforward", "intermediate_size", "ffn_dim", "mlp_dim", "d_ffn", "n_inner",
                 "ffn_hidden_size", "feed_forward_hidden"}  # fmt: skip
 CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs", "configuration", "model_args", "hp",

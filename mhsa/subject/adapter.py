@@ -86,13 +86,16 @@ class Adapter:
 class ModuleAdapter(Adapter):
     """An nn.Module, its constructor and its forward understood by their parameter names."""
 
-    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
+    judges_switches = True  # of causality; not those of torch's own, which are hints about a mask
+
+    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
         self._dropout_argument = False
+        self.options: dict[str, Any] = {}  # arguments of the constructor beside those that its names call for
         self._kv_heads: str | None = None
         self.constructor: Constructor | None = None  # None for a built module
         self.in_float32 = False  # it can be called in float32 alone
@@ -103,7 +106,7 @@ class ModuleAdapter(Adapter):
             self.owner: type[Any] = type(module)
         else:
             self._make = target
-            constructor = Constructor(target, name, more)
+            constructor = Constructor(target, name, more, head)
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
@@ -133,7 +136,9 @@ class ModuleAdapter(Adapter):
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
-        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model)
+        if self._arguments is None:
+            return None
+        return self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model) | self.options
 
     def _shared(self, head: int, d_model: int) -> dict[str, Any]:
         """Return how many heads keys and values get, where that is declared and the constructor has a parameter for it."""
@@ -146,7 +151,8 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        return self._with_sizes(self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model))), d_model)
+        given = self._arguments(head, d_model, rate) | self._shared(head, d_model) | self.options
+        return self._with_sizes(self._make(**given), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:

@@ -39,6 +39,7 @@ class Subject:
         notes: what was understood, as (topic, words) to print.
         understood: the same part by part, with how each is known and what would declare it.
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
+        switches: options that are judged in their other position, too.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
     """
 
@@ -58,6 +59,7 @@ class Subject:
     understood: tuple[Understood, ...] = ()
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
+    switches: tuple[Any, ...] = ()  # of mhsa.subject.switches.Switch, which knows subjects
 
     def precision(self, dtype: str) -> Precision:
         """How results in this dtype are rounded, by the contract."""

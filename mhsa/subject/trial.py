@@ -312,6 +312,7 @@ class Trial:
         recorder = check.current().recorder
         if recorder is not None:
             recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
+            recorder.calls[-1].subject = self.subject
         with torch.set_grad_enabled(self.case.grad or leaves):
             output, weights = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",

@@ -167,6 +167,9 @@ def test_time_first_is_taken_where_the_wrapper_says_so() -> None:
     assert subject.contract.layout == "TBD"
 
 
-def test_a_wrapper_that_is_right_as_it_stands_or_not_right_at_all_is_judged() -> None:
-    assert understand(f"{__file__}:ThinAllowed").contract.mask == "allowed"
+def test_a_wrapper_that_is_right_but_for_nan_is_asked_about_and_one_that_is_not_right_at_all_is_judged() -> None:
+    with pytest.raises(Question, match="may give NaN where a query may attend to no key") as raised:
+        understand(f"{__file__}:ThinAllowed")
+    assert set(raised.value.declaration) == {"fully_masked_row", "reason"}
+    assert understand(Request("x", f"{__file__}:ThinAllowed", contract=raised.value.declaration)).contract.mask == "allowed"
     assert understand(f"{__file__}:ThinWrong").contract.mask == "allowed"

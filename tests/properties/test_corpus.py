@@ -61,7 +61,11 @@ WRONG = {
 }
 
 # What another convention explains is a question; declared, the usual one is not kept.
-DECLARED = {"mask_unsqueeze_0.py": {"mask_shape": "[B, Tq, Tk]"}, "polarity_inverted.py": {"mask": "allowed"}}
+DECLARED = {
+    "mask_unsqueeze_0.py": {"mask_shape": "[B, Tq, Tk]"},
+    "nan_in_fully_masked_rows.py": {"fully_masked_row": "zeros"},
+    "polarity_inverted.py": {"mask": "allowed"},
+}
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.discover import discover
+from mhsa.introspect.projections.head_order import interleaved
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import SubjectError
@@ -31,7 +32,8 @@ def bind_projections(
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads == "grouped"
         recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs, grouped=grouped)
-        return recipe.bind, recipe.describe(), recipe
+        ordered = interleaved(recipe.bind) if adapter.contract.heads == "interleaved" else recipe.bind
+        return ordered, recipe.describe(), recipe
 
     def bind(other: nn.Module, _: Sizes) -> Projections:
         projections = adapter.projections(other)
@@ -40,4 +42,4 @@ def bind_projections(
         return projections
 
     require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
-    return bind, "", None
+    return interleaved(bind) if adapter.contract.heads == "interleaved" else bind, "", None

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.switches import is_causality
 from mhsa.oracle.formula.fields import Causal
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
+from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
 from mhsa.subject.generic_inputs import generic_sizes
 from mhsa.subject.subject import Subject
 
@@ -36,3 +40,30 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
             fields: dict[str, Any] = {"causal": aligned}
             words = "without a mask its output is exactly that of attention to the keys up to the own place"
             raise Question(f"it is causal{where}: {words}", fields)
+
+
+def ask_about_name(subject: Subject) -> None:
+    """Look at the name of an implementation that attends to every key: one that is called causal must get that from somewhere.
+
+    A mask that a caller gives, or a switch, may be what makes it causal: then the name says nothing.
+
+    Raises:
+        Question: with the declaration under which it is what its name says.
+    """
+    adapter, contract = subject.adapter, subject.contract
+    if contract.causal is not None or adapter.takes_mask or any("mask" in n.lower() for n in adapter.not_given):
+        return
+    owner: Any = adapter.owner if isinstance(adapter, ModuleAdapter) else None
+    owner = adapter.function if isinstance(adapter, FunctionAdapter) else owner
+    name = getattr(owner, "__name__", "")
+    if not re.search(r"causal|autoregressive", name, re.IGNORECASE) or re.search(r"non_?causal", name, re.IGNORECASE):
+        return
+    options = list(inspect.signature(owner).parameters)
+    options += list(inspect.signature(owner.forward).parameters) if isinstance(adapter, ModuleAdapter) else []
+    if any(is_causality(option) for option in options):
+        return
+    raise Question(
+        f"it is called {name}, and without a mask each query attends to every key, later ones too. "
+        'Declare causal = "top-left", which the name says and which is then violated; or causal = "no", if that is meant',
+        {"causal": "top-left"},
+    )

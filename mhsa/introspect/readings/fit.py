@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mhsa.oracle.bounded import Bounded
-from mhsa.records.contract import Contract, MaskShape
+from mhsa.records.contract import MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, ModuleAdapter
 from mhsa.subject.answer import Mask
@@ -46,11 +46,14 @@ class Fit:
             if not self._is_exact(subject, seed, mask):
                 return False
         whole = _WHOLE.get(subject.contract.mask_shape)
-        return whole is None or not self._is_taken(subject, replace(subject.contract, mask_shape=whole))
+        if whole is None:
+            return True
+        contract = replace(subject.contract, mask_shape=whole)
+        return not self.is_taken(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
 
-    def _is_taken(self, subject: Subject, contract: Contract) -> bool:
-        """Whether a mask in another form that hides something is taken without an error."""
-        trial = self._trial(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)), 0)
+    def is_taken(self, subject: Subject) -> bool:
+        """Whether a mask of the subject's form that hides something is taken without an error."""
+        trial, contract = self._trial(subject, 0), subject.contract
         case = trial.case
         try:
             trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
@@ -100,7 +103,15 @@ class Fit:
         except (check.Violation, check.Inapplicable):  # the properties will meet it again and report it
             return False
         held = b"" if mask is None else mask.tobytes()
-        key = (id(subject.adapter), subject.ties[0], subject.contract.float64_in, subject.contract.formula, seed, held)
+        key = (
+            id(subject.adapter),
+            id(subject.bind),
+            subject.ties[0],
+            subject.contract.float64_in,
+            subject.contract.formula,
+            seed,
+            held,
+        )
         if key not in self._required:
             self._required[key] = answer.expected.output
         return is_exact(answer.output, self._required[key])

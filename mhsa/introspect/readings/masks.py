@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
 
+from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.reading import Reading
 from mhsa.introspect.readings.stated import Stated, about, mask_parameter
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
@@ -45,6 +46,23 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
                 yield _reading(subject, meaning, fixed, floating, stated, declared)
             if meaning == "additive":
                 yield _reading(subject, meaning, fixed, False, stated, declared, finite=True)
+
+
+def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
+    """Return the reading of lengths [B, Tq]; that of [B] where these are taken as well, and are not what they must be.
+
+    Code that takes both forms is judged in the one that it gets wrong: a length for each sample is the usual one. A form that
+    is declared (not ``asked``) is the only one.
+    """
+    subject = read.subject
+    if subject.contract.mask_shape != "[B, Tq]" or not asked:
+        return read
+    usual = _reading(subject, "lengths", "[B]", subject.caller.float_masks, None, None)
+    if not fit.is_taken(usual.subject):
+        return read
+    if fit.with_mask(usual.subject):
+        return replace(read, text=f"{read.text}, or [B] for all queries of a sample")
+    return replace(usual, known=read.known, certain=read.certain, declaration=read.declaration)
 
 
 def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:

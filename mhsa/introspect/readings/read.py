@@ -9,10 +9,12 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
-from mhsa.introspect.readings.causal import ask_about_causal
+from mhsa.introspect.readings.causal import ask_about_causal, ask_about_name
+from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.head_order import interleaved_heads
 from mhsa.introspect.readings.layouts import layout_readings
-from mhsa.introspect.readings.masks import mask_readings
+from mhsa.introspect.readings.masks import mask_readings, with_lengths_of_samples
 from mhsa.introspect.readings.other_masks import try_other_masks
 from mhsa.introspect.readings.reading import Reading, first_fit
 from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
@@ -45,25 +47,41 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if isinstance(subject.adapter, (TorchAdapter, TorchModuleAdapter)):
         return replace(subject, contract=find_float64(subject))
     fit = Fit()
-    needs_mask = subject.caller.fills_mask
-    layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
-    if layout is None and not needs_mask:
+    read = _stages(subject, module, fit)
+    if read is not None:
+        ask_about_name(subject)
+        return _conclude(subject, module, read, fit, request)
+    if not subject.caller.fills_mask:
         ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+    one_row = first_token(subject, module)
+    if one_row is not None:
+        fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
+        return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
+    other = interleaved_heads(subject)
+    read = _stages(other.subject, module, fit) if other is not None else None
+    if other is not None and read is not None:
+        return _conclude(subject, module, [other, *read], fit, request)
+    if not subject.caller.fills_mask:
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:
             masks = _masks_of(roles.subject, fit)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
         ask_about_unknown(subject, module)
-        return by_names(_not_laid_out(subject), module)
-    if layout is not None:
-        readings = _masks_of(layout.subject, fit)
-        return _conclude(subject, module, [layout, *([readings] if readings else [])], fit, request)
-    # A mask that must be given decides the output without one, too: both are read together.
-    for laid in _with_float64(layout_readings(subject, module)):
-        read = _masks_of(laid.subject, fit)
-        if read is not None:
-            return _conclude(subject, module, [laid, read], fit, request)
     return by_names(_not_laid_out(subject), module)
+
+
+def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | None:
+    """Return the readings of layout and mask that fit, the mask's only where one does; None where no layout does."""
+    layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
+    if layout is not None:
+        masks = _masks_of(layout.subject, fit)
+        return [layout, *([masks] if masks else [])]
+    if subject.caller.fills_mask:  # a mask that must be given decides the output without one, too: both are read together
+        for laid in _with_float64(layout_readings(subject, module)):
+            masks = _masks_of(laid.subject, fit)
+            if masks is not None:
+                return [laid, masks]
+    return None
 
 
 def _with_float64(readings: Iterator[Reading]) -> Iterator[Reading]:
@@ -83,7 +101,10 @@ def _declared_meaning(subject: Subject) -> MaskMeaning | None:
 def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     if not subject.adapter.takes_mask:
         return None
-    return first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    if read is None or read.subject.contract.mask != "lengths":
+        return read
+    return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)
 
 
 def _not_laid_out(subject: Subject) -> Subject:
@@ -115,9 +136,8 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
         last = by_names(last, module)
     doubtful = [reading for reading in read if not reading.certain]
     open_row = last.adapter.takes_mask and subject.contract.fully_masked_row is None
-    added = last.contract.mask == "additive" and subject.adapter.contract.mask is None  # and nobody has declared it
-    torchs = within(module) is not None and bool(doubtful)
-    nan = open_row and (added or torchs) and fit.fully_masked_is_nan(last)
+    exact = read[-1].part == "mask" or (within(module) is not None and bool(doubtful))  # all but such rows
+    nan = open_row and exact and fit.fully_masked_is_nan(last)
     if not doubtful and not nan:
         understood = tuple(reading.understood for reading in read if reading.text)
         known = replace(last, understood=(*subject.understood, *understood))

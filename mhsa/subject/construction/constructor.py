@@ -36,24 +36,34 @@ class Constructor:
         sizes: (head, d_model) if it can be built in one size only, else None.
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
+        target: the class or factory itself.
         missing: ``config.NAME`` that was asked for in vain.
         guessed: what was given for names that nothing is known of, in words.
+        may_be_head: parameters that may be the number of heads, against their names.
+        options: parameters that are left at their defaults, whatever these are.
     """
 
-    def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None
+    ) -> None:
         """Read the parameters of ``target``; build it where names leave something open.
+
+        ``head`` is the parameter that is taken for the number of heads, whatever its name says.
 
         Raises:
             SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
             Question: a required argument, or an attribute of a configuration, that nothing is known of.
         """
-        self._target, self._name = target, name
+        self.target, self._name = target, name
         everything = dict(inspect.signature(target).parameters)
         kinds = configs_of(target)
         self._given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
         require_taken(name, self._given, everything)
         self._configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
-        self._read = read_parameters({n: p for n, p in everything.items() if n not in {*self._given, *self._configs}})
+        left = {n: p for n, p in everything.items() if n not in {*self._given, *self._configs}}
+        self._read = read_parameters(left, head)
+        # Called after the width of a head, which may be the number of heads where nothing else is.
+        self.may_be_head = () if self._read.head else tuple(n for n, role in self._read.roles.items() if role == "head width")
         self._shown = f"{name}({', '.join(str(p) for n, p in everything.items() if n not in self._given)})"
         self._reading: Reading = "usual"
         stated = {n: v for c in self._configs.values() for n, v in c.given.items()} | self._given
@@ -70,6 +80,8 @@ class Constructor:
             self._mend(everything)
         self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
         self.drops = "dropout" in self._roles()
+        known = {*self._read.roles, *self.guessed, *_MEANINGLESS}
+        self.options = tuple(n for n, p in left.items() if p.default is not p.empty and n not in known)
         self.understood = tuple(self._said())
 
     def _settle(self) -> None:
@@ -86,7 +98,7 @@ class Constructor:
         for name in unknown:
             owner, _, field = name.rpartition(".")
             choices[name] = guesses(
-                self._target, field, everything.get(name) if not owner else None,
+                self.target, field, everything.get(name) if not owner else None,
                 sized=before.width or bool(self._configs), headed=before.head or bool(self._configs),
             )  # fmt: skip
         built: dict[str, Guess] | None = None
@@ -119,7 +131,7 @@ class Constructor:
             before = self._read
         else:
             return
-        for chosen in optional_guesses(self._target, {n: p for n, p in everything.items() if n not in self._given}):
+        for chosen in optional_guesses(self.target, {n: p for n, p in everything.items() if n not in self._given}):
             self._apply(chosen, before)
             with contextlib.suppress(Exception):
                 self._build(*sizes)
@@ -164,6 +176,11 @@ class Constructor:
         answered = {name: config.answered for name, config in self._configs.items()}
         return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
 
+    @property
+    def switched_off(self) -> set[str]:
+        """Parameters that are left at their defaults, or are switches that must be given and are off."""
+        return {*self.options, *(n for n, role in self._read.roles.items() if role == "off")}
+
     def _roles(self) -> set[Role]:
         found = set(self._read.roles.values())
         for config in self._configs.values():
@@ -171,7 +188,7 @@ class Constructor:
         return found
 
     def _build(self, head: int, d_model: int) -> nn.Module:
-        module = self._target(**self.arguments(head, d_model, 0.0))
+        module = self.target(**self.arguments(head, d_model, 0.0))
         if not isinstance(module, nn.Module):
             raise SubjectError(f"{self._name} builds a {type(module).__name__}; must build an nn.Module")
         return module
@@ -299,6 +316,10 @@ class Constructor:
         if self.sizes is not None and not self._stated:
             said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
         return [Understood("constructor", text, known) for text, known in said]
+
+
+# Options that change where or in which format a module is made, not what it computes.
+_MEANINGLESS = ("device", "dtype")
 
 
 def how_to_state(argument: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, WIDTH, is_called, pick
+from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
 from mhsa.subject.construction.annotated_config import config_class
 from mhsa.subject.construction.guesses import is_configuration
 from mhsa.subject.construction.roles import Role, role_of
@@ -50,16 +50,20 @@ def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
     return found
 
 
-def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
+def read_parameters(everything: dict[str, inspect.Parameter], head: str | None = None) -> Parameters:
     """Read the parameters that are neither stated nor a configuration.
 
     An optional number of heads, width, length or dropout is given, too: a module for few positions could not be judged with
     more, and what eval() does not switch off shall show. The width of a head is given unless its default is None, which says
-    that the module computes it.
+    that the module computes it. A switch that turns the usual scale on, and is off by default, is turned on.
+
+    Args:
+        everything: the parameters by name.
+        head: the one that is the number of heads, where no name says it.
     """
     parameters = _named(everything)
     required = [n for n, p in parameters.items() if p.default is p.empty]
-    head = pick(required, HEAD) or pick(parameters, HEAD)
+    head = head or pick(required, HEAD) or pick(parameters, HEAD)
     others = [n for n in parameters if n != head]
     width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
     roles: dict[str, Role] = {}
@@ -77,7 +81,7 @@ def read_parameters(everything: dict[str, inspect.Parameter]) -> Parameters:
             roles[name] = "dropout"
         elif role in ("kv head", "length") and type(default) is int:
             roles[name] = role
-        elif name == "batch_first":
+        elif name == "batch_first" or (default is False and is_called(name, SCALED)):
             roles[name] = "on"
         elif needed and role is not None:
             roles[name] = role

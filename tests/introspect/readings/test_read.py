@@ -443,7 +443,9 @@ def test_the_mask_of_the_context_hides_its_keys() -> None:
 
 
 def test_a_switch_is_no_mask() -> None:
-    assert read("Switch").not_judged == ("argument causal_mask",)
+    subject = read("Switch")
+    assert not subject.adapter.takes_mask
+    assert subject.not_judged == (), "it is judged in both positions"
 
 
 def test_a_mask_with_the_samples_last_and_a_padding_that_must_be_given() -> None:

@@ -1,0 +1,58 @@
+"""Readings of a constructor: a parameter that is named after the width of a head and is the number of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mhsa.introspect.readings.fit import Fit
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.understood import Understood
+from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.subject import Subject
+
+Understand = Callable[[Adapter], Subject]
+AsHead = Callable[[str], Adapter]
+
+
+def read_constructor(adapter: Adapter, understand: Understand, as_head: AsHead) -> Subject:
+    """Understand a subject by the names of its constructor's parameters, else with one of them taken for the number of heads.
+
+    Args:
+        adapter: by the names.
+        understand: finds out the rest.
+        as_head: makes the adapter in which a parameter is the number of heads.
+
+    Raises:
+        SubjectError: what was understood by the names cannot be judged, and no other reading fits.
+        Question: likewise; or another reading fits, and leaves something to be declared.
+    """
+    may_be = adapter.constructor.may_be_head if isinstance(adapter, ModuleAdapter) and adapter.constructor else ()
+    failed: SubjectError | None = None
+    subject: Subject | None = None
+    try:
+        subject = understand(adapter)
+    except SubjectError as error:
+        failed = error
+    if may_be and not (isinstance(failed, Question) and failed.declaration) and not (subject and _fits(subject)):
+        for name in may_be:
+            try:
+                other = understand(as_head(name))
+            except Question as question:
+                if question.declaration:
+                    raise
+                continue
+            except Exception:  # it cannot be built or called so
+                continue
+            if _fits(other):
+                part = Understood("constructor", f"{name} is the number of heads", "fitted")
+                return replace(other, understood=(part, *other.understood))
+    if failed is not None:
+        raise failed
+    assert subject is not None
+    return subject
+
+
+def _fits(subject: Subject) -> bool:
+    """Whether the output without a mask is exactly right."""
+    return Fit().without_mask(replace(subject, device="cpu"))

@@ -1,0 +1,149 @@
+"""Which options of a constructor or a call are switches of causality, and what they give in their other position."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mhsa.introspect.readings.fit import SEEDS, Fit
+from mhsa.oracle.formula.fields import Causal
+from mhsa.records.understood import Understood
+from mhsa.subject import check
+from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.generic_inputs import generic_case, is_exact
+from mhsa.subject.subject import Subject
+from mhsa.subject.switches import Switch
+from mhsa.subject.trial import Trial
+
+# Names that say by themselves what the switch does; of others their docstring must say it.
+_NAMED = re.compile(
+    r"(is_|use_|apply_|with_|add_)?(causal|auto_?regressive|uni_?directional|look_?ahead)(_?mask(ed|ing)?|_?attention|_?attn)?"
+    r"|mask_?(the_?)?future|future_?mask(ed|ing)?",
+    re.IGNORECASE,
+)
+_SAID = re.compile(
+    r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A switch, where it is, and its default."""
+
+    name: str
+    where: str  # "constructor argument" or "argument"
+    default: bool
+
+
+def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understood, ...], dict[str, str]]:
+    """Return the switches to judge in their other position, what is understood of them, and why others are not judged.
+
+    A switch that is called causal, by its name or its docstring, must make the implementation causal, and one that is on by
+    default must not, once it is off. That of a call may be a mere hint at what the mask says, as torch's is: where it changes
+    nothing, it is not judged.
+    """
+    adapter = subject.adapter
+    if type(adapter) is not FunctionAdapter and not (isinstance(adapter, ModuleAdapter) and adapter.judges_switches):
+        return (), (), {}
+    switches, understood, left = [], [], {}
+    for option in _options(subject):
+        words = f"{option.name}={not option.default}"
+        turned = _turned(subject, option)
+        found, error = _fitting(subject, turned, words, option)
+        if error:
+            left[option.name] = f"{option.where} {option.name}: with {words} it raises {error}"
+        elif found is not None:
+            does = "attends to later tokens, too" if option.default else f"is causal ({found.contract.causal})"
+            part = "constructor" if option.where.startswith("constructor") else "call"
+            understood.append(Understood(part, f"{words}: {does}, and is judged so in some of the cases", "fitted"))
+        elif option.where == "argument" and Fit().without_mask(Switch(words, turned, subject.contract).of(subject)):
+            understood.append(Understood("call", f"{words} changes nothing without a mask, and is not judged", "fitted"))
+        else:
+            wanted: Causal = "no" if option.default else "top-left"
+            found = Switch(words, turned, replace(subject.contract, causal=wanted), square=True)
+        if found is not None:
+            switches.append(found)
+            left.setdefault(option.name, "")
+    return tuple(switches), tuple(understood), left
+
+
+def is_causality(name: str) -> bool:
+    """Whether a name says that a switch is one of causality."""
+    return _NAMED.fullmatch(name) is not None
+
+
+def _options(subject: Subject) -> Iterator[_Option]:
+    adapter = subject.adapter
+    causal = subject.contract.causal not in (None, "no")
+    places: list[tuple[str, Any, set[str]]] = []
+    if isinstance(adapter, FunctionAdapter):
+        places.append(("argument", adapter.function, set(adapter.not_given)))
+    elif isinstance(adapter, ModuleAdapter):
+        if adapter.constructor is not None:
+            places.append(("constructor argument", adapter.constructor.target, adapter.constructor.switched_off))
+        places.append(("argument", adapter.owner.forward, set(adapter.not_given)))
+    for where, function, free in places:
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):  # of a built-in function, say
+            continue
+        for name, parameter in parameters.items():
+            default = False if parameter.default is parameter.empty else parameter.default
+            named = is_causality(name) or _says(function, name)
+            if name in free and type(default) is bool and default == causal and named:
+                yield _Option(name, where, default)
+
+
+def _says(function: Any, name: str) -> bool:
+    """Whether a docstring says of a parameter that it is about causality."""
+    texts = [inspect.getdoc(function) or "", inspect.getdoc(getattr(function, "__init__", None)) or ""]
+    lines = [
+        line for text in texts for line in text.splitlines() if re.search(rf"(?<!\w){re.escape(name)}(?!\w)\s*[:(\-]", line)
+    ]
+    return any(_SAID.search(line) for line in lines)
+
+
+def _turned(subject: Subject, option: _Option) -> Any:
+    """Return the adapter with the switch in its other position."""
+    adapter: Any = copy.copy(subject.adapter)
+    value = not option.default
+    if isinstance(adapter, FunctionAdapter):
+        adapter.function = functools.partial(adapter.function, **{option.name: value})
+    elif option.where == "argument":
+        adapter.also = adapter.also | {option.name: value}
+    else:
+        adapter.options = adapter.options | {option.name: value}
+    return adapter
+
+
+def _fitting(subject: Subject, turned: Any, words: str, option: _Option) -> tuple[Switch | None, str]:
+    """Return the switch as it fits exactly, or the error that it raises."""
+    fit = Fit()
+    wanted: tuple[Causal, ...] = ("no",) if option.default else ("top-left", "bottom-right")
+    for causal in wanted:
+        switch = Switch(words, turned, replace(subject.contract, causal=causal))
+        if fit.without_mask(switch.of(subject)):
+            return switch, ""
+    switch = Switch(words, turned, replace(subject.contract, causal=wanted[0]), square=True)
+    try:
+        return (switch if all(_fits_square(switch.of(subject), seed) for seed in SEEDS) else None), ""
+    except (check.Violation, check.Inapplicable) as error:
+        return None, _raised(error)
+
+
+def _fits_square(subject: Subject, seed: int) -> bool:
+    """Whether the output is exact where there are as many queries as keys."""
+    case = generic_case(subject, seed=seed)
+    answer = Trial(subject, case.resized(query_length=case.key_length), counted=False)()
+    return is_exact(answer.output, answer.expected.output)
+
+
+def _raised(error: BaseException) -> str:
+    """Return the name of the exception that the implementation raised; empty where it answered in another form."""
+    facts = error.facts if isinstance(error, check.Violation) else {}
+    return str(facts["observed"]).partition(":")[0].partition(" ")[0] if "raised" in facts else ""
