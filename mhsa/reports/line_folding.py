@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
 NARROWEST = 80  # columns of what is no terminal: a CI's log, a file; every terminal has them
 _LEAST = 20  # columns for words beside a label, however narrow a terminal is

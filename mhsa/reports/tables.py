@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mhsa.records.results import Outcome, PropertyResult, SubjectResult
 from mhsa.reports.line_folding import hanging, short
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
 STYLES: dict[Outcome, str] = {
     "pass": "green",

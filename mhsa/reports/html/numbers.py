@@ -6,18 +6,12 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from mhsa.records.document.kinds import number
+
 Matrix = list[list[float]]
 Place = tuple[int, ...]
 
 _MOST_DECIMALS = 3
-
-
-def number(x: Any) -> float:
-    """Return a float; None, and whatever is no number, is NaN."""
-    try:
-        return float(x)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
 
 
 def shape(nested: Any) -> Place:
