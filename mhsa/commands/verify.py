@@ -76,7 +76,7 @@ def verify(args: VerifyArguments) -> int:
         words += "; not_judged = [...] in its table accepts it"
         found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     if found.interrupted:
-        print("mhsa: interrupted; what was found until then stands in the reports, marked as partial", file=sys.stderr)
+        print("mhsa: interrupted; the reports have the results until then and are marked as partial", file=sys.stderr)
     return code
 
 

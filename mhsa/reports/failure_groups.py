@@ -1,7 +1,7 @@
 """Failures in the order in which they help: the strongest first, and those that raise one exception at one line as a group.
 
 A group has the condition that the smallest cases of its failures have in common, where shrinking would have removed what is
-not needed. It is no proof of the cause: a property that passes leaves no cases to compare with.
+not needed. This does not prove the cause: a property that passes leaves no cases to compare with.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def grouped(failures: Sequence[PropertyResult], dtypes: Sequence[str]) -> list[P
 
     Args:
         failures: of one subject.
-        dtypes: that it was judged in: one alone is no condition.
+        dtypes: that it was judged in: one alone is not a condition.
     """
     ordered = first_and_others(failures)
     by_origin: dict[tuple[str, str], list[PropertyResult]] = {}

@@ -6,7 +6,7 @@ from mhsa.records.catalogue import Property
 from mhsa.records.document.counterexample import Counterexample
 from mhsa.records.document.subject import PropertyRecord
 from mhsa.reports.html.heatmap import Comparison, compare, neutral, permission, plain
-from mhsa.reports.html.markup import Child, Markup, breakable, definitions, join, tag
+from mhsa.reports.html.markup import Child, Markup, breakable, command, definitions, join, tag
 from mhsa.reports.html.numbers import flat
 from mhsa.reports.phrases import commands
 from mhsa.reports.sources import without_ids
@@ -24,15 +24,9 @@ def failure(result: PropertyRecord, known: Property | None, anchor: str, *, firs
         tag("span", "✕", class_="sign", aria_hidden="true"),
         tag("span", name, tag("span", reason, class_="brief"), class_="what"),
     )
-    again = [_command(text) for text in commands(result)]
+    again = [command(text) for text in commands(result)]
     body = _body(facts, reason, known, join(again) if again else None)
     return tag("details", summary, *body, id=anchor, class_="failure", open=first)
-
-
-def _command(text: str) -> Markup:
-    """A command that is folded between its words, so that no option is torn from its dashes."""
-    words = [tag("span", breakable(word)) for word in text.split(" ")]
-    return tag("pre", tag("code", Markup(" ".join(words))), class_="command")
 
 
 def _body(facts: Counterexample, reason: str, known: Property | None, again: Markup | None) -> list[Markup]:

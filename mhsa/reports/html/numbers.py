@@ -15,7 +15,7 @@ _MOST_DECIMALS = 3
 
 
 def shape(nested: Any) -> Place:
-    """Return the lengths of nested lists, as those of their first elements tell them."""
+    """Return the lengths of nested lists, as those of their first elements."""
     if not isinstance(nested, list | tuple):
         return ()
     return (len(nested), *(shape(nested[0]) if nested else ()))

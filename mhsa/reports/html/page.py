@@ -1,4 +1,4 @@
-"""``mhsa verify --html FILE``: everything a run found, as one page that needs no network and no other file.
+"""``mhsa verify --html FILE``: the results of a run, as one page that needs no network and no other file.
 
 Each string of the run is escaped where it enters an element (:mod:`mhsa.reports.html.markup`), and the page's policy lets the
 browser run no script but its own, so that nothing in a subject can act in the reader's browser.
@@ -20,7 +20,7 @@ from mhsa.records.document.subject import Coverage, SubjectRecord
 from mhsa.reports.html.cause import cause
 from mhsa.reports.html.chart import distribution
 from mhsa.reports.html.failure import failure
-from mhsa.reports.html.markup import Markup, breakable, definitions, join, scrolling, tag
+from mhsa.reports.html.markup import Markup, breakable, command, definitions, join, scrolling, tag
 from mhsa.reports.html.table import table, words
 from mhsa.reports.phrases import declarations, figures, not_judged, other_outcomes
 
@@ -133,7 +133,7 @@ def _reason(subject: SubjectRecord) -> Markup | None:
 def _question(subject: SubjectRecord) -> Markup:
     """What is to be decided, what holds if it is meant, and the lines that declare it."""
     ways = [
-        part for title, lines in declarations(subject) for part in (tag("dt", title), tag("dd", tag("pre", tag("code", lines))))
+        part for title, lines in declarations(subject) for part in (tag("dt", title), tag("dd", command(lines)))
     ]
     return tag(
         "section",
@@ -142,7 +142,7 @@ def _question(subject: SubjectRecord) -> Markup:
         tag("p", "Then, ", tag("strong", subject.then), ".") if subject.then else None,
         tag("p", "If it is, declare it:"),
         tag("dl", *ways),
-        class_="asks question",
+        class_="open-question question",
     )
 
 
