@@ -1,7 +1,8 @@
 """Other ways of testing on the same modules: how many known bugs each finds, and which right variants it calls wrong.
 
-Every tool is given its best conditions: sizes that all differ, a module in eval mode filled with torch's own parameters, tolerances as the
-library that is used has them. ``python -m mhsa.bugs.power.baselines FILE SUBJECT...`` writes one line of JSON per subject.
+Every tool is given its best conditions: sizes that all differ, a module in eval mode filled with torch's own parameters,
+tolerances as the library that is used has them. ``python -m mhsa.bugs.power.baselines FILE SUBJECT...`` writes one line of
+JSON per subject.
 """
 
 from __future__ import annotations

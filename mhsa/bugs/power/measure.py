@@ -1,4 +1,4 @@
-"""Measures the power of the suite: every property on every known bug and every right variant, and other tools on the same modules."""
+"""Measure the power of the suite: every property, and other tools, on every known bug and every right variant."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ Seconds are of this run's machine and exclude imports; failures are not made sma
 """
 _OTHER_TOOLS = """## Other ways of testing
 
-Each judges the same modules, filled with the same parameters; a module on which a tool raises counts as found. *allclose*: one call of
+Each judges the same modules, filled with the same parameters; a bug is found where the tool raises. *allclose*: one call of
 `torch.nn.MultiheadAttention` and of the module, `torch.testing.assert_close` with its own tolerances; *allclose, mask,
 gradients*: with a random mask, in output, weights and all gradients; *gradcheck*: `torch.autograd.gradcheck` of inputs and
 parameters; *pytest-torch*: version 1.0's inference contract, padding and mask invariance. They stand in
