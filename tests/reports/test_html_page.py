@@ -13,7 +13,7 @@ from mhsa.records.catalogue import catalogue
 from mhsa.records.document.run import RunRecord
 from mhsa.records.document.subject import PropertyRecord
 from mhsa.reports.html.chart import distribution
-from mhsa.reports.html.markup import breakable, escape, tag
+from mhsa.reports.html.markup import breakable, command, escape, tag
 from mhsa.reports.html.numbers import decimals, matrices, shown
 from mhsa.reports.html.page import page
 from tests.helpers import browser as driver
@@ -105,6 +105,18 @@ def test_text_is_escaped_unless_it_is_markup() -> None:
 def test_what_would_deceive_or_could_not_be_written_is_visible(text: str, visible: str) -> None:
     assert escape(text) == visible
     escape(text).encode("utf-8")
+
+
+def test_code_folds_between_its_words_and_keeps_its_lines() -> None:
+    drawn = command("mhsa verify a.py --contract mask=blocked\n  b")
+    assert "<span>--contract</span> <span>mask=blocked</span>\n" in drawn
+    assert html.unescape(re.sub(r"<[^>]+>", "", drawn)) == "mhsa verify a.py --contract mask=blocked\n  b"
+
+
+def test_a_question_folds_no_option_away_from_its_dashes() -> None:
+    asks = {"subject": "a.py", "verdict": "question", "declare": {"option": "--contract mask=blocked"}}
+    text = page(RunRecord.of({"subjects": [asks]}), {})
+    assert "<span>--contract</span> <span>mask=blocked</span>" in text
 
 
 def test_ids_and_paths_fold_and_numbers_do_not() -> None:
