@@ -32,7 +32,7 @@ COMMAND = " \\\n        ".join(
 HEAD = f"""# Performance
 
 `mhsa.fused_attention` in the reference's slot, compared with `torch.nn.MultiheadAttention(need_weights=False)` and the
-baseline: four plain projections and `scaled_dot_product_attention`, called as functions, without a module or a check. Everything below was
+baseline: four plain projections and `scaled_dot_product_attention`, called as functions, without a module or a check. All was
 measured in one run, on one thread, in blocks that take turns ([benchmarks.md](benchmarks.md)), and is written by
 
     {COMMAND}

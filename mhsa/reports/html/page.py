@@ -132,9 +132,7 @@ def _reason(subject: SubjectRecord) -> Markup | None:
 
 def _question(subject: SubjectRecord) -> Markup:
     """What is to be decided, what holds if it is meant, and the lines that declare it."""
-    ways = [
-        part for title, lines in declarations(subject) for part in (tag("dt", title), tag("dd", command(lines)))
-    ]
+    ways = [part for title, lines in declarations(subject) for part in (tag("dt", title), tag("dd", command(lines)))]
     return tag(
         "section",
         tag("h3", "Is this meant?"),
