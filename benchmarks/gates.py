@@ -1,4 +1,4 @@
-"""Gates on speed, each run by its command line on two commits of benchmarks/paced.py, for benchmarks/rivals.py."""
+"""Gates on speed, each run by its command line on two commits of benchmarks/paced.py, for benchmarks/other_tools.py."""
 
 from __future__ import annotations
 

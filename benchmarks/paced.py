@@ -1,4 +1,4 @@
-"""A repository whose commits are slower by a known share, for benchmarks/rivals.py; and a check that they are.
+"""A repository whose commits are slower by a known share, for benchmarks/other_tools.py; and a check that they are.
 
 Both passes of its module end by working on until (1 + SLOWER) times the processor's time that they took has passed. The same
 code runs at every commit, only the constant differs, so a slow-down is what it says at every size and on a busy machine, too.

@@ -1,4 +1,4 @@
-"""How fast the fused core is, beside what was promised: a page of docs from the JSON of ``mhsa bench``.
+"""How fast the fused core is, compared with what was promised: a page of docs from the JSON of ``mhsa bench``.
 
 ``python benchmarks/targets.py FILE.json... > docs/performance.md``
 """
@@ -31,8 +31,8 @@ COMMAND = " \\\n        ".join(
 )
 HEAD = f"""# Performance
 
-`mhsa.fused_attention` in the reference's slot, beside `torch.nn.MultiheadAttention(need_weights=False)` and the baseline: four
-plain projections and `scaled_dot_product_attention`, called as functions, without a module or a check. Everything below was
+`mhsa.fused_attention` in the reference's slot, compared with `torch.nn.MultiheadAttention(need_weights=False)` and the
+baseline: four plain projections and `scaled_dot_product_attention`, called as functions, without a module or a check. All was
 measured in one run, on one thread, in blocks that take turns ([benchmarks.md](benchmarks.md)), and is written by
 
     {COMMAND}
@@ -43,7 +43,7 @@ A further file replaces what it measures again: here "wide", in a run of its own
 
 
 def main(files: list[str]) -> int:
-    """Print the page; what is not kept is told in it. What stands in several files is taken from the last."""
+    """Print the page; it names the promises that are not kept. What stands in several files is taken from the last."""
     found = {}
     for report in (json.loads(Path(file).read_text()) for file in files):
         for data in report["measurements"]:

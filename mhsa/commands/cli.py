@@ -27,7 +27,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; exit with 2 where the command cannot do what was asked for."""
+    """Run the command line and return its exit code; exit with 2 where the command cannot be carried out."""
     try:
         return _run(arguments)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Whether subjects can be imported, built and called: found out as ``mhsa verify`` does it, in a process of its own."""
+"""Whether subjects can be imported, built and called: tried as ``mhsa verify`` does it, in a process of its own."""
 
 from __future__ import annotations
 

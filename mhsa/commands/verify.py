@@ -76,7 +76,7 @@ def verify(args: VerifyArguments) -> int:
         words += "; not_judged = [...] in its table accepts it"
         found.console.print(words, highlight=False, markup=False, soft_wrap=True)
     if found.interrupted:
-        print("mhsa: interrupted; what was found until then stands in the reports, marked as partial", file=sys.stderr)
+        print("mhsa: interrupted; the reports have the results until then and are marked as partial", file=sys.stderr)
     return code
 
 
@@ -164,7 +164,7 @@ def folder_of_cases(cases: Path | None, configuration: Configuration) -> Path:
 
 def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False) -> JudgedRun:
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
-    from mhsa.bugs.diagnosis.client import Inquiry
+    from mhsa.bugs.diagnosis.client import DiagnosisClient
     from mhsa.records.catalogue import catalogue
     from mhsa.records.failures.expected_failures import compare_causes
     from mhsa.reports.progress import Progress
@@ -180,18 +180,18 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
     results: list[SubjectResult] = []
     diagnoses: dict[str, Diagnosis] = {}
     labels = [r.label for r in options.requests]
-    with Inquiry(options, picture=picture) as inquiry, Progress(console, labels, len(known)) as progress:
+    with DiagnosisClient(options, picture=picture) as client, Progress(console, labels, len(known)) as progress:
 
         def listen(event: Event) -> None:
             progress(event)
             if diagnosis:
-                inquiry.hear(event)
+                client.hear(event)
 
         try:
             results = run(options, listen)
             if diagnosis and any(result.verdict == "violated" for result in results):
                 progress(Event("looking for the cause"))
-            diagnoses = compare_causes(options.requests, results, inquiry.conclude(results)) if diagnosis else {}
+            diagnoses = compare_causes(options.requests, results, client.conclude(results)) if diagnosis else {}
         except Interrupted as stopped:
             results, interrupted = stopped.results, True
         except KeyboardInterrupt:  # every verdict is there already, so the run counts as whole

@@ -20,6 +20,7 @@ from mhsa.records.catalogue import EVERYTHING, is_slow, properties_folder
 from mhsa.records.errors import SubjectError
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.request import Request
+from mhsa.reports.phrases import not_judged
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
@@ -50,13 +51,12 @@ def _subject(request: Request, target: Any) -> Subject | SubjectError:
 
 def _require_everything(request: Request, subject: Subject, *, strict: bool) -> None:
     """Pass where all that a user can reach is judged; else skip with what is not, or fail if that is what strict is for."""
-    left = ", ".join(subject.not_judged)
     refused = [words for words in subject.not_judged if words not in request.not_judged]
     if refused and strict:
-        problem = f"{EVERYTHING}  {request.label}\nnot judged: {', '.join(refused)}; strict = true makes that a failure"
-        pytest.fail(f"{problem}, unless not_judged = {json.dumps(refused)} accepts it in the configuration", pytrace=False)
-    if left:
-        pytest.skip(f"not judged: {left}")
+        said = f"{EVERYTHING}  {request.label}\n{not_judged(refused)}; strict = true makes that a failure"
+        pytest.fail(f"{said}, unless not_judged = {json.dumps(refused)} accepts it in the configuration", pytrace=False)
+    if subject.not_judged:
+        pytest.skip(not_judged(subject.not_judged))
 
 
 def find_inline(request: Request, subject: Subject, identity: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests
+from mhsa.reports.phrases import not_judged
 from mhsa.run import cuda_errors
 from mhsa.run.process_limits import end_with_parent, limit_memory
 from mhsa.subject import check
@@ -261,7 +262,7 @@ class Judge:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was not judged of which subject."""
         for number, left in sorted(self.left.items()):
-            terminalreporter.write_line(f"mhsa: [{number}] not judged: {', '.join(left)}")
+            terminalreporter.write_line(f"mhsa: [{number}] {not_judged(left)}")
 
     def pytest_report_header(self) -> list[str]:
         """Say which number stands for which subject."""

@@ -14,7 +14,7 @@ from mhsa.records.configuration import find, read
 from mhsa.records.failures.expected_failures import judged
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
-from mhsa.reports.phrases import BESIDE, figures
+from mhsa.reports.phrases import all_figures, not_judged
 
 if TYPE_CHECKING:
     from mhsa.records.contract import Contract
@@ -53,14 +53,12 @@ class Verification(SubjectResult):
     @property
     def summary(self) -> str:
         """The verdict with its figures, or the reason why there is none."""
-        left = f"; not judged: {', '.join(self.not_judged)}" if self.not_judged else ""
         if self.verdict in ("unjudged", "question"):
             then = f"\n  {self.then}" if self.then else ""
             how = f"\n\n{self.declare['class']}\n" if self.declare else ""
             return f"{self.verdict}: {self.why}{how}{then}"
-        words = figures([(p.outcome, p.cases) for p in self.properties])
-        more = [f"{n} {kind}" for kind in BESIDE if (n := sum(p.outcome == kind for p in self.properties))]
-        return f"{self.verdict}{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}"
+        left = f"; {not_judged(self.not_judged)}" if self.not_judged else ""
+        return f"{self.verdict}{left}: {all_figures(self.properties)}"
 
 
 def verify(

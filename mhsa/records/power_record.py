@@ -13,14 +13,14 @@ FILE = Path(__file__).with_name("power.json")
 
 @dataclass(frozen=True)
 class Kill:
-    """The results of one mutant in a run of the quick profile.
+    """Which properties fail on one mutant in a run of the quick profile.
 
     Attributes:
-        kills: ids of the properties that found it, in running order.
+        kills: ids of the properties that find it, in running order.
         first: the first of them; empty if none did.
         cases: that all properties up to that one draw.
         seconds: that they take, imports and loading not included.
-        elsewhere: the properties that found it where quick does not look: among the slow ones, or in float16.
+        elsewhere: the properties that find it where quick does not look: among the slow ones, or in float16.
     """
 
     kills: tuple[str, ...]
@@ -31,12 +31,12 @@ class Kill:
 
 
 @dataclass(frozen=True)
-class Rival:
-    """What another way of testing found on the same modules.
+class OtherTool:
+    """What another way of testing finds on the same modules.
 
     Attributes:
-        found: names of the mutants that it found.
-        alarms: right variants that it reported as wrong.
+        found: names of the mutants that it finds.
+        alarms: right variants that it calls wrong.
     """
 
     found: tuple[str, ...]
@@ -50,10 +50,10 @@ class Power:
     Attributes:
         order: ids of all properties, the one that finds most unfound mutants per second first.
         costs: seconds of each where it finds nothing.
-        mutants: the results of each mutant, by name.
+        mutants: which properties fail on each mutant, by name.
         alarms: right variants that did not hold, with the verdict.
         right: how many right variants were judged.
-        rivals: what others found, by name.
+        other_tools: what other tools find, by name.
         seconds: of wall time, all included.
     """
 
@@ -63,11 +63,11 @@ class Power:
     alarms: dict[str, str]
     right: int
     seconds: float
-    rivals: dict[str, Rival] = field(default_factory=dict)
+    other_tools: dict[str, OtherTool] = field(default_factory=dict)
 
     @property
     def survivors(self) -> list[str]:
-        """Names of the mutants that nothing found."""
+        """Names of the mutants that no property finds."""
         return [name for name, kill in self.mutants.items() if not kill.kills and not kill.elsewhere]
 
 
@@ -78,8 +78,8 @@ def recorded() -> Power:
     kills = {
         name: Kill(**(kill | {k: tuple(kill[k]) for k in ("kills", "elsewhere")})) for name, kill in data["mutants"].items()
     }
-    rivals = {name: Rival(tuple(r["found"]), tuple(r["alarms"])) for name, r in data["rivals"].items()}
-    return Power(**(data | {"order": tuple(data["order"]), "mutants": kills, "rivals": rivals}))
+    other_tools = {name: OtherTool(tuple(r["found"]), tuple(r["alarms"])) for name, r in data["other_tools"].items()}
+    return Power(**(data | {"order": tuple(data["order"]), "mutants": kills, "other_tools": other_tools}))
 
 
 def save(power: Power, path: Path = FILE) -> None:

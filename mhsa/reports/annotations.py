@@ -1,88 +1,72 @@
-"""GitHub workflow commands for the results of a run.
-
-A report is a pure function of the data that docs/json.md describes: what it says can be made again from a saved file.
-"""
+"""GitHub workflow commands for the results of a run."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from itertools import chain, zip_longest
-from typing import Any
 
-from mhsa.reports.phrases import (
-    INTERRUPTED,
-    LONGEST,
-    is_open,
-    label,
-    not_judged,
-    printable,
-    question,
-    reason,
-    short,
-    story,
-    why,
-    with_outcome,
-)
+from mhsa.records.document.run import RunRecord
+from mhsa.records.document.subject import SubjectRecord
+from mhsa.reports.phrases import INTERRUPTED, NO_SUBJECT, not_judged, question, summary
+from mhsa.reports.text import LONGEST, cut, printable
 
 _MOST = 10  # annotations of one kind that GitHub shows for a step; it drops the others without a word
 
 
-def annotate(data: dict[str, Any]) -> list[str]:
+def annotate(run: RunRecord) -> list[str]:
     """Return workflow commands, each to be printed on a line of its own: what is wrong or not judged, then the warnings.
 
     All subjects' first errors come before any second one, because GitHub shows only the first ten of a step.
     """
-    subjects = data.get("subjects", [])
-    errors = [_command("error", "mhsa: interrupted", INTERRUPTED)] if data.get("interrupted") else []
-    if not subjects and not errors:
-        errors = [_command("error", "mhsa: unjudged", "There was no subject, so nothing was judged.")]
-    rounds = zip_longest(*(list(_errors(data, subject)) for subject in subjects))
+    errors = [_command("error", "mhsa: interrupted", INTERRUPTED)] if run.interrupted else []
+    if not run.subjects and not errors:
+        errors = [_command("error", "mhsa: unjudged", NO_SUBJECT)]
+    rounds = zip_longest(*(list(_errors(run, subject)) for subject in run.subjects))
     errors += [line for line in chain.from_iterable(rounds) if line is not None]
-    left = [_left(s, "notice") for s in subjects if not_judged(s) and not (data.get("strict") and is_open(s))]
-    return errors + [line for subject in subjects for line in _warnings(subject)] + left
+    notices = [_not_judged(s, "notice") for s in run.subjects if s.not_judged and not (run.strict and s.open)]
+    return errors + [line for subject in run.subjects for line in _warnings(subject)] + notices
 
 
-def _errors(data: dict[str, Any], subject: dict[str, Any]) -> Iterator[str]:
-    failures = with_outcome(subject, "fail")
-    if subject["verdict"] == "question":
-        yield _command("error", f"{label(subject)}: question", question(subject), subject.get("place"))
-    for found in failures[:_MOST]:
-        yield _command("error", f"{label(subject)}: {found['id']}", story(subject, found), subject.get("place"))
-    if not failures and subject["verdict"] not in ("holds", "question"):
-        yield _command("error", f"{label(subject)}: {subject['verdict']}", why(subject), subject.get("place"))
-    if is_open(subject) and data.get("strict"):
-        yield _left(subject, "error")
+def _errors(run: RunRecord, subject: SubjectRecord) -> Iterator[str]:
+    failures = subject.of_outcome("fail")
+    if subject.verdict == "question":
+        yield _command("error", f"{subject.label}: question", question(subject), subject.place)
+    for failure in failures[:_MOST]:
+        yield _command("error", f"{subject.label}: {failure.id}", summary(subject, failure), subject.place)
+    if not failures and subject.verdict not in ("holds", "question"):
+        yield _command("error", f"{subject.label}: {subject.verdict}", subject.why, subject.place)
+    if subject.open and run.strict:
+        yield _not_judged(subject, "error")
 
 
-def _left(subject: dict[str, Any], kind: str) -> str:
-    """What nothing has tried: an error under --strict, a notice otherwise."""
-    words = f"{subject['verdict']}; not judged: {not_judged(subject)}"
-    return _command(kind, f"{label(subject)}: not judged", words, subject.get("place"))
+def _not_judged(subject: SubjectRecord, kind: str) -> str:
+    """What no property tries: an error under --strict, a notice otherwise."""
+    words = f"{subject.verdict}; {not_judged(subject.not_judged)}"
+    return _command(kind, f"{subject.label}: not judged", words, subject.place)
 
 
-def _warnings(subject: dict[str, Any]) -> Iterator[str]:
-    name, place = label(subject), subject.get("place")
-    failures = with_outcome(subject, "fail")
-    if len(failures) > _MOST:  # no error, or it would be the eleventh, which GitHub does not show
-        rest = [found["id"] for found in failures[_MOST:]]
+def _warnings(subject: SubjectRecord) -> Iterator[str]:
+    name, place = subject.label, subject.place
+    failures = subject.of_outcome("fail")
+    if len(failures) > _MOST:  # not an error, or it would be the eleventh, which GitHub does not show
+        rest = [failure.id for failure in failures[_MOST:]]
         yield _command("warning", f"{name}: {len(rest)} more", f"{len(rest)} more properties fail: {', '.join(rest)}", place)
-    lost = with_outcome(subject, "error")
-    if lost and failures:  # else the verdict says it
-        words = "\n".join(f"{found['id']}: {reason(found)}" for found in lost)
-        yield _command("warning", f"{name}: {len(lost)} not judged", words, place)
-    for words in subject.get("warnings") or ():
+    unjudged = subject.of_outcome("error")
+    if unjudged and failures:  # else the verdict says it
+        words = "\n".join(f"{p.id}: {p.reason}" for p in unjudged)
+        yield _command("warning", f"{name}: {len(unjudged)} not judged", words, place)
+    for words in subject.warnings:
         yield _command("warning", name, words, place)
 
 
-def _command(kind: str, title: str, message: str, place: dict[str, Any] | None = None) -> str:
+def _command(kind: str, title: str, message: str, place: tuple[str, int] | None = None) -> str:
     """One workflow command; the runner undoes the escapes of a property and of the message, which are not the same."""
     properties = {"title": title}
-    file = printable((place or {}).get("file") or "")
-    if file:
-        properties = {"file": file, "line": str((place or {}).get("line") or 1)} | properties
+    if place is not None and (file := printable(place[0])):
+        properties = {"file": file, "line": str(place[1])} | properties
     words = ",".join(f"{name}={_data(value).replace(':', '%3A').replace(',', '%2C')}" for name, value in properties.items())
-    return f"::{kind} {words}::{_data(short(message, 2 * LONGEST))}"
+    return f"::{kind} {words}::{_data(cut(message, 2 * LONGEST))}"
 
 
 def _data(text: str) -> str:

@@ -10,10 +10,11 @@ from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.reports.diagnosis import diagnosis_lines, print_picture
+from mhsa.reports.failure import failure_lines
 from mhsa.reports.failure_groups import first_and_others
 from mhsa.reports.line_folding import hanging, show
 from mhsa.reports.tables import property_table
-from mhsa.reports.terminal import failure_lines, note_lines, verdict_lines
+from mhsa.reports.terminal import note_lines, verdict_lines
 
 
 def print_story(

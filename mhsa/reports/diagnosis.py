@@ -14,7 +14,7 @@ from mhsa.reports.sources import public_reports
 
 _TITLES = {"confirmed": "CAUSE, confirmed", "similar": "CAUSE, perhaps", "unknown": "CAUSE not known"}
 _STYLES = {"confirmed": "bold red", "similar": "bold yellow", "unknown": "bold"}
-_MOST = 3  # causes that are told where nobody has asked for all
+_MOST = 3  # causes that are shown without --verbose
 _CELL = 5  # characters of a number: "  .25", " -.25"; three matrices of five keys then fit into 80 columns with room
 _DEEPEST = 170  # how dark a weight of one is drawn, of 255: the digits stay readable
 
@@ -41,7 +41,7 @@ def diagnosis_lines(diagnosis: Diagnosis, width: int, *, verbose: bool = True) -
 
 
 def print_picture(console: Console, picture: dict[str, Any]) -> None:
-    """Draw expected weights, observed weights and their difference beside each other."""
+    """Draw expected weights, observed weights and their difference side by side."""
     expected, observed = picture["expected"], picture["observed"]
     difference = [[_minus(o, e) for o, e in zip(*rows, strict=True)] for rows in zip(observed, expected, strict=True)]
     console.print()

@@ -1,7 +1,7 @@
-"""Failures as one person tells them to another: the strongest first, and one exception at one line once, with its condition.
+"""Failures in the order in which they help: the strongest first, and those that raise one exception at one line as a group.
 
-The condition is what the smallest cases of all failures have in common, where shrinking would have removed what is not
-needed. It is said as that, and no more: a property that passes leaves no cases behind to compare with.
+A group has the condition that the smallest cases of its failures have in common, where shrinking would have removed what is
+not needed. This does not prove the cause: a property that passes leaves no cases to compare with.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.records.catalogue import catalogue
+from mhsa.records.document.counterexample import Counterexample
 from mhsa.records.power_record import recorded
 from mhsa.records.results import PropertyResult
 
-# What :func:`mhsa.records.errors.describe` says of an exception: its type, its message, and the last line outside of mhsa.
-_SAID = re.compile(r"(?P<type>\w+)(?:: .*)? \((?P<file>[^()]+), line (?P<line>\d+)\)", re.DOTALL)
+# How :func:`mhsa.records.errors.describe` describes an exception: its type, its message, and the last line outside of mhsa.
+_DESCRIBED = re.compile(r"(?P<type>\w+)(?:: .*)? \((?P<file>[^()]+), line (?P<line>\d+)\)", re.DOTALL)
 # The shapes of the call that raised: a property may have put another call together than its case says.
 _CALL = re.compile(r"the call with ((?:\w+ \[[\d, ]*\](?:, )?)+) raised ")
 _SHAPE = re.compile(r"(\w+) \[([\d, ]*)\]")
@@ -31,7 +32,7 @@ class Raised:
     Attributes:
         error: the exception's type.
         place: ``file:line``.
-        members: the properties, the most telling or the strongest first.
+        members: the properties, the first to look at or the strongest first.
         condition: what all their smallest cases have in common, in words; empty where that is nothing.
     """
 
@@ -41,18 +42,18 @@ class Raised:
     condition: str
 
     def __str__(self) -> str:
-        """One sentence."""
+        """Return it as one sentence."""
         common = f"; each smallest case has {self.condition}" if self.condition else ""
         return f"{len(self.members)} properties raise {self.error} at {self.place}{common}"
 
 
 def strongest_first(failures: Sequence[PropertyResult]) -> list[PropertyResult]:
-    """Return the failures in the order in which properties run: those that find most bugs come first."""
+    """Return the failures in the order in which properties run: those that fail on most known bugs come first."""
     order = {identity: n for n, identity in enumerate(recorded().order)}  # one that was not measured yet comes last
     return sorted(failures, key=lambda p: order.get(p.id, len(order)))
 
 
-def most_telling(failures: Sequence[PropertyResult]) -> PropertyResult:
+def first_to_look_at(failures: Sequence[PropertyResult]) -> PropertyResult:
     """Return the failure to look at first: that with the fewest numbers in its smallest case.
 
     Of several, it is the one that the catalogue has first: it begins with what the output must be.
@@ -62,54 +63,55 @@ def most_telling(failures: Sequence[PropertyResult]) -> PropertyResult:
 
 
 def _numbers(counterexample: Mapping[str, Any]) -> float:
-    case = _facts(counterexample)
+    case = _case(counterexample)
     if case is None:
-        return math.inf  # a case of another kind, or none: it is told where nothing else is
+        return math.inf  # a case of another kind, or none: it comes first only where there is nothing else
     mask = case["query_length"] * case["key_length"] if case["masked"] else 0
     tokens = (case["query_length"] + 2 * case["key_length"]) * case["head"] * case["d_k"]
     return float(case["batch"] * (tokens + mask))
 
 
 def first_and_others(failures: Sequence[PropertyResult]) -> list[PropertyResult]:
-    """Return the most telling failure, and then the others, strongest first."""
+    """Return the failure to look at first, and then the others, strongest first."""
     if not failures:
         return []
-    first = most_telling(failures)
-    return [first, *(found for found in strongest_first(failures) if found is not first)]
+    first = first_to_look_at(failures)
+    return [first, *(failure for failure in strongest_first(failures) if failure is not first)]
 
 
-def told_once(failures: Sequence[PropertyResult], dtypes: Sequence[str]) -> list[PropertyResult | Raised]:
-    """Return the most telling failure and the others, strongest first, with those that raise one exception at one line as one.
+def grouped(failures: Sequence[PropertyResult], dtypes: Sequence[str]) -> list[PropertyResult | Raised]:
+    """Return the failures in the order of :func:`first_and_others`, those that raise one exception at one line as a group.
 
     Args:
         failures: of one subject.
-        dtypes: that it was judged in: one alone is no condition.
+        dtypes: that it was judged in: one alone is not a condition.
     """
     ordered = first_and_others(failures)
-    by_place: dict[tuple[str, str], list[PropertyResult]] = {}
-    for found in ordered:
-        if (key := _origin(found)) is not None:
-            by_place.setdefault(key, []).append(found)
-    told: list[PropertyResult | Raised] = []
-    for found in ordered:
-        key = _origin(found)
-        members = [] if key is None else by_place[key]
-        if key is None or len(members) < 2:
-            told.append(found)
-        elif found is members[0]:
-            told.append(Raised(*key, tuple(members), common([p.counterexample or {} for p in members], dtypes)))
-    return told
+    by_origin: dict[tuple[str, str], list[PropertyResult]] = {}
+    for failure in ordered:
+        if (origin := _origin(failure)) is not None:
+            by_origin.setdefault(origin, []).append(failure)
+    groups: list[PropertyResult | Raised] = []
+    for failure in ordered:
+        origin = _origin(failure)
+        members = [] if origin is None else by_origin[origin]
+        if origin is None or len(members) < 2:
+            groups.append(failure)
+        elif failure is members[0]:
+            groups.append(Raised(*origin, tuple(members), common([p.counterexample or {} for p in members], dtypes)))
+    return groups
 
 
-def said(found: PropertyResult) -> str:
-    """Return what was observed; of an exception what it says, since the call is told elsewhere."""
-    facts = found.counterexample or {}
-    return f"raised {facts['observed']}" if _origin(found) is not None else found.reason
+def observation(failure: PropertyResult) -> str:
+    """Return what was observed; of an exception its message only, since the case is shown elsewhere."""
+    raised = Counterexample.of(failure.counterexample).observed
+    return f"raised {raised}" if _origin(failure) is not None else failure.reason
 
 
-def _origin(found: PropertyResult) -> tuple[str, str] | None:
-    facts = found.counterexample or {}
-    match = _SAID.fullmatch(str(facts.get("observed", ""))) if facts.get("what") == "call" else None
+def _origin(failure: PropertyResult) -> tuple[str, str] | None:
+    """The type of the exception that the subject raised and the line, ``file:line``; None where it raised none."""
+    facts = Counterexample.of(failure.counterexample)
+    match = _DESCRIBED.fullmatch(str(facts.observed)) if facts.what == "call" else None
     if match is None:
         return None
     path, here = Path(match["file"]), Path.cwd()
@@ -118,7 +120,7 @@ def _origin(found: PropertyResult) -> tuple[str, str] | None:
 
 def common(counterexamples: Sequence[Mapping[str, Any]], dtypes: Sequence[str]) -> str:
     """Return what all smallest cases have in common beyond the simplest case, in words; empty where that is nothing."""
-    cases = [_facts(each) for each in counterexamples]
+    cases = [_case(each) for each in counterexamples]
     if not cases or None in cases:
         return ""
     known = [case for case in cases if case is not None]
@@ -150,18 +152,18 @@ _SIZES = {"B": "batch", "H": "head", "d_k": "d_k"}
 _NEEDED = ("dtype", "batch", "head", "query_length", "key_length", "d_k", "mask", "layout", "grad", "need_weights")
 
 
-def _facts(counterexample: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The smallest case, with the shapes of the call itself where they are known; None for what is no case of ours."""
-    case = counterexample.get("case") or {}
-    if any(name not in case for name in _NEEDED):
+def _case(counterexample: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The smallest case, with the shapes of the call itself where they are known; None for a case of another kind."""
+    facts = Counterexample.of(counterexample)
+    if any(name not in facts.case for name in _NEEDED):
         return None
-    facts = {name: case[name] for name in _NEEDED} | {"masked": case["mask"] != "none"}
-    call = _CALL.match(str(counterexample.get("message", "")))
+    case = {name: facts.case[name] for name in _NEEDED} | {"masked": facts.case["mask"] != "none"}
+    call = _CALL.match(facts.message)
     if call is None:
-        return facts
+        return case
     shapes = {name: [int(n) for n in sizes.split(",") if n.strip()] for name, sizes in _SHAPE.findall(call[1])}
-    facts["masked"] = "mask" in shapes
+    case["masked"] = "mask" in shapes
     query, key = shapes.get("query", []), shapes.get("key", shapes.get("query", []))
     if len(query) == len(key) == 3:
-        facts |= {"batch": query[0], "query_length": query[1], "key_length": key[1]}
-    return facts
+        case |= {"batch": query[0], "query_length": query[1], "key_length": key[1]}
+    return case

@@ -8,36 +8,24 @@ or an error.
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from typing import Any
 
-from mhsa.reports.phrases import (
-    INTERRUPTED,
-    cause,
-    is_open,
-    label,
-    not_judged,
-    printable,
-    question,
-    reason,
-    short,
-    story,
-    then,
-    why,
-)
+from mhsa.records.document.run import RunRecord
+from mhsa.records.document.subject import PropertyRecord, SubjectRecord
+from mhsa.reports.phrases import INTERRUPTED, NO_SUBJECT, cause, not_judged, question, summary
+from mhsa.reports.text import cut, printable
 
 _PROGRAM = "mhsa verify"
 
 
-def junit(data: dict[str, Any]) -> str:
+def junit(run: RunRecord) -> str:
     """Return the document, to be written as UTF-8."""
     root = ET.Element("testsuites", name=_PROGRAM)
-    subjects = data.get("subjects", [])
-    for subject in subjects:
-        root.append(_suite(data, subject))
-    if data.get("interrupted"):
+    for subject in run.subjects:
+        root.append(_suite(run, subject))
+    if run.interrupted:
         root.append(_about_the_run("interrupted", INTERRUPTED))
-    elif not subjects:
-        root.append(_about_the_run("judged", "There was no subject, so nothing was judged."))
+    elif not run.subjects:
+        root.append(_about_the_run("judged", NO_SUBJECT))
     for name in ("tests", "failures", "errors"):
         root.set(name, str(sum(int(suite.get(name, "0")) for suite in root)))
     root.set("time", _seconds(sum(_time(case) for case in root.iter("testcase"))))
@@ -45,56 +33,49 @@ def junit(data: dict[str, Any]) -> str:
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(data: dict[str, Any], subject: dict[str, Any]) -> ET.Element:
-    name = printable(label(subject))
+def _suite(run: RunRecord, subject: SubjectRecord) -> ET.Element:
+    name = printable(subject.label)
     suite = ET.Element("testsuite", name=name)
-    environment = data.get("environment", {}) | {"subject": subject["subject"], "verdict": subject["verdict"]}
+    environment = run.environment | {"subject": subject.subject, "verdict": subject.verdict}
     properties = ET.SubElement(suite, "properties")
     for key, value in environment.items():
         ET.SubElement(properties, "property", name=printable(key), value=printable(value))
-    for found in subject.get("properties", []):
-        suite.append(_case(data, subject, found))
-    if subject["verdict"] == "question":  # whatever failed under the declaration that it suggests
+    for result in subject.properties:
+        suite.append(_case(subject, result))
+    if subject.verdict == "question":  # whatever failed under the declaration that it suggests
         case = ET.SubElement(suite, "testcase", classname=name, name="question", time=_seconds(0))
-        said = " ".join(filter(None, [why(subject).partition("\n\n")[0], then(subject)]))
-        _say(case, "error", " ".join(said.split()), question(subject), type="question")
-    elif subject["verdict"] != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
+        message = " ".join(filter(None, [subject.why.partition("\n\n")[0], subject.then]))
+        _say(case, "error", " ".join(message.split()), question(subject), type="question")
+    elif subject.verdict != "holds" and suite.find("testcase/failure") is None and suite.find("testcase/error") is None:
         case = ET.SubElement(suite, "testcase", classname=name, name="judged", time=_seconds(0))
-        _say(case, "error", why(subject), type=subject["verdict"])
-    left = not_judged(subject)
-    if left:
+        _say(case, "error", subject.why, type=subject.verdict)
+    if subject.not_judged:
         case = ET.SubElement(suite, "testcase", classname=name, name="everything_is_judged", time=_seconds(0))
-        _say(
-            case,
-            "error" if data.get("strict") and is_open(subject) else "skipped",
-            f"{subject['verdict']}; not judged: {left}",
-            type="not-judged",
-        )
+        kind = "error" if run.strict and subject.open else "skipped"
+        _say(case, kind, f"{subject.verdict}; {not_judged(subject.not_judged)}", type="not-judged")
     likely = cause(subject)
     if likely:
         ET.SubElement(suite, "system-out").text = printable(f"likely cause: {likely}")
-    warnings = subject.get("warnings") or ()
-    if warnings:
-        ET.SubElement(suite, "system-err").text = "\n".join(f"warning: {printable(words)}" for words in warnings)
+    if subject.warnings:
+        ET.SubElement(suite, "system-err").text = "\n".join(f"warning: {printable(words)}" for words in subject.warnings)
     return _counted(suite)
 
 
-def _case(data: dict[str, Any], subject: dict[str, Any], found: dict[str, Any]) -> ET.Element:
-    family, _, name = found["id"].partition(".")
-    classname = printable(f"{label(subject)}.{family}")
-    case = ET.Element("testcase", classname=classname, name=printable(name), time=_seconds(found.get("seconds", 0)))
-    outcome, words = found["outcome"], reason(found)
+def _case(subject: SubjectRecord, result: PropertyRecord) -> ET.Element:
+    family, _, name = result.id.partition(".")
+    classname = printable(f"{subject.label}.{family}")
+    case = ET.Element("testcase", classname=classname, name=printable(name), time=_seconds(result.seconds))
+    outcome, words = result.outcome, result.reason
     if outcome == "fail":
-        place = subject.get("place")
-        where = f"\nat {place['file']}:{place.get('line') or 1}" if place else ""
-        _say(case, "failure", words, story(subject, found) + where, type="violation")
+        where = "" if subject.place is None else f"\nat {subject.place[0]}:{subject.place[1]}"
+        _say(case, "failure", words, summary(subject, result) + where, type="violation")
     elif outcome == "not-applicable":
         _say(case, "skipped", words, type=outcome)
     elif outcome == "expected-failure":
         _say(case, "skipped", f"fails, as is expected: {words}", type=outcome)
     elif outcome == "unexpected-pass":
         ET.SubElement(case, "system-out").text = printable(f"passes, although it is expected to fail: {words}")
-    elif outcome != "pass":  # an error, or an outcome from the future, which must not look like a pass
+    elif outcome != "pass":  # an error, or an outcome of a later version, which must not look like a pass
         _say(case, "error", words or outcome, words, type=outcome)
     return case
 
@@ -109,7 +90,7 @@ def _about_the_run(name: str, words: str) -> ET.Element:
 
 def _say(case: ET.Element, tag: str, message: str, body: str = "", *, type: str) -> None:
     """Add the one element that makes a test case other than passed."""
-    element = ET.SubElement(case, tag, message=printable(short(message)), type=printable(type))
+    element = ET.SubElement(case, tag, message=printable(cut(message)), type=printable(type))
     element.text = printable(body) or None
 
 

@@ -18,7 +18,7 @@ MOST = 500
 def forget(folder: Path, request: Request, identity: str) -> None:
     """Remove the case of a property that holds again, judged at least as hard as when it failed.
 
-    The profile is no smaller, the device the same, and the dtypes are among those of then. A file that is no case, or one of
+    The profile is no smaller, the device the same, and the dtypes are among those of then. A file that is not a case, or one of
     another subject whose name only looks the same, stays.
     """
     path = path_of(folder, request, identity)

@@ -10,19 +10,19 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
-NARROWEST = 80  # columns of what is no terminal: a CI's log, a file; every terminal has them
-_LEAST = 20  # columns for words beside a label, however narrow a terminal is
+NARROWEST = 80  # columns where the output is not a terminal but a CI's log or a file; every terminal has them
+_LEAST = 20  # columns for words after a label, however narrow a terminal is
 _AFTER = re.compile(r"(?<=[/,;:_\])}&?=-])")  # where a word is broken that is longer than a line: a path, a formula
 
 
 def wide_console(*, no_color: bool, stderr: bool = False) -> Console:
-    """Return where to print: as wide as the terminal; what is no terminal has 80 columns, or more where COLUMNS says so."""
+    """Return where to print: as wide as the terminal; anything else has 80 columns, or more where COLUMNS says so."""
     console = Console(no_color=no_color or None, highlight=False, stderr=stderr)
     if not console.is_terminal:
-        given = os.environ.get("COLUMNS", "")
-        console.width = max(NARROWEST, int(given) if given.isdecimal() else 0)
+        columns = os.environ.get("COLUMNS", "")
+        console.width = max(NARROWEST, int(columns) if columns.isdecimal() else 0)
     return console
 
 
@@ -77,7 +77,7 @@ def short(words: str, width: int) -> str:
 
 
 def hanging(label: str, words: str, width: int, *, style: str = "default", most: int | None = None) -> list[Text]:
-    """Return a label, dim, and words that hang beside it; of more than ``most`` lines the rest is dots."""
+    """Return a label, dim, and words that hang to the right of it; of more than ``most`` lines the rest is dots."""
     room = width - cell_len(label)
     folded = fold(words, room)
     if most is not None and len(folded) > most:

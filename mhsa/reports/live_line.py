@@ -14,14 +14,14 @@ from rich.text import Text
 
 from mhsa.reports.line_folding import short
 
-_EVERY = 10.0  # seconds between two plain lines: a log stays short, and nobody takes the run for dead
+_EVERY = 10.0  # seconds between two plain lines: a log stays short, and a reader sees that the run goes on
 
 
 class LiveLine:
     """Use it as a context; ``started`` is when it was made, in seconds of ``time.monotonic``."""
 
     def __init__(self, console: Console) -> None:
-        self.started = self.said = time.monotonic()
+        self.started = self.printed = time.monotonic()
         self.spinner = Spinner("dots", text="")
         self.live = Live(self.spinner, console=console, transient=True, refresh_per_second=8)
         self.enabled = console.is_terminal
@@ -41,6 +41,6 @@ class LiveLine:
         """Draw the line, or print it if the last one is long ago; only then is it made."""
         if self.enabled:
             self.spinner.update(text=Text(short(line(), self.live.console.width - 3)))  # a spinner stands before it
-        elif now - self.said > _EVERY:
-            self.said = now
+        elif now - self.printed > _EVERY:
+            self.printed = now
             print(f"  {line()}", file=sys.stderr, flush=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from mhsa.reports.phrases import LONGEST, printable, short
+from mhsa.reports.text import LONGEST, cut, printable
 
 _SPECIAL = str.maketrans(
     {c: f"\\{c}" for c in "\\*_[]~$"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "`": "&#96;"}
@@ -37,4 +37,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[
 
 
 def _line(words: object, most: int) -> str:
-    return short(" ".join(printable(words).split()), most)
+    return cut(" ".join(printable(words).split()), most)

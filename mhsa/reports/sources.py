@@ -1,7 +1,7 @@
 """Where a known bug was reported: what the sources of properties and mutants say, without ids that only their authors know.
 
-The sources also name entries of the list of formal statements and of the census that the catalogue was made from (A19, P16);
-that list is no part of this project, so a reader is shown what can be looked up, and nothing else.
+The sources also name entries of the list of formal statements and of the bug corpus that the catalogue was made from (A19,
+P16); that list is not part of this project, so a reader is shown what can be looked up, and nothing else.
 """
 
 from __future__ import annotations

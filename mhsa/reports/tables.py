@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mhsa.records.results import Outcome, PropertyResult, SubjectResult
 from mhsa.reports.line_folding import hanging, short
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
 STYLES: dict[Outcome, str] = {
     "pass": "green",
@@ -99,7 +99,7 @@ def subject_table(results: Sequence[SubjectResult], width: int) -> list[Text]:
         seconds = f"{sum(p.seconds for p in r.properties):.1f}"
         rows.append((printable(r.label), r.verdict, *(figures if judged else ("-", "-", "-")), seconds if judged else "-"))
     broad = [max(cell_len(row[n]) for row in rows) for n in range(6)]
-    room = max(width - 2 - sum(broad[1:]) - 5 * _GAP, 10)  # of a longer name its end is shown, which tells more
+    room = max(width - 2 - sum(broad[1:]) - 5 * _GAP, 10)  # of a longer name its end is shown, which distinguishes it better
     lines = []
     for n, row in enumerate(rows):
         name = row[0] if cell_len(row[0]) <= room else short(row[0][::-1], room)[::-1]

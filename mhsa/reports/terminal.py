@@ -13,23 +13,23 @@ from rich.text import Text
 from mhsa.records.catalogue import Property
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.diagnosis import Diagnosis
+from mhsa.records.document.subject import Coverage
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.diagnosis import diagnosis_lines
-from mhsa.reports.failure_groups import Raised, first_and_others, said, told_once
+from mhsa.reports.failure import failure_lines
+from mhsa.reports.failure_groups import Raised, first_and_others, grouped, observation
 from mhsa.reports.line_folding import fold, hanging, labelled, short, show
-from mhsa.reports.phrases import BESIDE, figures, printable
+from mhsa.reports.phrases import all_figures, not_judged
 from mhsa.reports.tables import VERDICTS, property_table
+from mhsa.reports.text import printable
 
-_PARAMETERS = [f"{role}.{kind}" for role in ("query", "key", "value", "out") for kind in ("weight", "bias")]
-_MOST = 9  # numbers of a parameter that are worth a line; the JSON has more
 _SCREEN = 60  # lines of a terminal that a red run fits into, header included
-_OTHERS = (5, 15)  # failures that are named beside the first: at least, where the rest is long, and at most
+_OTHERS = (5, 15)  # failures that are named after the first: at least, where the rest is long, and at most
 _UNDERSTOOD = 3  # lines on how a subject was understood
 _FIRST = ("call", "parameters", "mask")  # of these; what else there is stands behind them
 _WARNINGS = 5  # of one subject that are worth a line each
 _ALWAYS = ("mhsa", "torch", "dtypes", "profile", "seed")  # in the header; the rest is in the JSON, and shown with -v
-_COMMANDS = ("reproduce", "replay")  # copied, so never folded
 
 
 def print_header(console: Console, environment: dict[str, Any], *, verbose: bool = False) -> None:
@@ -53,36 +53,36 @@ def print_subject(
     verbose: bool = False,
     alone: bool = True,
 ) -> None:
-    """Print one subject: what a person needs to act, or with ``verbose`` everything; ``alone``: it has the screen to itself."""
+    """Print one subject: what is needed to act, or with ``verbose`` everything; ``alone``: no other subject is shown."""
     width = console.width
     tail = [] if diagnosis is None else diagnosis_lines(diagnosis, width, verbose=verbose)
     tail += [*coverage_lines(result, width), *_warning_lines(result, width, verbose=verbose), *verdict_lines(result, width)]
     head = note_lines(result, width, verbose=verbose, last=2 if len(tail) == 1 else 1)
     head += under_lines(result, width)
-    failures = [found for found in result.properties if found.outcome == "fail"]
+    failures = [p for p in result.properties if p.outcome == "fail"]
     if verbose:
         shown = property_table(result.properties, width) if result.properties else []
-        for n, found in enumerate(first_and_others(failures)):  # whose first numbers are enough to look at; the JSON has all
-            shown += failure_lines(found, request, known.get(found.id), width, numbers=n == 0)
+        for n, failure in enumerate(first_and_others(failures)):  # the numbers of the first only; the JSON has all
+            shown += failure_lines(failure, request, known.get(failure.id), width, numbers=n == 0)
     else:
-        shown = _told(result, request, known, width, used=len(head) + len(tail) + 1, alone=alone)
+        shown = _failures(result, request, known, width, used=len(head) + len(tail) + 1, alone=alone)
     show(console, [*head, *shown, *tail])
 
 
-def _told(
+def _failures(
     result: SubjectResult, request: Request, known: Mapping[str, Property], width: int, *, used: int, alone: bool
 ) -> list[Text]:
-    """The first failure in full, every other in one line, and what could not be judged beside them."""
+    """The first failure in full, every other in one line, and what could not be judged."""
     errors = [p for p in result.properties if p.outcome == "error"]
-    told = told_once([p for p in result.properties if p.outcome == "fail"], request.dtypes or DEFAULT_DTYPES)
-    if not told:
+    groups = grouped([p for p in result.properties if p.outcome == "fail"], request.dtypes or DEFAULT_DTYPES)
+    if not groups:
         return []
-    first, *others = told
-    found = first.members[0] if isinstance(first, Raised) else first
+    first, *others = groups
+    failure = first.members[0] if isinstance(first, Raised) else first
     often = str(first) if isinstance(first, Raised) else ""
-    lines = failure_lines(found, request, known.get(found.id), width, numbers=not often, often=often, most=3)
+    lines = failure_lines(failure, request, known.get(failure.id), width, numbers=not often, often=often, most=3)
     if len(lines) > _SCREEN // 2:  # numbers that fill the screen are for -v
-        lines = failure_lines(found, request, known.get(found.id), width, numbers=False, often=often, most=3)
+        lines = failure_lines(failure, request, known.get(failure.id), width, numbers=False, often=often, most=3)
     least, most = _OTHERS
     rest = [*others, *errors]
     height = sum(max(1, -(-cell_len(line.plain) // width)) for line in lines)  # the terminal wraps commands
@@ -100,9 +100,9 @@ def _other_lines(others: Sequence[PropertyResult | Raised], width: int, most: in
     lines = [Text(), Text("  ALSO FAILED; mhsa properties NAME says what a property means", style="bold red")]
     for each in shown:
         if isinstance(each, Raised):
-            lines += hanging("    ", f"{each}; {each.members[0].id} {said(each.members[0])}", width, most=3)
+            lines += hanging("    ", f"{each}; {each.members[0].id} {observation(each.members[0])}", width, most=3)
             continue
-        words = f"not judged: {each.reason}" if each.outcome == "error" else said(each)
+        words = not_judged([each.reason]) if each.outcome == "error" else observation(each)
         name = f"    {each.id:<{column}}  "
         line = Text(short(f"{name.rstrip()}", width)) if width - len(name) < 8 else Text(name)
         lines.append(line.append(short(words, width - len(name)), style="dim") if width - len(name) >= 8 else line)
@@ -115,9 +115,9 @@ def note_lines(result: SubjectResult, width: int, *, verbose: bool, last: int = 
     """Return the subject's name and how it was understood: in a few lines, ``last`` of them for the last, or in full."""
     title = hanging("", result.label, width, style="bold")
     if result.subject != result.label:
-        beside = len(title) == 1 and cell_len(result.label) + 2 + cell_len(result.subject) <= width
-        title = [title[0].append(f"  {printable(result.subject)}", style="dim")] if beside else title
-        title += [] if beside else hanging("  ", result.subject, width, style="dim")
+        on_one_line = len(title) == 1 and cell_len(result.label) + 2 + cell_len(result.subject) <= width
+        title = [title[0].append(f"  {printable(result.subject)}", style="dim")] if on_one_line else title
+        title += [] if on_one_line else hanging("  ", result.subject, width, style="dim")
     if verbose:
         return [Text(), *title, *labelled(result.notes, width, indent=2, style="dim")]
     rows = sorted(result.notes, key=lambda note: _FIRST.index(note[0]) if note[0] in _FIRST else len(_FIRST))
@@ -131,85 +131,15 @@ def note_lines(result: SubjectResult, width: int, *, verbose: bool, last: int = 
     return lines
 
 
-def failure_lines(
-    found: PropertyResult,
-    request: Request,
-    known: Property | None,
-    width: int,
-    *,
-    numbers: bool,
-    often: str = "",
-    most: int | None = None,
-) -> list[Text]:
-    """Return what one property met: the law, what was observed, the smallest case and how to run it again.
-
-    Args:
-        found: what came of the property.
-        request: its subject.
-        known: the property, if it is one of the catalogue.
-        width: columns of the terminal.
-        numbers: whether to show the tensors of the smallest case.
-        often: how many others fail alike, in words.
-        most: lines of one row; None for all.
-    """
-    facts = found.counterexample or {}
-    case = facts.get("case") or {}
-    rows = [("observed", found.reason)]
-    if often:
-        rows.append(("in all", often))
-    if known is not None:
-        rows.insert(0, ("must hold", known.summary))
-    if case:
-        rows.append(("smallest", case["words"]))
-    small = [name for name in _PARAMETERS if _size(facts.get(name)) <= _MOST]
-    for name in ("query", "key", "value", "mask", *small, "observed_all", "required_all"):
-        if numbers and facts.get(name) is not None:
-            label = {"observed_all": "is", "required_all": "must be"}.get(name, name)
-            rows.append((label, _numbers(facts[name])))
-    commands = [("reproduce", reproduce(request, found.id))]
-    if facts.get("file"):
-        commands.append(("replay", shlex.join(["mhsa", "replay", facts["file"]])))
-    broad = max(len(name) for name, _ in (*rows, *commands))
-    lines = [Text(), *hanging("  ", f"FAILED {found.id}", width, style="bold red")]
-    lines += labelled([(f"{name:<{broad}}", words) for name, words in rows], width, most=most)
-    for name, words in commands:
-        lines.append(Text(f"    {name:<{broad}}  ", style="dim").append(printable(words), style="cyan"))
-    return lines
-
-
-def _size(nested: Any) -> int:
-    return sum(_size(x) for x in nested) if isinstance(nested, list) else 1
-
-
-def _numbers(nested: Any) -> str:
-    """Nested lists of numbers, six digits each."""
-    if isinstance(nested, list):
-        return f"[{', '.join(_numbers(x) for x in nested)}]"
-    return f"{nested:.6g}" if isinstance(nested, float) else str(nested)
-
-
-def reproduce(request: Request, identity: str) -> str:
-    """Return the command that runs just this property on the same cases."""
-    words = ["mhsa", "verify", request.label, "-k", identity, "--seed", str(request.seed)]
-    if request.profile != "quick":
-        words += ["--profile", request.profile]
-    for dtype in request.dtypes:
-        words += ["--dtype", dtype]
-    if request.device != "cpu":
-        words += ["--device", request.device]
-    words += request.typed
-    return shlex.join(words)
-
-
 def coverage_lines(result: SubjectResult, width: int) -> list[Text]:
-    """Return which lines of the subject no property has run: of these the verdict says nothing."""
-    if result.coverage is None:
+    """Return which lines of the subject no property executed: of these the verdict says nothing."""
+    coverage = Coverage.of(result.coverage)
+    if coverage is None:
         return []
-    covered = result.coverage
-    share = f"{covered['executed']} of {covered['statements']} statements"
-    lines = hanging("  coverage    ", f"{share} of {covered['file']} were run", width, style="dim")
-    for number in covered["missing"]:
-        lines += hanging(f"    never run  {number:>5}  ", covered["lines"].get(str(number), ""), width, style="yellow")
+    share = f"{coverage.executed} of {coverage.statements} statements"
+    lines = hanging("  coverage    ", f"{share} of {coverage.file} were run", width, style="dim")
+    for number in coverage.missing:
+        lines += hanging(f"    never run  {number:>5}  ", coverage.lines.get(number, ""), width, style="yellow")
     return lines
 
 
@@ -221,7 +151,7 @@ def _warning_lines(result: SubjectResult, width: int, *, verbose: bool) -> list[
 
 
 def under_lines(result: SubjectResult, width: int) -> list[Text]:
-    """Return what stands above failures that were found under the declaration of a question."""
+    """Return the title of failures under the declaration that a question suggests."""
     if not result.count("fail") or not result.then:
         return []
     return [Text(), *hanging("  ", f"QUESTION, see below; {result.then}", width, style="bold yellow")]
@@ -260,8 +190,6 @@ def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
 def _figures(result: SubjectResult) -> str:
     if result.verdict in ("unjudged", "question"):
         return f": {result.why}"
-    words = figures([(p.outcome, p.cases) for p in result.properties])
     seconds = sum(p.seconds for p in result.properties)
-    more = [f"{n} {outcome}" for outcome in BESIDE if (n := result.count(outcome))]
-    left = f"; not judged: {', '.join(result.not_judged)}" if result.not_judged else ""
-    return f"{left}: {words}{' (' + ', '.join(more) + ')' if more else ''}, {seconds:.1f} s"
+    left = f"; {not_judged(result.not_judged)}" if result.not_judged else ""
+    return f"{left}: {all_figures(result.properties)}, {seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Writes what a run found to every place that was asked for; a full disk loses none of what can be said otherwise."""
+"""Write the results of a run to every file that the command line names; one that cannot be written stops none of the others."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.records.case_files.case_file import save
+from mhsa.records.document.run import RunRecord
 from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
 from mhsa.records.results import as_data, as_json
+from mhsa.reports.failure import reproduce
 from mhsa.reports.kept_cases import forget, keep_within
-from mhsa.reports.terminal import reproduce
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JudgedRun:
-    """All that a run gave, and what it is shown with."""
+    """The results of a run, and what they are shown with."""
 
     results: list[SubjectResult]
     diagnoses: dict[str, Diagnosis]
@@ -51,31 +52,33 @@ def require_writable(files: Mapping[str, Path]) -> None:
 
 
 def report(
-    files: Mapping[str, Path], found: JudgedRun, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
+    files: Mapping[str, Path], run: JudgedRun, cases: Path, requests: Sequence[Request], code: int, *, github: bool = False
 ) -> None:
     """Save the cases of failures and write the reports.
 
     Args:
         files: the reports to write, by format.
-        found: what the run gave.
+        run: what was found.
         cases: folder of the cases.
         requests: the subjects.
         code: the exit code.
-        github: print annotations, as is always done in GitHub's CI.
+        github: print annotations; in GitHub's CI they are always printed.
 
     Raises:
         UsageError: after everything else is written, if something could not be.
     """
-    problems = [*_save_cases(found, cases, requests)]
-    data = as_data(found.results, found.environment, found.diagnoses, code=code, strict=found.strict)
+    problems = [*_save_cases(run, cases, requests)]
+    data = as_data(run.results, run.environment, run.diagnoses, code=code, strict=run.strict)
     for subject, request in zip(data["subjects"], requests, strict=True):
         _complete(subject, request)
-    problems += write_reports(files, {name: functools.partial(make, data) for name, make in _writers(found).items()})
+    record = RunRecord.of(data)
+    makers = {name: functools.partial(make, record) for name, make in _writers(run).items()}
+    problems += write_reports(files, {"json": functools.partial(as_json, data), **makers})
     if github or os.environ.get("GITHUB_ACTIONS") == "true":
         from mhsa.reports.annotations import annotate
 
         # Commands are read from both streams; the standard output may be taken by JSON.
-        for line in annotate(data):
+        for line in annotate(record):
             print(line, file=sys.stderr if str(files.get("json")) == "-" else sys.stdout)
     if problems:
         raise UsageError("; ".join(problems))
@@ -109,7 +112,7 @@ def write_reports(files: Mapping[str, Path], makers: Mapping[str, Callable[[], s
 
 
 def write_report(path: Path, content: str | bytes) -> None:
-    """Write one whole or not at all: a reader never finds half of one."""
+    """Write a report whole or not at all."""
     data = content.encode() if isinstance(content, str) else content
     if str(path) == "-":
         if isinstance(content, str):
@@ -120,37 +123,37 @@ def write_report(path: Path, content: str | bytes) -> None:
     elif path.exists() and not path.is_file():  # a pipe or a terminal
         path.write_bytes(data)
     else:
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         try:
-            beside.write_bytes(data)
-            beside.replace(path)
+            temporary.write_bytes(data)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
-def _writers(found: JudgedRun) -> dict[str, Callable[[dict[str, Any]], str]]:
+def _writers(run: JudgedRun) -> dict[str, Callable[[RunRecord], str]]:
     from mhsa.reports.junit import junit
     from mhsa.reports.markdown import markdown
 
-    def html(data: dict[str, Any]) -> str:
+    def html(record: RunRecord) -> str:
         from mhsa.reports.html.page import page
 
-        return page(data, found.known)
+        return page(record, run.known)
 
-    return {"json": as_json, "junit": junit, "html": html, "markdown": markdown}
+    return {"junit": junit, "html": html, "markdown": markdown}
 
 
-def _save_cases(found: JudgedRun, folder: Path, requests: Sequence[Request]) -> list[str]:
-    """Save the case of every failure, and note in it where; forget those of what holds again; return what could not be."""
+def _save_cases(run: JudgedRun, folder: Path, requests: Sequence[Request]) -> list[str]:
+    """Save the case of every failure and note its path in the result; forget those of properties that hold; return problems."""
     saved: set[Path] = set()
-    for result, request in zip(found.results, requests, strict=True):
+    for result, request in zip(run.results, requests, strict=True):
         for n, p in enumerate(result.properties):
             if p.outcome in ("pass", "unexpected-pass"):
                 forget(folder, request, p.id)
             if p.outcome != "fail" or (p.counterexample or {}).get("drawn") is None:
                 continue
             try:
-                path = save(folder, request, p, found.environment)
+                path = save(folder, request, p, run.environment)
             except OSError as error:
                 return [f"the cases of failures cannot be saved in {folder}: {error.strerror}"]
             saved.add(path)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bugs.diagnosis.client import Inquiry
+from mhsa.bugs.diagnosis.client import DiagnosisClient
 from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
 from mhsa.introspect.resolve import understand
 from mhsa.oracle import gradients as backward
@@ -158,9 +158,9 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
     source = tmp_path / "attention.py"
     source.write_text(FUSED.format(body))
     result, event = failing(str(source))
-    with Inquiry(Options((Request.of(str(source), dtypes=("bfloat16",)),))) as inquiry:
-        inquiry.hear(event)
-        diagnosis = inquiry.conclude([result])[str(source)]
+    with DiagnosisClient(Options((Request.of(str(source)),), dtypes=("bfloat16",))) as client:
+        client.hear(event)
+        diagnosis = client.conclude([result])[str(source)]
     assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
     assert told in " ".join(diagnosis.words)
 
@@ -172,9 +172,9 @@ def test_cases_of_its_own_are_compared_in_the_dtype_that_was_asked_for(tmp_path:
     cases += [{"dtype": "bfloat16", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
     failures = [PropertyResult(f"p.{n}", "fail", counterexample={"case": case}) for n, case in enumerate(cases)]
     result, event = failing(str(source))
-    with Inquiry(Options((Request.of(str(source), dtypes=("float32",)),))) as inquiry:
-        inquiry.hear(event)
-        diagnosis = inquiry.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
+    with DiagnosisClient(Options((Request.of(str(source)),), dtypes=("float32",))) as client:
+        client.hear(event)
+        diagnosis = client.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
     assert diagnosis.kind == "confirmed"
     assert "the same numbers but for what float32 rounds on all 41 cases" in diagnosis.words[0]
 
@@ -187,9 +187,9 @@ def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
     words = {}
     for name in ("MultiHeadAttention", "built"):
         result, event = failing(f"{source}:{name}")
-        with Inquiry(Options((Request.of(result.subject),))) as inquiry:
-            inquiry.hear(event)
-            diagnosis = inquiry.conclude([result])[result.subject]
+        with DiagnosisClient(Options((result.subject,))) as client:
+            client.hear(event)
+            diagnosis = client.conclude([result])[result.subject]
         words[diagnosis.kind] = (tuple(cause.name for cause in diagnosis.causes), " ".join(diagnosis.words))
     causes, told = words.pop("confirmed")
     assert causes == ("ScaledByHeads",)
@@ -202,9 +202,9 @@ def test_a_subject_that_kills_the_child_leaves_the_cause_unknown(tmp_path: Path)
     deadly = tmp_path / "deadly.py"
     deadly.write_text("import os\nos._exit(7)\n")
     result, event = failing(str(deadly))
-    with Inquiry(Options((Request.of(str(deadly)),))) as inquiry:
-        inquiry.hear(event)
-        diagnosis = inquiry.conclude([result])[str(deadly)]
+    with DiagnosisClient(Options((Request.of(str(deadly)),))) as client:
+        client.hear(event)
+        diagnosis = client.conclude([result])[str(deadly)]
     assert diagnosis.kind != "confirmed"
     assert "the process ended with exit code 7" in diagnosis.words[0]
 
@@ -215,9 +215,9 @@ def test_a_subject_that_loops_for_ever_is_given_up(tmp_path: Path, monkeypatch: 
     endless = tmp_path / "endless.py"
     endless.write_text("while True:\n    pass\n")
     result, event = failing(str(endless))
-    with Inquiry(Options((Request.of(str(endless)),))) as inquiry:
-        inquiry.hear(event)
-        diagnosis = inquiry.conclude([result])[str(endless)]
+    with DiagnosisClient(Options((Request.of(str(endless)),))) as client:
+        client.hear(event)
+        diagnosis = client.conclude([result])[str(endless)]
     assert "took longer than 1 s" in diagnosis.words[0]
 
 

@@ -1,4 +1,4 @@
-"""The measured power: its figures add up, its page is the one in docs, and its rivals can tell right from wrong."""
+"""The measured power: its figures add up, its page is the one in docs, and the other tools can tell right from wrong."""
 
 import json
 from pathlib import Path
@@ -24,10 +24,10 @@ def test_everything_is_killed_and_nobody_accused() -> None:
     assert recorded().right == len(right()) >= 20
 
 
-def test_no_rival_finds_what_mhsa_does_and_none_accuses() -> None:
-    assert set(recorded().rivals) == {"allclose", "allclose, mask, gradients", "gradcheck", "pytest-torch"}
-    for rival in recorded().rivals.values():
-        assert 0 < len(rival.found) < len(recorded().mutants)
+def test_no_other_tool_finds_what_mhsa_does_and_none_has_a_false_alarm() -> None:
+    assert set(recorded().other_tools) == {"allclose", "allclose, mask, gradients", "gradcheck", "pytest-torch"}
+    for tool in recorded().other_tools.values():
+        assert 0 < len(tool.found) < len(recorded().mutants)
 
 
 def test_it_comes_back_from_its_file(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_what_is_killed_elsewhere_is_no_survivor() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rival", "bug"),
+    ("tool", "bug"),
     [
         ("allclose", "scale:NotScaled"),
         ("allclose, mask, gradients", "masks:MaskIgnored"),
@@ -82,12 +82,12 @@ def test_what_is_killed_elsewhere_is_no_survivor() -> None:
         ("pytest-torch", "projections:BatchCentred"),
     ],
 )
-def test_a_rival_tells_right_from_wrong(rival: str, bug: str) -> None:
-    from mhsa.bugs.power.baselines import accusers
+def test_a_tool_tells_right_from_wrong(tool: str, bug: str) -> None:
+    from mhsa.bugs.power.baselines import tools_that_fail
     from mhsa.introspect.load import load
 
-    assert accusers(load(f"mhsa.bugs.mutants.{bug}"), [rival]) == [rival]
-    assert accusers(load("mhsa.bugs.mutants.right:AsItIs"), [rival]) == []
+    assert tools_that_fail(load(f"mhsa.bugs.mutants.{bug}"), [tool]) == [tool]
+    assert tools_that_fail(load("mhsa.bugs.mutants.right:AsItIs"), [tool]) == []
 
 
 def test_the_recorded_figures_are_shown(mhsa) -> None:

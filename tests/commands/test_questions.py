@@ -11,6 +11,7 @@ from mhsa.commands.options.declarations import contract_field
 from mhsa.introspect.questions import load_under, without_judging
 from mhsa.records.answers import answers, question_with_answers
 from mhsa.records.declarations import as_options, assignment, declared_field, problem, toml
+from mhsa.records.document.run import RunRecord
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data
@@ -119,13 +120,14 @@ def test_every_report_has_the_question_what_then_holds_and_the_line(outcome: str
     subject = data["subjects"][0]
     assert subject["declaration"] == {"mask": "blocked"}
     assert subject["under"]["failed"] == int(outcome == "fail")
+    run = RunRecord.of(data)
     terminal = "\n".join(line.plain for line in verdict_lines(found, 80))
-    for report in (terminal, junit(data), markdown(data), "\n".join(annotate(data)), page(data, {})):
+    for report in (terminal, junit(run), markdown(run), "\n".join(annotate(run)), page(run, {})):
         report = report.replace("&quot;", '"').replace("%0A", "\n")
         assert "it is right if True hides" in report
         assert words in report
         assert 'contract = { mask = "blocked" }' in report
-    assert '<error message="it is right if True hides under mask' in junit(data)
+    assert '<error message="it is right if True hides under mask' in junit(run)
 
 
 def test_a_question_is_judged_under_its_declaration_only_where_that_cannot_look_green(tmp_path: Path) -> None:

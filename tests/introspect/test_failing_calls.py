@@ -12,6 +12,7 @@ from torch import nn
 
 import mhsa
 from mhsa.introspect.resolve import understand
+from mhsa.records.document.run import RunRecord
 from mhsa.records.errors import Question
 from mhsa.records.results import SubjectResult, as_data
 from mhsa.reports.markdown import markdown
@@ -190,6 +191,6 @@ def test_the_summary_shows_the_code_as_it_stands() -> None:
     asked = SubjectResult(
         "x.py", question=True, reason="every call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass"
     )
-    text = markdown(as_data([asked], {}))
+    text = markdown(RunRecord.of(as_data([asked], {})))
     assert "❔ question: every call raises given query |" in text
     assert "```text\nevery call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass\n```" in text

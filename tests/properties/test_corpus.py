@@ -4,7 +4,7 @@ import pytest
 
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
-from mhsa.reports.terminal import reproduce
+from mhsa.reports.failure import reproduce
 from mhsa.run.runner import Options, run
 from tests.helpers.more import chosen
 from tests.helpers.places import CORPUS

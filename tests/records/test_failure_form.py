@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mhsa.bugs.diagnosis.client import Inquiry
+from mhsa.bugs.diagnosis.client import DiagnosisClient
 from mhsa.commands.cli import main
 from mhsa.commands.subject_tables.write_baseline import write_baseline
 from mhsa.oracle.bounded import Bounded
@@ -200,10 +200,10 @@ def test_the_comparison_is_asked_for_where_a_cause_was_recorded(monkeypatch: pyt
 
     monkeypatch.setattr("mhsa.bugs.diagnosis.client.Process", popen)
     monkeypatch.setattr("mhsa.bugs.diagnosis.client.end_group", lambda *_: None)
-    with Inquiry(Options(requests=(CAUSED,))) as inquiry:
-        inquiry.hear(Event("done", 1, TWO, PropertyResult(TWO, "expected-failure")))
+    with DiagnosisClient(Options(requests=(CAUSED,))) as client:
+        client.hear(Event("done", 1, TWO, PropertyResult(TWO, "expected-failure")))
         assert not started
-        inquiry.hear(Event("done", 1, ONE, PropertyResult(ONE, "expected-failure")))
+        client.hear(Event("done", 1, ONE, PropertyResult(ONE, "expected-failure")))
         assert started
 
 

@@ -1,4 +1,4 @@
-"""Failures as a person tells them: the most telling first, and one exception at one line once, with its condition."""
+"""Failures: the one to look at first, then the strongest, and those that raise one exception at one line as a group."""
 
 import re
 from typing import Any
@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from mhsa.records.catalogue import catalogue
+from mhsa.records.diagnosis import Cause, Diagnosis
+from mhsa.records.document.subject import PropertyRecord
 from mhsa.records.power_record import recorded
 from mhsa.records.results import PropertyResult
-from mhsa.reports.failure_groups import Raised, common, first_and_others, said, told_once
+from mhsa.reports.failure_groups import Raised, common, first_and_others, grouped, observation
 from mhsa.reports.html.cause import cause
 from mhsa.reports.html.failure import failure
 from mhsa.reports.properties_page import handbook
@@ -56,9 +58,9 @@ class TestOrder:
 
 
 class TestOneException:
-    def test_it_is_told_once_with_what_all_its_cases_have_in_common(self) -> None:
+    def test_it_is_grouped_with_what_all_its_cases_have_in_common(self) -> None:
         found = [raising(f"masks.number_{n}", mask="padding", query_length=1 + n % 2, key_length=2 - n % 2) for n in range(42)]
-        (told,) = told_once(found, BOTH)
+        (told,) = grouped(found, BOTH)
         assert isinstance(told, Raised)
         assert len(told.members) == 42
         words = "42 properties raise RuntimeError at /elsewhere/model.py:31; each smallest case has a mask and Tq != Tk"
@@ -67,7 +69,7 @@ class TestOneException:
     def test_other_failures_stand_beside_it(self) -> None:
         elsewhere = raising("c.c", SAID.replace("line 31", "line 7"))
         other = raising("e.e", SAID.replace("RuntimeError", "ValueError"))
-        told = told_once([raising("a.a"), wrong("b.b"), elsewhere, raising("d.d"), other], BOTH)
+        told = grouped([raising("a.a"), wrong("b.b"), elsewhere, raising("d.d"), other], BOTH)
         assert sorted(len(each.members) if isinstance(each, Raised) else 1 for each in told) == [1, 1, 1, 2]
         (group,) = [each for each in told if isinstance(each, Raised)]
         assert {p.id for p in group.members} == {"a.a", "d.d"}
@@ -75,17 +77,17 @@ class TestOneException:
     def test_what_has_no_place_is_no_group(self) -> None:
         killed = [PropertyResult(f"a.{n}", "fail", reason="the process was killed by SIGSEGV in a call") for n in range(3)]
         without = [raising(f"b.{n}", "RuntimeError: no place") for n in range(3)]
-        assert not any(isinstance(each, Raised) for each in told_once([*killed, *without], BOTH))
+        assert not any(isinstance(each, Raised) for each in grouped([*killed, *without], BOTH))
 
     def test_a_place_below_the_current_folder_is_short(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
         monkeypatch.chdir(tmp_path)
         observed = f"RuntimeError ({tmp_path}/model.py, line 31)"
-        (told,) = told_once([raising("a.a", observed), raising("b.b", observed)], BOTH)
+        (told,) = grouped([raising("a.a", observed), raising("b.b", observed)], BOTH)
         assert str(told) == "2 properties raise RuntimeError at model.py:31"
 
     def test_a_line_on_a_single_one_says_what_it_raised(self) -> None:
-        assert said(raising("a.a", shapes="query [1, 1, 1]")) == f"raised {SAID}"
-        assert said(wrong("a.a")) == "output[0]=2, but must be 1"
+        assert observation(raising("a.a", shapes="query [1, 1, 1]")) == f"raised {SAID}"
+        assert observation(wrong("a.a")) == "output[0]=2, but must be 1"
 
 
 @pytest.mark.parametrize(
@@ -154,9 +156,9 @@ def test_a_source_is_shown_without_ids_that_are_defined_nowhere(source: str, sho
 
 def test_no_report_for_people_has_such_an_id() -> None:
     known = catalogue()
-    bug = {"name": "Kept", "summary": "The mask is kept.", "computes": "a", "must_be": "b", "census": "a/b#42, P18"}
-    pages = [handbook(known), str(cause({"kind": "confirmed", "causes": [bug]}))]
-    pages += [str(failure({"id": p.id}, p, "a", first=True)) for p in known]
+    bug = Cause("Kept", "The mask is kept.", computes="a", must_be="b", census="a/b#42, P18")
+    pages = [handbook(known), str(cause(Diagnosis("confirmed", (bug,))))]
+    pages += [str(failure(PropertyRecord(p.id, "fail"), p, "a", first=True)) for p in known]
     assert [found for text in pages if (found := re.search(r"\b[AP]\d{1,2}\b", text))] == []
     assert "reported as" in pages[1]
     assert "a/b#42" in pages[1]

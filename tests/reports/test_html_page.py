@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from mhsa.records.catalogue import catalogue
+from mhsa.records.document.run import RunRecord
+from mhsa.records.document.subject import PropertyRecord
 from mhsa.reports.html.chart import distribution
-from mhsa.reports.html.markup import breakable, escape, tag
+from mhsa.reports.html.markup import breakable, command, escape, tag
 from mhsa.reports.html.numbers import decimals, matrices, shown
 from mhsa.reports.html.page import page
 from tests.helpers import browser as driver
@@ -105,19 +107,31 @@ def test_what_would_deceive_or_could_not_be_written_is_visible(text: str, visibl
     escape(text).encode("utf-8")
 
 
+def test_code_folds_between_its_words_and_keeps_its_lines() -> None:
+    drawn = command("mhsa verify a.py --contract mask=blocked\n  b")
+    assert "<span>--contract</span> <span>mask=blocked</span>\n" in drawn
+    assert html.unescape(re.sub(r"<[^>]+>", "", drawn)) == "mhsa verify a.py --contract mask=blocked\n  b"
+
+
+def test_a_question_folds_no_option_away_from_its_dashes() -> None:
+    asks = {"subject": "a.py", "verdict": "question", "declare": {"option": "--contract mask=blocked"}}
+    text = page(RunRecord.of({"subjects": [asks]}), {})
+    assert "<span>--contract</span> <span>mask=blocked</span>" in text
+
+
 def test_ids_and_paths_fold_and_numbers_do_not() -> None:
     assert breakable("a/b.c_d 1.5") == "a/<wbr>b.<wbr>c_<wbr>d 1.5"
 
 
 def test_hostile_strings_stay_text_everywhere() -> None:
-    text = page(hostile(full()), {})
+    text = page(RunRecord.of(hostile(full())), {})
     assert text.count("<script") == 1
     assert "<img" not in text
     assert HOSTILE in html.unescape(text)
 
 
 def test_everything_that_was_found_is_said() -> None:
-    said = words_of(page(full(), STATEMENTS))
+    said = words_of(page(RunRecord.of(full()), STATEMENTS))
     known = STATEMENTS["oracle.output_without_mask"]
     for words in (
         "2 subjects: 1 holds, 1 violated", "Interrupted.", "torch 2.13.0", "seed 0", "the model", "2 of 5 properties fail",
@@ -142,7 +156,7 @@ def test_everything_that_was_found_is_said() -> None:
     ],
 )
 def test_missing_parts_are_left_out(data: dict[str, Any]) -> None:
-    text = page(data, {})
+    text = page(RunRecord.of(data), {})
     assert text.startswith("<!doctype html>")
     assert "None" not in words_of(text)
 
@@ -153,17 +167,17 @@ def test_missing_parts_of_an_answer_are_left_out(part: str, missing: str) -> Non
     data = full()
     answer = data["subjects"][0]["properties"][0]["counterexample"]["answer"]
     answer[part] = None if missing == "all" else answer[part] | {missing: None}
-    assert "None" not in words_of(page(data, STATEMENTS))
+    assert "None" not in words_of(page(RunRecord.of(data), STATEMENTS))
 
 
 def test_an_empty_tensor_is_said_to_be_empty() -> None:
     data = full()
     data["subjects"][0]["properties"][0]["counterexample"] |= {"answer": None, "observed_all": [[]], "required_all": [[]]}
-    assert "an axis is empty" in words_of(page(data, STATEMENTS))
+    assert "an axis is empty" in words_of(page(RunRecord.of(data), STATEMENTS))
 
 
 def test_what_is_no_number_is_loud_and_what_is_within_its_bound_is_not() -> None:
-    text = page(full(), STATEMENTS)
+    text = page(RunRecord.of(full()), STATEMENTS)
     assert "1 of 12 observed numbers are NaN or infinite." in text
     assert re.search(r'<td class="nan"[^>]*>NaN</td>', text)
     assert re.search(r'<td class="nan"[^>]*>∞</td>', text)
@@ -180,12 +194,11 @@ def test_numbers_are_short_and_their_points_stand_below_each_other() -> None:
 
 
 def test_the_chart_draws_a_block_per_property_and_dtype_on_the_right_side_of_the_bound() -> None:
-    drawn = distribution(
-        [result("a.b", "pass", 1.0), result("a.c", "fail", 2.0, worst_by_dtype={"float64": 2.0}), {"id": "a.d"}]
-    )
+    results = [result("a.b", "pass", 1.0), result("a.c", "fail", 2.0, worst_by_dtype={"float64": 2.0}), {"id": "a.d"}]
+    drawn = distribution([PropertyRecord.of(each) for each in results])
     assert drawn is not None
     assert (drawn.count('class="within"'), drawn.count('class="over"')) == (2, 1)
-    assert distribution([result("a.b", "pass", None)]) is None
+    assert distribution([PropertyRecord.of(result("a.b", "pass", None))]) is None
 
 
 @pytest.fixture(scope="module")
@@ -197,7 +210,7 @@ def chromium() -> Iterator[Any]:
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "report.html"
-    path.write_text(page(full(), STATEMENTS), encoding="utf-8")
+    path.write_text(page(RunRecord.of(full()), STATEMENTS), encoding="utf-8")
     return path
 
 
@@ -249,7 +262,7 @@ def test_it_fits_and_can_be_read(chromium: Any, file: Path, width: int, scheme: 
 def test_hostile_strings_do_nothing_in_a_browser(chromium: Any, file: Path) -> None:
     data = hostile(full())
     data["subjects"][0]["label"] = "x" * 500
-    file.write_text(page(data, {}), encoding="utf-8")
+    file.write_text(page(RunRecord.of(data), {}), encoding="utf-8")
     with driver.opened(chromium, file, width=360) as tab:
         assert tab.title() != "taken"
         assert tab.locator("img").count() == 0

@@ -16,12 +16,14 @@ from markdown_it.token import Token
 from rich.console import Console
 
 from mhsa.records.diagnosis import Cause, Diagnosis
+from mhsa.records.document.run import RunRecord
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, write_json
 from mhsa.reports.annotations import annotate
+from mhsa.reports.failure import reproduce
 from mhsa.reports.junit import junit
 from mhsa.reports.markdown import append_to_step_summary, markdown
-from mhsa.reports.terminal import print_header, reproduce
+from mhsa.reports.terminal import print_header
 
 HOSTILE = [
     "\x00\x07\x1b[31m\x7f\ud800\ufffe",
@@ -61,7 +63,7 @@ def run(*subjects: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def parsed(data: dict[str, Any]) -> ET.Element:
-    return ET.fromstring(junit(data).encode())
+    return ET.fromstring(junit(RunRecord.of(data)).encode())
 
 
 def counts(element: ET.Element) -> list[int]:
@@ -85,7 +87,7 @@ def read_back(line: str) -> tuple[str, dict[str, str], str]:
 
 
 def kinds(data: dict[str, Any]) -> list[str]:
-    return [read_back(line)[0] for line in annotate(data)]
+    return [read_back(line)[0] for line in annotate(RunRecord.of(data))]
 
 
 def shown(token: Token) -> str:
@@ -177,7 +179,7 @@ class TestJUnit:
 
 class TestMarkdown:
     def test_what_holds_takes_one_line(self):
-        text = markdown(run(subject(*[finding(f"masks.p{n}", cases=10) for n in range(3)], label="short")))
+        text = markdown(RunRecord.of(run(subject(*[finding(f"masks.p{n}", cases=10) for n in range(3)], label="short"))))
         assert "| `short` | ✅ holds: 3 properties on 30 cases |" in text
         assert text.startswith("## ✅ mhsa verify: 1 holds\n")
         assert "###" not in text
@@ -191,7 +193,7 @@ class TestMarkdown:
         failures = [failing("oracle.output", file="cases/a b.json"), failing("masks.a")]
         lost = finding("masks.e", "error", reason="gave no result")
         data = run(subject(*failures, lost, diagnosis=diagnosis, warnings=["slow"]), subject(finding(), name="other.py"))
-        text = markdown(data)
+        text = markdown(RunRecord.of(data))
         assert text.startswith("## ❌ mhsa verify: 1 violated, 1 holds\n")
         assert "| `model.py` | ❌ violated: 2 of 2 properties fail (1 error) |" in text
         assert "**Likely cause, perhaps:** `NotScaled` or `AlmostScaled`. A hint, no proof." in text
@@ -206,35 +208,37 @@ class TestMarkdown:
         assert reproduce(asked, "masks.a") == command
 
     def test_an_unknown_cause_is_said_to_be_unknown(self):
-        text = markdown(run(subject(failing(), diagnosis={"kind": "unknown", "causes": [], "words": ["Nothing is like it."]})))
+        text = markdown(
+            RunRecord.of(run(subject(failing(), diagnosis={"kind": "unknown", "causes": [], "words": ["Nothing is like it."]})))
+        )
         assert "**Cause not known.** Nothing is like it." in text
 
     def test_what_is_unjudged_says_why(self):
-        text = markdown(run(subject(verdict="unjudged", reason="it cannot | be imported")))
+        text = markdown(RunRecord.of(run(subject(verdict="unjudged", reason="it cannot | be imported"))))
         assert ["model.py", "⚠️ unjudged: it cannot | be imported"] in cells(text)
 
     def test_a_partial_run_promises_nothing(self):
-        text = markdown(run(subject(finding()), interrupted=True))
+        text = markdown(RunRecord.of(run(subject(finding()), interrupted=True)))
         assert text.startswith("## ⚠️ mhsa verify: 1 holds (partial run)\n")
         assert "**Partial run.**" in text
         assert "⚠️ holds so far: 1 property on 6 cases" in text
         assert "✅" not in text
 
     def test_the_environment_is_collapsed_and_last(self):
-        text = markdown(run(subject(finding())))
+        text = markdown(RunRecord.of(run(subject(finding()))))
         assert text.count("<details>") == text.count("</details>") == 1
         assert text.endswith("| seed | 7 |\n\n</details>\n")
 
     def test_many_failures_and_many_subjects_stay_within_what_github_takes(self):
         failures = [failing(f"masks.p{n}", reason="much to say " * 1000) for n in range(50)]
-        text = markdown(run(*[subject(*failures, name=f"m{n}.py") for n in range(200)]))
+        text = markdown(RunRecord.of(run(*[subject(*failures, name=f"m{n}.py") for n in range(200)])))
         assert "30 more properties fail." in text
         assert "more subjects are left out" in text
         assert len(text.encode()) < 2**20
         assert text.count("❌ violated") == 200
 
     def test_what_holds_with_a_warning_says_it(self):
-        text = markdown(run(subject(finding("masks.d", "unexpected-pass"), warnings=["masks.d passes"])))
+        text = markdown(RunRecord.of(run(subject(finding("masks.d", "unexpected-pass"), warnings=["masks.d passes"]))))
         assert "✅ holds: 1 property on 6 cases (1 unexpected-pass)" in text
         assert "### ✅ `model.py`\n\n- ⚠️ warning: masks.d passes\n" in text
 
@@ -257,7 +261,9 @@ class TestStepSummary:
 
 class TestAnnotations:
     def test_a_failure_points_to_the_code(self):
-        (line,) = annotate(run(subject(failing(file="a.json"), label="m,1", place={"file": "src/a:b,c.py", "line": 12})))
+        (line,) = annotate(
+            RunRecord.of(run(subject(failing(file="a.json"), label="m,1", place={"file": "src/a:b,c.py", "line": 12})))
+        )
         assert line.startswith("::error file=src/a%3Ab%2Cc.py,line=12,title=m%2C1%3A masks.masking_is_deleting::output[0]=2,")
         assert read_back(line) == (
             "error",
@@ -266,35 +272,38 @@ class TestAnnotations:
         )
 
     def test_without_a_place_there_is_neither_file_nor_line(self):
-        (line,) = annotate(run(subject(failing(), place=None)))
+        (line,) = annotate(RunRecord.of(run(subject(failing(), place=None))))
         assert read_back(line)[1] == {"title": "model.py: masks.masking_is_deleting"}
 
     def test_of_many_failures_ten_are_shown_and_the_others_counted(self):
         data = run(subject(*[failing(f"masks.p{n}") for n in range(13)]))
         assert kinds(data) == ["error"] * 10 + ["warning"]
-        assert read_back(annotate(data)[-1])[2] == "3 more properties fail: masks.p10, masks.p11, masks.p12"
+        assert read_back(annotate(RunRecord.of(data))[-1])[2] == "3 more properties fail: masks.p10, masks.p11, masks.p12"
         data["subjects"][0]["properties"] = data["subjects"][0]["properties"][:10]
         assert kinds(data) == ["error"] * 10
 
     def test_each_subject_is_among_the_first(self):
         wrong = [subject(*[failing(f"masks.p{n}") for n in range(12)], name=f"{name}.py") for name in "abc"]
-        titles = [read_back(line)[1]["title"] for line in annotate(run(*wrong, subject(verdict="unjudged", name="d.py")))]
+        titles = [
+            read_back(line)[1]["title"]
+            for line in annotate(RunRecord.of(run(*wrong, subject(verdict="unjudged", name="d.py"))))
+        ]
         assert titles[:5] == ["a.py: masks.p0", "b.py: masks.p0", "c.py: masks.p0", "d.py: unjudged", "a.py: masks.p1"]
 
     def test_what_is_unjudged_is_one_error(self):
         lost = [finding(f"masks.p{n}", "error", reason="gave no result") for n in range(5)]
-        (line,) = annotate(run(subject(*lost, verdict="unjudged", reason="it died")))
+        (line,) = annotate(RunRecord.of(run(subject(*lost, verdict="unjudged", reason="it died"))))
         assert read_back(line) == ("error", {"title": "model.py: unjudged"}, "it died")
 
     def test_the_other_things_to_know(self):
         properties = [failing(), finding("masks.e", "error", reason="lost")]
-        lines = annotate(run(subject(*properties, warnings=["a\nb"], place={"file": "m.py", "line": None})))
+        lines = annotate(RunRecord.of(run(subject(*properties, warnings=["a\nb"], place={"file": "m.py", "line": None}))))
         assert [read_back(line)[0] for line in lines] == ["error", "warning", "warning"]
         assert read_back(lines[1])[2] == "masks.e: lost"
         assert lines[2] == "::warning file=m.py,line=1,title=model.py::a%0Ab"
 
     def test_what_holds_needs_no_words_but_an_interrupted_or_empty_run_does(self):
-        assert annotate(run(subject(finding()))) == []
+        assert annotate(RunRecord.of(run(subject(finding())))) == []
         assert kinds(run(subject(finding()), interrupted=True)) == ["error"]
         assert kinds(run()) == ["error"]
 
@@ -331,7 +340,7 @@ class TestHostileText:
     @given(TEXT)
     @FENCED
     def test_an_annotation_is_one_line_that_reads_back(self, words):
-        lines = annotate(everywhere(words))
+        lines = annotate(RunRecord.of(everywhere(words)))
         assert [line.splitlines() for line in lines] == [[line] for line in lines]
         assert [line.partition(" ")[0] for line in lines] == ["::error"] * 4 + ["::warning"]
         "\n".join(lines).encode()
@@ -342,8 +351,8 @@ class TestHostileText:
     @given(TEXT)
     @FENCED
     def test_markdown_keeps_its_shape_and_shows_the_text(self, words):
-        text = markdown(everywhere(words))
-        plain = markdown(everywhere("plain"))
+        text = markdown(RunRecord.of(everywhere(words)))
+        plain = markdown(RunRecord.of(everywhere("plain")))
         assert [token.type for token in MARKDOWN.parse(text)] == [token.type for token in MARKDOWN.parse(plain)]
         assert "<script" not in MARKDOWN.render(text).replace("&lt;script", "")
         text.encode()
@@ -354,7 +363,7 @@ class TestHostileText:
 
     @pytest.mark.parametrize("words", HOSTILE)
     def test_markdown_has_one_details_element(self, words):
-        rendered = MARKDOWN.render(markdown(everywhere(words)))
+        rendered = MARKDOWN.render(markdown(RunRecord.of(everywhere(words))))
         assert rendered.count("<details>") == rendered.count("</details>") == 1
         assert len(re.findall("<h[1-6]>", rendered)) == 2
 
@@ -379,14 +388,14 @@ def test_real_results_are_reported(tmp_path: Path):
 
     assert [counts(suite) for suite in parsed(data)] == [[3, 1, 0, 1], [1, 0, 0, 0], [1, 0, 1, 0]]
     assert kinds(data) == ["error", "error"]
-    assert "cause: NotScaled (The scores are not scaled)" in read_back(annotate(data)[0])[2]
+    assert "cause: NotScaled (The scores are not scaled)" in read_back(annotate(RunRecord.of(data))[0])[2]
     rows = [
         ["model.py", "❌ violated: 1 of 2 properties fail (1 not-applicable)"],
         ["mhsa:MultiHeadAttention", "✅ holds: 1 property on 50 cases"],
         ["missing.py", "⚠️ unjudged: there is no such file"],
         ["oracle.output", "wrong", "B=1"],
     ]
-    text = markdown(data)
+    text = markdown(RunRecord.of(data))
     assert [row for row in cells(text) if row in rows] == rows
 
 
@@ -397,7 +406,7 @@ def test_nothing_red_is_green_anywhere():
             data = run(subject(finding(outcome=outcome), verdict=verdict))
             assert "error" in kinds(data)
             assert sum(counts(parsed(data))[1:3]) > 0
-            assert "✅" not in markdown(data)
+            assert "✅" not in markdown(RunRecord.of(data))
 
 
 @pytest.mark.parametrize(

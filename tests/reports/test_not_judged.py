@@ -14,6 +14,7 @@ from rich.console import Console
 from mhsa.commands.cli import main
 from mhsa.introspect.resolve import understand
 from mhsa.judge.judge import Judge
+from mhsa.records.document.run import RunRecord
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data
 from mhsa.reports.annotations import annotate
@@ -104,6 +105,10 @@ def data(outcome: str = "pass", *, strict: bool = False) -> dict[str, Any]:
     return as_data([result(outcome)], {"mhsa": "0"}, strict=strict)
 
 
+def record(*, strict: bool = False) -> RunRecord:
+    return RunRecord.of(data(strict=strict))
+
+
 def test_the_verdict_line_says_it_of_what_holds_and_of_what_does_not() -> None:
     words = "not judged: argument key_padding_mask, argument <b>: "
     assert verdict_lines(result(), 200)[0].plain == f"  holds; {words}1 property on 5 cases, 0.0 s"
@@ -119,13 +124,13 @@ def test_so_does_a_diagnosis() -> None:
 def test_so_do_json_markdown_and_the_page() -> None:
     assert data()["subjects"][0]["not_judged"] == LEFT
     assert (data()["strict"], data()["exit_code"], data(strict=True)["exit_code"]) == (False, 0, 2)
-    assert "| ✅ holds; not judged: argument key\\_padding\\_mask, argument &lt;b&gt;: 1 property" in markdown(data())
-    assert "not judged: argument key_padding_mask, argument &lt;b&gt;; 1 property on 5 cases" in page(data(), {})
+    assert "| ✅ holds; not judged: argument key\\_padding\\_mask, argument &lt;b&gt;: 1 property" in markdown(record())
+    assert "not judged: argument key_padding_mask, argument &lt;b&gt;; 1 property on 5 cases" in page(record(), {})
 
 
 def test_so_does_junit_as_a_skip_and_under_strict_as_an_error() -> None:
     for strict, tag in ((False, "skipped"), (True, "error")):
-        suite = ET.fromstring(junit(data(strict=strict)).encode())[0]
+        suite = ET.fromstring(junit(record(strict=strict)).encode())[0]
         (case,) = (c for c in suite.iter("testcase") if c.get("name") == "everything_is_judged")
         assert [e.tag for e in case] == [tag]
         assert case[0].get("message") == "holds; not judged: argument key_padding_mask, argument <b>"
@@ -134,12 +139,14 @@ def test_so_does_junit_as_a_skip_and_under_strict_as_an_error() -> None:
 
 def test_so_do_annotations_as_a_notice_and_under_strict_as_an_error() -> None:
     for strict, kind in ((False, "notice"), (True, "error")):
-        (line,) = annotate(data(strict=strict))
+        (line,) = annotate(record(strict=strict))
         assert line.startswith(f"::{kind} title=model.py%3A not judged::holds; not judged: argument key_padding_mask")
 
 
 def test_where_nothing_is_left_no_report_mentions_it() -> None:
-    whole = as_data([SubjectResult("m", properties=[PropertyResult("oracle.output", "pass", cases=5)])], {}, strict=True)
+    whole = RunRecord.of(
+        as_data([SubjectResult("m", properties=[PropertyResult("oracle.output", "pass", cases=5)])], {}, strict=True)
+    )
     assert annotate(whole) == []
     for text in (junit(whole), markdown(whole), page(whole, {})):
         assert "not judged" not in re.sub("<style>.*</style>|<script>.*</script>", "", text, flags=re.DOTALL)

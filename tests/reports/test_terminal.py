@@ -291,8 +291,8 @@ def test_a_cause_is_looked_for_only_where_something_fails(
     told: list[str] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("signal.signal", lambda *_: None)
-    monkeypatch.setattr("mhsa.bugs.diagnosis.client.Inquiry.hear", lambda *_: None)
-    monkeypatch.setattr("mhsa.bugs.diagnosis.client.Inquiry.conclude", lambda *_: {})
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.DiagnosisClient.hear", lambda *_: None)
+    monkeypatch.setattr("mhsa.bugs.diagnosis.client.DiagnosisClient.conclude", lambda *_: {})
     monkeypatch.setattr("mhsa.reports.progress.Progress.__call__", lambda _, event: told.append(event.kind))
 
     def run(child: Child) -> None:

@@ -92,7 +92,7 @@ def test_an_interrupted_run_keeps_what_it_has_found(number: signal.Signals, star
     running.wait_for('"worst_error_over_bound"', times=3)  # the first of them has been read by then
     code, out, err = running.stop(number)
     assert code == 2
-    assert "mhsa: interrupted; what was found until then stands in the reports, marked as partial" in err
+    assert "mhsa: interrupted; the reports have the results until then and are marked as partial" in err
     assert "unjudged: interrupted after" in out
     assert "Traceback" not in out + err
     data, junit, page = told(running.folder)

@@ -14,8 +14,8 @@ from mhsa.bench.measure.measurement import Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
 from mhsa.reports.line_folding import hanging, show
-from mhsa.reports.phrases import printable
 from mhsa.reports.tables import aligned
+from mhsa.reports.text import printable
 
 _FEW = 2  # benchmarks, each of which has a table of its own with everything
 _COLUMNS = 6  # of ratios that stand in a line of 100 characters, and leave room for a message

@@ -19,7 +19,7 @@ from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.report import sentences
 from mhsa.bench.report.panel import COSTS, INK, MUTED, PAPER, draw_panel
 from mhsa.records.distribution import install_hint
-from mhsa.reports.phrases import printable, short
+from mhsa.reports.text import cut, printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -127,7 +127,7 @@ def _drawn(measurements: Sequence[Measurement], machine: str, title: str, column
     width = breadth * columns
     letters = int((width - 2 * _MARGIN) / _LETTER)
     conditions = textwrap.wrap(machine, letters)
-    notes = [line for note in _notes(measurements, series) for line in textwrap.wrap(short(note, _REASON), letters)]
+    notes = [line for note in _notes(measurements, series) for line in textwrap.wrap(cut(note, _REASON), letters)]
     beside = max(1, letters // (max(map(len, styles), default=0) + _SAMPLE))
     head = _MARGIN + 1.6 * _LINE * bool(title)
     top = head + _LINE * len(conditions)
@@ -175,7 +175,7 @@ def _legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], beside: int
     from matplotlib.lines import Line2D
 
     handles = [Line2D([], [], **style) for style in styles.values()]
-    names = [short(printable(name), _NAME) for name in styles]
+    names = [cut(printable(name), _NAME) for name in styles]
     figure.legend(
         handles,
         names,

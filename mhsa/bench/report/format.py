@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mhsa.bench.measure.measurement import BASELINE, Counters, Measurement
 from mhsa.records.shape import Shape
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
 NOTHING = "-"
 # A name may be folded after a dot, a colon, a slash, an underscore, and before a capital.

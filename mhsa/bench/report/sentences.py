@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from mhsa.bench.measure.growth import growths
 from mhsa.bench.measure.measurement import Measurement
 from mhsa.records.shape import Shape
-from mhsa.reports.phrases import printable
+from mhsa.reports.text import printable
 
 READING = (
     "A time is that of one call, the median of blocks. Its ratio is to the baseline, four plain projections and torch's "

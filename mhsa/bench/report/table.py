@@ -18,8 +18,8 @@ from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
 from mhsa.bench.report.format import Group, shown
 from mhsa.reports.line_folding import fold
-from mhsa.reports.phrases import printable
 from mhsa.reports.tables import aligned
+from mhsa.reports.text import printable
 
 _GAP = "  "
 _FEW = 10  # lines of growth that are all printed: two for each of five implementations

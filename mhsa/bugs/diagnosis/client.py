@@ -1,4 +1,4 @@
-"""Asks for diagnoses: a child process compares each violated subject with the known bugs, while the run goes on."""
+"""The client of the diagnosis: a child process compares each violated subject with the known bugs, while the run goes on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _PATIENCE_EACH = 30.0
 _MOST_CASES = 5  # of a subject's own failing ones
 
 
-class Inquiry:
+class DiagnosisClient:
     """One child process; :meth:`hear` starts it at the first failure, :meth:`conclude` gets its answers."""
 
     def __init__(self, options: Options, *, picture: bool = False) -> None:
@@ -35,11 +35,11 @@ class Inquiry:
         self.picture = picture
         self._folder = tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True)
         self._process: Process | None = None
-        self._questions: IO[str] | None = None
+        self._requests: IO[str] | None = None
         self._token = secrets.token_hex(8)
         self._begun: set[int] = set()
 
-    def __enter__(self) -> Inquiry:
+    def __enter__(self) -> DiagnosisClient:
         """Be ready to listen."""
         return self
 
@@ -50,21 +50,21 @@ class Inquiry:
             self._process.wait()
         if self._process is not None:
             end_group(self._process.pid, self._token)  # what the subject has started there
-        if self._questions is not None:
-            with contextlib.suppress(OSError):  # what it was not told any more
-                self._questions.close()
+        if self._requests is not None:
+            with contextlib.suppress(OSError):  # what was not sent any more
+                self._requests.close()
         self._folder.cleanup()
 
     def hear(self, event: Event) -> None:
         """At the first failure of a subject, let the child begin with it; the first of all starts the child."""
-        if event.result is None or event.subject in self._begun or not self._asks(event.subject - 1, event.result):
+        if event.result is None or event.subject in self._begun or not self._matters(event.subject - 1, event.result):
             return
         self._begun.add(event.subject)
         if self._process is None:
-            # What it says goes to a file: a pipe stays open as long as anything lives that the subject has started.
+            # What it prints goes to a file: a pipe stays open as long as anything lives that the subject has started.
             theirs, ours = os.pipe()
-            self._questions = open(ours, "w")  # noqa: SIM115 - whoever is done with asking closes it
-            with self._said.open("wb") as said, open(os.devnull, "wb") as nothing:
+            self._requests = open(ours, "w")  # noqa: SIM115 - closed after the last request
+            with self._errors.open("wb") as errors, open(os.devnull, "wb") as nothing:
                 self._process = Process(
                     [
                         sys.executable,
@@ -75,31 +75,30 @@ class Inquiry:
                         str(self.options.memory or 0),
                     ],
                     child_environment(Path(self._folder.name)) | mark(self._token),
-                    (theirs, nothing.fileno(), said.fileno()),
+                    (theirs, nothing.fileno(), errors.fileno()),
                 )
             os.close(theirs)
-        assert self._questions is not None
-        with contextlib.suppress(OSError):  # a child that is gone is met again in the end
-            self._questions.write(json.dumps(self._request(event.subject - 1)) + "\n")
-            self._questions.flush()
+        assert self._requests is not None
+        with contextlib.suppress(OSError):  # conclude() notices that the child is gone
+            self._requests.write(json.dumps(self._request(event.subject - 1)) + "\n")
+            self._requests.flush()
 
-    def _asks(self, number: int, found: PropertyResult) -> bool:
+    def _matters(self, number: int, p: PropertyResult) -> bool:
         """Whether the cause matters: of a failure, and of an expected one whose cause was recorded."""
-        request = self.options.requests[number]
-        recorded = found.outcome == "expected-failure" and any(e.cause for e in request.declared(found.id))
-        return found.outcome == "fail" or recorded
+        recorded = p.outcome == "expected-failure" and any(e.cause for e in self.options.requests[number].declared(p.id))
+        return p.outcome == "fail" or recorded
 
     @property
     def _answers(self) -> Path:
         return Path(self._folder.name) / "answers.jsonl"
 
     @property
-    def _said(self) -> Path:
-        return Path(self._folder.name) / "said.txt"
+    def _errors(self) -> Path:
+        return Path(self._folder.name) / "errors.txt"
 
     def conclude(self, results: list[SubjectResult]) -> dict[str, Diagnosis]:
         """Return a diagnosis for every subject with a failure whose cause matters, by its name."""
-        violated = [result for n, result in enumerate(results) if any(self._asks(n, p) for p in result.properties)]
+        violated = [result for n, result in enumerate(results) if any(self._matters(n, p) for p in result.properties)]
         if not violated or self._process is None:
             return {}
         labels = [request.label for request in self.options.requests]
@@ -108,28 +107,28 @@ class Inquiry:
             for r in violated
         ]
         reason = ""
-        asking = threading.Thread(target=self._ask, args=("\n".join(requests) + "\n",), daemon=True)
-        asking.start()  # a child that does not listen must not keep us
+        sending = threading.Thread(target=self._send, args=("\n".join(requests) + "\n",), daemon=True)
+        sending.start()  # a child that does not read must not block this process
         try:
             self._process.wait(_PATIENCE + _PATIENCE_EACH * len(requests))
-            lines = self._said.read_text(errors="replace").strip().splitlines()
+            lines = self._errors.read_text(errors="replace").strip().splitlines()
             reason = f"the process ended with exit code {self._process.returncode}{f': {lines[-1]}' if lines else ''}"
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
             reason = f"the comparison took longer than {_PATIENCE + _PATIENCE_EACH * len(requests):.0f} s"
-        asking.join(_PATIENCE)
+        sending.join(_PATIENCE)
         lines = self._answers.read_text().splitlines() if self._answers.exists() else []
         answers = [_parsed(line) for line in lines][: len(violated)]
         answers += [{"error": reason}] * (len(violated) - len(answers))
         complete = not self.options.exit_first and not self.options.keyword
         return {r.label: conclude(r, answer, complete=complete) for r, answer in zip(violated, answers, strict=True)}
 
-    def _ask(self, questions: str) -> None:
-        """Ask all that is left; at the end of it the child ends."""
-        assert self._questions is not None
-        with contextlib.suppress(OSError), self._questions:  # a child that is gone is told by its exit code
-            self._questions.write(questions)
+    def _send(self, requests: str) -> None:
+        """Send the last requests; at their end the child ends."""
+        assert self._requests is not None
+        with contextlib.suppress(OSError), self._requests:  # the exit code says that the child is gone
+            self._requests.write(requests)
 
     def _request(self, number: int) -> dict[str, Any]:
         return {"request": self.options.requests[number].as_dict()}

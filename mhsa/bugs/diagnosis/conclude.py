@@ -17,10 +17,9 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
 
     Args:
         result: of a violated subject.
-        answer: from :mod:`mhsa.bugs.diagnosis.worker`: ``error`` in words, or ``matches``, ``cases``, ``wrong``, what is
-            ``left``, and the
-            only ``size`` (head, d_model) that there is, if it is so; the ``dtype`` of the comparison, and those ``asked`` for;
-            the ``aspects`` that are wrong; the ``site`` of its dropout, where that is another one.
+        answer: from :mod:`mhsa.bugs.diagnosis.worker`: ``error`` in words; or ``matches``, ``cases``, ``wrong``, what is
+            ``left``, the only ``size`` (head, d_model) where there is only one, the ``dtype`` of the comparison, the dtypes of
+            the request (``asked``), the ``aspects`` that are wrong, and the ``site`` of its dropout, where that is another one.
         complete: whether all properties were judged, so that the pattern of those that failed means something.
     """
     if "error" in answer:
@@ -31,16 +30,16 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
     causes = _causes(by_name, answer["matches"])
     explaining = tuple(cause for cause in causes if _explains(cause, result, answer["aspects"]))
     if explaining:
-        told = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
-        return Diagnosis("confirmed", explaining, told, **figures)
+        sentences = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
+        return Diagnosis("confirmed", explaining, sentences, **figures)
     compared = (
         f"On {answer['wrong']} of {answer['cases']} cases it raises or its numbers are wrong, and no known bug gives them."
     )
     if causes:
         names = " or ".join(cause.name for cause in causes)
         compared = (
-            f"Its output is right on all {answer['cases']} cases. Beside it {_what(answer['aspects'])} as with {names}, which "
-            "fails none of these properties, so it is not their cause."
+            f"Its output is right on all {answer['cases']} cases. Apart from it {_what(answer['aspects'])} as with "
+            f"{names}, which fails none of these properties, so it is not their cause."
         )
         return _by_pattern(result, (compared, *_site(answer)), complete=complete, **figures)
     if not answer["wrong"]:
@@ -79,10 +78,12 @@ def _explains(cause: Cause, result: SubjectResult, aspects: Sequence[str]) -> bo
 
 def _what(aspects: Sequence[str]) -> str:
     """Where else than in the output of a call something is wrong."""
-    return " and ".join(_BESIDE[aspect] for aspect in aspects if aspect in _BESIDE) + (" is" if len(aspects) == 1 else " are")
+    return " and ".join(_ELSEWHERE[aspect] for aspect in aspects if aspect in _ELSEWHERE) + (
+        " is" if len(aspects) == 1 else " are"
+    )
 
 
-_BESIDE = {
+_ELSEWHERE = {
     "backward": "the gradient",
     "later": "what a call leaves behind",
     "training": "what it computes in training",
@@ -95,12 +96,12 @@ def _site(answer: dict[str, Any]) -> list[str]:
 
 
 def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[Cause]) -> list[str]:
-    which = "this bug" if len(causes) == 1 else "any of these bugs, which the cases cannot tell apart"
+    which = "this bug" if len(causes) == 1 else "any of these bugs, which the cases cannot distinguish"
     rounded = "" if answer["dtype"] == "float64" else f" but for what {answer['dtype']} rounds"
     wrong = f"{answer['wrong']} are wrong"
     if "eval" not in answer["aspects"]:
-        beside = " and ".join(_BESIDE[aspect] for aspect in answer["aspects"])
-        wrong = f"{answer['wrong']} are wrong: not the output of a call, but {beside}"
+        elsewhere = " and ".join(_ELSEWHERE[aspect] for aspect in answer["aspects"])
+        wrong = f"{answer['wrong']} are wrong: not the output of a call, but {elsewhere}"
     words = [
         f"It computes exactly what the reference does with {which}: the same numbers{rounded} on all {answer['cases']} cases, "
         f"of which {wrong}."
@@ -121,7 +122,7 @@ def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[C
 
 
 _LEFT = {
-    "empty rows": "Rows without any allowed key apart, where something else differs as well.",
+    "empty rows": "Fully masked rows apart, where something else differs as well.",
     "backward": "Its gradients differ from those of this bug alone: look at the backward pass as well.",
     "training": "In training mode it differs from this bug alone: it drops elsewhere as well, or something else is wrong.",
 }
@@ -136,7 +137,7 @@ def _by_pattern(result: SubjectResult, words: tuple[str, ...], *, complete: bool
     near = tuple(_cause(mutant, None, share) for mutant, share in hints(result))
     if not near:
         return Diagnosis("unknown", (), (*words, "No known bug fails nearly the same properties."), **figures)
-    more = "Nearly the same properties fail with what follows: a hint, no proof (docs/diagnosis.md says how often it is right)."
+    more = "Nearly the same properties fail with what follows: a hint only (docs/diagnosis.md says how often it is right)."
     return Diagnosis("similar", near, (*words, more), **figures)
 
 

@@ -1,4 +1,4 @@
-"""Right modules that drop something else than the weights in training: where a subject drops is no error, and can be told."""
+"""Right modules that drop something else than the weights in training: this is not an error, and a diagnosis mentions it."""
 
 from __future__ import annotations
 

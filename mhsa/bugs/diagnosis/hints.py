@@ -15,7 +15,7 @@ from mhsa.records.results import SubjectResult
 THRESHOLD = 0.8
 MOST = 3  # bugs that are named
 # So much below the threshold a bug still counts as one that fails much the same. Where more than MOST do, the failed properties
-# do not tell bugs apart (a wrong scale and a wrong map fail whatever looks at a number), and naming some of them is chance.
+# do not distinguish bugs (a wrong scale and a wrong map fail whatever looks at a number), and naming some of them is chance.
 _CROWD = 0.2
 # A single failed property is shared with too many bugs to say which: all of them would be at 100 %.
 _FEWEST = 3
@@ -26,27 +26,27 @@ Shares = list[tuple[Mutant, float]]
 
 
 def hints(result: SubjectResult) -> Shares:
-    """Return the bugs that fit what was found, with the share of failed properties in common, the nearest first.
+    """Return the bugs that fit the results, with the share of failed properties in common, the nearest first.
 
     ``result`` is of a violated subject, of which all properties were judged.
     """
     return worth_it(shares(result), THRESHOLD)
 
 
-def worth_it(found: Shares, threshold: float) -> Shares:
+def worth_it(pairs: Shares, threshold: float) -> Shares:
     """Return those from a threshold on, unless so many come near it that naming some of them would be chance."""
-    near = [share for _, share in found if share >= threshold - _CROWD]
-    return [pair for pair in found if pair[1] >= threshold] if len(near) <= MOST else []
+    near = [share for _, share in pairs if share >= threshold - _CROWD]
+    return [pair for pair in pairs if pair[1] >= threshold] if len(near) <= MOST else []
 
 
 def shares(result: SubjectResult, without: str = "") -> Shares:
-    """Return every bug that does not contradict what was found, the nearest first; ``without`` leaves one out."""
+    """Return every bug that does not contradict the results, the nearest first; ``without`` leaves one out."""
     passed = {p.id for p in result.properties if p.outcome == "pass"}
     failed = {p.id for p in result.properties if p.outcome == "fail"}
     if len(failed) < _FEWEST or raises_alike(p.reason for p in result.properties if p.outcome == "fail"):
         return []
     masked = "oracle.output_under_masks" in passed | failed
-    found = []
+    pairs = []
     for mutant in mutants():
         kill = recorded().mutants.get(mutant.name)
         if kill is None or mutant.name == without or (mutant.kind == "masks" and not masked):
@@ -54,15 +54,15 @@ def shares(result: SubjectResult, without: str = "") -> Shares:
         kills = set(kill.kills) & (passed | failed)
         # The oracle's properties say whether any number is wrong, and of what: there a bug must fail what the subject fails.
         if _of_oracle(kills) == _of_oracle(failed):
-            found.append((mutant, len(failed & kills) / len(failed | kills)))
-    return sorted(found, key=lambda pair: -pair[1])
+            pairs.append((mutant, len(failed & kills) / len(failed | kills)))
+    return sorted(pairs, key=lambda pair: -pair[1])
 
 
 def raises_alike(reasons: Iterable[str]) -> bool:
     """Whether most failures are one kind of exception."""
-    given = list(reasons)
-    kinds = Counter(match[1] for reason in given if (match := re.search(r" raised (\w+)", reason)))
-    return bool(kinds) and max(kinds.values()) > _ONE_ERROR * len(given)
+    every = list(reasons)
+    kinds = Counter(match[1] for reason in every if (match := re.search(r" raised (\w+)", reason)))
+    return bool(kinds) and max(kinds.values()) > _ONE_ERROR * len(every)
 
 
 def _of_oracle(ids: set[str]) -> set[str]:

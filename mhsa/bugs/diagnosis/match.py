@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from mhsa.bugs.diagnosis.dropout_places import SITES
-from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Scene, alike, imitate, stage
+from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Observation, alike, observe, observe_mutant
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
@@ -57,7 +57,7 @@ class Match:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """What the comparison found.
+    """The result of a comparison.
 
     Attributes:
         matches: mutants that give the subject's numbers, and so the cause; usually one, or none.
@@ -88,23 +88,23 @@ _SIZES = (
     (2, 2, 3, 70, 3), (2, 3, 70, 5, 2), (1, 2, 3, 19, 130), (2, 7, 3, 4, 2), (7, 2, 3, 4, 3), (1, 2, 2, 530, 2),
     (1, 4, 2, 3, 130), (1, 1, 1, 1, 3), (4, 4, 3, 5, 2), (2, 3, 3, 5, 4), (3, 2, 3, 4, 5), (2, 3, 6, 6, 4), (4, 4, 4, 4, 4),
 )  # fmt: skip
-# What a row without any allowed key gets is a convention, and with some bugs other rows end like that too.
+# What a fully masked row gets is a convention, and with some bugs other rows end like that too.
 _CONVENTIONS: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
 _MASKS = ("none", "random", "padding", "broadcast", "causal", "fully_masked_row")
 _DATA = ("normal", "normal", "large", "ties")
 _LAYOUTS = ("contiguous", "transposed", "sliced", "expanded")
-_MOST_CONSTANTS = 24  # of a source: a file with more of them is no attention module alone
+_MOST_CONSTANTS = 24  # of a source: a file with more of them holds more than an attention module
 
 
 def cases_for(subject: Subject) -> list[Case]:
     """Return the cases to compare on, in the forms that the subject can be called in."""
-    found = []
+    cases = []
     masks = [m for m in _MASKS if m in subject.masks]
     dtype = subject.dtypes[0]
     fixed = subject.adapter.sizes
     for n in range(2 * len(_SIZES)):
         batch, head, queries, keys, d_k = _SIZES[n % len(_SIZES)]
-        # With as many ties as divide the number of sizes, each size would meet the same tie in both rounds.
+        # With as many ties as divide the number of sizes, each size would have the same tie in both rounds.
         tie = subject.ties[(n + n // len(_SIZES) * (len(_SIZES) % len(subject.ties) == 0)) % len(subject.ties)]
         if tie == "all":
             queries = keys = min(keys, 80)
@@ -115,30 +115,30 @@ def cases_for(subject: Subject) -> list[Case]:
             data=_DATA[n % 4], mask=masks[n % len(masks)], layout=_LAYOUTS[n // 2 % 4], grad=(n + n // 6) % 3 == 0,
             need_weights=n % 5 != 4, seed=n,
         )  # fmt: skip
-        found.append(_first_full(case) if n // len(masks) % 2 else case)
-    return found
+        cases.append(_first_full(case) if n // len(masks) % 2 else case)
+    return cases
 
 
 def finely(subject: Subject) -> Subject:
     """Return the subject as it is compared: in float64, or else float32, of the dtypes it is judged in; in one of them anyhow.
 
-    There bugs are told apart by any number that differs; the half formats round so much that several would give the numbers.
+    In these any number that differs distinguishes bugs; the half formats round so much that several would give the numbers.
     A dtype that it is not judged in has to work on cases of every kind.
 
     Raises:
         SubjectError: it computes neither.
     """
     finer = ("float64", "float32")
-    asked = [dtype for dtype in finer if dtype in subject.dtypes]  # if it raises there, that is what is wrong with it
-    for dtype in asked or finer:
+    judged = [dtype for dtype in finer if dtype in subject.dtypes]  # if it raises there, that is what is wrong with it
+    for dtype in judged or finer:
         fine = replace(subject, dtypes=(dtype, *(d for d in subject.dtypes if d != dtype)))
-        if asked:
+        if judged:
             return fine
         with contextlib.suppress(check.Violation):
             for case in {case.mask: case for case in reversed(cases_for(fine))}.values():
                 Trial(fine, case, counted=False)()
             return fine
-    raise SubjectError("it computes neither float64 nor float32, and half formats round too much to tell bugs apart")
+    raise SubjectError("it computes neither float64 nor float32, and half formats round too much to distinguish bugs")
 
 
 def _first_full(case: Case) -> Case:
@@ -167,44 +167,44 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
         raise SubjectError(
             f"known bugs are kept for a key head for each query head: not under {subject.contract.formula.shared}"
         )
-    scenes = [stage(subject, case) for case in (*cases_for(subject), *more)]
-    for trial in (scene.trial for scene in scenes):
+    observations = [observe(subject, case) for case in (*cases_for(subject), *more)]
+    for trial in (observation.trial for observation in observations):
         if trial.inner != trial.case.d_model:
             raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
-    if subject.contract.fully_masked_row == "nan":  # declared, so no bug
-        scenes = [scene for scene in scenes if not scene.empty]
-    wrong = {id(scene): _wrong_aspects(scene) for scene in scenes}
-    site = _site([scene for scene in scenes if wrong[id(scene)] == {"training"}])
+    if subject.contract.fully_masked_row == "nan":  # declared, so not a bug
+        observations = [observation for observation in observations if not observation.empty]
+    wrong = {id(observation): _wrong_aspects(observation) for observation in observations}
+    site = _site([observation for observation in observations if wrong[id(observation)] == {"training"}])
     if site:
         wrong = {key: aspects if aspects != {"training"} else set() for key, aspects in wrong.items()}
-    aspects = {aspect for found in wrong.values() for aspect in found}
+    aspects = {aspect for of_case in wrong.values() for aspect in of_case}
     seen = frozenset({"eval"} if "eval" in aspects else aspects)
-    # The telling cases first: nearly every mutant fails the first of them. Training tells least: it may be right.
-    # Without a mask the convention for empty rows is not asked for, which saves a second try.
-    scenes.sort(key=lambda s: (not wrong[id(s)] - {"training"}, not wrong[id(s)], s.empty, s.trial.mask is not None))
+    # The cases that exclude most mutants first: nearly every one fails the first. Training excludes least: it may be right.
+    # Without a mask the convention for fully masked rows does not matter, which saves a second try.
+    observations.sort(key=lambda s: (not wrong[id(s)] - {"training"}, not wrong[id(s)], s.empty, s.trial.mask is not None))
     count = sum(bool(aspects) for aspects in wrong.values())
     claims = [
         Claim(scope, aspects)
         for scope in SCOPES
-        for aspects in _demands({a for s in scenes if scope == "all" or not s.empty for a in wrong[id(s)]})
+        for aspects in _demands({a for s in observations if scope == "all" or not s.empty for a in wrong[id(s)]})
     ]
-    found: dict[Claim, list[Match]] = {claim: [] for claim in claims}
+    matches_of: dict[Claim, list[Match]] = {claim: [] for claim in claims}
     for mutant in _candidates(subject) if claims else ():
-        for match, claim in _try(mutant, subject, scenes, claims):
-            found[claim].append(match)
-            claims = claims[: claims.index(claim) + 1]  # what holds for less is no answer any more
-    for claim, matches in found.items():
+        for match, claim in _try(mutant, subject, observations, claims):
+            matches_of[claim].append(match)
+            claims = claims[: claims.index(claim) + 1]  # a claim that is weaker is not of interest any more
+    for claim, matches in matches_of.items():
         if matches:
             # What explains everything with a constant of its own needs no help from one in the subject's source.
             plain = tuple(match for match in matches if not match.borrowed)
-            return Equivalence(plain or tuple(matches), len(scenes), count, claim, seen, site)
-    return Equivalence((), len(scenes), count, EVERYTHING, seen, site)
+            return Equivalence(plain or tuple(matches), len(observations), count, claim, seen, site)
+    return Equivalence((), len(observations), count, EVERYTHING, seen, site)
 
 
-def _site(scenes: list[Scene]) -> str:
+def _site(observations: list[Observation]) -> str:
     """Return what a subject drops that differs from the right module in training alone, if that explains all of it."""
-    for words, kind in SITES.items() if scenes else ():
-        if any(_strictest(kind, list(scenes), convention, [EVERYTHING]) for convention in _CONVENTIONS):
+    for words, kind in SITES.items() if observations else ():
+        if any(_strictest(kind, list(observations), convention, [EVERYTHING]) for convention in _CONVENTIONS):
             return words
     return ""
 
@@ -213,16 +213,18 @@ def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equiva
     """Return what :func:`compare` gives with ``more`` cases as well, given what it gave without them."""
     if not first.wrong:
         return compare(subject, more)
-    scenes = [stage(subject, case) for case in more]
+    observations = [observe(subject, case) for case in more]
     matches = tuple(
         match
         for match in first.matches
-        if any(_strictest(_kind(match.name, match.value), scenes, c, [first.claim]) is not None for c in _CONVENTIONS)
+        if any(_strictest(_kind(match.name, match.value), observations, c, [first.claim]) is not None for c in _CONVENTIONS)
     )
-    found = [_wrong_aspects(scene) - ({"training"} if first.site else set()) for scene in scenes]
-    aspects = first.aspects.union(*found)
+    wrong = [_wrong_aspects(observation) - ({"training"} if first.site else set()) for observation in observations]
+    aspects = first.aspects.union(*wrong)
     claim = first.claim if matches else EVERYTHING
-    return Equivalence(matches, first.cases + len(scenes), first.wrong + sum(map(bool, found)), claim, aspects, first.site)
+    return Equivalence(
+        matches, first.cases + len(observations), first.wrong + sum(map(bool, wrong)), claim, aspects, first.site
+    )
 
 
 def _demands(wrong: set[str]) -> list[frozenset[str]]:
@@ -232,20 +234,22 @@ def _demands(wrong: set[str]) -> list[frozenset[str]]:
     say, takes several ways: where something else is wrong, training or the backward pass need not be the same.
     """
     every = frozenset(ASPECTS)
-    found = [every, every - {"training"}]
+    demands = [every, every - {"training"}]
     if "eval" in wrong:
-        found += [every - {"backward"}, every - {"backward", "training"}]
-    return [aspects for aspects in found if aspects & wrong]
+        demands += [every - {"backward"}, every - {"backward", "training"}]
+    return [aspects for aspects in demands if aspects & wrong]
 
 
-def _try(mutant: Mutant, subject: Subject, scenes: list[Scene], claims: list[Claim]) -> Iterator[tuple[Match, Claim]]:
+def _try(
+    mutant: Mutant, subject: Subject, observations: list[Observation], claims: list[Claim]
+) -> Iterator[tuple[Match, Claim]]:
     """Yield the strictest claim that holds for a mutant, if one does."""
     # The subject's own convention first, where one is known: nothing is stricter than a claim that holds at once.
     conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.fully_masked_row)
-    order = list(scenes)
+    order = list(observations)
     for value in _values(mutant, subject):
         chosen = _kind(mutant.name, value)
-        if scenes[0].trial.mask is None and not _strictest(chosen, scenes[:1], conventions[0], claims):
+        if observations[0].trial.mask is None and not _strictest(chosen, observations[:1], conventions[0], claims):
             continue
         held: Claim | None = None
         for convention in conventions:
@@ -275,16 +279,18 @@ def _candidates(subject: Subject) -> list[Mutant]:
     return [m for m in declared() if _kind(m.name, None).mhsa_contract.formula == formula]
 
 
-def _strictest(kind: type[Plain], scenes: list[Scene], convention: FullyMaskedRow, claims: list[Claim]) -> Claim | None:
-    """Return the first claim that holds on all scenes; one that leaves none is put first, for the next one."""
+def _strictest(
+    kind: type[Plain], observations: list[Observation], convention: FullyMaskedRow, claims: list[Claim]
+) -> Claim | None:
+    """Return the first claim that holds on all observations; one that leaves none is put first, for the next one."""
     left = list(claims)
-    for n, scene in enumerate(scenes):
+    for n, observation in enumerate(observations):
         if not left:
             return None
-        agreeing = _agreeing(kind, scene, convention, left)
-        left = [c for c in left if (scene.empty and c.scope != "all") or c.aspects <= agreeing]
+        agreeing = _agreeing(kind, observation, convention, left)
+        left = [c for c in left if (observation.empty and c.scope != "all") or c.aspects <= agreeing]
         if not left:
-            scenes.insert(0, scenes.pop(n))
+            observations.insert(0, observations.pop(n))
     return left[0] if left else None
 
 
@@ -293,21 +299,23 @@ def _values(mutant: Mutant, subject: Subject) -> list[float | None]:
     if not mutant.free:
         return [None]
     own = mutant.default
-    found = dict.fromkeys((own, *subject.constants[:_MOST_CONSTANTS]))
+    values = dict.fromkeys((own, *subject.constants[:_MOST_CONSTANTS]))
     if isinstance(own, int):
-        return [value for value in found if isinstance(value, int) and value > 0]
-    return list(dict.fromkeys(signed for value in found for signed in (float(value), -float(value))))
+        return [value for value in values if isinstance(value, int) and value > 0]
+    return list(dict.fromkeys(signed for value in values for signed in (float(value), -float(value))))
 
 
-def _wrong_aspects(scene: Scene) -> set[str]:
-    """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is told.
+def _wrong_aspects(observation: Observation) -> set[str]:
+    """In which aspects a subject's answer is not that of the right module; where its call is wrong, that alone is returned.
 
     Whatever else is wrong there, what is demanded of a mutant is the same (:func:`_demands`), and finding it out takes time.
     """
     wrong = set(ASPECTS)
-    # To the right module the convention matters in rows without any allowed key alone.
-    for convention in _CONVENTIONS if scene.empty else _CONVENTIONS[:1]:
-        agreeing = _agreeing(right_under(scene.trial.formula), scene, convention, [Claim("all", frozenset({"eval"}))])
+    # To the right module the convention matters in fully masked rows alone.
+    for convention in _CONVENTIONS if observation.empty else _CONVENTIONS[:1]:
+        agreeing = _agreeing(
+            right_under(observation.trial.formula), observation, convention, [Claim("all", frozenset({"eval"}))]
+        )
         if "eval" in agreeing:
             wrong -= agreeing
         if not wrong:
@@ -315,15 +323,19 @@ def _wrong_aspects(scene: Scene) -> set[str]:
     return {"eval"} if "eval" in wrong else wrong
 
 
-def _agreeing(kind: type[Plain], scene: Scene, convention: FullyMaskedRow, claims: list[Claim]) -> set[str]:
+def _agreeing(kind: type[Plain], observation: Observation, convention: FullyMaskedRow, claims: list[Claim]) -> set[str]:
     """Return the aspects in which a kind of module gives the subject's numbers; looks no further than the claims need."""
     agreeing, raised = set(ASPECTS), set()
-    for sight in imitate(kind, scene, convention):
-        raised |= {sight.name} if sight.name.endswith(RAISES) else set()
-        seen = scene.sights.get(sight.name)  # not everybody has weights to show, or every bias
-        if sight.aspect in agreeing and seen is not None and not alike(seen, sight, scene.rooms[sight.name]):
-            agreeing.discard(sight.aspect)
+    for quantity in observe_mutant(kind, observation, convention):
+        raised |= {quantity.name} if quantity.name.endswith(RAISES) else set()
+        seen = observation.quantities.get(quantity.name)  # not every module returns weights, or has every bias
+        if (
+            quantity.aspect in agreeing
+            and seen is not None
+            and not alike(seen, quantity, observation.tolerances[quantity.name])
+        ):
+            agreeing.discard(quantity.aspect)
             if not any(claim.aspects <= agreeing for claim in claims):
                 return agreeing
-    must = {name for name in scene.sights if name.endswith(RAISES)}
+    must = {name for name in observation.quantities if name.endswith(RAISES)}
     return agreeing - {name.partition(" ")[0] for name in raised ^ must}

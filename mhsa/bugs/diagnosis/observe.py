@@ -28,33 +28,33 @@ from mhsa.subject.trial import Trial
 
 # Two modules compute the same if they agree within the oracle's bound for arithmetic of 40 bits, while both compute with
 # 53: a mutant's numbers may be some thousand times larger than the oracle's (scores without a scale), and their rounding
-# with them, which leaves 2^13 of room. Bugs differ from each other by much more.
+# with them, which leaves 2^13 of tolerance. Bugs differ from each other by much more.
 COARSE = Precision("40 bits", 2.0**-40, 2.0**-40, 2.0**-1022)
-# Nor is a difference looked at that is this small beside the tensor's largest number: where the oracle's weight is all
+# Nor does a difference count that is this small relative to the tensor's largest number: where the oracle's weight is all
 # but zero, so is its bound, and a mutant's weight need not be.
 NEGLIGIBLE = 2.0**-36
 RATE = 0.25  # of dropout; not one half, where the rate and its complement are the same
 _MADE_GOOD = 1.0 / (1.0 - RATE) ** 2  # by how much two dropouts in a row magnify, rounding included
 
-RAISES = " raises"  # ends the name of a sight that is nothing but an error
-ASPECTS = ("eval", "backward", "later", "training")  # of a sight: the call, its gradients, what it leaves behind, training
+RAISES = " raises"  # ends the name of a quantity that is nothing but an error
+ASPECTS = ("eval", "backward", "later", "training")  # of a quantity: the call, its gradients, what it leaves behind, training
 
 
 @dataclass(frozen=True)
-class Sight:
-    """One thing that was seen.
+class Quantity:
+    """One quantity that is compared.
 
     Attributes:
-        name: what it is; begins with its aspect, one of ``ASPECTS``.
+        name: what it is; it begins with its aspect, one of ``ASPECTS``.
         numbers: of it; flags are 0 or 1.
-        room: asks by how much another module's numbers may differ, infinite where only finiteness counts.
-        beside: how large the numbers are beside which a difference may be negligible, where that is more than these.
+        tolerance: returns by how much another module's numbers may differ, infinite where only finiteness counts.
+        relative_to: a magnitude relative to which a difference may be negligible, where it is larger than these numbers.
     """
 
     name: str
     numbers: Array
-    room: Callable[[], Array] = lambda: np.zeros(())
-    beside: float = 0.0
+    tolerance: Callable[[], Array] = lambda: np.zeros(())
+    relative_to: float = 0.0
 
     @property
     def aspect(self) -> str:
@@ -63,26 +63,26 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Observation:
     """One case with a subject's answer to it.
 
     Attributes:
         trial: the subject's, called already.
         rate: of its dropout, in training; 0 if that cannot be set.
-        empty: whether some row of its mask has no allowed key.
-        sights: what was seen, in order, by name.
-        rooms: ask by how much each may differ; most are never asked for, and cost more than the calls.
+        empty: whether its mask has a fully masked row.
+        quantities: what was observed, in order, by name.
+        tolerances: functions that return by how much each may differ; most are never called, and cost more than the calls.
     """
 
     trial: Trial
     rate: float
     empty: bool
-    sights: dict[str, Sight]
-    rooms: dict[str, Callable[[], Array]]
+    quantities: dict[str, Quantity]
+    tolerances: dict[str, Callable[[], Array]]
 
 
-def stage(subject: Subject, case: Case) -> Scene:
-    """Let the subject answer."""
+def observe(subject: Subject, case: Case) -> Observation:
+    """Call the subject, and return what is observed."""
 
     module = guard("building it", lambda: subject.adapter.build_dropping(case.head, case.d_model, RATE))
     rate = 0.0 if module is None else RATE
@@ -93,48 +93,50 @@ def stage(subject: Subject, case: Case) -> Scene:
 
     trial = Trial(subject, case, counted=False, module=module or make())
     coarse = case.dtype == "float64" and subject.contract.float64_in != "float32"
-    if coarse:  # else what the dtype rounds is all that can be told apart
+    if coarse:  # else a difference within the dtype's rounding cannot be distinguished
         trial.precision = COARSE
     mask = trial.mask
-    sights = {sight.name: sight for sight in watch(trial, make)}
+    quantities = {quantity.name: quantity for quantity in quantities_of(trial, make)}
     # Of two modules that round, each may be off by the bound.
     times = 1 if coarse else 2
-    rooms: dict[str, Callable[[], Array]] = {n: functools.cache(functools.partial(_room, s, times)) for n, s in sights.items()}
-    return Scene(trial, rate, mask is not None and not bool(mask.any(-1).all()), sights, rooms)
+    tolerances: dict[str, Callable[[], Array]] = {
+        n: functools.cache(functools.partial(_tolerance, s, times)) for n, s in quantities.items()
+    }
+    return Observation(trial, rate, mask is not None and not bool(mask.any(-1).all()), quantities, tolerances)
 
 
-def _room(sight: Sight, times: int) -> Array:
-    return sight.room() * times
+def _tolerance(quantity: Quantity, times: int) -> Array:
+    return quantity.tolerance() * times
 
 
-def imitate(kind: type[Plain], scene: Scene, fully_masked_row: FullyMaskedRow) -> Iterator[Sight]:
-    """Let a mutant answer the same case with the subject's parameters, one sight after the other."""
-    case = scene.trial.case
+def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row: FullyMaskedRow) -> Iterator[Quantity]:
+    """Call a mutant on the same case with the subject's parameters, one quantity after the other."""
+    case = observation.trial.case
 
     def make() -> nn.Module:
-        module = kind(case.head, case.d_model, scene.rate)
+        module = kind(case.head, case.d_model, observation.rate)
         module.fully_masked_row = fully_masked_row
         return module
 
-    trial = scene.trial.with_module(_as_subject(kind, scene.trial.subject), make())
-    yield from watch(trial, make)
+    trial = observation.trial.with_module(_as_subject(kind, observation.trial.subject), make())
+    yield from quantities_of(trial, make)
 
 
-def alike(sight: Sight, other: Sight, room: Callable[[], Array]) -> bool:
-    """Whether two sights are the same: finite at the same places, and within the room there, asked for if it matters."""
-    a, b = sight.numbers, other.numbers
+def alike(quantity: Quantity, other: Quantity, tolerance: Callable[[], Array]) -> bool:
+    """Whether two quantities are the same: finite at the same places, and there equal within the tolerance."""
+    a, b = quantity.numbers, other.numbers
     if a.shape != b.shape:
         return False
     finite = np.isfinite(a)
     if not np.array_equal(finite, np.isfinite(b)):
         return False
     a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
-    difference, negligible = np.abs(a - b), NEGLIGIBLE * np.abs(a).max(initial=sight.beside)
-    return bool((difference <= negligible).all() or (difference <= room() + negligible).all())
+    difference, negligible = np.abs(a - b), NEGLIGIBLE * np.abs(a).max(initial=quantity.relative_to)
+    return bool((difference <= negligible).all() or (difference <= tolerance() + negligible).all())
 
 
-def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
-    """Call a module in every way that is compared; what raises is a sight, too.
+def quantities_of(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Quantity]:
+    """Call a module in every way that is compared; what raises is a quantity, too.
 
     ``make`` gives another module of the same kind, which has not been put into eval mode yet.
     """
@@ -156,7 +158,7 @@ def watch(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Sight]:
         yield from _guarded(_training, trial, " after eval")
 
 
-def _guarded(part: Callable[..., Iterator[Sight]], trial: Trial, *words: str) -> Iterator[Sight]:
+def _guarded(part: Callable[..., Iterator[Quantity]], trial: Trial, *words: str) -> Iterator[Quantity]:
     names = {
         _call: "eval",
         _derivatives: "backward",
@@ -168,22 +170,22 @@ def _guarded(part: Callable[..., Iterator[Sight]], trial: Trial, *words: str) ->
     try:
         yield from part(trial, *words)
     except check.Violation:
-        yield Sight(f"{what}{''.join(words)}{RAISES}", np.ones(()))
+        yield Quantity(f"{what}{''.join(words)}{RAISES}", np.ones(()))
 
 
-def _call(trial: Trial) -> Iterator[Sight]:
+def _call(trial: Trial) -> Iterator[Quantity]:
     state = [t.detach().clone() for t in trial.module.state_dict().values()]
     answer = trial()
     drawn = _has_drawn(trial)
-    yield Sight("eval output", answer.output, lambda: _output_room(answer))
-    yield Sight("eval output's bytes per number", np.array(answer.tensors[0].element_size()))
+    yield Quantity("eval output", answer.output, lambda: _output_tolerance(answer))
+    yield Quantity("eval output's bytes per number", np.array(answer.tensors[0].element_size()))
     if answer.weights is not None:
-        yield Sight("eval weights", answer.weights, lambda: _weights_room(answer))
-    yield Sight("eval random numbers drawn", np.array(drawn))
+        yield Quantity("eval weights", answer.weights, lambda: _weights_tolerance(answer))
+    yield Quantity("eval random numbers drawn", np.array(drawn))
     for name, (tensor, before) in trial.arguments.items():
         changed = numbers(tensor)
-        yield Sight(f"later {name} written to", np.array(not np.array_equal(changed, before)))
-    yield Sight("later change of state", _changes(state, list(trial.module.state_dict().values())))
+        yield Quantity(f"later {name} written to", np.array(not np.array_equal(changed, before)))
+    yield Quantity("later change of state", _changes(state, list(trial.module.state_dict().values())))
 
 
 def _changes(before: list[Tensor], after: list[Tensor]) -> Array:
@@ -195,43 +197,49 @@ def _changes(before: list[Tensor], after: list[Tensor]) -> Array:
     return np.sort(np.concatenate([c[c != 0.0] for c in changes])) if changes else np.zeros(0)
 
 
-def _derivatives(trial: Trial) -> Iterator[Sight]:
-    found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
-    yield Sight("eval output with autograd", found.answer.output, lambda: _output_room(found.answer))
-    for name, gradient in found.observed.items():
+def _derivatives(trial: Trial) -> Iterator[Quantity]:
+    differentiated = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    yield Quantity("eval output with autograd", differentiated.answer.output, lambda: _output_tolerance(differentiated.answer))
+    for name, gradient in differentiated.observed.items():
         # What is added to all keys changes no weight: the gradient of their bias is zero, and what is seen of it is rounding.
-        beside = _largest(found.observed["key.weight"]) if name == "key.bias" else 0.0
-        yield Sight(f"backward gradient of {name}", gradient, functools.partial(_gradient_room, found, name), beside)
+        relative_to = _largest(differentiated.observed["key.weight"]) if name == "key.bias" else 0.0
+        yield Quantity(
+            f"backward gradient of {name}", gradient, functools.partial(_gradient_tolerance, differentiated, name), relative_to
+        )
 
 
-def _second_call(trial: Trial) -> Iterator[Sight]:
+def _second_call(trial: Trial) -> Iterator[Quantity]:
     """With other numbers and another mask of the same sizes: what the first call left behind shows here."""
     first = trial()
     query, key, value = trial.each(np.negative)
     mask = None if trial.mask is None else np.roll(trial.mask, 1, -1)
     second = trial(query, key, value, mask)
-    yield Sight("later output", second.output, lambda: _output_room(second))
+    yield Quantity("later output", second.output, lambda: _output_tolerance(second))
     if second.weights is not None:
-        yield Sight("later weights", second.weights, lambda: _weights_room(second))
-    yield Sight("later first output", numbers(first.tensors[0]), lambda: _output_room(first))
+        yield Quantity("later weights", second.weights, lambda: _weights_tolerance(second))
+    yield Quantity("later first output", numbers(first.tensors[0]), lambda: _output_tolerance(first))
 
 
-def _shared(trial: Trial) -> Iterator[Sight]:
+def _shared(trial: Trial) -> Iterator[Quantity]:
     """Query and key one tensor, and a value of its own."""
     answer = trial(query=trial.key, mask=None)
-    yield Sight("eval output where query is key", answer.output, lambda: _output_room(answer))
+    yield Quantity("eval output where query is key", answer.output, lambda: _output_tolerance(answer))
 
 
-def _call_between(trial: Trial) -> Iterator[Sight]:
-    yield Sight("later output in eval after training", (answer := trial()).output, lambda: _output_room(answer))
+def _call_between(trial: Trial) -> Iterator[Quantity]:
+    yield Quantity("later output in eval after training", (answer := trial()).output, lambda: _output_tolerance(answer))
 
 
-def _training(trial: Trial, words: str) -> Iterator[Sight]:
-    found = trial.differentiate(trial.cotangent(21, trial.case.output_shape))
-    yield Sight(f"training{words} output", found.answer.output, lambda: _MADE_GOOD * _output_room(found.answer))
-    if "value" in found.observed and not words:
-        gradient = found.observed["value"]
-        yield Sight("training gradient of value", gradient, lambda: _MADE_GOOD * _gradient_room(found, "value"))
+def _training(trial: Trial, words: str) -> Iterator[Quantity]:
+    differentiated = trial.differentiate(trial.cotangent(21, trial.case.output_shape))
+    yield Quantity(
+        f"training{words} output", differentiated.answer.output, lambda: _MADE_GOOD * _output_tolerance(differentiated.answer)
+    )
+    if "value" in differentiated.observed and not words:
+        gradient = differentiated.observed["value"]
+        yield Quantity(
+            "training gradient of value", gradient, lambda: _MADE_GOOD * _gradient_tolerance(differentiated, "value")
+        )
 
 
 def _has_drawn(trial: Trial) -> bool:
@@ -244,25 +252,25 @@ def _has_drawn(trial: Trial) -> bool:
 
 
 def _largest(x: Array) -> float:
-    """Return the size of the largest number that is one."""
+    """Return the largest finite magnitude."""
     return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
 
 
-def _output_room(answer: Answer) -> Array:
+def _output_tolerance(answer: Answer) -> Array:
     return np.where(answer.judged, answer.expected.output.error, np.inf)
 
 
-def _weights_room(answer: Answer) -> Array:
+def _weights_tolerance(answer: Answer) -> Array:
     return np.where(answer.judged[:, None], answer.expected.weights.error, np.inf)
 
 
-def _gradient_room(found: Differentiated, name: str) -> Array:
-    # Where a row has no allowed key, -1e9 that is added lets a gradient through, and a fill does not: both are usual.
-    settled = found.answer.mask is None or bool(found.answer.mask.any(-1).all())
-    return found.expected[name].error if settled else np.full(found.observed[name].shape, np.inf)
+def _gradient_tolerance(differentiated: Differentiated, name: str) -> Array:
+    # In a fully masked row, -1e9 that is added lets a gradient through, and a fill does not: both are usual.
+    settled = differentiated.answer.mask is None or bool(differentiated.answer.mask.any(-1).all())
+    return differentiated.expected[name].error if settled else np.full(differentiated.observed[name].shape, np.inf)
 
 
-@functools.lru_cache(maxsize=4)  # one kind at a time, on all scenes
+@functools.lru_cache(maxsize=4)  # one kind at a time, on all observations
 def _adapter(kind: Any) -> ModuleAdapter:
     return ModuleAdapter(kind, kind.__name__)
 

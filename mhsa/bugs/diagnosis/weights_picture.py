@@ -12,7 +12,7 @@ from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
-_QUERIES, _KEYS = 4, 5  # three matrices of this size fit beside each other in 80 columns
+_QUERIES, _KEYS = 4, 5  # three matrices of this size fit side by side in 80 columns
 _MASKS = ("none", "random", "causal", "padding")
 
 

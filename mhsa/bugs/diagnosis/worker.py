@@ -1,7 +1,7 @@
 """The process that compares subjects with known bugs: requests come as lines of JSON, answers go to a file.
 
 ``mhsa verify`` starts it at the first failure, and names each subject that fails, so that most of the work is done by the time
-the properties are through; the subject's own failing cases come last. Nothing that a subject does here, dying included,
+the properties are through; the subject's own failing cases come last. Nothing that a subject does here, a crash included,
 reaches the process that reports.
 """
 
@@ -28,7 +28,7 @@ from mhsa.subject.torch_settings import restored
 
 
 def main() -> None:
-    """Answer every request that has ``cases``, one line each, in order; others only begin the work on a subject."""
+    """Answer every request that has ``cases``, one line each, in order; others only begin the comparison of a subject."""
     answers = Path(sys.argv[1])
     end_with_parent()
     limit_memory(int(sys.argv[2]))
@@ -44,30 +44,30 @@ def main() -> None:
 
 @functools.cache
 def _begin(request: str) -> tuple[Subject, Equivalence]:
-    found = load_under(Request.of_dict(json.loads(request))).subject  # as it was judged: under what a question declares
-    if isinstance(found, SubjectError):
-        raise found
-    subject = finely(found)
+    loaded = load_under(Request.of_dict(json.loads(request))).subject  # as it was judged: under what a question declares
+    if isinstance(loaded, SubjectError):
+        raise loaded
+    subject = finely(loaded)
     return subject, compare(subject)
 
 
 def _answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
-        subject, found = _begin(json.dumps(request["request"]))
+        subject, result = _begin(json.dumps(request["request"]))
         own = [Case(**case) for case in request.get("cases", ()) if case["dtype"] == subject.dtypes[0]]
-        found = refine(subject, found, own)
+        result = refine(subject, result, own)
         picture = portrait(subject) if request.get("picture") else None
     except (SubjectError, check.Violation) as error:
         return {"error": str(error)}
     except Exception as error:
         return {"error": describe(error)}
     return {
-        "matches": [[match.name, match.value] for match in found.matches],
-        "cases": found.cases,
-        "wrong": found.wrong,
-        "left": _left(found),
-        "aspects": sorted(found.aspects),
-        "site": found.site,
+        "matches": [[match.name, match.value] for match in result.matches],
+        "cases": result.cases,
+        "wrong": result.wrong,
+        "left": _left(result),
+        "aspects": sorted(result.aspects),
+        "site": result.site,
         "size": subject.adapter.sizes,
         "dtype": cases_for(subject)[0].dtype,
         "asked": request["request"]["dtypes"],
@@ -75,10 +75,10 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _left(found: Equivalence) -> list[str]:
-    """Beyond what the claim goes."""
-    left = [] if found.claim.scope == "all" else ["empty rows"]
-    return left + [aspect for aspect in ASPECTS if aspect not in found.claim.aspects]
+def _left(result: Equivalence) -> list[str]:
+    """What the claim does not cover."""
+    left = [] if result.claim.scope == "all" else ["empty rows"]
+    return left + [aspect for aspect in ASPECTS if aspect not in result.claim.aspects]
 
 
 if __name__ == "__main__":

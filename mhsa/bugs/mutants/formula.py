@@ -236,7 +236,7 @@ class CausalLostUnderAMask(Causal):
 
 
 class WindowOneTooLong(Windowed):
-    """The window counts the own key beside those before it.
+    """The window counts the own key in addition to those before it.
 
     Formula: i - 4 <= j <= i + 1; must be i - 3 <= j <= i + 1
     Census: A20

@@ -212,7 +212,7 @@ class GradientAcrossSamples(Plain):
 
 
 class WeightsPassNoGradient(Plain):
-    """The weights that are handed out are cut off from what made them.
+    """The weights that are returned are detached from the graph.
 
     Formula: dA / dq = 0; must be the softmax's derivative
     Census: P16
@@ -273,7 +273,7 @@ class GradientInHalf(Plain):
 
 
 class PaddingOverflowsInBackward(Plain):
-    """Backward, keys that fill up a tile of 128 have scores of zero, beside which a row far below them overflows.
+    """Backward, keys that fill up a tile of 128 have scores of zero, relative to which a row far below them overflows.
 
     Formula: dQ_i + exp(0 - lse_i) 0 = NaN where lse_i < -88 and Tk mod 128 = 64; must be dS K / sqrt(d_k)
     Census: pytorch/pytorch#196678

@@ -55,7 +55,7 @@ class OtherInInferenceMode(Plain):
 
 
 class OtherWithoutWeights(Plain):
-    """Where no weights are asked for, a fused path forgets the scale.
+    """With need_weights off, a fused path forgets the scale.
 
     Formula: 1.01 O without weights; must be O
     Census: pytorch/pytorch#160064, keras-team/keras#23038
@@ -102,7 +102,7 @@ class OtherInAutocast(Plain):
 
 
 class MetaForgotten(Plain):
-    """On meta tensors, which only tell shapes, real memory is handed out.
+    """On meta tensors, which have shapes and no memory, the output is in real memory.
 
     Formula: output on cpu; must be on meta
     Census: P21

@@ -109,7 +109,7 @@ class OutputBiasLost(Plain):
 
 
 class OutputMapForgotten(Plain):
-    """The merged heads are handed out without the output map.
+    """The merged heads are returned without the output map.
 
     Formula: Z; must be Z W_O^T + b_O
     Census: P01
@@ -187,7 +187,7 @@ class OutputMapTwice(Plain):
 
 
 class OutputBiasTwice(Plain):
-    """The output bias is added twice, once by the map and once beside it.
+    """The output bias is added twice, once by the map and once after it.
 
     Formula: Z W_O^T + 2 b_O; must be Z W_O^T + b_O
     Census: P01

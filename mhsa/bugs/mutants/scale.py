@@ -237,7 +237,7 @@ class PositionInScores(Plain):
 
 
 class CausalByDefault(Plain):
-    """Queries see no later key although nobody asked for it.
+    """Queries see no later key although the call is not causal.
 
     Formula: softmax over j <= i; must be over all j
     Census: huggingface/transformers#48172, #36150

@@ -1,4 +1,4 @@
-"""Parameters and copies: values kept beside the parameters, lost by a copy, or never trained; and missing checks."""
+"""Parameters and copies: values kept in addition to the parameters, lost by a copy, or never trained; and missing checks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class OutputMapKept(Plain):
 
 
 class GainNotSaved(Plain):
-    """A random gain is no parameter, so a state dict does not carry it.
+    """A random gain is not a parameter, so a state dict does not carry it.
 
     Formula: g Z with g lost by load_state_dict; must be Z
     Census: P18

@@ -1,7 +1,8 @@
-"""What people do today instead, on the same modules: how many known bugs it finds, and whom it accuses.
+"""Other ways of testing on the same modules: how many known bugs each finds, and which right variants it calls wrong.
 
-Every rival gets its best: sizes that all differ, a module in eval mode filled with torch's own parameters, tolerances as the
-library that is used has them. ``python -m mhsa.bugs.power.baselines FILE SUBJECT...`` writes one line of JSON per subject.
+Every tool is given its best conditions: sizes that all differ, a module in eval mode filled with torch's own parameters,
+tolerances as the library that is used has them. ``python -m mhsa.bugs.power.baselines FILE SUBJECT...`` writes one line of
+JSON per subject.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def pytest_torch(kind: type[Plain]) -> None:
     library.assert_mask_invariant(model, inputs, vocab_size=_VOCABULARY)
 
 
-RIVALS: dict[str, Callable[[type[Plain]], None]] = {
+OTHER_TOOLS: dict[str, Callable[[type[Plain]], None]] = {
     "allclose": allclose,
     "allclose, mask, gradients": allclose_with_mask_and_gradients,
     "gradcheck": gradcheck,
@@ -140,33 +141,36 @@ RIVALS: dict[str, Callable[[type[Plain]], None]] = {
 
 
 def available() -> list[str]:
-    """Return the rivals that can be asked here: pytest-torch comes with the extra ``power``."""
-    return [name for name in RIVALS if name != "pytest-torch" or importlib.util.find_spec("pytest_torch")]
+    """Return the tools that are installed: pytest-torch comes with the extra ``power``."""
+    return [name for name in OTHER_TOOLS if name != "pytest-torch" or importlib.util.find_spec("pytest_torch")]
 
 
-def accusers(kind: type[Plain], names: list[str]) -> list[str]:
-    """Return the rivals that say that a module is wrong; whatever raises says so."""
-    found = []
+def tools_that_fail(kind: type[Plain], names: list[str]) -> list[str]:
+    """Return the tools that find the module wrong; a tool does so by raising."""
+    failing = []
     for name in names:
         with restored():
             try:
-                RIVALS[name](kind)
+                OTHER_TOOLS[name](kind)
             except KeyboardInterrupt:
                 raise
             except BaseException:
-                found.append(name)
-    return found
+                failing.append(name)
+    return failing
 
 
 def main() -> None:
-    """Ask every rival about every subject."""
+    """Run every tool on every subject."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     file, *subjects = sys.argv[1:]
     names = available()
     with Path(file).open("a") as sink:
         for subject in subjects:
-            sink.write(json.dumps({"subject": subject, "asked": names, "accusers": accusers(load(subject), names)}) + "\n")
+            sink.write(
+                json.dumps({"subject": subject, "tools": names, "tools_that_fail": tools_that_fail(load(subject), names)})
+                + "\n"
+            )
             sink.flush()
 
 

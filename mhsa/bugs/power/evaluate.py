@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 from mhsa.bugs.mutants.registry import mutants, right
 from mhsa.records.catalogue import catalogue
-from mhsa.records.power_record import Kill, Power, Rival
+from mhsa.records.power_record import Kill, OtherTool, Power
 from mhsa.records.results import SubjectResult
 
-# What pytest and xdist add to each property, beside its own seconds: 81 s of two cores for 2,071 properties of 65 s.
+# What pytest and xdist add to each property's own seconds: 81 s of two cores for 2,071 properties of 65 s.
 _OVERHEAD = 0.008
 
 
 def evaluate(
-    results: Sequence[SubjectResult], elsewhere: Sequence[SubjectResult], rivals: dict[str, Rival], seconds: float
+    results: Sequence[SubjectResult], elsewhere: Sequence[SubjectResult], other_tools: dict[str, OtherTool], seconds: float
 ) -> Power:
     """Make the figures of a whole measurement.
 
     Args:
         results: of every mutant and every right variant in the quick profile.
-        elsewhere: of the mutants that quick does not find, where their docstrings say that they are found.
-        rivals: what others found.
+        elsewhere: of the mutants that quick does not find, in the profile that their docstrings name.
+        other_tools: what other tools find.
         seconds: of wall time.
     """
     by_spec = {r.subject: r for r in results}
@@ -32,7 +32,7 @@ def evaluate(
     kills = {m.name: _kill(by_spec[m.spec], order, others.get(m.spec, ())) for m in known}
     variants = [by_spec[spec] for spec in right()]
     alarms: dict[str, str] = {r.subject: r.verdict for r in variants if r.verdict != "holds"}
-    return Power(tuple(order), costs, kills, alarms, len(variants), round(seconds, 1), rivals)
+    return Power(tuple(order), costs, kills, alarms, len(variants), round(seconds, 1), other_tools)
 
 
 def greedy(results: Sequence[SubjectResult], costs: dict[str, float]) -> list[str]:

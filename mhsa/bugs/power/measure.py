@@ -1,4 +1,4 @@
-"""Measures the power of the suite: every property on every known bug and every right variant, and the rivals beside it."""
+"""Measure the power of the suite: every property, and other tools, on every known bug and every right variant."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 
 from mhsa.bugs.mutants.registry import Mutant, mutants, right
 from mhsa.bugs.power.evaluate import evaluate
-from mhsa.records.power_record import Power, Rival
+from mhsa.records.power_record import OtherTool, Power
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Event, Listener, Options, child_environment, run
 
-_PATIENCE = 600.0  # seconds for the rivals; they take a quarter of one per subject
+_PATIENCE = 600.0  # seconds for the other tools; they take a quarter of one per subject
 
 
 def subjects() -> tuple[str, ...]:
@@ -31,20 +31,20 @@ def measure(workers: int, listen: Listener = lambda event: None) -> Power:
 
     Raises:
         CannotRun: pytest refuses to start.
-        RuntimeError: the rivals could not be asked.
+        RuntimeError: the other tools could not be run.
     """
     started = time.monotonic()
     known, variants = mutants(), right()
     results = judge(subjects(), workers, listen)
     listen(Event("what quick leaves out"))
     others = judge_elsewhere([m for m in known if m.killed_in], workers, lambda event: None)
-    listen(Event("asking the rivals"))
-    rivals = _rivals(known, variants, workers)
-    return evaluate(results, others, rivals, time.monotonic() - started)
+    listen(Event("running the other tools"))
+    other_tools = _other_tools(known, variants, workers)
+    return evaluate(results, others, other_tools, time.monotonic() - started)
 
 
 def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[SubjectResult]:
-    """Judge subjects by all properties of the quick profile; failures stay as they are found."""
+    """Judge subjects by all properties of the quick profile; failures are not shrunk."""
     return [] if not names else run(Options(tuple(map(Request.of, names)), workers=workers, shrink=False), listen)
 
 
@@ -57,21 +57,21 @@ def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> 
     return run(Options(requests, keyword="test_", workers=workers, shrink=False), listen)
 
 
-def _rivals(known: Sequence[Mutant], variants: Sequence[str], workers: int) -> dict[str, Rival]:
+def _other_tools(known: Sequence[Mutant], variants: Sequence[str], workers: int) -> dict[str, OtherTool]:
     names = {m.spec: m.name for m in known}
-    answers = _ask([*names, *variants], workers)
+    answers = _run_tools([*names, *variants], workers)
     return {
-        rival: Rival(
-            found=tuple(names[a["subject"]] for a in answers if a["subject"] in names and rival in a["accusers"]),
-            alarms=tuple(a["subject"] for a in answers if a["subject"] not in names and rival in a["accusers"]),
+        tool: OtherTool(
+            found=tuple(names[a["subject"]] for a in answers if a["subject"] in names and tool in a["tools_that_fail"]),
+            alarms=tuple(a["subject"] for a in answers if a["subject"] not in names and tool in a["tools_that_fail"]),
         )
-        for rival in answers[0]["asked"]
+        for tool in answers[0]["tools"]
     }
 
 
-def _ask(asked: Sequence[str], workers: int) -> list[dict[str, Any]]:
+def _run_tools(specs: Sequence[str], workers: int) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="mhsa-") as folder:
-        parts = [asked[n :: max(workers, 1)] for n in range(max(workers, 1))]
+        parts = [specs[n :: max(workers, 1)] for n in range(max(workers, 1))]
         files = [Path(folder) / f"{n}.jsonl" for n in range(len(parts))]
         processes = [
             subprocess.Popen(
@@ -81,8 +81,8 @@ def _ask(asked: Sequence[str], workers: int) -> list[dict[str, Any]]:
             for file, part in zip(files, parts, strict=True)
         ]  # fmt: skip
         for process in processes:
-            _, said = process.communicate(timeout=_PATIENCE)
+            _, errors = process.communicate(timeout=_PATIENCE)
             if process.returncode:
-                raise RuntimeError(f"the rivals could not be asked: {said.strip().splitlines()[-1:]}")
+                raise RuntimeError(f"the other tools could not be run: {errors.strip().splitlines()[-1:]}")
         answers = {a["subject"]: a for file in files for a in map(json.loads, file.read_text().splitlines())}
-    return [answers[subject] for subject in asked]
+    return [answers[spec] for spec in specs]

@@ -17,12 +17,12 @@ from mhsa.reports.tables import aligned
 
 
 def print_power(console: Console, power: Power) -> None:
-    """Print the totals, the rivals, and what each property finds, in running order."""
+    """Print the totals, the other tools, and what each property finds, in running order."""
     console.print()
     for name, words in _totals(power):
         console.print(Text(f"  {name:<22}  ", style="dim").append(words), soft_wrap=True)
     for title, head, rows in (
-        ("judges of the same modules", _RIVAL_HEAD, list(_rival_rows(power))),
+        ("tools on the same modules", _TOOL_HEAD, list(_tool_rows(power))),
         ("properties, in running order", _PROPERTY_HEAD, list(_property_rows(power))),
     ):
         console.print(Text(f"\n  {title}", style="bold"))
@@ -53,7 +53,7 @@ def print_kills(console: Console, results: Sequence[SubjectResult], known: Seque
 def page(power: Power) -> str:
     """Return docs/power.md."""
     parts = [_HEAD, "## In short\n", *(f"- {name}: {words}" for name, words in _totals(power))]
-    parts += ["", _RIVALS, *table(_RIVAL_HEAD, _rival_rows(power)), "", _MISSED, *table(*_missed(power))]
+    parts += ["", _OTHER_TOOLS, *table(_TOOL_HEAD, _tool_rows(power)), "", _MISSED, *table(*_missed(power))]
     parts += ["", _PROPERTIES, *table(_PROPERTY_HEAD, _property_rows(power))]
     parts += ["", _FAMILIES, *table(*_by_kind(power))]
     parts += ["", _MUTANTS, *table(("mutant", "the bug", "found by", "first", "cases", "seconds"), _mutant_rows(power))]
@@ -67,9 +67,9 @@ Written by `mhsa power -n 2 --json mhsa/records/power.json --markdown docs/power
 run. A mutant is the reference with exactly one bug (`mhsa/bugs/mutants/`); a right variant is another way to the same numbers.
 Seconds are of this run's machine and exclude imports; failures are not made smaller.
 """
-_RIVALS = """## Beside other ways of testing
+_OTHER_TOOLS = """## Other ways of testing
 
-Each judges the same modules, filled with the same parameters; what raises counts as found. *allclose*: one call of
+Each judges the same modules, filled with the same parameters; a bug is found where the tool raises. *allclose*: one call of
 `torch.nn.MultiheadAttention` and of the module, `torch.testing.assert_close` with its own tolerances; *allclose, mask,
 gradients*: with a random mask, in output, weights and all gradients; *gradcheck*: `torch.autograd.gradcheck` of inputs and
 parameters; *pytest-torch*: version 1.0's inference contract, padding and mask invariance. They stand in
@@ -79,7 +79,7 @@ _MISSED = """What each finds, by kind of bug:
 """
 _PROPERTIES = """## Properties
 
-In running order: the next is the one that finds most of what is still unfound, per second. *alone*: mutants that no other
+In running order: the next is the one that finds most of the mutants that are left, per second. *alone*: mutants that no other
 property finds. *new*: mutants that no property before it finds. A property without either is kept where it says more clearly
 than others what is wrong, or sees what the mutants do not show; the slow ones, which quick leaves out, have no figures here.
 """
@@ -96,7 +96,7 @@ _MATRIX = """## The matrix
 A row is a mutant, in the order of the table above; a column is a property, in running order. `#` is a kill.
 """
 _PROPERTY_HEAD = ("property", "kills", "power", "new", "alone", "seconds")
-_RIVAL_HEAD = ("judge", "found", "share", "false alarms")
+_TOOL_HEAD = ("tool", "found", "share", "false alarms")
 
 
 def _totals(power: Power) -> Iterator[tuple[str, str]]:
@@ -127,11 +127,11 @@ def _elsewhere_by(power: Power, identity: str) -> list[str]:
     return [name for name, kill in power.mutants.items() if identity in kill.elsewhere]
 
 
-def _rival_rows(power: Power) -> Iterator[tuple[str, ...]]:
+def _tool_rows(power: Power) -> Iterator[tuple[str, ...]]:
     total = len(power.mutants)
     quick = sum(bool(kill.kills) for kill in power.mutants.values())
     rows = [("mhsa verify", quick, len(power.alarms))]
-    rows += [(name, len(rival.found), len(rival.alarms)) for name, rival in power.rivals.items()]
+    rows += [(name, len(tool.found), len(tool.alarms)) for name, tool in power.other_tools.items()]
     for name, found, alarms in rows:
         yield name, f"{found} of {total}", f"{100 * found / total:.0f} %", f"{alarms} of {power.right}"
 
@@ -142,9 +142,9 @@ def _missed(power: Power) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     for kind in KINDS:
         names = [m.name for m in known if m.kind == kind]
         quick = sum(bool(power.mutants[n].kills) for n in names)
-        found = [quick, *(sum(n in rival.found for n in names) for rival in power.rivals.values())]
+        found = [quick, *(sum(n in tool.found for n in names) for tool in power.other_tools.values())]
         rows.append((kind, str(len(names)), *map(str, found)))
-    return ("kind", "mutants", "mhsa verify", *power.rivals), rows
+    return ("kind", "mutants", "mhsa verify", *power.other_tools), rows
 
 
 def _property_rows(power: Power) -> Iterator[tuple[str, ...]]:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from mhsa.records.results import PropertyResult
 from mhsa.reports.html.markup import Markup, join, scrolling, tag
-from mhsa.reports.html.numbers import number
 
 # Percent of the width, so that the chart fits any screen while its letters keep their size.
 _ZERO, _LEFT, _WIDTH = 0.0, 7.0, 93.0
@@ -53,20 +53,20 @@ class _Scale:
         return _LEFT + _WIDTH * (decade - self.low) / (self.high - self.low)
 
 
-def distribution(properties: Sequence[Mapping[str, Any]]) -> Markup | None:
+def distribution(properties: Sequence[PropertyResult]) -> Markup | None:
     """Draw error/bound of all properties, one row per dtype; None if nothing was compared."""
     rows: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for p in properties:
-        for dtype, x in (p.get("worst_by_dtype") or {}).items():
-            if math.isfinite(number(x)) and number(x) >= 0:
-                rows[dtype].append((number(x), str(p.get("id", ""))))
+        for dtype, x in p.worst_by_dtype.items():
+            if math.isfinite(x) and x >= 0:
+                rows[dtype].append((x, p.id))
     if not rows:
         return None
-    scale = _scale([ratio for found in rows.values() for ratio, _ in found])
+    scale = _scale([ratio for ratios in rows.values() for ratio, _ in ratios])
     note = "Each block is a property at its worst case. Left of 1 the error is within its bound; "
     note += "at 0 nothing differs at all. Point at a block for its name."
-    lost = sum(p.get("outcome") == "fail" and not p.get("worst_by_dtype") for p in properties)
-    note += f" Not drawn: {lost} failed properties without a finite ratio." if lost else ""
+    not_drawn = sum(p.outcome == "fail" and not p.worst_by_dtype for p in properties)
+    note += f" Not drawn: {not_drawn} failed properties without a finite ratio." if not_drawn else ""
     return join([tag("figure", _svg(rows, scale), class_="chart"), tag("p", note, class_="hint"), _figures(rows)])
 
 
@@ -78,17 +78,17 @@ def _scale(ratios: Sequence[float]) -> _Scale:
 
 
 def _svg(rows: Mapping[str, list[tuple[float, str]]], scale: _Scale) -> Markup:
-    stacks = {dtype: _stacks(found, scale) for dtype, found in rows.items()}
-    most = max(len(stack) for found in stacks.values() for stack in found.values())
+    stacks = {dtype: _stacks(ratios, scale) for dtype, ratios in rows.items()}
+    most = max(len(stack) for by_bin in stacks.values() for stack in by_bin.values())
     pitch = min(_TALLEST, _HEIGHT / most)
     row = round(_TOP + pitch * most)
     height = _LABEL + row * len(rows) + _AXIS
     parts: list[Markup] = [_bound(scale, height)]
-    for n, (dtype, found) in enumerate(stacks.items()):
+    for n, (dtype, by_bin) in enumerate(stacks.items()):
         base = _LABEL + row * (n + 1)
         parts.append(tag("text", dtype, x=f"{_ZERO}%", y=base - row + 18, class_="dtype"))
         parts.append(tag("line", x1=f"{_ZERO}%", x2=f"{_LEFT + _WIDTH}%", y1=base, y2=base, class_="base"))
-        for place, stack in found.items():
+        for place, stack in by_bin.items():
             parts += [_block(scale, place, ratio, name, base - pitch * (k + 1), pitch) for k, (ratio, name) in enumerate(stack)]
     return tag(
         "svg",
@@ -101,9 +101,9 @@ def _svg(rows: Mapping[str, list[tuple[float, str]]], scale: _Scale) -> Markup:
     )
 
 
-def _stacks(found: Sequence[tuple[float, str]], scale: _Scale) -> dict[int, list[tuple[float, str]]]:
+def _stacks(ratios: Sequence[tuple[float, str]], scale: _Scale) -> dict[int, list[tuple[float, str]]]:
     stacks: dict[int, list[tuple[float, str]]] = defaultdict(list)
-    for ratio, name in sorted(found):
+    for ratio, name in sorted(ratios):
         stacks[scale.bin(ratio)].append((ratio, name))
     return stacks
 
@@ -128,7 +128,7 @@ def _bound(scale: _Scale, height: int) -> Markup:
 
 
 def _axis(scale: _Scale, rows: Mapping[str, Any], height: int) -> list[Markup]:
-    ratios = [ratio for found in rows.values() for ratio, _ in found]
+    ratios = [ratio for pairs in rows.values() for ratio, _ in pairs]
     step = math.ceil((scale.high - scale.low) / 6)
     beyond = max(ratios) > 10.0**scale.high  # then the edge is labelled, and what would stand too near is not
     ticks = [t for t in range(scale.low, scale.high + 1) if t % step == 0 and not (beyond and 0 < scale.high - t < step)]
@@ -144,13 +144,13 @@ def _axis(scale: _Scale, rows: Mapping[str, Any], height: int) -> list[Markup]:
 
 
 def _figures(rows: Mapping[str, list[tuple[float, str]]]) -> Markup:
-    """The same in figures, for who cannot see the chart."""
+    """The same in figures, for readers who cannot see the chart."""
     names = {"dtype": None, "properties": "figure", "median": "figure", "worst": "figure", "of": None}
     head = tag("tr", *(tag("th", name, scope="col", class_=class_) for name, class_ in names.items()))
     body = []
-    for dtype, found in rows.items():
-        worst, name = max(found)
-        figures = (len(found), f"{median(ratio for ratio, _ in found):.2g}", f"{worst:.2g}")
+    for dtype, ratios in rows.items():
+        worst, name = max(ratios)
+        figures = (len(ratios), f"{median(ratio for ratio, _ in ratios):.2g}", f"{worst:.2g}")
         cells = [tag("td", figure, class_="figure") for figure in figures]
         body.append(tag("tr", tag("th", dtype, scope="row"), *cells, tag("td", tag("code", name), class_="name")))
     table = tag("table", tag("thead", head), tag("tbody", *body), class_="list")

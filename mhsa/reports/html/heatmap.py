@@ -1,4 +1,4 @@
-"""Expected, observed and difference beside each other: tables whose cells are tinted, with the numbers in them."""
+"""Expected, observed and difference side by side: tables whose cells are tinted, with the numbers in them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from mhsa.records.document.kinds import number
 from mhsa.reports.html.markup import Markup, join, tag
-from mhsa.reports.html.numbers import Matrix, Place, decimals, flat, largest, matrices, minus, number, shape, shown
+from mhsa.reports.html.numbers import Matrix, Place, decimals, flat, largest, matrices, minus, shape, shown
 
 Tone = Literal["", "plus", "minus", "wrong", "nan", "quiet"]
 
@@ -33,7 +34,7 @@ class HeatmapData:
 
     Attributes:
         expected: nested lists, the last two axes of which are drawn.
-        observed: likewise; None if the subject does not tell.
+        observed: likewise; None if the subject does not return it.
         bound: of each difference, or None if no single bound holds for all.
         allowed: which keys each query may attend to, [B, Tq, Tk] or one [Tq, Tk]; None if all or if that has no meaning.
         where: the element that the message names.
@@ -52,19 +53,19 @@ class HeatmapData:
     scale: float = 0.0
 
 
-def compare(given: HeatmapData) -> Markup:
+def compare(compared: HeatmapData) -> Markup:
     """Draw a comparison: the matrices with something wrong first, the others folded away below."""
-    if not flat(given.expected):
+    if not flat(compared.expected):
         return tag("p", "There are no numbers: an axis is empty.", class_="hint")
-    observed = given.observed if shape(given.observed) == shape(given.expected) else None
-    bound = given.bound if shape(given.bound) == shape(given.expected) else None
+    observed = compared.observed if shape(compared.observed) == shape(compared.expected) else None
+    bound = compared.bound if shape(compared.bound) == shape(compared.expected) else None
     seen = dict(matrices(observed)) if observed is not None else {}
     room = dict(matrices(bound)) if bound is not None else {}
-    scale = given.scale or largest(flat(given.expected)) or largest(flat(observed)) or 1.0
+    scale = compared.scale or largest(flat(compared.expected)) or largest(flat(observed)) or 1.0
     wrong: list[Markup] = []
     right: list[Markup] = []
-    for place, expected in matrices(given.expected):
-        drawing = _Drawing(given, place, expected, seen.get(place), room.get(place), scale)
+    for place, expected in matrices(compared.expected):
+        drawing = _Drawing(compared, place, expected, seen.get(place), room.get(place), scale)
         (wrong if drawing.wrong else right).append(drawing.figure())
     loud = sum(not math.isfinite(x) for x in flat(observed)) if observed is not None else 0
     notice = tag("p", f"{loud} of {len(flat(observed))} observed numbers are NaN or infinite.", class_="loud") if loud else None
@@ -110,7 +111,7 @@ def plain(name: str, nested: Any, cell: Callable[[float, int], HeatmapCell], axe
 
 
 def neutral(x: float, places: int) -> HeatmapCell:
-    """Return the cell of a number that is given and not judged."""
+    """Return the cell of a number that is an input."""
     return HeatmapCell(shown(x, places), f"{x:.17g}", "" if math.isfinite(x) else "nan")
 
 
@@ -131,9 +132,9 @@ class _Drawing:
     """The tables of one matrix."""
 
     def __init__(
-        self, given: HeatmapData, place: Place, expected: Matrix, observed: Matrix | None, room: Matrix | None, scale: float
+        self, compared: HeatmapData, place: Place, expected: Matrix, observed: Matrix | None, room: Matrix | None, scale: float
     ) -> None:
-        self.given, self.place, self.scale = given, place, scale
+        self.compared, self.place, self.scale = compared, place, scale
         self.expected, self.observed, self.room = expected, observed, room
         self.allowed = self._allowed()
         seen = observed if observed is not None else []
@@ -143,7 +144,7 @@ class _Drawing:
         self.close = decimals(x for line in self.difference for x in line)
 
     def _allowed(self) -> Any:
-        allowed = self.given.allowed
+        allowed = self.compared.allowed
         return allowed[self.place[0]] if len(shape(allowed)) == 3 and self.place else allowed
 
     @property
@@ -152,22 +153,22 @@ class _Drawing:
         return any(self._beyond(i, j) for i, line in enumerate(self.difference) for j in range(len(line)))
 
     def figure(self) -> Markup:
-        """Return the tables beside each other, below the place of the matrix in words."""
-        title = ", ".join(f"{name} {n}" for name, n in zip(self.given.names, self.place, strict=False))
+        """Return the tables side by side, below the place of the matrix in words."""
+        title = ", ".join(f"{name} {n}" for name, n in zip(self.compared.names, self.place, strict=False))
         tables = [self._table("expected", self.expected)]
         if self.observed is not None:
             tables += [self._table("observed", self.observed), self._differences()]
         heading = tag("figcaption", title) if title else None
-        return tag("figure", heading, tag("div", *tables, class_="beside"))
+        return tag("figure", heading, tag("div", *tables, class_="side-by-side"))
 
     def _table(self, caption: str, rows: Matrix) -> Markup:
         seen = caption == "observed"
         cells = [[self._value(x, i, j, seen=seen) for j, x in enumerate(line)] for i, line in enumerate(rows)]
-        return grid(caption, cells, self.given.axes)
+        return grid(caption, cells, self.compared.axes)
 
     def _differences(self) -> Markup:
         cells = [[self._delta(x, i, j) for j, x in enumerate(line)] for i, line in enumerate(self.difference)]
-        return grid("difference", cells, self.given.axes)
+        return grid("difference", cells, self.compared.axes)
 
     def _value(self, x: float, i: int, j: int, *, seen: bool) -> HeatmapCell:
         masked, named = self._masked(i, j), seen and self._named(i, j)
@@ -201,5 +202,5 @@ class _Drawing:
             return False
 
     def _named(self, i: int, j: int) -> bool:
-        where = tuple(self.given.where)  # of one number fewer for a vector, which is drawn as one row
+        where = tuple(self.compared.where)  # of one number fewer for a vector, which is drawn as one row
         return bool(where) and (*self.place, i, j)[-len(where) :] == where

@@ -60,6 +60,12 @@ def definitions(rows: Iterable[tuple[str, Child]]) -> Markup:
     return tag("dl", *(tag("div", tag("dt", term), tag("dd", words)) for term, words in rows if words not in (None, "")))
 
 
+def command(text: str) -> Markup:
+    """Return lines of code that are folded between their words only, so that no option is torn from its dashes."""
+    lines = [" ".join(tag("span", breakable(word)) for word in line.split(" ")) for line in text.split("\n")]
+    return tag("pre", tag("code", Markup("\n".join(lines))), class_="command")
+
+
 def breakable(text: str) -> Markup:
     """Return text whose ids and paths may be folded after dots, underscores and slashes; numbers stay whole."""
     return Markup(re.sub(r"(?<=\w)([._/])(?=[^\W\d])", r"\1<wbr>", escape(text)))

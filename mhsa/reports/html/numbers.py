@@ -6,22 +6,16 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from mhsa.records.document.kinds import number
+
 Matrix = list[list[float]]
 Place = tuple[int, ...]
 
 _MOST_DECIMALS = 3
 
 
-def number(x: Any) -> float:
-    """Return a float; None, and whatever is no number, is NaN."""
-    try:
-        return float(x)
-    except (TypeError, ValueError, OverflowError):
-        return math.nan
-
-
 def shape(nested: Any) -> Place:
-    """Return the lengths of nested lists, as those of their first elements tell them."""
+    """Return the lengths of nested lists, as those of their first elements."""
     if not isinstance(nested, list | tuple):
         return ()
     return (len(nested), *(shape(nested[0]) if nested else ()))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mhsa.records.catalogue import Property
+from mhsa.records.document.subject import PropertyRecord
 from mhsa.reports.html.markup import Markup, breakable, join, scrolling, tag
-from mhsa.reports.html.numbers import number
 
 _NOTHING = "\N{EN DASH}"
-# In the order of the buttons. The signs differ in shape, so that nothing is told by colour alone.
+# In the order of the buttons. The signs differ in shape, so that nothing is said by colour alone.
 SIGNS = {
     "fail": "✕",
     "error": "!",
@@ -28,23 +27,23 @@ def words(outcome: str) -> str:
     return outcome.replace("-", " ")
 
 
-def table(properties: Sequence[Mapping[str, Any]], statements: Mapping[str, Property], anchors: Mapping[str, str]) -> Markup:
+def table(properties: Sequence[PropertyRecord], statements: Mapping[str, Property], anchors: Mapping[str, str]) -> Markup:
     """Draw the filters and one row per property.
 
     Args:
-        properties: as in the JSON.
+        properties: of one subject.
         statements: by id; what a property is about stands below its id.
         anchors: of the failures that are shown, by id.
     """
     head = [tag("th", name, scope="col", class_="figure" if n > 2 else name) for n, name in enumerate(_COLUMNS)]
-    rows = [_row(p, statements.get(str(p.get("id"))), anchors.get(str(p.get("id")))) for p in properties]
+    rows = [_row(p, statements.get(p.id), anchors.get(p.id)) for p in properties]
     body = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), class_="list properties")
     return join([_filters(properties), scrolling("Properties", body)])
 
 
-def _filters(properties: Sequence[Mapping[str, Any]]) -> Markup:
+def _filters(properties: Sequence[PropertyRecord]) -> Markup:
     """Buttons with counts and a field; hidden until the script is there to make them work."""
-    counts = Counter(str(p.get("outcome")) for p in properties)
+    counts = Counter[str](p.outcome for p in properties)
     known = [outcome for outcome in SIGNS if outcome in counts]
     buttons = [_button("", "all", len(properties), pressed=True)]
     buttons += [
@@ -62,30 +61,29 @@ def _button(outcome: str, label: str, count: int, *, pressed: bool = False) -> M
     return tag("button", f"{label} ", figure, type="button", aria_pressed=state, data_outcome=outcome)
 
 
-def _row(p: Mapping[str, Any], known: Property | None, anchor: str | None) -> Markup:
-    identity, outcome = str(p.get("id", "")), str(p.get("outcome", ""))
-    name: Markup = tag("code", breakable(identity))
+def _row(p: PropertyRecord, known: Property | None, anchor: str | None) -> Markup:
+    name: Markup = tag("code", breakable(p.id))
     if anchor is not None:
         name = tag("a", name, href=f"#{anchor}")
     about = tag("p", known.summary, class_="about") if known is not None else None
-    reason = tag("p", str(p["reason"]), class_="reason") if p.get("reason") and outcome not in ("fail", "pass") else None
-    sign = tag("span", SIGNS.get(outcome, "?"), aria_hidden="true", class_="sign")
+    reason = tag("p", p.reason, class_="reason") if p.reason and p.outcome not in ("fail", "pass") else None
+    sign = tag("span", SIGNS.get(p.outcome, "?"), aria_hidden="true", class_="sign")
     return tag(
         "tr",
         tag("th", name, about, reason, scope="row"),
-        tag("td", str(p.get("family", "")), class_="family"),
-        tag("td", sign, words(outcome), class_="outcome"),
-        tag("td", str(p.get("cases") or _NOTHING), class_="figure"),
+        tag("td", p.family, class_="family"),
+        tag("td", sign, words(p.outcome), class_="outcome"),
+        tag("td", str(p.cases or _NOTHING), class_="figure"),
         tag("td", _ratio(p), class_="figure"),
-        tag("td", f"{number(p.get('seconds') or 0):.2f}", class_="figure"),
-        data_outcome=outcome,
-        data_id=identity,
+        tag("td", f"{p.seconds:.2f}", class_="figure"),
+        data_outcome=p.outcome,
+        data_id=p.id,
     )
 
 
-def _ratio(p: Mapping[str, Any]) -> str:
-    worst = p.get("worst_error_over_bound")
-    # A property may fail for what is no matter of size, such as a missing gradient; its ratio then says nothing.
-    if worst is None or (p.get("outcome") == "fail" and number(worst) <= 1):
+def _ratio(p: PropertyRecord) -> str:
+    worst = p.worst_error_over_bound
+    # A property may fail for something other than a size, such as a missing gradient; its ratio then says nothing.
+    if worst is None or (p.outcome == "fail" and worst <= 1):
         return _NOTHING
-    return f"{number(worst):.2g}"
+    return f"{worst:.2g}"

@@ -1,6 +1,6 @@
 """How often gates on speed raise false alarms and find known slow-downs, ``mhsa compare`` and others on the same commits.
 
-``python -m benchmarks.rivals > rivals.md`` (some hours; what is in ``--json`` already is not measured again)
+``python -m benchmarks.other_tools > other_tools.md`` (some hours; what is in ``--json`` already is not measured again)
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
     add("--pairs", nargs="+", type=_pairs, default=[], metavar="SLOWDOWN=N",
         help=f"pairs of commits for each per cent (default: {' '.join(f'{s}={n}' for s, n in PAIRS.items())})")  # fmt: skip
     add("--shape", nargs="+", choices=SHAPES, default=list(SHAPES), help="fewer benchmarks, for a trial")
-    add("--json", type=Path, default=Path("rivals.json"), metavar="FILE", help="results, also those of earlier runs")
+    add("--json", type=Path, default=Path("other_tools.json"), metavar="FILE", help="results, also those of earlier runs")
     given = parser.parse_args(arguments)
     wanted = PAIRS | dict(given.pairs)
     stored: dict[str, Any] = json.loads(given.json.read_text()) if given.json.exists() else {"runs": []}
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     if stored.setdefault("about", about) != about:
         parser.error(f"{given.json} is of other shapes, versions or another machine: name another file")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that folders and processes are cleaned up
-    with tempfile.TemporaryDirectory(prefix="rivals-") as room:
+    with tempfile.TemporaryDirectory(prefix="mhsa-other-tools-") as room:
         folder = Path(room) / "repository"
         folder.mkdir()
         measure(Repository(folder, given.shape, list(wanted)), wanted, given.only, stored, given.json)
