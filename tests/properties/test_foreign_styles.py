@@ -36,7 +36,7 @@ def test_it_is_violated(judged: dict[str, SubjectResult], name: str) -> None:
 
 
 def test_verify_names_the_cause(mhsa, tmp_path: Path) -> None:
-    done = mhsa("verify", FOLDER / "wrong_length_in_root.py", "--json", tmp_path / "o.json")
+    done = mhsa("verify", FOLDER / "wrong_length_in_root.py", "-k", "test_oracle.py", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     assert "CAUSE, confirmed: ScaledByLength" in done.stdout
     assert "softmax(Q K^T / sqrt(Tk))" in done.stdout
