@@ -52,7 +52,7 @@ MORE = {
     ),
     "commands/test_cli.py::test_half_formats_hold_when_asked_for": More("a run by all properties for each format"),
     "commands/test_cli.py::test_workers_find_the_same": More("two runs, one of them on two processes"),
-    "commands/test_cli.py::test_a_subject_that_kills_workers_never_holds": More(_ALIKE, ("dies_by_signal.py",)),
+    "commands/test_cli.py::test_a_subject_that_kills_workers_never_holds": More(_ALIKE, ("dies_by_signal.py-families0",)),
     "commands/test_bench_unmeasured.py": More(
         "mhsa bench end to end; test_bench.py and bench/measure/test_correctness.py have the same rules",
         ("test_a_right_subject_is_measured", "test_a_wrong_gradient_is_seen_in_training_only"),
