@@ -35,6 +35,10 @@ MORE = {
     "bugs/test_mutants.py::test_it_is_found": More(
         "one pair for each mutant; test_no_vacuous_property.py has one for each property, half as many, in make test"
     ),
+    "introspect/projections/test_discover.py::test_a_right_module_holds_and_one_without_its_scale_does_not": More(
+        "each is judged by 40 properties, 2 to 4 seconds; one for each way in which projections are found stays",
+        ("NoOut", "NoMaps", "SharedByHeads", "Convolutions", "WeightNorm", "KeysFirst", "PackedOwnWidth"),
+    ),
     "properties/test_corpus.py::test_right_modules_hold": More(
         "each is judged by all properties, 5 to 10 seconds",
         ("plain_function.py", "einsum_parameters.py", "packed_projection.py", "float_mask.py"),
