@@ -54,5 +54,5 @@ def test_a_group_is_read_from_the_source(tmp_path: Path, test: str, group: str) 
 
 def test_the_corpus_is_judged_once() -> None:
     root = ROOT
-    names = ("test_right_modules_hold[d2l.py]", "test_a_missing_refusal_is_found_with_the_smallest_numbers")
+    names = ("test_right_modules_hold[d2l.py]", "test_the_reproduce_command_finds_the_same_case")
     assert {group_of(f"tests/properties/test_corpus.py::{name}", root) for name in names} == {"tests/properties/test_corpus.py"}

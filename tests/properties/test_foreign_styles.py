@@ -1,10 +1,13 @@
 """Wrong modules in foreign styles, which owe nothing to the mutants' code: all of them fail, in words and numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mhsa.commands.verify import options_of
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Options, run
@@ -36,7 +39,7 @@ def test_it_is_violated(judged: dict[str, SubjectResult], name: str) -> None:
 
 
 def test_verify_names_the_cause(mhsa, tmp_path: Path) -> None:
-    done = mhsa("verify", FOLDER / "wrong_length_in_root.py", "--json", tmp_path / "o.json")
+    done = mhsa("verify", FOLDER / "wrong_length_in_root.py", "-k", "test_oracle.py", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     assert "CAUSE, confirmed: ScaledByLength" in done.stdout
     assert "softmax(Q K^T / sqrt(Tk))" in done.stdout
@@ -66,7 +69,12 @@ def test_verify_can_be_asked_for_no_diagnosis(mhsa) -> None:
     assert "CAUSE" not in done.stdout
 
 
-def test_diagnose_tells_the_whole_story(mhsa) -> None:
+def test_diagnose_tells_the_whole_story(mhsa, monkeypatch: pytest.MonkeyPatch) -> None:
+    def few(*arguments: Any) -> Options:
+        """It has no option -k; these find the bug and its smallest case."""
+        return replace(options_of(*arguments), keyword="test_oracle.py or one_key or masked_keys")
+
+    monkeypatch.setattr("mhsa.commands.diagnose.options_of", few)
     done = mhsa("diagnose", FOLDER / "mask_along_queries.py", "--no-color")
     assert done.returncode == 1
     for words in (

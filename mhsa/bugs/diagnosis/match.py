@@ -259,6 +259,7 @@ def _try(
             yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), held
 
 
+@functools.lru_cache(maxsize=1024, typed=True)  # the same classes for all subjects: what is known of a class is kept
 def _kind(name: str, value: float | None) -> type[Plain]:
     """Return a mutant's class, with this value for its free constant."""
     mutant = _by_name()[name]
