@@ -187,7 +187,7 @@ def test_what_is_known_of_one_size_only_is_told_as_that(tmp_path: Path) -> None:
     words = {}
     for name in ("MultiHeadAttention", "built"):
         result, event = failing(f"{source}:{name}")
-        with DiagnosisClient(Options((result.subject,))) as client:
+        with DiagnosisClient(Options((Request.of(result.subject),))) as client:
             client.hear(event)
             diagnosis = client.conclude([result])[result.subject]
         words[diagnosis.kind] = (tuple(cause.name for cause in diagnosis.causes), " ".join(diagnosis.words))
