@@ -19,7 +19,6 @@ from mhsa.introspect.failing_calls import require_a_call
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
-from mhsa.introspect.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
@@ -28,6 +27,7 @@ from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals

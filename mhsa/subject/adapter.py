@@ -174,7 +174,8 @@ class ModuleAdapter(Adapter):
 
     def describe(self) -> str:
         """Return the call."""
-        left = f"; left at their defaults: {', '.join(self.signature.not_given)}" if self.signature.not_given else ""
+        names = [n for n in self.signature.not_given if n not in self.signature.more]
+        left = f"; left at their defaults: {', '.join(names)}" if names else ""
         return f"forward({self.signature.describe()}){left}"
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mhsa.records.errors import Question
 from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
-from mhsa.subject.needless_arguments import Given, needless_arguments
+from mhsa.subject.forms.needless_arguments import Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 

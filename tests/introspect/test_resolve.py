@@ -99,6 +99,7 @@ def unsized():
 class NeedsMore(nn.Module):
     def __init__(self, heads, dim, table):
         super().__init__()
+        self.rows = len(table)
 
 
 class FourTensors(nn.Module):

@@ -147,6 +147,13 @@ class Grouped(Plain):
         self.norm = nn.GroupNorm(32, dim)
 
 
+class FourGroups(Plain):
+    def __init__(self, heads: int, dim: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.norm = nn.GroupNorm(4, dim)
+
+
 class Lazy(Plain):
     def __init__(self, heads: int, dim: int) -> None:
         super().__init__()
@@ -365,6 +372,7 @@ def test_an_attention_that_is_given_is_one_of_the_file() -> None:
 
 def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:
     assert adapter(Grouped).sizes == (4, 64)
+    assert adapter(FourGroups).sizes == (4, 20)
 
 
 @pytest.mark.parametrize("name", ["NoGpu", "NoGpuInForward"])

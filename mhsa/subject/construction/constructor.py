@@ -24,6 +24,7 @@ from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, valu
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
 _OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
+_NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
@@ -78,6 +79,7 @@ class Constructor:
         else:
             self._settle()
             self._mend(everything)
+        self._keep_to_groups()
         self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
         self.drops = "dropout" in self._roles()
         known = {*self._read.roles, *self.guessed, *_MEANINGLESS}
@@ -233,6 +235,17 @@ class Constructor:
         module, d_model = self._first(_SIZES[0])
         if module is not None:
             self.sizes = _SIZES[0], d_model
+
+    def _keep_to_groups(self) -> None:
+        """Keep to one size where a GroupNorm refuses a width that is no multiple of its groups."""
+        for sizes in (_SIZES, *_NO_MULTIPLES) if self.sizes is None else ():
+            try:
+                self._build(*sizes)
+            except ValueError as error:
+                if "num_groups" in str(error) and sizes != _SIZES:
+                    self.sizes = _SIZES
+            except Exception:  # that it fails is said when it is judged
+                return
 
     def _read_sizes(self, head: bool, width: bool) -> None:
         """Take what is not a parameter from a module that was built: a number of heads or a width that stands in the code."""

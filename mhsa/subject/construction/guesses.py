@@ -1,7 +1,7 @@
 """What to try for a required argument that is not known by name. What is taken is printed, and counts only with an exact fit.
 
 A value may switch something off or change the formula; so a module that is built with a guess and is not exactly attention is
-asked about (``mhsa/introspect/guessed_arguments.py``) instead of being called wrong.
+asked about (``mhsa/introspect/readings/guessed_arguments.py``) instead of being called wrong.
 """
 
 from __future__ import annotations

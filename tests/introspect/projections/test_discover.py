@@ -102,6 +102,9 @@ class NormInOutput(Attention):
     def mix(self, z):
         return self.output["dense"](z)
 
+    def forward(self, query, key, value, mask=None):
+        return self.output["norm"](super().forward(query, key, value, mask) + query)
+
 
 class PackedConvolution(Attention):
     """Each head has its query, key and value side by side, biases included."""
@@ -231,8 +234,8 @@ def wrong(kind):
 
 
 KINDS = {
-    OutAlone: ("no query, key, value projection", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
-    Tied: ("value from the map of key, which they share", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),
+    OutAlone: ("no query, key, value projection", {"heads.heads_may_be_permuted"}),
+    Tied: ("value from the map of key, which they share", {"heads.heads_may_be_permuted", "algebra.linear_in_the_values"}),
     NormInOutput: ("out from output.dense.weight", set()),
     PackedConvolution: ("query, key, value from qkv.weight as [H x 3 x d_k, d_model, 1]", set()),
     NoOut: ("no out projection", {"heads.each_head_alone", "heads.heads_may_be_permuted"}),

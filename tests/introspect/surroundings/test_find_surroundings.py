@@ -215,3 +215,37 @@ class NoMapForOneHeadUnscaled(NoMapForOneHead):
 def test_one_head_may_have_no_out_projection() -> None:
     assert mhsa.verify(NoMapForOneHead, dtypes="float64", properties=FEW)
     assert not mhsa.verify(NoMapForOneHeadUnscaled, dtypes="float64", properties=FEW)
+
+
+class OnPictures(Attention):
+    """The pixels of [B, C, H, W] are the tokens; the norm and the residual are of the picture."""
+
+    def surround(self, d_model):
+        self.norm = nn.GroupNorm(1, d_model)
+
+    def forward(self, x):
+        flat = self.norm(x).flatten(2).transpose(1, 2)
+        return x + self.attend(flat, flat, flat)[0].transpose(1, 2).reshape(x.shape)
+
+
+class OnFlatPictures(Attention):
+    """The same with a convolution behind the attention, which gives [B, C, H * W]."""
+
+    def surround(self, d_model):
+        self.norm = nn.GroupNorm(1, d_model)
+        self.fc = nn.Identity()
+        self.proj_out = nn.Conv1d(d_model, d_model, 1)
+
+    def forward(self, x):
+        flat = self.norm(x.flatten(2)).transpose(1, 2)
+        inner = self.attend(flat, flat, flat)[0].transpose(1, 2)
+        return (x.flatten(2) + self.proj_out(inner)).reshape(x.shape)
+
+
+@pytest.mark.parametrize("kind", [OnPictures, OnFlatPictures])
+def test_tokens_inside_of_a_module_of_pictures_are_read(kind):
+    found = mhsa.verify(kind, dtypes="float64", properties="oracle.output_*")
+    assert found, str(found)
+    assert "GroupNorm before the attention, the residual that is added to it" in str(found)
+    wrong = type("Unscaled", (kind,), {"scaled": False})
+    assert mhsa.verify(wrong, dtypes="float64", properties="oracle.output_*").verdict == "violated"

@@ -26,14 +26,15 @@ def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
     if not guessed and not unsure:
         return
     fit, on_cpu = Fit(), replace(subject, device="cpu")
-    if fit.without_mask(on_cpu) and (not adapter.takes_mask or fit.with_mask(on_cpu)):
+    without = fit.without_mask(on_cpu)
+    if without and (not adapter.takes_mask or fit.with_mask(on_cpu)):
         return
+    where = " under masks" if without else ""
     if unsure:
-        raise Question(
-            f"if {unsure}, which no name says, it is not exactly attention. Say it in an mhsa.Adapter with projections()"
-        )
+        words = f"if {unsure}, which no name says, it is not exactly attention{where}"
+        raise Question(f"{words}. Say it in an mhsa.Adapter with a projections() method")
     values = " and ".join(f"{name}={words}" for name, words in guessed.items())
     raise Question(
-        f"with {values}, which mhsa chose because no name tells what to give, it is not exactly attention. "
+        f"with {values}, which mhsa chose because no name tells what to give, it is not exactly attention{where}. "
         f"{how_to_state(next(iter(guessed)))}"
     )
