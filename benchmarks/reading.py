@@ -1,4 +1,4 @@
-"""How long a reading takes: ``python -m benchmarks.reading`` reads subjects in a process that has torch, and prints a line each.
+"""How long a reading takes: ``python -m benchmarks.reading`` reads subjects where torch is imported, and prints a line each.
 
 The bars hold on a quiet core: 1.5 s where names suffice, 4 s where alternatives are tried (where none fits, all of them are),
 3 s for ``mhsa probe`` from its start to its end. Seconds of CPU do not grow with what else the machine does; the wall's do.
