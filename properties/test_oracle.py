@@ -6,8 +6,7 @@ from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.subject import Subject
-from mhsa.subject.switches import in_a_position
+from mhsa.subject.subject import Subject, in_a_position
 from mhsa.subject.trial import Trial
 
 

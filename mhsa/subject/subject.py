@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.oracle.precision import PRECISIONS, Precision
-from mhsa.records.case import MASKS, Tie
+from mhsa.records.case import MASKS, Case, Tie
 from mhsa.records.contract import Contract
 from mhsa.records.understood import Understood
 from mhsa.subject.adapter import Adapter
@@ -17,6 +17,28 @@ from mhsa.subject.caller import Caller
 from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A switch in the position that is not its default.
+
+    Attributes:
+        words: ``causal=True``.
+        adapter: which builds or calls the implementation so.
+        contract: what it then computes.
+        square: whether it is asked only where there are as many queries as keys: only there is one answer usual.
+    """
+
+    words: str
+    adapter: Adapter
+    contract: Contract
+    square: bool = False
+
+    def of(self, subject: Subject) -> Subject:
+        """Return the subject with the switch in this position."""
+        caller = replace(subject.caller, adapter=self.adapter, contract=self.contract)
+        return replace(subject, adapter=self.adapter, contract=self.contract, caller=caller, switches=())
 
 
 @dataclass(frozen=True)
@@ -59,7 +81,7 @@ class Subject:
     understood: tuple[Understood, ...] = ()
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
-    switches: tuple[Any, ...] = ()  # of mhsa.subject.switches.Switch, which knows subjects
+    switches: tuple[Switch, ...] = ()
 
     def precision(self, dtype: str) -> Precision:
         """How results in this dtype are rounded, by the contract."""
@@ -84,3 +106,16 @@ class Subject:
         if self.contract.mask_shape in ALIKE_FOR_QUERIES:
             return "none", "all", "padding"
         return ("none", "all", "causal", "broadcast") if self.contract.mask_shape == "[Tq, Tk]" else MASKS
+
+
+def in_a_position(subject: Subject, case: Case) -> tuple[Subject, Case, str]:
+    """Return the subject with its switches as they stand, or with one of them turned, and the words for what is compared.
+
+    The case's seed decides, so that a case that is replayed is judged in the same position.
+    """
+    chosen = case.seed % (1 + len(subject.switches))
+    if not chosen:
+        return subject, case, "output"
+    switch = subject.switches[chosen - 1]
+    case = case.resized(query_length=case.key_length) if switch.square else case
+    return switch.of(subject), case, f"with {switch.words}, output"

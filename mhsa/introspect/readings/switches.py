@@ -16,8 +16,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
-from mhsa.subject.subject import Subject
-from mhsa.subject.switches import Switch
+from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial
 
 # Names that say by themselves what the switch does; of others their docstring must say it.

@@ -14,7 +14,7 @@ from mhsa.judge.verification import verify
 from mhsa.records.request import Request
 from mhsa.subject import check
 from mhsa.subject.generic_inputs import generic_case
-from mhsa.subject.switches import in_a_position
+from mhsa.subject.subject import in_a_position
 from mhsa.subject.trial import Trial
 
 
