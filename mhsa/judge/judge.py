@@ -298,7 +298,7 @@ def _requests(config: pytest.Config) -> list[Request]:
     names = option("--attention")
     if not names or not all(name.strip() for name in names):
         raise pytest.Collector.CollectError(
-            "the properties judge a subject, and none is given: pytest --attention package.module:attr (or path/file.py[:attr])"
+            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
         )
     return [Request.of(name, dtypes=dtypes, device=option("--attention-device")) for name in names]
 

@@ -52,7 +52,7 @@ def test_json_is_as_documented(mhsa, corpus: Path, tmp_path: Path) -> None:
     assert failed["counterexample"]["case"]["d_k"] == 2
     assert failed["counterexample"]["query"] is not None
     assert unasked["outcome"] == "not-applicable"
-    assert "gives none" in unasked["reason"]
+    assert "returns none" in unasked["reason"]
 
 
 def test_torchs_nan_is_an_expected_failure(mhsa, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ NOTES = [
     ("empty rows", "a row with no allowed key has weights 1 / Tk"),
 ]
 REASON = "output[0, 0, 0]=-2.53980159, but must be -2.51091984 +- 5.1e-14 (error/bound 5.69e+11); 2 of 2 elements are wrong"
-NEEDS = "needs Contract(masked='never-read'): nobody has promised that masked NaN stays away"
+NEEDS = "needs Contract(masked='never-read'): otherwise a masked NaN may reach the output"
 ENVIRONMENT = {"mhsa": "0.1.0", "python": "3.11.7", "torch": "2.13.0+cpu", "numpy": "2.4.6", "hypothesis": "6.170.15",
                "device": "cpu", "dtypes": "float64+float32", "profile": "quick", "seed": 0}  # fmt: skip
 BUG = Cause("ScaledByModelWidth", "The scores are divided by the root of the model's width instead of the head's.",
