@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD_WIDTH, KV_HEADS, MASK, is_called, pick
+from mhsa.records.names import DROPOUT, HEAD_WIDTH, MASK, is_called
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
@@ -91,9 +91,8 @@ class ModuleAdapter(Adapter):
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
         self.declared = contract_of(target, name)
-        self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
+        self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
         self._dropout_argument = False
-        self._kv_heads: str | None = None
         self.constructor: Constructor | None = None  # None for a built module
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
@@ -107,8 +106,6 @@ class ModuleAdapter(Adapter):
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
-            left = [n for n in inspect.signature(target).parameters if n not in (more or {})]
-            self._kv_heads = pick(left, KV_HEADS)
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
             self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
@@ -133,20 +130,23 @@ class ModuleAdapter(Adapter):
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
-        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model)
+        return None if self._arguments is None else self._arguments(head, d_model, _DROPOUT, self.kv_heads(head, d_model))
 
-    def _shared(self, head: int, d_model: int) -> dict[str, Any]:
-        """Return how many heads keys and values get, where that is declared and the constructor can be told."""
-        if self.contract.kv_heads != "grouped" or self._kv_heads is None:
-            return {}
+    def kv_heads(self, head: int, d_model: int) -> int | None:
+        """Return how many heads keys and values get where they are declared to be grouped; None: as many as queries.
+
+        A constructor that cannot be told, or is told by the user, has the number that it has.
+        """
+        if self.contract.kv_heads != "grouped":
+            return None
         fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
-        return {self._kv_heads: fewer[(d_model // head - 1) % len(fewer)]}  # another divisor for another width
+        return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        return self._with_sizes(self._make(**(self._arguments(head, d_model, rate) | self._shared(head, d_model))), d_model)
+        return self._with_sizes(self._make(**self._arguments(head, d_model, rate, self.kv_heads(head, d_model))), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
