@@ -190,9 +190,14 @@ class Trial:
         """Width of a head's values: columns of W_O."""
         return int(self.projections.out.weight.shape[1]) // self.case.head
 
+    @property
+    def key_heads(self) -> int:
+        """How many heads of keys and values there are."""
+        return oracle.shared_heads(self.projections, self.case.head, self.formula)
+
     def key_head(self, h: int) -> int:
         """Return which head of keys and values query head ``h`` reads."""
-        return h * oracle.shared_heads(self.projections, self.case.head, self.formula) // self.case.head
+        return h * self.key_heads // self.case.head
 
     def about_width(self) -> str:
         """Return in words that the subject's inner width is not d_model."""

@@ -9,13 +9,12 @@ from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
-from mhsa.records.errors import SubjectError
 from mhsa.run.runner import Options, run
 
 RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
 INFLUENCE, GRADIENT = "causality.hidden_keys_have_no_influence", "causality.hidden_keys_receive_no_gradient"
 EFFECT, PREFIX = "causality.what_is_declared_has_an_effect", "causality.a_prefix_gives_the_same"
-OUTPUT = "oracle.output_without_mask"
+OUTPUT, REPEATED = "oracle.output_without_mask", "groups.groups_are_repeated_heads"
 FOUND_BY = {
     "SeesTheNextKey": (INFLUENCE, GRADIENT, OUTPUT),
     "SeesNotItself": (OUTPUT,),
@@ -33,8 +32,9 @@ FOUND_BY = {
     "CapForgotten": (EFFECT, OUTPUT),
     "CapClamps": (OUTPUT, "gradients.gradients_of_inputs"),
     "CapNotScaledBack": (OUTPUT,),
-    "GroupsInterleaved": (OUTPUT, "heads.each_head_alone"),
-    "GroupsOfTheirNumber": (OUTPUT,),
+    "GroupsInterleaved": (OUTPUT, "heads.each_head_alone", REPEATED),
+    "GroupsOfTheirNumber": (OUTPUT, REPEATED),
+    "GroupTrainedByOneHead": ("groups.gradients_of_a_group_are_summed", "gradients.gradients_of_inputs"),
     "GroupsInterleavedForValues": (OUTPUT, "gradients.gradients_of_inputs"),
     "ScaledByRoot": (EFFECT, "weights.log_ratios_are_score_differences"),
 }  # fmt: skip
@@ -72,7 +72,9 @@ def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]
 def test_the_features_done_right_hold() -> None:
     right = tuple(f"mhsa.bugs.mutants.formula:{name}" for name in RIGHT)
     # The families that look at what a formula changes; each class holds in all of them.
-    results = run(Options(right, workers=2, keyword="oracle or causality or gradients or weights or masked or dropout"))
+    results = run(
+        Options(right, workers=2, keyword="oracle or causality or groups or gradients or weights or masked or dropout")
+    )
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
 
@@ -84,5 +86,10 @@ def test_the_diagnosis_names_a_bug_of_the_declared_formula(tmp_path: Path) -> No
     wrong, right = (understand(f"{tmp_path / 'model.py'}:{name}", dtypes=("float64",)) for name in ("Mine", "Ok"))
     assert [match.name for match in compare(finely(wrong)).matches] == ["SeesTheNextKey"]
     assert compare(finely(right)).wrong == 0
-    with pytest.raises(SubjectError, match='not under kv_heads = "grouped"'):
-        compare(understand("mhsa.bugs.mutants.formula:Grouped", dtypes=("float64",)))
+
+
+@pytest.mark.parametrize("name", ["GroupsInterleaved", "GroupsOfTheirNumber", "GroupTrainedByOneHead"])
+def test_the_diagnosis_names_a_bug_of_shared_heads(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.py").write_text(f"import mhsa.bugs.mutants.formula as f\nclass Mine(f.{name}): pass\n")
+    found = compare(finely(understand(f"{tmp_path / 'model.py'}:Mine", dtypes=("float64",))))
+    assert [match.name for match in found.matches] == [name]

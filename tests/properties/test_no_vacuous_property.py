@@ -89,6 +89,8 @@ BROKEN_BY = {
     "causality.hidden_keys_receive_no_gradient": "SeesTheNextKey",
     "causality.a_prefix_gives_the_same": "CausalForgotten",
     "causality.what_is_declared_has_an_effect": "CausalForgotten",
+    "groups.groups_are_repeated_heads": "GroupsInterleaved",
+    "groups.gradients_of_a_group_are_summed": "GroupTrainedByOneHead",
     "symmetry.queries_may_be_permuted": "PositionInOutput",
     "symmetry.keys_and_values_may_be_permuted": "PositionInScores",
     "symmetry.tokens_may_be_permuted": "PositionInScores",

@@ -110,9 +110,10 @@ def _room(sight: Sight, times: int) -> Array:
 def imitate(kind: type[Plain], scene: Scene, fully_masked_row: FullyMaskedRow) -> Iterator[Sight]:
     """Let a mutant answer the same case with the subject's parameters, one sight after the other."""
     case = scene.trial.case
+    grouped = {"kv_heads": scene.trial.key_heads} if scene.trial.formula.shared else {}
 
     def make() -> nn.Module:
-        module = kind(case.head, case.d_model, scene.rate)
+        module = kind(case.head, case.d_model, scene.rate, **grouped)
         module.fully_masked_row = fully_masked_row
         return module
 

@@ -109,8 +109,8 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Causal):
-    """Any formula with a key head for each query head, done right: what a diagnosis compares with."""
+class Declared(Causal, Grouped):
+    """Any formula, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
 
@@ -375,3 +375,18 @@ class GroupsInterleavedForValues(Grouped):
         """Use two tables."""
         h = torch.arange(self.head, device=q.device)
         return q, k[:, self.read_by(h)], v[:, h % self.kv_heads]
+
+
+class GroupTrainedByOneHead(Grouped):
+    """In the backward pass the last head of each group alone reaches the keys that the group shares.
+
+    Formula: dK_g = dK_h of the last h; must be the sum over the heads of the group
+    Census: P16; HazyResearch/HipKittens PR#22
+    """
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Detach what the others read."""
+        h = torch.arange(self.head, device=q.device)
+        shared, group = self.read_by(h), self.head // self.kv_heads
+        last = (h % group == group - 1)[:, None, None]
+        return q, torch.where(last, k[:, shared], k[:, shared].detach()), v[:, shared]
