@@ -20,7 +20,7 @@ ANY = ("none", "all", "padding", "random", "causal")
 
 
 def repeated(trial: Trial) -> tuple[Trial, int]:
-    """Return a trial whose module has a key head for each query head, with the same numbers in those of a group, and its size."""
+    """Return a trial whose module has a key head for each query head, alike within a group, and the size of a group."""
     subject, case = trial.subject, trial.case
     if not subject.contract.formula.shared:
         check.inapplicable('needs a contract with kv_heads = "grouped"')

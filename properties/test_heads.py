@@ -7,6 +7,7 @@ from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.oracle import attention as oracle
 from mhsa.oracle.bounded import Arithmetic, Bounded
+from mhsa.oracle.formula import between
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -30,6 +31,7 @@ def single_head(trial: Trial, h: int) -> Bounded:
             (trial.value, p.value, of_shared_values),
         )
     )
+    q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None]))
     mask = trial.effective(trial.mask, trial.query, trial.key)
     z = oracle.core(arithmetic, q, k, v, mask, formula=trial.formula).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)

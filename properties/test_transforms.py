@@ -56,6 +56,7 @@ def fixed_cases(subject: Subject) -> list[Case]:
         if subject.adapter.sizes is not None:
             head, d_model = subject.adapter.sizes
             case = case.resized(head=head, d_k=d_model // head)
+        case = case.resized(d_k=subject.features(case.d_k))
         found.append(case)
     return found
 

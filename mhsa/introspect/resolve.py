@@ -53,7 +53,7 @@ from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.construction.roles import value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_form import MaskForm
-from mhsa.subject.generic_inputs import SIZES, generic_tensors
+from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 from mhsa.subject.signature import masks_among
@@ -89,8 +89,8 @@ def understand(
 
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
-    head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
-    sizes = Sizes(head, d_model // head)
+    sizes = first_sizes(adapter)
+    head, d_model = adapter.sizes or (sizes.head, sizes.d_model)
     try:
         module = adapter.build(head, d_model)
     except SubjectError:

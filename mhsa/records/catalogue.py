@@ -27,6 +27,7 @@ FAMILIES = (
     "edges",
     "causality",
     "groups",
+    "rotary",
     "symmetry",
     "algebra",
     "identities",
@@ -35,7 +36,11 @@ FAMILIES = (
     "construction",
     "shape_mismatch",
 )
-DECLARED = ("causality", "groups")  # families about declared features, whose known bugs are those of registry.declared()
+DECLARED = (
+    "causality",
+    "groups",
+    "rotary",
+)  # families about declared features, whose known bugs are those of registry.declared()
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 

@@ -1,6 +1,7 @@
 """Bugs in declared features are found under their declaration; the same features done right hold."""
 
-from dataclasses import replace
+import importlib
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,18 @@ import pytest
 from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
+from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.run.runner import Options, run
 
-RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
+RIGHT = (
+    "formula:Causal", "formula:CausalAtTheEnd", "formula:Windowed", "formula:CausalWindow", "formula:Capped",
+    "formula:ScaledByWidth", "formula:Grouped", "rotary:RotaryHalf", "rotary:RotaryInterleaved", "rotary:RotaryPartial",
+)  # fmt: skip
 INFLUENCE, GRADIENT = "causality.hidden_keys_have_no_influence", "causality.hidden_keys_receive_no_gradient"
 EFFECT, PREFIX = "causality.what_is_declared_has_an_effect", "causality.a_prefix_gives_the_same"
 OUTPUT, REPEATED = "oracle.output_without_mask", "groups.groups_are_repeated_heads"
+DISTANCES = "rotary.only_distances_matter"
 FOUND_BY = {
     "SeesTheNextKey": (INFLUENCE, GRADIENT, OUTPUT),
     "SeesNotItself": (OUTPUT,),
@@ -36,6 +42,18 @@ FOUND_BY = {
     "GroupsOfTheirNumber": (OUTPUT, REPEATED),
     "GroupTrainedByOneHead": ("groups.gradients_of_a_group_are_summed", "gradients.gradients_of_inputs"),
     "GroupsInterleavedForValues": (OUTPUT, "gradients.gradients_of_inputs"),
+    "PairsInterleaved": (OUTPUT,),
+    "PairsInHalves": (OUTPUT,),
+    "RotatedTheOtherWay": (OUTPUT, DISTANCES),
+    "OneSideOfARotation": (OUTPUT, DISTANCES, "rotary.a_token_is_most_like_itself"),
+    "KeysNotRotated": (OUTPUT, DISTANCES, "rotary.a_token_is_most_like_itself"),
+    "ValuesRotated": (OUTPUT, DISTANCES),
+    "OffsetForgottenForKeys": (OUTPUT, "rotary.a_token_is_most_like_itself"),
+    "QueriesFromZero": (OUTPUT,),
+    "FrequenciesOfTheWholeHead": (OUTPUT,),
+    "OtherBase": (OUTPUT, "gradients.gradients_of_inputs"),
+    "RotaryForgotten": (EFFECT, OUTPUT),
+    "TablesInTheDtypeOfTheData": ("rotary.far_places_in_half_formats",),
     "ScaledByRoot": (EFFECT, "weights.log_ratios_are_score_differences"),
 }  # fmt: skip
 PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
@@ -56,12 +74,12 @@ def test_each_says_what_it_computes_and_is_listed_here() -> None:
 
 
 def test_each_declares_what_it_does() -> None:
-    from mhsa.bugs.mutants import formula
-
-    for name in (*RIGHT, *FOUND_BY):
-        contract = getattr(formula, name).mhsa_contract
+    plain = dict.fromkeys((f.name for f in fields(Formula)), None)
+    for path in (*RIGHT, *(f"{m.kind}:{m.name}" for m in declared())):
+        module, _, name = path.partition(":")
+        contract = getattr(importlib.import_module(f"mhsa.bugs.mutants.{module}"), name).mhsa_contract
         assert contract.formula != Contract().formula, name
-        assert replace(contract, causal="no", window=None, softcap=None, scale=None, kv_heads=None).formula.words == ()
+        assert replace(contract, **plain).formula.words == ()
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
@@ -70,10 +88,12 @@ def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]
 
 
 def test_the_features_done_right_hold() -> None:
-    right = tuple(f"mhsa.bugs.mutants.formula:{name}" for name in RIGHT)
+    right = tuple(f"mhsa.bugs.mutants.{name}" for name in RIGHT)
     # The families that look at what a formula changes; each class holds in all of them.
     results = run(
-        Options(right, workers=2, keyword="oracle or causality or groups or gradients or weights or masked or dropout")
+        Options(
+            right, workers=2, keyword="oracle or causality or groups or rotary or gradients or weights or masked or dropout"
+        )
     )
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
@@ -86,6 +106,16 @@ def test_the_diagnosis_names_a_bug_of_the_declared_formula(tmp_path: Path) -> No
     wrong, right = (understand(f"{tmp_path / 'model.py'}:{name}", dtypes=("float64",)) for name in ("Mine", "Ok"))
     assert [match.name for match in compare(finely(wrong)).matches] == ["SeesTheNextKey"]
     assert compare(finely(right)).wrong == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PairsInterleaved", "RotatedTheOtherWay", "KeysNotRotated", "ValuesRotated", "QueriesFromZero", "OtherBase"],
+)
+def test_the_diagnosis_names_a_bug_of_rotary_positions(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.py").write_text(f"import mhsa.bugs.mutants.rotary as f\nclass Mine(f.{name}): pass\n")
+    found = compare(finely(understand(f"{tmp_path / 'model.py'}:Mine", dtypes=("float64",))))
+    assert [match.name for match in found.matches] == [name]
 
 
 @pytest.mark.parametrize("name", ["GroupsInterleaved", "GroupsOfTheirNumber", "GroupTrainedByOneHead"])

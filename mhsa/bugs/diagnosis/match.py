@@ -111,6 +111,7 @@ def cases_for(subject: Subject) -> list[Case]:
         tie = subject.ties[(n + n // len(_SIZES) * (len(_SIZES) % len(subject.ties) == 0)) % len(subject.ties)]
         if tie == "all":
             queries = keys = min(keys, 80)
+        d_k = subject.features(d_k)
         if fixed is not None:
             head, d_k = fixed[0], fixed[1] // fixed[0]
         case = Case(
