@@ -36,11 +36,12 @@ FAMILIES = (
     "construction",
     "shape_mismatch",
 )
+# Families about declared features, whose known bugs are those of registry.declared().
 DECLARED = (
     "causality",
     "groups",
     "rotary",
-)  # families about declared features, whose known bugs are those of registry.declared()
+)
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
-from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD_WIDTH, MASK, is_called
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, is_called, number
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
@@ -21,6 +21,7 @@ from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
+from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
@@ -94,6 +95,7 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.constructor: Constructor | None = None  # None for a built module
+        self._d_k = 1  # of the module that was built last
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -126,6 +128,7 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
+        self._d_k = d_model // head
         return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
@@ -163,8 +166,23 @@ class ModuleAdapter(Adapter):
         need_weights: bool = False,
     ) -> Any:
         """Call forward by its own parameter names."""
-        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also}
+        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
         return called_in_float32(module, given) if self.in_float32 else module(**given)
+
+    def _tables(self, module: nn.Module, query: Tensor) -> dict[str, Any]:
+        """Return the angles of rotary positions, where forward takes them from its caller."""
+        if not self.signature.rotary:
+            return {}
+        rotary = self.contract.formula.rotary
+        if rotary is None:
+            names = self.signature.rotary
+            raise Question(
+                f"{self.name}: forward needs {', '.join(names)}: it seems to rotate queries and keys by their places",
+                {"rotary": rotary_tables.usual_layout(names)},
+            )
+        head = number(module, HEAD)
+        d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
+        return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
 
     def describe(self) -> str:
         """Return the call."""

@@ -46,7 +46,7 @@ FOUND_BY = {
     "PairsInHalves": (OUTPUT,),
     "RotatedTheOtherWay": (OUTPUT, DISTANCES),
     "OneSideOfARotation": (OUTPUT, DISTANCES, "rotary.a_token_is_most_like_itself"),
-    "KeysNotRotated": (OUTPUT, DISTANCES, "rotary.a_token_is_most_like_itself"),
+    "KeysNotRotated": (OUTPUT, DISTANCES),
     "ValuesRotated": (OUTPUT, DISTANCES),
     "OffsetForgottenForKeys": (OUTPUT, "rotary.a_token_is_most_like_itself"),
     "QueriesFromZero": (OUTPUT,),

@@ -92,7 +92,7 @@ BROKEN_BY = {
     "groups.groups_are_repeated_heads": "GroupsInterleaved",
     "groups.gradients_of_a_group_are_summed": "GroupTrainedByOneHead",
     "rotary.only_distances_matter": "RotatedTheOtherWay",
-    "rotary.a_token_is_most_like_itself": "KeysNotRotated",
+    "rotary.a_token_is_most_like_itself": "OneSideOfARotation",
     "rotary.far_places_in_half_formats": "TablesInTheDtypeOfTheData",
     "symmetry.queries_may_be_permuted": "PositionInOutput",
     "symmetry.keys_and_values_may_be_permuted": "PositionInScores",

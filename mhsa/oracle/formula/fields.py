@@ -22,9 +22,9 @@ class Rotary:
         layout: which two features are a pair: i and i + width / 2 ("half"), or 2 i and 2 i + 1 ("interleaved").
         fraction: of the features of a head that is rotated, the first ones: width = fraction * d_k.
         offset: place of the first token.
-        tables: what angles, cosines and sines are formed in: "float32", whatever the dtype of the data (in float64 data, float64
-            is right as well); "dtype": that of the data. None is float32, and judged in the dtypes of a run alone: who declares
-            "float32" promises it of half formats too.
+        tables: what angles, cosines and sines are formed in: "float32", whatever the dtype of the data (in float64 data
+            float64 is right as well); "dtype": that of the data. None is float32, and judged in the dtypes of a run alone:
+            who declares "float32" promises it of half formats too.
     """
 
     base: float = 10000.0
