@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
-from mhsa.records.errors import Question, SubjectError
+from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, is_called, number
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
@@ -174,12 +174,8 @@ class ModuleAdapter(Adapter):
         if not self.signature.rotary:
             return {}
         rotary = self.contract.formula.rotary
-        if rotary is None:
-            names = self.signature.rotary
-            raise Question(
-                f"{self.name}: forward needs {', '.join(names)}: it seems to rotate queries and keys by their places",
-                {"rotary": rotary_tables.usual_layout(names)},
-            )
+        if rotary is None:  # a constructor is tried before anything is known of the contract
+            raise TypeError(f"forward needs {', '.join(self.signature.rotary)}, and rotary is not declared")
         head = number(module, HEAD)
         d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
         return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
