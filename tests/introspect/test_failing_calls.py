@@ -95,8 +95,8 @@ class EvenWidthOnly(Plain):
 class WidthOfHeads(Plain):
     """Takes its third argument for something else than a value."""
 
-    def forward(self, x, rotary_pos_emb, mask=None):
-        return self.o(x * rotary_pos_emb[0, 0])[..., :1].expand(1, 2, 3, 4).flatten(7)
+    def forward(self, x, place_codes, mask=None):
+        return self.o(x * place_codes[0, 0])[..., :1].expand(1, 2, 3, 4).flatten(7)
 
 
 built = Always(2, 8)
