@@ -80,6 +80,7 @@ def test_shifting_all_keys_changes_nothing(subject: Subject, case: Case) -> None
     Source: A8 with A7; Namazifar et al. 2023, arXiv 2302.08626; Blanchard et al. 2021 for the shift of softmax.
     Breaks it: a softmax that does not subtract the maximum and overflows, an epsilon in the denominator, a clamp.
     """
+    check.not_under(subject.contract.formula.between, "a shift of all scores changes nothing")
     check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     shift = case.rng(11).integers(-3, 4, size=case.d_model).astype(float)
@@ -97,6 +98,7 @@ def test_key_bias_does_not_matter(subject: Subject, case: Case) -> None:
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a bias given to the wrong projection, softmax over the queries, masked scores filled before the bias.
     """
+    check.not_under(subject.contract.formula.between, "a shift of all scores changes nothing")
     check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     if trial.projections.key.bias is None:
@@ -144,6 +146,7 @@ def test_query_and_key_features_may_be_mixed(subject: Subject, case: Case) -> No
     Source: A11; Gauge Symmetries in Transformer Architectures (NeurReps 2025, KrkbYbK0cH); van Nierop arXiv 2412.14543.
     Breaks it: normalised queries, features compared across heads, a feature left out of the scores.
     """
+    check.not_under(subject.contract.formula.between, "features may be mixed")
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     before = trial()

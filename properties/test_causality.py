@@ -9,6 +9,7 @@ from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.case import Case
+from mhsa.records.declarations import in_words
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
 from mhsa.subject.subject import Subject
@@ -115,8 +116,8 @@ def test_a_prefix_gives_the_same(subject: Subject, case: Case) -> None:
 def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     """The output is not what it would be without one of the declared features.
 
-    Statement: for each of causal, window, scale and softcap that is declared, where the formula without it differs by more
-        than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap, or more.
+    Statement: for each of causal, window, scale, softcap and rotary that is declared, where the formula without it differs
+        by more than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap, or more.
     Requires: one of these is declared; the query projection can be written.
     Source: P22, the class of options that are accepted and ignored.
     Breaks it: an option that is stored and never read, or read in one path only.
@@ -124,7 +125,7 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     usual, formula = Formula(), subject.contract.formula
     declared = [f.name for f in fields(Formula) if f.name != "kv_heads" and getattr(formula, f.name) != getattr(usual, f.name)]
     if not declared:
-        check.inapplicable("needs a contract with causal, window, scale or softcap")
+        check.inapplicable("needs a contract with causal, window, scale, softcap or rotary")
     trial = Trial(subject, case)
     if formula.softcap is not None:
         lift_scores(trial, 2.0 * formula.softcap)
@@ -138,9 +139,8 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
         same = np.abs(answer.output - without.value) <= without.error
         check.current().add_ratio(0.0)
         if apart.any() and same[apart].all():
-            declared = getattr(formula, name)
             check.fail(
-                f"the output is that without {name} = {list(declared) if isinstance(declared, tuple) else declared!r}, "
+                f"the output is that without {in_words({name: getattr(formula, name)})}, "
                 f"but must differ from it in {int(apart.sum())} of {apart.size} elements",
                 what="output",
             )

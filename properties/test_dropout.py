@@ -199,6 +199,7 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
     Source: the chain rule with the pattern held fixed; P25; bound: docs/bounds.md.
     Breaks it: a fused dropout whose backward pass scales the gradient of the weights by p (NVIDIA/apex PR#816).
     """
+    check.not_under(subject.contract.formula.between, "scores are products of projected queries and keys")
     if subject.contract.float64_in == "float32":
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
     trial, (query, key, value) = uniform(subject, case, rate)

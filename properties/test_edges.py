@@ -109,6 +109,8 @@ def test_sizes_that_happen_to_be_equal(subject: Subject, case: Case, which: str,
     if case.tie == "all":
         length = sizes.get("query_length", sizes.get("key_length", case.key_length))
         sizes |= {"query_length": length, "key_length": length}
+    if sizes.get("d_k"):
+        sizes["d_k"] = subject.features(sizes["d_k"])
     case = case.resized(**sizes)
     trial = Trial(subject, case)
     answer = trial()

@@ -86,7 +86,7 @@ def test_gradients_of_scores_far_from_zero(subject: Subject, case: Case, sign: f
         in addition to the maximum.
     """
     # Fused kernels, which have tiles, take multiples of 8 features only.
-    d_k = case.d_k if subject.adapter.sizes or case.d_k % 8 == 0 else 8
+    d_k = case.d_k if subject.adapter.sizes or case.d_k % 8 == 0 else subject.features(8)
     for keys, features, way in ((case.key_length, case.d_k, sign), (64, d_k, -1.0), (192, d_k, -1.0)):
         queries = keys if case.tie == "all" else case.query_length
         trial = Trial(subject, case.resized(key_length=keys, query_length=queries, d_k=features))
@@ -301,7 +301,7 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
         batch=1, query_length=min(case.query_length, 2), key_length=min(case.key_length, 2), layout="contiguous"
     )
     if subject.adapter.sizes is None:
-        case = case.resized(head=min(case.head, 2), d_k=min(case.d_k, 2))
+        case = case.resized(head=min(case.head, 2), d_k=subject.features(min(case.d_k, 2)))
     if case.tie == "all":
         case = case.resized(query_length=case.key_length)
     if subject.contract.float64_in == "float32":

@@ -8,6 +8,7 @@ from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.attention import core
 from mhsa.oracle.bounded import Arithmetic, Bounded
+from mhsa.oracle.formula import between
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -31,6 +32,7 @@ def single_head(trial: Trial, h: int) -> Bounded:
             (trial.value, p.value, of_shared_values),
         )
     )
+    q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None]))
     mask = trial.effective(trial.mask, trial.query, trial.key)
     z = core(arithmetic, q, k, v, mask, formula=trial.formula).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)

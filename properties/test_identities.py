@@ -54,6 +54,7 @@ def test_query_and_key_gradient_products_match(subject: Subject, case: Case) -> 
     Source: A29, the Euler relation of q -> a q, k -> k / a.
     Breaks it: a scale missing in dQ or dK, dQ and dK exchanged, a gradient that reaches only one of them.
     """
+    check.not_under(subject.contract.formula.between, "features may be mixed")
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial, derivatives = differentiated(subject, case)
     query, key = moment(trial, derivatives, "query", "query"), moment(trial, derivatives, "key", "key")
@@ -71,6 +72,7 @@ def test_every_mixing_of_query_features_is_undone_by_keys(subject: Subject, case
     Source: A30, from the symmetry GL(d_k) of A11.
     Breaks it: features of a head mixed or exchanged in the backward pass only; a wrong transposition of dS.
     """
+    check.not_under(subject.contract.formula.between, "features may be mixed")
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial, derivatives = differentiated(subject, case)
     query, key = moment(trial, derivatives, "query", "query"), moment(trial, derivatives, "key", "key")
@@ -109,6 +111,7 @@ def test_key_bias_has_no_gradient(subject: Subject, case: Case) -> None:
     Source: A9; Namazifar et al. 2023, arXiv 2302.08626.
     Breaks it: a softmax gradient without its row sum, a mask or a scale applied in one direction only.
     """
+    check.not_under(subject.contract.formula.between, "a shift of all scores changes nothing")
     check.not_under(subject.contract.formula.capped, "a shift of all scores changes nothing")
     _, derivatives = differentiated(subject, case)
     if "key.bias" not in derivatives.observed:

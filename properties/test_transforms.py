@@ -56,7 +56,7 @@ def fixed_cases(subject: Subject) -> list[Case]:
         if subject.adapter.sizes is not None:
             head, d_model = subject.adapter.sizes
             case = case.resized(head=head, d_k=d_model // head)
-        usable.append(case)
+        usable.append(case.resized(d_k=subject.features(case.d_k)))
     return usable
 
 

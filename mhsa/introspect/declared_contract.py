@@ -104,6 +104,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "window": _always,
     "softcap": _always,
     "kv_heads": _always,
+    "rotary": _always,
 }
 
 

@@ -19,7 +19,7 @@ from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.caller import Caller, heads_of
-from mhsa.subject.generic_inputs import SIZES
+from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.parameter_layout import Sizes
 
 # Batch, Tq, Tk: one and several of each, equal and not, and the powers of two that windows and patches need.
@@ -68,7 +68,7 @@ def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target
 
 def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: str) -> Iterator[_Try]:
     """Yield calls with the words for what they are given and the dtype, the plainest first."""
-    modules = [(module, adapter.sizes[1] if adapter.sizes else SIZES.d_model)]
+    modules = [(module, first_sizes(adapter).d_model)]
     for sizes in () if adapter.sizes else _OTHER_SIZES:
         try:
             modules.append((adapter.build(sizes.head, sizes.d_model).eval(), sizes.d_model))

@@ -24,7 +24,7 @@ from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
 from mhsa.subject.caller import Caller, heads_of
-from mhsa.subject.generic_inputs import SIZES, generic_case, generic_tensors
+from mhsa.subject.generic_inputs import first_sizes, generic_case, generic_tensors
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -84,7 +84,8 @@ def _function_in_another_layout(
     for layout in FUNCTION_LAYOUTS[1:]:
         other = adapter.read_as(adapter.contract)
         other.callable_in = layout
-        built = other.build(SIZES.head, SIZES.d_model).double().eval()
+        sizes = first_sizes(other)
+        built = other.build(sizes.head, sizes.d_model).double().eval()
         with contextlib.suppress(Exception):
             return replace(caller, adapter=other).locate(built, *given)
     return None
@@ -127,7 +128,8 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     if isinstance(caller.adapter, FunctionAdapter):  # the reference around it takes every shape
         return replace(caller, contract=replace(caller.contract, mask_shape=caller.adapter.form.shape))
     forms = forms_of_mask(caller)
-    head = heads_of(module, caller.adapter.sizes or (SIZES.head, SIZES.d_model))
+    sizes = first_sizes(caller.adapter)
+    head = heads_of(module, caller.adapter.sizes or (sizes.head, sizes.d_model))
     everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
     last_key = everything.clone()
     # A causal module hides the last key by itself.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -29,15 +30,18 @@ from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.read import read_call
+from mhsa.introspect.readings.rotary import candidates, seems_rotary
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.unjudged_outputs import find_unread
+from mhsa.oracle.formula.fields import Rotary, as_declared
 from mhsa.records.contract import Contract
+from mhsa.records.declarations import in_words
 from mhsa.records.defaults import DEFAULT_DTYPES
-from mhsa.records.errors import SubjectError, describe
+from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.records.understood import Known, Understood, notes_of
@@ -57,7 +61,8 @@ from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.construction.roles import value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_form import MaskForm
-from mhsa.subject.generic_inputs import SIZES, generic_tensors
+from mhsa.subject.forms.rotary_tables import usual_layout
+from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
 from mhsa.subject.signature import masks_among
@@ -80,9 +85,11 @@ def understand(
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
         asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
+        adapter = _declared(as_adapter(target, name, request.arguments), request)
+        read = _perhaps_rotary if seems_rotary(adapter) else _understand
         subject = read_constructor(
-            _declared(as_adapter(target, name, request.arguments), request),
-            lambda adapter: _understand(adapter, target, asked),
+            adapter,
+            lambda adapter: read(adapter, target, asked),
             lambda parameter: _declared(_of_module(target, name, request.arguments, parameter), request),
         )
         return replace(subject, understood=(*choice.understood, *subject.understood))
@@ -100,10 +107,59 @@ def _declared(adapter: Adapter, request: Request) -> Adapter:
     return adapter
 
 
+def _perhaps_rotary(adapter: Adapter, target: Any, request: Request) -> Subject:
+    """Understand a subject whose source speaks of a rotation, which is not declared.
+
+    Raises:
+        Question: it is not right as it stands, and exactly right if queries and keys are rotated.
+        SubjectError: it cannot be judged, with or without a rotation.
+    """
+    try:
+        subject = _understand(adapter, target, request)
+        if Fit().without_mask(subject):
+            return subject
+        said: SubjectError | None = None
+    except SubjectError as error:
+        said = error
+        if isinstance(error, Question) and error.declaration:
+            raise
+    for rotary in candidates(_built(adapter)):
+        turned = copy.copy(adapter)
+        turned.contract = replace(adapter.contract, rotary=rotary)
+        found = {"rotary": rotary.layout if rotary == Rotary(layout=rotary.layout) else as_declared(rotary)}
+        try:
+            if not Fit().without_mask(_understand(turned, target, request)):
+                continue
+        except Question as question:
+            if not question.declaration:
+                continue
+            found |= question.declaration
+        except Exception:  # it cannot be read so
+            continue
+        raise Question(f"it is exactly right if it is declared what it seems to do: {in_words(found)}", found)
+    if said is not None:
+        raise said
+    return subject
+
+
+def _built(adapter: Adapter) -> nn.Module | None:
+    """Return a module in whatever size it can be built, None where it cannot."""
+    for head, d_model in (adapter.sizes,) if adapter.sizes else ((4, 24), (4, 64)):
+        with contextlib.suppress(Exception):
+            return adapter.build(head, d_model)
+    return None
+
+
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
-    head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
-    sizes = Sizes(head, d_model // head)
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary and adapter.contract.rotary is None:
+        names = adapter.signature.rotary
+        raise Question(
+            f"{name}: forward needs {', '.join(names)}: it seems to rotate queries and keys by their places",
+            {"rotary": usual_layout(names)},
+        )
+    sizes = first_sizes(adapter)
+    head, d_model = adapter.sizes or (sizes.head, sizes.d_model)
     try:
         module = adapter.build(head, d_model)
     except SubjectError:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import groups, softcap
+from mhsa.oracle.formula import between, groups, softcap
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -52,7 +52,8 @@ class Attention:
 class MultiHead(Attention):
     """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged.
 
-    K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are.
+    K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are. ``sides`` are Q and K
+    before that, with what their derivatives need.
     """
 
     inputs: tuple[Array, Array, Array]
@@ -60,6 +61,7 @@ class MultiHead(Attention):
     head: int
     mask: NDArray[np.bool_] | None
     heads: tuple[Bounded, Bounded, Bounded]
+    sides: tuple[between.Side, between.Side]
     mixed: Bounded
     formula: Formula = PLAIN
     kv_heads: int = 0
@@ -92,8 +94,11 @@ def attention(
     Raises:
         OracleError: a value or bound is NaN, or a value is infinite.
     """
+    arithmetic = Arithmetic(precision)
     q, k, v = (Bounded.exact(x) for x in (query, key, value))
-    return _checked(core(Arithmetic(precision), q, k, v, mask, fully_masked_row, None, formula))
+    if formula.between:
+        q, k = (side.heads for side in between.sides(arithmetic, formula, q, k))
+    return _checked(core(arithmetic, q, k, v, mask, fully_masked_row, None, formula))
 
 
 def multi_head(
@@ -121,7 +126,7 @@ def multi_head(
     arithmetic = Arithmetic(precision)
     kv_heads = shared_heads(projections, head, formula)
     q, k, v = (
-        groups.repeat(split_heads(_linear(arithmetic, Bounded.exact(x), linear), own), head)
+        split_heads(_linear(arithmetic, Bounded.exact(x), linear), own)
         for x, linear, own in (
             (query, projections.query, head),
             (key, projections.key, kv_heads),
@@ -130,13 +135,15 @@ def multi_head(
     )
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
+    sides = between.sides(arithmetic, formula, q, k)
+    q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = None if bias is None else bias[:, None]
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
     stages = output, inner.weights, inner.scores, inner.slope
     inputs = (query, key, value)
-    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads))
+    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads))
 
 
 def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:

@@ -63,8 +63,11 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
     dv = arithmetic.matmul(weights.mT, dz)
+    of_query, of_key = result.sides
     if result.formula.kv_heads == "grouped":
+        dk = of_key.before_a_sum(arithmetic, dk)
         dk, dv = (groups.gather(arithmetic, d, result.kv_heads) for d in (dk, dv))
+    dq, dk = of_query.back(arithmetic, dq), of_key.back(arithmetic, dk)
 
     of_inputs = []
     maps = (("query", p.query, dq), ("key", p.key, dk), ("value", p.value, dv))
@@ -93,9 +96,12 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
     q, k, v = result.heads
     kv_heads = result.kv_heads or result.head
     dq, dk, dv = (
-        groups.repeat(split_heads(arithmetic.matmul(Bounded.exact(x), Bounded.exact(linear.weight.T)), own), result.head)
+        split_heads(arithmetic.matmul(Bounded.exact(x), Bounded.exact(linear.weight.T)), own)
         for x, linear, own in ((d_query, p.query, result.head), (d_key, p.key, kv_heads), (d_value, p.value, kv_heads))
     )
+    of_query, of_key = result.sides
+    dq, dk = of_query.push(arithmetic, dq), of_key.push(arithmetic, dk)
+    dk, dv = (groups.repeat(d, result.head) for d in (dk, dv))
     scale = result.formula.factor(q.value.shape[-1])
     ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
     if result.slope is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
+from mhsa.oracle.formula.fields import Causal, KvHeads, Rotary, Scale, Window, rotary_of
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -29,7 +30,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap")  # fields that may hold something else than a text
+NUMBERS = ("scale", "window", "softcap", "rotary")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -67,6 +68,8 @@ class Contract:
         softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
         kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
             is as many as there are heads.
+        rotary: a table of ``base``, ``layout`` ("half", "interleaved"), ``fraction``, ``offset``, ``tables`` ("float32",
+            "dtype"), or the layout alone: queries and keys are rotated by their places; None is not at all.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -89,6 +92,7 @@ class Contract:
     window: Window | None = None
     softcap: float | None = None
     kv_heads: KvHeads = None
+    rotary: Rotary | Mapping[str, Any] | str | None = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -129,6 +133,10 @@ class Contract:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
 
     def _check_formula(self) -> None:
+        try:
+            object.__setattr__(self, "rotary", rotary_of(self.rotary))
+        except ValueError as error:
+            raise ValueError(f"Contract(rotary={self.rotary!r}); {error}") from None
         for name in ("scale", "softcap"):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -151,4 +159,4 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        return Formula(self.causal or "no", self.scale, self.window, self.softcap, self.kv_heads)
+        return Formula(self.causal or "no", self.scale, self.window, self.softcap, self.kv_heads, rotary_of(self.rotary))

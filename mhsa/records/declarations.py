@@ -8,9 +8,10 @@ import re
 import tomllib
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
+from mhsa.oracle.formula.fields import as_declared
 from mhsa.records.contract import FORMER_NAMES, Contract
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
@@ -90,6 +91,8 @@ def declared_field(text: str) -> tuple[str, Any]:
 
 def toml(value: Any) -> str:
     """Return a value as TOML writes it in one line."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = as_declared(value)
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key_of(k)} = {toml(v)}' for k, v in value.items())}}}"
     if isinstance(value, (list, tuple)):

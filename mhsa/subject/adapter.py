@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.errors import SubjectError
-from mhsa.records.names import DROPOUT, HEAD_WIDTH, KV_HEADS, MASK, is_called, pick
+from mhsa.records.names import DROPOUT, HEAD, HEAD_WIDTH, MASK, is_called, number
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
@@ -21,6 +21,7 @@ from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
+from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
@@ -93,11 +94,11 @@ class ModuleAdapter(Adapter):
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
         self.declared = contract_of(target, name)
-        self._arguments: Callable[[int, int, float], dict[str, Any]] | None = None
+        self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor beside those that its names call for
-        self._kv_heads: str | None = None
         self.constructor: Constructor | None = None  # None for a built module
+        self._d_k = 1  # of the module that was built last
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -110,8 +111,6 @@ class ModuleAdapter(Adapter):
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
-            left = [n for n in inspect.signature(target).parameters if n not in (more or {})]
-            self._kv_heads = pick(left, KV_HEADS)
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
             self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
@@ -132,26 +131,30 @@ class ModuleAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
+        self._d_k = d_model // head
         return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, _DROPOUT) | self._shared(head, d_model) | self.options
+        return self._arguments(head, d_model, _DROPOUT, self.kv_heads(head, d_model)) | self.options
 
-    def _shared(self, head: int, d_model: int) -> dict[str, Any]:
-        """Return how many heads keys and values get, where that is declared and the constructor has a parameter for it."""
-        if self.contract.kv_heads != "grouped" or self._kv_heads is None:
-            return {}
+    def kv_heads(self, head: int, d_model: int) -> int | None:
+        """Return how many heads keys and values get where they are declared to be grouped; None: as many as queries.
+
+        A constructor that has no parameter for it, or is given it by the user, has the number that it has.
+        """
+        if self.contract.kv_heads != "grouped":
+            return None
         fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
-        return {self._kv_heads: fewer[(d_model // head - 1) % len(fewer)]}  # another divisor for another width
+        return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate) | self._shared(head, d_model) | self.options
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model)) | self.options
         return self._with_sizes(self._make(**given), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
@@ -169,8 +172,19 @@ class ModuleAdapter(Adapter):
         need_weights: bool = False,
     ) -> Any:
         """Call forward by its own parameter names."""
-        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also}
+        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
         return called_in_float32(module, given) if self.in_float32 else module(**given)
+
+    def _tables(self, module: nn.Module, query: Tensor) -> dict[str, Any]:
+        """Return the angles of rotary positions, where forward takes them from its caller."""
+        if not self.signature.rotary:
+            return {}
+        rotary = self.contract.formula.rotary
+        if rotary is None:  # a constructor is tried before anything is known of the contract
+            raise TypeError(f"forward needs {', '.join(self.signature.rotary)}, and rotary is not declared")
+        head = number(module, HEAD)
+        d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
+        return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
 
     def describe(self) -> str:
         """Return the call."""

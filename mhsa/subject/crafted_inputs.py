@@ -12,6 +12,7 @@ import math
 import numpy as np
 
 from mhsa.oracle.bounded import Array
+from mhsa.subject import check
 from mhsa.subject.trial import Trial
 
 _STREAM = 30  # of the random numbers; the case has others
@@ -63,6 +64,7 @@ def uniform_attention(trial: Trial, length: int, silent: str) -> Array:
 
 def _set_maps(trial: Trial, gain: float) -> None:
     """Let query and key pick the same features, the query's times ``gain``, a power of two; biases are 0."""
+    check.not_under(trial.formula.between, "needs queries and keys that go into the scores as they are")
     rng, width = trial.case.rng(_STREAM), trial.case.d_model
 
     def signed() -> Array:

@@ -24,6 +24,17 @@ SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
 
+def first_sizes(adapter: Adapter) -> Sizes:
+    """Return the sizes of a module that is understood: its own, or generic ones; at least two pairs of features are rotated."""
+    if adapter.sizes is not None:
+        return Sizes(adapter.sizes[0], adapter.sizes[1] // adapter.sizes[0])
+    rotary = adapter.contract.formula.rotary
+    if rotary is None:
+        return SIZES
+    d_k = next(d for d in range(SIZES.d_k, 2000) if d % rotary.step == 0 and rotary.width(d) >= 4)
+    return Sizes(SIZES.head, d_k)
+
+
 @dataclass(frozen=True)
 class GenericSizes:
     """Sizes of one call that differ from each other and from those of the module, as far as can be."""
@@ -36,7 +47,7 @@ class GenericSizes:
 
 def generic_sizes(adapter: Adapter) -> GenericSizes:
     """Return the sizes to call a module of this adapter with; in self-attention there are as many keys as queries."""
-    module = SIZES if adapter.sizes is None else Sizes(adapter.sizes[0], adapter.sizes[1] // adapter.sizes[0])
+    module = first_sizes(adapter)
     batch, queries, keys = [n for n in _DISTINCT if n not in (module.head, module.d_k, module.d_model)][:3]
     return GenericSizes(module, batch, queries, queries if adapter.inputs == "x" else keys)
 

@@ -2,7 +2,8 @@
 
 Labels: ``in`` and ``out`` (d_model features), ``h`` (heads), ``d`` (d_k), ``p`` (position among packed roles), ``one``
 (size 1); joined letters are one axis that holds several, outermost first: ``hd`` is the usual d_model output axis of a
-query projection, ``phd`` the output axis of a packed one.
+query projection, ``phd`` the output axis of a packed one. ``cat`` and ``per`` are packed axes of fewer key heads
+(:mod:`mhsa.subject.packed_groups`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+from mhsa.subject.forms import packed_groups
 
 _JOINED = ("hd", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp")
 
@@ -61,6 +64,7 @@ class AxisReading:
     def words(self) -> str:
         """Its axes as a reader knows their sizes: [3 x H x d_k, d_model] holds query, key and value, each head by head."""
         sizes = {"in": "d_model", "out": "d_model", "h": "H", "d": "d_k", "p": str(len(self.roles)), "one": "1"}
+        sizes |= {packed_groups.CAT: "(H + 2 kv_heads) x d_k", packed_groups.PER: "kv_heads x (H / kv_heads + 2) x d_k"}
         axes = [sizes.get(label) or " x ".join(sizes[letter] for letter in label) for label in self.labels]
         return f"[{', '.join(axes)}]"
 
@@ -70,6 +74,10 @@ class AxisReading:
 
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
+        packed = next((label for label in self.labels if label in (packed_groups.CAT, packed_groups.PER)), "")
+        if packed:
+            first = parameter.transpose(0, 1) if self.labels[0] != packed else parameter
+            return packed_groups.pieces(first, packed, role, self.roles, sizes.head, sizes.d_k)
         if self.shared:
             shape = tuple(parameter.shape)
             sizes = next((own for own in sizes.shared() if self._fits(shape, own)), sizes)
@@ -124,6 +132,18 @@ def readings(
         if linear and not bias and [label for label in labels if label != "one"][0 if side == "out" else -1] != side:
             continue  # a convolution's weight has axes of size 1 behind
         yield AxisReading(roles, labels, bias, per_head)
+
+
+def packed_readings(
+    shape: tuple[int, ...], roles: tuple[str, ...], sizes: Sizes, *, linear: bool, bias: bool
+) -> Iterator[AxisReading]:  # fmt: skip
+    """Every reading of a parameter that holds queries, keys and values, of which there may be fewer heads than of queries."""
+    for packed in (packed_groups.CAT, packed_groups.PER):
+        for labels in [(packed,)] if bias else [(packed, "in"), ("in", packed)][: 1 if linear else 2]:
+            rows = shape[labels.index(packed)] if len(shape) == len(labels) else 0
+            inner = bias or shape[labels.index("in")] == sizes.d_model if rows else False
+            if inner and packed_groups.heads_of_keys(rows, sizes.head, sizes.d_k):
+                yield AxisReading(roles, labels, bias, shared=True)
 
 
 def _expected_axes(side: str, *, packed: bool, bias: bool, per_head: bool) -> list[str]:

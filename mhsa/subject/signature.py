@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
 from mhsa.records.errors import Question
 from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.needless_arguments import Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
@@ -41,6 +42,7 @@ class Signature:
     guessed: bool = False
     mask_omitted: bool = False
     more: Mapping[str, Given] = field(default_factory=dict)
+    rotary: tuple[str, ...] = ()  # what takes the angles or the places of rotary positions, and has no default
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -83,8 +85,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
-    more = needless_arguments({n: parameters[n] for n in required if n not in masks})
-    tensors = [n for n in required if n not in masks and n not in more]
+    more = needless_arguments({n: parameters[n] for n in required if n not in masks and n not in rotary_tables.NAMES})
+    tensors = [n for n in required if n not in masks and n not in more and n not in rotary_tables.NAMES]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
@@ -112,6 +114,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
     )  # fmt: skip
     unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights, *more)]
+    if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
+        return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
         raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
     return signature

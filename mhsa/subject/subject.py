@@ -90,6 +90,11 @@ class Subject:
             return replace(PRECISIONS["float32"], name="float64")
         return replace(precision, accumulation=precision.unit) if self.contract.accumulation == "dtype" else precision
 
+    def features(self, d_k: int) -> int:
+        """Return the width of a head that is at least this one and can be judged: rotated features are even in number."""
+        rotary = self.contract.formula.rotary
+        return d_k if rotary is None else -(-d_k // rotary.step) * rotary.step
+
     @property
     def ties(self) -> tuple[Tie, ...]:
         """Whether query, key and value may be different tensors, the freest first."""

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mhsa.oracle.attention import FullyMaskedRow, Linear, MultiHead, ProjectionWeights, multi_head
+from mhsa.oracle.attention import FullyMaskedRow, Linear, MultiHead, ProjectionWeights, multi_head, shared_heads
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
@@ -196,6 +196,11 @@ class Trial:
     def d_v(self) -> int:
         """Width of a head's values: columns of W_O."""
         return int(self.projections.out.weight.shape[1]) // self.case.head
+
+    @property
+    def key_heads(self) -> int:
+        """How many heads of keys and values there are."""
+        return shared_heads(self.projections, self.case.head, self.formula)
 
     def about_width(self) -> str:
         """Return in words that the subject's inner width is not d_model."""

@@ -1,6 +1,7 @@
 """Bugs in declared features are found under their declaration; the same features done right hold."""
 
-from dataclasses import replace
+import importlib
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -8,15 +9,19 @@ import pytest
 from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
+from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
-from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 
-RIGHT = ("Causal", "CausalAtTheEnd", "Windowed", "CausalWindow", "Capped", "ScaledByWidth", "Grouped")
+RIGHT = (
+    "formula:Causal", "formula:CausalAtTheEnd", "formula:Windowed", "formula:CausalWindow", "formula:Capped",
+    "formula:ScaledByWidth", "formula:Grouped", "rotary:RotaryHalf", "rotary:RotaryInterleaved", "rotary:RotaryPartial",
+)  # fmt: skip
 INFLUENCE, GRADIENT = "causality.hidden_keys_have_no_influence", "causality.hidden_keys_receive_no_gradient"
 EFFECT, PREFIX = "causality.what_is_declared_has_an_effect", "causality.a_prefix_gives_the_same"
-OUTPUT = "oracle.output_without_mask"
+OUTPUT, REPEATED = "oracle.output_without_mask", "groups.groups_are_repeated_heads"
+DISTANCES = "rotary.only_distances_matter"
 FOUND_BY = {
     "SeesTheNextKey": (INFLUENCE, GRADIENT, OUTPUT),
     "SeesNotItself": (OUTPUT,),
@@ -34,9 +39,22 @@ FOUND_BY = {
     "CapForgotten": (EFFECT, OUTPUT),
     "CapClamps": (OUTPUT, "gradients.gradients_of_inputs"),
     "CapNotScaledBack": (OUTPUT,),
-    "GroupsInterleaved": (OUTPUT, "heads.each_head_alone"),
-    "GroupsOfTheirNumber": (OUTPUT,),
+    "GroupsInterleaved": (OUTPUT, "heads.each_head_alone", REPEATED),
+    "GroupsOfTheirNumber": (OUTPUT, REPEATED),
+    "GroupTrainedByOneHead": ("groups.gradients_of_a_group_are_summed", "gradients.gradients_of_inputs"),
     "GroupsInterleavedForValues": (OUTPUT, "gradients.gradients_of_inputs"),
+    "PairsInterleaved": (OUTPUT,),
+    "PairsInHalves": (OUTPUT,),
+    "RotatedTheOtherWay": (OUTPUT, DISTANCES),
+    "OneSideOfARotation": (OUTPUT, DISTANCES, "rotary.a_token_is_most_like_itself"),
+    "KeysNotRotated": (OUTPUT, DISTANCES),
+    "ValuesRotated": (OUTPUT, DISTANCES),
+    "OffsetForgottenForKeys": (OUTPUT, "rotary.a_token_is_most_like_itself"),
+    "QueriesFromZero": (OUTPUT,),
+    "FrequenciesOfTheWholeHead": (OUTPUT,),
+    "OtherBase": (OUTPUT, "gradients.gradients_of_inputs"),
+    "RotaryForgotten": (EFFECT, OUTPUT),
+    "TablesInTheDtypeOfTheData": ("rotary.far_places_in_half_formats",),
     "ScaledByRoot": (EFFECT, "weights.log_ratios_are_score_differences"),
 }  # fmt: skip
 PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
@@ -57,12 +75,12 @@ def test_each_says_what_it_computes_and_is_listed_here() -> None:
 
 
 def test_each_declares_what_it_does() -> None:
-    from mhsa.bugs.mutants import formula
-
-    for name in (*RIGHT, *FOUND_BY):
-        contract = getattr(formula, name).mhsa_contract
+    plain = dict.fromkeys((f.name for f in fields(Formula)), None)
+    for path in (*RIGHT, *(f"{m.kind}:{m.name}" for m in declared())):
+        module, _, name = path.partition(":")
+        contract = getattr(importlib.import_module(f"mhsa.bugs.mutants.{module}"), name).mhsa_contract
         assert contract.formula != Contract().formula, name
-        assert replace(contract, causal="no", window=None, softcap=None, scale=None, kv_heads=None).formula.words == ()
+        assert replace(contract, **plain).formula.words == ()
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
@@ -73,8 +91,8 @@ def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_feature_done_right_holds(name: str) -> None:
     # The families that look at what a formula changes; each class holds in all of them.
-    keyword = "oracle or causality or gradients or weights or masked or dropout"
-    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.formula:{name}"),), keyword=keyword))
+    keyword = "oracle or causality or groups or rotary or gradients or weights or masked or dropout"
+    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.{name}"),), keyword=keyword))
     assert result.verdict == "holds"
 
 
@@ -86,5 +104,20 @@ def test_the_diagnosis_names_a_bug_of_the_declared_formula(tmp_path: Path) -> No
     wrong, right = (understand(f"{tmp_path / 'model.py'}:{name}", dtypes=("float64",)) for name in ("Mine", "Ok"))
     assert [match.name for match in compare(finely(wrong)).matches] == ["SeesTheNextKey"]
     assert compare(finely(right)).wrong == 0
-    with pytest.raises(SubjectError, match='not under kv_heads = "grouped"'):
-        compare(understand("mhsa.bugs.mutants.formula:Grouped", dtypes=("float64",)))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PairsInterleaved", "RotatedTheOtherWay", "KeysNotRotated", "ValuesRotated", "QueriesFromZero", "OtherBase"],
+)
+def test_the_diagnosis_names_a_bug_of_rotary_positions(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.py").write_text(f"import mhsa.bugs.mutants.rotary as f\nclass Mine(f.{name}): pass\n")
+    found = compare(finely(understand(f"{tmp_path / 'model.py'}:Mine", dtypes=("float64",))))
+    assert [match.name for match in found.matches] == [name]
+
+
+@pytest.mark.parametrize("name", ["GroupsInterleaved", "GroupsOfTheirNumber", "GroupTrainedByOneHead"])
+def test_the_diagnosis_names_a_bug_of_shared_heads(tmp_path: Path, name: str) -> None:
+    (tmp_path / "model.py").write_text(f"import mhsa.bugs.mutants.formula as f\nclass Mine(f.{name}): pass\n")
+    found = compare(finely(understand(f"{tmp_path / 'model.py'}:Mine", dtypes=("float64",))))
+    assert [match.name for match in found.matches] == [name]

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.parameter_layout import Sizes
 
@@ -50,6 +52,62 @@ class Causal(nn.Module):
 """
 
 
+CONFIGURED = """
+import torch
+from torch import nn
+
+
+class Base(nn.Module):
+    def __init__(self, config):
+        super().__init__()
+        self.h, self.kv = config.num_attention_heads, config.num_key_value_heads
+        self.d = config.hidden_size // self.h
+        self.make(config.hidden_size)
+
+    def make(self, width):
+        self.q_proj, self.o_proj = nn.Linear(width, width), nn.Linear(width, width)
+        self.k_proj, self.v_proj = nn.Linear(width, self.kv * self.d), nn.Linear(width, self.kv * self.d)
+
+    def maps(self, x):
+        return (f(x).unflatten(-1, (-1, self.d)).transpose(1, 2) for f in (self.q_proj, self.k_proj, self.v_proj))
+
+    def forward(self, x):
+        q, k, v = self.maps(x)
+        k, v = (y.repeat_interleave(self.h // self.kv, 1) for y in (k, v))
+        return self.o_proj((torch.softmax(q @ k.mT / self.d**0.5, -1) @ v).transpose(1, 2).flatten(2))
+
+
+class Packed(Base):
+    def make(self, width):
+        self.qkv_proj, self.o_proj = nn.Linear(width, width + 2 * self.kv * self.d), nn.Linear(width, width)
+
+    def maps(self, x):
+        parts = self.qkv_proj(x).split([self.h * self.d, self.kv * self.d, self.kv * self.d], -1)
+        return (y.unflatten(-1, (-1, self.d)).transpose(1, 2) for y in parts)
+
+
+class GroupByGroup(Packed):
+    def maps(self, x):
+        parts = self.qkv_proj(x).unflatten(-1, (self.kv, self.h // self.kv + 2, self.d)).movedim(1, -2).split([-2 + \
+            self.h // self.kv + 2, 1, 1], 2)
+        return (y.flatten(1, 2) for y in parts)
+
+
+class Fixed(Packed):
+    def __init__(self, dim, num_heads):
+        nn.Module.__init__(self)
+        self.h, self.kv, self.d = num_heads, max(num_heads // 2, 1), dim // num_heads
+        self.make(dim)
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Path:
+    place = tmp_path / "configured_model.py"
+    place.write_text(CONFIGURED)
+    return place
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     place = tmp_path / "declared_model.py"
@@ -67,6 +125,30 @@ def test_grouped_heads_are_built_and_read(file: Path, name: str) -> None:
         assert views["key.weight"].shape == views["value.weight"].shape == (heads * d_k, head * d_k)
         assert views["key.bias"].shape == (heads * d_k,)
     assert any("grouped keys and values" in text for topic, text in subject.notes if topic == "formula")
+
+
+@pytest.mark.parametrize("name", ["Base", "Packed", "GroupByGroup"])
+def test_a_configuration_says_how_many_heads_share(configured: Path, name: str) -> None:
+    """The maps are read in every size, packed or not, and give the oracle's numbers."""
+    subject = understand(Request("a", f"{configured}:{name}", contract={"kv_heads": "grouped"}))
+    assert subject.adapter.build(4, 20).kv == 2
+    for head, d_k, heads in ((4, 5, 2), (8, 1, 4), (6, 4, 3), (1, 4, 1)):
+        module = subject.adapter.build(head, head * d_k)
+        views = dict(subject.bind(module, Sizes(head, d_k)).views())
+        assert views["key.weight"].shape == views["value.weight"].shape == (heads * d_k, head * d_k)
+        assert views["query.bias"].shape == (head * d_k,)
+    assert Fit().without_mask(subject)
+
+
+def test_undeclared_a_configuration_has_as_many_heads(configured: Path) -> None:
+    assert understand(Request("a", f"{configured}:Packed")).adapter.build(4, 20).kv == 4
+
+
+def test_fewer_heads_that_nothing_declares_are_asked_about(configured: Path) -> None:
+    with pytest.raises(Question, match="2 times as narrow") as asked:
+        understand(Request("a", f"{configured}:Fixed"))
+    assert asked.value.declaration == {"kv_heads": "grouped"}
+    assert Fit().without_mask(understand(Request("a", f"{configured}:Fixed", contract={"kv_heads": "grouped"})))
 
 
 @pytest.mark.parametrize("name", ["Shared", "Needed"])

@@ -96,8 +96,8 @@ class EvenWidthOnly(Plain):
 class WidthOfHeads(Plain):
     """Takes its third argument for something else than a value."""
 
-    def forward(self, x, rotary_pos_emb, mask=None):
-        return self.o(x * rotary_pos_emb[0, 0])[..., :1].expand(1, 2, 3, 4).flatten(7)
+    def forward(self, x, place_codes, mask=None):
+        return self.o(x * place_codes[0, 0])[..., :1].expand(1, 2, 3, 4).flatten(7)
 
 
 built = Always(2, 8)
@@ -146,7 +146,7 @@ def test_the_question_says_what_was_given_and_raised_and_where() -> None:
 def test_a_place_in_torch_is_told_by_the_line_that_called_it() -> None:
     said = question("WidthOfHeads")
     assert "test_failing_calls.py" in next(line for line in said.splitlines() if line.startswith("    at "))
-    assert "return module(x=query, rotary_pos_emb=key, mask=mask)  # <- change this" in said
+    assert "return module(x=query, place_codes=key, mask=mask)  # <- change this" in said
 
 
 def test_built_modules_functions_and_adapters_are_told_what_to_write() -> None:

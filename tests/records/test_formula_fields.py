@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.configuration import ConfigurationError, read
 from mhsa.records.contract import Contract
+from mhsa.records.declarations import declared_field, in_words
 
 
 def test_a_contract_has_its_formula() -> None:
@@ -29,12 +31,30 @@ def test_a_contract_has_its_formula() -> None:
         ({"window": [-2, 0]}, "must be [left, right]"),
         ({"window": [-1, -1]}, "must be [left, right]"),
         ({"kv_heads": 2}, "must be one of None, 'grouped'"),
+        ({"rotary": 3}, "must be a table of base, layout, fraction, offset, tables, or the layout alone"),
+        ({"rotary": {"theta": 1e4}}, "must be a table of base, layout, fraction, offset, tables, or the layout alone"),
+        ({"rotary": "halves"}, "layout = 'halves'; must be one of 'half', 'interleaved'"),
+        ({"rotary": {"base": 1}}, "base = 1; must be a number above 1"),
+        ({"rotary": {"fraction": 2.0}}, "fraction = 2.0; must be a number above 0, at most 1"),
+        ({"rotary": {"offset": -1}}, "offset = -1; must be a whole number, 0 or more"),
+        ({"rotary": {"tables": "float16"}}, "tables = 'float16'; must be one of 'float32', 'dtype'"),
     ],
 )
 def test_what_is_wrong_is_said(fields: dict, words: str) -> None:
     with pytest.raises(ValueError, match=f"Contract\\({next(iter(fields))}=") as refused:
         Contract(**fields)
     assert words in str(refused.value)
+
+
+def test_a_table_is_declared_and_written_again() -> None:
+    contract = Contract(rotary={"base": 500000, "layout": "interleaved"})
+    assert contract.formula.rotary == Rotary(500000, "interleaved")
+    assert Contract(rotary="half").formula.rotary == Rotary()
+    assert hash(contract)
+    assert in_words({"rotary": contract.rotary}) == 'rotary = {base = 500000, layout = "interleaved"}'
+    assert declared_field("rotary={base = 500.0, fraction = 0.25}") == ("rotary", {"base": 500.0, "fraction": 0.25})
+    assert declared_field("rotary=half") == ("rotary", "half")
+    assert [Rotary(fraction=f).step for f in (1.0, 0.5, 0.25, 0.75, 0.3333333)] == [2, 4, 8, 8, 6]
 
 
 def test_numbers_and_lists_come_from_toml(tmp_path: Path) -> None:

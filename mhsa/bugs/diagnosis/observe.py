@@ -112,9 +112,10 @@ def _tolerance(quantity: Quantity, times: int) -> Array:
 def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row: FullyMaskedRow) -> Iterator[Quantity]:
     """Call a mutant on the same case with the subject's parameters, one quantity after the other."""
     case = observation.trial.case
+    grouped = {"kv_heads": observation.trial.key_heads} if observation.trial.formula.shared else {}
 
     def make() -> nn.Module:
-        module = kind(case.head, case.d_model, observation.rate)
+        module = kind(case.head, case.d_model, observation.rate, **grouped)
         module.fully_masked_row = fully_masked_row
         return module
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
 
@@ -109,10 +110,43 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Causal):
-    """Any formula with a key head for each query head, done right: what a diagnosis compares with."""
+class Declared(Causal, Grouped):
+    """Any formula, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
+    used: ClassVar[Rotary | None] = None  # by a mutant, in the place of what is declared
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Rotate queries and keys, then give each query head its keys and values."""
+        if self.formula.rotary is not None:
+            first = k.size(-2) - q.size(-2) if self.formula.causal == "bottom-right" else 0
+            of_queries, of_keys = (torch.arange(x.size(-2), device=x.device) + self.formula.rotary.offset for x in (q, k))
+            q, k = self.turned(q, of_queries + first, "query"), self.turned(k, of_keys, "key")
+        return super().heads(q, k, v)
+
+    def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
+        """Return x [..., T, d_k] rotated at its places [T]."""
+        rotary = self.used or self.formula.rotary
+        assert rotary is not None
+        width, half = rotary.width(x.size(-1)), rotary.layout == "half"
+        t = x.dtype if rotary.tables == "dtype" else torch.promote_types(x.dtype, torch.float32)
+        angles = places.to(t)[:, None] * self.frequencies(width, t).to(x.device)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        part, rest = x[..., :width], x[..., width:]
+        a, b = part.chunk(2, -1) if half else (part[..., ::2], part[..., 1::2])
+        p, q = self.other(a, b)
+        a, b = a * cos + p * sin, b * cos + q * sin
+        return torch.cat([*((a, b) if half else (torch.stack([a, b], -1).flatten(-2),)), rest], -1)
+
+    def other(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the sine is multiplied with."""
+        return -b, a
+
+    def frequencies(self, width: int, dtype: torch.dtype) -> Tensor:
+        """Return the frequency of each pair."""
+        rotary = self.used or self.formula.rotary
+        assert rotary is not None
+        return 1.0 / rotary.base ** (torch.arange(0, width, 2, dtype=dtype) / width)
 
     def scale(self, k: Tensor) -> float:
         """Return the factor of the scores."""
@@ -375,3 +409,18 @@ class GroupsInterleavedForValues(Grouped):
         """Use two tables."""
         h = torch.arange(self.head, device=q.device)
         return q, k[:, self.read_by(h)], v[:, h % self.kv_heads]
+
+
+class GroupTrainedByOneHead(Grouped):
+    """In the backward pass the last head of each group alone reaches the keys that the group shares.
+
+    Formula: dK_g = dK_h of the last h; must be the sum over the heads of the group
+    Census: P16; HazyResearch/HipKittens PR#22
+    """
+
+    def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Detach what the others read."""
+        h = torch.arange(self.head, device=q.device)
+        shared, group = self.read_by(h), self.head // self.kv_heads
+        last = (h % group == group - 1)[:, None, None]
+        return q, torch.where(last, k[:, shared], k[:, shared].detach()), v[:, shared]

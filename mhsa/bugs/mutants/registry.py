@@ -24,6 +24,7 @@ KINDS = (
     "sizes",
     "state",
 )
+DECLARED_KINDS = ("formula", "rotary")  # the same, of features that a contract declares
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 
@@ -73,7 +74,7 @@ def mutants() -> list[Mutant]:
 
 def declared() -> list[Mutant]:
     """Return the mutants of declared features, each with its declaration; ``mhsa power`` measures plain attention alone."""
-    return list(_read("formula"))
+    return [mutant for kind in DECLARED_KINDS for mutant in _read(kind)]
 
 
 def right() -> list[str]:

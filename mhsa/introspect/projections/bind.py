@@ -10,7 +10,7 @@ from mhsa.introspect.projections.discover import discover
 from mhsa.introspect.projections.head_order import interleaved
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
-from mhsa.records.errors import SubjectError
+from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.adapter import Adapter
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
@@ -27,11 +27,23 @@ def bind_projections(
 
     Raises:
         SubjectError: they cannot be found.
-        Question: the adapter's are no views of its parameters.
+        Question: the adapter's are no views of its parameters, or keys and values have fewer heads than queries, which
+            nothing declares.
     """
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads == "grouped"
-        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs, grouped=grouped)
+        call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
+        try:
+            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped)
+        except SubjectError:
+            times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter.inputs)
+            if times == 1:
+                raise
+            raise Question(
+                f"the maps of keys and values are {times} times as narrow as those of queries: several query heads seem to "
+                "share a head of keys and values",
+                {"kv_heads": "grouped"},
+            ) from None
         ordered = interleaved(recipe.bind) if adapter.contract.heads == "interleaved" else recipe.bind
         return ordered, recipe.describe(), recipe
 
@@ -43,3 +55,14 @@ def bind_projections(
 
     require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
     return interleaved(bind) if adapter.contract.heads == "interleaved" else bind, "", None
+
+
+def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], inputs: str) -> int:
+    """Return how many query heads share a head of keys and values, by the sizes of the maps; 1 where these do not say so."""
+    try:
+        found = discover(module, sizes, forward, inputs, grouped=True).bind(module, sizes)
+    except (SubjectError, RuntimeError):
+        return 1
+    wide, narrow = found.query.weight.shape[0], found.key.weight.shape[0]
+    fits = wide % narrow == 0 and found.value.weight.shape[0] == narrow and found.out.weight.shape[1] == wide
+    return wide // narrow if fits else 1

@@ -23,8 +23,8 @@ from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
 from mhsa.introspect.projections.tied import named_tied, value_of_key
-from mhsa.records.errors import Question, SubjectError
-from mhsa.subject.parameter_layout import AxisReading, Sizes, readings, with_own_width
+from mhsa.records.errors import SubjectError
+from mhsa.subject.parameter_layout import AxisReading, Sizes, packed_readings, readings, with_own_width
 
 _NORM = re.compile("norm", re.IGNORECASE)
 _SHARED = {"key", "value"}  # whose heads several query heads may share
@@ -37,7 +37,6 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
-        Question: keys and values seem to have fewer heads, and nothing declares it.
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
@@ -54,6 +53,8 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
         per_head = "#" in path and path not in shapes
         member = groups[path][0]
         shape = shapes[member]
+        if grouped and set(roles) == set(QKV):
+            return list(packed_readings(shape, roles, sizes, linear=member in linear, bias=bias))
         shared = grouped and bool(roles) and set(roles) <= _SHARED
         for of_heads in sizes.shared() if shared else (sizes,):
             found = readings(shape, roles, of_heads, linear=member in linear, bias=bias, per_head=per_head)
@@ -174,13 +175,6 @@ def _require_widths(
         widths |= dict.fromkeys((*reading.roles, *sharing), own.inner or own.d_k)
     if widths["query"] != widths["key"] or widths["value"] != widths["out"]:
         listed = ", ".join(f"{role} {width}" for role, width in widths.items())
-        wide, narrow = widths["query"], widths["key"]
-        if wide == widths["out"] and narrow == widths["value"] and wide % narrow == 0:
-            raise Question(
-                f"the maps of keys and values are {wide // narrow} times as narrow as those of queries: several query heads "
-                "seem to share a head of keys and values",
-                {"kv_heads": "grouped"},
-            )
         raise SubjectError(
             f"the features of one head differ between maps that must agree ({listed}), for {sizes.head} heads. "
             "Where heads share keys and values, describe the module in an mhsa.Adapter"

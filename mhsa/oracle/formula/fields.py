@@ -2,9 +2,93 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, TypeVar
 
+T = TypeVar("T")
 Causal = Literal["no", "top-left", "bottom-right"]
 Scale = float | Literal["1/d_k"] | None
 Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
 KvHeads = Literal["grouped"] | None
+
+
+@dataclass(frozen=True)
+class Rotary:
+    """Queries and keys are rotated by their places: pair i of place p by the angle p / base^(2 i / width).
+
+    Attributes:
+        base: of the frequencies.
+        layout: which two features are a pair: i and i + width / 2 ("half"), or 2 i and 2 i + 1 ("interleaved").
+        fraction: of the features of a head that is rotated, the first ones: width = fraction * d_k.
+        offset: place of the first token.
+        tables: what angles, cosines and sines are formed in: "float32", whatever the dtype of the data (in float64 data
+            float64 is right as well); "dtype": that of the data. None is float32, and judged in the dtypes of a run alone:
+            who declares "float32" promises it of half formats too.
+    """
+
+    base: float = 10000.0
+    layout: Literal["half", "interleaved"] = "half"
+    fraction: float = 1.0
+    offset: int = 0
+    tables: Literal["float32", "dtype"] | None = None
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        if not _is_number(self.base) or not 1.0 < self.base < float("inf"):
+            raise ValueError(f"base = {self.base!r}; must be a number above 1")
+        if self.layout not in ("half", "interleaved"):
+            raise ValueError(f"layout = {self.layout!r}; must be one of 'half', 'interleaved'")
+        if not _is_number(self.fraction) or not 0.0 < self.fraction <= 1.0:
+            raise ValueError(f"fraction = {self.fraction!r}; must be a number above 0, at most 1")
+        if type(self.offset) is not int or self.offset < 0:
+            raise ValueError(f"offset = {self.offset!r}; must be a whole number, 0 or more")
+        if self.tables not in (None, "float32", "dtype"):
+            raise ValueError(f"tables = {self.tables!r}; must be one of 'float32', 'dtype'")
+
+    def width(self, d_k: int) -> int:
+        """Return how many features of a head are rotated."""
+        return round(self.fraction * d_k)
+
+    @property
+    def step(self) -> int:
+        """The number whose multiples d_k must be, so that an even number of features is rotated."""
+
+        def is_even(d: int) -> bool:
+            rotated = self.fraction * d
+            return round(rotated) % 2 == 0 and abs(rotated - round(rotated)) < 1e-6  # 0.3333333 stands for a third
+
+        return next((d for d in range(1, 513) if round(self.fraction * d) and is_even(d)), 2)
+
+
+def rotary_of(value: Any) -> Rotary | None:
+    """Return what was declared, a table or the layout alone.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    return _declared(Rotary, "layout", value)
+
+
+def as_declared(value: Any) -> dict[str, Any]:
+    """Return the fields that differ from their defaults, as they are written in a declaration; the first of all at least."""
+    given = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {f.name: given[f.name] for f in fields(value) if given[f.name] != f.default} or dict([next(iter(given.items()))])
+
+
+def _declared(kind: type[T], first: str, value: Any) -> T | None:
+    if value is None or isinstance(value, kind):
+        return value
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    given = {first: value} if isinstance(value, str) else value
+    if not isinstance(given, Mapping) or not set(given) <= set(names):
+        raise ValueError(f"must be a table of {', '.join(names)}, or the {first} alone")
+    return kind(**given)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula import groups, scale, softcap, window
-from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
+from mhsa.oracle.formula import groups, rotary, scale, softcap, window
+from mhsa.oracle.formula.fields import Causal, KvHeads, Rotary, Scale, Window
 
 
 @dataclass(frozen=True)
 class Formula:
-    """Projections, scores times scale, soft cap, mask (given AND causal AND window), softmax, values, merge.
+    """Projections, rotation, scores times scale, soft cap, mask (given AND causal AND window), softmax, values, merge.
 
     Attributes:
         causal: whether a query sees later keys, and how queries and keys are aligned.
@@ -22,6 +22,7 @@ class Formula:
         window: keys before and after the own place that are seen, -1 for all; None is no window.
         softcap: c of c * tanh(scores / c); None is no cap.
         kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
+        rotary: how queries and keys are rotated by their places; None is not at all.
     """
 
     causal: Causal = "no"
@@ -29,17 +30,27 @@ class Formula:
     window: Window | None = None
     softcap: float | None = None
     kv_heads: KvHeads = None
+    rotary: Rotary | None = None
 
     @property
     def positional(self) -> bool:
-        """Whether it matters where a key stands: then keys may not be permuted, repeated or deleted."""
+        """Whether keys are hidden by their place."""
         return self.causal != "no" or self.window is not None
 
     @property
     def where(self) -> str:
-        """What makes it matter, in words for a property that does not apply."""
-        declared = {"causal": self.causal if self.causal != "no" else None, "window": self.window and list(self.window)}
+        """What makes it matter where a key stands, so that keys may not be permuted, repeated or deleted; empty: nothing."""
+        declared = {
+            "causal": self.causal if self.causal != "no" else None,
+            "window": self.window and list(self.window),
+            "rotary": self.rotary and self.rotary.layout,
+        }
         return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
+
+    @property
+    def between(self) -> str:
+        """What lies between the maps and the scores, which are then no products of projected queries and keys; same words."""
+        return f"rotary = {self.rotary.layout!r}" if self.rotary else ""
 
     @property
     def capped(self) -> str:
@@ -79,6 +90,7 @@ class Formula:
             scale.words(self.scale) if self.scale is not None else "",
             softcap.words(self.softcap) if self.softcap is not None else "",
             groups.WORDS if self.kv_heads == "grouped" else "",
+            rotary.words(self.rotary) if self.rotary is not None else "",
         )
         return tuple(part for part in parts if part)
 

@@ -65,12 +65,13 @@ class Config(dict[str, Any]):
 
     def __init__(
         self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
-        given: Mapping[str, Any], source: Source, answered: Answered,
+        given: Mapping[str, Any], source: Source, answered: Answered, kv_heads: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
         self.__dict__.update(
-            _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _source=source, _answered=answered
-        )
+            _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _source=source, _answered=answered,
+            _kv_heads=kv_heads,
+        )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or "_answered" not in self.__dict__:
@@ -96,7 +97,8 @@ class Config(dict[str, Any]):
     def get(self, name: str, default: Any = None) -> Any:
         """Return a size or a rate; anything else is left at the default that the code has for it."""
         self._answered.items = True
-        known = name in self._given or role_of(name) in SIZED - {"kv head", "head width", "other width"}
+        left = {"head width", "other width"} if self._kv_heads else {"kv head", "head width", "other width"}
+        known = name in self._given or role_of(name) in SIZED - left
         return self[name] if known else default
 
     def __reduce__(self) -> Any:
@@ -127,7 +129,7 @@ class Config(dict[str, Any]):
         elif name in self._source.absent:
             return _ABSENT
         elif (role := role_of(name)) is not None:
-            value = value_of(role, *self._sizes)
+            value = value_of(role, *self._sizes, kv_heads=self._kv_heads)
         elif name in USUAL:
             value = USUAL[name]
         elif name == "pruned_heads":

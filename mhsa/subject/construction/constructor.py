@@ -158,17 +158,21 @@ class Constructor:
                 config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
         self.guessed = {name: guess.words for name, guess in chosen.items()}
 
-    def arguments(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
-        """Return the keyword arguments for these sizes."""
+    def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
         sizes = head, d_model, rate, self._reading
         chosen: dict[str, Any] = {n: value_of(role, *sizes) for n, role in self._read.roles.items()}
         if self._stated:  # what else has a default keeps it; a rate of dropout is varied all the same
             chosen = {n: v for n, v in chosen.items() if self._read.roles[n] == "dropout" or n in self._required}
+        if kv_heads and self._read.kv_heads:  # whatever its default
+            chosen[self._read.kv_heads] = kv_heads
         for name, config in self._configs.items():
             if config.kind is None or config.read is None:
-                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered)
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads)
                 continue
             values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
+            if kv_heads and config.read.kv_heads:
+                values[config.read.kv_heads] = kv_heads
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
         return chosen | self._read.fixed | {name: kind() for name, kind in self._made.items()} | self._given
 

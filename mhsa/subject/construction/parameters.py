@@ -26,6 +26,7 @@ class Parameters:
         fixed: what has one value whatever the sizes: a device, a dtype.
         unknown: names of required parameters that nothing is known of.
         head, width: whether a parameter is the number of heads, or a width that mhsa chooses.
+        kv_heads: name of the parameter for the number of heads of keys and values; empty where there is none.
     """
 
     roles: dict[str, Role]
@@ -33,6 +34,7 @@ class Parameters:
     unknown: tuple[str, ...]
     head: bool
     width: bool
+    kv_heads: str = ""
 
 
 def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
@@ -92,7 +94,8 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
         elif needed:
             unknown.append(name)
     sized = width is not None or any(roles[n] in ("head width", "other width") for n in required if n in roles)
-    return Parameters(roles, fixed, tuple(unknown), head is not None, sized)
+    shared = next((n for n in parameters if role_of(n) == "kv head"), "")
+    return Parameters(roles, fixed, tuple(unknown), head is not None, sized, shared)
 
 
 def takes_sizes(target: Any) -> bool:

@@ -54,15 +54,17 @@ def role_of(name: str) -> Role | None:
     return "dropout" if role is None and "drop" in name.lower() and "path" not in name.lower() else role
 
 
-def value_of(role: Role, head: int, d_model: int, rate: float, reading: Reading) -> Any:
-    """Return what an argument of this role is given."""
+def value_of(
+    role: Role, head: int, d_model: int, rate: float, reading: Reading, *, kv_heads: int | None = None
+) -> Any:  # fmt: skip
+    """Return what an argument of this role is given; there are as many heads of keys as of queries, unless it is said."""
     of_head, of_all = d_model // head, d_model
     if role == "head width":
         return of_all if reading == "all of all heads" else of_head
     if role == "other width":
         return of_head if reading == "all of one head" else of_all
     values: dict[Role, Any] = {
-        "head": head, "kv head": head, "d_model": d_model, "dropout": rate,
+        "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
         "length": LENGTH, "layer": 0, "on": True, "off": False, "feed-forward": 2 * d_model,
     }  # fmt: skip
     return values[role]
@@ -74,5 +76,5 @@ WORDS: dict[Role, str] = {
     "on": "True",
     "off": "False",
     "feed-forward": "2 x d_model",
-    "kv head": "as many as heads",
+    "kv head": "as many as heads, unless kv_heads is declared",
 }
