@@ -158,7 +158,7 @@ def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
     source = tmp_path / "attention.py"
     source.write_text(FUSED.format(body))
     result, event = failing(str(source))
-    with DiagnosisClient(Options((Request.of(str(source)),), dtypes=("bfloat16",))) as client:
+    with DiagnosisClient(Options((Request.of(str(source), dtypes=("bfloat16",)),))) as client:
         client.hear(event)
         diagnosis = client.conclude([result])[str(source)]
     assert (tuple(cause.name for cause in diagnosis.causes) if diagnosis.kind == "confirmed" else ()) == causes
@@ -172,7 +172,7 @@ def test_cases_of_its_own_are_compared_in_the_dtype_that_was_asked_for(tmp_path:
     cases += [{"dtype": "bfloat16", "batch": 2, "head": 3, "query_length": 4, "key_length": 5, "d_k": 2}]
     failures = [PropertyResult(f"p.{n}", "fail", counterexample={"case": case}) for n, case in enumerate(cases)]
     result, event = failing(str(source))
-    with DiagnosisClient(Options((Request.of(str(source)),), dtypes=("float32",))) as client:
+    with DiagnosisClient(Options((Request.of(str(source), dtypes=("float32",)),))) as client:
         client.hear(event)
         diagnosis = client.conclude([SubjectResult(str(source), properties=[*result.properties, *failures])])[str(source)]
     assert diagnosis.kind == "confirmed"

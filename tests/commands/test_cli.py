@@ -100,7 +100,7 @@ def test_one_unjudged_subject_does_not_stop_the_others(mhsa, corpus: Path) -> No
 
 
 def test_x_ends_each_subject_at_its_first_failure(mhsa, corpus: Path, tmp_path: Path) -> None:
-    names = [corpus / "wrong" / "value_uses_key.py", corpus / "wrong" / "nan_in_fully_masked_rows.py"]
+    names = [corpus / "wrong" / "value_uses_key.py", corpus / "wrong" / "lucid_mask_skip_if_full_first.py"]
     done = mhsa("verify", *names, "-x", "--no-diagnosis", "--json", tmp_path / "o.json")
     assert done.returncode == 1
     first, second = json.loads((tmp_path / "o.json").read_text())["subjects"]

@@ -286,12 +286,16 @@ def test_a_failure_that_the_contract_declares_is_an_xfail() -> None:
         judge_inline(Request("t", "torch.nn:MultiheadAttention"), "fully_masked_rows.one_fully_masked_row", strict=True)
 
 
-def test_what_is_not_judged_is_a_skip_and_fails_under_strict() -> None:
+def test_what_is_not_judged_is_a_skip_and_fails_under_strict(tmp_path: Path) -> None:
     judge_inline(RIGHT, EVERYTHING, strict=True)
-    left = Request("f", "mhsa:fused_attention", dtypes=("float64",))
-    with pytest.raises(pytest.skip.Exception, match=r"^not judged: argument causal$"):
+    (tmp_path / "own.py").write_text(
+        "import mhsa\n\n\ndef attend(query, key, value, mask=None, bonus=None):\n"
+        "    return mhsa.fused_attention(query, key, value, mask) if bonus is None else bonus\n"
+    )
+    left = Request("f", str(tmp_path / "own.py"), dtypes=("float64",))
+    with pytest.raises(pytest.skip.Exception, match=r"^not judged: argument bonus$"):
         judge_inline(left, EVERYTHING, strict=False)
-    with pytest.raises(pytest.fail.Exception, match=r"judged\.everything  f\nnot judged: argument causal; strict = true makes"):
+    with pytest.raises(pytest.fail.Exception, match=r"judged\.everything  f\nnot judged: argument bonus; strict = true makes"):
         judge_inline(left, EVERYTHING, strict=True)
     with pytest.raises(pytest.fail.Exception, match=r"cannot be judged: import of nosuch failed"):
         judge_inline(Request("g", "nosuch:thing"), EVERYTHING, strict=False)
