@@ -25,6 +25,7 @@ from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
+from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.source_constants import constants, literals
@@ -91,6 +92,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
     head, d_model = adapter.sizes or (SIZES.head, SIZES.d_model)
     sizes = Sizes(head, d_model // head)
+    require_bias(name, adapter)
     try:
         module = adapter.build(head, d_model)
     except SubjectError:
@@ -144,11 +146,13 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
-    subject = replace(read, device=device, caller=find_weights_form(read))
+    read = find_bias_form(replace(read, caller=find_weights_form(read)))
+    biased = bias_argument(read.adapter) if read.biases else ""
+    subject = replace(read, device=device)
     unread = find_unread(subject.caller, module, sizes)
     left = (
         *read.not_judged,
-        *(f"argument {n}" for n in read.adapter.not_given if not _is_among(n, read.not_judged)),
+        *(f"argument {n}" for n in read.adapter.not_given if n != biased and not _is_among(n, read.not_judged)),
         *(x.words for x in unread),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),

@@ -105,6 +105,8 @@ def write_script(
         raise SubjectError("the property is about many random numbers, and no script of a few calls can show that")
     wrong = [call for call in calls if call.wrong][:1]
     chosen = wrong or calls[:_MOST_CALLS]
+    if any(call.case.bias != "none" for call in chosen):
+        raise SubjectError("the property gives a bias, and no script shows one yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
     inside = isinstance(subject.adapter, InnerAttention)

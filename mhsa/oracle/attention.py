@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import groups, softcap
+from mhsa.oracle.formula import given_bias, groups, softcap
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -52,7 +52,8 @@ class Attention:
 class MultiHead(Attention):
     """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged.
 
-    K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are.
+    K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are. ``bias_shape`` is that of
+    the bias, where one is given.
     """
 
     inputs: tuple[Array, Array, Array]
@@ -63,6 +64,7 @@ class MultiHead(Attention):
     mixed: Bounded
     formula: Formula = PLAIN
     kv_heads: int = 0
+    bias_shape: tuple[int, ...] | None = None
 
 
 class OracleError(RuntimeError):
@@ -113,8 +115,8 @@ def multi_head(
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
     ``mask`` is the effective one (:meth:`Formula.allowed`): bool, broadcastable to [B, Tq, Tk], the same for every head;
-    ``bias``, of that shape too, is added to the scores after they are scaled and capped. ``exact_heads`` says that every
-    implementation computes Q, K and V without any rounding.
+    ``bias``, [B, Tq, Tk] or [B or 1, H or 1, Tq, Tk], is added to the scores after they are scaled, before or after the soft
+    cap as the formula says. ``exact_heads`` says that every implementation computes Q, K and V without any rounding.
 
     Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
@@ -130,13 +132,14 @@ def multi_head(
     )
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
-    added = None if bias is None else bias[:, None]
+    added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
     inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
     stages = output, inner.weights, inner.scores, inner.slope
     inputs = (query, key, value)
-    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads))
+    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads,
+                              None if added is None else added.shape))  # fmt: skip
 
 
 def shared_heads(projections: Projections, head: int, formula: Formula) -> int:
@@ -159,11 +162,13 @@ def core(
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
     slope = None
+    if bias is not None and formula.caps_bias:
+        scores = given_bias.stage(arithmetic, scores, bias)
     if formula.softcap is not None:
         slope = softcap.slope(arithmetic, scores, formula.softcap)
         scores = softcap.stage(arithmetic, scores, formula.softcap)
-    if bias is not None:
-        scores = arithmetic.add(scores, Bounded.exact(bias))
+    if bias is not None and not formula.caps_bias:
+        scores = given_bias.stage(arithmetic, scores, bias)
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
-from mhsa.oracle.formula import groups, softcap
+from mhsa.oracle.formula import given_bias, groups, softcap
 from mhsa.oracle.precision import Precision
 
 _LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more
@@ -27,12 +27,14 @@ class Gradients:
     Attributes:
         query, key, value: as if the three were different tensors; [B, T, D].
         parameters: under the names ``query.weight``, ``query.bias`` and so on, without the biases that are not there.
+        bias: of the scores, of the shape in which it was given; None where none was.
     """
 
     query: Bounded
     key: Bounded
     value: Bounded
     parameters: dict[str, Bounded]
+    bias: Bounded | None = None
 
 
 def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weights: Array | None = None) -> Gradients:
@@ -57,8 +59,10 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     weights = _recomputed(arithmetic, result)
     mean = _mean(arithmetic, weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head)))
     ds = _through_softmax(arithmetic, weights, result.mask, dp, mean)
+    d_biased = ds
     if result.slope is not None:
         ds = softcap.chain(arithmetic, ds, result.slope)
+    d_biased = ds if result.formula.caps_bias else d_biased
     scale = result.formula.factor(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
@@ -76,7 +80,8 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
         if not np.isfinite(bounded.value).all():
             raise OracleError(f"the oracle's gradient of {name} is not a number; this is an error of mhsa, report it")
     query, key, value = map(_known, of_inputs)
-    return Gradients(query, key, value, {name: _known(g) for name, g in found.items()})
+    bias = None if result.bias_shape is None else _known(given_bias.gradient(arithmetic, d_biased, result.bias_shape))
+    return Gradients(query, key, value, {name: _known(g) for name, g in found.items()}, bias)
 
 
 def tied(precision: Precision, parts: list[Bounded]) -> Bounded:

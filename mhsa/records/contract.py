@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, SoftcapOrder, Window
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -64,6 +64,9 @@ class Contract:
         softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
         kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
             is as many as there are heads.
+        bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
+            is added to the scaled scores; None is none.
+        softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -85,6 +88,8 @@ class Contract:
     window: Window | None = None
     softcap: float | None = None
     kv_heads: KvHeads = None
+    softcap_order: SoftcapOrder = "before-bias"
+    bias: Bias = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -108,6 +113,8 @@ class Contract:
             "surroundings": (None, *get_args(Surroundings)),
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
+            "softcap_order": get_args(SoftcapOrder),
+            "bias": (None, "given"),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -146,4 +153,5 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        return Formula(self.causal or "no", self.scale, self.window, self.softcap, self.kv_heads)
+        names = (field.name for field in fields(Formula) if field.name != "causal")
+        return Formula(causal=self.causal or "no", **{name: getattr(self, name) for name in names})

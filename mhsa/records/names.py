@@ -104,6 +104,10 @@ PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
+# A floating tensor that is added to the scores, as an argument of a call.
+BIAS = {"bias", "attn_bias", "attention_bias", "position_bias", "pos_bias", "rel_pos_bias", "relative_position_bias",
+        "relative_position", "relative_positions", "rel_bias", "relative_bias", "score_bias", "scores_bias", "rel_pos",
+        "pair_bias", "att_bias", "additive_bias", "bias_mask", "positional_bias"}  # fmt: skip
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip
 WEIGHTS_ATTRIBUTE = (

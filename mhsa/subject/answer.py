@@ -127,4 +127,4 @@ def expected_gradients(
         name: parts[name] if len(roles) == 1 else backward.tied(precision, [parts[r] for r in roles])
         for name, roles in ties.items()
     }
-    return inputs | found.parameters
+    return inputs | found.parameters | ({} if found.bias is None else {"bias": found.bias})

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor
 
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.names import BIAS, CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
@@ -23,7 +23,8 @@ class Signature:
     says that the mask has no default. ``own_mask`` is the mask of the query's own sequence, where ``mask`` is that of another
     one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
     ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
-    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None.
+    With ``mask_omitted`` a call without a mask leaves it at its default, which is not None. ``bias`` is a floating tensor that
+    is added to the scores, given only where the contract says so.
     """
 
     query: str
@@ -38,6 +39,8 @@ class Signature:
     key_optional: bool = False
     guessed: bool = False
     mask_omitted: bool = False
+    bias: str | None = None
+    bias_required: bool = False
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -81,14 +84,15 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
-    tensors = [n for n in required if n not in masks]
+    bias = bias_among(parameters, masks)
+    tensors = [n for n in required if n not in (*masks, bias)]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
     elif len(tensors) >= 3:
         names, guessed = (tensors[0], tensors[1], tensors[2]), True
     elif not (key or value) and (alone := query or pick(parameters, SELF) or (tensors[0] if tensors else None)):
-        rest = [n for n in parameters if n not in (alone, *masks)]
+        rest = [n for n in parameters if n not in (alone, bias, *masks)]
         left = [n for n in tensors if n != alone]
         context = pick(rest, CONTEXT)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
@@ -106,11 +110,18 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         *names, mask, want, not_given, mask in required, own, tuple(n for n in masks if n not in (mask, own)),
         names[1] is not None and names[1] not in required, guessed,
         mask is not None and mask not in required and parameters[mask].default is not None,
+        bias, bias in required,
     )  # fmt: skip
-    unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights)]
+    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights)]
     if unknown:
         raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
     return signature
+
+
+def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]) -> str | None:
+    """Return the parameter that is a bias of the scores by its name, and neither a mask, a number nor a switch."""
+    given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
+    return pick([n for n in given if n not in masks], BIAS)
 
 
 def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:

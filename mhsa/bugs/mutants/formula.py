@@ -12,6 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
@@ -109,7 +110,7 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Causal):
+class Declared(Biased, Causal):
     """Any formula with a key head for each query head, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
@@ -119,9 +120,18 @@ class Declared(Causal):
         return self.formula.factor(self.d_k)
 
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        """Cap them."""
+        """Cap them, where a bias comes later."""
+        return s if self.formula.caps_bias else self.capped(s)
+
+    def capped(self, s: Tensor) -> Tensor:
+        """Cap scores."""
         cap = self.formula.softcap
         return s if cap is None else cap * torch.tanh(s / cap)
+
+    def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Add the bias, and cap what is to be capped with it."""
+        s = super().with_bias(s, bias, mask)
+        return self.capped(s) if self.formula.caps_bias else s
 
     def seen(self, queries: int, keys: int) -> Tensor:
         """Return [Tq, Tk], True where the query sees the key."""

@@ -24,6 +24,8 @@ KINDS = (
     "sizes",
     "state",
 )
+# Of features that a contract declares.
+DECLARED = ("formula", "declared.given_bias")
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 
@@ -73,7 +75,7 @@ def mutants() -> list[Mutant]:
 
 def declared() -> list[Mutant]:
     """Return the mutants of declared features, each with its declaration; ``mhsa power`` measures plain attention alone."""
-    return list(_read("formula"))
+    return [mutant for kind in DECLARED for mutant in _read(kind)]
 
 
 def right() -> list[str]:
@@ -83,7 +85,7 @@ def right() -> list[str]:
 
 
 def _source(kind: str) -> str:
-    return (Path(__file__).parent / f"{kind}.py").read_text(encoding="utf-8")
+    return (Path(__file__).parent / f"{kind.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 @functools.cache  # parsing all of them takes 0.1 s, and the measurements ask a thousand times

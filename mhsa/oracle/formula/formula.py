@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula import groups, scale, softcap, window
-from mhsa.oracle.formula.fields import Causal, KvHeads, Scale, Window
+from mhsa.oracle.formula import given_bias, groups, scale, softcap, window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, SoftcapOrder, Window
 
 
 @dataclass(frozen=True)
 class Formula:
-    """Projections, scores times scale, soft cap, mask (given AND causal AND window), softmax, values, merge.
+    """Projections, scores times scale, soft cap, bias, mask (given AND causal AND window), softmax, values, merge.
 
     Attributes:
         causal: whether a query sees later keys, and how queries and keys are aligned.
@@ -22,6 +22,8 @@ class Formula:
         window: keys before and after the own place that are seen, -1 for all; None is no window.
         softcap: c of c * tanh(scores / c); None is no cap.
         kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
+        softcap_order: whether the cap comes "before-bias", so that the bias is added to capped scores, or "after-bias".
+        bias: added to the scores: "given" by the caller; None is none.
     """
 
     causal: Causal = "no"
@@ -29,6 +31,13 @@ class Formula:
     window: Window | None = None
     softcap: float | None = None
     kv_heads: KvHeads = None
+    softcap_order: SoftcapOrder = "before-bias"
+    bias: Bias = None
+
+    @property
+    def caps_bias(self) -> bool:
+        """Whether a bias goes through the soft cap."""
+        return self.softcap_order == "after-bias"
 
     @property
     def positional(self) -> bool:
@@ -79,6 +88,7 @@ class Formula:
             scale.words(self.scale) if self.scale is not None else "",
             softcap.words(self.softcap) if self.softcap is not None else "",
             groups.WORDS if self.kv_heads == "grouped" else "",
+            given_bias.WORDS if self.bias == "given" else "",
         )
         return tuple(part for part in parts if part)
 

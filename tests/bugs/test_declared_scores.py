@@ -1,0 +1,80 @@
+"""Bugs in what is declared of scores and of the softmax are found under their declaration; the features done right hold."""
+
+import importlib
+
+import pytest
+
+from mhsa.bugs.diagnosis.match import compare, finely
+from mhsa.bugs.mutants.registry import DECLARED, declared, mutants
+from mhsa.introspect.resolve import understand
+from mhsa.records.contract import Contract
+from mhsa.run.runner import Options, run
+
+OUTPUT, MASKED, INPUTS = "oracle.output_without_mask", "oracle.output_under_masks", "gradients.gradients_of_inputs"
+BIASED, HIDES, SHIFT = "biases.output_with_a_bias", "biases.a_bias_hides_keys", "biases.a_constant_in_a_row_changes_nothing"
+GRADIENT, ALONE, FOR_ALL = (
+    "biases.gradient_of_the_bias",
+    "biases.the_bias_alone_is_differentiated",
+    "biases.a_bias_for_all_is_one_for_each",
+)
+RIGHT = {"given_bias": ("Biased",)}
+FOUND_BY = {
+    "BiasScaledWithScores": (BIASED, OUTPUT, GRADIENT),
+    "BiasGetsNoGradient": (GRADIENT, ALONE),
+    "BiasGetsAGradientWithTheQueryOnly": (ALONE,),
+    "BiasOfTheFirstHead": (BIASED,),
+    "BiasRepeatedInTheWrongOrder": (BIASED, FOR_ALL),
+    "BiasOfTheFirstSample": (BIASED,),
+    "BiasLostUnderAMask": (BIASED, HIDES, MASKED),
+    "BiasForgotten": (BIASED, HIDES, GRADIENT),
+    "BiasAfterSoftmax": (BIASED, SHIFT, HIDES),
+    "BiasCapped": (BIASED, SHIFT),
+}
+OURS = [m for m in declared() if m.kind in DECLARED[1:] and m.kind.rpartition(".")[2] in RIGHT]
+PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
+
+
+@pytest.fixture(scope="module")
+def outcomes(judge_pairs) -> dict[tuple[str, str], str]:
+    """Outcome of each pair."""
+    specs = {m.name: m.spec for m in OURS}
+    found = judge_pairs({(specs[name], identity) for name, identity in PAIRS})
+    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+
+
+def test_each_says_what_it_computes_and_is_listed_here() -> None:
+    assert {m.name for m in OURS} == set(FOUND_BY)
+    assert all(m.summary.endswith(".") and "; must be " in m.formula and m.census for m in OURS)
+    assert not {m.name for m in OURS} & {m.name for m in mutants()}
+
+
+def test_each_declares_what_it_does() -> None:
+    for mutant in OURS:
+        kind = importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}")
+        assert getattr(kind, mutant.name).mhsa_contract.formula != Contract().formula, mutant.name
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
+def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+    assert outcomes[pair] == "fail"
+
+
+def test_the_features_done_right_hold() -> None:
+    right = tuple(f"mhsa.bugs.mutants.declared.{file}:{name}" for file, names in RIGHT.items() for name in names)
+    results = run(Options(right, workers=2))
+    assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
+
+
+@pytest.mark.parametrize("name", FOUND_BY)
+def test_the_diagnosis_names_it(name: str) -> None:
+    """By equal numbers, among the bugs of the same formula; the right class has no wrong number."""
+    (mutant,) = (m for m in OURS if m.name == name)
+    if name == "BiasGetsAGradientWithTheQueryOnly":
+        pytest.skip("a diagnosis differentiates everything at once")
+    found = compare(finely(understand(mutant.spec, dtypes=("float64",))))
+    assert [match.name for match in found.matches] == [name]
+
+
+@pytest.mark.parametrize("spec", [f"{file}:{name}" for file, names in RIGHT.items() for name in names])
+def test_the_diagnosis_finds_nothing_in_the_right_ones(spec: str) -> None:
+    assert compare(finely(understand(f"mhsa.bugs.mutants.declared.{spec}", dtypes=("float64",)))).wrong == 0
