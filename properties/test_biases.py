@@ -1,4 +1,4 @@
-"""A bias that the caller gives: it is added to the scores, for every sample and head as its axes say, and has a gradient."""
+"""Biases of the scores: one that the caller gives is added as its axes say and has a gradient; ALiBi counts distances."""
 
 from dataclasses import replace
 
@@ -9,8 +9,10 @@ from hypothesis import given
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.formula.causal import own_places
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.answer import Answer
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -146,3 +148,72 @@ def test_a_bias_for_all_is_one_for_each(subject: Subject, case: Case) -> None:
     trial.bias = np.broadcast_to(trial.bias, (case.batch, case.head, *trial.bias.shape[2:])).copy()
     after = trial()
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
+
+
+def of_equal_keys(subject: Subject, case: Case) -> Answer:
+    """Weights of keys that are all the same, where the places alone make a difference."""
+    check.not_under("" if subject.contract.formula.distant else "no declaration of it", "ALiBi")
+    trial = Trial(subject, case)
+    key = trial.projections.key
+    zeros = {"key_weight": np.zeros_like(key.weight)}
+    trial.write(**zeros, **({} if key.bias is None else {"key_bias": np.zeros_like(key.bias)}))
+    return trial()
+
+
+@light
+@given(case=cases(min_keys=3, min_queries=2, need_weights=True, small=True))
+def test_weights_depend_on_the_distance(subject: Subject, case: Case) -> None:
+    """One place further on, query and key weigh as they did: only the distance counts.
+
+    Statement: with equal keys, A_ij A_(i+1)(i+1) = A_(i+1)(j+1) A_ii, i and j counted from the own place of the first query.
+    Requires: bias = "alibi" is declared; weights [B, H, Tq, Tk].
+    Source: Press et al. 2022; relativity, without the oracle.
+    Breaks it: places that begin anew in each block, or are rounded or clamped.
+    """
+    answer = of_equal_keys(subject, case)
+    weights, error = check.offered(answer.weights), answer.expected.weights.error
+    queries, keys = weights.shape[2:]
+    first = keys - queries if subject.contract.formula.causal == "bottom-right" else 0
+    rows = [i for i in range(queries - 1) if 0 <= first + i < keys - 1]
+    if not rows:
+        check.inapplicable("needs two queries whose own places are keys")
+    for i in rows:
+        own = first + i
+        here, there = weights[..., i, :-1], weights[..., i + 1, 1:]
+        at, beside = weights[..., i, own, None], weights[..., i + 1, own + 1, None]
+        room = error[..., i, :-1] * (beside + 1e-3) + here * error[..., i + 1, own + 1, None]
+        other = error[..., i + 1, 1:] * (at + 1e-3) + there * error[..., i, own, None]
+        check.agree(f"weights of query {i}", (here * beside, room), (there * at, other))
+
+
+@light
+@given(case=cases(min_keys=3, need_weights=True, small=True, dtypes=("float64",)))
+def test_nearer_keys_weigh_more(subject: Subject, case: Case) -> None:
+    """Of equal keys the nearer one weighs more.
+
+    Statement: with equal keys, |j - i| < |k - i| implies A_ij > A_ik, for keys that are seen.
+    Requires: bias = "alibi" is declared; weights [B, H, Tq, Tk].
+    Source: Press et al. 2022, without the oracle.
+    Breaks it: a distance that is added, ignored, or counted from another place.
+    """
+    answer = of_equal_keys(subject, case)
+    weights = check.offered(answer.weights)
+    queries, keys = weights.shape[2:]
+    own = own_places(subject.contract.formula.causal, queries, keys)
+    distance = np.abs(np.arange(keys) - own[:, None])
+    order = np.argsort(distance, axis=1, kind="stable")
+    steps = np.take_along_axis(distance, order, 1)
+    sorted_weights = np.take_along_axis(weights, np.broadcast_to(order, weights.shape), -1)
+    nearer, further = sorted_weights[..., :-1], sorted_weights[..., 1:]
+    seen = subject.contract.formula.visible(queries, keys)
+    shown = np.ones((queries, keys), bool) if seen is None else np.take_along_axis(seen, order, 1)
+    told = (np.diff(steps, axis=1) > 0) & shown[:, :-1] & shown[:, 1:]
+    wrong = told & (further > 0) & (nearer <= further)
+    check.current().saw(0.0)
+    if wrong.any():
+        place = tuple(int(n) for n in np.argwhere(wrong)[0])
+        check.fail(
+            f"the weight of the nearer key is {nearer[place]:.9g} and that of the further one {further[place]:.9g} at sample, "
+            f"head, query {place[:3]}, but must be larger",
+            what="weights",
+        )

@@ -111,6 +111,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "kv_heads": _always,
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
+    "sinks": _always,  # projections/discover.py says where none are learned
 }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import given_bias, groups, softcap
+from mhsa.oracle.formula import alibi, given_bias, groups, sinks, softcap
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -27,25 +27,31 @@ class Linear:
 
 @dataclass(frozen=True)
 class Projections:
-    """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k."""
+    """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k.
+
+    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones.
+    """
 
     query: Linear
     key: Linear
     value: Linear
     out: Linear
+    sinks: Array | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Attention:
     """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
 
-    ``slope`` is the derivative of the soft cap at each score, None where there is no cap.
+    ``slope`` is the derivative of the soft cap at each score, None where there is no cap; ``rest`` is the weight of the sink
+    [..., Tq, 1], None where there is none.
     """
 
     output: Bounded
     weights: Bounded
     scores: Bounded
     slope: Bounded | None
+    rest: Bounded | None
 
 
 @dataclass(frozen=True)
@@ -133,10 +139,12 @@ def multi_head(
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
-    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
+    inner = core(
+        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks
+    )
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
-    stages = output, inner.weights, inner.scores, inner.slope
+    stages = output, inner.weights, inner.scores, inner.slope, inner.rest
     inputs = (query, key, value)
     return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), mixed, formula, kv_heads,
                               None if added is None else added.shape))  # fmt: skip
@@ -156,29 +164,37 @@ def core(
     value: Bounded,
     mask: NDArray[np.bool_] | None,
     fully_masked_row: FullyMaskedRow = "zeros",
-    bias: Array | None = None,
+    bias: Array | Bounded | None = None,
     formula: Formula = PLAIN,
+    learned: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
+    added = [] if bias is None else [bias if isinstance(bias, Bounded) else Bounded.exact(bias)]
+    added += [alibi.stage(arithmetic, formula.bias, formula.causal, scores.value.shape)] if formula.distant else []
     slope = None
-    if bias is not None and formula.caps_bias:
-        scores = given_bias.stage(arithmetic, scores, bias)
+    for term in added if formula.caps_bias else ():
+        scores = given_bias.added(arithmetic, scores, term)
     if formula.softcap is not None:
         slope = softcap.slope(arithmetic, scores, formula.softcap)
         scores = softcap.stage(arithmetic, scores, formula.softcap)
-    if bias is not None and not formula.caps_bias:
-        scores = given_bias.stage(arithmetic, scores, bias)
+    for term in () if formula.caps_bias else added:
+        scores = given_bias.added(arithmetic, scores, term)
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
-    weights = arithmetic.softmax(scores, allowed)
-    if allowed is not None and fully_masked_row == "uniform":
+    rest = None
+    if formula.sinks is not None:
+        sink = sinks.logits(arithmetic, formula.sinks, learned)
+        weights, rest = sinks.softmax(arithmetic, scores, allowed, sink)
+    else:
+        weights = arithmetic.softmax(scores, allowed)
+    if rest is None and allowed is not None and fully_masked_row == "uniform":
         empty = ~allowed.any(axis=-1, keepdims=True)
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores, slope)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

@@ -27,6 +27,7 @@ FAMILIES = (
     "edges",
     "causality",
     "biases",
+    "sinks",
     "symmetry",
     "algebra",
     "identities",
@@ -36,7 +37,7 @@ FAMILIES = (
     "shape_mismatch",
 )
 # About declared features alone, whose known bugs `mhsa power` does not measure.
-OF_DECLARED_FEATURES = ("causality", "biases")
+OF_DECLARED_FEATURES = ("causality", "biases", "sinks")
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 

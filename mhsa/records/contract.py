@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, Sinks, SoftcapOrder, Window
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -28,7 +28,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap")  # fields that may hold something else than a text
+NUMBERS = ("scale", "window", "softcap", "sinks")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -65,7 +65,10 @@ class Contract:
         kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
             is as many as there are heads.
         bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
-            is added to the scaled scores; None is none.
+            is added to the scaled scores; ``"alibi"``: minus a slope of the head times the distance to the own place, with the
+            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; None is none.
+        sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
+            (softmax-off-by-one is 0); None is none.
         softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
@@ -90,6 +93,7 @@ class Contract:
     kv_heads: KvHeads = None
     softcap_order: SoftcapOrder = "before-bias"
     bias: Bias = None
+    sinks: Sinks = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -114,7 +118,7 @@ class Contract:
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
-            "bias": (None, "given"),
+            "bias": (None, "given", "alibi", "alibi-geometric"),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -138,6 +142,10 @@ class Contract:
                 continue
             also = ", '1/d_k'" if name == "scale" else ""
             raise ValueError(f"Contract({name}={value!r}); must be a number above 0{also} or None")
+        sinks = self.sinks
+        number = isinstance(sinks, (int, float)) and not isinstance(sinks, bool) and abs(sinks) < float("inf")
+        if not (sinks is None or sinks == "learned" or number):
+            raise ValueError(f"Contract(sinks={sinks!r}); must be 'learned', a number or None")
         if self.window is None:
             return
         sides = tuple(self.window) if isinstance(self.window, (list, tuple)) else ()

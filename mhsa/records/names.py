@@ -104,6 +104,9 @@ PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
+# Parameters [H]: a logit of each head that takes part in the softmax and has no value.
+SINKS = {"sinks", "sink", "attn_sink", "attn_sinks", "attention_sink", "attention_sinks", "sink_logits", "sink_logit",
+         "sink_bias", "softmax_offset", "sink_weights", "head_sinks"}  # fmt: skip
 # A floating tensor that is added to the scores, as an argument of a call.
 BIAS = {"bias", "attn_bias", "attention_bias", "position_bias", "pos_bias", "rel_pos_bias", "relative_position_bias",
         "relative_position", "relative_positions", "rel_bias", "relative_bias", "score_bias", "scores_bias", "rel_pos",

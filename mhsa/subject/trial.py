@@ -150,7 +150,8 @@ class Trial:
         twin.use(module.to(device=subject.device, dtype=self.dtype).eval())
         for name, view in twin.views.views():
             role, _, kind = name.partition(".")
-            values = getattr(getattr(self.projections, role), kind)
+            part = getattr(self.projections, role)
+            values = getattr(part, kind) if kind else part
             view.write(torch.zeros(view.shape) if values is None else torch.from_numpy(values))
         return twin
 
@@ -187,7 +188,8 @@ class Trial:
         for role in (self.views.query, self.views.key, self.views.value, self.views.out):
             bias = None if role.bias is None else numbers(role.bias.read())
             roles.append(oracle.Linear(numbers(role.weight.read()), bias))
-        self.projections = oracle.Projections(*roles)
+        sinks = None if self.views.sinks is None else numbers(self.views.sinks.read())
+        self.projections = oracle.Projections(*roles, sinks=sinks)
 
     @property
     def inner(self) -> int:

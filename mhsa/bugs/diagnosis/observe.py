@@ -275,6 +275,8 @@ def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     adapter = _adapter(hashable)
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
-        bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),
+        bind=lambda module, sizes: Projections.of_linears(
+            module.w_q, module.w_k, module.w_v, module.w_o, getattr(module, "sinks", None)
+        ),
         caller=Caller(adapter, adapter.contract, weights_from=1, bias_form=BiasForm()),
     )  # fmt: skip

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.formula import alibi
+from mhsa.oracle.formula.causal import own_places
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
 
@@ -128,9 +130,27 @@ class Declared(Biased, Causal):
         cap = self.formula.softcap
         return s if cap is None else cap * torch.tanh(s / cap)
 
+    def prepare(self) -> None:
+        """Make learned sinks."""
+        if self.formula.sinks == "learned":
+            self.sinks = nn.Parameter(torch.zeros(self.head))
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Let a sink take part."""
+        if self.formula.sinks is None:
+            return super().softmax(s, mask)
+        sink = self.sinks if self.formula.sinks == "learned" else torch.full((self.head,), self.formula.sinks, dtype=s.dtype)
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
+        s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
+        return torch.cat([s, sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)], -1).softmax(-1)[..., :-1]
+
     def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
         """Add the bias, and cap what is to be capped with it."""
         s = super().with_bias(s, bias, mask)
+        if self.formula.distant:
+            slopes = torch.from_numpy(alibi.slopes(self.head, self.formula.bias)).to(s)[:, None, None]
+            own = torch.from_numpy(own_places(self.formula.causal, s.size(-2), s.size(-1))).to(s)
+            s = s - slopes * (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()
         return self.capped(s) if self.formula.caps_bias else s
 
     def seen(self, queries: int, keys: int) -> Tensor:

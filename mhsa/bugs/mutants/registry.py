@@ -25,7 +25,7 @@ KINDS = (
     "state",
 )
 # Of features that a contract declares.
-DECLARED = ("formula", "declared.given_bias")
+DECLARED = ("formula", "declared.given_bias", "declared.alibi", "declared.sinks")
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 

@@ -30,7 +30,10 @@ def bind_projections(
     """
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads == "grouped"
-        recipe = discover(module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs, grouped=grouped)
+        recipe = discover(
+            module, sizes, lambda q, k, v: forward(module, q, k, v), adapter.inputs,
+            grouped=grouped, sinks=adapter.contract.sinks == "learned",
+        )  # fmt: skip
         return recipe.bind, recipe.describe(), recipe
 
     def bind(other: nn.Module, _: Sizes) -> Projections:

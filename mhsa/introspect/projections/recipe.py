@@ -32,6 +32,7 @@ class Recipe:
         readings: of parameters, and of what is computed from them where ``computes``.
         absent: maps that the module does not have, so that they are identities.
         computes: whether some map is computed.
+        sinks: path of the parameter with a logit of each head that takes part in the softmax; empty where there is none.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
@@ -39,6 +40,7 @@ class Recipe:
     absent: tuple[str, ...] = ()
     computes: bool = False
     adds: bool = False
+    sinks: str = ""
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
@@ -74,7 +76,8 @@ class Recipe:
                 built = f"head={sizes.head}, d_model={sizes.d_model}"
                 raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             roles[role] = Role(views[0], views[1])
-        return Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+        sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
+        return Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()), sinks=sinks)
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:
         """Whether an ``nn.Identity`` stands where other sizes have a map: one head as wide as the module needs none."""
@@ -102,6 +105,8 @@ class Recipe:
             parts.append(f"{', '.join(reading.roles)} from {path}{how}")
         if self.absent:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
+        if self.sinks:
+            parts.append(f"sinks from {self.sinks}")
         if self.adds:
             parts.append("low-rank additions are left at zero")
         return "; ".join(parts)

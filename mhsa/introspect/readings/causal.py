@@ -7,7 +7,6 @@ from typing import Any
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.oracle.formula.fields import Causal
-from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
 from mhsa.subject.generic_inputs import generic_sizes
 from mhsa.subject.subject import Subject
@@ -25,7 +24,7 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
         Question: the output is exactly that of causal attention, and the contract does not say whether it is causal.
     """
     contract = subject.contract
-    if contract.causal is not None or contract.formula != Formula():
+    if contract.causal is not None:
         return  # it is declared what it computes
     sizes = generic_sizes(subject.adapter)
     for aligned, words in _WORDS.items():

@@ -10,6 +10,7 @@ from torch import nn
 
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
 from mhsa.introspect.readings.causal import ask_about_causal
+from mhsa.introspect.readings.features import ask_about_features
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.introspect.readings.masks import mask_readings
@@ -40,7 +41,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         bind: makes the subject anew where arguments have other roles.
 
     Raises:
-        Question: a reading fits exactly that contradicts the usual one, or it is causal.
+        Question: a reading fits exactly that contradicts the usual one, or it is causal, or has another feature.
     """
     if isinstance(subject.adapter, (TorchAdapter, TorchModuleAdapter)):
         return replace(subject, contract=find_float64(subject))
@@ -48,7 +49,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     needs_mask = subject.caller.fills_mask
     layout = first_fit(_with_float64(layout_readings(subject, module)), fit.without_mask)
     if layout is None and not needs_mask:
-        ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+        known = replace(subject, contract=find_float64(subject))
+        ask_about_causal(known, fit)
+        ask_about_features(known, module, fit)
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:
             masks = _masks_of(roles.subject, fit)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mhsa.oracle.formula import alibi, given_bias, groups, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula import given_bias, groups, scale, softcap, window
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Scale, Sinks, SoftcapOrder, Window
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Formula:
         softcap: c of c * tanh(scores / c); None is no cap.
         kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
         softcap_order: whether the cap comes "before-bias", so that the bias is added to capped scores, or "after-bias".
-        bias: added to the scores: "given" by the caller; None is none.
+        bias: added to the scores: "given" by the caller, or "alibi" or "alibi-geometric"; None is none.
+        sinks: one more logit in the softmax, without a value: "learned" ones of each head, or a number; None is none.
     """
 
     causal: Causal = "no"
@@ -33,6 +34,7 @@ class Formula:
     kv_heads: KvHeads = None
     softcap_order: SoftcapOrder = "before-bias"
     bias: Bias = None
+    sinks: Sinks = None
 
     @property
     def caps_bias(self) -> bool:
@@ -47,13 +49,28 @@ class Formula:
     @property
     def where(self) -> str:
         """What makes it matter, in words for a property that does not apply."""
-        declared = {"causal": self.causal if self.causal != "no" else None, "window": self.window and list(self.window)}
+        declared = {
+            "causal": self.causal if self.causal != "no" else None,
+            "window": self.window and list(self.window),
+            "bias": self.bias if self.distant else None,
+        }
         return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
+
+    @property
+    def distant(self) -> str:
+        """What makes scores depend on the distance, in the same words."""
+        return f"bias = {self.bias!r}" if self.bias in ("alibi", "alibi-geometric") else ""
+
+    @property
+    def sinking(self) -> str:
+        """What makes the weights of a row sum to less than one, in the same words."""
+        return "" if self.sinks is None else f"sinks = {self.sinks!r}"
 
     @property
     def capped(self) -> str:
         """What makes a shift of all scores matter, in the same words."""
-        return "" if self.softcap is None else f"softcap = {self.softcap:g}"
+        parts = ("" if self.softcap is None else f"softcap = {self.softcap:g}", self.sinking)
+        return " and ".join(part for part in parts if part)
 
     @property
     def shared(self) -> str:
@@ -89,6 +106,9 @@ class Formula:
             softcap.words(self.softcap) if self.softcap is not None else "",
             groups.WORDS if self.kv_heads == "grouped" else "",
             given_bias.WORDS if self.bias == "given" else "",
+            "the soft cap takes scores and bias together" if self.caps_bias and self.softcap is not None else "",
+            alibi.words(self.bias) if self.distant else "",
+            sinks.words(self.sinks) if self.sinks is not None else "",
         )
         return tuple(part for part in parts if part)
 

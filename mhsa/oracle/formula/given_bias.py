@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
+from mhsa.oracle.bounded import OWN, Arithmetic, Bounded, gamma
 
 # A bias may be divided by the scale, to be added before it, or multiplied by log2(e), for a base-2 exponential.
 _ROUNDINGS = 2
 
 
-def stage(arithmetic: Arithmetic, scores: Bounded, bias: Array) -> Bounded:
-    """Return the scores [B, H, Tq, Tk] with the bias, whose numbers are exact in the tested format."""
-    return added(arithmetic, scores, Bounded.exact(bias))
-
-
 def added(arithmetic: Arithmetic, scores: Bounded, bias: Bounded) -> Bounded:
-    """Return the scores with a bias that carries an error of its own."""
+    """Return the scores [B, H, Tq, Tk] with a bias: one that is given is exact in the tested format, others carry an error."""
     error = bias.error + gamma(_ROUNDINGS, arithmetic.unit + OWN) * bias.magnitude
     return arithmetic.store(scores.value + bias.value, scores.error + error)
 
