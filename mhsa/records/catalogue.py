@@ -28,6 +28,7 @@ FAMILIES = (
     "causality",
     "biases",
     "sinks",
+    "soft_cap",
     "symmetry",
     "algebra",
     "identities",
@@ -37,7 +38,7 @@ FAMILIES = (
     "shape_mismatch",
 )
 # About declared features alone, whose known bugs `mhsa power` does not measure.
-OF_DECLARED_FEATURES = ("causality", "biases", "sinks")
+OF_DECLARED_FEATURES = ("causality", "biases", "sinks", "soft_cap")
 EVERYTHING = "judged.everything"  # no property, but a test like one: a green run must not hide what nothing has tried
 SECTIONS = ("Statement", "Requires", "Source", "Breaks it")
 

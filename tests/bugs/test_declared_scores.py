@@ -27,11 +27,13 @@ REST, ONCE, FAR, EMPTY = (
         "a_row_without_keys_has_the_sink_alone",
     )
 )
+LEVELS, CAP_AND_MASK = "soft_cap.a_large_bias_levels_all_scores", "soft_cap.masked_keys_have_no_influence_under_the_cap"
 PARAMETERS = "gradients.gradients_of_parameters"
 RIGHT = {
     "given_bias": ("Biased",),
     "alibi": ("Alibi", "AlibiAtTheEnd"),
     "sinks": ("Sinking", "OffByOne"),
+    "softcap_order": ("CappedThenBiased", "BiasedThenCapped"),
 }
 FOUND_BY = {
     "BiasScaledWithScores": (BIASED, OUTPUT, GRADIENT),
@@ -44,6 +46,11 @@ FOUND_BY = {
     "BiasForgotten": (BIASED, HIDES, GRADIENT),
     "BiasAfterSoftmax": (BIASED, SHIFT, HIDES),
     "BiasCapped": (BIASED, SHIFT),
+    "BiasAddedAfterTheCap": (BIASED, LEVELS),
+    "BiasCappedWithTheScores": (BIASED, SHIFT),
+    "CapOfEachApart": (BIASED, LEVELS),
+    "SumCappedAfterTheMask": (MASKED, CAP_AND_MASK),
+    "BiasCutOffByTheCap": (BIASED, GRADIENT),
     "SlopesFromZero": (OUTPUT, "heads.each_head_alone"),
     "OneSlopeForAll": (OUTPUT, "heads.each_head_alone"),
     "SlopesOfThePowerBelow": (OUTPUT,),
@@ -59,7 +66,7 @@ FOUND_BY = {
     "SinkGetsNoGradient": (PARAMETERS,),
     "SinkNotShiftedByTheMaximum": (OUTPUT, REST),
     "FillNotBelowTheSink": (MASKED, EMPTY),
-    "SinkGivenBack": (OUTPUT, REST, FAR),
+    "SinkGivenBack": (OUTPUT, REST),
 }
 OURS = [m for m in declared() if m.kind in DECLARED[1:] and m.kind.rpartition(".")[2] in RIGHT]
 PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)

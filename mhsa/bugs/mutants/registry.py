@@ -25,7 +25,7 @@ KINDS = (
     "state",
 )
 # Of features that a contract declares.
-DECLARED = ("formula", "declared.given_bias", "declared.alibi", "declared.sinks")
+DECLARED = ("formula", "declared.given_bias", "declared.alibi", "declared.sinks", "declared.softcap_order")
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 
