@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
+_CAP = re.compile(r"soft_?cap|(logits?|scores?|attn)_?(soft)?_?cap|(?<![a-z])cap(?![a-z])", re.IGNORECASE)
 _MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
 _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
 
@@ -25,10 +27,14 @@ _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ,
 def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
     """Compare with the oracle under each feature that nobody declared, by itself and in causal attention.
 
+    Who declares causal = "no" has said what is computed, and is asked nothing.
+
     Raises:
         Question: the output without a mask is exactly that of the formula with one of them.
     """
     contract = subject.contract
+    if contract.causal == "no":
+        return
     for fields in _features(subject, module):
         for aligned in ({}, {"causal": "top-left"}) if contract.causal is None else ({},):
             declared: dict[str, Any] = {**aligned, **fields}
@@ -46,12 +52,12 @@ def _under(subject: Subject, fields: dict[str, Any]) -> Subject:
 
 
 def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:
-    """Yield declarations to try, the commonest first; a soft cap where the source has a tanh, and a number of its own."""
+    """Yield declarations to try, the commonest first; a soft cap where the source speaks of one, with a number from there."""
     yield {"bias": "alibi"}
     yield {"bias": "alibi-geometric"}
     yield {"sinks": 0.0}
-    yield {"scale": "1/d_k"}
-    if "tanh" in _source(subject, module):
+    source = _source(subject, module)
+    if "tanh" in source and _CAP.search(source):
         for constant in subject.constants[:_MOST]:
             if constant > 0:
                 yield {"softcap": float(constant)}

@@ -83,6 +83,11 @@ class CapUnknown(Base):
         return self.h * torch.tanh(s / self.h)
 
 
+class Bent(Base):
+    def scores(self, s):
+        return 30.0 * torch.tanh(s / 30.0)
+
+
 class ByWidth(Base):
     def scores(self, s):
         return s / (self.q.weight.size(0) // self.h) ** 0.5
@@ -129,7 +134,6 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("CausalByPlace", {"causal": "top-left", "bias": "alibi-geometric"}),
         ("OffByOne", {"sinks": 0.0}),
         ("Capped", {"softcap": 30.0}),
-        ("ByWidth", {"scale": "1/d_k"}),
         ("Sinks", {"sinks": "learned"}),
         ("OtherSinks", {"sinks": "learned"}),
         ("CausalSinks", {"sinks": "learned", "causal": "top-left"}),
@@ -144,9 +148,9 @@ def test_a_feature_is_asked_about(file: Path, name: str, declared: dict) -> None
     assert any(topic == "formula" for topic, _ in subject.notes)
 
 
-@pytest.mark.parametrize("name", ["Base", "FromZero", "CapUnknown"])
+@pytest.mark.parametrize("name", ["Base", "FromZero", "CapUnknown", "ByWidth", "Bent"])
 def test_what_fits_nothing_is_not_asked_about(file: Path, name: str) -> None:
-    """No reading explains wrong slopes, or a cap that stands nowhere: it is judged, and violated."""
+    """No reading explains wrong slopes, a root that is missing, or a cap that stands nowhere: it is judged, and violated."""
     assert load_under(Request("a", f"{file}:{name}")).question is None
 
 
@@ -158,3 +162,7 @@ def test_sinks_are_found_by_name_and_declared_ones_must_be_there(file: Path) -> 
     assert any("sinks from attn_sink" in text for _, text in subject.notes)
     with pytest.raises(Question, match='sinks = "learned" is declared, but applies to nothing'):
         understand(Request("a", f"{file}:Base", contract={"sinks": "learned"}))
+
+
+def test_who_declares_that_nothing_is_causal_is_asked_nothing(file: Path) -> None:
+    assert load_under(Request("a", f"{file}:Geometric", contract={"causal": "no"})).question is None
