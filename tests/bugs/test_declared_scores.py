@@ -31,7 +31,7 @@ LEVELS, CAP_AND_MASK = "soft_cap.a_large_bias_levels_all_scores", "soft_cap.mask
 PARAMETERS = "gradients.gradients_of_parameters"
 RIGHT = {
     "given_bias": ("Biased",),
-    "alibi": ("Alibi", "AlibiAtTheEnd"),
+    "alibi": ("Alibi", "AlibiAtTheEnd", "AlibiGeometric"),
     "sinks": ("Sinking", "OffByOne"),
     "softcap_order": ("CappedThenBiased", "BiasedThenCapped"),
 }

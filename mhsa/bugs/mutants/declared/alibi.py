@@ -48,7 +48,17 @@ class AlibiAtTheEnd(Alibi, CausalAtTheEnd):
         return torch.arange(queries) + keys - queries
 
 
-class SlopesFromZero(Alibi):
+class AlibiGeometric(Alibi):
+    """Slopes are 2^(-8 h / H) for every number of heads."""
+
+    mhsa_contract = replace(Plain.mhsa_contract, bias="alibi-geometric")
+
+    def slopes(self) -> list[float]:
+        """Return a slope for each head."""
+        return [2 ** (-8 * (h + 1) / self.head) for h in range(self.head)]
+
+
+class SlopesFromZero(AlibiGeometric):
     """Slopes begin with h = 0, so that every head has the one of its neighbour.
 
     Formula: slope 2^(-8 h / H), h = 0, ..., H - 1; must be h = 1, ..., H
