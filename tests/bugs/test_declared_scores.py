@@ -1,6 +1,7 @@
 """Bugs in what is declared of scores and of the softmax are found under their declaration; the features done right hold."""
 
 import importlib
+from pathlib import Path
 
 import pytest
 
@@ -118,3 +119,16 @@ def test_the_diagnosis_names_it(name: str) -> None:
 @pytest.mark.parametrize("spec", [f"{file}:{name}" for file, names in RIGHT.items() for name in names])
 def test_the_diagnosis_finds_nothing_in_the_right_ones(spec: str) -> None:
     assert compare(finely(understand(f"mhsa.bugs.mutants.declared.{spec}", dtypes=("float64",)))).wrong == 0
+
+
+def test_a_cap_after_the_mask_is_named(tmp_path: Path) -> None:
+    """Written apart from the known bug: the scores are capped once, after they were masked."""
+    (tmp_path / "late_cap.py").write_text(
+        "import torch\nimport mhsa.bugs.mutants.formula as f\n\n\nclass Late(f.Capped):\n"
+        "    def scores(self, s, q, k):\n        return s\n\n"
+        "    def softmax(self, s, mask):\n"
+        "        s = s if mask is None else s.masked_fill(mask[:, None] == 0, torch.finfo(s.dtype).min)\n"
+        "        return (5.0 * torch.tanh(s / 5.0)).softmax(-1)\n"
+    )
+    found = compare(finely(understand(f"{tmp_path / 'late_cap.py'}:Late", dtypes=("float64",))))
+    assert [match.name for match in found.matches] == ["CappedAfterTheMask"]
