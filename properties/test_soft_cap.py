@@ -45,7 +45,7 @@ def test_weights_differ_by_no_more_than_the_cap_allows(subject: Subject, case: C
 
 @light
 @given(case=cases(masks=("padding", "random"), ties=("none", "kv"), data=("integers", "normal", "large")))
-def test_masked_keys_have_no_influence_under_the_cap(subject: Subject, case: Case) -> None:
+def test_the_cap_comes_before_the_mask(subject: Subject, case: Case) -> None:
     """What is masked can hold anything, also where scores are beyond the cap.
 
     Statement: O(q, k', v', M) = O(q, k, v, M), where k', v' differ from k, v only at keys that no query of the sample may

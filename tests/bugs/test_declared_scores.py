@@ -28,7 +28,7 @@ REST, ONCE, FAR, EMPTY = (
         "a_row_without_keys_has_the_sink_alone",
     )
 )
-LEVELS, CAP_AND_MASK = "soft_cap.a_large_bias_levels_all_scores", "soft_cap.masked_keys_have_no_influence_under_the_cap"
+LEVELS, CAP_AND_MASK = "soft_cap.a_large_bias_levels_all_scores", "soft_cap.the_cap_comes_before_the_mask"
 PARAMETERS = "gradients.gradients_of_parameters"
 RIGHT = {
     "given_bias": ("Biased",),

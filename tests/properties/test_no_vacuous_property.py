@@ -97,7 +97,7 @@ BROKEN_BY = {
     "biases.weights_depend_on_the_distance": "PlacesInBlocks",
     "biases.nearer_keys_weigh_more": "DistanceAdded",
     "soft_cap.weights_differ_by_no_more_than_the_cap_allows": "CapForgotten",
-    "soft_cap.masked_keys_have_no_influence_under_the_cap": "CappedAfterTheMask",
+    "soft_cap.the_cap_comes_before_the_mask": "CappedAfterTheMask",
     "soft_cap.a_large_bias_levels_all_scores": "BiasAddedAfterTheCap",
     "sinks.weights_leave_the_share_of_the_sink": "SinkForgotten",
     "sinks.a_sink_counts_once": "SinkInEveryBlock",

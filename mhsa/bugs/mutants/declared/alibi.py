@@ -8,7 +8,6 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mhsa.bugs.mutants.formula import CausalAtTheEnd
 from mhsa.bugs.mutants.plain import Plain
 
 
@@ -38,10 +37,16 @@ class Alibi(Plain):
         return s - self.taken(s)
 
 
-class AlibiAtTheEnd(Alibi, CausalAtTheEnd):
+class AlibiAtTheEnd(Alibi):
     """The last query is at the last key, and attention is causal."""
 
-    mhsa_contract = replace(CausalAtTheEnd.mhsa_contract, bias="alibi")
+    mhsa_contract = replace(Alibi.mhsa_contract, causal="bottom-right")
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the weights over what both the given mask and the places allow."""
+        queries, keys = s.shape[-2:]
+        seen = torch.ones(queries, keys, dtype=torch.bool, device=s.device).tril(keys - queries)[None]
+        return super().softmax(s, seen if mask is None else seen & (mask != 0))
 
     def own(self, queries: int, keys: int) -> Tensor:
         """Align at the end."""
