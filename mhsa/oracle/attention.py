@@ -67,7 +67,7 @@ class MultiHead(Attention):
     head: int
     mask: NDArray[np.bool_] | None
     heads: tuple[Bounded, Bounded, Bounded]
-    sides: tuple[between.Side, between.Side]
+    sides: tuple[between.ScoreSide, between.ScoreSide]
     mixed: Bounded
     formula: Formula = PLAIN
     kv_heads: int = 0

@@ -9,6 +9,7 @@ from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.bugs.mutants.registry import DECLARED_KINDS, declared, mutants
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
+from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 
 OUTPUT, MASKED, INPUTS = "oracle.output_without_mask", "oracle.output_under_masks", "gradients.gradients_of_inputs"
@@ -100,7 +101,7 @@ def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]
 
 def test_the_features_done_right_hold() -> None:
     right = tuple(f"mhsa.bugs.mutants.declared.{file}:{name}" for file, names in RIGHT.items() for name in names)
-    results = run(Options(right, workers=2))
+    results = run(Options(tuple(map(Request.of, right)), workers=2))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
 

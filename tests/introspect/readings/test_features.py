@@ -26,7 +26,7 @@ class Base(nn.Module):
         q, k, v = (f(x).unflatten(-1, (self.h, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
         s = self.scores(q @ k.mT / q.size(-1) ** 0.5)
         if mask is not None:
-            s = s.masked_fill(~mask[:, None], float("-inf"))
+            s = s.masked_fill(~mask[:, None], torch.finfo(s.dtype).min)
         return self.o((self.weights(s) @ v).transpose(1, 2).flatten(2))
 
     def scores(self, s):
