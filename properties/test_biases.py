@@ -75,6 +75,7 @@ def test_a_constant_in_a_row_changes_nothing(subject: Subject, case: Case) -> No
     formula = subject.contract.formula
     if formula.softcap is not None and formula.caps_bias:
         check.inapplicable('a shift of all scores changes nothing: not under softcap_order = "after-bias"')
+    check.not_under(formula.sinking, "a shift of all scores changes nothing")
     trial = Trial(subject, case)
     assert trial.bias is not None
     before = trial()

@@ -1,5 +1,7 @@
 """Right modules of crossed formulas agree with the oracle, output and gradients, on the cases on which a diagnosis compares."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from torch import nn
 from mhsa.bugs.diagnosis.match import cases_for
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.introspect.resolve import understand
+from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
@@ -20,7 +23,15 @@ CROSSED = [
     Formula(bias="alibi", causal="bottom-right", sinks="learned"),
     Formula(bias="alibi-geometric", window=(3, 0), softcap=4.0, softcap_order="after-bias"),
     Formula(bias="alibi", sinks=0.0, softcap=3.0),
+    Formula(bias="alibi", rotary=Rotary(), kv_heads="grouped"),
+    Formula(bias="given", rotary=Rotary(layout="interleaved"), causal="bottom-right", kv_heads="grouped", sinks="learned"),
 ]
+SHIFTED = """
+from mhsa.bugs.mutants.formula import right_under
+from mhsa.oracle.formula.formula import Formula
+
+Right = right_under(Formula(bias="given", sinks="learned"))
+"""
 
 
 class Everything(nn.Module):
@@ -76,3 +87,10 @@ def test_a_crossed_formula_agrees(formula: Formula) -> None:
 
 def test_everything_at_once_agrees() -> None:
     assert len(agrees(Everything)) == 5
+
+
+def test_a_shift_of_a_bias_matters_to_a_sink(tmp_path: Path, judge_pairs) -> None:
+    """A right module with a bias and sinks is not called wrong because a number added to all scores changes its output."""
+    (tmp_path / "biased_sinks.py").write_text(SHIFTED)
+    pair = f"{tmp_path / 'biased_sinks.py'}:Right", "biases.a_constant_in_a_row_changes_nothing"
+    assert judge_pairs({pair}) == {pair: "not-applicable"}
