@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -203,7 +204,8 @@ class ModuleAdapter(Adapter):
         names = [n for n in self.signature.not_given if n not in self.signature.more and n != bias]
         left = f"; left at their defaults: {', '.join(names)}" if names else ""
         more = "" if bias is None else f", {bias}" if bias == "bias" else f", {bias}=bias"
-        return f"forward({self.signature.describe()}{more}){left}"
+        others = {n: given for n, given in self.signature.more.items() if n != bias}
+        return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
 
 
 class TorchAdapter(Adapter):

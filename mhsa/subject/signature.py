@@ -89,9 +89,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
     bias = bias_among(parameters, masks)
-    known = {*masks, bias, *rotary_tables.NAMES}
-    more = needless_arguments({n: parameters[n] for n in required if n not in known})
-    tensors = [n for n in required if n not in known and n not in more]
+    known = {*masks, *rotary_tables.NAMES}
+    more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
+    tensors = [n for n in required if n not in (*known, bias, *more)]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
@@ -117,7 +117,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         names[1] is not None and names[1] not in required, guessed,
         mask is not None and mask not in required and parameters[mask].default is not None,
         {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
-        bias=bias, bias_required=bias in required,
+        bias=bias, bias_required=bias in required and bias not in more,
     )  # fmt: skip
     unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared

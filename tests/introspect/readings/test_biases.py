@@ -41,6 +41,11 @@ class Needed(Optional):
         return super().forward(query, key, value, None, position_bias)
 
 
+class NeededOrNone(Optional):
+    def forward(self, query, key, value, position_bias: torch.Tensor | None):
+        return super().forward(query, key, value, None, position_bias)
+
+
 class OfHeads(Optional):
     def scores(self, q, k, bias):
         if bias is not None and bias.dim() != 3:
@@ -85,6 +90,7 @@ def of(file: Path, name: str, **contract: str) -> Subject:
     [
         ("Optional", "[B, H, Tq, Tk]", 4, False),
         ("Needed", "[B, H, Tq, Tk]", 4, False),
+        ("NeededOrNone", "[B, H, Tq, Tk]", 4, False),
         ("OfHeads", "[H, Tq, Tk]", 1, False),
         ("OneSampleOnly", "[B, H, Tq, Tk]", 4, False),  # a bug: it takes every kind
         ("function", "[B, H, Tq, Tk]", 4, False),
@@ -112,6 +118,11 @@ def test_without_a_declaration_it_is_left_out(file: Path) -> None:
     subject = understand(f"{file}:Optional")
     assert subject.caller.bias_form is None
     assert "argument attn_bias" in subject.not_judged
+
+
+def test_a_bias_that_must_be_given_and_may_be_none(file: Path) -> None:
+    assert dict(understand(f"{file}:NeededOrNone").notes)["call"].startswith("forward(query, key, value, position_bias=None)")
+    assert dict(of(file, "NeededOrNone").notes)["call"].startswith("forward(query, key, value, position_bias=bias)")
 
 
 def test_a_bias_that_is_needed_is_asked_about(file: Path) -> None:
