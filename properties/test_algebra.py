@@ -118,6 +118,7 @@ def test_value_bias_is_a_constant(subject: Subject, case: Case) -> None:
     Source: A10.
     Breaks it: a bias that is added after the mixing and again, weights that do not sum to one, a key of zeros (a sink).
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     bias = trial.projections.value.bias
@@ -233,6 +234,7 @@ def test_repeating_every_key_changes_nothing(subject: Subject, case: Case) -> No
     Source: A15; Castin, Ablin and Peyre 2024, arXiv 2312.14820.
     Breaks it: a scale by the length, a window, a block at the end that is dropped or counted twice.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.where, "keys may be repeated")
     trial = Trial(subject, case)
     times = 2 + case.seed % 3
@@ -279,6 +281,7 @@ def test_equal_tokens_are_all_answered_alike(subject: Subject, case: Case) -> No
     Source: A39.
     Breaks it: positions, an epsilon in the denominator, a normalisation over the wrong axis.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     trial = Trial(subject, case)
     answer = trial()
     single = trial(query=trial.query[:, :1], key=trial.key[:, :1], value=trial.value[:, :1], mask=None)

@@ -12,6 +12,7 @@ from mhsa.records.case import Case
 from mhsa.records.declarations import in_words
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
+from mhsa.subject.crafted_inputs import lift_scores
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -34,7 +35,7 @@ def one_query(trial: Trial) -> tuple[int, Mask]:
     return chosen, ~seen[chosen]
 
 
-@given(case=cases(masks=ANY, data=TAME))
+@given(case=cases(masks=ANY, data=TAME, biased=True))
 def test_hidden_keys_have_no_influence(subject: Subject, case: Case) -> None:
     """What is hidden from a query's position, later tokens say, can hold anything, whatever the mask allows.
 
@@ -62,7 +63,7 @@ def test_hidden_keys_have_no_influence(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=ANY, data=TAME, small=True))
+@given(case=cases(masks=ANY, data=TAME, small=True, biased=True))
 def test_hidden_keys_receive_no_gradient(subject: Subject, case: Case) -> None:
     """The output of a query has no gradient with respect to what is hidden from its position: its receptive field.
 
@@ -116,8 +117,9 @@ def test_a_prefix_gives_the_same(subject: Subject, case: Case) -> None:
 def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     """The output is not what it would be without one of the declared features.
 
-    Statement: for each of causal, window, scale, softcap and rotary that is declared, where the formula without it differs
-        by more than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap, or more.
+    Statement: for each of causal, window, scale, softcap, rotary, bias and sinks that is declared, where the formula without it
+        differs by more than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap,
+        or more.
     Requires: one of these is declared; the query projection can be written.
     Source: P22, the class of options that are accepted and ignored.
     Breaks it: an option that is stored and never read, or read in one path only.
@@ -125,7 +127,7 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     usual, formula = Formula(), subject.contract.formula
     declared = [f.name for f in fields(Formula) if f.name != "kv_heads" and getattr(formula, f.name) != getattr(usual, f.name)]
     if not declared:
-        check.inapplicable("needs a contract with causal, window, scale, softcap or rotary")
+        check.inapplicable("needs a contract with causal, window, scale, softcap, rotary, a bias of places or sinks")
     trial = Trial(subject, case)
     if formula.softcap is not None:
         lift_scores(trial, 2.0 * formula.softcap)
@@ -144,14 +146,3 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
                 f"but must differ from it in {int(apart.sum())} of {apart.size} elements",
                 what="output",
             )
-
-
-def lift_scores(trial: Trial, least: float) -> None:
-    """Multiply the query's map by the power of two with which the largest score is ``least`` or more."""
-    q, k, _ = trial().expected.heads
-    top = trial.formula.factor(trial.d_k) * float(np.abs(q.value @ k.mT.value).max())
-    if not 0.0 < top < least:
-        return
-    factor, query = 2.0 ** np.ceil(np.log2(least / top)), trial.projections.query
-    bias = np.zeros(trial.inner) if query.bias is None else query.bias * factor
-    trial.write(query_weight=query.weight * factor, query_bias=bias)

@@ -56,6 +56,8 @@ def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
 
 def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Array, Array, Array]]:
     """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
+    check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
     if subject.adapter.sizes is None:
         case = case.resized(head=3, d_k=16)
     module = dropping(subject, case, rate)

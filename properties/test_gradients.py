@@ -29,7 +29,7 @@ def inputs_are_differentiated(trial: Trial) -> None:
             check.within(f"gradient of {name}", derivatives.observed[name], derivatives.expected[name])
 
 
-@given(case=cases(masks=ANY))
+@given(case=cases(masks=ANY, biased=True))
 def test_gradients_of_inputs(subject: Subject, case: Case) -> None:
     """Query, key and value receive the gradients of the formula.
 

@@ -1,5 +1,7 @@
 """What heads are: independent single-head attentions, mixed by W_O alone."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 
@@ -8,7 +10,7 @@ from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.attention import core
 from mhsa.oracle.bounded import Arithmetic, Bounded
-from mhsa.oracle.formula import between
+from mhsa.oracle.formula import alibi, between
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -34,7 +36,12 @@ def single_head(trial: Trial, h: int) -> Bounded:
     )
     q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None]))
     mask = trial.effective(trial.mask, trial.query, trial.key)
-    z = core(arithmetic, q, k, v, mask, formula=trial.formula).output
+    formula, bias = trial.formula, None
+    if formula.distant:  # a slope of the head's own
+        shape = (trial.case.head, q.value.shape[1], k.value.shape[1])
+        bias, formula = alibi.stage(arithmetic, formula.bias, formula.causal, shape)[h], replace(formula, bias=None)
+    sink = None if p.sinks is None else p.sinks[h : h + 1]
+    z = core(arithmetic, q, k, v, mask, bias=bias, formula=formula, learned=sink).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
 
 
@@ -107,6 +114,7 @@ def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     Breaks it: a head that is dropped or treated apart, heads that share a projection or look at each other.
     """
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
+    check.not_under(subject.contract.formula.distant, "heads have no order")
     trial = Trial(subject, case)
     order = case.rng(10).permutation(case.head)
     of_scores, of_values = (
@@ -114,6 +122,8 @@ def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     )
     before = trial()
     changed = {"out_weight": trial.projections.out.weight[:, of_values]}
+    if trial.projections.sinks is not None:
+        changed["sinks"] = trial.projections.sinks[order]
     for name, features in (("query", of_scores), ("key", of_scores), ("value", of_values)):
         linear = getattr(trial.projections, name)
         changed[f"{name}_weight"] = linear.weight[features]

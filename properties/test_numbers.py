@@ -132,6 +132,7 @@ def test_one_key_is_answered_with_its_value_exactly(subject: Subject, case: Case
     Source: A1: the one weight is exp(0) / exp(0) = 1, exactly, and the other products are 0.
     Breaks it: an epsilon in the denominator, softmax(dim) that is off by one axis, weights that are rounded or clamped.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     trial = Trial(subject, case)
     p = trial.projections
     eye, none = np.eye(case.d_model), np.zeros(case.d_model)
@@ -162,7 +163,8 @@ def test_keys_that_tie_share_alike(subject: Subject, case: Case) -> None:
     Source: A1; Qiu and Yao 2025, arXiv 2510.04212: biased rounding where the row maximum ties.
     Breaks it: argmax taken for the maximum, a top-k, a position in the scores.
     """
-    check.not_under(subject.contract.formula.where, "keys that are equal may score alike")
+    formula = subject.contract.formula
+    check.not_under(formula.between or formula.distant, "keys that are equal may score alike")
     trial = Trial(subject, case)
     answer = trial()
     weights = check.offered(answer.weights)

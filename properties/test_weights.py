@@ -37,6 +37,7 @@ def test_rows_sum_to_one(subject: Subject, case: Case) -> None:
     Source: A1.
     Breaks it: softmax over another axis (PyTorch-NLP#2), an epsilon in the denominator, weights taken before the mask.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     trial = Trial(subject, case)
     answer = trial()
     if subject.no_weights:
@@ -129,6 +130,7 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     Source: A2: a convex combination.
     Breaks it: weights that do not sum to one or are negative, masked values that leak, an unexpected residual.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     trial = Trial(subject, case)
     trial.write(out_weight=np.eye(trial.projections.out.weight.shape[1]), out_bias=np.zeros(case.d_model))
     answer = trial()
@@ -156,6 +158,7 @@ def test_equal_values_come_out_unchanged(subject: Subject, case: Case) -> None:
     Source: A3.
     Breaks it: a sink or an epsilon in the denominator, an additional key of zeros, weights that do not sum to one.
     """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
     trial = Trial(subject, case)
     constant = trial.value

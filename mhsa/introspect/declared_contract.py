@@ -85,6 +85,12 @@ def _with_a_deviation(promise: Promise) -> str:
     return "no other field is declared that it could be the reason of"
 
 
+def _with_both(promise: Promise) -> str:
+    if promise.contract.softcap is not None and promise.contract.bias is not None:
+        return ""
+    return "it is the order of a soft cap and a bias, and both must be declared"
+
+
 # By field: why a promise applies to nothing, or empty.
 APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
@@ -105,6 +111,9 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "softcap": _always,
     "kv_heads": _always,
     "rotary": _always,
+    "bias": _always,  # readings/biases.py says where none is taken
+    "softcap_order": _with_both,
+    "sinks": _always,  # projections/discover.py says where none are learned
 }
 
 

@@ -26,6 +26,7 @@ from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
+from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
@@ -152,6 +153,7 @@ def _built(adapter: Adapter) -> nn.Module | None:
 
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
+    require_bias(name, adapter)
     if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary and adapter.contract.rotary is None:
         names = adapter.signature.rotary
         raise Question(
@@ -214,14 +216,16 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
-    subject = replace(read, device=device, caller=find_weights_form(read))
+    read = find_bias_form(replace(read, caller=find_weights_form(read)))
+    subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
+    named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
     left = (
         *read.not_judged,
         *(words for words in about_switches.values() if words),
-        *(f"argument {n}" for n in read.adapter.not_given if n not in about_switches and not _is_among(n, read.not_judged)),
+        *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
         *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),

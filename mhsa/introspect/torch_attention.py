@@ -45,14 +45,15 @@ class TorchModuleAdapter(ModuleAdapter):
         return module
 
     def call(
-        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True,
+        bias: Tensor | None = None,
     ) -> Any:  # fmt: skip
         """Call it as :class:`mhsa.subject.adapter.TorchAdapter` does; time comes first where the module wants it so."""
         assert isinstance(module, nn.MultiheadAttention)
         # Tied tensors stay one object: torch takes another way for self-attention.
         turned = {id(x): x if module.batch_first else x.transpose(0, 1) for x in (query, key, value)}
         query, key, value = turned[id(query)], turned[id(key)], turned[id(value)]
-        output, weights = TorchAdapter.call(self, module, query, key, value, mask, need_weights)  # type: ignore[arg-type]
+        output, weights = TorchAdapter.call(self, module, query, key, value, mask, need_weights, bias)  # type: ignore[arg-type]
         return output if module.batch_first else output.transpose(0, 1), weights
 
     def describe(self) -> str:

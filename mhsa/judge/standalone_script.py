@@ -110,6 +110,8 @@ def write_script(
     chosen = wrong or calls[:_MOST_CALLS]
     if any(isinstance(called_function(call), functools.partial) for call in chosen):
         raise SubjectError("an argument of the function that is not at its default is shown by no script yet")
+    if any(call.case.bias != "none" for call in chosen):
+        raise SubjectError("the property gives a bias, and no script shows one yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
     inside = isinstance(subject.adapter, (InnerAttention, EachTokenFirst))

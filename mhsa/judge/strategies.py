@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from mhsa.judge.draws import without_local_constants
-from mhsa.records.case import DATA, LAYOUTS, MASKS, Case, Tie
+from mhsa.records.case import BIASES, DATA, LAYOUTS, MASKS, Case, Tie
 from mhsa.subject.subject import Subject
 
 _subject: ContextVar[Subject] = ContextVar("mhsa_subject")
@@ -65,6 +65,8 @@ def cases(
     one_head: bool = False,
     small: bool = False,
     large: Large = "",
+    biased: bool = False,
+    min_bias: bool = False,
 ) -> st.SearchStrategy[Case]:
     """Cases for the subject being judged.
 
@@ -77,6 +79,8 @@ def cases(
         dtypes: to draw from, as far as the subject is judged in them.
         one_head: only head = 1.
         small: no large sizes, for properties that call the subject many times.
+        biased: whether a bias is given in some cases, under the contract bias = "given".
+        min_bias: whether one is given in every case.
         large: what is large in every case (the rest is small): length, head, width (d_model beyond 512), batch.
 
     The property is not applicable (with the reason) if the subject can be called in none of these ways.
@@ -86,8 +90,9 @@ def cases(
         raise ValueError(f"unknown kinds of masks {sorted(unknown)}; known are {MASKS}")
     least = {"batch": min_batch, "head": min_head, "queries": min_queries, "keys": min_keys}
     return _cases(
-        tuple(masks), tuple(ties), need_weights, least, tuple(data), tuple(dtypes), one_head=one_head, small=small, large=large
-    )
+        tuple(masks), tuple(ties), need_weights, least, tuple(data), tuple(dtypes), one_head=one_head, small=small, large=large,
+        biases=biased or min_bias, min_bias=min_bias,
+    )  # fmt: skip
 
 
 @st.composite
@@ -103,6 +108,8 @@ def _cases(
     one_head: bool,
     small: bool,
     large: Large,
+    biases: bool,
+    min_bias: bool,
 ) -> Case:
     subject = _subject.get()
     possible_ties = tuple(t for t in ties if t in subject.ties)
@@ -115,6 +122,9 @@ def _cases(
         pytest.skip("needs masks" + (" of a kind" if subject.adapter.takes_mask else "") + " that the subject cannot be given")
     if not possible_dtypes:
         pytest.skip(f"is judged in {', '.join(dtypes)} only; add --dtype")
+    kinds = tuple(b for b in BIASES if b in subject.biases or (b == "none" and not min_bias)) if biases else ("none",)
+    if not kinds:
+        pytest.skip('needs a contract with bias = "given"')
     fixed = subject.adapter.sizes
     if one_head and fixed is not None and fixed[0] != 1:
         pytest.skip(f"needs a module with head=1, and the subject is built with head={fixed[0]}")
@@ -149,6 +159,7 @@ def _cases(
         grad=draw(_YES_OR_NO),
         need_weights=draw(_YES_OR_NO) if need_weights is None and subject.adapter.weights_on_request else True,
         seed=draw(_SEEDS),
+        bias=draw(_one_of(kinds)) if len(kinds) > 1 else kinds[0],
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import between, groups, softcap
+from mhsa.oracle.formula import alibi, between, given_bias, groups, sinks, softcap
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -27,25 +27,31 @@ class Linear:
 
 @dataclass(frozen=True)
 class ProjectionWeights:
-    """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k."""
+    """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k.
+
+    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones.
+    """
 
     query: Linear
     key: Linear
     value: Linear
     out: Linear
+    sinks: Array | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
 class Attention:
     """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
 
-    ``slope`` is the derivative of the soft cap at each score, None where there is no cap.
+    ``slope`` is the derivative of the soft cap at each score, None where there is no cap; ``rest`` is the weight of the sink
+    [..., Tq, 1], None where there is none.
     """
 
     output: Bounded
     weights: Bounded
     scores: Bounded
     slope: Bounded | None
+    rest: Bounded | None
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class MultiHead(Attention):
     """Attention of all heads with what led to it: ``heads`` are Q, K, V, each [B, H, T, d_k]; ``mixed`` is Z, merged.
 
     K and V are repeated for the query heads that share them; ``kv_heads`` says how many there are. ``sides`` are Q and K
-    before that, with what their derivatives need.
+    before that, with what their derivatives need; ``bias_shape`` is that of the bias, where one is given.
     """
 
     inputs: tuple[Array, Array, Array]
@@ -61,10 +67,11 @@ class MultiHead(Attention):
     head: int
     mask: NDArray[np.bool_] | None
     heads: tuple[Bounded, Bounded, Bounded]
-    sides: tuple[between.Side, between.Side]
+    sides: tuple[between.ScoreSide, between.ScoreSide]
     mixed: Bounded
     formula: Formula = PLAIN
     kv_heads: int = 0
+    bias_shape: tuple[int, ...] | None = None
 
 
 class OracleError(RuntimeError):
@@ -118,8 +125,8 @@ def multi_head(
     """Evaluate multi-head attention on query [B, Tq, D], key and value [B, Tk, D].
 
     ``mask`` is the effective one (:meth:`Formula.allowed`): bool, broadcastable to [B, Tq, Tk], the same for every head;
-    ``bias``, of that shape too, is added to the scores after they are scaled and capped. ``exact_heads`` says that every
-    implementation computes Q, K and V without any rounding.
+    ``bias``, [B, Tq, Tk] or [B or 1, H or 1, Tq, Tk], is added to the scores after they are scaled, before or after the soft
+    cap as the formula says. ``exact_heads`` says that every implementation computes Q, K and V without any rounding.
 
     Returns output [B, Tq, D_out] and weights [B, head, Tq, Tk]. Raises as :func:`attention`.
     """
@@ -137,13 +144,16 @@ def multi_head(
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
     sides = between.sides(arithmetic, formula, q, k)
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
-    added = None if bias is None else bias[:, None]
-    inner = core(arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula)
+    added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
+    inner = core(
+        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks
+    )
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
-    stages = output, inner.weights, inner.scores, inner.slope
+    stages = output, inner.weights, inner.scores, inner.slope, inner.rest
     inputs = (query, key, value)
-    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads))
+    return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads,
+                              None if added is None else added.shape))  # fmt: skip
 
 
 def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:
@@ -160,27 +170,37 @@ def core(
     value: Bounded,
     mask: NDArray[np.bool_] | None,
     fully_masked_row: FullyMaskedRow = "zeros",
-    bias: Array | None = None,
+    bias: Array | Bounded | None = None,
     formula: Formula = PLAIN,
+    learned: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
+    added = [] if bias is None else [bias if isinstance(bias, Bounded) else Bounded.exact(bias)]
+    added += [alibi.stage(arithmetic, formula.bias, formula.causal, scores.value.shape)] if formula.distant else []
     slope = None
+    for term in added if formula.caps_bias else ():
+        scores = given_bias.added(arithmetic, scores, term)
     if formula.softcap is not None:
         slope = softcap.slope(arithmetic, scores, formula.softcap)
         scores = softcap.stage(arithmetic, scores, formula.softcap)
-    if bias is not None:
-        scores = arithmetic.add(scores, Bounded.exact(bias))
+    for term in () if formula.caps_bias else added:
+        scores = given_bias.added(arithmetic, scores, term)
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
-    weights = arithmetic.softmax(scores, allowed)
-    if allowed is not None and fully_masked_row == "uniform":
+    rest = None
+    if formula.sinks is not None:
+        sink = sinks.logits(arithmetic, formula.sinks, learned)
+        weights, rest = sinks.softmax(arithmetic, scores, allowed, sink)
+    else:
+        weights = arithmetic.softmax(scores, allowed)
+    if rest is None and allowed is not None and fully_masked_row == "uniform":
         empty = ~allowed.any(axis=-1, keepdims=True)
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores, slope)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

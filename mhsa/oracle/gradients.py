@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
-from mhsa.oracle.formula import groups, softcap
+from mhsa.oracle.formula import given_bias, groups, sinks, softcap
 from mhsa.oracle.precision import Precision
 
 _LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more
@@ -27,12 +27,14 @@ class Gradients:
     Attributes:
         query, key, value: as if the three were different tensors; [B, T, D].
         parameters: under the names ``query.weight``, ``query.bias`` and so on, without the biases that are not there.
+        bias: of the scores, of the shape in which it was given; None where none was.
     """
 
     query: Bounded
     key: Bounded
     value: Bounded
     parameters: dict[str, Bounded]
+    bias: Bounded | None = None
 
 
 def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weights: Array | None = None) -> Gradients:
@@ -56,9 +58,17 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
         dp = arithmetic.add(dp, Bounded.exact(d_weights))
     weights = _recomputed(arithmetic, result)
     mean = _mean(arithmetic, weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head)))
-    ds = _through_softmax(arithmetic, weights, result.mask, dp, mean)
+    ds = _through_softmax(arithmetic, weights, result.mask, dp, mean, _rest(arithmetic, result.rest))
+    if result.rest is not None:
+        ds, d_sink = ds[..., :-1], ds[..., -1:]
+        if result.projections.sinks is not None:
+            rows = d_sink.value.shape[0] * d_sink.value.shape[2]
+            total = arithmetic.total(d_sink, (0, 2, 3), rows)
+            found["sinks"] = arithmetic.store(total.value, total.error, _additions(rows)).reshape(result.head)
+    d_biased = ds
     if result.slope is not None:
         ds = softcap.chain(arithmetic, ds, result.slope)
+    d_biased = ds if result.formula.caps_bias else d_biased
     scale = result.formula.factor(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
@@ -79,7 +89,8 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
         if not np.isfinite(bounded.value).all():
             raise OracleError(f"the oracle's gradient of {name} is not a number; this is an error of mhsa, report it")
     query, key, value = map(_known, of_inputs)
-    return Gradients(query, key, value, {name: _known(g) for name, g in found.items()})
+    bias = None if result.bias_shape is None else _known(given_bias.gradient(arithmetic, d_biased, result.bias_shape))
+    return Gradients(query, key, value, {name: _known(g) for name, g in found.items()}, bias)
 
 
 def tied(precision: Precision, parts: list[Bounded]) -> Bounded:
@@ -106,7 +117,9 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
     ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
     if result.slope is not None:
         ds = softcap.chain(arithmetic, ds, result.slope)
-    dp = _through_softmax(arithmetic, result.weights, result.mask, ds, _mean(arithmetic, result.weights, ds, None))
+    mean = _mean(arithmetic, result.weights, ds, None)
+    dp = _through_softmax(arithmetic, result.weights, result.mask, ds, mean, result.rest)
+    dp = dp if result.rest is None else dp[..., :-1]
     dz = arithmetic.add(arithmetic.matmul(dp, v), arithmetic.matmul(result.weights, dv))
     return _known(arithmetic.matmul(merge_heads(dz), Bounded.exact(p.out.weight.T)))
 
@@ -123,6 +136,14 @@ def _recomputed(arithmetic: Arithmetic, result: MultiHead) -> Bounded:
     return Bounded(p.value, p.error + p.magnitude * np.expm1(np.minimum(again, _MOST)))
 
 
+def _rest(arithmetic: Arithmetic, rest: Bounded | None) -> Bounded | None:
+    """Return the weight of the sink as a backward pass may form it anew, as :func:`_recomputed`; a sink is no sum."""
+    if rest is None:
+        return None
+    again = gamma(2, arithmetic.unit + OWN) * -np.log(np.maximum(rest.value, _LEAST))
+    return Bounded(rest.value, rest.error + rest.magnitude * np.expm1(again))
+
+
 def _mean(arithmetic: Arithmetic, weights: Bounded, d: Bounded, flash: tuple[Bounded, Bounded] | None) -> Bounded:
     """Return sum_j p_j d_j [..., 1]; with ``flash`` = (dZ, Z) it may be evaluated as <dZ, Z>, as fused kernels do."""
     mean = arithmetic.total(arithmetic.multiply(weights, d), -1, d.value.shape[-1])
@@ -133,8 +154,21 @@ def _mean(arithmetic: Arithmetic, weights: Bounded, d: Bounded, flash: tuple[Bou
     return Bounded(mean.value, np.maximum(mean.error, other.error + np.abs(mean.value - other.value)))
 
 
-def _through_softmax(arithmetic: Arithmetic, p: Bounded, mask: NDArray[np.bool_] | None, d: Bounded, mean: Bounded) -> Bounded:
-    """Return p_j (d_j - sum_k p_k d_k), the Jacobian of softmax applied to ``d``, which is symmetric."""
+def _through_softmax(
+    arithmetic: Arithmetic,
+    p: Bounded,
+    mask: NDArray[np.bool_] | None,
+    d: Bounded,
+    mean: Bounded,
+    rest: Bounded | None = None,
+) -> Bounded:
+    """Return p_j (d_j - sum_k p_k d_k), the Jacobian of softmax applied to ``d``, which is symmetric.
+
+    A sink, of weight ``rest``, has no value, so that its ``d`` is zero; its place is the last one.
+    """
+    if rest is not None:
+        p, d = sinks.with_sink(p, rest), sinks.with_sink(d, Bounded.exact(0.0))
+        mask = None if mask is None else sinks.seen(mask, (*mask.shape[:2], p.value.shape[-1] - 1))
     value = p.value * (d.value - mean.value)
     room = d.error + mean.error
     error = p.error * (np.abs(d.value - mean.value) + room) + p.value * room

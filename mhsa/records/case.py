@@ -22,6 +22,7 @@ DATA = ("integers", "normal", "ties", "repeated", "tiny", "large")
 MASKS = ("none", "all", "padding", "causal", "broadcast", "random", "fully_masked_row")
 _WHOLE = np.array([1.0, -1.0, 2.0, -2.0])
 _LARGEST = 4096  # of a size, in a case that comes from a file: larger ones would take minutes
+BIASES = ("none", "full", "heads", "samples", "shared")  # of a given bias: one for each sample and head, or for all of them
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
 
 
@@ -39,6 +40,7 @@ class Case:
         grad: whether autograd records the call.
         need_weights: whether the call requests the weights, where the subject has a switch for them.
         seed: of every number.
+        bias: kind of the bias that is given, one of ``BIASES``; "none" but under the contract bias = "given".
     """
 
     dtype: str
@@ -54,6 +56,7 @@ class Case:
     grad: bool = False
     need_weights: bool = True
     seed: int = 0
+    bias: str = "none"
 
     @property
     def d_model(self) -> int:
@@ -70,9 +73,10 @@ class Case:
         shared = {"none": "", "kv": ", key is value", "all": ", query is key is value"}[self.tie]
         grad = "autograd on" if self.grad else "no_grad"
         weights = "" if self.need_weights else ", weights not asked for"
+        bias = "" if self.bias == "none" else f", bias {self.bias}"
         return (
             f"B={self.batch} H={self.head} Tq={self.query_length} Tk={self.key_length} d_k={self.d_k} "
-            f"(d_model={self.d_model}), {self.dtype}, data {self.data}, mask {self.mask}, {self.layout}, {grad}"
+            f"(d_model={self.d_model}), {self.dtype}, data {self.data}, mask {self.mask}{bias}, {self.layout}, {grad}"
             f"{shared}{weights}, seed {self.seed}"
         )
 
@@ -84,6 +88,7 @@ class Case:
             "mask": (self.mask, MASKS),
             "layout": (self.layout, LAYOUTS),
             "tie": (self.tie, ("none", "kv", "all")),
+            "bias": (self.bias, BIASES),
         }
         for name, (given, known) in choices.items():
             if given not in known:
@@ -99,8 +104,8 @@ class Case:
         return replace(self, **sizes)  # type: ignore[arg-type]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields, ready for JSON."""
-        return asdict(self)
+        """Return the fields, ready for JSON; without a bias where there is none."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("bias", "none")}
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return an independent generator per stream: one tensor's numbers do not move when another's size does."""
@@ -143,6 +148,16 @@ class Case:
                 yield x
             else:  # whole numbers by a power of two near the root, so that they stay exact
                 yield x * 2.0 ** -round(math.log2(2.5 * shape[-1]) / 2) if whole else x / math.sqrt(shape[-1])
+
+    def score_bias(self) -> Array | None:
+        """Return the bias [B or 1, H or 1, Tq, Tk], not yet rounded to the dtype; None for kind "none"."""
+        if self.bias == "none":
+            return None
+        batch = self.batch if self.bias in ("full", "samples") else 1
+        head = self.head if self.bias in ("full", "heads") else 1
+        shape, rng = (batch, head, self.query_length, self.key_length), self.rng(4)
+        whole = self.data in ("integers", "ties", "repeated")
+        return _WHOLE[rng.integers(4, size=shape)] if whole else rng.standard_normal(shape)
 
     def allowed(self) -> NDArray[np.bool_] | None:
         """Mask [B, Tq, Tk], True may attend; None for kind "none". Only "fully_masked_row" leaves a query without any key.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Causal, KvHeads, Rotary, Scale, Window, rotary_of
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Rotary, Scale, Sinks, SoftcapOrder, Window, rotary_of
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -30,7 +30,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap", "rotary")  # fields that may hold something else than a text
+NUMBERS = ("scale", "window", "softcap", "rotary", "sinks")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -70,6 +70,12 @@ class Contract:
             is as many as there are heads.
         rotary: a table of ``base``, ``layout`` ("half", "interleaved"), ``fraction``, ``offset``, ``tables`` ("float32",
             "dtype"), or the layout alone: queries and keys are rotated by their places; None is not at all.
+        bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
+            is added to the scaled scores; ``"alibi"``: minus a slope of the head times the distance to the own place, with the
+            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; None is none.
+        sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
+            (softmax-off-by-one is 0); None is none.
+        softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -93,6 +99,9 @@ class Contract:
     softcap: float | None = None
     kv_heads: KvHeads = None
     rotary: Rotary | Mapping[str, Any] | str | None = None
+    softcap_order: SoftcapOrder = "before-bias"
+    bias: Bias = None
+    sinks: Sinks = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -117,6 +126,8 @@ class Contract:
             "heads": (None, *get_args(Heads)),
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
+            "softcap_order": get_args(SoftcapOrder),
+            "bias": (None, "given", "alibi", "alibi-geometric"),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -144,6 +155,10 @@ class Contract:
                 continue
             also = ", '1/d_k'" if name == "scale" else ""
             raise ValueError(f"Contract({name}={value!r}); must be a number above 0{also} or None")
+        sinks = self.sinks
+        number = isinstance(sinks, (int, float)) and not isinstance(sinks, bool) and abs(sinks) < float("inf")
+        if not (sinks is None or sinks == "learned" or number):
+            raise ValueError(f"Contract(sinks={sinks!r}); must be 'learned', a number or None")
         if self.window is None:
             return
         sides = tuple(self.window) if isinstance(self.window, (list, tuple)) else ()
@@ -159,4 +174,6 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        return Formula(self.causal or "no", self.scale, self.window, self.softcap, self.kv_heads, rotary_of(self.rotary))
+        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary"))
+        same = {name: getattr(self, name) for name in names}
+        return Formula(causal=self.causal or "no", rotary=rotary_of(self.rotary), **same)

@@ -120,6 +120,13 @@ PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resol
 KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
         "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
+# Parameters [H]: a logit of each head that takes part in the softmax and has no value.
+SINKS = {"sinks", "sink", "attn_sink", "attn_sinks", "attention_sink", "attention_sinks", "sink_logits", "sink_logit",
+         "sink_bias", "softmax_offset", "sink_weights", "head_sinks"}  # fmt: skip
+# A floating tensor that is added to the scores, as an argument of a call.
+BIAS = {"bias", "attn_bias", "attention_bias", "position_bias", "pos_bias", "rel_pos_bias", "relative_position_bias",
+        "relative_position", "relative_positions", "rel_bias", "relative_bias", "score_bias", "scores_bias", "rel_pos",
+        "pair_bias", "att_bias", "additive_bias", "bias_mask", "positional_bias"}  # fmt: skip
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip
 WEIGHTS_ATTRIBUTE = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -22,11 +23,12 @@ from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
 from mhsa.subject.returned import listed
-from mhsa.subject.signature import Signature, masks_among, read_signature
+from mhsa.subject.signature import Signature, bias_among, masks_among, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
 _DROPOUT = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
@@ -42,12 +44,15 @@ class Adapter:
         needs_mask: whether a call needs a mask: where a case has none, a mask that allows everything is passed.
         weights_on_request: whether ``call`` takes one more argument, ``need_weights``, True or False.
         contract: the conventions to judge it by.
+        takes_bias: whether ``call`` takes one more argument, ``bias``: None, or under the contract bias = "given" a floating
+            [B or 1, H or 1, Tq, Tk] that is added to the scores.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
         understood: how the constructor and the call were understood, part by part, where mhsa has read it.
     """
 
     inputs: Inputs = "qkv"
     takes_mask: bool = True
+    takes_bias: bool = False
     needs_mask: bool = False
     weights_on_request: bool = False
     sizes: tuple[int, int] | None = None
@@ -170,9 +175,16 @@ class ModuleAdapter(Adapter):
         value: Tensor,
         mask: Tensor | None,
         need_weights: bool = False,
+        bias: Tensor | None = None,
     ) -> Any:
-        """Call forward by its own parameter names."""
+        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own."""
+        name = self.signature.bias
+        mask = bias if bias is not None and name is None else mask
         given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
+        if name is not None and bias is None and self.signature.bias_required:
+            bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
+        if name is not None and bias is not None:
+            given[name] = bias
         return called_in_float32(module, given) if self.in_float32 else module(**given)
 
     def _tables(self, module: nn.Module, query: Tensor) -> dict[str, Any]:
@@ -188,9 +200,12 @@ class ModuleAdapter(Adapter):
 
     def describe(self) -> str:
         """Return the call."""
-        names = [n for n in self.signature.not_given if n not in self.signature.more]
+        bias = self.signature.bias if self.contract.bias == "given" else None
+        names = [n for n in self.signature.not_given if n not in self.signature.more and n != bias]
         left = f"; left at their defaults: {', '.join(names)}" if names else ""
-        return f"forward({self.signature.describe()}){left}"
+        more = "" if bias is None else f", {bias}" if bias == "bias" else f", {bias}=bias"
+        others = {n: given for n, given in self.signature.more.items() if n != bias}
+        return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
 
 
 class TorchAdapter(Adapter):
@@ -223,9 +238,14 @@ class TorchAdapter(Adapter):
         value: Tensor,
         mask: Tensor | None,
         need_weights: bool = True,
+        bias: Tensor | None = None,
     ) -> Any:
-        """Repeat the mask for every head, which is the layout that torch documents; request weights per head."""
+        """Repeat the mask for every head, which is the layout that torch documents; request weights per head.
+
+        A bias [B, Tq, Tk] is a floating mask.
+        """
         assert isinstance(module, nn.MultiheadAttention)
+        mask = mask if bias is None else bias
         mask = None if mask is None else mask.repeat_interleave(module.num_heads, dim=0)
         return module(query, key, value, attn_mask=mask, need_weights=need_weights, average_attn_weights=False)
 
@@ -248,6 +268,15 @@ class FunctionAdapter(Adapter):
         self.float_masks = self.finite_masks = False
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
         self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
+
+    @property
+    def bias_name(self) -> str:
+        """Name of the function's parameter for a bias of the scores; empty where it has none."""
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return ""
+        return bias_among(parameters, masks_among(parameters)) or ""
 
     @property
     def mask_name(self) -> str:
@@ -300,8 +329,25 @@ class FunctionAdapter(Adapter):
         """Give the function its dropout, if it takes one."""
         return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
 
-    def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
-        """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back."""
+    def call(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Any:
+        """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back.
+
+        A bias goes to the function's argument for it, or to that of its mask.
+        """
+        if bias is not None and not self.bias_name:
+            return self._biased(module, query, key, value, bias)
+        with biased(bias):
+            return self._of_reference(module, query, key, value, mask)
+
+    def _biased(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Any:
+        """Call the function with a bias as its mask: the reference around it knows of bool masks alone."""
+        assert isinstance(module, MultiHeadAttention)
+        z, module._weights = module._attend(*module._heads(query, key, value), module.dropout, bias)
+        return module.linear_out(z.transpose(1, 2).flatten(2))
+
+    def _of_reference(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         if mask is not None and not usual_form(self.form):
             assert isinstance(module, MultiHeadAttention)
             mask = self.form.allowed(mask, key.size(1), module.head)
@@ -309,6 +355,9 @@ class FunctionAdapter(Adapter):
 
     def _in_slot(self) -> Callable[..., Any]:
         function = self.function if self.values is None else _Arranged(self.function, *self.values)
+        if self.bias_name and self.contract.bias == "given":
+            parameter = inspect.signature(self.function).parameters[self.bias_name]
+            function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
         layout = self.contract.layout or self.callable_in or "BHTD"
         usual = layout == "BHTD" and usual_form(self.form)
         if usual and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):

@@ -127,4 +127,4 @@ def expected_gradients(
         name: parts[name] if len(roles) == 1 else gradients.tied(precision, [parts[r] for r in roles])
         for name, roles in ties.items()
     }
-    return inputs | expected.parameters
+    return inputs | expected.parameters | ({} if expected.bias is None else {"bias": expected.bias})

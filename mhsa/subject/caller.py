@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapter import Adapter
+from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
 from mhsa.subject.returned import in_usual_order, listed
@@ -23,7 +24,7 @@ class Caller:
     ``returns`` is how many values a call gives; ``weights_form`` names the axes of the weights among them, where they are not
     [B, H, Tq, Tk] (:mod:`mhsa.subject.returned`). With ``fills_mask`` a call without a mask is given one that allows
     everything: the subject cannot be called without. With ``finite_masks`` what an additive mask hides is the least finite
-    number instead of -inf.
+    number instead of -inf. ``bias`` is added to the scores in this call, in the ``bias_form`` that the subject takes.
     """
 
     adapter: Adapter
@@ -35,6 +36,8 @@ class Caller:
     weights_form: tuple[str, ...] = ()
     returns: int = 1
     finite_masks: bool = False
+    bias_form: BiasForm | None = None
+    bias: Tensor | None = field(default=None, compare=False)
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -72,7 +75,9 @@ class Caller:
         if mask is None and self.fills_mask:
             everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
             mask = self.convert(everything, query.dtype, heads_of(module, self.adapter.sizes))
-        more = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
+        more: dict[str, Any] = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
+        if self.bias is not None:
+            more["bias"] = self.bias
         query, key, value = self.layout.give(query, key, value)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
 

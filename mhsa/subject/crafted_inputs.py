@@ -79,3 +79,14 @@ def _set_maps(trial: Trial, gain: float) -> None:
 
 def _signs(trial: Trial, shape: tuple[int, ...]) -> Array:
     return trial.case.rng(_STREAM + 2).choice([-1.0, 1.0], size=shape)
+
+
+def lift_scores(trial: Trial, least: float) -> None:
+    """Multiply the query's map by the power of two with which the largest score is ``least`` or more."""
+    q, k, _ = trial().expected.heads
+    top = trial.formula.factor(trial.d_k) * float(np.abs(q.value @ k.mT.value).max())
+    if not 0.0 < top < least:
+        return
+    factor, query = 2.0 ** np.ceil(np.log2(least / top)), trial.projections.query
+    bias = np.zeros(trial.inner) if query.bias is None else query.bias * factor
+    trial.write(query_weight=query.weight * factor, query_bias=bias)

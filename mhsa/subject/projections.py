@@ -84,7 +84,8 @@ class Role:
 class Projections:
     """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do.
 
-    ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too.
+    ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too. ``sinks`` [H] are
+    logits that take part in the softmax.
     """
 
     query: Role
@@ -92,18 +93,21 @@ class Projections:
     value: Role
     out: Role
     sources: tuple[tuple[str, View], ...] = ()
+    sinks: View | None = None
 
     def views(self) -> Iterator[tuple[str, View]]:
         """Every weight and bias that is a parameter, with its name, ``query.weight`` and so on, always in the same order."""
         return ((name, view) for name, view in self.maps() if not view.fixed)
 
     def maps(self) -> Iterator[tuple[str, View]]:
-        """Every weight and bias, whether it is a parameter, computed from some, or an identity that is not stored."""
+        """Every weight and bias, whether a parameter, computed from some, or an identity that is not stored; and the sinks."""
         for name in ("query", "key", "value", "out"):
             role: Role = getattr(self, name)
             yield f"{name}.weight", role.weight
             if role.bias is not None:
                 yield f"{name}.bias", role.bias
+        if self.sinks is not None:
+            yield "sinks", self.sinks
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -111,9 +115,10 @@ class Projections:
         return {name: view.fixed for name, view in self.maps() if view.fixed}
 
     @classmethod
-    def of_linears(cls, query: object, key: object, value: object, out: object) -> Projections:
-        """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs of tensors."""
-        return cls(_role(query), _role(key), _role(value), _role(out))
+    def of_linears(cls, query: object, key: object, value: object, out: object, sinks: Tensor | None = None) -> Projections:
+        """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs; and of sinks [H]."""
+        view = None if sinks is None else View((sinks.view(-1),))
+        return cls(_role(query), _role(key), _role(value), _role(out), sinks=view)
 
 
 def _role(linear: object) -> Role:

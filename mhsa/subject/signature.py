@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from torch import Tensor
 
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.names import BIAS, CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
 from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.needless_arguments import Given, needless_arguments
 
@@ -26,7 +26,8 @@ class Signature:
     one, the keys': it is given where the query attends to itself, and then the key, which is ``key_optional``, is left out.
     ``other_masks`` are masks that are left out, and ``guessed`` says that the places alone tell query, key and value apart.
     With ``mask_omitted`` a call without a mask leaves it at its default, which is not None. ``more`` are required arguments
-    that mean nothing to attention, with what each is given.
+    that mean nothing to attention, with what each is given. ``bias`` is a floating tensor that is added to the scores, given
+    only where the contract says so.
     """
 
     query: str
@@ -43,6 +44,8 @@ class Signature:
     mask_omitted: bool = False
     more: Mapping[str, Given] = field(default_factory=dict)
     rotary: tuple[str, ...] = ()  # what takes the angles or the places of rotary positions, and has no default
+    bias: str | None = None
+    bias_required: bool = False
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -85,15 +88,17 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
-    more = needless_arguments({n: parameters[n] for n in required if n not in masks and n not in rotary_tables.NAMES})
-    tensors = [n for n in required if n not in masks and n not in more and n not in rotary_tables.NAMES]
+    bias = bias_among(parameters, masks)
+    known = {*masks, *rotary_tables.NAMES}
+    more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
+    tensors = [n for n in required if n not in (*known, bias, *more)]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
     elif len(tensors) >= 3:
         names, guessed = (tensors[0], tensors[1], tensors[2]), True
     elif not (key or value) and (alone := query or pick(parameters, SELF) or (tensors[0] if tensors else None)):
-        rest = [n for n in parameters if n not in (alone, *masks)]
+        rest = [n for n in parameters if n not in (alone, bias, *masks)]
         left = [n for n in tensors if n != alone]
         context = pick(rest, CONTEXT)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
@@ -112,13 +117,20 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         names[1] is not None and names[1] not in required, guessed,
         mask is not None and mask not in required and parameters[mask].default is not None,
         {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
+        bias=bias, bias_required=bias in required and bias not in more,
     )  # fmt: skip
-    unknown = [n for n in required if n not in (*names, mask, own, signature.want_weights, *more)]
+    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
         raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
     return signature
+
+
+def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]) -> str | None:
+    """Return the parameter that is a bias of the scores by its name, and neither a mask, a number nor a switch."""
+    given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
+    return pick([n for n in given if n not in masks], BIAS)
 
 
 def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:

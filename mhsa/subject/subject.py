@@ -102,6 +102,11 @@ class Subject:
         return free[self.adapter.inputs]
 
     @property
+    def biases(self) -> tuple[str, ...]:
+        """Kinds of a given bias that the implementation takes."""
+        return () if self.caller.bias_form is None else self.caller.bias_form.kinds
+
+    @property
     def masks(self) -> tuple[str, ...]:
         """Kinds of masks that the implementation can be given."""
         if not self.adapter.takes_mask:

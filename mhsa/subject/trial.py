@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 from typing import Any
 
@@ -20,6 +21,7 @@ from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
 from mhsa.subject.autograd import backward_pass
+from mhsa.subject.caller import Caller
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
 from mhsa.subject.guard import guard
@@ -42,6 +44,7 @@ class Trial:
         module: the subject's, in eval mode.
         query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
         mask: bool [B, Tq, Tk] or None, before it is turned into the form that the subject takes.
+        bias: [B or 1, H or 1, Tq, Tk] that is given and added to the scores, as float64 numbers; or None.
         formula: what the subject computes, by its contract.
         views: the module's parameters, to be read and written.
         projections: the same as the oracle wants them.
@@ -75,6 +78,7 @@ class Trial:
         self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
         self.mask = self.draw_mask(case)
+        self.bias = self.draw_bias(case)
         call.inputs = self.show
 
     def use(self, module: nn.Module) -> None:
@@ -93,6 +97,15 @@ class Trial:
         """Return the mask of a case, in which every query sees a key under the formula too; but for kind "fully_masked_row"."""
         mask = case.allowed()
         return mask if case.mask == "fully_masked_row" else self.opened(mask)
+
+    def draw_bias(self, case: Case) -> Array | None:
+        """Return the bias of a case, rounded to this trial's dtype; one that the mask carries has an axis for the samples."""
+        form, bias = self.subject.caller.bias_form, case.score_bias()
+        if form is None or bias is None or (form.in_mask and case.mask == "fully_masked_row"):
+            return None
+        if form.in_mask and self.mask is not None:
+            bias = np.broadcast_to(bias, (case.batch, *bias.shape[1:]))
+        return self.round(np.ascontiguousarray(bias))
 
     def opened(self, mask: Mask | None) -> Mask | None:
         """Return a mask [B, Tq, Tk] in which every query that the formula lets see a key may see one of those.
@@ -127,7 +140,8 @@ class Trial:
         """Return everything that goes into the call, for a failure to be looked at."""
         shown = {"query": self.query, "key": self.key, "value": self.value}
         shown |= {name: numbers(view.read()) for name, view in self.views.maps()}
-        return shown if self.mask is None else shown | {"mask": self.mask.astype(np.float64)}
+        shown |= {} if self.mask is None else {"mask": self.mask.astype(np.float64)}
+        return shown if self.bias is None else shown | {"bias": self.bias}
 
     def fresh_copy(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
@@ -143,7 +157,8 @@ class Trial:
         twin.use(module.to(device=subject.device, dtype=self.dtype).eval())
         for name, view in twin.views.views():
             role, _, kind = name.partition(".")
-            values = getattr(getattr(self.projections, role), kind)
+            part = getattr(self.projections, role)
+            values = getattr(part, kind) if kind else part
             view.write(torch.zeros(view.shape) if values is None else torch.from_numpy(values))
         return twin
 
@@ -180,7 +195,8 @@ class Trial:
         for role in (self.views.query, self.views.key, self.views.value, self.views.out):
             bias = None if role.bias is None else numbers(role.bias.read())
             roles.append(Linear(numbers(role.weight.read()), bias))
-        self.projections = ProjectionWeights(*roles)
+        sinks = None if self.views.sinks is None else numbers(self.views.sinks.read())
+        self.projections = ProjectionWeights(*roles, sinks=sinks)
 
     @property
     def inner(self) -> int:
@@ -228,13 +244,20 @@ class Trial:
     @property
     def last_tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The tensors of the last call: query, key, value and the mask in the subject's own form, or None."""
-        query, key, value, *mask = (tensor for tensor, _ in self.arguments.values())
-        return query, key, value, mask[0] if mask else None
+        query, key, value = (self.arguments[name][0] for name in ("query", "key", "value"))
+        return query, key, value, self.arguments["mask"][0] if "mask" in self.arguments else None
+
+    @property
+    def caller(self) -> Caller:
+        """The canonical call, with the bias of the last one."""
+        if "bias" not in self.arguments:
+            return self.subject.caller
+        return replace(self.subject.caller, bias=self.arguments["bias"][0])
 
     def call_again(self, need_weights: bool | None = None) -> tuple[Any, Any]:
         """Call the module as it is with the tensors of the last call; the random numbers go on from where they are."""
         wanted = self.case.need_weights if need_weights is None else need_weights
-        return guard("another call", lambda: self.subject.caller(self.module, *self.last_tensors, wanted))
+        return guard("another call", lambda: self.caller(self.module, *self.last_tensors, wanted))
 
     def __call__(
         self,
@@ -274,7 +297,9 @@ class Trial:
         roles: dict[Tensor, list[str]] = {}
         for name, tensor in zip(("query", "key", "value"), self.last_tensors[:3], strict=True):
             roles.setdefault(tensor, []).append(name)
-        of_tensors = guard("the backward pass", lambda: backward_pass(starts, [*roles, *self.module.parameters()]))
+        bias = self.arguments["bias"][0] if "bias" in self.arguments else None
+        leaves = [*roles, *self.module.parameters(), *([] if bias is None else [bias])]
+        of_tensors = guard("the backward pass", lambda: backward_pass(starts, leaves))
         observed, missing = {}, set()
         for tensor, (name, *_) in roles.items():
             observed[name] = numbers(of_tensors.get(tensor, torch.zeros_like(tensor)))
@@ -283,6 +308,10 @@ class Trial:
             gradient, complete = view.gradient(of_tensors)
             observed[name] = numbers(gradient)
             missing |= set() if complete else {name}
+        if bias is not None:
+            assert self.bias is not None
+            observed["bias"] = numbers(of_tensors.get(bias, torch.zeros_like(bias))).reshape(self.bias.shape)
+            missing |= set() if bias in of_tensors else {"bias"}
         ties = {names[0]: names for names in roles.values()}
         fixed = self.views.fixed
 
@@ -310,8 +339,15 @@ class Trial:
 
     def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
         q, k, v = tied(lambda x: self.tensor(x, self.case.layout).requires_grad_(leaves), query, key, value)
-        given = None if mask is None else self.convert(mask)
+        if self.bias is not None and self.bias.shape[2:] != (query.shape[1], key.shape[1]):
+            raise ValueError(f"a bias {self.bias.shape} for {query.shape[1]} queries and {key.shape[1]} keys")
+        form = self.subject.caller.bias_form
+        in_mask = form is not None and form.in_mask and self.bias is not None
+        given = None if mask is None or in_mask else self.convert(mask)
         self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
+        if form is not None and self.bias is not None:
+            bias = form.convert(self.tensor(self.hidden_in(self.bias, mask) if in_mask else self.bias))
+            self.arguments["bias"] = (bias.detach().requires_grad_(leaves), numbers(bias))
         if given is not None:
             self.arguments["mask"] = (given, numbers(given))
         recorder = check.current().recorder
@@ -324,7 +360,7 @@ class Trial:
                 lambda: tuple(map(plain, self.call_unchecked(q, k, v, given))),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
-        projections = self.projections
+        projections, given_bias = self.projections, self.bias
         effective = self.effective(mask, query, key)
         answer = Answer(
             numbers(output),
@@ -332,7 +368,7 @@ class Trial:
             effective,
             (output, weights if is_tensor(weights) else None),
             self.subject.contract.fully_masked_row,
-            lambda: self._oracle(query, key, value, projections, effective),
+            lambda: self._oracle(query, key, value, projections, effective, given_bias),
         )
         if (call := check.current().call) is not None:
             call.answer = answer.drawn
@@ -347,7 +383,7 @@ class Trial:
 
     def expect_under(self, mask: Mask | None) -> MultiHead:
         """Return what the case's tensors give under another mask [B, Tq, Tk]."""
-        return self._oracle(self.query, self.key, self.value, self.projections, mask)
+        return self._oracle(self.query, self.key, self.value, self.projections, mask, self.bias)
 
     def _oracle(
         self,
@@ -373,6 +409,13 @@ class Trial:
             formula=self.formula,
         )
 
+    def hidden_in(self, bias: Array, mask: Mask | None) -> Array:
+        """Return a bias that says what is masked, too: -inf there, or the least finite number."""
+        if mask is None:
+            return bias
+        hidden = torch.finfo(self.dtype).min if self.subject.caller.finite_masks else -np.inf
+        return np.where(np.broadcast_to(mask[:, None], (bias.shape[0], 1, *mask.shape[1:])), bias, hidden)
+
     def tensor(self, x: Array, layout: str = "contiguous") -> Tensor:
         """Return a new tensor of the case's dtype with these numbers."""
         return to_tensor(x, self.dtype, self.subject.device, layout)
@@ -395,7 +438,7 @@ class Trial:
             torch.default_generator.manual_seed(self.case.seed)
         else:
             torch.manual_seed(self.case.seed)
-        return self.subject.caller(self.module, query, key, value, mask, self.case.need_weights)
+        return self.caller(self.module, query, key, value, mask, self.case.need_weights)
 
     def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
         """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""

@@ -19,7 +19,7 @@ from mhsa.bugs.mutants.registry import mutants, right
 from mhsa.commands.cli import _parser
 from mhsa.introspect import source_constants as literals
 from mhsa.judge import side_effects as tampering
-from mhsa.records.case import DATA, LAYOUTS, MASKS
+from mhsa.records.case import BIASES, DATA, LAYOUTS, MASKS
 from mhsa.records.catalogue import FAMILIES, catalogue
 from mhsa.records.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
 from mhsa.records.contract import Contract
@@ -244,7 +244,7 @@ def test_every_field_of_a_contract_and_every_word_of_a_case_is_explained() -> No
             default = f'`"{field.default}"`' if field.default is not None else "`None`"
             assert default in rows[name]
     table = (ROOT / "docs" / "cases.md").read_text()
-    assert all(f"`{word}`" in table for word in (*DATA, *MASKS, *LAYOUTS))
+    assert all(f"`{word}`" in table for word in (*DATA, *MASKS, *BIASES, *LAYOUTS))
 
 
 def samples():

@@ -1,11 +1,14 @@
 """The fields of a contract that state the formula: what they take, from TOML too, and what is said where they are wrong."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
+from mhsa.records.case import Case
+from mhsa.records.case_files.case_json import decode, encode
 from mhsa.records.configuration import ConfigurationError, read
 from mhsa.records.contract import Contract
 from mhsa.records.declarations import declared_field, in_words
@@ -38,6 +41,11 @@ def test_a_contract_has_its_formula() -> None:
         ({"rotary": {"fraction": 2.0}}, "fraction = 2.0; must be a number above 0, at most 1"),
         ({"rotary": {"offset": -1}}, "offset = -1; must be a whole number, 0 or more"),
         ({"rotary": {"tables": "float16"}}, "tables = 'float16'; must be one of 'float32', 'dtype'"),
+        ({"bias": "t5"}, "must be one of None, 'given', 'alibi', 'alibi-geometric'"),
+        ({"softcap_order": "first"}, "must be one of 'before-bias', 'after-bias'"),
+        ({"sinks": "constant"}, "must be 'learned', a number or None"),
+        ({"sinks": True}, "must be 'learned', a number or None"),
+        ({"sinks": float("inf")}, "must be 'learned', a number or None"),
     ],
 )
 def test_what_is_wrong_is_said(fields: dict, words: str) -> None:
@@ -55,6 +63,26 @@ def test_a_table_is_declared_and_written_again() -> None:
     assert declared_field("rotary={base = 500.0, fraction = 0.25}") == ("rotary", {"base": 500.0, "fraction": 0.25})
     assert declared_field("rotary=half") == ("rotary", "half")
     assert [Rotary(fraction=f).step for f in (1.0, 0.5, 0.25, 0.75, 0.3333333)] == [2, 4, 8, 8, 6]
+
+
+def test_what_acts_on_scores_is_in_the_formula() -> None:
+    contract = Contract(bias="alibi", sinks=0, softcap=5.0, softcap_order="after-bias")
+    assert contract.formula == Formula(bias="alibi", sinks=0, softcap=5.0, softcap_order="after-bias")
+    assert declared_field("sinks=learned") == ("sinks", "learned")
+    assert declared_field("sinks=0") == ("sinks", 0)
+    assert declared_field("bias=alibi-geometric") == ("bias", "alibi-geometric")
+
+
+def test_a_case_with_a_bias_is_kept_and_one_without_looks_as_before() -> None:
+    case = Case("float64", 2, 3, 4, 5, 2, bias="heads")
+    assert case.score_bias().shape == (1, 3, 4, 5)
+    assert decode(encode({"case": case}))["case"] == case
+    assert "bias heads" in str(case)
+    plain = replace(case, bias="none")
+    assert (plain.score_bias(), "bias" in plain.as_dict(), "bias" in str(plain)) == (None, False, False)
+    assert decode(encode({"case": plain}))["case"] == plain
+    with pytest.raises(ValueError, match="a case with bias='few'"):
+        replace(case, bias="few").require_known()
 
 
 def test_numbers_and_lists_come_from_toml(tmp_path: Path) -> None:

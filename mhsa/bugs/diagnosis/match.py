@@ -117,7 +117,7 @@ def cases_for(subject: Subject) -> list[Case]:
         case = Case(
             dtype=dtype, batch=batch, head=head, query_length=queries, key_length=keys, d_k=d_k, tie=tie,
             data=_DATA[n % 4], mask=masks[n % len(masks)], layout=_LAYOUTS[n // 2 % 4], grad=(n + n // 6) % 3 == 0,
-            need_weights=n % 5 != 4, seed=n,
+            need_weights=n % 5 != 4, seed=n, bias=(*subject.biases, "none")[n % (len(subject.biases) + 1)],
         )  # fmt: skip
         cases.append(_first_full(case) if n // len(masks) % 2 else case)
     return cases

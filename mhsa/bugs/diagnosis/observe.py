@@ -20,6 +20,7 @@ from mhsa.subject import check
 from mhsa.subject.adapter import ModuleAdapter
 from mhsa.subject.answer import Answer, Differentiated
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.projections import Projections
@@ -143,6 +144,7 @@ def quantities_of(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Quant
     """
     # Keys made equal on purpose tie in a way of their own when they are queries too: which is the larger, rounding decides.
     apart = trial.case.tie == "none" and trial.case.data != "ties"
+    apart = apart and trial.bias is None  # which has the sizes of the case
     parts = [_call, _derivatives, _second_call, *([_shared] if apart else [])]
     for part in parts:
         yield from _guarded(part, trial)
@@ -282,6 +284,8 @@ def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     adapter = _adapter(hashable)
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
-        bind=lambda module, sizes: Projections.of_linears(module.w_q, module.w_k, module.w_v, module.w_o),
-        caller=Caller(adapter, adapter.contract, weights_from=1),
+        bind=lambda module, sizes: Projections.of_linears(
+            module.w_q, module.w_k, module.w_v, module.w_o, getattr(module, "sinks", None)
+        ),
+        caller=Caller(adapter, adapter.contract, weights_from=1, bias_form=BiasForm()),
     )  # fmt: skip

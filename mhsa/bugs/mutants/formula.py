@@ -12,7 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.oracle.formula import alibi
+from mhsa.oracle.formula.causal import own_places
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
@@ -110,7 +113,7 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Causal, Grouped):
+class Declared(Biased, Causal, Grouped):
     """Any formula, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
@@ -153,9 +156,37 @@ class Declared(Causal, Grouped):
         return self.formula.factor(self.d_k)
 
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
-        """Cap them."""
+        """Cap them, where a bias comes later."""
+        return s if self.formula.caps_bias else self.capped(s)
+
+    def capped(self, s: Tensor) -> Tensor:
+        """Cap scores."""
         cap = self.formula.softcap
         return s if cap is None else cap * torch.tanh(s / cap)
+
+    def prepare(self) -> None:
+        """Make the smaller maps, and learned sinks."""
+        super().prepare()
+        if self.formula.sinks == "learned":
+            self.sinks = nn.Parameter(torch.zeros(self.head))
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Let a sink take part."""
+        if self.formula.sinks is None:
+            return super().softmax(s, mask)
+        sink = self.sinks if self.formula.sinks == "learned" else torch.full((self.head,), self.formula.sinks, dtype=s.dtype)
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
+        s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
+        return torch.cat([s, sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)], -1).softmax(-1)[..., :-1]
+
+    def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
+        """Add the bias, and cap what is to be capped with it."""
+        s = super().with_bias(s, bias, mask)
+        if self.formula.distant:
+            slopes = torch.from_numpy(alibi.slopes(self.head, self.formula.bias)).to(s)[:, None, None]
+            own = torch.from_numpy(own_places(self.formula.causal, s.size(-2), s.size(-1))).to(s)
+            s = s - slopes * (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()
+        return self.capped(s) if self.formula.caps_bias else s
 
     def seen(self, queries: int, keys: int) -> Tensor:
         """Return [Tq, Tk], True where the query sees the key."""
@@ -320,10 +351,12 @@ class CappedAfterTheMask(Capped):
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         """Mask, then cap."""
-        if mask is None:
-            return self.normalise(s)
-        filled = s.masked_fill(self.hidden(mask), torch.finfo(s.dtype).min)
+        filled = s if mask is None else s.masked_fill(self.hidden(mask), torch.finfo(s.dtype).min)
         return self.normalise(5.0 * torch.tanh(filled / 5.0))
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Leave the cap for later."""
+        return s
 
 
 class CapForgotten(Capped):

@@ -24,7 +24,8 @@ KINDS = (
     "sizes",
     "state",
 )
-DECLARED_KINDS = ("formula", "rotary")  # the same, of features that a contract declares
+# Of features that a contract declares.
+DECLARED_KINDS = ("formula", "rotary", "declared.given_bias", "declared.alibi", "declared.sinks", "declared.softcap_order")
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 
@@ -84,7 +85,7 @@ def right() -> list[str]:
 
 
 def _source(kind: str) -> str:
-    return (Path(__file__).parent / f"{kind}.py").read_text(encoding="utf-8")
+    return (Path(__file__).parent / f"{kind.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 @functools.cache  # parsing all of them takes 0.1 s, and the measurements ask a thousand times

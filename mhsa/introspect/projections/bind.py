@@ -33,8 +33,9 @@ def bind_projections(
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads == "grouped"
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
+        sinks = adapter.contract.sinks == "learned"
         try:
-            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped)
+            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks)
         except SubjectError:
             times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter.inputs)
             if times == 1:

@@ -22,6 +22,7 @@ from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
+from mhsa.introspect.projections.sinks import named_sinks, require_sinks
 from mhsa.introspect.projections.tied import named_tied, value_of_key
 from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import AxisReading, Sizes, packed_readings, readings, with_own_width
@@ -30,24 +31,30 @@ _NORM = re.compile("norm", re.IGNORECASE)
 _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 
-def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False) -> Recipe:
+def discover(
+    module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False
+) -> Recipe:
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
-    Where they are ``grouped``, keys and values may have fewer heads than queries.
+    Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
+        Question: there are sinks, and nothing declares it.
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
     sources = {path for c in computed.values() for path in c.sources} | set(factors)
     named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
+    sink = named_sinks(named, sizes.head)
+    named.pop(sink, None)
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
     linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
     linear |= {path for path in computed if "#" in path}
     of_norms = _of_norms(module)
     groups = _group_heads({path: shape for path, shape in shapes.items() if path not in of_norms}, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
+    require_sinks(sink if sinks or (sink and tags.moves(sink)) else "", declared=sinks)
 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[AxisReading]:
         per_head = "#" in path and path not in shapes
@@ -100,8 +107,9 @@ def discover(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, 
     recipe = weights | _biases(weights, groups, shapes, choices)
     used = {member for path in recipe for member in groups[path]}
     found = Recipe(
-        recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure
-    )
+        recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure,
+        sinks=sink if sinks else "",
+    )  # fmt: skip
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
             raise SubjectError(

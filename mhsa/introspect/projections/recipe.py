@@ -35,6 +35,7 @@ class Recipe:
         computes: whether some map is computed.
         tied: roles that have the map of another one, by it.
         unsure: what was taken for granted though no name says it, in words; it counts only with an exact fit.
+        sinks: path of the parameter with a logit of each head that takes part in the softmax; empty where there is none.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
@@ -44,6 +45,7 @@ class Recipe:
     adds: bool = False
     tied: dict[str, str] = field(default_factory=dict)
     unsure: str = ""
+    sinks: str = ""
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
@@ -82,7 +84,8 @@ class Recipe:
                 raise SubjectError(f"with {built} the module has no {role} projection, and in other sizes it has one")
             roles[role] = Role(views[0], views[1])
         roles |= {role: roles[of] for role, of in self.tied.items()}
-        found_maps = Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()))
+        sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
+        found_maps = Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()), sinks=sinks)
         return share(found_maps, self.tied) if self.tied else found_maps
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:
@@ -116,6 +119,8 @@ class Recipe:
             parts += [f"{role} from the map of {of}, which they share" for role, of in self.tied.items()]
         if self.absent:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
+        if self.sinks:
+            parts.append(f"sinks from {self.sinks}")
         if self.adds:
             parts.append("low-rank additions are left at zero")
         return "; ".join(parts)

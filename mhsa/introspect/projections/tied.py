@@ -6,6 +6,7 @@ Such a map is read as that of every role that it has. It is none that a property
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.subject.computed_views import ComputedView
@@ -47,7 +48,8 @@ def share(projections: Projections, tied: Mapping[str, str]) -> Projections:
             roles[role] = Role(_view(own.weight, why), None if own.bias is None else _view(own.bias, why))
         kinds = (("weight", own.weight), ("bias", own.bias))
         sources += [(f"shared.{first}.{kind}", view) for kind, view in kinds if view is not None and not view.fixed]
-    return Projections(**roles, sources=tuple(sources))
+    query, key, value = (roles[name] for name in QKV)
+    return replace(projections, query=query, key=key, value=value, out=roles["out"], sources=tuple(sources))
 
 
 def _view(view: View, why: str) -> ComputedView:

@@ -37,12 +37,15 @@ class EachTokenFirst(ModuleAdapter):
         value: Tensor,
         mask: Tensor | None,
         need_weights: bool = False,
+        bias: Tensor | None = None,
     ) -> Any:
         """Return the rows [B, T, d_model] of as many calls as there are tokens."""
         rows = []
         for place in range(query.size(1)):
-            others = torch.cat([query[:, place : place + 1], query[:, :place], query[:, place + 1 :]], dim=1)
-            row = listed(super().call(module, others, others, others, None))[0]
+            order = [place, *(other for other in range(query.size(1)) if other != place)]
+            others = query[:, order]
+            of_others = None if bias is None else bias[..., order, :][..., order]
+            row = listed(super().call(module, others, others, others, None, bias=of_others))[0]
             rows.append(row if row.dim() == 3 else row.unsqueeze(1))
         return torch.cat(rows, dim=1) if rows else query.new_zeros(query.shape)
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from mhsa.introspect.find_mask_form import find_float64, find_mask_form
 from mhsa.introspect.readings.causal import ask_about_causal, ask_about_name
+from mhsa.introspect.readings.features import ask_about_features
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.head_order import interleaved_heads
@@ -42,7 +43,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         bind: makes the subject anew where arguments have other roles.
 
     Raises:
-        Question: a reading fits exactly that contradicts the usual one, or it is causal.
+        Question: a reading fits exactly that contradicts the usual one, or it is causal, or has another feature.
     """
     if isinstance(subject.adapter, (TorchAdapter, TorchModuleAdapter)):
         return replace(subject, contract=find_float64(subject))
@@ -52,7 +53,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         ask_about_name(subject)
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
-        ask_about_causal(replace(subject, contract=find_float64(subject)), fit)
+        known = replace(subject, contract=find_float64(subject))
+        ask_about_causal(known, fit)
+        ask_about_features(known, module, fit)
     one_row = first_token(subject, module)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)

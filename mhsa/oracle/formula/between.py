@@ -10,7 +10,7 @@ from mhsa.oracle.formula.formula import Formula
 
 
 @dataclass(frozen=True)
-class Side:
+class ScoreSide:
     """Queries or keys [B, heads, T, d_k], with what their derivatives need.
 
     Attributes:
@@ -42,15 +42,15 @@ class Side:
         return Bounded(d.value, d.error + gamma(8, arithmetic.unit) * d.magnitude)
 
 
-def sides(arithmetic: Arithmetic, formula: Formula, query: Bounded, key: Bounded) -> tuple[Side, Side]:
+def sides(arithmetic: Arithmetic, formula: Formula, query: Bounded, key: Bounded) -> tuple[ScoreSide, ScoreSide]:
     """Return queries and keys [B, heads, T, d_k] as they go into the scores."""
     found = []
     queries, keys = query.value.shape[-2], key.value.shape[-2]
     at = rotary.places(formula.rotary, formula.causal, queries, keys) if formula.rotary else (None, None)
     for x, places in zip((query, key), at, strict=True):
         if formula.rotary is None or places is None:
-            found.append(Side(x, formula, None))
+            found.append(ScoreSide(x, formula, None))
             continue
         of = rotary.tables(arithmetic, formula.rotary, places, x.value.shape[-1])
-        found.append(Side(rotary.turn(arithmetic, formula.rotary, x, of), formula, of))
+        found.append(ScoreSide(rotary.turn(arithmetic, formula.rotary, x, of), formula, of))
     return found[0], found[1]

@@ -11,6 +11,9 @@ Causal = Literal["no", "top-left", "bottom-right"]
 Scale = float | Literal["1/d_k"] | None
 Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
 KvHeads = Literal["grouped"] | None
+Bias = Literal["given", "alibi", "alibi-geometric"] | None
+Sinks = float | Literal["learned"] | None
+SoftcapOrder = Literal["before-bias", "after-bias"]
 
 
 @dataclass(frozen=True)

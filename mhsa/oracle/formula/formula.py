@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mhsa.oracle.formula import alibi, given_bias, groups, rotary, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula import groups, rotary, scale, softcap, window
-from mhsa.oracle.formula.fields import Causal, KvHeads, Rotary, Scale, Window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Rotary, Scale, Sinks, SoftcapOrder, Window
 
 
 @dataclass(frozen=True)
 class Formula:
-    """Projections, rotation, scores times scale, soft cap, mask (given AND causal AND window), softmax, values, merge.
+    """Projections, rotation, scores times scale, soft cap, bias, mask (given AND causal AND window), softmax, values, merge.
 
     Attributes:
         causal: whether a query sees later keys, and how queries and keys are aligned.
@@ -23,6 +23,9 @@ class Formula:
         softcap: c of c * tanh(scores / c); None is no cap.
         kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
         rotary: how queries and keys are rotated by their places; None is not at all.
+        softcap_order: whether the cap comes "before-bias", so that the bias is added to capped scores, or "after-bias".
+        bias: added to the scores: "given" by the caller, or "alibi" or "alibi-geometric"; None is none.
+        sinks: one more logit in the softmax, without a value: "learned" ones of each head, or a number; None is none.
     """
 
     causal: Causal = "no"
@@ -31,6 +34,14 @@ class Formula:
     softcap: float | None = None
     kv_heads: KvHeads = None
     rotary: Rotary | None = None
+    softcap_order: SoftcapOrder = "before-bias"
+    bias: Bias = None
+    sinks: Sinks = None
+
+    @property
+    def caps_bias(self) -> bool:
+        """Whether a bias goes through the soft cap."""
+        return self.softcap_order == "after-bias"
 
     @property
     def positional(self) -> bool:
@@ -44,6 +55,7 @@ class Formula:
             "causal": self.causal if self.causal != "no" else None,
             "window": self.window and list(self.window),
             "rotary": self.rotary and self.rotary.layout,
+            "bias": self.bias if self.distant else None,
         }
         return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
 
@@ -53,9 +65,20 @@ class Formula:
         return f"rotary = {self.rotary.layout!r}" if self.rotary else ""
 
     @property
+    def distant(self) -> str:
+        """What makes scores depend on the distance, in the same words."""
+        return f"bias = {self.bias!r}" if self.bias in ("alibi", "alibi-geometric") else ""
+
+    @property
+    def sinking(self) -> str:
+        """What makes the weights of a row sum to less than one, in the same words."""
+        return "" if self.sinks is None else f"sinks = {self.sinks!r}"
+
+    @property
     def capped(self) -> str:
         """What makes a shift of all scores matter, in the same words."""
-        return "" if self.softcap is None else f"softcap = {self.softcap:g}"
+        parts = ("" if self.softcap is None else f"softcap = {self.softcap:g}", self.sinking)
+        return " and ".join(part for part in parts if part)
 
     @property
     def shared(self) -> str:
@@ -91,6 +114,10 @@ class Formula:
             softcap.words(self.softcap) if self.softcap is not None else "",
             groups.WORDS if self.kv_heads == "grouped" else "",
             rotary.words(self.rotary) if self.rotary is not None else "",
+            given_bias.WORDS if self.bias == "given" else "",
+            "the soft cap takes scores and bias together" if self.caps_bias and self.softcap is not None else "",
+            alibi.words(self.bias) if self.distant else "",
+            sinks.words(self.sinks) if self.sinks is not None else "",
         )
         return tuple(part for part in parts if part)
 

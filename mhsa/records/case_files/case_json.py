@@ -52,7 +52,7 @@ def _case(content: dict[str, Any]) -> Case:
     known = Case.__dataclass_fields__
     if unknown := set(content) - set(known):
         raise ValueError(f"a case has no {', '.join(map(repr, sorted(unknown)))}")
-    if missing := [name for name in known if name not in content]:
+    if missing := [name for name in known if name not in content and name != "bias"]:
         raise ValueError(f"a case without {', '.join(missing)}")
     case = Case(**content)
     for name, field in known.items():

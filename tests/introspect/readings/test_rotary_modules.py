@@ -114,7 +114,7 @@ def file(tmp_path: Path) -> Path:
     ("name", "contract"),
     [
         ("CausalSelfAttention", {"causal": "top-left"}),
-        ("GroupedRotaryAttention", LLAMA),
+        ("GroupedRotaryAttention", LLAMA | NAN),
         ("ComplexRotaryAttention", {"rotary": "interleaved", **NAN}),
         ("OwnTables", {"rotary": {"base": 500.0, "layout": "interleaved"}, "causal": "top-left"}),
     ],

@@ -1,0 +1,82 @@
+"""An implementation that is exactly right but for one feature of its own: it is asked whether that is meant."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.readings.fit import Fit
+from mhsa.records.declarations import in_words
+from mhsa.records.errors import Question
+from mhsa.subject import check
+from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.generic_inputs import generic_case, is_exact
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+_CAP = re.compile(r"soft_?cap|(logits?|scores?|attn)_?(soft)?_?cap|(?<![a-z])cap(?![a-z])", re.IGNORECASE)
+_MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
+_OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
+
+
+def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
+    """Compare with the oracle under each feature that is not declared, by itself and in causal attention.
+
+    Who declares causal = "no" has said what is computed, and is asked nothing.
+
+    Raises:
+        Question: the output without a mask is exactly that of the formula with one of them.
+    """
+    contract = subject.contract
+    if contract.causal == "no":
+        return
+    for fields in _features(subject, module):
+        for aligned in ({}, {"causal": "top-left"}) if contract.causal is None else ({},):
+            declared: dict[str, Any] = {**aligned, **fields}
+            if any(getattr(contract, name) is not None for name in declared):
+                continue  # it is declared what it computes
+            read = _under(subject, declared)
+            if fit.without_mask(read) and _fits_other_heads(read):
+                words = "; ".join(replace(contract, **declared).formula.words)
+                raise Question(f"without a mask its output is exactly that of {in_words(declared)}: {words}", declared)
+
+
+def _under(subject: Subject, fields: dict[str, Any]) -> Subject:
+    contract = replace(subject.contract, **fields)
+    return replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+
+
+def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:
+    """Yield declarations to try, the commonest first; a soft cap where the source speaks of one, with a number from there."""
+    yield {"bias": "alibi"}
+    yield {"bias": "alibi-geometric"}
+    yield {"sinks": 0.0}
+    source = _source(subject, module)
+    if "tanh" in source and _CAP.search(source):
+        for constant in subject.constants[:_MOST]:
+            if constant > 0:
+                yield {"softcap": float(constant)}
+
+
+def _source(subject: Subject, module: nn.Module) -> str:
+    owner = subject.adapter.function if isinstance(subject.adapter, FunctionAdapter) else type(module)
+    try:
+        return inspect.getsource(inspect.unwrap(owner))
+    except (TypeError, OSError):
+        return ""
+
+
+def _fits_other_heads(subject: Subject) -> bool:
+    """Whether it is exact with another number of heads, too, where it can be built so."""
+    if subject.adapter.sizes is not None:
+        return True
+    try:
+        answer = Trial(subject, replace(generic_case(subject), head=_OTHER_HEADS), counted=False)()
+    except (check.Violation, check.Inapplicable):
+        return False
+    return is_exact(answer.output, answer.expected.output)
