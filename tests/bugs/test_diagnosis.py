@@ -57,7 +57,11 @@ CAUSES = {
     "right/loop_over_heads.py": set(),
 }
 
-DECLARED = {"wrong/mask_unsqueeze_0.py": {"mask_shape": "[B, Tq, Tk]"}, "wrong/polarity_inverted.py": {"mask": "allowed"}}
+DECLARED = {
+    "wrong/mask_unsqueeze_0.py": {"mask_shape": "[B, Tq, Tk]"},
+    "wrong/nan_in_fully_masked_rows.py": {"fully_masked_row": "zeros"},
+    "wrong/polarity_inverted.py": {"mask": "allowed"},
+}
 
 
 def found(name: str) -> Equivalence:
@@ -149,7 +153,7 @@ HALF_AT_MOST = "assert query.dtype == torch.bfloat16\n    " + NOT_SCALED
         (NOT_SCALED, ("NotScaled",), "the same numbers on all 40 cases"),
         (HALF_ONLY, (), "In float64 its numbers are right on all 40 cases compared: look at bfloat16."),
         (NOT_IN_FLOAT64, ("NotScaled",), "the same numbers but for what float32 rounds on all 40 cases"),
-        (HALF_AT_MOST, (), "it computes neither float64 nor float32, and half formats round too much to tell bugs apart"),
+        (HALF_AT_MOST, (), "it computes neither float64 nor float32, and half formats round too much to distinguish bugs"),
     ],
 )
 def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(

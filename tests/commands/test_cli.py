@@ -106,7 +106,7 @@ def test_x_ends_each_subject_at_its_first_failure(mhsa, corpus: Path, tmp_path: 
     first, second = json.loads((tmp_path / "o.json").read_text())["subjects"]
     assert [p["outcome"] for p in first["properties"]] == ["fail"]
     assert second["properties"][-1]["outcome"] == "fail"
-    assert second["properties"][0]["outcome"] == "pass"
+    assert {p["outcome"] for p in second["properties"][:-1]} <= {"pass", "not-applicable"}
 
 
 def test_workers_find_the_same(mhsa, corpus: Path, tmp_path: Path) -> None:
