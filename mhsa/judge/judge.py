@@ -217,7 +217,8 @@ class Judge:
                 request = self.requests[number - 1]
                 report.longrepr = explain(finding, request.label)
                 light = judged_here(request, finding["id"], finding["outcome"], finding["reason"], finding["counterexample"])
-                self.violated |= {number} if light.outcome == "fail" else set()
+                explained = (finding["counterexample"] or {}).get("declaration")
+                self.violated |= {number} if light.outcome == "fail" and not explained else set()
         return report
 
     def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:

@@ -11,6 +11,7 @@ from mhsa.judge.checked_arguments import Conditions, matching, requested_subject
 from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
+from mhsa.records.explained import ask_instead
 from mhsa.records.failures.expected_failures import judged
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
@@ -129,6 +130,8 @@ def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification
             finding = find_inline(request, subject, p.id)
             result_of_property = PropertyResult(**finding, seconds=time.perf_counter() - start)
             result.properties.append(judged(request, result_of_property))
+    ask_instead(result)
+    result.declare = answers(result.declaration, request)
     result.warnings += [
         f"{p.id} passes, but was expected to fail: remove it from expected_failures"
         for p in result.properties

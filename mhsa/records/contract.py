@@ -51,7 +51,8 @@ class Contract:
             ``"BTHD"``, ``"(BH)TD"``.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
-        indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not.
+        indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does
+            not is a question, if nothing else is wrong.
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
@@ -85,7 +86,7 @@ class Contract:
     mask_shape: MaskShape | None = None
     layout: Layout | None = None
     masked: Masked = "may-be-read"
-    indivisible: Literal["raises", "any"] = "raises"
+    indivisible: Literal["raises", "any"] | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
@@ -118,7 +119,7 @@ class Contract:
             "mask_shape": (None, *get_args(MaskShape)),
             "layout": (None, *get_args(Layout)),
             "masked": get_args(Masked),
-            "indivisible": ("raises", "any"),
+            "indivisible": (None, "raises", "any"),
             "shape_mismatch": get_args(ShapeMismatch),
             "float64_in": (None, "float64", "float32"),
             "accumulation": get_args(Accumulation),

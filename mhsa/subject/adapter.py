@@ -97,7 +97,7 @@ class ModuleAdapter(Adapter):
     def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
         self.name = name
         if target is MultiHeadAttention:
-            self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises")
+            self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises", indivisible="raises")
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
         self._dropout_argument = False

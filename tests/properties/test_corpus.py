@@ -65,6 +65,7 @@ WRONG = {
 DECLARED = {
     "mask_unsqueeze_0.py": {"mask_shape": "[B, Tq, Tk]"},
     "nan_in_fully_masked_rows.py": {"fully_masked_row": "zeros"},
+    "no_divisibility_check.py": {"indivisible": "raises"},
     "polarity_inverted.py": {"mask": "allowed"},
 }
 
@@ -122,6 +123,14 @@ def test_a_missing_refusal_is_found_with_the_smallest_numbers() -> None:
     (failed,) = (p for p in _judged([f"wrong/{name}"])[name].properties if p.outcome == "fail")
     assert failed.id == "construction.indivisible_width_is_refused"
     assert failed.reason.startswith("building with head=2, d_model=1 gave a MultiHead, but must raise: 1 % 2 = 1; ")
+
+
+def test_it_is_a_question_where_nothing_says_that_a_constructor_must_refuse(corpus) -> None:
+    (result,) = run(Options((Request.of(str(corpus / "wrong" / "no_divisibility_check.py")),), keyword="construction"))
+    assert result.verdict == "question"
+    assert result.declaration == {"indivisible": "any"}
+    assert result.under is not None
+    assert result.under["failed"] == 0
 
 
 def test_the_reproduce_command_finds_the_same_case(wrong: dict[str, SubjectResult], corpus) -> None:
