@@ -83,8 +83,8 @@ def test_what_is_wrong_at_both_did_not_begin_with_head(repository: Repository, c
 def test_both_are_verified_first(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("wrong", {"pack/attention.py": MODULE.replace("~mask", "mask")})  # no benchmark has a mask
     code = main(["compare", "HEAD~1", "--shape", "exercise", "--pass", "forward", "--no-color"])
-    assert code == 1
     out = capsys.readouterr().out
+    assert code == 1, out
     assert "head: wrong: " in out
     assert "wrong: 1 of 1 benchmarks" in out
 

@@ -49,7 +49,7 @@ WRONG = {
     "lucid_mask_skip_if_full_first.py": ("oracle.output_under_masks", (3, 1, 1, 2, 1)),
     "mask_unsqueeze_0.py": ("oracle.output_under_masks", (2, 1, 1, 1, 1)),
     "merge_without_transpose.py": ("oracle.output_without_mask", (1, 2, 2, 1, 1)),
-    "nan_in_fully_masked_rows.py": ("fully_masked_rows.one_fully_masked_row", (1, 1, 1, 1, 1)),
+    "nan_in_fully_masked_rows.py": ("oracle.output_under_masks", (1, 1, 1, 1, 1)),
     "no_scale.py": ("oracle.output_without_mask", (1, 1, 1, 2, 2)),
     "polarity_inverted.py": ("oracle.output_under_masks", (1, 1, 2, 2, 1)),
     "repaired_output.py": ("fully_masked_rows.gradients_stay_finite", (1, 1, 1, 1, 1)),

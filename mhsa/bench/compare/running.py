@@ -20,6 +20,7 @@ from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.records.options import Options
 from mhsa.records.request import Request
+from mhsa.records.results import SubjectResult
 from mhsa.reports.live_line import LiveLine
 from mhsa.run.runner import run
 
@@ -72,23 +73,31 @@ class Comparing:
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
-        both = [
-            replace(r, label=f"{r.label} at {side}", folder=str(folder))
-            for r in self.requests
-            for side, folder in self.folders.items()
-        ]
-        options = Options(requests=tuple(both), memory=self.terms.memory, shrink=False)
+        results: dict[str, list[SubjectResult]] = {}
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
-            results = run(options)
+            for side, folder in self.folders.items():  # a process each: both have modules of the same names
+                requests = [replace(r, label=f"{r.label} at {side}", folder=str(folder)) for r in self.requests]
+                results[side] = run(Options(requests=tuple(requests), memory=self.terms.memory, shrink=False))
         wrong: dict[str, dict[str, str]] = {}
-        for (request, side), result in zip(((r, s) for r in self.requests for s in self.folders), results, strict=True):
+        conventions: dict[str, dict[str, Any]] = {}  # of base, by label: what its reading needs declared
+        of_both = [(side, *pair) for side, found in results.items() for pair in zip(self.requests, found, strict=True)]
+        for side, request, result in of_both:
             if result.verdict == "violated":
                 failed = [p.id for p in result.properties if p.outcome == "fail"]
                 words = f"wrong: {len(failed)} properties fail, {failed[0]} first (mhsa verify says more)"
                 wrong.setdefault(request.label, {})[side] = words
-            elif result.verdict in ("unjudged", "question"):
+            elif result.verdict == "unjudged" or (result.verdict == "question" and not _holds_as_read(result)):
                 self.notes.append(f"{result.label} could not be verified: {result.reason or 'a property could not be judged'}")
+            elif side == "base":
+                conventions[request.label] = result.declaration
+            elif result.declaration != conventions.get(request.label, result.declaration):
+                wrong.setdefault(request.label, {})[side] = f"wrong: it is read otherwise than base: {result.reason}"
         return wrong
+
+
+def _holds_as_read(result: SubjectResult) -> bool:
+    """Whether a question has a declaration under which every property holds that was judged."""
+    return result.under is not None and result.under["passed"] == result.under["judged"]
 
 
 def comparison_of(found: BenchmarkRounds) -> Comparison:
