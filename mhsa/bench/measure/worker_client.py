@@ -60,7 +60,8 @@ def run_worker(
     if ended:
         return ""
     what, name, _ = _read_now(folder / "now")
-    look(what, name)  # where it was when it ended, which may be later than where it was seen last
+    if what:  # where it was when it ended, which may be later than where it was seen last
+        look(what, name)
     if late:
         return f"did not end within {timeout:g} s, so it was ended (--timeout)"
     last = [line.strip() for line in output.splitlines() if line.strip()]
