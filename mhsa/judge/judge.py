@@ -21,6 +21,7 @@ from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, is_slow, property_id
 from mhsa.records.errors import Question, SubjectError, describe
+from mhsa.records.explained import is_violation
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.records.request import Request, read_requests
@@ -217,8 +218,7 @@ class Judge:
                 request = self.requests[number - 1]
                 report.longrepr = explain(finding, request.label)
                 light = judged_here(request, finding["id"], finding["outcome"], finding["reason"], finding["counterexample"])
-                explained = (finding["counterexample"] or {}).get("declaration")
-                self.violated |= {number} if light.outcome == "fail" and not explained else set()
+                self.violated |= {number} if is_violation(light) else set()
         return report
 
     def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:

@@ -13,9 +13,9 @@ def explanation(p: PropertyResult) -> dict[str, Any]:
     return dict((p.counterexample or {}).get("declaration") or {})
 
 
-def is_explained(p: PropertyResult) -> bool:
-    """Whether a declaration would explain the failure of a property."""
-    return bool(explanation(p))
+def is_violation(p: PropertyResult) -> bool:
+    """Whether a property fails in a way that no declaration would explain."""
+    return p.outcome == "fail" and not explanation(p)
 
 
 def ask_instead(result: SubjectResult) -> None:
@@ -24,7 +24,7 @@ def ask_instead(result: SubjectResult) -> None:
     A subject that fails in any other way too is violated, and all its failures are shown: the declaration would not clear it.
     """
     failed = [p for p in result.properties if p.outcome == "fail"]
-    if not failed or not all(map(is_explained, failed)):
+    if not failed or any(map(is_violation, failed)):
         return
     for p in failed:
         result.declaration = result.declaration | explanation(p)

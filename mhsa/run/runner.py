@@ -15,7 +15,7 @@ from pathlib import Path
 from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.errors import UsageError
-from mhsa.records.explained import ask_instead, is_explained
+from mhsa.records.explained import ask_instead, is_violation
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult
@@ -225,7 +225,7 @@ def _mark_missing(child: Child) -> None:
     """Record an error for each planned property without a result, so that the subject cannot hold."""
     for number, planned in child.planned.items():
         result = child.results[number - 1]
-        if child.options.exit_first and any(p.outcome == "fail" and not is_explained(p) for p in result.properties):
+        if child.options.exit_first and any(map(is_violation, result.properties)):
             continue
         _mark_not_run(planned, result, "gave no result")
 
