@@ -155,6 +155,7 @@ HALF_AT_MOST = "assert query.dtype == torch.bfloat16\n    " + NOT_SCALED
         (NOT_IN_FLOAT64, ("NotScaled",), "the same numbers but for what float32 rounds on all 40 cases"),
         (HALF_AT_MOST, (), "it computes neither float64 nor float32, and half formats round too much to distinguish bugs"),
     ],
+    ids=["each", "half only", "not in float64", "half at most"],
 )
 def test_what_is_judged_in_a_half_format_is_compared_in_a_finer_one(
     tmp_path: Path, body: str, causes: tuple[str, ...], told: str
