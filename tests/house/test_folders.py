@@ -42,10 +42,11 @@ def test_a_folder_has_few_files(folder: str) -> None:
 
 @pytest.mark.parametrize("start", MORE)
 def test_what_is_left_to_more_is_there(start: str) -> None:
-    path, _, test = start.partition("::")
+    path, *outer, test = start.split("::") if "::" in start else (start, "")
     assert (TESTS / path).exists()
     text = (TESTS / path).read_text() if test else ""
     assert f"def {test}" in text or not test
+    assert all(f"class {name}:" in text for name in outer)
     for name in MORE[start].keep:
         assert MORE[start].reason
         assert not name.startswith("test_") or f"def {name}(" in (TESTS / path).read_text()
