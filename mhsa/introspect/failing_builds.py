@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question, SubjectError, describe
-from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.construction.constructor import how_to_state
 
 # What torch says where there is no GPU, or where it is built without one.

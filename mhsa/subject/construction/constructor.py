@@ -14,13 +14,13 @@ from torch.nn.parameter import is_lazy
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Known, Understood
 from mhsa.subject.construction.annotated_config import made
+from mhsa.subject.construction.argument_roles import READINGS, WORDS, Reading, Role, value_of
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
+from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config, described
-from mhsa.subject.construction.configuration import configuration, is_object
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
 from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
 from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
-from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
 _OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
