@@ -25,7 +25,7 @@ _MODULES = {
     "Example": "judge.example",
     "IndivisibleError": "reference.multi_head",
     "MultiHeadAttention": "reference.multi_head",
-    "Projections": "subject.projections",
+    "Projections": "subject.projection_views",
     "cases": "judge.decorators",
     "fused_attention": "reference.fused_core",
     "self_attention": "reference.exact_core",
