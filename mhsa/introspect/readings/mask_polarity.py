@@ -1,4 +1,4 @@
-"""Readings of a mask: what it means, in which shape, of which kind of numbers."""
+"""Readings of a mask: its polarity (which of the two True means, or whether it is added), its shape, its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the code itself says of a mask: the name of the parameter, its annotation, the docstrings."""
+"""What the code itself says of the polarity of a mask: the name of the parameter, its annotation, the docstrings."""
 
 from __future__ import annotations
 
