@@ -14,18 +14,18 @@ if TYPE_CHECKING:  # what type checkers see; a test compares it with the table
     from mhsa.reference.fused_core import fused_attention as fused_attention
     from mhsa.reference.multi_head import IndivisibleError as IndivisibleError
     from mhsa.reference.multi_head import MultiHeadAttention as MultiHeadAttention
-    from mhsa.subject.adapter import Adapter as Adapter
-    from mhsa.subject.projections import Projections as Projections
+    from mhsa.subject.adapters.adapter import Adapter as Adapter
+    from mhsa.subject.projection_views import Projections as Projections
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "Adapter": "subject.adapter",
+    "Adapter": "subject.adapters.adapter",
     "Contract": "records.contract",
     "Example": "judge.example",
     "IndivisibleError": "reference.multi_head",
     "MultiHeadAttention": "reference.multi_head",
-    "Projections": "subject.projections",
+    "Projections": "subject.projection_views",
     "cases": "judge.decorators",
     "fused_attention": "reference.fused_core",
     "self_attention": "reference.exact_core",

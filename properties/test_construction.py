@@ -8,7 +8,7 @@ from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.guard import guard
-from mhsa.subject.projections import lies_in
+from mhsa.subject.projection_views import lies_in
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 

@@ -11,7 +11,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers, tied
 from mhsa.subject.subject import Subject

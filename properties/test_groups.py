@@ -10,7 +10,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject

@@ -15,8 +15,8 @@ from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt
-from mhsa.subject.mask_forms import must_take
 from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
+from mhsa.subject.required_mask_forms import must_take
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 

@@ -15,7 +15,7 @@ from mhsa.judge.single_heads import split_heads
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject

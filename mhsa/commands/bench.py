@@ -140,7 +140,7 @@ def _writers(run: Run, code: int) -> dict[str, Callable[[], str | bytes]]:
         return buffer.getvalue()
 
     def as_html() -> str:
-        from mhsa.bench.report.page import page
+        from mhsa.bench.report.bench_page import page
 
         return page(measurements, machine)
 

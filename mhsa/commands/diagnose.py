@@ -10,7 +10,7 @@ from mhsa.commands.verify import configured, folder_of_cases, judge, options_of
 def diagnose(args: DiagnoseArguments) -> int:
     """Judge one subject and explain what is wrong with it."""
     from mhsa.records.results import exit_code
-    from mhsa.reports.diagnose import print_story
+    from mhsa.reports.diagnose_output import print_story
     from mhsa.reports.write import report
 
     with frame(args.files, no_color=args.no_color) as out:

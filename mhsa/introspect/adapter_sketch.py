@@ -12,7 +12,9 @@ from torch import nn
 
 from mhsa.introspect.load import load
 from mhsa.records.request import Request
-from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.construction.config_object import Config
 
 _WIDTH = 79  # of a line: it fits 80 columns

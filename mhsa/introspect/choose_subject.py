@@ -16,7 +16,7 @@ from torch import nn
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.understood import Understood
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
 
 _CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)

@@ -14,8 +14,10 @@ from torch import nn
 
 from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, Layout
 from mhsa.records.errors import Question
-from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, has_own_head_width
-from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
+from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 
 
 @dataclass(frozen=True)

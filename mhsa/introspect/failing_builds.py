@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question, SubjectError, describe
-from mhsa.subject.adapter import Adapter, ModuleAdapter
-from mhsa.subject.construction.constructor import how_to_state
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.how_to_state import how_to_state
 
 # What torch says where there is no GPU, or where it is built without one.
 _NO_GPU = ("CUDA enabled", "No CUDA GPUs", "NVIDIA driver", "CUDA driver")

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import INDENT, sketch, wrapped
+from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.failing_builds import GPU_IS_MISSING, needs_a_gpu
-from mhsa.introspect.find_mask_form import forms_of_mask
 from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.caller import Caller, heads_of
 from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.parameter_layout import Sizes

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mhsa.records.contract import Layout
 from mhsa.reference.core_slot import fit_slot
 from mhsa.subject.forms.heads_function import HeadsFunction
-from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.returned import listed
 
 # By layout: shapes of the output and of the weights for B, H, Tq, Tk, d = 2, 4, 3, 11, 7.

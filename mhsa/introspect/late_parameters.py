@@ -10,9 +10,9 @@ from torch import nn
 from mhsa.introspect.adapter_sketch import asked, importing, wrapped
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections
+from mhsa.subject.projection_views import Projections
 
 # One head alone, of one feature and of several: what modules leave out, they leave out there.
 _CORNERS = (Sizes(1, 1), Sizes(1, 5))

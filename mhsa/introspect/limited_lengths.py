@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question
-from mhsa.subject.construction.roles import LENGTH
+from mhsa.subject.construction.argument_roles import LENGTH
 
 _LONGEST = 600  # of the cases that are always drawn (mhsa/judge/strategies.py)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.introspect.resolve import understand
-from mhsa.records.answers import question_with_answers
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import Question, SubjectError
+from mhsa.records.lines_to_paste import question_with_answers
 from mhsa.records.request import Request
 from mhsa.records.understood import notes_of
 from mhsa.subject.guard import attempt

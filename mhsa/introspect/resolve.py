@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,60 +12,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
+from mhsa.introspect.calls.find_call import find_call
+from mhsa.introspect.calls.find_float64 import find_float64
+from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
+from mhsa.introspect.calls.find_weights_form import find_weights_form
+from mhsa.introspect.choose_adapter import as_adapter, of_module
 from mhsa.introspect.choose_subject import Choice
-from mhsa.introspect.declared_contract import different, require_use
+from mhsa.introspect.declared_contract import require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
-from mhsa.introspect.find_weights_form import find_weights_form
-from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
-from mhsa.introspect.reading import understood_of
+from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
-from mhsa.introspect.readings.read import read_call
-from mhsa.introspect.readings.rotary import candidates, seems_rotary
+from mhsa.introspect.readings.read_call import read_call
 from mhsa.introspect.readings.switches import read_switches
+from mhsa.introspect.readings.undeclared_rotary import seems_rotary, understand_rotary
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
-from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.unjudged_outputs import find_unread
-from mhsa.oracle.formula.fields import Rotary, as_declared
-from mhsa.records.contract import Contract
-from mhsa.records.declarations import in_words
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
-from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
 from mhsa.records.understood import Known, Understood, notes_of
-from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject import check
-from mhsa.subject.adapter import (
-    Adapter,
-    FunctionAdapter,
-    ModuleAdapter,
-    TorchAdapter,
-    contract_of,
-    has_own_head_width,
-)
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
-from mhsa.subject.construction.parameters import read_parameters
-from mhsa.subject.construction.roles import value_of
-from mhsa.subject.forms.heads_function import HeadsFunction
-from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections
-from mhsa.subject.signature import masks_among
+from mhsa.subject.projection_views import Projections
 from mhsa.subject.subject import Subject
 
 
@@ -87,11 +72,15 @@ def understand(
         target = choice.target
         asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments), request)
-        read = _perhaps_rotary if seems_rotary(adapter) else _understand
+        rotates = seems_rotary(adapter)
+
+        def read(adapter: Adapter) -> Subject:
+            return _understand(adapter, target, asked)
+
         subject = read_constructor(
             adapter,
-            lambda adapter: read(adapter, target, asked),
-            lambda parameter: _declared(_of_module(target, name, request.arguments, parameter), request),
+            (lambda adapter: understand_rotary(adapter, read)) if rotates else read,
+            lambda parameter: _declared(of_module(target, name, request.arguments, parameter), request),
         )
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
@@ -106,49 +95,6 @@ def _declared(adapter: Adapter, request: Request) -> Adapter:
         adapter = copy.copy(adapter)  # it may be the user's own object
         adapter.contract = replace(adapter.contract, **request.contract)
     return adapter
-
-
-def _perhaps_rotary(adapter: Adapter, target: Any, request: Request) -> Subject:
-    """Understand a subject whose source speaks of a rotation, which is not declared.
-
-    Raises:
-        Question: it is not right as it stands, and exactly right if queries and keys are rotated.
-        SubjectError: it cannot be judged, with or without a rotation.
-    """
-    try:
-        subject = _understand(adapter, target, request)
-        if Fit().without_mask(subject):
-            return subject
-        said: SubjectError | None = None
-    except SubjectError as error:
-        said = error
-        if isinstance(error, Question) and error.declaration:
-            raise
-    for rotary in candidates(_built(adapter)):
-        turned = copy.copy(adapter)
-        turned.contract = replace(adapter.contract, rotary=rotary)
-        found = {"rotary": rotary.layout if rotary == Rotary(layout=rotary.layout) else as_declared(rotary)}
-        try:
-            if not Fit().without_mask(_understand(turned, target, request)):
-                continue
-        except Question as question:
-            if not question.declaration:
-                continue
-            found |= question.declaration
-        except Exception:  # it cannot be read so
-            continue
-        raise Question(f"it is exactly right if it is declared what it seems to do: {in_words(found)}", found)
-    if said is not None:
-        raise said
-    return subject
-
-
-def _built(adapter: Adapter) -> nn.Module | None:
-    """Return a module in whatever size it can be built, None where it cannot."""
-    for head, d_model in (adapter.sizes,) if adapter.sizes else ((4, 24), (4, 64)):
-        with contextlib.suppress(Exception):
-            return adapter.build(head, d_model)
-    return None
 
 
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
@@ -305,97 +251,6 @@ def _randomised(module: nn.Module, name: str) -> nn.Module:
             size = parameter.size(-1) ** 0.5 if parameter.dim() > 1 else 1.0
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / size)
     return module.requires_grad_(True)
-
-
-def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Adapter:
-    """Choose the adapter for a loaded object: a class, a built module, a factory, a function or an adapter itself.
-
-    Args:
-        target: the object.
-        name: of it, for messages.
-        arguments: for its constructor, in addition to those that are known by name.
-
-    Raises:
-        SubjectError: it is something else, or takes no such arguments.
-    """
-    if arguments:
-        if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
-            raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
-        return _of_module(target, name, arguments)
-    if isinstance(target, Adapter):
-        return target
-    if inspect.isclass(target) and issubclass(target, Adapter):
-        return target()
-    if target is nn.MultiheadAttention:
-        return TorchAdapter()
-    if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
-        function = _as_function(target)
-        if function is None:
-            return _of_module(target, name)
-        return _function_adapter(function, name, contract_of(target, name))
-    if inspect.isclass(target) or not callable(target):
-        kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
-        raise SubjectError(
-            f"{name} is {kind}; must be an nn.Module class or object, a factory, a function on [B, H, T, d], or an mhsa.Adapter"
-        )
-    if target is torch.nn.functional.scaled_dot_product_attention:
-        return FunctionAdapter(target, name, takes_mask=True, takes_dropout=True)
-    try:
-        parameters = dict(inspect.signature(target).parameters)
-    except (TypeError, ValueError):
-        raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
-    if slot_names(parameters)[0] is not None:
-        return _function_adapter(target, name, contract_of(target, name))
-    sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
-    if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
-        return as_adapter(target(), name)
-    return _of_module(target, name)  # it says what is missing
-
-
-def _of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None) -> ModuleAdapter:
-    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
-
-    ``head`` is the parameter that is taken for the number of heads, whatever its name says.
-    """
-    adapter = ModuleAdapter(target, name, arguments, head)
-    return TorchModuleAdapter(target, name, arguments) if head is None and is_called_as_torchs(adapter) else adapter
-
-
-def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
-    _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
-    masks = masks_among(inspect.signature(function).parameters)
-    try:
-        fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
-    except TypeError as error:
-        raise SubjectError(f"{name}: {error}") from error
-    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
-    adapter.values = places_of_values(function, masks[0] if masks else "")
-    adapter.declared = declared
-    adapter.contract = replace(adapter.contract, **different(declared))
-    return adapter
-
-
-def _as_function(target: Any) -> Callable[..., Any] | None:
-    """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d].
-
-    Its constructor may take a dropout, which is 0 here, and what means nothing to attention.
-    """
-    given: dict[str, Any] = {}
-    if inspect.isclass(target):
-        read = read_parameters(dict(inspect.signature(target).parameters))
-        needed = {n: p for n, p in inspect.signature(target).parameters.items() if p.default is p.empty and p.kind in (0, 1, 3)}
-        given = {n: value_of(read.roles[n], 1, 1, 0.0, "usual") for n in needed if read.roles.get(n) in _CORE_ROLES}
-        if len(given) < len(needed):
-            return None
-    module = target(**given) if isinstance(target, type) else target
-    if any(True for _ in module.parameters()):
-        return None
-    module.eval()
-    forward: Callable[..., Any] = module.forward
-    return forward if slot_names(dict(inspect.signature(forward).parameters))[0] is not None else None
-
-
-_CORE_ROLES = ("dropout", "length", "layer", "on", "off")
 
 
 def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question
-from mhsa.subject.adapter import ModuleAdapter, TorchAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
 
 
 class TorchModuleAdapter(ModuleAdapter):
@@ -48,7 +49,7 @@ class TorchModuleAdapter(ModuleAdapter):
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True,
         bias: Tensor | None = None,
     ) -> Any:  # fmt: skip
-        """Call it as :class:`mhsa.subject.adapter.TorchAdapter` does; time comes first where the module wants it so."""
+        """Call it as ``TorchAdapter`` does; time comes first where the module wants it so."""
         assert isinstance(module, nn.MultiheadAttention)
         # Tied tensors stay one object: torch takes another way for self-attention.
         turned = {id(x): x if module.batch_first else x.transpose(0, 1) for x in (query, key, value)}

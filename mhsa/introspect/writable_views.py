@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question
-from mhsa.subject.projections import Projections, View, lies_in
+from mhsa.subject.projection_views import Projections, View, lies_in
 
 
 def require_views(projections: Callable[[nn.Module], Projections], module: nn.Module, where: str) -> None:

@@ -173,7 +173,7 @@ def is_test(subject: Any) -> bool:
 
 
 def _require_object(caller: str, subject: Any) -> None:
-    adapter = sys.modules.get("mhsa.subject.adapter")  # an adapter exists only where this is imported
+    adapter = sys.modules.get("mhsa.subject.adapters.adapter")  # an adapter exists only where this is imported
     if callable(subject) or (adapter is not None and isinstance(subject, adapter.Adapter)):
         return
     hint = ""

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mhsa.introspect.questions import LoadedSubject, load_under, quiet, without_judging
-from mhsa.judge.judge import explain, find
+from mhsa.judge.finding import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
 from mhsa.judge.side_effects import SideEffectMonitor
 from mhsa.judge.strategies import judging

@@ -1,4 +1,4 @@
-"""Runs the properties under pytest: passes each its subject, keeps its figures, and makes a finding of the outcome."""
+"""Runs the properties under pytest: passes each its subject, keeps its figures, and adds the finding to the report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis.errors import Flaky
 
 from mhsa.introspect.questions import load_under, quiet, without_judging
 from mhsa.judge.property_modules import Effort, import_properties
@@ -35,6 +34,7 @@ from mhsa.subject.torch_settings import on_one_thread, restored
 
 if TYPE_CHECKING:
     from mhsa.judge.line_coverage import Covering
+from mhsa.judge.finding import explain, find
 
 _PLUGIN = "mhsa-judge"
 
@@ -165,7 +165,7 @@ class Judge:
         with check.recording() as record, judging(subject), quiet():
             item.stash[_RECORD] = record
             if self.config.getoption("--attention-script"):
-                from mhsa.judge.standalone_script import Recorder
+                from mhsa.judge.script.recorded_calls import Recorder
 
                 record.recorder = Recorder()
             try:
@@ -222,7 +222,7 @@ class Judge:
         return report
 
     def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:
-        from mhsa.judge.standalone_script import write_script
+        from mhsa.judge.script.standalone_script import write_script
 
         summary = next(p.summary for p in catalogue() if p.id == finding["id"])
         path = Path(self.config.getoption("--attention-script"))
@@ -302,48 +302,3 @@ def _requests(config: pytest.Config) -> list[Request]:
             "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
         )
     return [Request.of(name, dtypes=dtypes, device=option("--attention-device")) for name in names]
-
-
-def find(record: check.Record, error: BaseException | None) -> dict[str, Any]:
-    """Return the result of a property: its outcome, in the words of the JSON, and its figures."""
-    outcome, reason, counterexample = "pass", "", None
-    violation = _search(error, check.Violation)
-    if record.ended is not None:
-        outcome, reason, counterexample = record.ended
-    elif isinstance(error, pytest.skip.Exception):
-        outcome, reason = "not-applicable", str(getattr(error, "msg", error))
-    elif violation is not None:
-        outcome, reason, counterexample = "fail", str(violation), violation.facts
-        if _search(error, Flaky) is not None:
-            reason += "; and the same call gave another result the next time: the subject is not deterministic"
-    elif error is not None:
-        outcome = "error"
-        reason = str(error) if isinstance(error, SubjectError) else f"mhsa itself failed: {describe(error)}"
-    elif record.cases == 0:
-        outcome, reason = "error", "no case ran, so nothing was judged"
-    elif record.expected_failure:
-        outcome, reason = "expected-failure", record.expected_failure
-    finite = record.worst is not None and record.worst < float("inf")
-    return {
-        "outcome": outcome,
-        "cases": record.cases,
-        "worst_error_over_bound": record.worst if finite else None,
-        "worst_by_dtype": {k: v for k, v in record.ratios.items() if v < float("inf")},
-        "reason": reason,
-        "counterexample": counterexample,
-    }
-
-
-def _search(error: BaseException | None, kind: type[Any]) -> Any:
-    """Return the first exception of a kind in an error and in the groups and causes that it carries."""
-    if error is None or isinstance(error, kind):
-        return error
-    inner = [*getattr(error, "exceptions", ()), error.__cause__]
-    return next((inside for e in inner if (inside := _search(e, kind)) is not None), None)
-
-
-def explain(finding: dict[str, Any], name: str) -> str:
-    """Return the lines that pytest prints for a failure."""
-    case = (finding["counterexample"] or {}).get("case") or {}
-    lines = [f"{finding['id']}  {name}", finding["reason"]]
-    return "\n".join([*lines, f"smallest case: {case['words']}"] if case else lines)

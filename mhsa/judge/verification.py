@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mhsa.judge.checked_arguments import Conditions, matching, requested_subjects
-from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.configuration import find, read
 from mhsa.records.explained import ask_instead
 from mhsa.records.failures.expected_failures import judged
+from mhsa.records.lines_to_paste import answers
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.reports.phrases import all_figures, not_judged

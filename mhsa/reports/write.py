@@ -136,7 +136,7 @@ def _writers(run: JudgedRun) -> dict[str, Callable[[RunRecord], str]]:
     from mhsa.reports.markdown import markdown
 
     def html(record: RunRecord) -> str:
-        from mhsa.reports.html.page import page
+        from mhsa.reports.html.verdict_page import page
 
         return page(record, run.known)
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mhsa.records.answers import answers
+from mhsa.records.lines_to_paste import answers
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.records.understood import Understood

@@ -12,10 +12,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from mhsa.records.answers import answers
 from mhsa.records.catalogue import catalogue
 from mhsa.records.errors import UsageError
 from mhsa.records.explained import ask_instead, is_violation
+from mhsa.records.lines_to_paste import answers
 from mhsa.records.options import Options
 from mhsa.records.request import Request, nearest_id, unmatched
 from mhsa.records.results import PropertyResult, SubjectResult

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.forms.bias_form import BiasForm
-from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
 from mhsa.subject.returned import in_usual_order, listed
 

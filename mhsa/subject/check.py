@@ -59,7 +59,7 @@ class Record:
         ended: outcome, reason and facts of a property after which the GPU does not work any more.
         call: that is being checked; None before the first.
         drawn: the arguments that Hypothesis has drawn for the property.
-        recorder: a :class:`mhsa.judge.standalone_script.Recorder`, where a script is to be made of the calls.
+        recorder: a :class:`mhsa.judge.script.recorded_calls.Recorder`, where a script is to be made of the calls.
     """
 
     cases: int = 0

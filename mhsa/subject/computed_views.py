@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mhsa.subject.projections import View
+from mhsa.subject.projection_views import View
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from torch import Tensor
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.records.contract import Contract
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.answer import Mask
-from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject
 

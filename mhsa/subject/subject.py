@@ -12,11 +12,11 @@ from mhsa.oracle.precision import PRECISIONS, Precision
 from mhsa.records.case import MASKS, Case, Tie
 from mhsa.records.contract import Contract
 from mhsa.records.understood import Understood
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.caller import Caller
-from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections
+from mhsa.subject.projection_views import Projections
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A subject's module with the parameters of one case, called as often as a property needs."""
+"""Calls of a subject's module that is filled for one case, as often as a property needs, each with its answer."""
 
 from __future__ import annotations
 
@@ -13,21 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mhsa.oracle.attention import FullyMaskedRow, Linear, MultiHead, ProjectionWeights, multi_head, shared_heads
+from mhsa.oracle.attention import FullyMaskedRow, MultiHead, ProjectionWeights, multi_head
 from mhsa.oracle.bounded import Array, Bounded
-from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
 from mhsa.subject.autograd import backward_pass
 from mhsa.subject.caller import Caller
-from mhsa.subject.computed_views import ComputedView
-from mhsa.subject.forms.mask_form import ALIKE_FOR_QUERIES
+from mhsa.subject.filled_module import FilledModule
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
-from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections
 from mhsa.subject.subject import Subject
 
 
@@ -37,21 +33,16 @@ class CaseMask(Enum):
     UNCHANGED = "the mask of the case"
 
 
-class Trial:
-    """One module, built for the case and filled with its parameters.
+class Trial(FilledModule):
+    """A filled module that is called: with the case's tensors or others, and differentiated.
 
     Attributes:
-        module: the subject's, in eval mode.
-        query, key, value: the case's tensors, rounded to its dtype, as float64 numbers; tied ones are one object.
-        mask: bool [B, Tq, Tk] or None, before it is turned into the form that the subject takes.
-        bias: [B or 1, H or 1, Tq, Tk] that is given and added to the scores, as float64 numbers; or None.
-        formula: what the subject computes, by its contract.
-        views: the module's parameters, to be read and written.
-        projections: the same as the oracle wants them.
         exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
             for them; set by the properties that choose such numbers (:mod:`mhsa.subject.crafted_inputs`).
         arguments: of the last call: the tensor that was passed, and the numbers that it held then.
     """
+
+    exact_heads = False
 
     def __init__(
         self,
@@ -61,87 +52,8 @@ class Trial:
         counted: bool = True,
         module: nn.Module | None = None,
     ) -> None:
-        self.subject = subject
-        self.case = case
+        super().__init__(subject, case, counted=counted, module=module)
         self.arguments: dict[str, tuple[Tensor, Array]] = {}
-        self.exact_heads = False
-        self.sizes = Sizes(case.head, case.d_k)
-        self.dtype: torch.dtype = getattr(torch, case.dtype)
-        self.precision: Precision = subject.precision(case.dtype)
-        self.formula = subject.contract.formula
-        call = check.CurrentCall(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
-        if counted:
-            check.current().start(call)
-        if module is None:
-            module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
-        self.use(module.to(device=subject.device, dtype=self.dtype).eval())
-        self.fill(case)
-        self.query, self.key, self.value = self.round_inputs(case)
-        self.mask = self.draw_mask(case)
-        self.bias = self.draw_bias(case)
-        call.inputs = self.show
-
-    def use(self, module: nn.Module) -> None:
-        """Call this module from now on."""
-        self.module = module
-        self.views: Projections = self.subject.bind(module, self.sizes)
-
-    def fill(self, case: Case) -> None:
-        """Give every parameter the numbers of a case, in place."""
-        views = [view for _, view in (*self.views.views(), *self.views.sources)]
-        for view, values in zip(views, case.parameters([view.shape for view in views]), strict=True):
-            view.write(torch.from_numpy(values))
-        self.reread()
-
-    def draw_mask(self, case: Case) -> Mask | None:
-        """Return the mask of a case, in which every query sees a key under the formula too; but for kind "fully_masked_row"."""
-        mask = case.allowed()
-        return mask if case.mask == "fully_masked_row" else self.opened(mask)
-
-    def draw_bias(self, case: Case) -> Array | None:
-        """Return the bias of a case, rounded to this trial's dtype; one that the mask carries has an axis for the samples."""
-        form, bias = self.subject.caller.bias_form, case.score_bias()
-        if form is None or bias is None or (form.in_mask and case.mask == "fully_masked_row"):
-            return None
-        if form.in_mask and self.mask is not None:
-            bias = np.broadcast_to(bias, (case.batch, *bias.shape[1:]))
-        return self.round(np.ascontiguousarray(bias))
-
-    def opened(self, mask: Mask | None) -> Mask | None:
-        """Return a mask [B, Tq, Tk] in which every query that the formula lets see a key may see one of those.
-
-        That a causal mask or a window hides from a query all that the mask allows it is for the properties about fully
-        masked rows alone: elsewhere the contract need not say what such a row gives.
-        """
-        if mask is None or not self.formula.positional:
-            return mask
-        _, queries, keys = mask.shape
-        seen = self.formula.allowed(None, 1, queries, keys)
-        assert seen is not None
-        last = keys - 1 - seen[0, :, ::-1].argmax(axis=1)  # the last key that each query may see
-        sample, row = np.nonzero(~(mask & seen).any(axis=2) & seen.any(axis=2))
-        mask = mask.copy()
-        if self.subject.contract.mask_shape in ALIKE_FOR_QUERIES:
-            mask[sample, :, last[row]] = True
-        else:
-            mask[sample, row, last[row]] = True
-        return mask
-
-    def effective(self, mask: Mask | None, query: Array, key: Array) -> Mask | None:
-        """Return which keys each query may attend to: what mask and formula allow, [B, Tq, Tk], or None for everything."""
-        if not self.formula.positional:
-            return mask
-        batch, queries, keys = *query.shape[:2], key.shape[1]
-        if mask is not None and mask.shape != (batch, queries, keys):
-            mask = np.broadcast_to(mask, (batch, queries, keys))
-        return self.formula.allowed(mask, batch, queries, keys)
-
-    def show(self) -> dict[str, Array]:
-        """Return everything that goes into the call, for a failure to be looked at."""
-        shown = {"query": self.query, "key": self.key, "value": self.value}
-        shown |= {name: numbers(view.read()) for name, view in self.views.maps()}
-        shown |= {} if self.mask is None else {"mask": self.mask.astype(np.float64)}
-        return shown if self.bias is None else shown | {"bias": self.bias}
 
     def fresh_copy(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
@@ -161,85 +73,6 @@ class Trial:
             values = getattr(part, kind) if kind else part
             view.write(torch.zeros(view.shape) if values is None else torch.from_numpy(values))
         return twin
-
-    def write(self, **parameters: Array) -> None:
-        """Set parameters, ``query_weight`` say, to numbers that the dtype can hold; biases that are not there must be 0.
-
-        Zeros may have any shape. Other numbers for maps from d_model to d_model are not for a subject whose maps have another
-        width: then the property is not applicable. Nor is it where a map is not a parameter and cannot have these numbers.
-        """
-        views = {name.replace(".", "_"): view for name, view in self.views.maps()}
-        for name, values in parameters.items():
-            if name in views:
-                view = views[name]
-                if not np.any(values):
-                    values = np.zeros(view.shape)
-                if isinstance(view, ComputedView):
-                    if not view.takes(torch.from_numpy(np.ascontiguousarray(values))):
-                        check.inapplicable(f"needs {name.replace('_', '.')} to be set: {view.fixed}")
-                    continue
-                if values.shape != view.shape:
-                    check.not_under(self.formula.shared, "needs a key head for each query head")
-                    if self.inner != self.case.d_model:
-                        check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
-                views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
-                if not np.array_equal(numbers(views[name].read()), values):
-                    raise ValueError(f"{self.case.dtype} cannot hold the numbers that {name} is to be set to")
-            elif np.any(values):
-                raise ValueError(f"the module has no {name}, so it cannot be set to anything but zero")
-        self.reread()
-
-    def reread(self) -> None:
-        """Read the parameters again, after they were changed without :meth:`write`."""
-        roles = []
-        for role in (self.views.query, self.views.key, self.views.value, self.views.out):
-            bias = None if role.bias is None else numbers(role.bias.read())
-            roles.append(Linear(numbers(role.weight.read()), bias))
-        sinks = None if self.views.sinks is None else numbers(self.views.sinks.read())
-        self.projections = ProjectionWeights(*roles, sinks=sinks)
-
-    @property
-    def inner(self) -> int:
-        """Width of all heads together: rows of W_Q; d_model, unless the subject has a width of its own inside."""
-        return len(self.projections.query.weight)
-
-    @property
-    def d_k(self) -> int:
-        """Width of a head's queries and keys."""
-        return self.inner // self.case.head
-
-    @property
-    def d_v(self) -> int:
-        """Width of a head's values: columns of W_O."""
-        return int(self.projections.out.weight.shape[1]) // self.case.head
-
-    @property
-    def key_heads(self) -> int:
-        """How many heads of keys and values there are."""
-        return shared_heads(self.projections, self.case.head, self.formula)
-
-    def about_width(self) -> str:
-        """Return in words that the subject's inner width is not d_model."""
-        return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
-
-    def round(self, x: Array) -> Array:
-        """Round numbers to the case's dtype."""
-        return numbers(torch.from_numpy(x).to(self.dtype))
-
-    def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
-        """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""
-        query, key, value = tied(self.round, *case.inputs())
-        return query, key, value
-
-    def each(self, change: Callable[[Array], Array]) -> tuple[Array, Array, Array]:
-        """Return query, key and value, changed; tied ones stay one object."""
-        query, key, value = tied(change, self.query, self.key, self.value)
-        return query, key, value
-
-    def paired(self, change: Callable[[Array], Array]) -> dict[str, Array]:
-        """Return key and value, changed, as arguments of a call; tied ones stay one object."""
-        key, value = tied(change, self.key, self.value)
-        return {"key": key, "value": value}
 
     @property
     def last_tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
@@ -320,14 +153,6 @@ class Trial:
             return {name: gradient for name, gradient in of_all.items() if name not in fixed}
 
         return Differentiated(answer, ObservedGradients(observed, fixed), frozenset(missing), expected)
-
-    def cotangent(self, stream: int, shape: tuple[int, ...]) -> Array:
-        """Return numbers for a gradient to start from, of the case's kind."""
-        rng = self.case.rng(stream)
-        whole = self.case.data in ("integers", "ties", "repeated")
-        return self.round(
-            rng.integers(1, 3, size=shape) * rng.choice([-1.0, 1.0], size=shape) if whole else rng.standard_normal(shape)
-        )
 
     def _inputs(
         self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | CaseMask | None

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from mhsa.bugs.diagnosis.match import cases_for
+from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.introspect.resolve import understand
 from mhsa.oracle.formula.fields import Rotary

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bugs.diagnosis.match import compare, finely
+from mhsa.bugs.diagnosis.compared_cases import finely
+from mhsa.bugs.diagnosis.match import compare
 from mhsa.bugs.mutants.registry import DECLARED_KINDS, declared, mutants
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract

@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from mhsa.bugs.diagnosis.client import DiagnosisClient
-from mhsa.bugs.diagnosis.match import Equivalence, cases_for, compare, finely, refine
+from mhsa.bugs.diagnosis.compared_cases import cases_for, finely
+from mhsa.bugs.diagnosis.equivalence import Equivalence
+from mhsa.bugs.diagnosis.match import compare, refine
 from mhsa.introspect.resolve import understand
 from mhsa.oracle import gradients as backward
 from mhsa.records.request import Request

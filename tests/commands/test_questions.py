@@ -10,15 +10,15 @@ from mhsa.commands import probe as probing
 from mhsa.commands.cli import main
 from mhsa.commands.options.declarations import contract_field
 from mhsa.introspect.questions import load_under, without_judging
-from mhsa.records.answers import answers, question_with_answers
 from mhsa.records.declarations import as_options, assignment, declared_field, problem, toml
 from mhsa.records.document.run import RunRecord
 from mhsa.records.errors import Question
+from mhsa.records.lines_to_paste import answers, question_with_answers
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data
 from mhsa.records.understood import Understood, notes_of, pinned
 from mhsa.reports.annotations import annotate
-from mhsa.reports.html.page import page
+from mhsa.reports.html.verdict_page import page
 from mhsa.reports.junit import junit
 from mhsa.reports.markdown import markdown
 from mhsa.reports.terminal import verdict_lines

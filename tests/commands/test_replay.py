@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from mhsa.introspect.resolve import understand
-from mhsa.judge.judge import explain, find
+from mhsa.judge.finding import explain, find
 from mhsa.judge.property_modules import Effort, import_properties
-from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.judge.strategies import judging
 from mhsa.records.case import Case
 from mhsa.records.case_files.case_file import CaseFileError, read, save

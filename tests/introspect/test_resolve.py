@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 import mhsa
-from mhsa.introspect.find_mask_form import find_call
+from mhsa.introspect.calls.find_call import find_call
+from mhsa.introspect.choose_adapter import as_adapter
 from mhsa.introspect.load import load
-from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import Sizes

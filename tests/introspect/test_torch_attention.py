@@ -10,7 +10,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
-from mhsa.subject.adapter import TorchAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
 
 first, later = (nn.MultiheadAttention(20, 4, dropout=0.1, batch_first=b) for b in (True, False))
 biased = nn.MultiheadAttention(20, 4, add_bias_kv=True)

@@ -15,7 +15,7 @@ from mhsa.records.document.subject import PropertyRecord
 from mhsa.reports.html.chart import distribution
 from mhsa.reports.html.markup import breakable, command, escape, tag
 from mhsa.reports.html.numbers import decimals, matrices, shown
-from mhsa.reports.html.page import page
+from mhsa.reports.html.verdict_page import page
 from tests.helpers import browser as driver
 
 STATEMENTS = {p.id: p for p in catalogue()}

@@ -18,8 +18,8 @@ from mhsa.records.document.run import RunRecord
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult, as_data
 from mhsa.reports.annotations import annotate
-from mhsa.reports.diagnose import print_story
-from mhsa.reports.html.page import page
+from mhsa.reports.diagnose_output import print_story
+from mhsa.reports.html.verdict_page import page
 from mhsa.reports.junit import junit
 from mhsa.reports.markdown import markdown
 from mhsa.reports.terminal import verdict_lines

@@ -13,7 +13,7 @@ from mhsa.records.catalogue import catalogue
 from mhsa.records.diagnosis import Cause, Diagnosis
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
-from mhsa.reports.diagnose import print_story
+from mhsa.reports.diagnose_output import print_story
 from mhsa.reports.line_folding import fold, hanging, short, wide_console
 from mhsa.reports.progress import Progress
 from mhsa.reports.tables import property_table, subject_table

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.judge.judge import find
+from mhsa.judge.finding import find
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult

@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from mhsa.introspect.resolve import as_adapter, understand
+from mhsa.introspect.choose_adapter import as_adapter
+from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import pick
 from mhsa.records.request import Request
-from mhsa.subject.adapter import ModuleAdapter
-from mhsa.subject.construction.roles import LENGTH
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.argument_roles import LENGTH
 from mhsa.subject.subject import Subject
 
 HEADS, FEATURES = 3, 12

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mhsa.records.contract import Contract
-from mhsa.subject.adapter import Adapter
-from mhsa.subject.projections import Projections
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.projection_views import Projections
 
 
 class Baseline(nn.Module):

@@ -12,7 +12,7 @@ _SVG, _LINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _HREF = f"{{{_LINK}}}href"
 _COLOURS = {PAPER: "var(--paper)", INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)"}
 _COLOUR = re.compile("|".join(_COLOURS))
-_DROPPED = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")  # the style is matplotlib's for its joins; page.css has it
+_DROPPED = (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style")  # the style is matplotlib's for its joins; bench_page.css has it
 
 
 def inline(svg: str, name: str, label: str) -> Markup:

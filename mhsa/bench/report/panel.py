@@ -13,7 +13,7 @@ from mhsa.bench.report import format as wording
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# The page gives these the colours of its own theme, so they are the light ones there (mhsa/reports/html/page.css).
+# The page gives these the colours of its own theme, so they are the light ones there (mhsa/reports/html/verdict_page.css).
 PAPER, INK, MUTED, RULE = "#ffffff", "#1b1e23", "#596069", "#dcdfe4"
 _FAN = 4  # the guides span the last two doublings: enough to lay a ruler along
 _TICKS = 7  # on an axis, at most

@@ -17,13 +17,13 @@ from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Answer, Differentiated
 from mhsa.subject.caller import Caller
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
-from mhsa.subject.projections import Projections
+from mhsa.subject.projection_views import Projections
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 

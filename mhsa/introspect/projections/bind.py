@@ -11,9 +11,9 @@ from mhsa.introspect.projections.head_order import interleaved
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections
+from mhsa.subject.projection_views import Projections
 
 Bind = Callable[[nn.Module, Sizes], Projections]
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projections import Projections, Role, View
+from mhsa.subject.projection_views import Projections, Role, View
 
 Bind = Callable[[nn.Module, Sizes], Projections]
 

@@ -17,7 +17,7 @@ from mhsa.introspect.projections.tied import share
 from mhsa.records.errors import SubjectError
 from mhsa.subject.computed_views import ComputedView, identity
 from mhsa.subject.parameter_layout import AxisReading, Sizes
-from mhsa.subject.projections import Projections, Role, View
+from mhsa.subject.projection_views import Projections, Role, View
 
 
 def computed_maps(module: nn.Module, sizes: Sizes) -> dict[str, Computed]:

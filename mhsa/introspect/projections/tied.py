@@ -11,7 +11,7 @@ from dataclasses import replace
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.parameter_layout import AxisReading
-from mhsa.subject.projections import Projections, Role, View
+from mhsa.subject.projection_views import Projections, Role, View
 
 Choices = Callable[[str, tuple[str, ...], bool], list[AxisReading]]
 

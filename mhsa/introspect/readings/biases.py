@@ -10,7 +10,10 @@ from dataclasses import replace
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject import check
-from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter, TorchAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.forms.bias_form import AS_MASK, SAYS, BiasForm
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject

@@ -8,7 +8,8 @@ from dataclasses import replace
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
-from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
 Understand = Callable[[Adapter], Subject]

@@ -14,7 +14,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.subject import check
-from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial

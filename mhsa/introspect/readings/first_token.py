@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.readings.reading import Reading
-from mhsa.subject.adapter import ModuleAdapter
+from mhsa.introspect.readings.candidate_reading import Reading
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.returned import listed
 from mhsa.subject.subject import Subject

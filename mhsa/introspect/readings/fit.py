@@ -12,7 +12,8 @@ import torch
 from mhsa.oracle.bounded import Bounded
 from mhsa.records.contract import MaskShape
 from mhsa.subject import check
-from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Mask
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.subject import Subject

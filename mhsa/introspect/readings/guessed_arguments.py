@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question
-from mhsa.subject.adapter import ModuleAdapter
-from mhsa.subject.construction.constructor import how_to_state
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.readings.reading import Reading
+from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
-from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
 TAKES: dict[Layout, str] = {

@@ -14,7 +14,8 @@ from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.understood import Understood
 from mhsa.subject import check
-from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial

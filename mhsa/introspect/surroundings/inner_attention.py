@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from mhsa.introspect.surroundings.watched_call import in_shape_of
-from mhsa.subject.adapter import Adapter, ModuleAdapter
-from mhsa.subject.projections import Projections
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.projection_views import Projections
 
 # What the attention of the call in progress gave: each thread has its own.
 _GIVEN: ContextVar[list[Tensor] | None] = ContextVar("mhsa_inner_attention", default=None)

@@ -10,7 +10,7 @@ from torch import nn
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.records.errors import Question
-from mhsa.subject.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter
 
 
 def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]) -> InnerAttention | None:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mhsa.subject.construction.argument_roles import SIZED, WORDS, Reading, Role, role_of, value_of
 from mhsa.subject.construction.config_source import Source
-from mhsa.subject.construction.roles import SIZED, WORDS, Reading, Role, role_of, value_of
 
 _ABSENT = object()
 # What configurations of public models hold, as those models are usually built: no cache, no cross-attention, no rotary

@@ -13,9 +13,9 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.guesses import LAST, Guess, guesses
-from mhsa.subject.construction.roles import role_of
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
+from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
-from mhsa.subject.construction.roles import Role, role_of
 
 EPSILON = 1e-5  # torch's own of nn.LayerNorm
 _ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second

@@ -11,8 +11,8 @@ from typing import Any
 
 from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
 from mhsa.subject.construction.annotated_config import config_class
+from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.guesses import is_configuration
-from mhsa.subject.construction.roles import Role, role_of
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
 

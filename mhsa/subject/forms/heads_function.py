@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mhsa.records.contract import Layout
 from mhsa.records.names import KEY, QUERY, VALUE, pick
-from mhsa.subject.forms.mask_form import MaskForm
+from mhsa.subject.forms.mask_conversion import MaskForm
 
 
 class HeadsFunction:

@@ -17,10 +17,10 @@ from rich.console import Console
 from mhsa.bench.measure.measurement import BASELINE, PASSES, Counters, Measurement, Pass
 from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
+from mhsa.bench.report.bench_page import page
 from mhsa.bench.report.chart import MatplotlibMissing, as_svg, draw, save_png
 from mhsa.bench.report.inline_svg import inline
 from mhsa.bench.report.markdown import markdown
-from mhsa.bench.report.page import page
 from mhsa.bench.report.page_table import folding
 from mhsa.bench.report.table import print_report
 from mhsa.records.distribution import install_hint

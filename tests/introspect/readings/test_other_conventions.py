@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from mhsa.introspect.readings.layouts import TAKES
-from mhsa.introspect.readings.masks import MEANS
+from mhsa.introspect.readings.mask_polarity import MEANS
 from mhsa.introspect.resolve import understand
-from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from mhsa.introspect.readings.stated import stated_meaning
-from mhsa.introspect.resolve import as_adapter, understand
-from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.introspect.choose_adapter import as_adapter
+from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
+from mhsa.introspect.resolve import understand
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.judge.verification import verify
 from mhsa.records.contract import Contract
 from mhsa.records.errors import Question

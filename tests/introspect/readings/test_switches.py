@@ -9,7 +9,8 @@ from torch import nn
 
 from mhsa.introspect.readings.switches import is_causality
 from mhsa.introspect.resolve import understand
-from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.judge.verification import verify
 from mhsa.records.request import Request
 from mhsa.subject import check

@@ -10,7 +10,8 @@ from torch import nn
 import mhsa
 from mhsa.introspect.resolve import understand
 from mhsa.judge.inline import judge_inline
-from mhsa.judge.standalone_script import Recorder, write_script
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.records.case import Case
 from mhsa.records.errors import Question
 from mhsa.records.request import Request

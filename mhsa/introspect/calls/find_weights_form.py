@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from mhsa.introspect.find_mask_form import call_with_mask
+from mhsa.introspect.calls.call_with_mask import call_with_mask
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import is_exact
 from mhsa.subject.returned import WEIGHTS_FORMS

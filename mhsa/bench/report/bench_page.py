@@ -49,10 +49,10 @@ def page(measurements: Sequence[Measurement], machine: Mapping[str, str | int]) 
         _section("Growth with the sequence length T", tag("ul", *growth)) if growth else None,
         _section("How to read this", *(tag("p", words) for words in sentences.READING), class_="reading"),
     ]
-    return Template(_asset("mhsa.reports.html", "page.html")).substitute(
+    return Template(_asset("mhsa.reports.html", "verdict_page.html")).substitute(
         title=tag("title", f"mhsa bench: {title}"),
         policy=_POLICY,
-        style=_asset("mhsa.reports.html", "page.css") + _asset("mhsa.bench.report", "page.css"),
+        style=_asset("mhsa.reports.html", "verdict_page.css") + _asset("mhsa.bench.report", "bench_page.css"),
         script="",
         body=join(body),
     )

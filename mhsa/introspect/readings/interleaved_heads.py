@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mhsa.introspect.projections.head_order import interleaved
-from mhsa.introspect.readings.reading import Reading
-from mhsa.subject.adapter import FunctionAdapter
+from mhsa.introspect.readings.candidate_reading import Reading
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.subject import Subject
 
 

@@ -1,4 +1,4 @@
-"""Readings of a mask: what it means, in which shape, of which kind of numbers."""
+"""Readings of a mask: its polarity (which of the two True means, or whether it is added), its shape, its numbers."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
 
+from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
-from mhsa.introspect.readings.reading import Reading
-from mhsa.introspect.readings.stated import Stated, about, mask_parameter
+from mhsa.introspect.readings.stated_mask_polarity import Stated, about, mask_parameter
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
-from mhsa.subject.adapter import FunctionAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.subject import Subject
 
 MEANS: dict[MaskMeaning, str] = {

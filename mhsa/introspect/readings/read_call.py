@@ -8,23 +8,26 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.find_mask_form import find_float64, find_mask_form
+from mhsa.introspect.calls.find_float64 import find_float64
+from mhsa.introspect.calls.find_mask_shape import find_mask_form
+from mhsa.introspect.readings.candidate_reading import Reading, first_fit
 from mhsa.introspect.readings.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.features import ask_about_features
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
-from mhsa.introspect.readings.head_order import interleaved_heads
+from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import layout_readings
-from mhsa.introspect.readings.masks import mask_readings, with_lengths_of_samples
-from mhsa.introspect.readings.other_masks import try_other_masks
-from mhsa.introspect.readings.reading import Reading, first_fit
-from mhsa.introspect.readings.roles import Bind, ask_about_unknown, role_readings
-from mhsa.introspect.readings.stated import stated_meaning
+from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples
+from mhsa.introspect.readings.other_mask_arguments import try_other_masks
+from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
+from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
-from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter, TorchAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 

@@ -17,7 +17,8 @@ import numpy as np
 from torch import Tensor
 
 from mhsa.subject import check
-from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Mask
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.guard import attempt

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
-from mhsa.introspect.readings.reading import Reading
 from mhsa.records.understood import Understood
-from mhsa.subject.adapter import ModuleAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
 Masks = Callable[[Subject, Fit], Reading | None]

@@ -1,4 +1,4 @@
-"""What the code itself says of a mask: the name of the parameter, its annotation, the docstrings."""
+"""What the code itself says of the polarity of a mask: the name of the parameter, its annotation, the docstrings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.names import LENGTHS
 from mhsa.records.understood import Known
-from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 
 _SHOWN = r"\b(attend(s|ed)?|keep|kept|valid|allow(s|ed)?|real|visible|tokens?|unmasked|unpadded|included?|participates?)\b"
 _SHOWN_BY_NOT = r"\b(not|non|never|un)[- ]?(be )?(masked|padd(ed|ing)|pad|ignored|hidden|blocked|excluded)\b"

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
-from mhsa.introspect.readings.reading import Reading
+from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.errors import Question
-from mhsa.subject.adapter import Adapter, ModuleAdapter
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import Signature

@@ -36,12 +36,12 @@ def page(run: RunRecord, statements: Mapping[str, Property]) -> str:
         statements: the catalogue by id.
     """
     subjects = run.subjects
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = _asset("verdict_page.css"), _asset("verdict_page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     title = _title(subjects)
     sections = [_subject(s, n, statements) for n, s in enumerate(subjects, 1)]
     body = [_head(run, title), _overview(subjects) if len(subjects) > 1 else None, *sections]
-    return Template(_asset("page.html")).substitute(
+    return Template(_asset("verdict_page.html")).substitute(
         title=tag("title", f"{_name(subjects[0])}: {subjects[0].verdict}" if len(subjects) == 1 else title),
         policy=f"{_POLICY}; script-src 'sha256-{digest}'",
         style=style,

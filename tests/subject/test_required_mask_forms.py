@@ -9,7 +9,7 @@ from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
-from mhsa.subject.mask_forms import must_take, says
+from mhsa.subject.required_mask_forms import must_take, says
 
 
 class Plain(nn.Module):

@@ -10,7 +10,9 @@ from mhsa.introspect.declared_contract import declared_of, different
 from mhsa.records.contract import Contract
 from mhsa.records.declarations import canonical
 from mhsa.records.understood import Known, Understood
-from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter, TorchAdapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.subject import Subject
 
 _MEANINGS = {

@@ -1,0 +1,1 @@
+"""How a subject is called, found by calling it: where its output is, which masks it takes, what float64 is inside."""

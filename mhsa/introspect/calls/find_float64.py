@@ -1,0 +1,48 @@
+"""Whether float64 data is computed in float32 inside: seen in a call, and certain only with an exact fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
+from mhsa.records.contract import Contract
+from mhsa.subject.subject import Subject
+
+
+def find_float64(subject: Subject) -> Contract:
+    """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
+
+    An error of float32's size is not evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
+    format must take part in the call.
+    """
+    if subject.contract.float64_in is not None:
+        return subject.contract
+    watch = _Watch()
+    answer = call_with_mask(subject, "none", watch=watch)
+    if answer is None or not watch.coarse:
+        return replace(subject.contract, float64_in="float64")
+    single = replace(subject.contract, float64_in="float32")
+    coarse = call_with_mask(replace(subject, contract=single), "none")
+    sharp = answer.expected.output
+    needed = not inside(answer.output, sharp.value, sharp.error)
+    if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
+        return single
+    return replace(subject.contract, float64_in="float64")
+
+
+class _Watch(TorchFunctionMode):
+    """Notes whether any torch function takes or gives a floating tensor that is coarser than float64."""
+
+    coarse = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        leaves = tree_leaves((args, kwargs, result))
+        self.coarse |= any(isinstance(x, Tensor) and x.is_floating_point() and x.dtype != torch.float64 for x in leaves)
+        return result

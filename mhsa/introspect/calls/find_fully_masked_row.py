@@ -1,0 +1,41 @@
+"""What a query without any allowed key gets: found by calling, since it has no usual answer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
+from mhsa.oracle.bounded import Array
+from mhsa.records.contract import FullyMaskedRow
+from mhsa.subject.subject import Subject
+
+
+def find_fully_masked_row(subject: Subject) -> FullyMaskedRow | None:
+    """Return what a query without any allowed key gets, or None where that is not even finite, or no such call can be made.
+
+    The call is made in float64, which distinguishes most, and in every dtype to be judged; where the answers differ, as for
+    masks that are added and absorb the scores in one format only, nothing but being finite is promised.
+    """
+    if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
+        return subject.contract.fully_masked_row
+    found = {_fully_masked_row(subject, dtype) for dtype in ("float64", *subject.dtypes)}
+    return found.pop() if len(found) == 1 else None if None in found else "finite"
+
+
+def _fully_masked_row(subject: Subject, dtype: str) -> FullyMaskedRow | None:
+    rows: Array = np.empty(0)
+    kinds: tuple[FullyMaskedRow, ...] = ("zeros", "uniform")
+    for kind in kinds:
+        contract = replace(subject.contract, fully_masked_row=kind)
+        answer = call_with_mask(replace(subject, contract=contract), "fully_masked_row", dtype)
+        if answer is None or answer.mask is None:
+            return None
+        empty = ~answer.mask.any(axis=-1)
+        if inside(answer.output[empty], answer.expected.output.value[empty], answer.expected.output.error[empty]):
+            return kind
+        rows = answer.output[empty]
+    if not np.isfinite(rows).all():
+        return None
+    return "finite" if rows.any() else "zero-output"

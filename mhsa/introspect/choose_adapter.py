@@ -1,0 +1,119 @@
+"""Which adapter fits a loaded object: of a class, a built module, a factory, a function, or an adapter itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from mhsa.introspect.declared_contract import different
+from mhsa.introspect.function_values import places_of_values
+from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
+from mhsa.records.contract import Contract
+from mhsa.records.errors import SubjectError
+from mhsa.records.names import HEAD, WIDTH, pick
+from mhsa.reference.core_slot import fit_slot, slot_names
+from mhsa.subject.adapters.adapter import Adapter, contract_of
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.torch_adapter import TorchAdapter
+from mhsa.subject.construction.argument_roles import value_of
+from mhsa.subject.construction.parameters import read_parameters
+from mhsa.subject.forms.heads_function import HeadsFunction
+from mhsa.subject.forms.mask_conversion import MaskForm
+from mhsa.subject.signature import masks_among
+
+
+def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Adapter:
+    """Choose the adapter for a loaded object: a class, a built module, a factory, a function or an adapter itself.
+
+    Args:
+        target: the object.
+        name: of it, for messages.
+        arguments: for its constructor, in addition to those that are known by name.
+
+    Raises:
+        SubjectError: it is something else, or takes no such arguments.
+    """
+    if arguments:
+        if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
+            raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
+        return of_module(target, name, arguments)
+    if isinstance(target, Adapter):
+        return target
+    if inspect.isclass(target) and issubclass(target, Adapter):
+        return target()
+    if target is nn.MultiheadAttention:
+        return TorchAdapter()
+    if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
+        function = _as_function(target)
+        if function is None:
+            return of_module(target, name)
+        return _function_adapter(function, name, contract_of(target, name))
+    if inspect.isclass(target) or not callable(target):
+        kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
+        raise SubjectError(
+            f"{name} is {kind}; must be an nn.Module class or object, a factory, a function on [B, H, T, d], or an mhsa.Adapter"
+        )
+    if target is torch.nn.functional.scaled_dot_product_attention:
+        return FunctionAdapter(target, name, takes_mask=True, takes_dropout=True)
+    try:
+        parameters = dict(inspect.signature(target).parameters)
+    except (TypeError, ValueError):
+        raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
+    if slot_names(parameters)[0] is not None:
+        return _function_adapter(target, name, contract_of(target, name))
+    sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
+    if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
+        return as_adapter(target(), name)
+    return of_module(target, name)  # it says what is missing
+
+
+def of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None) -> ModuleAdapter:
+    """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
+
+    ``head`` is the parameter that is taken for the number of heads, whatever its name says.
+    """
+    adapter = ModuleAdapter(target, name, arguments, head)
+    return TorchModuleAdapter(target, name, arguments) if head is None and is_called_as_torchs(adapter) else adapter
+
+
+def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
+    _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
+    masks = masks_among(inspect.signature(function).parameters)
+    try:
+        fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
+    except TypeError as error:
+        raise SubjectError(f"{name}: {error}") from error
+    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
+    adapter.values = places_of_values(function, masks[0] if masks else "")
+    adapter.declared = declared
+    adapter.contract = replace(adapter.contract, **different(declared))
+    return adapter
+
+
+def _as_function(target: Any) -> Callable[..., Any] | None:
+    """Return a module without parameters that attends from query to key: the core alone, on [B, H, T, d].
+
+    Its constructor may take a dropout, which is 0 here, and what means nothing to attention.
+    """
+    given: dict[str, Any] = {}
+    if inspect.isclass(target):
+        read = read_parameters(dict(inspect.signature(target).parameters))
+        needed = {n: p for n, p in inspect.signature(target).parameters.items() if p.default is p.empty and p.kind in (0, 1, 3)}
+        given = {n: value_of(read.roles[n], 1, 1, 0.0, "usual") for n in needed if read.roles.get(n) in _CORE_ROLES}
+        if len(given) < len(needed):
+            return None
+    module = target(**given) if isinstance(target, type) else target
+    if any(True for _ in module.parameters()):
+        return None
+    module.eval()
+    forward: Callable[..., Any] = module.forward
+    return forward if slot_names(dict(inspect.signature(forward).parameters))[0] is not None else None
+
+
+_CORE_ROLES = ("dropout", "length", "layer", "on", "off")

@@ -1,0 +1,1 @@
+"""``mhsa replay --script``: one failure as a stand-alone script, for a bug report."""

@@ -1,0 +1,156 @@
+"""A function on [B, H, T, d], judged inside the reference."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.records.contract import Contract, Layout
+from mhsa.records.names import MASK
+from mhsa.reference.core_slot import slot_rest
+from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter
+from mhsa.subject.forms.bias_form import WithBias, biased
+from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
+from mhsa.subject.forms.mask_conversion import MaskForm
+from mhsa.subject.projection_views import Projections
+from mhsa.subject.returned import listed
+from mhsa.subject.signature import bias_among, masks_among
+
+
+class FunctionAdapter(Adapter):
+    """A function on [B, H, T, d], judged inside the reference's one slot."""
+
+    def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
+        self.function = function
+        self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
+        self.declared: Contract | None = None  # by the module whose forward the function is
+        self.name = name
+        self.takes_mask = takes_mask
+        self.takes_dropout = takes_dropout
+        self.values: tuple[int, int | None] | None = None  # places of Z and A among what it returns, where not (Z, A)
+        self.float_masks = self.finite_masks = False
+        self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
+        self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
+
+    @property
+    def bias_name(self) -> str:
+        """Name of the function's parameter for a bias of the scores; empty where it has none."""
+        try:
+            parameters = inspect.signature(self.function).parameters
+        except (TypeError, ValueError):
+            return ""
+        return bias_among(parameters, masks_among(parameters)) or ""
+
+    @property
+    def mask_name(self) -> str:
+        """Name of the function's parameter for the mask; empty where it has no readable one."""
+        try:
+            masks = masks_among(inspect.signature(self.function).parameters)
+        except (TypeError, ValueError):
+            return ""
+        return masks[0] if masks else ""
+
+    @property
+    def mask_required(self) -> bool:
+        """Whether the function's parameter for the mask has no default."""
+        if not self.mask_name:
+            return False
+        return inspect.signature(self.function).parameters[self.mask_name].default is inspect.Parameter.empty
+
+    @property
+    def form(self) -> MaskForm:
+        """The form in which the function takes its mask."""
+        shape = self.contract.mask_shape or ("[B]" if self.contract.mask == "lengths" else "[B, 1, Tq, Tk]")
+        return MaskForm(self.contract.mask, shape, self.float_masks, self.finite_masks)
+
+    def read_as(self, contract: Contract, *, float_masks: bool = False, finite_masks: bool = False) -> FunctionAdapter:
+        """Return this adapter for a function that takes heads and masks as the contract says."""
+        other = copy.copy(self)
+        other.contract, other.float_masks, other.finite_masks = contract, float_masks, finite_masks
+        return other
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Plug the function into the reference module."""
+        return MultiHeadAttention(head, d_model, DROPOUT_RATE if self.takes_dropout else 0.0, attention=self._in_slot())
+
+    def _passed_on(self, mask: Tensor) -> bool:
+        """Whether the slot hands this mask on as it is, so that the function may write into it."""
+        return mask.is_floating_point() and mask.dim() == 4 and self.form.meaning == "additive"
+
+    def attend(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        """Call the function itself with heads [B, H, T, d] and a mask in the function's own form."""
+        assert isinstance(module, MultiHeadAttention)
+        if mask is not None and not usual_form(self.form) and not self._passed_on(mask):
+            mask = self.form.allowed(mask, key.size(2), module.head)
+            mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
+        if mask is None and self.mask_required:  # it may not be callable without
+            mask = torch.ones(query.size(0), 1, query.size(2), key.size(2), dtype=torch.bool, device=query.device)
+        z, weights = module._attend(query, key, value, module.dropout, mask)
+        return z, weights() if callable(weights) else weights
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Give the function its dropout, if it takes one."""
+        return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
+
+    def call(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
+    ) -> Any:
+        """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back.
+
+        A bias goes to the function's argument for it, or to that of its mask.
+        """
+        if bias is not None and not self.bias_name:
+            return self._biased(module, query, key, value, bias)
+        with biased(bias):
+            return self._of_reference(module, query, key, value, mask)
+
+    def _biased(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, bias: Tensor) -> Any:
+        """Call the function with a bias as its mask: the reference around it knows of bool masks alone."""
+        assert isinstance(module, MultiHeadAttention)
+        z, module._weights = module._attend(*module._heads(query, key, value), module.dropout, bias)
+        return module.linear_out(z.transpose(1, 2).flatten(2))
+
+    def _of_reference(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        if mask is not None and not usual_form(self.form):
+            assert isinstance(module, MultiHeadAttention)
+            mask = self.form.allowed(mask, key.size(1), module.head)
+        return module(query, key, value, mask)
+
+    def _in_slot(self) -> Callable[..., Any]:
+        function = self.function if self.values is None else _Arranged(self.function, *self.values)
+        if self.bias_name and self.contract.bias == "given":
+            parameter = inspect.signature(self.function).parameters[self.bias_name]
+            function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
+        layout = self.contract.layout or self.callable_in or "BHTD"
+        usual = layout == "BHTD" and usual_form(self.form)
+        if usual and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
+            return function
+        return HeadsFunction(function, layout, self.form, self.mask_name)
+
+    def projections(self, module: nn.Module) -> Projections:
+        """Return the reference's own."""
+        return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+
+    def describe(self) -> str:
+        """Return the call."""
+        return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
+
+
+class _Arranged:
+    """A function that returns its output and weights in other places, in a list, a dictionary or an object."""
+
+    def __init__(self, function: Callable[..., Any], output: int, weights: int | None) -> None:
+        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
+        self.__name__ = getattr(function, "__name__", repr(function))
+        self._output, self._weights = output, weights
+
+    def __call__(self, **named: Any) -> Any:
+        """Return (Z, A), or Z where there are no weights."""
+        values = listed(self.__wrapped__(**named))
+        return values[self._output] if self._weights is None else (values[self._output], values[self._weights])

@@ -1,0 +1,152 @@
+"""An nn.Module, a class or a factory: its constructor and its forward are understood by their parameter names."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.records.contract import Contract
+from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
+from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter, contract_of
+from mhsa.subject.construction.built_sizes import sizes_of
+from mhsa.subject.construction.constructor import Constructor
+from mhsa.subject.construction.float32_only import called_in_float32
+from mhsa.subject.construction.lazy_parameters import SAID as LAZY
+from mhsa.subject.construction.lazy_parameters import give_sizes
+from mhsa.subject.forms import rotary_tables
+from mhsa.subject.signature import Signature, read_signature
+
+
+class ModuleAdapter(Adapter):
+    """An nn.Module, its constructor and its forward understood by their parameter names."""
+
+    judges_switches = True  # of causality; not those of torch's own, which are hints about a mask
+
+    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
+        self.name = name
+        if target is MultiHeadAttention:
+            self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises", indivisible="raises")
+        self.declared = contract_of(target, name)
+        self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
+        self._dropout_argument = False
+        self.options: dict[str, Any] = {}  # arguments of the constructor beside those that its names call for
+        self.constructor: Constructor | None = None  # None for a built module
+        self._d_k = 1  # of the module that was built last
+        self.in_float32 = False  # it can be called in float32 alone
+        if isinstance(target, nn.Module):
+            module = target
+            self.sizes = sizes_of(module, name)
+            self._make: Callable[..., nn.Module] = lambda: copy.deepcopy(module)
+            self.owner: type[Any] = type(module)
+        else:
+            self._make = target
+            constructor = Constructor(target, name, more, head)
+            self._arguments, self.sizes = constructor.arguments, constructor.sizes
+            self._dropout_argument = constructor.drops
+            self.understood, self.constructor = constructor.understood, constructor
+            self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
+            self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
+        self.contract = self.declared or self.contract
+        owner: Any = self.owner
+        self.signature: Signature = read_signature(owner.forward, name, method=True)
+        self.inputs = self.signature.inputs
+        self.takes_mask = self.signature.mask is not None
+        self.weights_on_request = self.signature.want_weights is not None
+        self.not_given = self.signature.not_given
+        self.also: dict[str, Any] = {}  # further arguments of every call
+
+    def with_signature(self, signature: Signature) -> ModuleAdapter:
+        """Return this adapter for other roles of forward's arguments."""
+        other = copy.copy(self)
+        other.signature, other.inputs, other.takes_mask = signature, signature.inputs, signature.mask is not None
+        other.not_given = signature.not_given
+        return other
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Construct with the arguments that its parameter names call for."""
+        self._d_k = d_model // head
+        return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
+
+    def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
+        """Return the arguments of the constructor; None for a built module."""
+        if self._arguments is None:
+            return None
+        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model)) | self.options
+
+    def kv_heads(self, head: int, d_model: int) -> int | None:
+        """Return how many heads keys and values get where they are declared to be grouped; None: as many as queries.
+
+        A constructor that has no parameter for it, or is given it by the user, has the number that it has.
+        """
+        if self.contract.kv_heads != "grouped":
+            return None
+        fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
+        return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Construct with this dropout, if the constructor takes one."""
+        if self._arguments is None or not self._dropout_argument:
+            return super().build_dropping(head, d_model, rate)
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model)) | self.options
+        return self._with_sizes(self._make(**given), d_model)
+
+    def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
+        if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
+            self.understood = (*self.understood, LAZY)
+        return module
+
+    def call(
+        self,
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        need_weights: bool = False,
+        bias: Tensor | None = None,
+    ) -> Any:
+        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own."""
+        name = self.signature.bias
+        mask = bias if bias is not None and name is None else mask
+        given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
+        if name is not None and bias is None and self.signature.bias_required:
+            bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
+        if name is not None and bias is not None:
+            given[name] = bias
+        return called_in_float32(module, given) if self.in_float32 else module(**given)
+
+    def _tables(self, module: nn.Module, query: Tensor) -> dict[str, Any]:
+        """Return the angles of rotary positions, where forward takes them from its caller."""
+        if not self.signature.rotary:
+            return {}
+        rotary = self.contract.formula.rotary
+        if rotary is None:  # a constructor is tried before anything is known of the contract
+            raise TypeError(f"forward needs {', '.join(self.signature.rotary)}, and rotary is not declared")
+        head = number(module, HEAD)
+        d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
+        return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
+
+    def describe(self) -> str:
+        """Return the call."""
+        bias = self.signature.bias if self.contract.bias == "given" else None
+        names = [n for n in self.signature.not_given if n not in self.signature.more and n != bias]
+        left = f"; left at their defaults: {', '.join(names)}" if names else ""
+        more = "" if bias is None else f", {bias}" if bias == "bias" else f", {bias}=bias"
+        others = {n: given for n, given in self.signature.more.items() if n != bias}
+        return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
+
+
+def has_own_head_width(target: Any) -> bool:
+    """Whether a constructor takes the width of a head, so that d_model need not be a multiple of head."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(is_called(p.name, HEAD_WIDTH) for p in parameters)

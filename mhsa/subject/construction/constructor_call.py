@@ -1,0 +1,103 @@
+"""The arguments that build a class or factory in given sizes, by the roles that its parameters have."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from mhsa.records.errors import SubjectError
+from mhsa.subject.construction.annotated_config import made
+from mhsa.subject.construction.argument_roles import Reading, Role, value_of
+from mhsa.subject.construction.config_argument import configuration, is_object
+from mhsa.subject.construction.config_object import Config
+from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
+from mhsa.subject.construction.parameters import configs_of, read_parameters
+
+
+class ConstructorCall:
+    """What a constructor is given; roles, sizes and guesses may be set until it can be built.
+
+    Attributes:
+        target: the class or factory.
+        name: of it, for messages.
+        shown: its signature, without what is stated.
+        given: arguments that the user states.
+        configs: of each argument that is a configuration, what is known of it.
+        read: the roles of the other parameters.
+        reading: what the widths that it takes are widths of.
+        sizes: (head, d_model) if it can be built in one size only, else None.
+        stated: whether the user states these sizes.
+        required: parameters without a default.
+        made: arguments that are made anew for each module, by their class.
+        guessed: what is given for names that nothing is known of, in words.
+        parameters: all of them, as the signature has them.
+        left: those that are neither stated nor configurations.
+    """
+
+    def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None, head: str | None) -> None:
+        self.target, self.name = target, name
+        self.parameters = dict(inspect.signature(target).parameters)
+        kinds = configs_of(target)
+        self.given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
+        require_taken(name, self.given, self.parameters)
+        self.configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
+        self.left = {n: p for n, p in self.parameters.items() if n not in {*self.given, *self.configs}}
+        self.read = read_parameters(self.left, head)
+        self.shown = f"{name}({', '.join(str(p) for n, p in self.parameters.items() if n not in self.given)})"
+        self.reading: Reading = "usual"
+        stated = {n: v for c in self.configs.values() for n, v in c.given.items()} | self.given
+        self.sizes = stated_sizes(name, stated)
+        self.stated = self.sizes is not None
+        self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
+        self.made: dict[str, type[nn.Module]] = {}
+        self.guessed: dict[str, str] = {}
+
+    def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
+        sizes = head, d_model, rate, self.reading
+        chosen: dict[str, Any] = {n: value_of(role, *sizes) for n, role in self.read.roles.items()}
+        if self.stated:  # what else has a default keeps it; a rate of dropout is varied all the same
+            chosen = {n: v for n, v in chosen.items() if self.read.roles[n] == "dropout" or n in self.required}
+        if kv_heads and self.read.kv_heads:  # whatever its default
+            chosen[self.read.kv_heads] = kv_heads
+        for name, config in self.configs.items():
+            if config.kind is None or config.read is None:
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads)
+                continue
+            values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
+            if kv_heads and config.read.kv_heads:
+                values[config.read.kv_heads] = kv_heads
+            chosen[name] = made(config.kind, values | config.read.fixed | config.given)
+        return chosen | self.read.fixed | {name: kind() for name, kind in self.made.items()} | self.given
+
+    @property
+    def missing(self) -> list[str]:
+        """What configurations were asked for, and mhsa does not know."""
+        answered = {name: config.answered for name, config in self.configs.items()}
+        return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
+
+    def roles(self) -> set[Role]:
+        """Return the roles that parameters and fields of configurations have."""
+        found = set(self.read.roles.values())
+        for config in self.configs.values():
+            found |= config.answered.roles if config.read is None else set(config.read.roles.values())
+        return found
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Return a module of these sizes, without dropout.
+
+        Raises:
+            SubjectError: it builds something else.
+        """
+        module = self.target(**self.arguments(head, d_model, 0.0))
+        if not isinstance(module, nn.Module):
+            raise SubjectError(f"{self.name} builds a {type(module).__name__}; must build an nn.Module")
+        return module
+
+    def unknown(self) -> list[str]:
+        """Return what is required, and not known by name."""
+        unknown = list(self.read.unknown)
+        return unknown + [f"{name}.{x}" for name, c in self.configs.items() if c.read is not None for x in c.read.unknown]

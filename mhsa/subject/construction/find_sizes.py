@@ -1,0 +1,151 @@
+"""The sizes in which a class or factory can be built and called, and what the widths that it takes are widths of."""
+
+from __future__ import annotations
+
+import contextlib
+
+from torch import nn
+from torch.nn.parameter import is_lazy
+
+from mhsa.records.errors import SubjectError
+from mhsa.subject.construction.argument_roles import READINGS, Reading
+from mhsa.subject.construction.built_sizes import head_of, runs, width_of
+from mhsa.subject.construction.constructor_call import ConstructorCall
+from mhsa.subject.construction.how_to_state import FACTORY
+
+FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+_OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
+_NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
+# Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
+_WIDTHS = (20, 64, 96, 120, 128, 512)
+_HEADS = (4, 2, 3, 5, 8, 1)
+
+
+def settle_sizes(call: ConstructorCall) -> None:
+    """Set what the widths are widths of, and the sizes, if it can be built in one size only.
+
+    Raises:
+        SubjectError: no number of heads or width can be found.
+    """
+    if call.sizes is None:
+        _find(call)
+    else:
+        with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
+            call.build(*call.sizes)
+
+
+def keep_to_groups(call: ConstructorCall) -> None:
+    """Keep to one size where a GroupNorm refuses a width that is no multiple of its groups."""
+    for sizes in (FIRST_SIZES, *_NO_MULTIPLES) if call.sizes is None else ():
+        try:
+            call.build(*sizes)
+        except ValueError as error:
+            if "num_groups" in str(error) and sizes != FIRST_SIZES:
+                call.sizes = FIRST_SIZES
+        except Exception:  # that it fails is said when it is judged
+            return
+
+
+def _find(call: ConstructorCall) -> None:
+    """Find the reading under which it can be built and called, and the sizes that it has by itself."""
+    roles = call.roles()
+    by_name = call.read.head and call.read.width
+    if by_name and not call.configs and not roles & {"head width", "other width"}:
+        _require_first_sizes(call)
+        return
+    found: list[tuple[bool, bool, Reading]] = []
+    error: Exception | None = None
+    known = {"head", "d_model"} <= roles or bool(call.configs)
+    for reading in READINGS if known or call.read.width else ():
+        call.reading = reading
+        try:
+            module = call.build(*FIRST_SIZES)
+        except Exception as raised:
+            error = error or raised
+            continue
+        found.append((runs(module, FIRST_SIZES[1]), _is_whole(module), reading))
+        if all(found[-1][:2]):
+            break
+    # The first that can be called and has projections of the full width; else that can be called; else that is built.
+    call.reading = max(found, key=lambda x: x[:2])[2] if found else "usual"
+    if call.configs and error is not None and not found:
+        return  # a configuration that lacks something: building says what
+    roles = call.roles()
+    head = "head" in roles
+    width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
+    if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *_OTHER_SIZES)):
+        width = False  # it stands in the code, though it may be that of the first try
+    if not head or not width:
+        _read_sizes(call, head, width)
+
+
+def _require_first_sizes(call: ConstructorCall) -> None:
+    """Keep to one size where the usual first ones are refused, and others not: GroupNorm(32, d_model), an even d_k."""
+    with contextlib.suppress(Exception):
+        call.build(*FIRST_SIZES)
+        return
+    module, d_model = _first(call, FIRST_SIZES[0])
+    if module is not None:
+        call.sizes = FIRST_SIZES[0], d_model
+
+
+def _read_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
+    """Take what is not a parameter from a module that was built: a number of heads or a width that stands in the code."""
+    module, d_model = _first(call, 4 if head else 1)
+    if module is not None and not width:
+        d_model = width_of(module) or 0
+    heads = None
+    if module is not None and d_model:
+        if head:
+            heads = next((h for h in _HEADS if d_model % h == 0 and _can_be_built(call, h, d_model)), None)
+        else:
+            heads = head_of(module, d_model)
+            if width and heads and _can_be_built(call, heads, 5 * heads):
+                d_model = 5 * heads
+    if not heads or d_model % heads:
+        _require_sizes(call, head, width)
+    else:
+        call.sizes = heads, d_model
+
+
+def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
+    """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
+    first: tuple[nn.Module | None, int] = (None, 0)
+    for d_model in _WIDTHS:
+        with contextlib.suppress(Exception):
+            module = call.build(head, d_model)
+            if runs(module, d_model):
+                return module, d_model
+            if first[0] is None:
+                first = module, d_model
+    return first
+
+
+def _runs_in(call: ConstructorCall, head: int, d_model: int) -> bool:
+    with contextlib.suppress(Exception):
+        return runs(call.build(head, d_model), d_model)
+    return False
+
+
+def _can_be_built(call: ConstructorCall, head: int, d_model: int) -> bool:
+    with contextlib.suppress(Exception):
+        return head_of(call.build(head, d_model), d_model) in (head, None)
+    return False
+
+
+def _require_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
+    what = " and ".join(w for w, found in (("number of heads", head), ("width", width)) if not found)
+    if not call.read.roles and not call.configs and not call.given:
+        call.build(*FIRST_SIZES)  # what it raises says more
+    raise SubjectError(
+        f"{call.shown} has no parameter that is known to be the {what}, and a built one does not show it. {FACTORY}"
+    )
+
+
+def _is_whole(module: nn.Module) -> bool:
+    """Whether a module of the first sizes has at least the weights of three projections of the full width.
+
+    One that took the width of all heads for that of one has a fraction of them.
+    """
+    sized = (p for p in module.parameters() if not is_lazy(p))
+    return sum(p.numel() for p in sized if p.dim() > 1) >= 3 * FIRST_SIZES[1] ** 2

@@ -1,0 +1,97 @@
+"""Arguments that no name tells: values are tried, and the first with which a subject can be called is taken."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NoReturn
+
+from mhsa.records.errors import Question
+from mhsa.subject.construction.built_sizes import runs
+from mhsa.subject.construction.constructor_call import ConstructorCall
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, settle_sizes
+from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
+from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
+from mhsa.subject.construction.parameters import Parameters
+
+
+def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
+    """Try values for what is not known by name: the first with which it can be called, else with which it is built.
+
+    Raises:
+        Question: it can be built with none of them.
+    """
+    before, stated = call.read, call.sizes
+    choices: dict[str, list[Guess]] = {}
+    for name in unknown:
+        owner, _, field = name.rpartition(".")
+        choices[name] = guesses(
+            call.target, field, call.parameters.get(name) if not owner else None,
+            sized=before.width or bool(call.configs), headed=before.head or bool(call.configs),
+        )  # fmt: skip
+    built: dict[str, Guess] | None = None
+    for chosen in combinations(choices):
+        call.sizes, call.reading = stated, "usual"
+        _apply(call, chosen, before)
+        try:
+            settle_sizes(call)
+            head, d_model = call.sizes or FIRST_SIZES
+            module = call.build(head, d_model)
+        except Exception:
+            continue
+        if runs(module, d_model):
+            return
+        built = built or chosen
+    call.sizes, call.reading = stated, "usual"
+    if built is None:
+        call.read = before
+        _ask(call, unknown)
+    else:
+        _apply(call, built, before)
+        settle_sizes(call)
+
+
+def mend_with_guess(call: ConstructorCall) -> None:
+    """Where it cannot be built with an optional argument at its default, try another value of one."""
+    sizes = call.sizes or FIRST_SIZES
+    try:
+        call.build(*sizes)
+    except Exception:
+        before = call.read
+    else:
+        return
+    for chosen in optional_guesses(call.target, {n: p for n, p in call.parameters.items() if n not in call.given}):
+        _apply(call, chosen, before)
+        with contextlib.suppress(Exception):
+            call.build(*sizes)
+            return
+    call.read, call.guessed = before, {}
+
+
+def _apply(call: ConstructorCall, chosen: Mapping[str, Guess], before: Parameters) -> None:
+    """Take guesses for known; those of a configuration's fields are given to it as they are."""
+    plain = {name: guess for name, guess in chosen.items() if "." not in name}
+    roles = before.roles | {name: guess.role for name, guess in plain.items() if guess.role is not None}
+    fixed = before.fixed | {n: g.value for n, g in plain.items() if g.role is None and g.made is None}
+    call.made = {name: guess.made for name, guess in plain.items() if guess.made is not None}
+    width = before.width or any(guess.role in ("d_model", "other width", "head width") for guess in plain.values())
+    head = before.head or any(guess.role == "head" for guess in plain.values())
+    call.read = replace(before, roles=roles, fixed=fixed, unknown=(), width=width, head=head)
+    for name, guess in chosen.items():
+        owner, _, field = name.rpartition(".")
+        config = call.configs.get(owner)
+        if config is not None and config.read is not None:
+            known = {field: guess.role} if guess.role is not None else {}
+            value = {field: guess.value} if guess.role is None else {}
+            config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
+    call.guessed = {name: guess.words for name, guess in chosen.items()}
+
+
+def _ask(call: ConstructorCall, unknown: Sequence[str]) -> NoReturn:
+    needs = f"needs {' and '.join(map(repr, unknown))}"
+    lacking = (("number of heads", call.read.head), ("width", call.read.width))
+    what = " and ".join(words for words, there in lacking if not there)
+    if what and not call.configs and call.sizes is None:
+        needs = f"has no parameter that is known to be the {what}, and {needs}"
+    raise Question(f"{call.shown} {needs}, and mhsa does not know what to give. {how_to_state(unknown[0])}. {FACTORY}")
