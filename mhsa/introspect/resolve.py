@@ -17,7 +17,7 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
+from mhsa.introspect.find_mask_form import error_without_a_mask, find_call, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
@@ -30,7 +30,7 @@ from mhsa.introspect.readings.biases import bias_argument, find_bias_form, requi
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
-from mhsa.introspect.readings.read import read_call
+from mhsa.introspect.readings.read import read_call, reads
 from mhsa.introspect.readings.rotary import candidates, seems_rotary
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals
@@ -222,8 +222,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
+    raised = error_without_a_mask(subject.caller, module)
     left = (
         *read.not_judged,
+        *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *(words for words in about_switches.values() if words),
         *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
         *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
@@ -248,8 +250,7 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
     try:
         bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
         subject = Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller)
-        contract = find_float64(subject)
-        return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
+        return reads(subject, module)
     except Exception:  # it cannot be read so
         return False
 

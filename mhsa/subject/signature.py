@@ -88,6 +88,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
+    if key and value and not query:  # forward(x, key=None, value=None)
+        query = pick([n for n in parameters if n not in (key, value, *masks)], SELF)
     bias = bias_among(parameters, masks)
     known = {*masks, *rotary_tables.NAMES}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too

@@ -16,7 +16,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.subject.construction.argument_use import Use, use_of
-from mhsa.subject.construction.roles import Role, role_of
+from mhsa.subject.construction.roles import SIZED, Role, role_of
 
 EPSILON = 1e-5  # torch's own of nn.LayerNorm
 _ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second
@@ -140,8 +140,9 @@ def _same(one: Guess, other: Guess) -> bool:
 
 
 def is_configuration(target: Any, name: str) -> bool:
-    """Whether an argument of a name that says nothing is a configuration: the source reads a number of heads from it."""
+    """Whether an argument of a name that says nothing is a configuration: a number of heads, or two other sizes, are read of it."""
     if role_of(name) is not None:
         return False
     use = use_of(target, name)
-    return not use.called and any(role_of(read) == "head" for read in use.read)
+    sizes = {role for read in use.read if (role := role_of(read)) in SIZED}
+    return not use.called and ("head" in sizes or len(sizes) > 1)
