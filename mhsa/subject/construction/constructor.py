@@ -206,7 +206,7 @@ class Constructor:
         if by_name and not self._configs and not roles & {"head width", "other width"}:
             self._require_first_sizes()
             return
-        found: list[tuple[bool, bool, Reading]] = []
+        found: list[tuple[bool, bool, bool, Reading]] = []
         error: Exception | None = None
         known = {"head", "d_model"} <= roles or bool(self._configs)
         for reading in READINGS if known or self._read.width else ():
@@ -216,11 +216,12 @@ class Constructor:
             except Exception as raised:
                 error = error or raised
                 continue
-            found.append((runs(module, _SIZES[1]), _is_whole(module), reading))
-            if all(found[-1][:2]):
+            found.append((runs(module, _SIZES[1]), _is_whole(module), not _is_oversize(module), reading))
+            if all(found[-1][:3]):
                 break
-        # The first that can be called and has projections of the full width; else that can be called; else that is built.
-        self._reading = max(found, key=lambda x: x[:2])[2] if found else "usual"
+        # The first that can be called and has projections of the full width, and no more; else that can be called; else that
+        # is built.
+        self._reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
         if self._configs and error is not None and not found:
             return  # a configuration that lacks something: building says what
         roles = self._roles()
@@ -346,6 +347,15 @@ def how_to_state(argument: str) -> str:
 
 
 _FACTORY = "Or name a factory instead: def make(head, d_model): return ... in a file, verified as FILE.py:make"
+
+
+def _is_oversize(module: nn.Module) -> bool:
+    """Whether a module of the first sizes has more weights than maps of the full width and a feed-forward of the usual one.
+
+    One whose every head is as wide as d_model has four times as many maps.
+    """
+    sized = (p for p in module.parameters() if not is_lazy(p))
+    return sum(p.numel() for p in sized if p.dim() > 1) > 12 * _SIZES[1] ** 2
 
 
 def _is_whole(module: nn.Module) -> bool:
