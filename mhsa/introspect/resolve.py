@@ -30,6 +30,7 @@ from mhsa.introspect.readings.biases import bias_argument, find_bias_form, requi
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.ignored_masks import without_ignored_mask
 from mhsa.introspect.readings.read import read_call, reads
 from mhsa.introspect.readings.rotary import candidates, seems_rotary
 from mhsa.introspect.readings.switches import read_switches
@@ -177,7 +178,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    if caller.adapter is not adapter:  # a function that is called in another layout
+    caller = without_ignored_mask(caller, module)
+    if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter
         module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)

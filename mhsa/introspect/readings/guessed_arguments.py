@@ -22,7 +22,9 @@ def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
         Question: it does not fit; something else may be meant, so that it cannot be called wrong.
     """
     adapter = subject.adapter
-    guessed = adapter.constructor.guessed if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else {}
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    sure = constructor.established if constructor is not None else set()
+    guessed = {n: words for n, words in constructor.guessed.items() if n not in sure} if constructor is not None else {}
     if not guessed and not unsure:
         return
     fit, on_cpu = Fit(), replace(subject, device="cpu")

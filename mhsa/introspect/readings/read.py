@@ -88,7 +88,7 @@ def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | No
 
 
 def reads(subject: Subject, module: nn.Module) -> bool:
-    """Whether it is attention to the last digit as it is called, or where it cannot do without a mask, in some reading of that."""
+    """Whether it is attention to the last digit as it is called, or with a mask in some reading if it needs one."""
     fit = Fit()
     contract = find_float64(subject)
     if fit.without_mask(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))):

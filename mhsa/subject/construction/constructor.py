@@ -18,7 +18,7 @@ from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.config_object import Config, described
 from mhsa.subject.construction.configuration import configuration, is_object
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
-from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
+from mhsa.subject.construction.guesses import Core, Guess, combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
@@ -40,6 +40,7 @@ class Constructor:
         target: the class or factory itself.
         missing: ``config.NAME`` that was asked for in vain.
         guessed: what was given for names that nothing is known of, in words.
+        established: those of them that the source leaves no doubt of.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
     """
@@ -71,8 +72,9 @@ class Constructor:
         self.sizes = stated_sizes(name, stated)
         self._stated = self.sizes is not None
         self._required = {n for n, p in everything.items() if p.default is p.empty}
-        self._made: dict[str, type[nn.Module]] = {}
+        self._made: dict[str, Core] = {}
         self.guessed: dict[str, str] = {}
+        self.established: set[str] = set()
         unknown = self._unknown()
         if unknown:
             self._guess(unknown, everything)
@@ -157,6 +159,7 @@ class Constructor:
                 value = {field: guess.value} if guess.role is None else {}
                 config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
         self.guessed = {name: guess.words for name, guess in chosen.items()}
+        self.established = {name for name, guess in plain.items() if is_established(self.target, name, guess)}
 
     def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
         """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
@@ -174,13 +177,18 @@ class Constructor:
             if kv_heads and config.read.kv_heads:
                 values[config.read.kv_heads] = kv_heads
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
-        return chosen | self._read.fixed | {name: kind() for name, kind in self._made.items()} | self._given
+        return chosen | self._read.fixed | {name: core() for name, core in self._made.items()} | self._given
 
     @property
     def missing(self) -> list[str]:
         """What configurations were asked for, and mhsa does not know."""
         answered = {name: config.answered for name, config in self._configs.items()}
         return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
+
+    @property
+    def cores_switched_off(self) -> str:
+        """What was built for it with a switch off that is on by default, in words; empty where nothing was."""
+        return ", ".join(str(core) for core in self._made.values() if core.off)
 
     @property
     def switched_off(self) -> set[str]:

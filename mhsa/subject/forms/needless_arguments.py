@@ -27,7 +27,7 @@ class Given:
     words: str
 
 
-_NONE = Given(lambda query: None, "None")
+NONE = Given(lambda query: None, "None")
 _FALSE = Given(lambda query: False, "False")
 _HEIGHT = Given(lambda query: 1, "1")
 _WIDTH = Given(lambda query: query.size(1), "T")
@@ -46,7 +46,7 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
         if is_called(name, PICTURE_SIZE):
             found[name] = _PICTURE
         elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
-            found[name] = _NONE
+            found[name] = NONE
         elif parameter.annotation in (bool, "bool"):
             found[name] = _FALSE
     return found
