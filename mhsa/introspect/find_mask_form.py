@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from mhsa.introspect.readings.calls_without_mask import error_without_a_mask, is_required
 from mhsa.oracle.bounded import Array
 from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, FullyMaskedRow, Layout, MaskShape
-from mhsa.records.errors import one_line
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
@@ -99,35 +99,12 @@ def _may_need_mask(adapter: Adapter) -> bool:
     return isinstance(adapter, ModuleAdapter) and adapter.signature.mask is not None and not adapter.signature.mask_omitted
 
 
-def _mask_is_required(adapter: Adapter) -> bool:
-    return not isinstance(adapter, ModuleAdapter) or adapter.signature.mask_required
-
-
-def error_without_a_mask(caller: Caller, module: nn.Module) -> str:
-    """Return what every call without a mask raises, in one line; empty where one returns, or the mask has no default."""
-    adapter = caller.adapter
-    if _mask_is_required(adapter) or not caller.fills_mask:
-        return ""
-    said = ""
-    for length in (None, 4, 1):  # generic lengths, then as many queries as keys
-        query, key, value = (x if length is None else x[:, :1].repeat(1, length, 1) for x in generic_tensors(adapter))
-        key, value = (query, query) if adapter.inputs == "x" else (key, key if adapter.inputs == "q,kv" else value)
-        try:
-            with torch.no_grad():
-                replace(caller, fills_mask=False).items(module, query, key, value, None)
-        except Exception as error:
-            said = said or one_line(error)
-        else:
-            return ""
-    return said
-
-
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             found = form.locate(module, *given)
-            return found if _mask_is_required(caller.adapter) or error_without_a_mask(found, module) else None
+            return found if is_required(caller.adapter) or error_without_a_mask(found, module) else None
     return None
 
 

@@ -17,7 +17,7 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_mask_form import error_without_a_mask, find_call, find_fully_masked_row
+from mhsa.introspect.find_mask_form import find_call, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
@@ -27,6 +27,7 @@ from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
+from mhsa.introspect.readings.calls_without_mask import error_without_a_mask
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
