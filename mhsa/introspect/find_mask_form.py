@@ -18,13 +18,13 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from mhsa.introspect.readings.calls_without_mask import error_without_a_mask, is_required
 from mhsa.oracle.bounded import Array
 from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, FullyMaskedRow, Layout, MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
 from mhsa.subject.caller import Caller, heads_of
+from mhsa.subject.calls_without_mask import error_without_a_mask, is_required
 from mhsa.subject.generic_inputs import first_sizes, generic_case, generic_tensors
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial

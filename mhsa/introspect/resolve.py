@@ -27,7 +27,6 @@ from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
-from mhsa.introspect.readings.calls_without_mask import error_without_a_mask
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
@@ -60,6 +59,7 @@ from mhsa.subject.adapter import (
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
+from mhsa.subject.calls_without_mask import error_without_a_mask
 from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.construction.roles import value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
@@ -68,7 +68,7 @@ from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projections import Projections
-from mhsa.subject.signature import masks_among
+from mhsa.subject.signature import call_of, masks_among
 from mhsa.subject.subject import Subject
 
 
@@ -175,7 +175,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
-    caller = find_call(adapter, module, lambda: returning.append(require_a_call(adapter, module, request, target)))
+    caller = find_call(adapter, module, lambda: returning.append(_require_a_call(adapter, module, request, target)))
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
@@ -248,6 +248,15 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
 
 
+def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:
+    try:
+        return require_a_call(adapter, module, request, target)
+    except Question:
+        if isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
+            raise Question(adapter.signature.asks) from None
+        raise
+
+
 def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
     """Whether what an adapter builds is attention to the last digit."""
     try:
@@ -276,7 +285,7 @@ def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
     """Return file and line of the subject's own code: its function, or its module's forward."""
-    owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else type(module).forward
+    owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else call_of(type(module))
     try:
         owner = inspect.unwrap(owner)
         return inspect.getsourcefile(owner) or "", inspect.getsourcelines(owner)[1]

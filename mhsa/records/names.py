@@ -118,6 +118,9 @@ LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_l
 HEIGHT, PICTURE_WIDTH = {"height", "h", "hh"}, {"width", "w", "ww"}
 PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resolution", "input_resolution", "spatial_size",
                 "img_size", "grid_size", "patch_resolution", "h_w", "feat_shape", "image_size", "size"}  # fmt: skip
+BATCH_SIZE = {"batch_size", "bs", "bsz", "n_batch", "nbatches", "num_batch", "b_size", "batchsize"}  # arguments of a call
+SEQUENCE_LENGTH = {"seq_len", "seq_length", "sequence_length", "seqlen", "n_tokens", "num_tokens", "q_len", "query_len"}
+TRAINING = {"training", "is_training", "is_train", "train", "train_mode", "is_train_mode"}
 KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
         "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches

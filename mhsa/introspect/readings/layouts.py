@@ -14,6 +14,7 @@ from mhsa.introspect.readings.reading import Reading
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
 from mhsa.subject.adapter import FunctionAdapter, ModuleAdapter
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 TAKES: dict[Layout, str] = {
@@ -74,6 +75,6 @@ def _stated(adapter: ModuleAdapter, module: nn.Module) -> Known | None:
     """Whether the code says that time comes first, and where."""
     if getattr(module, "batch_first", None) is False:
         return "named"
-    owners: list[Any] = [adapter.owner, adapter.owner.forward]
+    owners: list[Any] = [adapter.owner, call_of(adapter.owner)]
     docs = "\n".join(inspect.getdoc(owner) or "" for owner in owners)
     return "documented" if _TIME_FIRST.search(docs) else None
