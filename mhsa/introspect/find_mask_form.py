@@ -24,7 +24,6 @@ from mhsa.subject import check
 from mhsa.subject.adapter import Adapter, FunctionAdapter, ModuleAdapter
 from mhsa.subject.answer import Answer
 from mhsa.subject.caller import Caller, heads_of
-from mhsa.subject.calls_without_mask import error_without_a_mask, is_required
 from mhsa.subject.generic_inputs import first_sizes, generic_case, generic_tensors
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -104,7 +103,7 @@ def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor,
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             found = form.locate(module, *given)
-            return found if is_required(caller.adapter) or error_without_a_mask(found, module) else None
+            return found if caller.mask_is_required or found.error_without_mask(module, *given) else None
     return None
 
 

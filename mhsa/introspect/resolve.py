@@ -59,7 +59,6 @@ from mhsa.subject.adapter import (
     has_own_head_width,
 )
 from mhsa.subject.caller import Caller
-from mhsa.subject.calls_without_mask import error_without_a_mask
 from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.construction.roles import value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
@@ -225,7 +224,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
-    raised = error_without_a_mask(subject.caller, module)
+    raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
     left = (
         *read.not_judged,
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
