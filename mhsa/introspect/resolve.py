@@ -31,6 +31,7 @@ from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.ignored_masks import without_ignored_mask
+from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.read import read_call, reads
 from mhsa.introspect.readings.rotary import candidates, seems_rotary
 from mhsa.introspect.readings.switches import read_switches
@@ -178,6 +179,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
+    if (alike := of_one_length(adapter, module)) is not None:
+        adapter, caller = alike, find_call(alike, module)
     caller = without_ignored_mask(caller, module)
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter

@@ -41,6 +41,28 @@ class OptionalKeysAndKeysForValues(OptionalKeys):
         return super().forward(x, k_x, k_x, attn_mask)
 
 
+class OneLength(Layers):
+    """Splits all three with the length of the key.
+
+    Args:
+        query: [batch x length x width]
+        key: [batch x length x width]
+        value: [batch x length x width]
+    """
+
+    def forward(self, query, key, value):
+        return self.attend(query.reshape(key.shape), key, value)
+
+
+class OneLengthAndFlipped(OneLength):
+    def forward(self, query, key, value):
+        return super().forward(query, key, value).flip(1)
+
+
+class OneLengthUndocumented(OneLength):
+    """Says nothing."""
+
+
 class CallsItself(Layers):
     """Has no forward, is given the number of samples, and returns the tokens of all of them in one axis."""
 
@@ -76,14 +98,21 @@ def read(name: str) -> Subject:
     return understand(f"{__file__}:{name}", ("float64",))
 
 
-@pytest.mark.parametrize("name", ["NeedsItsMask", "OptionalKeys", "CallsItself", "NeedsOddities"])
+@pytest.mark.parametrize("name", ["NeedsItsMask", "OptionalKeys", "OneLength", "CallsItself", "NeedsOddities"])
 def test_it_is_read_and_right(name: str) -> None:
     assert not fails(f"{__file__}:{name}")
 
 
 @pytest.mark.parametrize(
     "name",
-    ["NeedsItsMaskAndHidesOneKeyLess", "FailsForUnequalLengths", "OptionalKeysAndKeysForValues", "CallsItselfAndMixesSamples"],
+    [
+        "NeedsItsMaskAndHidesOneKeyLess",
+        "FailsForUnequalLengths",
+        "OptionalKeysAndKeysForValues",
+        "CallsItselfAndMixesSamples",
+        "OneLengthAndFlipped",
+        "OneLengthUndocumented",
+    ],
 )
 def test_no_reading_explains_a_bug_away(name: str) -> None:
     assert fails(f"{__file__}:{name}")
@@ -105,3 +134,10 @@ def test_an_argument_of_an_unknown_name_is_asked_about_where_none_is_not_it(name
 def test_what_a_call_is_given_is_said() -> None:
     call = dict(read("NeedsOddities").notes)["call"]
     assert call == "forward(query, key, value, mask, training=False, seq_len=T, oddity=None)"
+
+
+def test_one_length_is_said() -> None:
+    subject = read("OneLength")
+    assert subject.adapter.inputs == "x"
+    said = "self-attention alone: query and key and value are documented as [batch x length x width]"
+    assert any(each.text.startswith(said) for each in subject.understood)
