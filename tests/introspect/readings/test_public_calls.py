@@ -41,6 +41,11 @@ class OptionalKeysAndKeysForValues(OptionalKeys):
         return super().forward(x, k_x, k_x, attn_mask)
 
 
+class SelfAttentionGoesWrong(OptionalKeys):
+    def forward(self, x, k_x=None, v_x=None, attn_mask=None):
+        return super().forward(x, k_x, 2 * x if v_x is None else v_x, attn_mask)
+
+
 class OneLength(Layers):
     """Splits all three with the length of the key.
 
@@ -141,3 +146,9 @@ def test_one_length_is_said() -> None:
     assert subject.adapter.inputs == "x"
     said = "self-attention alone: query and key and value are documented as [batch x length x width]"
     assert any(each.text.startswith(said) for each in subject.understood)
+
+
+def test_calls_without_keys_are_tried_and_said() -> None:
+    assert read("OptionalKeys").not_judged == ("calls without k_x and v_x beyond 3 inputs",)
+    words = "calls without k_x and v_x, which do not give the self-attention of x"
+    assert read("SelfAttentionGoesWrong").not_judged == (words,)
