@@ -107,6 +107,31 @@ class OfAPart(Layers):
         return self.attend(x, x, x)
 
 
+class Scaled(nn.Linear):
+    """Learns the logarithms of a factor of its weight and of one of its bias."""
+
+    def __init__(self, d_in, d_out):
+        super().__init__(d_in, d_out)
+        self.weight_scale, self.bias_scale = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+    def forward(self, x):
+        return nn.functional.linear(x, self.weight * self.weight_scale.exp(), self.bias * self.bias_scale.exp())
+
+
+class OfScaledLayers(Layers):
+    def __init__(self, num_heads, d_model):
+        super().__init__(num_heads, d_model)
+        self.q, self.k, self.v, self.o = (Scaled(d_model, d_model) for _ in range(4))
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
+
+
+class OfScaledLayersAndKeysForValues(OfScaledLayers):
+    def forward(self, query, key, value):
+        return self.attend(query, key, key)
+
+
 class UnknownWidth(Layers):
     """Layers are made with a width that no name tells, and the scale is wrong: that is no doubt about the width."""
 
@@ -122,12 +147,16 @@ def read(name: str) -> Subject:
     return understand(f"{__file__}:{name}", ("float64",))
 
 
-@pytest.mark.parametrize("name", ["Mangled", "FrozenScale", "ListOfHeads", "NamedOtherwise", "WithACore", "OfAPart"])
+@pytest.mark.parametrize(
+    "name", ["Mangled", "FrozenScale", "ListOfHeads", "NamedOtherwise", "WithACore", "OfAPart", "OfScaledLayers"]
+)
 def test_it_is_read_and_right(name: str) -> None:
     assert not fails(f"{__file__}:{name}")
 
 
-@pytest.mark.parametrize("name", ["FrozenScaleOfAllHeads", "WithACoreAndKeysForValues", "UnknownWidth"])
+@pytest.mark.parametrize(
+    "name", ["FrozenScaleOfAllHeads", "WithACoreAndKeysForValues", "UnknownWidth", "OfScaledLayersAndKeysForValues"]
+)
 def test_no_reading_explains_a_bug_away(name: str) -> None:
     assert fails(f"{__file__}:{name}")
 
