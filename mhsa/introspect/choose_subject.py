@@ -18,6 +18,7 @@ from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
+from mhsa.subject.signature import call_of
 
 _CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)
 # What is built around an attention; where the attention itself is in the file, it is that one that is judged.
@@ -45,7 +46,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith(("_", "test"))}
     classes = {n: o for n, o in own.items() if inspect.isclass(o)}
     modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
-    called = {n: o for n, o in modules.items() if o.forward is not nn.Module.forward} or modules
+    called = {n: o for n, o in modules.items() if call_of(o) is not nn.Module.forward} or modules
     from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
     attentions = _attentions(called)
     kinds: list[dict[str, Any]] = [

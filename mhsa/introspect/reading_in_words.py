@@ -50,6 +50,8 @@ def understood_of(subject: Subject, configured: Mapping[str, Any], parameters: s
         drawn = f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"
         parts.append(Understood("sizes", drawn))
     if not subject.adapter.takes_mask:
+        if said := [each for each in subject.understood if each.part == "mask"]:
+            return (*parts, *said)
         left = [f"{n} is left at its default" for n in subject.adapter.not_given if "mask" in n.lower()]
         return (*parts, Understood("mask", f"none is given{': ' if left else ''}{', '.join(left)}"))
     return (*parts, *_of_masks(subject, _declared(subject, configured)))

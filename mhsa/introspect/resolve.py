@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.calls.find_call import find_call
-from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
 from mhsa.introspect.calls.find_weights_form import find_weights_form
 from mhsa.introspect.choose_adapter import as_adapter, of_module
@@ -29,9 +28,11 @@ from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.constructors import read_constructor
-from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
-from mhsa.introspect.readings.read_call import read_call
+from mhsa.introspect.readings.ignored_masks import without_ignored_mask
+from mhsa.introspect.readings.one_length import of_one_length
+from mhsa.introspect.readings.query_key_value import calls_without_keys
+from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.readings.undeclared_rotary import seems_rotary, understand_rotary
 from mhsa.introspect.source_constants import constants, literals
@@ -52,6 +53,7 @@ from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 
@@ -119,11 +121,14 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     module = _randomised(module, name)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
-    caller = find_call(adapter, module, lambda: returning.append(require_a_call(adapter, module, request, target)))
+    caller = find_call(adapter, module, lambda: returning.append(_require_a_call(adapter, module, request, target)))
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    if caller.adapter is not adapter:  # a function that is called in another layout
+    if (alike := of_one_length(adapter, module)) is not None:
+        adapter, caller = alike, find_call(alike, module)
+    caller = without_ignored_mask(caller, module)
+    if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter
         module = _randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
@@ -168,8 +173,12 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
+    raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
+    keyless = calls_without_keys(read)
     left = (
         *read.not_judged,
+        *([keyless] if keyless else []),
+        *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *(words for words in about_switches.values() if words),
         *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
         *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
@@ -189,13 +198,21 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
 
 
+def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:
+    try:
+        return require_a_call(adapter, module, request, target)
+    except Question:
+        if isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
+            raise Question(adapter.signature.asks) from None
+        raise
+
+
 def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
     """Whether what an adapter builds is attention to the last digit."""
     try:
         bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
         subject = Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller)
-        contract = find_float64(subject)
-        return Fit().without_mask(replace(subject, contract=contract, caller=replace(caller, contract=contract)))
+        return reads(subject, module)
     except Exception:  # it cannot be read so
         return False
 
@@ -218,7 +235,7 @@ def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
 
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
     """Return file and line of the subject's own code: its function, or its module's forward."""
-    owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else type(module).forward
+    owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else call_of(type(module))
     try:
         owner = inspect.unwrap(owner)
         return inspect.getsourcefile(owner) or "", inspect.getsourcelines(owner)[1]
@@ -240,17 +257,20 @@ def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str
 
 
 def _randomised(module: nn.Module, name: str) -> nn.Module:
-    """Fill with generic numbers: parameters that start at zero would hide what they do."""
+    """Fill with generic numbers: parameters that start at zero would hide what they do; frozen scalars are constants."""
     if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
         # A class or a factory has been called once already, and every call raised.
         raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
     module = module.to(device="cpu", dtype=torch.float64).eval()
     generator = torch.Generator().manual_seed(0)
+    trained = [p for p in module.parameters() if p.requires_grad or p.numel() > 1]
     with torch.no_grad():
-        for parameter in module.parameters():
+        for parameter in trained:
             size = parameter.size(-1) ** 0.5 if parameter.dim() > 1 else 1.0
             parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / size)
-    return module.requires_grad_(True)
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return module
 
 
 def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:

@@ -12,6 +12,7 @@ from mhsa.introspect.adapter_sketch import asked
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
+from mhsa.subject.signature import call_of
 
 
 class TorchModuleAdapter(ModuleAdapter):
@@ -66,7 +67,7 @@ def is_called_as_torchs(adapter: ModuleAdapter) -> bool:
     """Whether what an adapter builds is an ``nn.MultiheadAttention`` with the forward that torch documents."""
     if not issubclass(adapter.owner, nn.MultiheadAttention):
         return False
-    taken = inspect.signature(adapter.owner.forward).parameters
+    taken = inspect.signature(call_of(adapter.owner)).parameters
     return {"query", "key", "value", "attn_mask", "need_weights", "average_attn_weights"} <= set(taken)
 
 

@@ -16,7 +16,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
         "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads", "head_number", "total_heads",
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
         "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
-        "no_heads", "n_query_heads", "att_heads",
+        "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
         "num_att_heads"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
@@ -51,7 +51,8 @@ HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk",
               "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "dim_key", "dim_value", "head_dimension",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
               "kv_channels", "hidden_size_per_head",
-              "hidden_size_per_attention_head"}  # fmt: skip
+              "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
+              "dim_queries", "d_per_head"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
            "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop", "dropatt",
            "attention_probs_dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "attention_dropout_rate",
@@ -67,7 +68,7 @@ POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "ma
              "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
              "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
              "max_relative_position", "context_window_size", "max_target_positions",
-             "max_target_length", "max_source_length", "ctx"}  # fmt: skip
+             "max_target_length", "max_source_length", "ctx", "n_data"}  # fmt: skip
 LAYERS = {"layer_idx", "layer_id", "layer_index", "block_idx", "block_id", "idx"}
 SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "add_bias", "out_bias", "attn_bias", "q_bias",
                "kv_bias", "k_bias", "v_bias", "out_proj_bias", "in_proj_bias", "with_bias", "has_bias", "qkvbias",
@@ -93,11 +94,11 @@ CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs"
           "hyperparameters", "attn_config", "attention_config", "attn_cfg", "modelargs"}  # fmt: skip
 
 QUERY = {"query", "q", "queries", "query_states", "xq", "x_q", "q_in", "input_q", "inputs_q", "query_input", "q_input",
-         "qs", "queries_in", "query_layer", "qx", "hidden_q"}  # fmt: skip
+         "qs", "queries_in", "query_layer", "qx", "hidden_q", "x_queries", "q_x"}  # fmt: skip
 KEY = {"key", "k", "keys", "key_states", "xk", "x_k", "k_in", "input_k", "inputs_k", "key_input", "k_input", "ks",
-       "keys_in", "key_layer", "kx", "hidden_k"}  # fmt: skip
+       "keys_in", "key_layer", "kx", "hidden_k", "x_keys", "k_x"}  # fmt: skip
 VALUE = {"value", "v", "values", "value_states", "xv", "x_v", "v_in", "input_v", "inputs_v", "value_input", "v_input",
-         "vs", "values_in", "value_layer", "vx", "val", "vals", "hidden_v"}  # fmt: skip
+         "vs", "values_in", "value_layer", "vx", "val", "vals", "hidden_v", "x_values", "v_x"}  # fmt: skip
 SELF = {"x", "hidden_states", "input", "inputs", "hidden", "src", "emb", "embeddings", "tokens", "seq", "inp", "features",
         "sequence", "z", "xs", "h"}  # fmt: skip
 CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv", "key_value", "source", "ctx", "cond",
@@ -117,6 +118,9 @@ LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_l
 HEIGHT, PICTURE_WIDTH = {"height", "h", "hh"}, {"width", "w", "ww"}
 PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resolution", "input_resolution", "spatial_size",
                 "img_size", "grid_size", "patch_resolution", "h_w", "feat_shape", "image_size", "size"}  # fmt: skip
+BATCH_SIZE = {"batch_size", "bs", "bsz", "n_batch", "nbatches", "num_batch", "b_size", "batchsize"}  # arguments of a call
+SEQUENCE_LENGTH = {"seq_len", "seq_length", "sequence_length", "seqlen", "n_tokens", "num_tokens", "q_len", "query_len"}
+TRAINING = {"training", "is_training", "is_train", "train", "train_mode", "is_train_mode"}
 KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
         "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches

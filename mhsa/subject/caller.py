@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
+from mhsa.records.errors import one_line
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
@@ -96,6 +98,27 @@ class Caller:
         where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
         return replace(self, output_from=output, weights_from=where[0] if where else None, returns=len(items))
+
+    @property
+    def mask_is_required(self) -> bool:
+        """Whether the mask has no default."""
+        return not isinstance(self.adapter, ModuleAdapter) or self.adapter.signature.mask_required
+
+    def error_without_mask(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> str:
+        """Return what every call without a mask raises, in one line, where the mask has a default; empty where one returns."""
+        if self.mask_is_required or not self.fills_mask:
+            return ""
+        said = ""
+        for length in (None, 4, 1):  # as given, then as many queries as keys
+            q, k, v = (x if length is None else x[:, :1].repeat(1, length, 1) for x in (query, key, value))
+            try:
+                with torch.no_grad():
+                    replace(self, fills_mask=False).items(module, q, k, v, None)
+            except Exception as error:
+                said = said or one_line(error)
+            else:
+                return ""
+        return said
 
     @property
     def form(self) -> MaskForm:

@@ -23,6 +23,7 @@ from mhsa.subject.answer import Mask
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import is_tensor, numbers
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -66,7 +67,7 @@ def says(subject: Subject, kind: str) -> bool:
     if isinstance(adapter, FunctionAdapter):
         owners = [adapter.function]
     elif isinstance(adapter, ModuleAdapter):
-        owners = [adapter.owner, adapter.owner.forward]
+        owners = [adapter.owner, call_of(adapter.owner)]
     text = "\n".join(inspect.getdoc(owner) or "" for owner in owners if "__doc__" in dir(owner))
     about = [line for line in text.splitlines() if "mask" in line.lower()]
     return any(re.search(_WORDS[kind], line, re.IGNORECASE) for line in about)

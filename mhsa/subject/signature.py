@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from mhsa.records.errors import Question
 from mhsa.records.names import BIAS, CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
 from mhsa.subject.forms import rotary_tables
-from mhsa.subject.forms.needless_arguments import Given, needless_arguments
+from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
@@ -46,6 +46,12 @@ class Signature:
     rotary: tuple[str, ...] = ()  # what takes the angles or the places of rotary positions, and has no default
     bias: str | None = None
     bias_required: bool = False
+    asks: str = ""  # the question about arguments of unknown names; they are given None, which counts only with an exact fit
+
+    @property
+    def gives_batch(self) -> bool:
+        """Whether the number of samples is given, so that what is returned may have all tokens in one axis."""
+        return any(given.words == "B" for given in self.more.values())
 
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
@@ -88,6 +94,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     masks = masks_among(parameters)
     mask = masks[0] if masks else None
     query, key, value = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
+    if key and value and not query:  # forward(x, key=None, value=None)
+        query = pick([n for n in parameters if n not in (key, value, *masks)], SELF)
     bias = bias_among(parameters, masks)
     known = {*masks, *rotary_tables.NAMES}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
@@ -123,8 +131,17 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
-        raise Question(f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}")
+        none = dict.fromkeys(unknown, NONE)
+        asks = f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}"
+        return replace(signature, more={**signature.more, **none}, asks=asks)
     return signature
+
+
+def call_of(owner: type[Any]) -> Callable[..., Any]:
+    """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward."""
+    forward: Callable[..., Any] = owner.forward
+    call: Callable[..., Any] = owner.__call__
+    return call if forward is nn.Module.forward and call is not nn.Module.__call__ else forward
 
 
 def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]) -> str | None:

@@ -256,10 +256,10 @@ def test_a_mask_without_a_default_is_always_given(corpus: Path) -> None:
     assert caller.fills_mask
 
 
-def test_one_that_may_be_left_out_is_left_out() -> None:
-    """A mask of None is promised by its default: that it raises is the module's fault."""
+def test_one_that_cannot_be_left_out_is_given_though_its_default_is_none() -> None:
+    """Public code has it so; that calls without one raise is said in the verdict."""
     caller = find_call(as_adapter(Forgetful, "m"), Forgetful(4, 20).double())
-    assert not caller.fills_mask
+    assert caller.fills_mask
 
 
 def test_loading_leaves_nothing_in_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from mhsa.introspect.resolve import understand
-from mhsa.records.errors import Question
 from mhsa.subject.signature import read_signature
 
 
@@ -57,6 +56,7 @@ def test_what_a_call_needs_beside_its_tensors(forward: Any, given: dict[str, Any
     assert {name: bound[name] for name in signature.more} == given
 
 
-def test_positions_are_asked_about() -> None:
-    with pytest.raises(Question, match="needs pos"):
-        read_signature(_positions, "it", method=False)
+def test_positions_are_asked_about_unless_none_will_do() -> None:
+    signature = read_signature(_positions, "it", method=False)
+    assert "needs pos, and mhsa does not know what to give" in signature.asks
+    assert signature.more["pos"].words == "None"

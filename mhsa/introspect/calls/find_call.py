@@ -76,15 +76,16 @@ def _function_in_another_layout(
 
 
 def _may_need_mask(adapter: Adapter) -> bool:
-    """Whether the mask has no default, so that a call without one is not promised."""
+    """Whether a call without a mask is not promised: it has no default, or one of None, which may be there for other masks."""
     if isinstance(adapter, FunctionAdapter):
         return adapter.mask_required
-    return isinstance(adapter, ModuleAdapter) and adapter.signature.mask_required
+    return isinstance(adapter, ModuleAdapter) and adapter.signature.mask is not None and not adapter.signature.mask_omitted
 
 
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
-            return form.locate(module, *given)
+            found = form.locate(module, *given)
+            return found if caller.mask_is_required or found.error_without_mask(module, *given) else None
     return None

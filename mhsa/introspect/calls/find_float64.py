@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
 from mhsa.records.contract import Contract
+from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.subject import Subject
 
 
@@ -19,13 +20,13 @@ def find_float64(subject: Subject) -> Contract:
     """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
 
     An error of float32's size is not evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
-    format must take part in the call.
+    format must take part in the call, or a constant that the module keeps, which was made in torch's default format.
     """
     if subject.contract.float64_in is not None:
         return subject.contract
     watch = _Watch()
     answer = call_with_mask(subject, "none", watch=watch)
-    if answer is None or not watch.coarse:
+    if answer is None or not (watch.coarse or _keeps_constants(subject)):
         return replace(subject.contract, float64_in="float64")
     single = replace(subject.contract, float64_in="float32")
     coarse = call_with_mask(replace(subject, contract=single), "none")
@@ -34,6 +35,14 @@ def find_float64(subject: Subject) -> Contract:
     if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
         return single
     return replace(subject.contract, float64_in="float64")
+
+
+def _keeps_constants(subject: Subject) -> bool:
+    """Whether its modules have a buffer or a frozen scalar: they were rounded before the module was turned to float64."""
+    sizes = first_sizes(subject.adapter)
+    module = subject.adapter.build(sizes.head, sizes.d_model)
+    frozen = (p for p in module.parameters() if not p.requires_grad and p.numel() == 1)
+    return any(x.is_floating_point() and x.dtype != torch.float64 for x in (*module.buffers(), *frozen))
 
 
 class _Watch(TorchFunctionMode):

@@ -82,6 +82,7 @@ def discover(
         possible = choices(path, roles, False) if roles else []
         if possible:
             orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
+            orders += [QKV] if set(roles) == set(QKV) else []  # the usual order, whatever letters the name puts first
             tried = (r for order in orders for r in choices(path, order, False))
             weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
         elif (shared := named_tied(path, groups, choices)) is not None and not grouped:

@@ -85,7 +85,9 @@ class Recipe:
             roles[role] = Role(views[0], views[1])
         roles |= {role: roles[of] for role, of in self.tied.items()}
         sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
-        found_maps = Projections(**roles, sources=tuple((path, View((p,))) for path, p in sources.items()), sinks=sinks)
+        found_maps = Projections(
+            **roles, sources=tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items()), sinks=sinks
+        )
         return share(found_maps, self.tied) if self.tied else found_maps
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:

@@ -14,6 +14,7 @@ from mhsa.records.errors import Question
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_sizes
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 _WORDS: dict[Causal, str] = {
@@ -59,7 +60,7 @@ def ask_about_name(subject: Subject) -> None:
     if not re.search(r"causal|autoregressive", name, re.IGNORECASE) or re.search(r"non_?causal", name, re.IGNORECASE):
         return
     options = list(inspect.signature(owner).parameters)
-    options += list(inspect.signature(owner.forward).parameters) if isinstance(adapter, ModuleAdapter) else []
+    options += list(inspect.signature(call_of(owner)).parameters) if isinstance(adapter, ModuleAdapter) else []
     if any(is_causality(option) for option in options):
         return
     raise Question(

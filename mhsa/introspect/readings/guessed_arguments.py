@@ -22,13 +22,18 @@ def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
         Question: it does not fit; something else may be meant, so that it cannot be called wrong.
     """
     adapter = subject.adapter
-    guessed = adapter.constructor.guessed if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else {}
-    if not guessed and not unsure:
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    sure = constructor.established if constructor is not None else set()
+    guessed = {n: words for n, words in constructor.guessed.items() if n not in sure} if constructor is not None else {}
+    asks = adapter.signature.asks if isinstance(adapter, ModuleAdapter) else ""
+    if not guessed and not unsure and not asks:
         return
     fit, on_cpu = Fit(), replace(subject, device="cpu")
     without = fit.without_mask(on_cpu)
     if without and (not adapter.takes_mask or fit.with_mask(on_cpu)):
         return
+    if asks:
+        raise Question(asks)
     where = " under masks" if without else ""
     if unsure:
         words = f"if {unsure}, which no name says, it is not exactly attention{where}"

@@ -15,6 +15,7 @@ from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 TAKES: dict[Layout, str] = {
@@ -75,6 +76,6 @@ def _stated(adapter: ModuleAdapter, module: nn.Module) -> Known | None:
     """Whether the code says that time comes first, and where."""
     if getattr(module, "batch_first", None) is False:
         return "named"
-    owners: list[Any] = [adapter.owner, adapter.owner.forward]
+    owners: list[Any] = [adapter.owner, call_of(adapter.owner)]
     docs = "\n".join(inspect.getdoc(owner) or "" for owner in owners)
     return "documented" if _TIME_FIRST.search(docs) else None

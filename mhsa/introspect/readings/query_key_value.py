@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,12 +13,13 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import asked
 from mhsa.introspect.readings.candidate_reading import Reading
+from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import generic_tensors
-from mhsa.subject.signature import Signature
+from mhsa.subject.signature import Signature, call_of
 from mhsa.subject.subject import Subject
 
 # By adapter and call: the subject with the parameters found anew, for which argument is which decides what they are taken for.
@@ -53,6 +55,27 @@ def _reading(subject: Subject, bind: Bind, signature: Signature) -> Iterator[Rea
     except Exception:  # its parameters make no sense then
         return
     yield Reading(read, "roles", f"is called as forward({signature.describe()})")
+
+
+def calls_without_keys(subject: Subject) -> str:
+    """Return in words what is not judged of calls that leave out a key and a value which are optional; empty where none may.
+
+    They are tried on a few inputs, on which they must give self-attention.
+    """
+    adapter = subject.adapter
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x":
+        return ""
+    signature = adapter.signature
+    parameters = inspect.signature(call_of(adapter.owner)).parameters
+    names = [name for name in (signature.key, signature.value) if name is not None]
+    if signature.own_mask is not None or any(parameters[name].default is not None for name in names):
+        return ""
+    alone = adapter.with_signature(replace(signature, key=None, value=None))
+    caller = replace(subject.caller, adapter=alone)
+    which = " and ".join(names)
+    if Fit().without_mask(replace(subject, adapter=alone, caller=caller, device="cpu")):
+        return f"calls without {which} beyond {len(SEEDS)} inputs"
+    return f"calls without {which}, which do not give the self-attention of {signature.query}"
 
 
 def ask_about_unknown(subject: Subject, module: nn.Module) -> None:

@@ -90,6 +90,15 @@ def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | No
     return None
 
 
+def reads(subject: Subject, module: nn.Module) -> bool:
+    """Whether it is attention to the last digit as it is called, or with a mask in some reading if it needs one."""
+    fit = Fit()
+    contract = find_float64(subject)
+    if fit.without_mask(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))):
+        return True
+    return subject.caller.fills_mask and _stages(subject, module, fit) is not None
+
+
 def _with_float64(readings: Iterator[Reading]) -> Iterator[Reading]:
     """Yield the readings with what is to be expected of float64 under each in the contract."""
     for reading in readings:

@@ -14,6 +14,7 @@ from mhsa.records.understood import Known
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.signature import call_of
 
 _SHOWN = r"\b(attend(s|ed)?|keep|kept|valid|allow(s|ed)?|real|visible|tokens?|unmasked|unpadded|included?|participates?)\b"
 _SHOWN_BY_NOT = r"\b(not|non|never|un)[- ]?(be )?(masked|padd(ed|ing)|pad|ignored|hidden|blocked|excluded)\b"
@@ -75,7 +76,7 @@ def about(adapter: Adapter, name: str) -> Iterator[str]:
 def _owners(adapter: Adapter) -> list[Any]:
     if isinstance(adapter, FunctionAdapter):
         return [adapter.function]
-    return [adapter.owner, adapter.owner.forward] if isinstance(adapter, ModuleAdapter) else []
+    return [adapter.owner, call_of(adapter.owner)] if isinstance(adapter, ModuleAdapter) else []
 
 
 def _annotation(adapter: Adapter, name: str) -> Any:

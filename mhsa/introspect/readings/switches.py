@@ -17,6 +17,7 @@ from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial
 
@@ -86,7 +87,7 @@ def _options(subject: Subject) -> Iterator[_Option]:
     elif isinstance(adapter, ModuleAdapter):
         if adapter.constructor is not None:
             places.append(("constructor argument", adapter.constructor.target, adapter.constructor.switched_off))
-        places.append(("argument", adapter.owner.forward, set(adapter.not_given)))
+        places.append(("argument", call_of(adapter.owner), set(adapter.not_given)))
     for where, function, free in places:
         try:
             parameters = inspect.signature(function).parameters

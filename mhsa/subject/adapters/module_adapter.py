@@ -21,7 +21,7 @@ from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
 from mhsa.subject.forms import rotary_tables
-from mhsa.subject.signature import Signature, read_signature
+from mhsa.subject.signature import Signature, call_of, read_signature
 
 
 class ModuleAdapter(Adapter):
@@ -55,7 +55,7 @@ class ModuleAdapter(Adapter):
             self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
         self.contract = self.declared or self.contract
         owner: Any = self.owner
-        self.signature: Signature = read_signature(owner.forward, name, method=True)
+        self.signature: Signature = read_signature(call_of(owner), name, method=True)
         self.inputs = self.signature.inputs
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
@@ -120,7 +120,9 @@ class ModuleAdapter(Adapter):
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
         if name is not None and bias is not None:
             given[name] = bias
-        return called_in_float32(module, given) if self.in_float32 else module(**given)
+        result = called_in_float32(module, given) if self.in_float32 else module(**given)
+        flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2
+        return result.unflatten(0, (query.size(0), -1)) if flat and result.size(0) % query.size(0) == 0 else result
 
     def _tables(self, module: nn.Module, query: Tensor) -> dict[str, Any]:
         """Return the angles of rotary positions, where forward takes them from its caller."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Any, Literal
 
@@ -47,9 +48,18 @@ _NAMES: tuple[tuple[Role, Collection[str]], ...] = (
 )
 
 
+# Before the name of a size: of which part of a model it is, as in encoder_embed_dim and vit_n_heads.
+_OF_A_PART = re.compile(
+    "(vit|lm|vision|text|enc|encoder|dec|decoder|bert|gpt|transformer|image|audio|attn|attention|model|self_attn|mha)_",
+    re.IGNORECASE,
+)
+
+
 def role_of(name: str) -> Role | None:
     """Return what a name stands for, None if that is not known."""
     role = next((role for role, names in _NAMES if is_called(name, names)), None)
+    if role is None and (part := _OF_A_PART.match(name)) is not None:
+        return role_of(name[part.end() :])
     # Any other name with "drop" in it is a rate, too; drop_path leaves out whole blocks, and is none.
     return "dropout" if role is None and "drop" in name.lower() and "path" not in name.lower() else role
 

@@ -45,6 +45,7 @@ class Use:
 
 def use_of(target: Any, name: str) -> Use:
     """Return how a class (with its bases) or function uses what it is given as ``name``, or reads as ``config.name``."""
+    name = as_written(target, name)
     nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
     names = {name} | {attr for node in nodes for attr in _kept_as(node, name)}
     tests = [test for node in nodes for test in _tests(node)]
@@ -58,6 +59,15 @@ def use_of(target: Any, name: str) -> Use:
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
     )
+
+
+def as_written(target: Any, name: str) -> str:
+    """Return the name of a parameter as it stands in the source: Python turns __C of a class Layer into _Layer__C."""
+    for owner in inspect.getmro(target) if inspect.isclass(target) else ():
+        prefix = f"_{owner.__name__.lstrip('_')}"
+        if name.startswith(f"{prefix}__"):
+            return name.removeprefix(prefix)
+    return name
 
 
 def _trees(target: Any) -> Iterator[ast.AST]:

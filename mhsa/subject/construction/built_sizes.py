@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import HEAD, WIDTH, number
-from mhsa.subject.signature import read_signature
+from mhsa.subject.signature import call_of, read_signature
 
 # Primes that differ from the sizes of most modules, so that a tensor [.., Tq, Tk] is one of scores.
 _BATCH, _QUERIES, _KEYS = 2, 11, 13
@@ -80,7 +80,7 @@ def _head_of_scores(module: nn.Module, d_model: int) -> int | None:
 
 def _calls(module: nn.Module, d_model: int, *, layouts: bool) -> Iterator[Any]:
     """Yield calls in eval mode, with a mask only where one is required; with ``layouts`` also on [B, D, T] and on pixels."""
-    signature = read_signature(type(module).forward, type(module).__name__, method=True)
+    signature = read_signature(call_of(type(module)), type(module).__name__, method=True)
     parameter = next(module.parameters(), None)
     dtype = torch.float32 if parameter is None else parameter.dtype
     shapes: list[tuple[int, ...]] = [()]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mhsa.subject.construction.argument_roles import role_of
-from mhsa.subject.construction.argument_use import use_of
+from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.guesses import LAST, Guess, guesses
 
 
@@ -45,6 +45,7 @@ class Source:
 
 def source_of(target: Any, argument: str) -> Source:
     """Return what the class (with its bases) or function asks ``argument`` for."""
+    argument = as_written(target, argument)
     read: set[str] = set()
     with_default: set[str] = set()
     asked: set[str] = set()

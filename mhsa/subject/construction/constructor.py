@@ -23,6 +23,8 @@ class Constructor:
         target: the class or factory itself.
         missing: ``config.NAME`` that was asked for in vain.
         guessed: what was given for names that nothing is known of, in words.
+        established: those of them that the source leaves no doubt of.
+        established: those of them that the source leaves no doubt of.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
     """
@@ -52,6 +54,7 @@ class Constructor:
         self.sizes = call.sizes
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
+        self.established = call.established
         self.drops = "dropout" in call.roles()
         known = {*call.read.roles, *self.guessed, *_MEANINGLESS}
         self.options = tuple(n for n, p in call.left.items() if p.default is not p.empty and n not in known)
@@ -65,6 +68,11 @@ class Constructor:
     def missing(self) -> list[str]:
         """What configurations were asked for, and mhsa does not know."""
         return self._call.missing
+
+    @property
+    def cores_switched_off(self) -> str:
+        """What was built for it with a switch off that is on by default, in words; empty where nothing was."""
+        return ", ".join(str(core) for core in self._call.made.values() if core.off)
 
     @property
     def switched_off(self) -> set[str]:

@@ -14,6 +14,7 @@ from mhsa.subject.construction.argument_roles import Reading, Role, value_of
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
+from mhsa.subject.construction.guesses import Core
 from mhsa.subject.construction.parameters import configs_of, read_parameters
 
 
@@ -31,8 +32,9 @@ class ConstructorCall:
         sizes: (head, d_model) if it can be built in one size only, else None.
         stated: whether the user states these sizes.
         required: parameters without a default.
-        made: arguments that are made anew for each module, by their class.
+        made: arguments that are made anew for each module.
         guessed: what is given for names that nothing is known of, in words.
+        established: those of them that the source leaves no doubt of.
         parameters: all of them, as the signature has them.
         left: those that are neither stated nor configurations.
     """
@@ -52,8 +54,9 @@ class ConstructorCall:
         self.sizes = stated_sizes(name, stated)
         self.stated = self.sizes is not None
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
-        self.made: dict[str, type[nn.Module]] = {}
+        self.made: dict[str, Core] = {}
         self.guessed: dict[str, str] = {}
+        self.established: set[str] = set()
 
     def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
         """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
@@ -71,7 +74,7 @@ class ConstructorCall:
             if kv_heads and config.read.kv_heads:
                 values[config.read.kv_heads] = kv_heads
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
-        return chosen | self.read.fixed | {name: kind() for name, kind in self.made.items()} | self.given
+        return chosen | self.read.fixed | {name: core() for name, core in self.made.items()} | self.given
 
     @property
     def missing(self) -> list[str]:

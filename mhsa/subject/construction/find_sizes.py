@@ -53,7 +53,7 @@ def _find(call: ConstructorCall) -> None:
     if by_name and not call.configs and not roles & {"head width", "other width"}:
         _require_first_sizes(call)
         return
-    found: list[tuple[bool, bool, Reading]] = []
+    found: list[tuple[bool, bool, bool, Reading]] = []
     error: Exception | None = None
     known = {"head", "d_model"} <= roles or bool(call.configs)
     for reading in READINGS if known or call.read.width else ():
@@ -63,11 +63,11 @@ def _find(call: ConstructorCall) -> None:
         except Exception as raised:
             error = error or raised
             continue
-        found.append((runs(module, FIRST_SIZES[1]), _is_whole(module), reading))
-        if all(found[-1][:2]):
+        found.append((runs(module, FIRST_SIZES[1]), _is_whole(module), not _is_oversize(module), reading))
+        if all(found[-1][:3]):
             break
     # The first that can be called and has projections of the full width; else that can be called; else that is built.
-    call.reading = max(found, key=lambda x: x[:2])[2] if found else "usual"
+    call.reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
     if call.configs and error is not None and not found:
         return  # a configuration that lacks something: building says what
     roles = call.roles()
@@ -140,6 +140,15 @@ def _require_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
     raise SubjectError(
         f"{call.shown} has no parameter that is known to be the {what}, and a built one does not show it. {FACTORY}"
     )
+
+
+def _is_oversize(module: nn.Module) -> bool:
+    """Whether a module of the first sizes has more weights than maps of the full width and a feed-forward of the usual one.
+
+    One whose every head is as wide as d_model has four times as many maps.
+    """
+    sized = (p for p in module.parameters() if not is_lazy(p))
+    return sum(p.numel() for p in sized if p.dim() > 1) > 12 * FIRST_SIZES[1] ** 2
 
 
 def _is_whole(module: nn.Module) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.subject.construction.argument_roles import Role, role_of
+from mhsa.subject.construction.argument_roles import SIZED, Role, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
 
 EPSILON = 1e-5  # torch's own of nn.LayerNorm
@@ -25,7 +25,28 @@ _WIDTH_WORDS = {"dim", "dims", "width", "channel", "channels", "chan", "feature"
 _NO_WIDTH = {"window", "patch", "kernel", "vocab", "batch", "block", "grid", "image", "img", "chunk", "pool", "codebook", "num",
              "spatial", "n", "seq", "max", "group", "groups", "spacial", "pos", "rel", "ratio", "factor"}  # fmt: skip
 _HEAD_WORDS = {"head", "heads"}
+_WIDTHS = {"d_model", "other width", "head width"}
 _COUNTS, _SHARING = {"num", "n", "number", "nb", "count"}, {"head", "heads", "kv", "groups"}
+
+
+@dataclass(frozen=True)
+class Core:
+    """A class of the file that attends on heads, and has no parameters: what it is built with.
+
+    Attributes:
+        kind: the class.
+        off: switches that plain attention has off, and this class on by default.
+    """
+
+    kind: type[nn.Module]
+    off: tuple[str, ...] = ()
+
+    def __call__(self) -> nn.Module:
+        """Build one."""
+        return self.kind(**dict.fromkeys(self.off, False))
+
+    def __str__(self) -> str:
+        return f"{self.kind.__name__}({', '.join(f'{name}=False' for name in self.off)})"
 
 
 @dataclass(frozen=True)
@@ -35,19 +56,19 @@ class Guess:
     Attributes:
         role: what it stands for, where the value depends on the sizes.
         value: it is given, where it has no role.
-        made: a class whose objects are given, one for each module.
+        made: builds what is given, one for each module.
     """
 
     role: Role | None = None
     value: Any = None
-    made: type[nn.Module] | None = None
+    made: Core | None = None
 
     @property
     def words(self) -> str:
         """The value, as it is printed."""
         if self.role is not None:
             return {"other width": "d_model", "head width": "d_model / heads"}.get(self.role, self.role)
-        return f"{self.made.__name__}()" if self.made is not None else repr(self.value)
+        return str(self.made) if self.made is not None else repr(self.value)
 
 
 # Tried where nothing else is suggested, or can be called.
@@ -71,6 +92,11 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     ]
     found += LAST
     return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
+
+
+def is_established(target: Any, name: str, guess: Guess) -> bool:
+    """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, or the file has the part."""
+    return guess.made is not None or (guess.role in _WIDTHS and use_of(target, name).width)
 
 
 def optional_guesses(target: Any, parameters: Mapping[str, inspect.Parameter]) -> Iterator[dict[str, Guess]]:
@@ -116,8 +142,11 @@ def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:
     return []
 
 
-def _cores(target: Any) -> list[type[nn.Module]]:
-    """Return the classes of the file that are called like an attention, have no parameters and need no argument."""
+def _cores(target: Any) -> list[Core]:
+    """Return what the file has that is called like an attention, has no parameters and needs no argument.
+
+    One with a switch that plain attention has off comes with it switched off first.
+    """
     place = vars(inspect.getmodule(target)) if inspect.getmodule(target) else {}
     found = []
     for kind in place.values():
@@ -125,7 +154,9 @@ def _cores(target: Any) -> list[type[nn.Module]]:
         if own and kind is not target and re.search("attention|attn", kind.__name__, re.IGNORECASE):
             try:
                 if not list(kind().parameters()):
-                    found.append(kind)
+                    parameters = inspect.signature(kind).parameters
+                    off = tuple(n for n, p in parameters.items() if p.default is True and role_of(n) == "off")
+                    found += [Core(kind, off), Core(kind)] if off else [Core(kind)]
             except Exception:  # it needs something
                 continue
     return found
@@ -140,8 +171,9 @@ def _same(one: Guess, other: Guess) -> bool:
 
 
 def is_configuration(target: Any, name: str) -> bool:
-    """Whether an argument of a name that says nothing is a configuration: the source reads a number of heads from it."""
+    """Whether an argument of a name that says nothing is a configuration: a number of heads or two other sizes are read."""
     if role_of(name) is not None:
         return False
     use = use_of(target, name)
-    return not use.called and any(role_of(read) == "head" for read in use.read)
+    sizes = {role for read in use.read if (role := role_of(read)) in SIZED}
+    return not use.called and ("head" in sizes or len(sizes) > 1)

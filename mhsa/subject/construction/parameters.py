@@ -16,6 +16,8 @@ from mhsa.subject.construction.guesses import is_configuration
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
 
+_INITIAL = re.compile(r"(^|_)init(ial)?(_|$)|initiali[sz]er")
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -89,6 +91,8 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
             roles[name] = role
         elif needed and name in ("device", "dtype"):
             fixed[name] = None
+        elif needed and _INITIAL.search(name) and parameter.annotation in (float, "float"):
+            fixed[name] = 1.0  # of numbers that a case gives anyhow
         elif needed and parameter.annotation in (bool, "bool"):
             roles[name] = "off"
         elif needed:

@@ -11,7 +11,7 @@ from mhsa.records.errors import Question
 from mhsa.subject.construction.built_sizes import runs
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, settle_sizes
-from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
+from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
 
@@ -86,6 +86,7 @@ def _apply(call: ConstructorCall, chosen: Mapping[str, Guess], before: Parameter
             value = {field: guess.value} if guess.role is None else {}
             config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
     call.guessed = {name: guess.words for name, guess in chosen.items()}
+    call.established = {name for name, guess in plain.items() if is_established(call.target, name, guess)}
 
 
 def _ask(call: ConstructorCall, unknown: Sequence[str]) -> NoReturn:

@@ -11,7 +11,20 @@ from typing import Any
 
 from torch import Tensor
 
-from mhsa.records.names import HEIGHT, KEPT, KEY, PICTURE_SIZE, PICTURE_WIDTH, QUERY, VALUE, is_called, pick
+from mhsa.records.names import (
+    BATCH_SIZE,
+    HEIGHT,
+    KEPT,
+    KEY,
+    PICTURE_SIZE,
+    PICTURE_WIDTH,
+    QUERY,
+    SEQUENCE_LENGTH,
+    TRAINING,
+    VALUE,
+    is_called,
+    pick,
+)
 
 
 @dataclass(frozen=True)
@@ -27,10 +40,11 @@ class Given:
     words: str
 
 
-_NONE = Given(lambda query: None, "None")
+NONE = Given(lambda query: None, "None")
 _FALSE = Given(lambda query: False, "False")
 _HEIGHT = Given(lambda query: 1, "1")
 _WIDTH = Given(lambda query: query.size(1), "T")
+_BATCH = Given(lambda query: query.size(0), "B")
 _PICTURE = Given(lambda query: (1, query.size(1)), "(1, T)")
 
 
@@ -46,8 +60,12 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
         if is_called(name, PICTURE_SIZE):
             found[name] = _PICTURE
         elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
-            found[name] = _NONE
-        elif parameter.annotation in (bool, "bool"):
+            found[name] = NONE
+        elif is_called(name, BATCH_SIZE):
+            found[name] = _BATCH
+        elif is_called(name, SEQUENCE_LENGTH):
+            found[name] = _WIDTH
+        elif parameter.annotation in (bool, "bool") or is_called(name, TRAINING):
             found[name] = _FALSE
     return found
 
