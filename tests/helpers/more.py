@@ -49,6 +49,9 @@ MORE = {
         "each is judged by 40 properties, 2 to 4 seconds; one for each way in which projections are found stays",
         ("NoOut", "NoMaps", "SharedByHeads", "Convolutions", "WeightNorm", "KeysFirst", "PackedOwnWidth"),
     ),
+    "oracle/test_peers_vectors.py::test_torchs_own_samples_agree": More(
+        "torch's internal tests take 5 seconds to import; samples of their shapes and onnx's cases stay"
+    ),
     "properties/test_corpus.py::test_right_modules_hold": More(
         "each is judged by all properties, 5 to 10 seconds",
         ("plain_function.py", "einsum_parameters.py", "packed_projection.py", "float_mask.py"),
