@@ -13,9 +13,9 @@ from torch.nn import functional
 
 from mhsa import MultiHeadAttention, fused_attention, self_attention
 from mhsa.commands.cli import main
+from mhsa.reference.blocks import ROWS
 from mhsa.reference.core_slot import fit_slot
 from mhsa.reference.exact_core import attention_weights
-from mhsa.reference.fused_core import ROWS
 
 LENGTH = ROWS + 44  # two blocks, the second one shorter
 
