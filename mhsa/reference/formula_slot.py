@@ -75,9 +75,3 @@ def _other(
     key, value = (x.repeat_interleave(query.size(1) // x.size(1), dim=1) for x in (key, value))
     mask = seen(formula, distances(formula, query.size(-2), key.size(-2), query.device), mask)
     return inner(query, key, value, dropout, mask)
-
-
-def split_mask(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what a floating mask allows, and what it adds to the scores there: -inf hides, any other number is added."""
-    allowed = mask > float("-inf")
-    return allowed, mask.masked_fill(~allowed, 0.0)

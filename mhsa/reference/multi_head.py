@@ -16,8 +16,9 @@ from mhsa.records.contract import Contract
 from mhsa.reference.core_slot import Weights, fit_slot
 from mhsa.reference.declared_formula import contract_of, require_groups
 from mhsa.reference.exact_core import require_alike, self_attention
-from mhsa.reference.formula_slot import fit_formula, split_mask
+from mhsa.reference.formula_slot import fit_formula
 from mhsa.reference.fused_core import fused_attention
+from mhsa.reference.inputs import as_allowed, refuse_sizes, split_mask, with_head_axis
 from mhsa.reference.packed_linears import Packed, apply
 
 
@@ -147,9 +148,9 @@ class MultiHeadAttention(nn.Module):
         self._check(query, key, value)
         bias = None
         if mask is not None and self.formula.bias == "given" and mask.is_floating_point():
-            mask, bias = split_mask(self._with_head_axis(mask, query, key))
+            mask, bias = split_mask(with_head_axis(mask, query, key, self.head))
         elif mask is not None:
-            mask = self._as_allowed(mask, query, key)
+            mask = as_allowed(mask, query, key, self.head)
         q, k, v = self._heads(query, key, value)
         parts: Any = self._modules  # read directly: in a small module, each attribute costs as much as a small operation
         if self._is_plain:
@@ -194,7 +195,7 @@ class MultiHeadAttention(nn.Module):
             others = key.shape
             fitting = fitting and others == value.shape and len(others) == 3 and others[::2] == shape[::2]
         if not fitting:
-            self._refuse(query, key, value)
+            refuse_sizes(query, key, value, self.d_model)
         linear: Any = self._modules["linear_query"]
         weight = linear._parameters.get("weight")
         if weight is None:  # another kind of layer was put there, or its weight is computed
@@ -204,43 +205,6 @@ class MultiHeadAttention(nn.Module):
                 if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
                     require_alike({"query": query, "key": key, "value": value, "linear_query.weight": weight})
                 break
-
-    def _refuse(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        tensors = {"query": query, "key": key, "value": value}
-        shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
-        for name, t in tensors.items():
-            if t.dim() != 3:
-                raise ValueError(f"{name} has {t.dim()} dimensions; must have 3, [B, T, d_model] (got {shapes})")
-            if t.size(-1) != self.d_model:
-                raise ValueError(f"{name} is {t.size(-1)} wide; must be d_model={self.d_model} wide (got {shapes})")
-            if t.size(0) != query.size(0):
-                raise ValueError(f"{name} has batch {t.size(0)}; must be query's {query.size(0)} (got {shapes})")
-        raise ValueError(f"key has {key.size(1)} positions and value {value.size(1)}; must be equal (got {shapes})")
-
-    def _as_allowed(self, mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Bool mask with its head axis; True may attend."""
-        mask = self._with_head_axis(mask, query, key)
-        if mask.is_floating_point() and not bool(((mask == 0) | (mask == 1)).all()):
-            raise ValueError(
-                "a floating mask must hold only 0 (may not attend) and 1 (may attend); this one has other values. "
-                "If it is an additive mask of 0 and -inf, give mask == 0 instead"
-            )
-        return mask != 0
-
-    def _with_head_axis(self, mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Mask of a shape that is allowed, with its head axis."""
-        batch, tq, tk = query.size(0), query.size(1), key.size(1)
-        shape = tuple(mask.shape)
-        four = {(batch, h, t, tk) for h in (1, self.head) for t in (1, tq)}
-        if shape not in {(tq, tk), (batch, tq, tk), (batch, 1, tk)} | four:
-            raise ValueError(
-                f"mask has shape {list(shape)}; must be [Tq, Tk] = {[tq, tk]}, [B, Tq, Tk] = {[batch, tq, tk]}, "
-                f"[B, 1, Tk] = {[batch, 1, tk]} or [B, 1|head, Tq|1, Tk] with B={batch}, head={self.head}, Tq={tq}, "
-                f"Tk={tk}"
-            )
-        if mask.device != query.device:
-            raise ValueError(f"mask is on {mask.device}; must be on query's device {query.device}")
-        return mask.unsqueeze(1) if mask.dim() == 3 else mask
 
     def __getstate__(self) -> dict[str, Any]:
         # The weights of the last call belong to its autograd graph, which can be neither copied nor pickled.
