@@ -1,4 +1,4 @@
-"""Judge right implementations of crossed formulas: verdict, worst error/bound by dtype, and quick's time against plain attention.
+"""Judge right implementations of crossed formulas: verdict, worst error/bound by dtype, quick's time against plain attention.
 
 The time is that of the processors, of all processes of a run: other work on the machine matters less to it than to the clock.
 """

@@ -36,15 +36,15 @@ FIELDS: dict[str, dict[str, Any]] = {
 
 def _factory(name: str, **more: Any) -> Callable[..., MultiHeadAttention]:
     given = {n: value for n, value in FIELDS[name].items() if n != "grouped"} | more
-    grouped = "grouped" in FIELDS[name]
 
-    def make(head: int, d_model: int, dropout: float = 0.1, kv_heads: int | None = None) -> MultiHeadAttention:
+    def make(head: int, d_model: int, dropout: float = 0.1) -> MultiHeadAttention:
+        return MultiHeadAttention(head, d_model, dropout, **given)
+
+    def make_grouped(head: int, d_model: int, dropout: float = 0.1, kv_heads: int | None = None) -> MultiHeadAttention:
         fewer = next((n for n in range(head - 1, 0, -1) if head % n == 0), 1)
-        groups = {"kv_heads": kv_heads or fewer} if grouped else {}
-        return MultiHeadAttention(head, d_model, dropout, **given, **groups)
+        return MultiHeadAttention(head, d_model, dropout, kv_heads=kv_heads or fewer, **given)
 
-    make.__name__ = name
-    return make
+    return make_grouped if "grouped" in FIELDS[name] else make
 
 
 def _plain_of_heads(head: int, d_model: int, dropout: float = 0.1) -> MultiHeadAttention:

@@ -59,7 +59,7 @@ from mhsa.subject.adapter import (
 )
 from mhsa.subject.caller import Caller
 from mhsa.subject.construction.parameters import read_parameters
-from mhsa.subject.construction.roles import value_of
+from mhsa.subject.construction.roles import role_of, value_of
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.forms.rotary_tables import usual_layout
@@ -262,7 +262,8 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         or adapter.constructor.target is MultiHeadAttention
     ):
         return ()  # mhsa's own option is what a function is judged in
-    return adapter.constructor.options
+    grouped = adapter.contract.kv_heads == "grouped"  # then a number of key heads is given, whatever its default
+    return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:

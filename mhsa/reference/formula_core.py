@@ -15,7 +15,6 @@ from mhsa.oracle.formula.formula import Formula
 from mhsa.reference.exact_core import mix, tame
 from mhsa.reference.positions import alibi, distances, rotated, seen
 
-_FAR = 1e300  # farther than any two finite scores whose exponentials are told apart, and still finite in float64
 _SATURATED = 700.0  # tanh is 1 from 20 on, and its derivative 0: what is larger may be cut, and is then finite
 
 
@@ -91,7 +90,8 @@ def formula_weights(
     if formula.softcap is None:
         # Softmax knows differences alone: the maximum is taken off while the scores are small, which no later step overflows.
         top = _largest(scores, allowed)
-        logits, shift = in_full(scores - top), in_full(top).clamp(-_FAR, _FAR)
+        far = torch.finfo(wide).max / 4  # farther than any two scores whose exponentials can be told apart, and finite
+        logits, shift = in_full(scores - top), in_full(top).clamp(-far, far)
         logits = logits if term is None else logits + term
     else:
         logits, shift = _capped(in_full(scores), formula, term), torch.zeros_like(scores[..., :1])
