@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,9 @@ def spec(name: str) -> str:
     return f"{HERE / ('kernels.py' if name in KERNELS else 'formulas.py')}:{name}"
 
 
-def judge(name: str, profile: str) -> tuple[dict[str, Any], float]:
+def judge(name: str, profile: str, dtypes: Sequence[str] = ()) -> tuple[dict[str, Any], float]:
     """Return the report of one run and its processor time in seconds."""
-    more = FORWARDS if name.startswith("Flex") else ()
+    more = [*(FORWARDS if name.startswith("Flex") else ()), *(word for dtype in dtypes for word in ("--dtype", dtype))]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
@@ -52,12 +53,17 @@ def line(name: str, subject: dict[str, Any]) -> str:
     return f"{name:<38} {subject['verdict']:<8} {len(judged):>4} {cases:>7} {ratios}"
 
 
-def times(names: list[str], rounds: int) -> None:
-    """Print the time of quick on each formula, relative to the reference's plain attention measured in turns with it."""
-    print(f"\n{'quick on':<38} {'seconds':>8} {'plain':>6} {'ratio':>6}")
-    for name in names:
-        own, plain = (min(judge(n, "quick")[1] for _ in range(rounds)) for n in (name, "plain"))
-        print(f"{name:<38} {own:>8.1f} {plain:>6.1f} {own / plain:>6.2f}", flush=True)
+def times(names: list[str]) -> None:
+    """Print the time of quick on each formula, relative to the mean of the reference's plain attention, measured in turns."""
+    plain, found = [judge("plain", "quick")[1]], {}
+    for number, name in enumerate(names, 1):
+        found[name] = judge(name, "quick")[1]
+        if number % 3 == 0 or number == len(names):
+            plain.append(judge("plain", "quick")[1])
+    mean = sum(plain) / len(plain)
+    print(f"quick on plain attention: {', '.join(f'{s:.1f}' for s in plain)} s")
+    for name, seconds in found.items():
+        print(f"{name:<38} {seconds:>8.1f} s {seconds / mean:>6.2f} x plain")
 
 
 def main() -> int:
@@ -66,16 +72,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.crossed", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which; default: all of {', '.join(everything)}")
     parser.add_argument("--profile", choices=("quick", "ci", "thorough"), default="ci")
-    parser.add_argument("--times", type=int, default=0, metavar="ROUNDS", help="only measure quick, the best of ROUNDS runs")
+    parser.add_argument("--dtype", action="append", default=[], help="as of mhsa verify; repeatable")
+    parser.add_argument("--times", action="store_true", help="only measure how long quick takes")
     arguments = parser.parse_args()
     names = arguments.names or everything
     if arguments.times:
-        times(names, arguments.times)
+        times(names)
         return 0
     print(f"{arguments.profile:<38} {'verdict':<8} {'props':>5} {'cases':>6} worst error/bound")
     held = True
     for name in names:
-        subject, _ = judge(name, arguments.profile)
+        subject, _ = judge(name, arguments.profile, arguments.dtype)
         held &= subject["verdict"] == "holds"
         print(line(name, subject), flush=True)
     return 0 if held else 1

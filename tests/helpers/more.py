@@ -85,11 +85,17 @@ MORE = {
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
     "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
     "commands/test_history.py::test_a_killed_run_is_gone_on_with": More("two runs over several commits; one such run stays"),
+    "reference/test_formulas.py::test_every_property_holds": More(
+        "each is a run by all properties; every formula is compared with the oracle in make test", ("fused_everything",)
+    ),
     "run/test_hostile_subjects.py::test_what_ends_its_process": More(
         "each is a run that waits for limits of time; what a process survives, and five that end it, stay",
         ("segfaults", "exits_in_a_call", "loops", "kills_its_group", "allocates"),
     ),
     "run/test_hostile_subjects.py::test_workers_that_loop": More("waits for limits of time; loops stays, on one process"),
+    "house/test_language_models.py::test_they_hold_by_every_property": More(
+        "four modules by all properties; in make test they are compared with the oracle"
+    ),
     "house/test_documents.py::test_the_first_screens_figures": More("a run by all properties"),
     "house/test_documents.py::test_the_documented_tests_and_objects": More("runs of pytest; the blocks of CONTRIBUTING stay"),
     "end_to_end/": More("what a user has who installs mhsa: a wheel, a new environment, a repository with a dozen commits"),
