@@ -49,6 +49,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
+from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
@@ -225,7 +226,8 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         or adapter.constructor.target is MultiHeadAttention
     ):
         return ()  # mhsa's own option is what a function is judged in
-    return adapter.constructor.options
+    grouped = adapter.contract.kv_heads == "grouped"  # then a number of key heads is given, whatever its default
+    return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mhsa.records.names import CAUSAL, DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pick
-from mhsa.reference.fused_core import causal_mask, fuse, fused_attention
+from mhsa.reference.blocks import causal_mask
+from mhsa.reference.fused_core import fuse, fused_attention
 
 # Weights that a function does not keep may be given as a function that computes them.
 Weights: TypeAlias = Tensor | Callable[[], Tensor | None] | None

@@ -40,7 +40,7 @@ def self_attention(
     weights = attention_weights(query, key, mask)
     if dropout is not None:
         weights = dropout(weights)
-    return _mix(weights, value.to(weights.dtype)).to(query.dtype), weights.to(query.dtype)
+    return mix(weights, value.to(weights.dtype)).to(query.dtype), weights.to(query.dtype)
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
@@ -51,8 +51,8 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor
     wide = torch.float32 if query.dtype == torch.float16 else torch.float64
     if key.size(-2) == 0:
         return query.new_zeros(*query.shape[:-1], 0, dtype=wide)
-    query, query_power = _tame(query.to(wide), dim=(-1,))
-    key, key_power = _tame(key.to(wide), dim=(-2, -1))
+    query, query_power = tame(query.to(wide), dim=(-1,))
+    key, key_power = tame(key.to(wide), dim=(-2, -1))
     scores = query @ key.transpose(-2, -1)
     if mask is not None:
         scores = scores.masked_fill(mask == 0, -math.inf)
@@ -67,7 +67,7 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor
     return exponentials / total.masked_fill(total == 0.0, 1.0)
 
 
-def _tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
+def tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
     """Divide float64 ``x`` by powers of two, one per slice over ``dim``, so that products of two such stay finite.
 
     Returns the quotient and the exponents; exponents are 0, and the division exact, for anything below 2^500.
@@ -81,7 +81,7 @@ def _tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
     return torch.ldexp(x, -power), power
 
 
-def _mix(weights: Tensor, value: Tensor) -> Tensor:
+def mix(weights: Tensor, value: Tensor) -> Tensor:
     """Return weights @ value; in float64 also where rounding the largest numbers up would make them infinite."""
     if value.dtype != torch.float64:
         return weights @ value
@@ -91,13 +91,20 @@ def _mix(weights: Tensor, value: Tensor) -> Tensor:
     return 2 * (half - too_much)
 
 
-def require_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> None:
-    """Raise ValueError unless these fit together: query [B, H, Tq, d], key [B, H, Tk, d], value [B, H, Tk, dv]."""
+def require_heads(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *, grouped: bool = False) -> None:
+    """Raise ValueError unless these fit together: query [B, H, Tq, d], key [B, H, Tk, d], value [B, H, Tk, dv].
+
+    ``grouped`` heads of keys and values may be fewer, a divisor of those of queries.
+    """
     tensors = {"query": query, "key": key, "value": value}
     shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
     if any(t.dim() != 4 for t in tensors.values()):
         raise ValueError(f"got {shapes}; each must be [B, H, T, d]")
-    if query.shape[:2] != key.shape[:2] or key.shape[:3] != value.shape[:3] or query.size(-1) != key.size(-1):
+    if grouped and key.size(1) and query.size(1) % key.size(1) == 0:
+        shared = query.size(0) == key.size(0)
+    else:
+        shared = query.shape[:2] == key.shape[:2]
+    if not shared or key.shape[:3] != value.shape[:3] or query.size(-1) != key.size(-1):
         raise ValueError(f"got {shapes}; must be [B, H, Tq, d], [B, H, Tk, d], [B, H, Tk, dv] with equal B, H, Tk, d")
     require_alike(tensors)
     if mask is not None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mhsa.oracle.formula.fields import Rotary, Sinks, SoftcapOrder
+from mhsa.oracle.formula.formula import Formula
+from mhsa.records.contract import Contract
 from mhsa.reference.core_slot import Weights, fit_slot
+from mhsa.reference.declared_formula import contract_of, require_groups
 from mhsa.reference.exact_core import require_alike, self_attention
+from mhsa.reference.formula_slot import fit_formula
 from mhsa.reference.fused_core import fused_attention
+from mhsa.reference.inputs import as_allowed, refuse_sizes, split_mask, with_head_axis
 from mhsa.reference.packed_linears import Packed, apply
 
 
@@ -31,19 +37,33 @@ class MultiHeadAttention(nn.Module):
             ``torch.nn.functional.scaled_dot_product_attention``, returning Z or (Z, A), where A may be a function that
             computes it. :func:`mhsa.fused_attention` is the fast one: the same parameters, results within the same bounds,
             no weights kept, and one projection instead of three where query, key and value are one tensor.
-        causal: each query may attend to the keys up to its own place only, query i to keys 0 to i, also where Tq != Tk.
+        causal: each query may attend to the keys up to its own place only, query i to keys 0 to i, also where Tq != Tk (True,
+            "top-left"), or the last query to all keys ("bottom-right", as with a cache of earlier keys).
+        window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
+        kv_heads: number of heads of keys and values, a divisor of ``head``: query head h reads key head h // (head / kv_heads).
+        rotary: queries and keys are rotated by their places: a table of ``base``, ``layout``, ``fraction`` and ``offset``
+            (:class:`mhsa.Contract`), or the layout alone, "half" or "interleaved".
+        scale: factor of the scores, a number or "1/d_k"; None is 1 / sqrt(d_k).
+        softcap: c of c * tanh(scores / c), before the mask, and before a bias unless ``softcap_order`` is "after-bias".
+        score_bias: "given": a floating mask is a bias, added to the scaled scores, where -inf hides; "alibi",
+            "alibi-geometric": a slope of the head times the distance to the own place is taken off.
+        sinks: one more logit takes part in the softmax and has no value: "learned" ones of each head, or a number.
 
     Attributes:
         linear_query, linear_key, linear_value, linear_out: ``nn.Linear(d_model, d_model)``; head h owns the
             contiguous slice ``h * d_k : (h + 1) * d_k`` of the first three's outputs and the last one's inputs.
         attn: weights [B, H, Tq, Tk] of the last call; None before it, or where the slot's function returns none. Where it
             returns a function, they are computed when they are first asked for.
+        sinks: the learned logits [head]; only there where they are declared.
+        mhsa_contract: what is declared beyond plain attention, which ``mhsa.verify`` reads; None where nothing is.
 
     Raises:
         IndivisibleError: ``d_model % head != 0`` (a ValueError and an AssertionError).
-        ValueError: any other bad number.
+        ValueError: any other bad number or field, or a core that cannot compute what is declared.
         TypeError: an ``attention`` that cannot be called as said above.
     """
+
+    mhsa_contract: Contract | None = None
 
     def __init__(
         self,
@@ -52,7 +72,15 @@ class MultiHeadAttention(nn.Module):
         dropout: float = 0.1,
         *,
         attention: Callable[..., Any] = self_attention,
-        causal: bool = False,
+        causal: bool | str = False,
+        window: tuple[int, int] | None = None,
+        kv_heads: int | None = None,
+        rotary: Rotary | Mapping[str, Any] | str | None = None,
+        scale: float | str | None = None,
+        softcap: float | None = None,
+        softcap_order: SoftcapOrder = "before-bias",
+        score_bias: str | None = None,
+        sinks: Sinks = None,
     ) -> None:
         super().__init__()
         for name, number in (("head", head), ("d_model", d_model)):
@@ -68,14 +96,28 @@ class MultiHeadAttention(nn.Module):
         self.d_k = d_model // head
         self.head = head
         self.d_model = d_model
+        self.kv_heads = require_groups(head, kv_heads)
         self.linear_query = nn.Linear(d_model, d_model)
-        self.linear_key = nn.Linear(d_model, d_model)
-        self.linear_value = nn.Linear(d_model, d_model)
+        self.linear_key = nn.Linear(d_model, self.kv_heads * self.d_k)
+        self.linear_value = nn.Linear(d_model, self.kv_heads * self.d_k)
         self.linear_out = nn.Linear(d_model, d_model)
         self.dropout = nn.Dropout(p=dropout)
         self.causal = causal
         self._weights: Weights = None
-        self._attend = fit_slot(attention, dropout=dropout, causal=causal)
+        contract = contract_of(
+            type(self).__name__, causal=causal, window=window, kv_heads="grouped" if self.kv_heads != head else None,
+            rotary=rotary, scale=scale, softcap=softcap, softcap_order=softcap_order, bias=score_bias, sinks=sinks,
+        )  # fmt: skip
+        self.formula = contract.formula
+        if self.formula != Formula():
+            self.mhsa_contract = contract
+        self._is_plain = self.formula in (Formula(), Formula(causal="top-left"))
+        if self._is_plain:
+            self._attend = fit_slot(attention, dropout=dropout, causal=self.formula.causal != "no")
+        else:
+            self._attend_by = fit_formula(attention, dropout, self.formula)
+            if sinks == "learned":
+                self.sinks = nn.Parameter(torch.zeros(head))
         self._packs = attention is fused_attention
         self._packed: Packed | None = None
         self._pack()
@@ -104,11 +146,17 @@ class MultiHeadAttention(nn.Module):
             ValueError: wrong rank, width, batch, length or mask shape; mixed dtypes or devices.
         """
         self._check(query, key, value)
-        if mask is not None:
-            mask = self._as_allowed(mask, query, key)
+        bias = None
+        if mask is not None and self.formula.bias == "given" and mask.is_floating_point():
+            mask, bias = split_mask(with_head_axis(mask, query, key, self.head))
+        elif mask is not None:
+            mask = as_allowed(mask, query, key, self.head)
         q, k, v = self._heads(query, key, value)
         parts: Any = self._modules  # read directly: in a small module, each attribute costs as much as a small operation
-        z, weights = self._attend(q, k, v, parts["dropout"], mask)
+        if self._is_plain:
+            z, weights = self._attend(q, k, v, parts["dropout"], mask)
+        else:
+            z, weights = self._attend_by(q, k, v, parts["dropout"], mask, bias, self._parameters.get("sinks"))
         # Neither a parameter nor a module: nn.Module's own __setattr__ would look through all of them first.
         object.__setattr__(self, "_weights", weights)
         if z.shape != q.shape:
@@ -134,8 +182,8 @@ class MultiHeadAttention(nn.Module):
             q, k, v = heads.view(query.size(0), query.size(1), 3, self.head, self.d_k).permute(2, 0, 3, 1, 4).unbind(0)
             return q, k, v
         q, k, v = (
-            apply(linear, x).view(x.size(0), x.size(1), self.head, self.d_k).transpose(1, 2)
-            for linear, x in zip(linears, (query, key, value), strict=True)
+            apply(linear, x).view(x.size(0), x.size(1), heads, self.d_k).transpose(1, 2)
+            for linear, x, heads in zip(linears, (query, key, value), (self.head, self.kv_heads, self.kv_heads), strict=True)
         )
         return q, k, v
 
@@ -147,7 +195,7 @@ class MultiHeadAttention(nn.Module):
             others = key.shape
             fitting = fitting and others == value.shape and len(others) == 3 and others[::2] == shape[::2]
         if not fitting:
-            self._refuse(query, key, value)
+            refuse_sizes(query, key, value, self.d_model)
         linear: Any = self._modules["linear_query"]
         weight = linear._parameters.get("weight")
         if weight is None:  # another kind of layer was put there, or its weight is computed
@@ -157,38 +205,6 @@ class MultiHeadAttention(nn.Module):
                 if query.is_meta or not torch.is_autocast_enabled(query.device.type):  # autocast exists to mix dtypes
                     require_alike({"query": query, "key": key, "value": value, "linear_query.weight": weight})
                 break
-
-    def _refuse(self, query: Tensor, key: Tensor, value: Tensor) -> None:
-        tensors = {"query": query, "key": key, "value": value}
-        shapes = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
-        for name, t in tensors.items():
-            if t.dim() != 3:
-                raise ValueError(f"{name} has {t.dim()} dimensions; must have 3, [B, T, d_model] (got {shapes})")
-            if t.size(-1) != self.d_model:
-                raise ValueError(f"{name} is {t.size(-1)} wide; must be d_model={self.d_model} wide (got {shapes})")
-            if t.size(0) != query.size(0):
-                raise ValueError(f"{name} has batch {t.size(0)}; must be query's {query.size(0)} (got {shapes})")
-        raise ValueError(f"key has {key.size(1)} positions and value {value.size(1)}; must be equal (got {shapes})")
-
-    def _as_allowed(self, mask: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Bool mask with its head axis; True may attend."""
-        batch, tq, tk = query.size(0), query.size(1), key.size(1)
-        shape = tuple(mask.shape)
-        four = {(batch, h, t, tk) for h in (1, self.head) for t in (1, tq)}
-        if shape not in {(tq, tk), (batch, tq, tk), (batch, 1, tk)} | four:
-            raise ValueError(
-                f"mask has shape {list(shape)}; must be [Tq, Tk] = {[tq, tk]}, [B, Tq, Tk] = {[batch, tq, tk]}, "
-                f"[B, 1, Tk] = {[batch, 1, tk]} or [B, 1|head, Tq|1, Tk] with B={batch}, head={self.head}, Tq={tq}, "
-                f"Tk={tk}"
-            )
-        if mask.device != query.device:
-            raise ValueError(f"mask is on {mask.device}; must be on query's device {query.device}")
-        if mask.is_floating_point() and not bool(((mask == 0) | (mask == 1)).all()):
-            raise ValueError(
-                "a floating mask must hold only 0 (may not attend) and 1 (may attend); this one has other values. "
-                "If it is an additive mask of 0 and -inf, give mask == 0 instead"
-            )
-        return (mask != 0).unsqueeze(1) if mask.dim() == 3 else mask != 0
 
     def __getstate__(self) -> dict[str, Any]:
         # The weights of the last call belong to its autograd graph, which can be neither copied nor pickled.
@@ -211,5 +227,6 @@ class MultiHeadAttention(nn.Module):
 
     def extra_repr(self) -> str:
         """Show the sizes that the linear layers alone do not."""
-        causal = ", causal=True" if self.causal else ""
-        return f"head={self.head}, d_model={self.d_model}, d_k={self.d_k}{causal}"
+        causal = ", causal=True" if self.formula == Formula(causal="top-left") else ""
+        words = "".join(f"; {w}" for w in self.formula.words) if not self._is_plain else causal
+        return f"head={self.head}, d_model={self.d_model}, d_k={self.d_k}{words}"

@@ -186,7 +186,7 @@ class FilledModule:
 
     def round(self, x: Array) -> Array:
         """Round numbers to the case's dtype."""
-        return numbers(torch.from_numpy(x).to(self.dtype))
+        return numbers(torch.from_numpy(np.require(x, requirements="W")).to(self.dtype))  # torch warns of what is read-only
 
     def round_inputs(self, case: Case) -> tuple[Array, Array, Array]:
         """Return query, key and value of a case, rounded to this trial's dtype; tied ones are one object."""

@@ -73,6 +73,9 @@ MORE = {
         "each is judged by 40 properties, 2 to 4 seconds; one of most ways in which projections are found stays",
         ("NoOut", "SharedByHeads", "Convolutions", "WeightNorm"),
     ),
+    "oracle/test_peers_vectors.py::test_torchs_own_samples_agree": More(
+        "torch's internal tests take 5 seconds to import; samples of their shapes and onnx's cases stay"
+    ),
     "properties/test_corpus.py::test_right_modules_hold": More(
         "each is judged by all properties, 5 to 10 seconds",
         ("plain_function.py", "einsum_parameters.py", "packed_projection.py"),
@@ -106,6 +109,9 @@ MORE = {
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
     "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
     "commands/test_history.py::test_a_killed_run_is_gone_on_with": More("two runs over several commits; one such run stays"),
+    "reference/test_formulas.py::test_every_property_holds": More(
+        "each is a run by all properties; every formula is compared with the oracle in make test", ("fused_everything",)
+    ),
     "run/test_hostile_subjects.py::test_what_ends_its_process": More(
         "each is a run that waits for limits of time; what a process survives, and five that end it, stay",
         ("segfaults", "exits_in_a_call", "loops", "kills_its_group", "allocates"),
@@ -115,6 +121,9 @@ MORE = {
     "bench/compare/test_rounds.py::test_what_cannot_be_loaded_twice": More("times two commits; apart on request stays"),
     "commands/test_cli.py::test_a_folder_with_files_called_like_libraries": More(
         "starts two processes anew; the file stays", ("model.py",)
+    ),
+    "house/test_language_models.py::test_they_hold_by_every_property": More(
+        "four modules by all properties; in make test they are compared with the oracle"
     ),
     "house/test_documents.py::test_the_first_screens_figures": More("a run by all properties"),
     "house/test_documents.py::test_the_documented_tests_and_objects": More("runs of pytest; the blocks of CONTRIBUTING stay"),

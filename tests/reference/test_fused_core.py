@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from mhsa import MultiHeadAttention, fused_attention, self_attention
 from mhsa.commands.cli import main
+from mhsa.reference.blocks import ROWS
 from mhsa.reference.core_slot import fit_slot
 from mhsa.reference.exact_core import attention_weights
-from mhsa.reference.fused_core import ROWS
+from tests.helpers.saved_memory import Saved
 
 LENGTH = ROWS + 44  # two blocks, the second one shorter
 
@@ -114,25 +115,6 @@ def test_weights_are_computed_once_and_only_when_asked_for(monkeypatch: pytest.M
     assert not calls
     assert fused.attn is fused.attn
     assert len(calls) == 1
-
-
-class Saved:
-    """Counts the bytes of distinct memory that autograd keeps."""
-
-    def __init__(self) -> None:
-        self.kept: dict[int, int] = {}
-
-    def __enter__(self) -> "Saved":
-        def pack(x: Tensor) -> Tensor:
-            self.kept[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
-            return x
-
-        self.hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
-        self.hooks.__enter__()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.hooks.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize(

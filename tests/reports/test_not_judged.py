@@ -83,7 +83,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("Core", ("argument scale",)),
         ("Everything", ()),
         ("mhsa:MultiHeadAttention", ()),
-        ("mhsa:fused_attention", ()),  # causal is judged on and off
+        ("mhsa:fused_attention",  # causal is judged on and off
+         ("argument window", "argument scale", "argument softcap", "argument bias", "argument sinks")),
         ("torch.nn:MultiheadAttention",
          ("argument key_padding_mask", "argument is_causal", "argument average_attn_weights=True")),
         ("torch.nn.functional:scaled_dot_product_attention",

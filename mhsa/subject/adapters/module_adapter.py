@@ -52,7 +52,8 @@ class ModuleAdapter(Adapter):
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
             self.owner = target if isinstance(target, type) else type(self.build(*(self.sizes or (2, 8))))
-            self.declared = self.declared or contract_of(self.owner, name)  # a factory's promises are those of what it builds
+            if self.declared is None:  # a factory's promises are those of what it builds
+                self.declared = _of_what_is_built(self, name)
         self.contract = self.declared or self.contract
         owner: Any = self.owner
         self.signature: Signature = read_signature(call_of(owner), name, method=True)
@@ -152,3 +153,14 @@ def has_own_head_width(target: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return any(is_called(p.name, HEAD_WIDTH) for p in parameters)
+
+
+def _of_what_is_built(adapter: ModuleAdapter, name: str) -> Contract | None:
+    """Return the contract of a factory's class, or, of a class with ``mhsa_contract = None``, that of its objects."""
+    if not hasattr(adapter.owner, "mhsa_contract") or adapter.owner.mhsa_contract is not None:
+        return contract_of(adapter.owner, name)
+    try:
+        built = adapter.build(*(adapter.sizes or (2, 8)))
+    except Exception:  # it is said when it is built to be judged
+        return None
+    return contract_of(built, name)
