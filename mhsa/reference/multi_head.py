@@ -137,7 +137,8 @@ class MultiHeadAttention(nn.Module):
             key: [B, Tk, d_model].
             value: [B, Tk, d_model].
             mask: True or non-zero where the query may attend: [B, Tq, Tk] or [B, 1, Tk] (the head axis is added
-                here), [Tq, Tk], or [B, 1 | head, Tq | 1, Tk]. Any dtype; a floating mask must hold only 0 and 1.
+                here), [Tq, Tk], or [B, 1 | head, Tq | 1, Tk]. Any dtype; a floating mask must hold only 0 and 1, or,
+                where ``score_bias`` is "given", is added to the scores, and -inf is where the query may not attend.
 
         Returns:
             [B, Tq, d_model].

@@ -220,13 +220,16 @@ def through(attend, case):
 
 
 def test_the_reference_as_its_page_calls_it() -> None:
-    (reference,) = blocks(ROOT / "docs" / "reference.md", "python")
+    reference, declared = blocks(ROOT / "docs" / "reference.md", "python")
     x = torch.randn(2, 3, 512)
     space = {"query": x, "key": x, "value": x, "mask": torch.ones(2, 3, 3, dtype=torch.bool)}
     exec(reference, space)
     assert space["out"].shape == x.shape
     assert space["attention"].attn.shape == (2, 8, 3, 3)
     assert isinstance(space["fast"], mhsa.MultiHeadAttention)
+    exec(declared, space)
+    assert space["everything"](x, x, x).shape == x.shape
+    assert len(space["everything"].formula.words) == 8  # what the page combines
 
 
 def test_the_mutant_that_contributors_copy_is_one() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.crossed.formulas import FIELDS
-from mhsa import Contract, MultiHeadAttention, fused_attention, self_attention
+from mhsa import Contract, MultiHeadAttention, fused_attention, self_attention, verify
 from mhsa.bugs.diagnosis.match import cases_for
 from mhsa.commands.cli import main
 from mhsa.introspect.resolve import understand
@@ -167,6 +167,12 @@ class TestDeclaration:
         assert "grouped keys and values" in str(module)
         assert module.sinks.shape == (4,)
         assert module.linear_key.weight.shape == (12, 24)
+
+    def test_verify_judges_an_object_by_what_it_carries(self) -> None:
+        module = MultiHeadAttention(4, 24, causal=True, window=(3, 0), kv_heads=2, rotary="half")
+        assert verify(module, properties="oracle.output*").verdict == "holds"
+        module.mhsa_contract = None  # without it, nothing says that it is causal
+        assert verify(module, properties="oracle.output*").verdict != "holds"
 
     def test_a_class_leaves_it_to_its_objects(self) -> None:
         class Decoder(MultiHeadAttention):
