@@ -112,6 +112,8 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
         after = output(*changed)
         if before is not None and after is not None and torch.equal(before, after):
             unknown.append(str(name))
+    if unknown and signature.asks:
+        raise Question(signature.asks)
     if unknown:
         raise Question(
             asked(
