@@ -31,7 +31,7 @@ from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.ignored_masks import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
-from mhsa.introspect.readings.query_key_value import calls_without_keys
+from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.readings.undeclared_rotary import seems_rotary, understand_rotary
@@ -168,6 +168,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
+    read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
@@ -175,10 +176,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
-    keyless = calls_without_keys(read)
     left = (
         *read.not_judged,
-        *([keyless] if keyless else []),
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *(words for words in about_switches.values() if words),
         *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),

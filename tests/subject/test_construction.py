@@ -1,6 +1,7 @@
 """How constructors are read: names, configurations, widths of one head or of all, sizes that stand in the code."""
 
 import copy
+import inspect
 import pickle
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import pick
 from mhsa.records.request import Request
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.construction.argument_roles import LENGTH
+from mhsa.subject.construction.argument_roles import LENGTH, role_of
+from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.subject import Subject
 
 HEADS, FEATURES = 3, 12
@@ -195,6 +197,20 @@ def words(subject: Subject | ModuleAdapter, part: str = "constructor") -> str:
 def test_names_are_compared_without_case_and_underscores() -> None:
     assert pick(["numAttentionHeads"], {"num_attention_heads"}) == "numAttentionHeads"
     assert adapter(Camel).construction(4, 20) == {"hiddenSize": 20, "numAttentionHeads": 4}
+
+
+def test_a_size_may_be_named_with_its_part_of_a_model() -> None:
+    assert [role_of(n) for n in ("vit_n_heads", "lm_heads", "encoder_embed_dim", "dec_dropout")] == [
+        "head", "head", "d_model", "dropout",
+    ]  # fmt: skip
+    assert [n for n in ("encoder_depth", "text_size", "vision_patch_size", "image_size", "vit_num_layers") if role_of(n)] == []
+
+
+def test_numbers_for_initial_values_mean_nothing() -> None:
+    def make(num_heads: int, d_model: int, init_scale: float, gamma: float) -> None: ...
+
+    read = read_parameters(dict(inspect.signature(make).parameters))
+    assert (read.fixed, read.unknown) == ({"init_scale": 1.0}, ("gamma",))
 
 
 @pytest.mark.parametrize(("target", "d_k"), [(OfOneHead, 5), (OfAllHeads, 20)])

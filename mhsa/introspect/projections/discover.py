@@ -91,6 +91,8 @@ def discover(
             unnamed.append(path)
     for path, roles in _guesses(unnamed, weights):
         fitting = [r for r in choices(path, roles, False) if tags.fit(r, groups[path], sizes)]
+        if len(roles) == 1 and _is_packed(shapes[groups[path][0]], sizes) and set(QKV) <= set(_missing(weights)):
+            continue  # three maps in one, whatever gradients a wrong module gives it
         if fitting and path not in weights:
             weights[path] = fitting[0]
     # What no gradient shows (the module may be too wrong for that) goes by the order of definition.
@@ -118,6 +120,11 @@ def discover(
                 f"(found: {found.describe()}). Judge the attention alone, or describe the module in an mhsa.Adapter"
             )
     return found
+
+
+def _is_packed(shape: tuple[int, ...], sizes: Sizes) -> bool:
+    """Whether a weight has the numbers of three maps of the full width, as torch's layers lay them out."""
+    return math.prod(shape) == 3 * sizes.d_model**2 and 3 * sizes.d_model in shape
 
 
 def is_linear(module: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from mhsa.introspect.adapter_sketch import asked
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
+from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
@@ -57,25 +58,28 @@ def _reading(subject: Subject, bind: Bind, signature: Signature) -> Iterator[Rea
     yield Reading(read, "roles", f"is called as forward({signature.describe()})")
 
 
-def calls_without_keys(subject: Subject) -> str:
-    """Return in words what is not judged of calls that leave out a key and a value which are optional; empty where none may.
+def try_without_keys(subject: Subject) -> Subject:
+    """Return the subject with what is known of calls that leave out a key and a value which are optional.
 
-    They are tried on a few inputs, on which they must give self-attention.
+    They are tried on a few inputs, on which they must give self-attention; where they do not, that is not judged.
     """
     adapter = subject.adapter
     if type(adapter) is not ModuleAdapter or adapter.inputs == "x":
-        return ""
+        return subject
     signature = adapter.signature
     parameters = inspect.signature(call_of(adapter.owner)).parameters
     names = [name for name in (signature.key, signature.value) if name is not None]
     if signature.own_mask is not None or any(parameters[name].default is not None for name in names):
-        return ""
+        return subject
     alone = adapter.with_signature(replace(signature, key=None, value=None))
     caller = replace(subject.caller, adapter=alone)
+    called, fit = replace(subject, adapter=alone, caller=caller, device="cpu"), Fit()
     which = " and ".join(names)
-    if Fit().without_mask(replace(subject, adapter=alone, caller=caller, device="cpu")):
-        return f"calls without {which} beyond {len(SEEDS)} inputs"
-    return f"calls without {which}, which do not give the self-attention of {signature.query}"
+    if fit.without_mask(called) and (not alone.takes_mask or fit.with_mask(called)):
+        text = f"without {which} it gives self-attention, on {len(SEEDS)} inputs that were tried"
+        return replace(subject, understood=(*subject.understood, Understood("roles", text, "fitted")))
+    left = f"calls without {which}, which do not give the self-attention of {signature.query}"
+    return replace(subject, not_judged=(*subject.not_judged, left))
 
 
 def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
@@ -109,6 +113,8 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
         after = output(*changed)
         if before is not None and after is not None and torch.equal(before, after):
             unknown.append(str(name))
+    if unknown and signature.asks:
+        raise Question(signature.asks)
     if unknown:
         raise Question(
             asked(

@@ -48,9 +48,11 @@ _NAMES: tuple[tuple[Role, Collection[str]], ...] = (
 )
 
 
-# Before the name of a size: of which part of a model it is, as in encoder_embed_dim and vit_n_heads.
+# Before the name of a size: of which part of a model it is, as in encoder_embed_dim and vit_n_heads. One word alone may follow
+# only if it is a size of anything: encoder_depth counts layers, and text_size characters.
 _OF_A_PART = re.compile(
-    "(vit|lm|vision|text|enc|encoder|dec|decoder|bert|gpt|transformer|image|audio|attn|attention|model|self_attn|mha)_",
+    r"(vit|lm|vision|text|enc|encoder|dec|decoder|bert|gpt|transformer|audio|attn|attention|model|self_attn|mha)_"
+    r"(?=\w+_\w+$|(n?heads|dim|width|dropout)$)",
     re.IGNORECASE,
 )
 

@@ -5,6 +5,7 @@ import torch
 
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
+from mhsa.records.understood import Understood
 from mhsa.subject.subject import Subject
 from tests.helpers.layers import Layers, fails
 
@@ -149,6 +150,8 @@ def test_one_length_is_said() -> None:
 
 
 def test_calls_without_keys_are_tried_and_said() -> None:
-    assert read("OptionalKeys").not_judged == ("calls without k_x and v_x beyond 3 inputs",)
+    text = "without k_x and v_x it gives self-attention, on 3 inputs that were tried"
+    assert Understood("roles", text, "fitted") in read("OptionalKeys").understood
+    assert read("OptionalKeys").not_judged == ()
     words = "calls without k_x and v_x, which do not give the self-attention of x"
     assert read("SelfAttentionGoesWrong").not_judged == (words,)

@@ -69,6 +69,19 @@ class NamedOtherwise(Layers):
         return self.o(((q @ k.mT * self.scale).softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
+class PackedAndMergedWrongly(Layers):
+    """No name tells what the packed map is, and the heads are merged without their transpose."""
+
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.c_attn = nn.Linear(d_model, 3 * d_model)
+        del self.q, self.k, self.v
+
+    def forward(self, x):
+        q, k, v = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in self.c_attn(x).chunk(3, -1))
+        return self.o(((q @ k.mT * self.scale).softmax(-1) @ v).reshape(x.shape))
+
+
 class FullAttention(nn.Module):
     """A core on [B, T, H, d]; causal, with a mask of its own kind, unless its switch is off."""
 
@@ -155,7 +168,14 @@ def test_it_is_read_and_right(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["FrozenScaleOfAllHeads", "WithACoreAndKeysForValues", "UnknownWidth", "OfScaledLayersAndKeysForValues"]
+    "name",
+    [
+        "FrozenScaleOfAllHeads",
+        "WithACoreAndKeysForValues",
+        "UnknownWidth",
+        "OfScaledLayersAndKeysForValues",
+        "PackedAndMergedWrongly",
+    ],
 )
 def test_no_reading_explains_a_bug_away(name: str) -> None:
     assert fails(f"{__file__}:{name}")
