@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,31 +38,15 @@ def asked(words: str) -> str:
     return "\n".join(wrapped(words, " " * len("  question: "))).lstrip()
 
 
-def describe_call(
-    adapter: ModuleAdapter, request: Request, target: Any, fields: Mapping[str, str], before: Sequence[str], output: str
-) -> list[str]:
-    """Return the lines of an adapter that is complete: what is done before the call, and what of its output is returned."""
-    say = "If that is meant, describe it (docs/adapters.md): save this as my_adapter.py beside its file, and run"
-    *code, call = (line for line in _module(adapter, request, target) if not line.startswith("        #"))
-    contract = [f'        {name}="{value}",' for name, value in fields.items()]
-    contract = ["    contract = mhsa.Contract(", *contract, "    )"] if fields else []
-    at = next(n for n, line in enumerate(code) if line.startswith("class ")) + 1
-    return [
-        *wrapped(f"{say} mhsa verify my_adapter.py:"), "",
-        *code[:at], *contract, *code[at:],
-        *(f"        {line}" for line in before),
-        call.partition("  # <-")[0].replace("return", "output ="), f"        return {output}",
-    ]  # fmt: skip
-
-
 def sketch(adapter: Adapter, request: Request, target: Any) -> list[str]:
     """Return the instructions and the first code of an adapter, for a subject that takes something else than mhsa passes."""
-    do = "If it takes something else, {} beside its file, change the marked line, and run mhsa verify {}:"
+    do = "If it takes something else, {} next to its file, change the marked {}, and run mhsa verify {}:"
     if isinstance(adapter, FunctionAdapter):
-        say = do.format("wrap it: save this as my_attention.py", "my_attention.py:attention")
+        say = do.format("wrap it: save this as my_attention.py", "line", "my_attention.py:attention")
         return [*wrapped(say), "", *_function(adapter, request)]
     if isinstance(adapter, ModuleAdapter):
-        say = do.format("describe the call (docs/adapters.md): save this as my_adapter.py", "my_adapter.py")
+        marked = "line" if adapter.takes_mask else "lines"
+        say = do.format("describe the call (docs/adapters.md): save this as my_adapter.py", marked, "my_adapter.py")
         return [*wrapped(say), "", *_module(adapter, request, target)]
     kind = type(adapter)
     return wrapped(f"What it is given is decided in build() and call() of {kind.__name__}: change it there (docs/adapters.md).")
@@ -99,7 +82,7 @@ def _module(adapter: ModuleAdapter, request: Request, target: Any) -> list[str]:
         "import mhsa", *lines, "", "",
         f"class {title[:1].upper()}{title[1:]}Adapter(mhsa.Adapter):",
         *([f'    inputs = "{adapter.inputs}"'] if adapter.inputs != "qkv" else []),
-        *([] if adapter.takes_mask else ["    takes_mask = False"]),
+        *([] if adapter.takes_mask else ["    takes_mask = False  # <- remove this if it takes a mask"]),
         *([f"    sizes = {adapter.sizes}"] if adapter.sizes else []),
         "", "    def build(self, head, d_model):",
         f"        return {body}",

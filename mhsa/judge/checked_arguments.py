@@ -17,7 +17,7 @@ from mhsa.records.configuration import Configuration, ConfigurationError
 from mhsa.records.contract import Contract
 from mhsa.records.declarations import canonical, field_names
 from mhsa.records.defaults import DTYPES, PROFILES
-from mhsa.records.request import Expected, Request
+from mhsa.records.request import Expected, Request, nearest_id
 
 _OBJECTS = "an nn.Module class or object, a factory, a function on [B, H, T, d], or an mhsa.Adapter"
 
@@ -129,8 +129,9 @@ def matching(where: str, patterns: Iterable[str]) -> list[str]:
     for pattern in patterns:
         meant = {identity for identity in ids if isinstance(pattern, str) and Expected(pattern).fits(identity)}
         if not meant:
-            near = _near(str(pattern), ids) or "; `mhsa properties` lists them"
-            raise ValueError(f"{where} names {pattern!r}, and no property has that id{near}")
+            near = nearest_id(str(pattern), ids)
+            hint = f"; did you mean {near!r}?" if near else "; `mhsa properties` lists them"
+            raise ValueError(f"{where} names {pattern!r}, and no property has that id{hint}")
         matched |= meant
     return [identity for identity in ids if identity in matched]
 

@@ -19,6 +19,7 @@ from mhsa.reports.phrases import all_figures, not_judged
 
 if TYPE_CHECKING:
     from mhsa.records.contract import Contract
+    from mhsa.subject.subject import Subject
 
 _WHOLE = 5  # failures that are printed with reason and case; .failures has all
 _NAMED = 3  # failed properties that the repr, one line, names
@@ -110,7 +111,7 @@ def verify(
 
 
 def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification:
-    from mhsa.judge.inline import find_inline, load_inline
+    from mhsa.judge.inline import load_inline
     from mhsa.records.errors import SubjectError
 
     result = Verification(request.spec, label=request.label, device=request.device)
@@ -118,10 +119,19 @@ def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification
     subject = loaded.subject
     if loaded.question is not None:
         result.question, result.reason, result.declaration = True, str(loaded.question), dict(loaded.question.declaration)
-        result.declare = answers(result.declaration, request)
     if isinstance(subject, SubjectError):
         result.reason = result.reason or str(subject)
-        return result
+    else:
+        _judge_properties(result, request, subject, chosen)
+        ask_instead(result)
+    result.declare = answers(result.declaration, request)
+    return result
+
+
+def _judge_properties(result: Verification, request: Request, subject: Subject, chosen: Sequence[str]) -> None:
+    """Add the subject's reading, and what every chosen property found, to the result."""
+    from mhsa.judge.inline import find_inline
+
     result.notes, result.place, result.not_judged = list(subject.notes), subject.place, list(subject.not_judged)
     result.reading = list(subject.understood)
     for p in catalogue():
@@ -130,11 +140,8 @@ def _judge(request: Request, target: Any, chosen: Sequence[str]) -> Verification
             finding = find_inline(request, subject, p.id)
             result_of_property = PropertyResult(**finding, seconds=time.perf_counter() - start)
             result.properties.append(judged(request, result_of_property))
-    ask_instead(result)
-    result.declare = answers(result.declaration, request)
     result.warnings += [
         f"{p.id} passes, but was expected to fail: remove it from expected_failures"
         for p in result.properties
         if p.outcome == "unexpected-pass"
     ]
-    return result

@@ -26,8 +26,7 @@ from mhsa.reports.text import printable
 
 _SCREEN = 60  # lines of a terminal that a red run fits into, header included
 _OTHERS = (5, 15)  # failures that are named after the first: at least, where the rest is long, and at most
-_UNDERSTOOD = 3  # lines on how a subject was understood
-_FIRST = ("call", "parameters", "mask")  # of these; what else there is stands behind them
+_FIRST = ("call", "parameters", "mask")  # topics of how a subject was understood; the others share a row
 _WARNINGS = 5  # of one subject that are worth a line each
 _ALWAYS = ("mhsa", "torch", "dtypes", "profile", "seed")  # in the header; the rest is in the JSON, and shown with -v
 
@@ -120,15 +119,23 @@ def note_lines(result: SubjectResult, width: int, *, verbose: bool, last: int = 
         title += [] if on_one_line else hanging("  ", result.subject, width, style="dim")
     if verbose:
         return [Text(), *title, *labelled(result.notes, width, indent=2, style="dim")]
-    rows = sorted(result.notes, key=lambda note: _FIRST.index(note[0]) if note[0] in _FIRST else len(_FIRST))
-    while len(rows) > _UNDERSTOOD:
-        (topic, words), (other, more) = rows[-2:]
-        rows[-2:] = [(topic, f"{words}; {more}" if other == "empty rows" else f"{words}; {other} {more}")]
+    rows = _few(result.notes)
     broad = max((len(topic) for topic, _ in rows), default=0)
     lines = [Text(), *title]
     for n, (topic, words) in enumerate(rows, 1):
         lines += hanging(f"  {topic:<{broad}}  ", words, width, style="dim", most=last if n == len(rows) else 1)
     return lines
+
+
+def _few(notes: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return the rows that are shown of a reading: the first topics, and one row for all others."""
+    known = dict(notes)
+    if "mask" in known and "empty rows" in known:  # which are about masks
+        known["mask"] += f"; {known.pop('empty rows')}"
+    rows = [(topic, known.pop(topic)) for topic in _FIRST if topic in known]
+    if len(known) == 1:
+        return [*rows, *known.items()]
+    return [*rows, ("also", "; ".join(f"{topic} {words}" for topic, words in known.items()))] if known else rows
 
 
 def coverage_lines(result: SubjectResult, width: int) -> list[Text]:

@@ -11,6 +11,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.subject import Subject
+from tests.helpers.model_file import model_file
 
 MODEL = """
 import mhsa
@@ -101,13 +102,7 @@ class Core(nn.Module):
 """
 NO_MASK = "the subject is given no mask"
 BUILT = "the subject is a module that is built already"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("declared") / "model.py"
-    path.write_text(MODEL)
-    return path
+model = model_file(MODEL)
 
 
 def understood(model: Path, name: str, **contract: str) -> Subject:

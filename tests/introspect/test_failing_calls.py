@@ -100,6 +100,13 @@ class WidthOfHeads(Plain):
         return self.o(x * place_codes[0, 0])[..., :1].expand(1, 2, 3, 4).flatten(7)
 
 
+class MaskUnderAnUnknownName(Plain):
+    """Takes a mask that its name does not show."""
+
+    def forward(self, x, pairs=None):
+        return super().forward(x[..., 0, :], x, x, pairs)
+
+
 built = Always(2, 8)
 
 
@@ -155,6 +162,13 @@ def test_built_modules_functions_and_adapters_are_told_what_to_write() -> None:
     assert "def attention(query, key, value, mask=None):" in question("raising")
     assert "return raising(query, key, value, mask)  # <- change this" in question("raising")
     assert "decided in build() and call() of Raising" in question("Raising")
+
+
+def test_every_line_that_may_have_to_change_is_marked() -> None:
+    said = question("MaskUnderAnUnknownName")
+    assert "change the marked lines, and run" in " ".join(said.split())
+    assert "    takes_mask = False  # <- remove this if it takes a mask\n" in said
+    assert "change the marked line, and run" in " ".join(question("Always").split())
 
 
 def test_the_adapter_can_be_pasted_and_with_one_line_changed_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

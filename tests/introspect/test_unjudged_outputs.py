@@ -8,6 +8,7 @@ import pytest
 from mhsa.introspect.resolve import understand
 from mhsa.judge.inline import judge_inline
 from mhsa.records.request import Request
+from tests.helpers.model_file import model_file
 
 MODEL = """
 import torch
@@ -105,13 +106,7 @@ class Nested(Attention):
         ("SelfHeadsLast", "heads last", "attn", True), ("SelfScores", "scores", "attn", True),
     ]
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("unread") / "model.py"
-    path.write_text(MODEL)
-    return path
+model = model_file(MODEL)
 
 
 @pytest.mark.parametrize(

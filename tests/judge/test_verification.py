@@ -3,6 +3,7 @@
 import functools
 import linecache
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -210,6 +211,15 @@ def test_what_is_no_subject_is_told_what_is_one(ask, subject: object) -> None:
 def test_no_property_of_that_name_is_an_error_too() -> None:
     with pytest.raises(ValueError, match=r"verify\(properties=...\) names 'oracel.\*', and no property has that id"):
         mhsa.verify(Attention, properties="oracel.*")
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [("oracel.*", "oracle.*"), ("output_without_masks", "oracle.output_without_mask"), ("mask.*", "masks.*")],
+)
+def test_a_mistyped_property_names_the_nearest_one(given: str, near: str) -> None:
+    with pytest.raises(ValueError, match=f"and no property has that id; did you mean '{re.escape(near)}'\\?"):
+        mhsa.verify(Attention, properties=[given])
 
 
 def test_what_cannot_be_judged_is_not_true_either() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.commands.cli import main
+from mhsa.commands.subject_tables.pin_reading import pin
 from mhsa.commands.subject_tables.write_baseline import write_baseline
 from mhsa.records.configuration import Configuration, read
 from mhsa.records.options import Options
@@ -321,6 +322,22 @@ def test_every_form_of_a_table_is_continued(here: Path, text: str) -> None:
     for tables in (before, found):
         tables["tool"]["mhsa"].pop("subjects")
     assert found == before
+
+
+EXAMPLES = """#profile = "ci"  # what stands here goes before what stands above
+#expected_failures = [
+  #{ property = "masks.*", reason = "the kernel takes no masks yet" },
+#]
+"""
+
+
+def test_commented_examples_stay_at_the_end_of_the_table(here: Path) -> None:
+    other = "\n[tool.other]\nx = 1\n"
+    assert baseline(f"{DECLARED}{EXAMPLES}{other}") == f"{DECLARED}{NEW}\n{EXAMPLES}{other}"
+    request = Request("mine", "m:A", folder=str(here))
+    pin(read(here / "pyproject.toml"), request, {"mask": "allowed"})
+    text = (here / "pyproject.toml").read_text()
+    assert text == f'{DECLARED}{NEW}\ncontract = {{mask = "allowed"}}\n{EXAMPLES}{other}'
 
 
 def test_line_ends_stay(here: Path) -> None:

@@ -24,6 +24,7 @@ from mhsa.reports.junit import junit
 from mhsa.reports.markdown import markdown
 from mhsa.reports.terminal import verdict_lines
 from mhsa.run.child import Child
+from tests.helpers.model_file import model_file
 
 MODEL = """
 import torch
@@ -66,13 +67,7 @@ class Everything(Attention):
         output, weights = self.attend(query, key, value, mask)
         return (output, weights) if need_weights else output
 """
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("left") / "model.py"
-    path.write_text(MODEL)
-    return path
+model = model_file(MODEL)
 
 
 @pytest.mark.parametrize(

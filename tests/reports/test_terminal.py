@@ -131,6 +131,18 @@ def test_a_green_run_has_eight_lines(width: int) -> None:
     assert lines[-1] == f"  holds: 100 properties on 5000 cases ({len(IDS) - 100} not-applicable), {seconds:.1f} s"
 
 
+def test_parts_that_are_not_about_the_mask_stand_in_a_row_of_their_own() -> None:
+    layout, made = ("layout", "takes time first, [T, B, d_model]"), ("constructor", "given what means nothing")
+    shown = [line.split(maxsplit=1) for line in screen(SubjectResult("model.py", [*NOTES, layout, made], []), 200)]
+    rows = {words[0]: words[1] for words in shown if len(words) == 2}
+    assert rows["mask"] == "[B, Tq, Tk], bool, True may attend; a row with no allowed key has weights 1 / Tk"
+    assert rows["also"].endswith(
+        "in the source; layout takes time first, [T, B, d_model]; constructor given what means nothing"
+    )
+    alone = screen(SubjectResult("model.py", [*NOTES[:2], layout], []), 80)
+    assert "  layout      takes time first, [T, B, d_model]" in alone
+
+
 @WIDTHS
 def test_verbose_names_every_failure_every_property_and_every_reason_once(width: int) -> None:
     lines = screen(red(), width, DIAGNOSIS, verbose=True)

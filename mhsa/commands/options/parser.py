@@ -22,7 +22,10 @@ _LOGIC = ("and", "or", "not")
 
 
 class Parser(argparse.ArgumentParser):
-    """Prints no usage before a mistake: the line that matters would stand below ten others."""
+    """Prints no usage before a mistake: the line that matters would stand below ten others. Options are written whole."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
         """Raise a UsageError of one line."""
@@ -47,6 +50,12 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else ""
 
 
+def near_option(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the option that may have been meant: the first that begins so, else the most similar one."""
+    longer = [option for option in known if option.startswith(name)] if name.startswith("--") else []
+    return f"; did you mean {longer[0]}?" if longer else near(name, known)
+
+
 def _no_command(name: str, known: Iterable[str]) -> str:
     if name.endswith((".py", ".ipynb")) or ":" in name:  # a subject without a command
         return f"there is no command {name!r}; did you mean mhsa verify {name}?"
@@ -67,7 +76,7 @@ def parse(parser: Parser, arguments: Sequence[str] | None = None) -> argparse.Na
     wrong = next((word for word in rest if word.startswith("-") and word != "-"), None)
     if wrong is not None:
         name = wrong.partition("=")[0]
-        hint = near(name, command._option_string_actions) or f"; `{command.prog} --help` lists them"
+        hint = near_option(name, command._option_string_actions) or f"; `{command.prog} --help` lists them"
         command.error(f"there is no option {name}{hint}")
     logic = [word for word in rest if word in _LOGIC]
     keyword = str(vars(parsed).get("keyword", ""))

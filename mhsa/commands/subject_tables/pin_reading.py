@@ -8,7 +8,7 @@ from typing import Any
 
 import tomlkit
 
-from mhsa.commands.subject_tables.tables import entry, name_of, read, seen_from, subjects_of, write
+from mhsa.commands.subject_tables.tables import entry, name_of, put, read, seen_from, subjects_of, write
 from mhsa.records.configuration import Configuration
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import UsageError
@@ -42,7 +42,7 @@ def pin(configuration: Configuration, request: Request, contract: Mapping[str, A
     new["arguments"] = _new(path, name, table, "arguments", request.arguments)
     for key, values in new.items():
         if values and key not in table:
-            table[key] = tomlkit.inline_table()
+            put(table, key, tomlkit.inline_table())
         for field, value in values.items():
             table[key][field] = value
     if not any(new.values()):

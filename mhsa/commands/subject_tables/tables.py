@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import tomlkit
-from tomlkit.items import InlineTable
+from tomlkit.items import Comment, InlineTable, Item, Table
 
 from mhsa.records.errors import UsageError
 from mhsa.records.request import Request
@@ -58,6 +58,16 @@ def entry(subjects: Any, name: str, subject: str) -> Any:
     made["subject"] = subject if there is None else str(there)
     subjects[name] = made
     return subjects[name]
+
+
+def put(table: Any, key: str, value: Item) -> None:
+    """Add a key to a table: above the comments that end it, which in a file of ``mhsa init`` are examples."""
+    body = table.value.body if isinstance(table, Table) else []
+    last = max((n for n, (there, _) in enumerate(body) if there is not None), default=len(body))
+    if any(isinstance(item, Comment) for _, item in body[last + 1 :]):
+        table.value._insert_after(body[last][0], key, value)
+    else:
+        table[key] = value
 
 
 def seen_from(folder: Path, subject: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import tomlkit
 from tomlkit.items import AoT
 
-from mhsa.commands.subject_tables.tables import entry, name_of, read, seen_from, subjects_of, write
+from mhsa.commands.subject_tables.tables import entry, name_of, put, read, seen_from, subjects_of, write
 from mhsa.records.configuration import Configuration
 from mhsa.records.failures.expected_failures import ANOTHER, cause_of
 from mhsa.records.failures.failure_form import form_of
@@ -61,7 +61,7 @@ def write_baseline(
 def _expect(entry: Any, new: list[dict[str, str]]) -> None:
     listed = entry.get("expected_failures")
     if listed is None:
-        entry["expected_failures"] = tomlkit.array().multiline(True)
+        put(entry, "expected_failures", tomlkit.array().multiline(True))
         listed = entry["expected_failures"]
     known = [Expected(str(e.get("property", "")), form=str(e.get("form", "")), cause=str(e.get("cause", ""))) for e in listed]
     for failure in new:

@@ -29,16 +29,7 @@ class EachTokenFirst(ModuleAdapter):
         self.signature = replace(base.signature, mask=None, want_weights=None, not_given=self.not_given)
         self.takes_mask = False
 
-    def call(
-        self,
-        module: nn.Module,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        mask: Tensor | None,
-        need_weights: bool = False,
-        bias: Tensor | None = None,
-    ) -> Any:
+    def call(self, module: nn.Module, query: Tensor, *_: Any, bias: Tensor | None = None, **__: Any) -> Any:
         """Return the rows [B, T, d_model] of as many calls as there are tokens."""
         rows = []
         for place in range(query.size(1)):

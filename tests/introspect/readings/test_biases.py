@@ -11,6 +11,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.subject import Subject
+from tests.helpers.model_file import model_file
 
 NAN = {"fully_masked_row": "nan", "reason": "softmax over -inf alone"}
 MODEL = """
@@ -72,13 +73,7 @@ def function(query, key, value, mask=None, bias=None):
     s = query @ key.mT / query.size(-1) ** 0.5 + (0 if bias is None else bias)
     return (s if mask is None else s.masked_fill(~mask, -1e9)).softmax(-1) @ value
 """
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("biases") / "biased_model.py"
-    place.write_text(MODEL)
-    return place
+file = model_file(MODEL, "biased_model.py")
 
 
 def of(file: Path, name: str, **contract: str) -> Subject:

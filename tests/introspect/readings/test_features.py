@@ -10,6 +10,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject
+from tests.helpers.model_file import model_file
 
 MODEL = """
 import torch
@@ -117,13 +118,7 @@ class OtherSinks(Sinks):
     def weights(self, s):
         return torch.cat([s, self.attn_sink.expand(*s.shape[:3], 1)], -1).softmax(-1)[..., :-1]
 """
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    place = tmp_path_factory.mktemp("features") / "featured_model.py"
-    place.write_text(MODEL)
-    return place
+file = model_file(MODEL, "featured_model.py")
 
 
 @pytest.mark.parametrize(
