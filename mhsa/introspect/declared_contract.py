@@ -113,6 +113,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "rotary": _always,
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
+    "qk_norm": _always,
     "sinks": _always,  # projections/discover.py says where none are learned
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,6 +30,7 @@ from mhsa.introspect.readings.biases import bias_argument, find_bias_form, requi
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.qk_norm import epsilons_to_try, norms_to_try, seems_normed, with_epsilon
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.readings.rotary import candidates, seems_rotary
 from mhsa.introspect.readings.switches import read_switches
@@ -38,7 +39,7 @@ from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.introspect.unjudged_outputs import find_unread
-from mhsa.oracle.formula.fields import Rotary, as_declared
+from mhsa.oracle.formula.fields import QkNorm, Rotary, as_declared
 from mhsa.records.contract import Contract
 from mhsa.records.declarations import in_words
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -87,7 +88,7 @@ def understand(
         target = choice.target
         asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments), request)
-        read = _perhaps_rotary if seems_rotary(adapter) else _understand
+        read = _perhaps_turned if seems_rotary(adapter) or seems_normed(adapter) else _with_an_epsilon
         subject = read_constructor(
             adapter,
             lambda adapter: read(adapter, target, asked),
@@ -108,12 +109,12 @@ def _declared(adapter: Adapter, request: Request) -> Adapter:
     return adapter
 
 
-def _perhaps_rotary(adapter: Adapter, target: Any, request: Request) -> Subject:
-    """Understand a subject whose source speaks of a rotation, which is not declared.
+def _perhaps_turned(adapter: Adapter, target: Any, request: Request) -> Subject:
+    """Understand a subject whose source speaks of a rotation or normalisation of queries and keys, which is not declared.
 
     Raises:
-        Question: it is not right as it stands, and exactly right if queries and keys are rotated.
-        SubjectError: it cannot be judged, with or without a rotation.
+        Question: it is not right as it stands, and exactly right if queries and keys are rotated, or normalised.
+        SubjectError: it cannot be judged, with or without them.
     """
     try:
         subject = _understand(adapter, target, request)
@@ -122,12 +123,12 @@ def _perhaps_rotary(adapter: Adapter, target: Any, request: Request) -> Subject:
         said: SubjectError | None = None
     except SubjectError as error:
         said = error
-        if isinstance(error, Question) and error.declaration:
+        if isinstance(error, Question) and error.declaration and set(error.declaration) != {"qk_norm"}:
             raise
-    for rotary in candidates(_built(adapter)):
+    for fields in _to_try(adapter, target):
         turned = copy.copy(adapter)
-        turned.contract = replace(adapter.contract, rotary=rotary)
-        found = {"rotary": rotary.layout if rotary == Rotary(layout=rotary.layout) else as_declared(rotary)}
+        turned.contract = replace(adapter.contract, **fields)
+        found = {name: _shortly(value) for name, value in fields.items()}
         try:
             if not Fit().without_mask(_understand(turned, target, request)):
                 continue
@@ -141,6 +142,44 @@ def _perhaps_rotary(adapter: Adapter, target: Any, request: Request) -> Subject:
     if said is not None:
         raise said
     return subject
+
+
+def _with_an_epsilon(adapter: Adapter, target: Any, request: Request) -> Subject:
+    """Understand a subject; an epsilon of a declared normalisation that nothing names is the number of its source that fits."""
+    subject = _understand(adapter, target, request)
+    norm = subject.contract.formula.qk_norm
+    if norm is None or norm.eps is not None or Fit().without_mask(subject):
+        return subject
+    for eps in epsilons_to_try(target, _built(adapter)):
+        other = copy.copy(adapter)
+        other.contract = replace(adapter.contract, qk_norm=replace(norm, eps=eps))
+        with contextlib.suppress(Exception):  # it cannot be read so
+            found = _understand(other, target, request)
+            if Fit().without_mask(found):
+                said = Understood("epsilon", f"of normalised queries and keys: {eps:g}", "fitted")
+                understood = (*found.understood, said)
+                return replace(found, understood=understood, notes=notes_of(understood))
+    return subject
+
+
+def _to_try(adapter: Adapter, target: Any) -> Iterator[dict[str, Any]]:
+    """Yield rotations and normalisations that are not declared, each alone and crossed."""
+    module = _built(adapter)
+    norms = list(norms_to_try(target, module)) if seems_normed(adapter) else []
+    rotations = list(candidates(module)) if seems_rotary(adapter) else []
+    yield from ({"rotary": rotary} for rotary in rotations)
+    yield from ({"qk_norm": norm} for norm in norms)
+    yield from ({"qk_norm": norm, "rotary": rotary} for norm in norms for rotary in rotations)
+
+
+def _shortly(value: Rotary | QkNorm) -> Any:
+    """Return a table as it is declared: the first of its values alone, where the others are the usual ones."""
+    declared = as_declared(value)
+    first = next(iter(type(value).__dataclass_fields__))
+    alone = "layout" if isinstance(value, Rotary) else first
+    return (
+        declared[alone] if set(declared) == {alone} else declared if set(declared) != {"base"} or value != Rotary() else "half"
+    )
 
 
 def _built(adapter: Adapter) -> nn.Module | None:
@@ -171,6 +210,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
+    adapter, about_epsilon = with_epsilon(adapter, target, module)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
     caller = find_call(adapter, module, lambda: returning.append(require_a_call(adapter, module, request, target)))
@@ -205,7 +245,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
-        constants=constants(target, module), place=_place(adapter, module), understood=adapter.understood,
+        constants=constants(target, module), place=_place(adapter, module),
+        understood=(*adapter.understood, *([about_epsilon] if about_epsilon else [])),
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:

@@ -29,7 +29,8 @@ class Linear:
 class ProjectionWeights:
     """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k.
 
-    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones.
+    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones. ``query_norm`` and ``key_norm``
+    are the gains and shifts of their normalisation, [d_k] or [heads * d_k], where there are some.
     """
 
     query: Linear
@@ -37,6 +38,8 @@ class ProjectionWeights:
     value: Linear
     out: Linear
     sinks: Array | None = field(default=None, kw_only=True)
+    query_norm: Linear | None = field(default=None, kw_only=True)
+    key_norm: Linear | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def multi_head(
     )
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
-    sides = between.sides(arithmetic, formula, q, k)
+    sides = between.sides(arithmetic, formula, q, k, (projections.query_norm, projections.key_norm))
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
     inner = core(

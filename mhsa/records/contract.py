@@ -6,7 +6,19 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Rotary, Scale, Sinks, SoftcapOrder, Window, rotary_of
+from mhsa.oracle.formula.fields import (
+    Bias,
+    Causal,
+    KvHeads,
+    QkNorm,
+    Rotary,
+    Scale,
+    Sinks,
+    SoftcapOrder,
+    Window,
+    qk_norm_of,
+    rotary_of,
+)
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -30,7 +42,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap", "rotary", "sinks")  # fields that may hold something else than a text
+NUMBERS = ("scale", "window", "softcap", "rotary", "sinks", "qk_norm")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -77,6 +89,9 @@ class Contract:
         sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
             (softmax-off-by-one is 0); None is none.
         softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
+        qk_norm: a table of ``kind`` ("rms", "layer", "l2"), ``eps``, ``over`` ("head", "all"), ``gain`` ("weight",
+            "1 + weight"), ``place`` ("before-rotary", "after-rotary"), or the kind alone: queries and keys are normalised,
+            with a gain where the module has one; None is not at all.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -103,6 +118,7 @@ class Contract:
     softcap_order: SoftcapOrder = "before-bias"
     bias: Bias = None
     sinks: Sinks = None
+    qk_norm: QkNorm | Mapping[str, Any] | str | None = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -145,10 +161,11 @@ class Contract:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
 
     def _check_formula(self) -> None:
-        try:
-            object.__setattr__(self, "rotary", rotary_of(self.rotary))
-        except ValueError as error:
-            raise ValueError(f"Contract(rotary={self.rotary!r}); {error}") from None
+        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of)):
+            try:
+                object.__setattr__(self, name, read(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"Contract({name}={getattr(self, name)!r}); {error}") from None
         for name in ("scale", "softcap"):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -175,6 +192,7 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary"))
+        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary", "qk_norm"))
         same = {name: getattr(self, name) for name in names}
-        return Formula(causal=self.causal or "no", rotary=rotary_of(self.rotary), **same)
+        rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
+        return Formula(causal=self.causal or "no", rotary=rotary, qk_norm=qk_norm, **same)

@@ -10,7 +10,7 @@ from torch import nn
 from mhsa.bugs.diagnosis.match import cases_for
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.introspect.resolve import understand
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
@@ -25,6 +25,10 @@ CROSSED = [
     Formula(bias="alibi", sinks=0.0, softcap=3.0),
     Formula(bias="alibi", rotary=Rotary(), kv_heads="grouped"),
     Formula(bias="given", rotary=Rotary(layout="interleaved"), causal="bottom-right", kv_heads="grouped", sinks="learned"),
+    Formula(qk_norm=QkNorm(), rotary=Rotary(), causal="top-left", window=(2, 0), kv_heads="grouped", sinks="learned"),
+    Formula(qk_norm=QkNorm("layer", 1e-3, "all"), bias="given", softcap=3.0, kv_heads="grouped"),
+    Formula(qk_norm=QkNorm("l2"), scale=10.0, bias="alibi", causal="bottom-right"),
+    Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]
 SHIFTED = """
 from mhsa.bugs.mutants.formula import right_under

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.declared.given_bias import Biased
+from mhsa.bugs.mutants.declared.normed import Normed
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula import alibi
 from mhsa.oracle.formula.causal import own_places
@@ -113,18 +114,23 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Biased, Causal, Grouped):
+class Declared(Normed, Biased, Causal, Grouped):
     """Any formula, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
     used: ClassVar[Rotary | None] = None  # by a mutant, in the place of what is declared
 
     def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotate queries and keys, then give each query head its keys and values."""
+        """Normalise and rotate queries and keys, then give each query head its keys and values."""
+        norm = self.norm or self.formula.qk_norm
+        if norm is not None and norm.place == "before-rotary":
+            q, k = self.normed(q, "query"), self.normed(k, "key")
         if self.formula.rotary is not None:
             first = k.size(-2) - q.size(-2) if self.formula.causal == "bottom-right" else 0
             of_queries, of_keys = (torch.arange(x.size(-2), device=x.device) + self.formula.rotary.offset for x in (q, k))
             q, k = self.turned(q, of_queries + first, "query"), self.turned(k, of_keys, "key")
+        if norm is not None and norm.place == "after-rotary":
+            q, k = self.normed(q, "query"), self.normed(k, "key")
         return super().heads(q, k, v)
 
     def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:

@@ -25,7 +25,15 @@ KINDS = (
     "state",
 )
 # Of features that a contract declares.
-DECLARED_KINDS = ("formula", "rotary", "declared.given_bias", "declared.alibi", "declared.sinks", "declared.softcap_order")
+DECLARED_KINDS = (
+    "formula",
+    "rotary",
+    "qk_norm",
+    "declared.given_bias",
+    "declared.alibi",
+    "declared.sinks",
+    "declared.softcap_order",
+)
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 Causal = Literal["no", "top-left", "bottom-right"]
@@ -66,6 +66,48 @@ class Rotary:
             return round(rotated) % 2 == 0 and abs(rotated - round(rotated)) < 1e-6  # 0.3333333 stands for a third
 
         return next((d for d in range(1, 513) if round(self.fraction * d) and is_even(d)), 2)
+
+
+@dataclass(frozen=True)
+class QkNorm:
+    """Queries and keys are normalised before they go into the scores.
+
+    Attributes:
+        kind: "rms": by the root of the mean square; "layer": after the mean is taken off; "l2": by the length.
+        eps: added to the mean square, or ("l2") the least length; "dtype" is the machine epsilon of the data, and of float32
+            for half formats. None: that of the module, or the usual one.
+        over: the features of each "head" by itself, or "all" features of a token together.
+        gain: what is multiplied with where there is a parameter for it: the "weight" itself, or "1 + weight".
+        place: "before-rotary" or "after-rotary".
+    """
+
+    kind: Literal["rms", "layer", "l2"] = "rms"
+    eps: float | Literal["dtype"] | None = None
+    over: Literal["head", "all"] = "head"
+    gain: Literal["weight", "1 + weight"] = "weight"
+    place: Literal["before-rotary", "after-rotary"] = "before-rotary"
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        for name in ("kind", "over", "gain", "place"):
+            allowed = get_args(get_type_hints(QkNorm)[name])
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r}; must be one of {', '.join(map(repr, allowed))}")
+        if self.eps not in (None, "dtype") and not (_is_number(self.eps) and 0.0 <= float(self.eps) < 1.0):
+            raise ValueError(f"eps = {self.eps!r}; must be a number from 0 to below 1, or 'dtype'")
+
+
+def qk_norm_of(value: Any) -> QkNorm | None:
+    """Return what was declared, a table or the kind alone.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    return _declared(QkNorm, "kind", value)
 
 
 def rotary_of(value: Any) -> Rotary | None:
