@@ -118,8 +118,8 @@ def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     """The output is not what it would be without one of the declared features.
 
     Statement: for each of causal, window, scale, softcap, qk_norm, rotary, bias and sinks that is declared, where the formula
-        without it differs by more than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap,
-        or more.
+        without it differs by more than both bounds, the output is not that of the formula without it. Scores are made twice the
+        soft cap, or more.
     Requires: one of these is declared; the query projection can be written.
     Source: P22, the class of options that are accepted and ignored.
     Breaks it: an option that is stored and never read, or read in one path only.

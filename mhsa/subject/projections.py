@@ -85,8 +85,8 @@ class Projections:
     """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do.
 
     ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too. ``sinks`` [H] are
-    logits that take part in the softmax. ``query_norm`` and ``key_norm`` are gain and shift of normalised queries and keys, [d_k]
-    or [heads * d_k].
+    logits that take part in the softmax. ``query_norm`` and ``key_norm`` are gain and shift of normalised queries and keys,
+    [d_k] or [heads * d_k].
     """
 
     query: Role

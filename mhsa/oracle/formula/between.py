@@ -39,7 +39,7 @@ class ScoreSide:
     heads: Bounded
     formula: Formula
     tables: rotary.Tables | None
-    normed: qk_norm.Normed | None = None
+    normed: qk_norm.Normalised | None = None
 
     def after_the_norm(self, arithmetic: Arithmetic, d: Bounded) -> Bounded:
         """Return the gradient of the normalised features, of that of the heads."""

@@ -14,7 +14,7 @@ from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, QkNorm, Rotary, Sc
 
 @dataclass(frozen=True)
 class Formula:
-    """Projections, norm, rotation, scores times scale, soft cap, bias, mask (given AND causal AND window), softmax, values, merge.
+    """Projections, norm, rotation, scores times scale, cap, bias, mask (given AND causal AND window), softmax, values, merge.
 
     Attributes:
         causal: whether a query sees later keys, and how queries and keys are aligned.

@@ -18,7 +18,7 @@ _BACK = 16
 
 
 @dataclass(frozen=True)
-class Normed:
+class Normalised:
     """What the derivatives need of one normalisation, in the shape in which it is formed.
 
     Attributes:
@@ -49,7 +49,9 @@ def epsilon(norm: QkNorm, arithmetic: Arithmetic) -> float:
     return _USUAL[norm.kind] if norm.eps is None else float(norm.eps)
 
 
-def stage(arithmetic: Arithmetic, norm: QkNorm, x: Bounded, gain: Array | None, shift: Array | None) -> tuple[Bounded, Normed]:
+def stage(
+    arithmetic: Arithmetic, norm: QkNorm, x: Bounded, gain: Array | None, shift: Array | None
+) -> tuple[Bounded, Normalised]:
     """Return queries or keys [B, heads, T, d], normalised, times a gain [d] or [heads * d] and shifted by as many numbers."""
     heads = x.value.shape[1]
     wide = _wide(norm, x)
@@ -76,11 +78,11 @@ def stage(arithmetic: Arithmetic, norm: QkNorm, x: Bounded, gain: Array | None, 
     y = units if factor is None else arithmetic.multiply(units, factor)
     if shift is not None:
         y = arithmetic.add(y, Bounded.exact(np.broadcast_to(_spread(norm, shift, heads, n), y.value.shape)))
-    normed = Normed(norm, units, inverse, factor, short, heads, 0 if gain is None else gain.size, shift is not None)
+    normed = Normalised(norm, units, inverse, factor, short, heads, 0 if gain is None else gain.size, shift is not None)
     return _narrow(norm, y, heads), normed
 
 
-def chain(arithmetic: Arithmetic, normed: Normed, d: Bounded, *, back: bool) -> Bounded:
+def chain(arithmetic: Arithmetic, normed: Normalised, d: Bounded, *, back: bool) -> Bounded:
     """Return how the features move, of how they moved before the normalisation; ``back``: the gradient before, of that after.
 
     The Jacobian of the normalisation alone is symmetric; the gain comes after it, and before it on the way back.
@@ -107,7 +109,7 @@ def chain(arithmetic: Arithmetic, normed: Normed, d: Bounded, *, back: bool) -> 
     return _narrow(norm, d, normed.heads)
 
 
-def gradients(arithmetic: Arithmetic, normed: Normed, d: Bounded, roundings: int) -> dict[str, Bounded]:
+def gradients(arithmetic: Arithmetic, normed: Normalised, d: Bounded, roundings: int) -> dict[str, Bounded]:
     """Return the gradients of gain and shift, as they are stored: those of all features that they are for, summed."""
     d = _wide(normed.norm, d)
     found = {}

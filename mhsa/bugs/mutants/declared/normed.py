@@ -14,7 +14,7 @@ from mhsa.oracle.formula.formula import PLAIN, Formula
 _USUAL = {"rms": 1e-6, "layer": 1e-5, "l2": 1e-12}  # epsilon, where none is declared
 
 
-class Gain(nn.Module):
+class NormParameters(nn.Module):
     """A gain and a shift, as many numbers as they are given."""
 
     def __init__(self, weight: int, bias: int) -> None:
@@ -36,13 +36,15 @@ class Normed(Plain):
         sizes = [self.d_k * (n if norm is not None and norm.over == "all" else 1) for n in heads]
         has_gain = norm is not None and norm.kind != "l2"
         self.query_norm, self.key_norm = (
-            Gain(n, n if norm is not None and norm.kind == "layer" else 0) if has_gain else None for n in sizes
+            NormParameters(n, n if norm is not None and norm.kind == "layer" else 0) if has_gain else None for n in sizes
         )
 
     def use_gains(self, query: Any, key: Any) -> None:
         """Have gains of the sizes of these; None: none."""
         if self.formula.qk_norm is not None:
-            of = [None if g is None else Gain(g.weight.size, 0 if g.bias is None else g.bias.size) for g in (query, key)]
+            of = [
+                None if g is None else NormParameters(g.weight.size, 0 if g.bias is None else g.bias.size) for g in (query, key)
+            ]
             self.query_norm, self.key_norm = of
 
     def normed(self, x: Tensor, which: str) -> Tensor:
