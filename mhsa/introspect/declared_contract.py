@@ -114,6 +114,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
     "qk_norm": _always,
+    "lse": _always,  # find_lse.py says where none is returned
     "sinks": _always,  # projections/discover.py says where none are learned
 }
 

@@ -17,6 +17,7 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
+from mhsa.introspect.find_lse import find_lse
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
@@ -258,6 +259,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
+    read = find_lse(read, module, sizes)
     subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))

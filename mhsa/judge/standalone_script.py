@@ -21,7 +21,7 @@ from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.oracle.attention import attention
-from mhsa.oracle.bounded import Array
+from mhsa.oracle.bounded import Array, Bounded
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
@@ -236,7 +236,21 @@ def _comparison(subject: Subject, call: RecordedCall) -> list[str]:
             lines.append(f"weights = in_usual_order(weights, {subject.caller.weights_form!r}, {call.case.batch})")
             lines.insert(0, "from mhsa.subject.returned import in_usual_order")
         lines += _judged("weights", call.answer.expected.weights, call.answer.judged[:, None])
-    return lines
+    return [*lines, *_log_sum_exp(subject, call, subject.caller.lse_from, call.answer.expected.lse)]
+
+
+def _log_sum_exp(subject: Subject, call: RecordedCall, place: int | None, must: Bounded | None) -> list[str]:
+    """Lines that compare the log-sum-exp [B, H, Tq], where one is judged."""
+    if call.answer is None or call.answer.lse is None or place is None or must is None:
+        return []
+    rows = call.answer.attended[:, None, :, 0]
+    known = Bounded(must.value, np.where(np.isfinite(must.error), must.error, 0.0))  # where it is not, nothing is compared
+    form = subject.caller.lse_form
+    return [
+        "from mhsa.subject.returned import lse_in_usual_order",
+        f"lse = lse_in_usual_order(members[{place}], {form!r}, {call.case.batch})",
+        *_judged("lse", known, rows),
+    ]
 
 
 def _judged(name: str, must: Any, rows: Any) -> list[str]:
@@ -290,7 +304,7 @@ def _function(subject: Subject, request: Request, call: RecordedCall) -> list[st
         effective = formula.allowed(of_call, q.shape[0], q.shape[2], k.shape[2])
         allowed = None if effective is None else effective[:, None]
     must = attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
-    output, weights = subject.adapter.values or (0, 1)
+    output, weights, logarithm = subject.adapter.values or (0, 1, None)
     lines += [_MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":
         lines.append(f"output = output.unflatten(0, (-1, {call.case.head}))  # [B, H, T, d]")
@@ -299,7 +313,7 @@ def _function(subject: Subject, request: Request, call: RecordedCall) -> list[st
     lines += _judged("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:
         lines += [f"weights = members[{weights}]", *_judged("weights", must.weights, call.answer.judged[:, None])]
-    return lines
+    return [*lines, *_log_sum_exp(subject, call, logarithm, must.lse)]
 
 
 def _construction(subject: Subject, request: Request, call: RecordedCall) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import alibi, between, given_bias, groups, sinks, softcap
+from mhsa.oracle.formula import alibi, between, given_bias, groups, lse, sinks, softcap
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -47,7 +47,7 @@ class Attention:
     """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
 
     ``slope`` is the derivative of the soft cap at each score, None where there is no cap; ``rest`` is the weight of the sink
-    [..., Tq, 1], None where there is none.
+    [..., Tq, 1], None where there is none; ``lse`` the log-sum-exp [..., Tq], where the formula returns it.
     """
 
     output: Bounded
@@ -55,6 +55,7 @@ class Attention:
     scores: Bounded
     slope: Bounded | None
     rest: Bounded | None
+    lse: Bounded | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def multi_head(
     stages = output, inner.weights, inner.scores, inner.slope, inner.rest
     inputs = (query, key, value)
     return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads,
-                              None if added is None else added.shape))  # fmt: skip
+                              None if added is None else added.shape, lse=inner.lse))  # fmt: skip
 
 
 def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:
@@ -193,8 +194,9 @@ def core(
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
     rest = None
-    if formula.sinks is not None:
-        sink = sinks.logits(arithmetic, formula.sinks, learned)
+    sink = None if formula.sinks is None else sinks.logits(arithmetic, formula.sinks, learned)
+    logarithm = None if formula.lse is None else lse.stage(arithmetic, scores, allowed, sink, formula.lse)
+    if sink is not None:
         weights, rest = sinks.softmax(arithmetic, scores, allowed, sink)
     else:
         weights = arithmetic.softmax(scores, allowed)
@@ -203,7 +205,7 @@ def core(
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest, lse=logarithm)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

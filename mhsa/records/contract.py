@@ -10,6 +10,7 @@ from mhsa.oracle.formula.fields import (
     Bias,
     Causal,
     KvHeads,
+    Lse,
     QkNorm,
     Rotary,
     Scale,
@@ -92,6 +93,8 @@ class Contract:
         qk_norm: a table of ``kind`` ("rms", "layer", "l2"), ``eps``, ``over`` ("head", "all"), ``gain`` ("weight",
             "1 + weight"), ``place`` ("before-rotary", "after-rotary"), or the kind alone: queries and keys are normalised,
             with a gain where the module has one; None is not at all.
+        lse: the logarithm of each row's sum of exponentials is returned, too, [B, H, Tq]: ``"natural"``, or to ``"base-2"``;
+            None: found out, where it is exactly that.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -119,6 +122,7 @@ class Contract:
     bias: Bias = None
     sinks: Sinks = None
     qk_norm: QkNorm | Mapping[str, Any] | str | None = None
+    lse: Lse = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -144,6 +148,7 @@ class Contract:
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
+            "lse": (None, *get_args(get_args(Lse)[0])),
             "bias": (None, "given", "alibi", "alibi-geometric"),
         }
         for field in fields(self):

@@ -23,11 +23,11 @@ from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
 from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_form import MaskForm
 from mhsa.subject.projections import Projections
-from mhsa.subject.returned import listed
 from mhsa.subject.signature import Signature, bias_among, masks_among, read_signature
 
 Inputs = Literal["qkv", "q,kv", "x"]
@@ -264,7 +264,7 @@ class FunctionAdapter(Adapter):
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
-        self.values: tuple[int, int | None] | None = None  # places of Z and A among what it returns, where not (Z, A)
+        self.values: Places | None = None  # of Z, A and a log-sum-exp among what it returns, where not (Z, A)
         self.float_masks = self.finite_masks = False
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
         self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
@@ -334,8 +334,16 @@ class FunctionAdapter(Adapter):
     ) -> Any:
         """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back.
 
-        A bias goes to the function's argument for it, or to that of its mask.
+        A bias goes to the function's argument for it, or to that of its mask. A log-sum-exp that the function returns is
+        returned next to the output.
         """
+        with keeping() as kept:
+            output = self._called(module, query, key, value, mask, bias)
+        return (output, kept[-1]) if kept else output
+
+    def _called(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> Any:
         if bias is not None and not self.bias_name:
             return self._biased(module, query, key, value, bias)
         with biased(bias):
@@ -354,7 +362,7 @@ class FunctionAdapter(Adapter):
         return module(query, key, value, mask)
 
     def _in_slot(self) -> Callable[..., Any]:
-        function = self.function if self.values is None else _Arranged(self.function, *self.values)
+        function = self.function if self.values is None else ArrangedFunction(self.function, self.values)
         if self.bias_name and self.contract.bias == "given":
             parameter = inspect.signature(self.function).parameters[self.bias_name]
             function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
@@ -379,20 +387,6 @@ def contract_of(target: Any, name: str) -> Contract | None:
     if declared is not None and not isinstance(declared, Contract):
         raise SubjectError(f"{name}: mhsa_contract is a {type(declared).__name__}; must be an mhsa.Contract")
     return declared
-
-
-class _Arranged:
-    """A function that returns its output and weights in other places, in a list, a dictionary or an object."""
-
-    def __init__(self, function: Callable[..., Any], output: int, weights: int | None) -> None:
-        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
-        self.__name__ = getattr(function, "__name__", repr(function))
-        self._output, self._weights = output, weights
-
-    def __call__(self, **named: Any) -> Any:
-        """Return (Z, A), or Z where there are no weights."""
-        values = listed(self.__wrapped__(**named))
-        return values[self._output] if self._weights is None else (values[self._output], values[self._weights])
 
 
 def _set_dropout(module: nn.Module, rate: float) -> bool:

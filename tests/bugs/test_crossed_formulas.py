@@ -27,6 +27,8 @@ CROSSED = [
     Formula(bias="given", rotary=Rotary(layout="interleaved"), causal="bottom-right", kv_heads="grouped", sinks="learned"),
     Formula(qk_norm=QkNorm(), rotary=Rotary(), causal="top-left", window=(2, 0), kv_heads="grouped", sinks="learned"),
     Formula(qk_norm=QkNorm("layer", 1e-3, "all"), bias="given", softcap=3.0, kv_heads="grouped"),
+    Formula(lse="natural", sinks="learned", causal="top-left", rotary=Rotary(), kv_heads="grouped"),
+    Formula(lse="base-2", bias="given", softcap=2.0, qk_norm=QkNorm()),
     Formula(qk_norm=QkNorm("l2"), scale=10.0, bias="alibi", causal="bottom-right"),
     Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]
@@ -75,6 +77,11 @@ def agrees(target: type[nn.Module]) -> set[str]:
         answer = found.answer
         apart = np.abs(answer.output - answer.expected.output.value) - answer.expected.output.error
         assert (apart[np.broadcast_to(answer.judged, apart.shape)] <= 0.0).all(), case
+        if answer.lse is not None:
+            must = answer.expected.lse
+            assert (np.abs(answer.lse - must.value) <= must.error)[
+                np.broadcast_to(answer.attended[:, None, :, 0], answer.lse.shape)
+            ].all()
         if answer.judged.all():
             for name, gradient in found.observed.items():
                 must = found.expected[name]

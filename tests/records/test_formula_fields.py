@@ -45,6 +45,7 @@ def test_a_contract_has_its_formula() -> None:
         ({"softcap_order": "first"}, "must be one of 'before-bias', 'after-bias'"),
         ({"sinks": "constant"}, "must be 'learned', a number or None"),
         ({"sinks": True}, "must be 'learned', a number or None"),
+        ({"lse": "ln"}, "must be one of None, 'natural', 'base-2'"),
         ({"qk_norm": "max"}, "kind = 'max'; must be one of 'rms', 'layer', 'l2'"),
         ({"qk_norm": {"epsilon": 1e-6}}, "must be a table of kind, eps, over, gain, place, or the kind alone"),
         ({"qk_norm": {"eps": -1e-6}}, "eps = -1e-06; must be a number from 0 to below 1, or 'dtype'"),

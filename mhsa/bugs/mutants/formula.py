@@ -6,8 +6,9 @@ The classes without a formula of their own are right; mutants replace one of the
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -133,6 +134,11 @@ class Declared(Normed, Biased, Causal, Grouped):
             q, k = self.normed(q, "query"), self.normed(k, "key")
         return super().heads(q, k, v)
 
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Any:
+        """Attend; return the log-sum-exp, too, where it is declared."""
+        answer = super().forward(query, key, value, mask, bias)
+        return answer if self.formula.lse is None else (*answer, self.summed)
+
     def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
         """Return x [..., T, d_k] rotated at its places [T]."""
         rotary = self.used or self.formula.rotary
@@ -178,12 +184,27 @@ class Declared(Normed, Biased, Causal, Grouped):
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         """Let a sink take part."""
+        if self.formula.lse is not None:
+            self.summed = self.log_sum_exp(s, mask)
         if self.formula.sinks is None:
             return super().softmax(s, mask)
-        sink = self.sinks if self.formula.sinks == "learned" else torch.full((self.head,), self.formula.sinks, dtype=s.dtype)
         seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
         s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
-        return torch.cat([s, sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)], -1).softmax(-1)[..., :-1]
+        return torch.cat([s, self.sink(s)], -1).softmax(-1)[..., :-1]
+
+    def log_sum_exp(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the logarithm of each row's sum, the sink's included."""
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
+        s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
+        if self.formula.sinks is not None:
+            s = torch.cat([s, self.sink(s)], -1)
+        return torch.logsumexp(s, -1) / (math.log(2.0) if self.formula.lse == "base-2" else 1.0)
+
+    def sink(self, s: Tensor) -> Tensor:
+        """Return the sink of each row [B, H, Tq, 1]."""
+        number = self.formula.sinks
+        sink = self.sinks if number == "learned" else torch.full((self.head,), float(number or 0.0), dtype=s.dtype)
+        return sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)
 
     def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
         """Add the bias, and cap what is to be capped with it."""

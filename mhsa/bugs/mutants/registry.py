@@ -33,6 +33,7 @@ DECLARED_KINDS = (
     "declared.alibi",
     "declared.sinks",
     "declared.softcap_order",
+    "declared.lse",
 )
 _SECTIONS = ("Formula", "Census", "Killed in")
 

@@ -13,6 +13,7 @@ Window = tuple[int, int]  # keys before and after the own place that are seen; -
 KvHeads = Literal["grouped"] | None
 Bias = Literal["given", "alibi", "alibi-geometric"] | None
 Sinks = float | Literal["learned"] | None
+Lse = Literal["natural", "base-2"] | None
 SoftcapOrder = Literal["before-bias", "after-bias"]
 
 

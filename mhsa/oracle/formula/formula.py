@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle.formula import alibi, given_bias, groups, qk_norm, rotary, scale, sinks, softcap, window
+from mhsa.oracle.formula import alibi, given_bias, groups, lse, qk_norm, rotary, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, QkNorm, Rotary, Scale, Sinks, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Lse, QkNorm, Rotary, Scale, Sinks, SoftcapOrder, Window
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Formula:
         bias: added to the scores: "given" by the caller, or "alibi" or "alibi-geometric"; None is none.
         sinks: one more logit in the softmax, without a value: "learned" ones of each head, or a number; None is none.
         qk_norm: how queries and keys are normalised; None is not at all.
+        lse: the logarithm of each row's sum of exponentials is returned: "natural", or to "base-2"; None is not at all.
     """
 
     causal: Causal = "no"
@@ -39,6 +40,7 @@ class Formula:
     bias: Bias = None
     sinks: Sinks = None
     qk_norm: QkNorm | None = None
+    lse: Lse = None
 
     @property
     def caps_bias(self) -> bool:
@@ -130,6 +132,7 @@ class Formula:
             "the soft cap takes scores and bias together" if self.caps_bias and self.softcap is not None else "",
             alibi.words(self.bias) if self.distant else "",
             sinks.words(self.sinks) if self.sinks is not None else "",
+            lse.words(self.lse) if self.lse is not None else "",
         )
         return tuple(part for part in parts if part)
 
