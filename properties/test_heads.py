@@ -8,9 +8,9 @@ from hypothesis import given
 from mhsa.judge.budget import light
 from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
-from mhsa.oracle.attention import Linear, core
+from mhsa.oracle.attention import Linear, core, of_places
 from mhsa.oracle.bounded import Arithmetic, Bounded
-from mhsa.oracle.formula import alibi, between
+from mhsa.oracle.formula import between
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -46,9 +46,9 @@ def single_head(trial: Trial, h: int) -> Bounded:
     q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None], gains))
     mask = trial.effective(trial.mask, trial.query, trial.key)
     formula, bias = trial.formula, None
-    if formula.distant:  # a slope of the head's own
+    if formula.distant:  # a slope or table of the head's own
         shape = (trial.case.head, q.value.shape[1], k.value.shape[1])
-        bias, formula = alibi.stage(arithmetic, formula.bias, formula.causal, shape)[h], replace(formula, bias=None)
+        bias, formula = of_places(arithmetic, formula, shape, p.table)[h], replace(formula, bias=None)
     sink = None if p.sinks is None else p.sinks[h : h + 1]
     z = core(arithmetic, q, k, v, mask, bias=bias, formula=formula, learned=sink).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)

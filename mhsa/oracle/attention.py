@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import alibi, between, given_bias, groups, lse, sinks, softcap
+from mhsa.oracle.formula import alibi, between, bias_table, given_bias, groups, lse, sinks, softcap
+from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -30,7 +31,8 @@ class ProjectionWeights:
     """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k.
 
     ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones. ``query_norm`` and ``key_norm``
-    are the gains and shifts of their normalisation, [d_k] or [heads * d_k], where there are some.
+    are the gains and shifts of their normalisation, [d_k] or [heads * d_k], where there are some; ``table``
+    [buckets, H] is that of the biases of distances.
     """
 
     query: Linear
@@ -38,6 +40,7 @@ class ProjectionWeights:
     value: Linear
     out: Linear
     sinks: Array | None = field(default=None, kw_only=True)
+    table: Array | None = field(default=None, kw_only=True)
     query_norm: Linear | None = field(default=None, kw_only=True)
     key_norm: Linear | None = field(default=None, kw_only=True)
 
@@ -150,7 +153,8 @@ def multi_head(
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
     inner = core(
-        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks
+        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks,
+        projections.table,
     )
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
@@ -177,11 +181,12 @@ def core(
     bias: Array | Bounded | None = None,
     formula: Formula = PLAIN,
     learned: Array | None = None,
+    table: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
     added = [] if bias is None else [bias if isinstance(bias, Bounded) else Bounded.exact(bias)]
-    added += [alibi.stage(arithmetic, formula.bias, formula.causal, scores.value.shape)] if formula.distant else []
+    added += [of_places(arithmetic, formula, scores.value.shape, table)] if formula.distant else []
     slope = None
     for term in added if formula.caps_bias else ():
         scores = given_bias.added(arithmetic, scores, term)
@@ -206,6 +211,13 @@ def core(
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
     return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest, lse=logarithm)
+
+
+def of_places(arithmetic: Arithmetic, formula: Formula, shape: tuple[int, ...], table: Array | None) -> Bounded:
+    """Return the bias of scores [B, H, Tq, Tk] that their places have: [H, Tq, Tk]."""
+    if isinstance(formula.bias, BiasTable):
+        return bias_table.stage(formula.bias, formula.causal, shape, table)
+    return alibi.stage(arithmetic, formula.bias, formula.causal, shape)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

@@ -17,6 +17,7 @@ from mhsa.oracle.formula.fields import (
     Sinks,
     SoftcapOrder,
     Window,
+    bias_of,
     qk_norm_of,
     rotary_of,
 )
@@ -43,7 +44,7 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap", "rotary", "sinks", "qk_norm")  # fields that may hold something else than a text
+NUMBERS = ("bias", "scale", "window", "softcap", "rotary", "sinks", "qk_norm")  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -86,7 +87,9 @@ class Contract:
             "dtype"), or the layout alone: queries and keys are rotated by their places; None is not at all.
         bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
             is added to the scaled scores; ``"alibi"``: minus a slope of the head times the distance to the own place, with the
-            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; None is none.
+            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; ``"table"``: a
+            parameter [buckets, H] of which the bucket of the distance is added, or a table of ``rule`` ("t5"), ``direction``
+            ("both", "past") and ``max_distance``; None is none.
         sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
             (softmax-off-by-one is 0); None is none.
         softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
@@ -119,7 +122,7 @@ class Contract:
     kv_heads: KvHeads = None
     rotary: Rotary | Mapping[str, Any] | str | None = None
     softcap_order: SoftcapOrder = "before-bias"
-    bias: Bias = None
+    bias: Bias | Mapping[str, Any] | Literal["table"] = None
     sinks: Sinks = None
     qk_norm: QkNorm | Mapping[str, Any] | str | None = None
     lse: Lse = None
@@ -149,7 +152,6 @@ class Contract:
             "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
             "lse": (None, *get_args(get_args(Lse)[0])),
-            "bias": (None, "given", "alibi", "alibi-geometric"),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -166,7 +168,7 @@ class Contract:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
 
     def _check_formula(self) -> None:
-        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of)):
+        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of), ("bias", bias_of)):
             try:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:
@@ -197,7 +199,7 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary", "qk_norm"))
+        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary", "qk_norm", "bias"))
         same = {name: getattr(self, name) for name in names}
         rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
-        return Formula(causal=self.causal or "no", rotary=rotary, qk_norm=qk_norm, **same)
+        return Formula(causal=self.causal or "no", rotary=rotary, qk_norm=qk_norm, bias=bias_of(self.bias), **same)

@@ -86,7 +86,7 @@ class Projections:
 
     ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too. ``sinks`` [H] are
     logits that take part in the softmax. ``query_norm`` and ``key_norm`` are gain and shift of normalised queries and keys,
-    [d_k] or [heads * d_k].
+    [d_k] or [heads * d_k]; ``table`` [buckets, H] holds biases of distances.
     """
 
     query: Role
@@ -97,6 +97,7 @@ class Projections:
     sinks: View | None = None
     query_norm: Role | None = None
     key_norm: Role | None = None
+    table: View | None = None
 
     def views(self) -> Iterator[tuple[str, View]]:
         """Every weight and bias that is a parameter, with its name, ``query.weight`` and so on, always in the same order."""
@@ -112,6 +113,8 @@ class Projections:
                 yield f"{name}.bias", role.bias
         if self.sinks is not None:
             yield "sinks", self.sinks
+        if self.table is not None:
+            yield "table", self.table
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -121,7 +124,7 @@ class Projections:
     @classmethod
     def of_linears(
         cls, query: object, key: object, value: object, out: object, sinks: Tensor | None = None,
-        query_norm: object = None, key_norm: object = None,
+        query_norm: object = None, key_norm: object = None, table: Tensor | None = None,
     ) -> Projections:  # fmt: skip
         """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs; of sinks [H] and of norms.
 
@@ -129,7 +132,7 @@ class Projections:
         """
         view = None if sinks is None else View((sinks.view(-1),))
         norms = (None if norm is None else _role(norm) for norm in (query_norm, key_norm))
-        return cls(_role(query), _role(key), _role(value), _role(out), (), view, *norms)
+        return cls(_role(query), _role(key), _role(value), _role(out), (), view, *norms, None if table is None else View((table,)))
 
 
 def _role(linear: object) -> Role:

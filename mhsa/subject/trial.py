@@ -201,7 +201,8 @@ class Trial:
             for name, norm in (("query_norm", self.views.query_norm), ("key_norm", self.views.key_norm))
             if norm is not None
         }
-        self.projections = ProjectionWeights(*roles, sinks=sinks, **norms)
+        table = None if self.views.table is None else numbers(self.views.table.read())
+        self.projections = ProjectionWeights(*roles, sinks=sinks, table=table, **norms)
 
     @property
     def inner(self) -> int:

@@ -11,10 +11,59 @@ Causal = Literal["no", "top-left", "bottom-right"]
 Scale = float | Literal["1/d_k"] | None
 Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
 KvHeads = Literal["grouped"] | None
-Bias = Literal["given", "alibi", "alibi-geometric"] | None
 Sinks = float | Literal["learned"] | None
 Lse = Literal["natural", "base-2"] | None
 SoftcapOrder = Literal["before-bias", "after-bias"]
+
+
+@dataclass(frozen=True)
+class BiasTable:
+    """A learned table [buckets, H], a parameter, of which the bucket of the distance is added to the scores.
+
+    Attributes:
+        rule: of the buckets: "t5", one for each near distance, and by the logarithm for further ones.
+        direction: "both", each with half of the buckets; or the "past", later keys being at distance 0. None: the past where
+            attention is causal.
+        max_distance: from which on all distances have the last bucket.
+    """
+
+    rule: Literal["t5"] = "t5"
+    direction: Literal["both", "past"] | None = None
+    max_distance: int = 128
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        if self.rule != "t5":
+            raise ValueError(f"rule = {self.rule!r}; must be 't5'")
+        if self.direction not in (None, "both", "past"):
+            raise ValueError(f"direction = {self.direction!r}; must be one of 'both', 'past'")
+        if type(self.max_distance) is not int or self.max_distance < 2:
+            raise ValueError(f"max_distance = {self.max_distance!r}; must be a whole number, 2 or more")
+
+
+Bias = Literal["given", "alibi", "alibi-geometric"] | BiasTable | None
+
+
+def bias_of(value: Any) -> Bias:
+    """Return what was declared: a word, or a table.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    if value is None or value in ("given", "alibi", "alibi-geometric"):
+        known: Bias = value
+        return known
+    if value == "table":
+        return BiasTable()
+    if not isinstance(value, (Mapping, BiasTable)):
+        raise ValueError(
+            "must be one of None, 'given', 'alibi', 'alibi-geometric', 'table', or a table of rule, direction, max_distance"
+        )
+    return _declared(BiasTable, "rule", value)
 
 
 @dataclass(frozen=True)
