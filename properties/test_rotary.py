@@ -96,8 +96,8 @@ def test_far_places_in_half_formats(subject: Subject, case: Case) -> None:
     """Hundreds of places away a query of a half format still knows how far: angles are formed in float32.
 
     Statement: |O - o| <= B in a half format for 700 places, with the last token's query and the first one's key in one pair of
-        features alone, that whose frequency the format rounds worst, and all other scores zero. In bfloat16 the bound of a sum of
-        so many weights leaves little to find, so float16 comes first.
+        features alone, that whose frequency the format rounds worst, and all other scores zero. In bfloat16 the bound of a sum
+        of so many weights leaves little to find, so float16 comes first.
     Requires: rotary is declared; a run with a half format, or tables = "float32"; projections that can be written.
     Source: A33; sgl-project/sglang-jax#1472, huggingface/transformers#25152.
     Breaks it: frequencies, places or angles in the dtype of the data, a buffer of frequencies that .to(dtype) rounds.
@@ -124,7 +124,7 @@ def test_far_places_in_half_formats(subject: Subject, case: Case) -> None:
 
 
 def one_pair(trial: Trial, rotary: Rotary) -> Array:
-    """Set a trial's parameters; return tokens [1, T, D], of which the last one has the only query and the first one the only key.
+    """Set a trial's parameters; return tokens [1, T, D], of which the last has the only query and the first one the only key.
 
     Feature 0 is read by queries, features 1 and 2 by keys, feature 3 by values. The one score is such that the far key weighs
     as much as all others together, whose scores are 0, and that it is steep: there a wrong angle moves the output most.

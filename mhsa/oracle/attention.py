@@ -153,7 +153,15 @@ def multi_head(
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
     inner = core(
-        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks,
+        arithmetic,
+        q,
+        k,
+        v,
+        None if mask is None else mask[:, None],
+        fully_masked_row,
+        added,
+        formula,
+        projections.sinks,
         projections.table,
     )
     mixed = merge_heads(inner.output)

@@ -44,7 +44,15 @@ Accumulation = Literal["float32", "dtype"]
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("bias", "scale", "window", "softcap", "rotary", "sinks", "qk_norm")  # fields that may hold something else than a text
+NUMBERS = (
+    "bias",
+    "scale",
+    "window",
+    "softcap",
+    "rotary",
+    "sinks",
+    "qk_norm",
+)  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 

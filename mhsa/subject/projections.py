@@ -131,8 +131,10 @@ class Projections:
         A norm is a module or pair of a gain and a shift [d_k] or [heads * d_k]; one without a gain is none.
         """
         view = None if sinks is None else View((sinks.view(-1),))
-        norms = (None if norm is None else _role(norm) for norm in (query_norm, key_norm))
-        return cls(_role(query), _role(key), _role(value), _role(out), (), view, *norms, None if table is None else View((table,)))
+        first, second = (None if norm is None else _role(norm) for norm in (query_norm, key_norm))
+        of_table = None if table is None else View((table,))
+        maps = _role(query), _role(key), _role(value), _role(out)
+        return cls(*maps, sinks=view, query_norm=first, key_norm=second, table=of_table)
 
 
 def _role(linear: object) -> Role:

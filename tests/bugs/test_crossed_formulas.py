@@ -10,7 +10,7 @@ from torch import nn
 from mhsa.bugs.diagnosis.match import cases_for
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.introspect.resolve import understand
-from mhsa.oracle.formula.fields import QkNorm, Rotary
+from mhsa.oracle.formula.fields import BiasTable, QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
@@ -29,6 +29,8 @@ CROSSED = [
     Formula(qk_norm=QkNorm("layer", 1e-3, "all"), bias="given", softcap=3.0, kv_heads="grouped"),
     Formula(lse="natural", sinks="learned", causal="top-left", rotary=Rotary(), kv_heads="grouped"),
     Formula(lse="base-2", bias="given", softcap=2.0, qk_norm=QkNorm()),
+    Formula(bias=BiasTable(max_distance=30), scale=1.0, softcap=3.0, softcap_order="after-bias"),
+    Formula(bias=BiasTable(), causal="bottom-right", sinks="learned", kv_heads="grouped"),
     Formula(qk_norm=QkNorm("l2"), scale=10.0, bias="alibi", causal="bottom-right"),
     Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]

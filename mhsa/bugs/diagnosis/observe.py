@@ -118,7 +118,7 @@ def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row
     def make() -> nn.Module:
         module = kind(case.head, case.d_model, observation.rate, **grouped)
         module.fully_masked_row = fully_masked_row
-        module.use_gains(observation.trial.projections.query_norm, observation.trial.projections.key_norm)
+        module.use_parameters_like(observation.trial.projections)
         return module
 
     trial = observation.trial.with_module(_as_subject(kind, observation.trial.subject), make())
@@ -296,6 +296,7 @@ def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
         bind=lambda module, sizes: Projections.of_linears(
             module.w_q, module.w_k, module.w_v, module.w_o, getattr(module, "sinks", None),
             getattr(module, "query_norm", None), getattr(module, "key_norm", None),
+            getattr(module, "relative_bias", None),
         ),
         caller=Caller(
             adapter, adapter.contract, weights_from=1, bias_form=BiasForm(),

@@ -17,8 +17,9 @@ from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.declared.normed import Normed
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula import alibi
+from mhsa.oracle.formula.bias_table import buckets
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import BiasTable, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
 
@@ -181,6 +182,14 @@ class Declared(Normed, Biased, Causal, Grouped):
         super().prepare()
         if self.formula.sinks == "learned":
             self.sinks = nn.Parameter(torch.zeros(self.head))
+        if isinstance(self.formula.bias, BiasTable):
+            self.relative_bias = nn.Parameter(torch.zeros(32, self.head))
+
+    def use_parameters_like(self, projections: Any) -> None:
+        """Have gains and a table of the sizes of another module's."""
+        super().use_parameters_like(projections)
+        if projections.table is not None:
+            self.relative_bias = nn.Parameter(torch.zeros(projections.table.shape))
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         """Let a sink take part."""
@@ -209,7 +218,10 @@ class Declared(Normed, Biased, Causal, Grouped):
     def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
         """Add the bias, and cap what is to be capped with it."""
         s = super().with_bias(s, bias, mask)
-        if self.formula.distant:
+        if isinstance(self.formula.bias, BiasTable):
+            rule, _ = buckets(self.formula.bias, self.formula.causal, (s.size(-2), s.size(-1)), len(self.relative_bias))
+            s = s + self.relative_bias[torch.from_numpy(rule).to(s.device)].permute(2, 0, 1)
+        elif self.formula.distant:
             slopes = torch.from_numpy(alibi.slopes(self.head, self.formula.bias)).to(s)[:, None, None]
             own = torch.from_numpy(own_places(self.formula.causal, s.size(-2), s.size(-1))).to(s)
             s = s - slopes * (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()

@@ -34,6 +34,7 @@ DECLARED_KINDS = (
     "declared.sinks",
     "declared.softcap_order",
     "declared.lse",
+    "declared.bias_table",
 )
 _SECTIONS = ("Formula", "Census", "Killed in")
 

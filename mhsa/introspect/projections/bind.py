@@ -34,8 +34,9 @@ def bind_projections(
         grouped = adapter.contract.kv_heads == "grouped"
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
+        bias = adapter.contract.formula.bias
         try:
-            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm)
+            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias)
         except SubjectError:
             times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter)
             if times == 1:
@@ -62,7 +63,9 @@ def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Ten
     """Return how many query heads share a head of keys and values, by the sizes of the maps; 1 where these do not say so."""
     try:
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
-        found = discover(module, sizes, forward, adapter.inputs, grouped=True, sinks=sinks, norm=norm).bind(module, sizes)
+        found = discover(
+            module, sizes, forward, adapter.inputs, grouped=True, sinks=sinks, norm=norm, bias=adapter.contract.formula.bias
+        ).bind(module, sizes)
     except (SubjectError, RuntimeError):
         return 1
     wide, narrow = found.query.weight.shape[0], found.key.weight.shape[0]

@@ -1,4 +1,4 @@
-"""A learned table of biases by the distance in buckets (Raffel et al. 2020, arXiv 1910.10683, section 2.1), and its gradient."""
+"""A learned table of biases by distance in buckets (Raffel et al. 2020, arXiv 1910.10683, section 2.1), and its gradient."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
     exact = max(own // 2, 1)
     beyond = np.maximum(distance, exact)
     share = np.log(beyond / exact) / np.log(table.max_distance / exact) * (own - exact)
-    single = np.log(np.float32(1.0) * beyond.astype(np.float32) / np.float32(exact)) / np.float32(
-        np.log(table.max_distance / exact)
-    ) * np.float32(own - exact)
+    single = (
+        np.log(np.float32(1.0) * beyond.astype(np.float32) / np.float32(exact))
+        / np.float32(np.log(table.max_distance / exact))
+        * np.float32(own - exact)
+    )
     # A border is where the exact share is a whole number: 1e-9 is far beyond the rounding of float64 here.
     found = (exact + np.floor(share + 1e-9).astype(int), exact + np.floor(single).astype(int))
     both = (np.where(distance < exact, distance, np.minimum(far, own - 1)) for far in found)

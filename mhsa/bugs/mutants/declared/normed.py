@@ -39,8 +39,9 @@ class Normed(Plain):
             NormParameters(n, n if norm is not None and norm.kind == "layer" else 0) if has_gain else None for n in sizes
         )
 
-    def use_gains(self, query: Any, key: Any) -> None:
-        """Have gains of the sizes of these; None: none."""
+    def use_parameters_like(self, projections: Any) -> None:
+        """Have gains of the sizes of another module's, or none."""
+        query, key = projections.query_norm, projections.key_norm
         if self.formula.qk_norm is not None:
             of = [
                 None if g is None else NormParameters(g.weight.size, 0 if g.bias is None else g.bias.size) for g in (query, key)
