@@ -25,6 +25,7 @@ from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading import understood_of
 from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
@@ -243,11 +244,12 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
+    about_maps = require_maps(name, adapter.contract, bind(module, sizes))
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module),
-        understood=(*adapter.understood, *([about_epsilon] if about_epsilon else [])),
+        understood=(*adapter.understood, *([about_epsilon] if about_epsilon else []), *about_maps),
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:

@@ -38,6 +38,8 @@ FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a functi
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
+Out = Literal["projection", "none"]
+Maps = Literal["projection", "none", "shared by heads"]
 Heads = Literal["consecutive", "interleaved"]
 Accumulation = Literal["float32", "dtype"]
 
@@ -106,6 +108,9 @@ class Contract:
             with a gain where the module has one; None is not at all.
         lse: the logarithm of each row's sum of exponentials is returned, too, [B, H, Tq]: ``"natural"``, or to ``"base-2"``;
             None: found out, where it is exactly that.
+        out: there is an out ``"projection"``, or ``"none"``: the merged heads are the output; None: found out.
+        projections: of query, key and value: ``"projection"``, ``"none"``, or one that is ``"shared by heads"``, of a head's
+            own features; None: found out.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -134,6 +139,8 @@ class Contract:
     sinks: Sinks = None
     qk_norm: QkNorm | Mapping[str, Any] | str | None = None
     lse: Lse = None
+    out: Out | None = None
+    projections: Maps | None = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -159,6 +166,8 @@ class Contract:
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
+            "out": (None, *get_args(Out)),
+            "projections": (None, *get_args(Maps)),
             "lse": (None, *get_args(get_args(Lse)[0])),
         }
         for field in fields(self):
