@@ -120,7 +120,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "out": _with_maps,
     "projections": _with_maps,
     "qk_norm": _always,
-    "lse": _always,  # find_lse.py says where none is returned
+    "lse": _always,  # readings/lse.py says where none is returned
     "sinks": _always,  # projections/discover.py says where none are learned
 }
 

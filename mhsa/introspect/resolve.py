@@ -17,7 +17,7 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.find_lse import find_lse
+from mhsa.introspect.readings.lse import find_lse
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values

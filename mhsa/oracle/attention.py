@@ -152,18 +152,9 @@ def multi_head(
     sides = between.sides(arithmetic, formula, q, k, (projections.query_norm, projections.key_norm))
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
-    inner = core(
-        arithmetic,
-        q,
-        k,
-        v,
-        None if mask is None else mask[:, None],
-        fully_masked_row,
-        added,
-        formula,
-        projections.sinks,
-        projections.table,
-    )
+    allowed = None if mask is None else mask[:, None]
+    learned = projections.sinks, projections.table
+    inner = core(arithmetic, q, k, v, allowed, fully_masked_row, added, formula, *learned)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
     stages = output, inner.weights, inner.scores, inner.slope, inner.rest
