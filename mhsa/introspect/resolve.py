@@ -17,7 +17,6 @@ from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import different, require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
-from mhsa.introspect.readings.lse import find_lse
 from mhsa.introspect.find_mask_form import find_call, find_float64, find_fully_masked_row
 from mhsa.introspect.find_weights_form import find_weights_form
 from mhsa.introspect.function_values import places_of_values
@@ -32,6 +31,7 @@ from mhsa.introspect.readings.biases import bias_argument, find_bias_form, requi
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.lse import find_lse
 from mhsa.introspect.readings.qk_norm import epsilons_to_try, norms_to_try, seems_normed, with_epsilon
 from mhsa.introspect.readings.read import read_call
 from mhsa.introspect.readings.rotary import candidates, seems_rotary
