@@ -124,7 +124,7 @@ class Declared(Normed, Biased, Causal, Grouped):
 
     def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Normalise and rotate queries and keys, then give each query head its keys and values."""
-        norm = self.norm or self.formula.qk_norm
+        norm = self.norm
         if norm is not None and norm.place == "before-rotary":
             q, k = self.normed(q, "query"), self.normed(k, "key")
         if self.formula.rotary is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ class NormedOverAllHeads(NormedRms):
     Census: P09, P22
     """
 
-    norm = QkNorm("rms", 1e-3, "all")
+    changed: ClassVar[dict[str, Any]] = {"over": "all"}
 
 
 class NormedHeadByHead(NormedTogether):
@@ -88,7 +89,7 @@ class NormedHeadByHead(NormedTogether):
     Census: P09, P22
     """
 
-    norm = QkNorm("rms", 1e-6)
+    changed: ClassVar[dict[str, Any]] = {"over": "head"}
 
 
 class SumForTheMean(NormedRms):
@@ -207,7 +208,7 @@ class RotatedThenNormed(NormedThenRotated):
     Census: A32
     """
 
-    norm = QkNorm("rms", 1e-6, place="after-rotary")
+    changed: ClassVar[dict[str, Any]] = {"place": "after-rotary"}
 
 
 class NormedOverSamples(NormedThenRotated):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mhsa.bugs.diagnosis.match import compare, finely
 from mhsa.introspect.projections.norm_gains import role_of_norm
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
@@ -157,6 +158,11 @@ def test_three_lines_are_enough(file: Path) -> None:
     ]
     results = run(Options(tuple(requests), keyword="oracle or qk_norm or gradients or rotary or groups or heads"))
     assert [r.verdict for r in results] == ["holds", "violated", "violated"]
+
+
+def test_a_bug_is_named_under_any_formula_that_normalises(file: Path) -> None:
+    subject = understand(Request("a", f"{file}:GainOfQueriesTwice", contract=QWEN))
+    assert [match.name for match in compare(finely(subject)).matches] == ["GainOfTheQueryForBoth"]
 
 
 @pytest.mark.parametrize(

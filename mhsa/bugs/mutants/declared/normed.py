@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
@@ -27,7 +28,13 @@ class Normed(Plain):
     """Normalises as the formula says; gains [d_k], or [heads * d_k] where all heads are normalised together."""
 
     formula: ClassVar[Formula] = PLAIN
-    norm: ClassVar[QkNorm | None] = None  # by a mutant, in the place of what is declared
+    changed: ClassVar[dict[str, Any]] = {}  # by a mutant, of what is declared
+
+    @property
+    def norm(self) -> QkNorm | None:
+        """What is computed."""
+        declared = self.formula.qk_norm
+        return None if declared is None else replace(declared, **self.changed)
 
     def prepare(self) -> None:
         """Make the gains, and shifts where the mean is taken off."""
@@ -54,7 +61,7 @@ class Normed(Plain):
 
     def units(self, x: Tensor, which: str) -> Tensor:
         """Return them normalised."""
-        norm = self.norm or self.formula.qk_norm
+        norm = self.norm
         assert norm is not None
         if norm.over == "all":
             wide = x.transpose(1, 2).flatten(2)
@@ -78,7 +85,7 @@ class Normed(Plain):
 
     def root(self, square: Tensor, eps: float) -> Tensor:
         """Return what to divide by."""
-        norm = self.norm or self.formula.qk_norm
+        norm = self.norm
         if norm is not None and norm.kind == "l2":
             return square.clamp_min(1e-300 if square.dtype == torch.float64 else 1e-38).sqrt().clamp_min(eps)
         return (square + eps).sqrt()
@@ -88,7 +95,7 @@ class Normed(Plain):
         gain = self.query_norm if which == "query" else self.key_norm
         if gain is None:
             return x
-        norm = self.norm or self.formula.qk_norm
+        norm = self.norm
         weight, bias = self.spread(gain.weight, x), None if gain.bias is None else self.spread(gain.bias, x)
         x = x * (weight + 1.0 if norm is not None and norm.gain == "1 + weight" else weight)
         return x if bias is None else x + bias
