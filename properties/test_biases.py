@@ -10,6 +10,7 @@ from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.oracle import gradients as backward
 from mhsa.oracle.formula.causal import own_places
+from mhsa.oracle.formula.fields import BiasTable
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Answer
@@ -151,9 +152,63 @@ def test_a_bias_for_all_is_one_for_each(subject: Subject, case: Case) -> None:
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
+@light
+@given(case=cases(masks=ANY, data=("integers", "normal", "ties"), small=True))
+def test_a_number_for_all_buckets_changes_nothing(subject: Subject, case: Case) -> None:
+    """A number added to a head's biases of all distances changes nothing: softmax knows no shift.
+
+    Statement: O(b_uh + c_h) = O(b_uh) for a number c_h per head.
+    Requires: bias = "table" is declared; no sink, and no soft cap over the bias.
+    Source: A7, for the table alone.
+    Breaks it: a table that is added after the softmax, multiplied with the scores, or read across heads.
+    """
+    formula = subject.contract.formula
+    if not isinstance(formula.bias, BiasTable):
+        check.inapplicable('needs a contract with bias = "table"')
+    if formula.softcap is not None and formula.caps_bias:
+        check.inapplicable('a shift of all scores changes nothing: not under softcap_order = "after-bias"')
+    check.not_under(formula.sinking, "a shift of all scores changes nothing")
+    trial = Trial(subject, case)
+    before = trial()
+    table = trial.projections.table
+    assert table is not None
+    trial.write(table=trial.round(table + case.rng(12).integers(-4, 5, size=(1, case.head))))
+    after = trial()
+    # What is stored of b + c need not be the same distance apart.
+    moved = np.abs(after.expected.output.value - before.expected.output.value)
+    output, bound = after.output_and_bound
+    check.agree("output", (output, bound + moved), before.output_and_bound, before.judged)
+
+
+@light
+@given(case=cases(masks=ANY, data=("integers", "normal", "ties"), min_head=2, small=True))
+def test_biases_of_a_head_are_its_own(subject: Subject, case: Case) -> None:
+    """Other biases of one head change nothing in what the others give.
+
+    Statement: with W_O,g = 0 for one head g, the output does not depend on b_ug.
+    Requires: bias = "table" is declared; two heads; the out projection can be written.
+    Source: A14.
+    Breaks it: a table that is transposed, or of which one column serves all heads.
+    """
+    if not isinstance(subject.contract.formula.bias, BiasTable):
+        check.inapplicable('needs a contract with bias = "table"')
+    trial = Trial(subject, case)
+    g = int(case.rng(10).integers(case.head))
+    out = trial.projections.out.weight.copy()
+    out[:, g * trial.d_v : (g + 1) * trial.d_v] = 0.0
+    trial.write(out_weight=out)
+    before = trial()
+    table = trial.projections.table
+    assert table is not None
+    changed = table.copy()
+    changed[:, g] = -2.0 * changed[::-1, g]
+    trial.write(table=trial.round(changed))
+    check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)
+
+
 def of_equal_keys(subject: Subject, case: Case) -> Answer:
     """Weights of keys that are all the same, where the places alone make a difference."""
-    check.not_under("" if subject.contract.formula.distant else "no declaration of it", "ALiBi")
+    check.not_under("" if subject.contract.formula.distant else "no declaration of it", "biases of places")
     trial = Trial(subject, case)
     key = trial.projections.key
     zeros = {"key_weight": np.zeros_like(key.weight)}
@@ -167,7 +222,7 @@ def test_weights_depend_on_the_distance(subject: Subject, case: Case) -> None:
     """One place further on, query and key weigh as they did: only the distance counts.
 
     Statement: with equal keys, A_ij A_(i+1)(i+1) = A_(i+1)(j+1) A_ii, i and j counted from the own place of the first query.
-    Requires: bias = "alibi" is declared; weights [B, H, Tq, Tk].
+    Requires: bias = "alibi" or "table" is declared; weights [B, H, Tq, Tk].
     Source: Press et al. 2022; relativity, without the oracle.
     Breaks it: places that begin anew in each block, or are rounded or clamped.
     """
@@ -197,6 +252,8 @@ def test_nearer_keys_weigh_more(subject: Subject, case: Case) -> None:
     Source: Press et al. 2022, without the oracle.
     Breaks it: a distance that is added, ignored, or counted from another place.
     """
+    if isinstance(subject.contract.formula.bias, BiasTable):
+        check.inapplicable('nearer keys weigh more: not under bias = "table"')
     answer = of_equal_keys(subject, case)
     weights = check.offered(answer.weights)
     queries, keys = weights.shape[2:]

@@ -117,17 +117,18 @@ def test_a_prefix_gives_the_same(subject: Subject, case: Case) -> None:
 def test_what_is_declared_has_an_effect(subject: Subject, case: Case) -> None:
     """The output is not what it would be without one of the declared features.
 
-    Statement: for each of causal, window, scale, softcap, rotary, bias and sinks that is declared, where the formula without it
-        differs by more than both bounds, the output is not that of the formula without it. Scores are made twice the soft cap,
-        or more.
+    Statement: for each of causal, window, scale, softcap, qk_norm, rotary, bias and sinks that is declared, where the formula
+        without it differs by more than both bounds, the output is not that of the formula without it. Scores are made twice the
+        soft cap, or more.
     Requires: one of these is declared; the query projection can be written.
     Source: P22, the class of options that are accepted and ignored.
     Breaks it: an option that is stored and never read, or read in one path only.
     """
     usual, formula = Formula(), subject.contract.formula
-    declared = [f.name for f in fields(Formula) if f.name != "kv_heads" and getattr(formula, f.name) != getattr(usual, f.name)]
+    names = [f.name for f in fields(Formula) if f.name not in ("kv_heads", "lse")]
+    declared = [name for name in names if getattr(formula, name) != getattr(usual, name)]
     if not declared:
-        check.inapplicable("needs a contract with causal, window, scale, softcap, rotary, a bias of places or sinks")
+        check.inapplicable("needs a contract with causal, window, scale, softcap, qk_norm, rotary, a bias of places or sinks")
     trial = Trial(subject, case)
     if formula.softcap is not None:
         lift_scores(trial, 2.0 * formula.softcap)

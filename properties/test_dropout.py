@@ -70,7 +70,13 @@ def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Arr
     trial = Trial(subject, case, module=module)
     eye, none = np.eye(case.d_model), np.zeros(case.d_model)
     trial.write(
-        query_weight=np.zeros_like(eye), query_bias=none, value_weight=eye, value_bias=none, out_weight=eye, out_bias=none
+        query_weight=np.zeros_like(eye),
+        query_bias=none,
+        value_weight=eye,
+        value_bias=none,
+        out_weight=eye,
+        out_bias=none,
+        query_norm_bias=none,
     )
     value = np.broadcast_to(np.tile(np.eye(length), (1, case.head)), (batch, length, case.d_model)).copy()
     trial.module.train()

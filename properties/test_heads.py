@@ -8,15 +8,22 @@ from hypothesis import given
 from mhsa.judge.budget import light
 from mhsa.judge.single_heads import keep_only_head, key_head
 from mhsa.judge.strategies import cases
-from mhsa.oracle.attention import core
+from mhsa.oracle.attention import Linear, core, of_places
 from mhsa.oracle.bounded import Arithmetic, Bounded
-from mhsa.oracle.formula import alibi, between
+from mhsa.oracle.formula import between
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
+
+
+def part_of(gain: Linear | None, features: slice) -> Linear | None:
+    """Return a head's own numbers of a gain and shift; one that has as many as a head is the same for all."""
+    if gain is None or gain.weight.size == features.stop - features.start:
+        return gain
+    return Linear(gain.weight[features], None if gain.bias is None else gain.bias[features])
 
 
 def single_head(trial: Trial, h: int) -> Bounded:
@@ -34,12 +41,14 @@ def single_head(trial: Trial, h: int) -> Bounded:
             (trial.value, p.value, of_shared_values),
         )
     )
-    q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None]))
+    check.not_under(trial.formula.joint, "heads do not see each other")
+    gains = part_of(p.query_norm, of_scores), part_of(p.key_norm, of_keys)
+    q, k = (side.heads[:, 0] for side in between.sides(arithmetic, trial.formula, q[:, None], k[:, None], gains))
     mask = trial.effective(trial.mask, trial.query, trial.key)
     formula, bias = trial.formula, None
-    if formula.distant:  # a slope of the head's own
+    if formula.distant:  # a slope or table of the head's own
         shape = (trial.case.head, q.value.shape[1], k.value.shape[1])
-        bias, formula = alibi.stage(arithmetic, formula.bias, formula.causal, shape)[h], replace(formula, bias=None)
+        bias, formula = of_places(arithmetic, formula, shape, p.table)[h], replace(formula, bias=None)
     sink = None if p.sinks is None else p.sinks[h : h + 1]
     z = core(arithmetic, q, k, v, mask, bias=bias, formula=formula, learned=sink).output
     return arithmetic.linear(z, p.out.weight[:, of_values], p.out.bias)
@@ -124,8 +133,12 @@ def test_heads_may_be_permuted(subject: Subject, case: Case) -> None:
     changed = {"out_weight": trial.projections.out.weight[:, of_values]}
     if trial.projections.sinks is not None:
         changed["sinks"] = trial.projections.sinks[order]
-    for name, features in (("query", of_scores), ("key", of_scores), ("value", of_values)):
+    maps = (("query", of_scores), ("key", of_scores), ("value", of_values))
+    gains = (("query_norm", of_scores), ("key_norm", of_scores))
+    for name, features in (*maps, *gains):
         linear = getattr(trial.projections, name)
+        if linear is None or len(linear.weight) != len(features):  # no gain, or one that all heads share
+            continue
         changed[f"{name}_weight"] = linear.weight[features]
         if linear.bias is not None:
             changed[f"{name}_bias"] = linear.bias[features]
@@ -144,6 +157,7 @@ def test_heads_do_not_see_each_other(subject: Subject, case: Case) -> None:
     Breaks it: heads that mix tokens (FuxiCTR#30) or weights, a normalisation across heads, a maximum over all heads.
     """
     check.not_under(subject.contract.formula.shared, "needs a key head for each query head")
+    check.not_under(subject.contract.formula.joint, "heads do not see each other")
     trial = Trial(subject, case)
     silent = int(case.rng(10).integers(case.head))
     of_scores, of_values = (slice(silent * width, (silent + 1) * width) for width in (trial.d_k, trial.d_v))

@@ -138,7 +138,7 @@ def test_one_key_is_answered_with_its_value_exactly(subject: Subject, case: Case
     eye, none = np.eye(case.d_model), np.zeros(case.d_model)
     # A query of zero: kernels that fuse the scale into a base-2 exponential are not exact at other scores.
     trial.write(value_weight=eye, value_bias=none, out_weight=eye, out_bias=none,
-                query_weight=np.zeros_like(p.query.weight), query_bias=none)  # fmt: skip
+                query_weight=np.zeros_like(p.query.weight), query_bias=none, query_norm_bias=none)  # fmt: skip
     if case.mask == "none" and case.tie != "all":
         answer = trial(**trial.paired(lambda x: x[:, :1]))
         check.exactly("output", answer.output, np.broadcast_to(trial.value[:, :1], answer.output.shape), answer.attended)

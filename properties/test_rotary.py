@@ -19,7 +19,7 @@ from mhsa.subject.trial import Trial
 MASKS = ("all", "padding", "random", "causal")
 TAME = ("integers", "normal", "ties")
 FAR = 700  # places: rounding a frequency near 1 to 8 bits is then off by a radian or more
-SCORE = 2.0  # largest score of the crafted queries and keys: large enough to tell, small enough for a half format's bound
+SCORE = 16.0  # of a query and a key in one direction: an angle that is off by 0.1 moves their score by 1.5 at most
 
 
 def declared(subject: Subject) -> Rotary:
@@ -95,9 +95,9 @@ def test_a_token_is_most_like_itself(subject: Subject, case: Case) -> None:
 def test_far_places_in_half_formats(subject: Subject, case: Case) -> None:
     """Hundreds of places away a query of a half format still knows how far: angles are formed in float32.
 
-    Statement: |O - o| <= B in a half format for 700 places, with q and k in one pair of features alone, that whose frequency
-        the format rounds worst, and values +1 and -1 where the last query's scores are above and below zero. In bfloat16 the
-        bound of a sum of so many weights leaves little to find, so float16 comes first.
+    Statement: |O - o| <= B in a half format for 700 places, with the last token's query and the first one's key in one pair of
+        features alone, that whose frequency the format rounds worst, and all other scores zero. In bfloat16 the bound of a sum
+        of so many weights leaves little to find, so float16 comes first.
     Requires: rotary is declared; a run with a half format, or tables = "float32"; projections that can be written.
     Source: A33; sgl-project/sglang-jax#1472, huggingface/transformers#25152.
     Breaks it: frequencies, places or angles in the dtype of the data, a buffer of frequencies that .to(dtype) rounds.
@@ -108,7 +108,7 @@ def test_far_places_in_half_formats(subject: Subject, case: Case) -> None:
     if not halves:
         check.inapplicable('needs a run with a half format, or rotary with tables = "float32"')
     head, d_k = (min(case.head, 2), subject.features(64)) if subject.adapter.sizes is None else (case.head, case.d_k)
-    if rotary.width(d_k) < 4:
+    if rotary.width(d_k) < 4 or head * d_k < 4:
         check.inapplicable("needs a second pair of features that are rotated")
     case = case.resized(
         dtype=halves[0], batch=1, head=head, d_k=d_k, query_length=FAR, key_length=FAR, mask="none",
@@ -124,21 +124,31 @@ def test_far_places_in_half_formats(subject: Subject, case: Case) -> None:
 
 
 def one_pair(trial: Trial, rotary: Rotary) -> Array:
-    """Set a trial's parameters; return tokens [1, T, D]: feature 0 is read by queries and keys, feature 1 by values."""
+    """Set a trial's parameters; return tokens [1, T, D], of which the last has the only query and the first one the only key.
+
+    Feature 0 is read by queries, features 1 and 2 by keys, feature 3 by values. The one score is such that the far key weighs
+    as much as all others together, whose scores are 0, and that it is steep: there a wrong angle moves the output most.
+    """
     width, d_k = rotary.width(trial.d_k), trial.d_k
     frequencies = rotary.base ** (-np.arange(0, width, 2) / width)
     off = np.abs(numbers(torch.from_numpy(frequencies).to(trial.dtype)) - frequencies)
     pair = int(off[1:].argmax()) + 1
-    first = pair if rotary.layout == "half" else 2 * pair
+    features = (pair, pair + width // 2) if rotary.layout == "half" else (2 * pair, 2 * pair + 1)
     p = trial.projections
-    gain = 2.0 ** np.round(np.log2(np.sqrt(SCORE / trial.formula.factor(d_k))))
+    size = SCORE / trial.formula.factor(d_k)
+    gain = 2.0 ** np.round(np.log2(np.sqrt(size)))
     reads = {role: np.zeros_like(getattr(p, role).weight) for role in ("query", "key", "value", "out")}
-    reads["query"][first::d_k, 0] = reads["key"][first::d_k, 0] = gain
-    reads["value"][:: trial.d_v, 1] = 1.0
+    reads["query"][features[0] :: d_k, 0] = gain
+    reads["key"][features[0] :: d_k, 1] = reads["key"][features[1] :: d_k, 2] = 1.0
+    reads["value"][:: trial.d_v, 3] = 1.0
     reads["out"][: trial.case.head, :: trial.d_v] = np.eye(trial.case.head)
     trial.write(**{f"{role}_weight": weight for role, weight in reads.items()})
     trial.write(**{f"{role}_bias": np.zeros_like(getattr(p, role).bias) for role in reads if getattr(p, role).bias is not None})
+    # <R(i) (g, 0), R(0) (a, b)> = g (a cos + b sin) of the angle between the places, which is to be size cos(wanted).
+    angle = frequencies[pair] * (FAR - 1)
+    wanted = np.arccos(min(np.log(FAR - 1.0) / SCORE, 1.0))
     x = np.zeros((1, FAR, trial.case.d_model))
-    x[..., 0] = 1.0
-    x[0, :, 1] = np.where(np.cos(frequencies[pair] * (FAR - 1 - np.arange(FAR))) > 0.0, 1.0, -1.0)
-    return x
+    x[0, -1, 0] = 1.0
+    x[0, 0, 1:3] = size / gain * np.array([np.cos(angle - wanted), np.sin(angle - wanted)])
+    x[0, 0, 3] = 1.0
+    return trial.round(x)

@@ -81,6 +81,10 @@ def _within_a_module(promise: Promise) -> str:
     return "a function on [B, H, T, d] has nothing around it" if isinstance(promise.adapter, FunctionAdapter) else ""
 
 
+def _with_maps(promise: Promise) -> str:
+    return "a function on [B, H, T, d] has no projections of its own" if isinstance(promise.adapter, FunctionAdapter) else ""
+
+
 def _with_a_deviation(promise: Promise) -> str:
     if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
         return ""
@@ -115,6 +119,10 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "rotary": _always,
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
+    "out": _with_maps,
+    "projections": _with_maps,
+    "qk_norm": _always,
+    "lse": _always,  # readings/lse.py says where none is returned
     "sinks": _always,  # projections/discover.py says where none are learned
 }
 

@@ -1,4 +1,4 @@
-"""Where a function on [B, H, T, d] returns its output and its weights, by their shapes, in a call whose sizes all differ."""
+"""Where a function on [B, H, T, d] returns output, weights and log-sum-exp, by their shapes in a call whose sizes differ."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Layout
 from mhsa.reference.core_slot import fit_slot
+from mhsa.subject.forms.arranged_function import Places
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_conversion import MaskForm
-from mhsa.subject.returned import listed
+from mhsa.subject.returned import LSE_FORMS, listed
 
 # By layout: shapes of the output and of the weights for B, H, Tq, Tk, d = 2, 4, 3, 11, 7.
 _SHAPES: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -21,10 +22,12 @@ _SHAPES: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "BTHD": ((2, 3, 4, 7), (2, 4, 3, 11)),
     "(BH)TD": ((8, 3, 7), (8, 3, 11)),
 }
+_OF = {"B": 2, "H": 4, "Tq": 3, "B*H": 8, "1": 1}
+_LOGARITHMS = [tuple(_OF[axis] for axis in form) for form in LSE_FORMS]
 
 
-def places_of_values(function: Callable[..., Any], mask: str = "") -> tuple[int, int | None] | None:
-    """Return the places of output and weights among the values that a function returns; None for Z alone or (Z, A).
+def places_of_values(function: Callable[..., Any], mask: str = "") -> Places | None:
+    """Return the places of output, weights and log-sum-exp among what a function returns; None for Z alone or (Z, A).
 
     ``mask`` is the name of the parameter for the mask, if there is one. The first layout in which it can be called counts.
     """
@@ -39,8 +42,9 @@ def places_of_values(function: Callable[..., Any], mask: str = "") -> tuple[int,
             continue
         output = shapes.index(of_output)
         weights = shapes.index(of_weights) if of_weights in shapes else None
-        usual = isinstance(result, tuple) and len(shapes) == 2 and output == 0
-        return None if usual else (output, weights)
+        logarithm = next((n for n, shape in enumerate(shapes) if shape in _LOGARITHMS and n not in (output, weights)), None)
+        usual = isinstance(result, tuple) and len(shapes) == 2 and output == 0 and logarithm is None
+        return None if usual else (output, weights, logarithm)
     return None
 
 

@@ -24,17 +24,21 @@ from mhsa.introspect.late_parameters import require_no_growth, require_same_maps
 from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading_in_words import understood_of
-from mhsa.introspect.readings.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.constructors import read_constructor
+from mhsa.introspect.readings.formula.biases import bias_argument, find_bias_form, require_bias
+from mhsa.introspect.readings.formula.lse import find_lse
+from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
+from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
+from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.ignored_masks import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.switches import read_switches
-from mhsa.introspect.readings.undeclared_rotary import seems_rotary, understand_rotary
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
@@ -75,14 +79,15 @@ def understand(
         target = choice.target
         asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments), request)
-        rotates = seems_rotary(adapter)
 
         def read(adapter: Adapter) -> Subject:
             return _understand(adapter, target, asked)
 
+        turned = seems_rotary(adapter) or seems_normed(adapter)
+        understand_it = understand_turned if turned else understand_with_epsilon
         subject = read_constructor(
             adapter,
-            (lambda adapter: understand_rotary(adapter, read)) if rotates else read,
+            lambda adapter: understand_it(adapter, target, read),
             lambda parameter: _declared(of_module(target, name, request.arguments, parameter), request),
         )
         return replace(subject, understood=(*choice.understood, *subject.understood))
@@ -120,6 +125,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
     module = _randomised(module, name)
+    adapter, about_epsilon = with_epsilon(adapter, target, module)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
     caller = find_call(adapter, module, lambda: returning.append(_require_a_call(adapter, module, request, target)))
@@ -154,10 +160,12 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         return _unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
+    about_maps = require_maps(name, adapter.contract, bind(module, sizes))
     subject = Subject(
         name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device,
         bind=bind, caller=caller, refuses=_refusal(target, adapter), literals=literals(target, module),
-        constants=constants(target, module), place=_place(adapter, module), understood=adapter.understood,
+        constants=constants(target, module), place=_place(adapter, module),
+        understood=(*adapter.understood, *([about_epsilon] if about_epsilon else []), *about_maps),
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
@@ -170,6 +178,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
+    read = find_lse(read, module, sizes)
     subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))

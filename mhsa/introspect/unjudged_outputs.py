@@ -54,7 +54,9 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     known = [items[caller.output_from]]
     if isinstance(caller.weights_from, int) and caller.weights_from < len(items):
         known.append(items[caller.weights_from])
-    elif isinstance(caller.weights_from, str):
+    if caller.lse_from is not None and caller.lse_from < len(items):
+        known.append(items[caller.lse_from])
+    if isinstance(caller.weights_from, str):
         known.append(getattr(module, caller.weights_from, None))
     found = []
     for n, item in enumerate(items):

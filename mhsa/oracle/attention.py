@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import alibi, between, given_bias, groups, sinks, softcap
+from mhsa.oracle.formula import alibi, between, bias_table, given_bias, groups, lse, sinks, softcap
+from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 
@@ -29,7 +30,9 @@ class Linear:
 class ProjectionWeights:
     """The four maps of a multi-head module; head h owns rows (of ``out``: columns) h * d_k : (h + 1) * d_k.
 
-    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones.
+    ``sinks`` [H] are logits that take part in the softmax, where the formula has learned ones. ``query_norm`` and ``key_norm``
+    are the gains and shifts of their normalisation, [d_k] or [heads * d_k], where there are some; ``table``
+    [buckets, H] is that of the biases of distances.
     """
 
     query: Linear
@@ -37,6 +40,9 @@ class ProjectionWeights:
     value: Linear
     out: Linear
     sinks: Array | None = field(default=None, kw_only=True)
+    table: Array | None = field(default=None, kw_only=True)
+    query_norm: Linear | None = field(default=None, kw_only=True)
+    key_norm: Linear | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class Attention:
     """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
 
     ``slope`` is the derivative of the soft cap at each score, None where there is no cap; ``rest`` is the weight of the sink
-    [..., Tq, 1], None where there is none.
+    [..., Tq, 1], None where there is none; ``lse`` the log-sum-exp [..., Tq], where the formula returns it.
     """
 
     output: Bounded
@@ -52,6 +58,7 @@ class Attention:
     scores: Bounded
     slope: Bounded | None
     rest: Bounded | None
+    lse: Bounded | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -142,18 +149,18 @@ def multi_head(
     )
     if exact_heads:
         q, k, v = (Bounded.exact(x.value) for x in (q, k, v))
-    sides = between.sides(arithmetic, formula, q, k)
+    sides = between.sides(arithmetic, formula, q, k, (projections.query_norm, projections.key_norm))
     q, k, v = sides[0].heads, groups.repeat(sides[1].heads, head), groups.repeat(v, head)
     added = bias[:, None] if bias is not None and bias.ndim == 3 else bias
-    inner = core(
-        arithmetic, q, k, v, None if mask is None else mask[:, None], fully_masked_row, added, formula, projections.sinks
-    )
+    allowed = None if mask is None else mask[:, None]
+    learned = projections.sinks, projections.table
+    inner = core(arithmetic, q, k, v, allowed, fully_masked_row, added, formula, *learned)
     mixed = merge_heads(inner.output)
     output = _linear(arithmetic, mixed, projections.out)
     stages = output, inner.weights, inner.scores, inner.slope, inner.rest
     inputs = (query, key, value)
     return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads,
-                              None if added is None else added.shape))  # fmt: skip
+                              None if added is None else added.shape, lse=inner.lse))  # fmt: skip
 
 
 def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:
@@ -173,11 +180,12 @@ def core(
     bias: Array | Bounded | None = None,
     formula: Formula = PLAIN,
     learned: Array | None = None,
+    table: Array | None = None,
 ) -> Attention:
     """Evaluate attention on [..., T, d] arrays that already carry an error; arguments as :func:`attention`."""
     scores = arithmetic.scores(query, key.mT, formula.factor(query.value.shape[-1]))
     added = [] if bias is None else [bias if isinstance(bias, Bounded) else Bounded.exact(bias)]
-    added += [alibi.stage(arithmetic, formula.bias, formula.causal, scores.value.shape)] if formula.distant else []
+    added += [of_places(arithmetic, formula, scores.value.shape, table)] if formula.distant else []
     slope = None
     for term in added if formula.caps_bias else ():
         scores = given_bias.added(arithmetic, scores, term)
@@ -190,8 +198,9 @@ def core(
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
     rest = None
-    if formula.sinks is not None:
-        sink = sinks.logits(arithmetic, formula.sinks, learned)
+    sink = None if formula.sinks is None else sinks.logits(arithmetic, formula.sinks, learned)
+    logarithm = None if formula.lse is None else lse.stage(arithmetic, scores, allowed, sink, formula.lse)
+    if sink is not None:
         weights, rest = sinks.softmax(arithmetic, scores, allowed, sink)
     else:
         weights = arithmetic.softmax(scores, allowed)
@@ -200,7 +209,14 @@ def core(
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest, lse=logarithm)
+
+
+def of_places(arithmetic: Arithmetic, formula: Formula, shape: tuple[int, ...], table: Array | None) -> Bounded:
+    """Return the bias of scores [B, H, Tq, Tk] that their places have: [H, Tq, Tk]."""
+    if isinstance(formula.bias, BiasTable):
+        return bias_table.stage(formula.bias, formula.causal, shape, table)
+    return alibi.stage(arithmetic, formula.bias, formula.causal, shape)
 
 
 def _linear(arithmetic: Arithmetic, x: Bounded, linear: Linear) -> Bounded:

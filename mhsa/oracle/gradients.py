@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
-from mhsa.oracle.formula import given_bias, groups, sinks, softcap
+from mhsa.oracle.formula import bias_table, given_bias, groups, qk_norm, sinks, softcap
+from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.precision import Precision
 
 _LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more
@@ -69,6 +70,11 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     if result.slope is not None:
         ds = softcap.chain(arithmetic, ds, result.slope)
     d_biased = ds if result.formula.caps_bias else d_biased
+    of_bias = result.formula.bias
+    if isinstance(of_bias, BiasTable) and p.table is not None:
+        terms = _additions(d_biased.value.shape[0] * d_biased.value.shape[2] * d_biased.value.shape[3])
+        count = len(p.table)
+        found["table"] = bias_table.gradient(arithmetic, of_bias, result.formula.causal, d_biased, count, terms)
     scale = result.formula.factor(q.value.shape[-1])
     dq = arithmetic.scores(ds, k, scale)
     dk = arithmetic.scores(ds.mT, q, scale)
@@ -77,6 +83,11 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     if result.formula.kv_heads == "grouped":
         dk = of_key.before_a_sum(arithmetic, dk)
         dk, dv = (groups.gather(arithmetic, d, result.kv_heads) for d in (dk, dv))
+    for role, side, d in (("query", of_query, dq), ("key", of_key, dk)):
+        if side.normed is not None:
+            rows = d.value.shape[0] * d.value.shape[2]
+            parts = qk_norm.gradients(arithmetic, side.normed, side.after_the_norm(arithmetic, d), _additions(rows))
+            found |= {f"{role}_norm.{part}": bounded for part, bounded in parts.items()}
     dq, dk = of_query.back(arithmetic, dq), of_key.back(arithmetic, dk)
 
     of_inputs = []

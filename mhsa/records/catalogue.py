@@ -16,6 +16,8 @@ DECLARED = (
     "biases",
     "sinks",
     "soft_cap",
+    "qk_norm",
+    "lse",
 )
 
 # Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but

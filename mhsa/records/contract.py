@@ -6,7 +6,21 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Rotary, Scale, Sinks, SoftcapOrder, Window, rotary_of
+from mhsa.oracle.formula.fields import (
+    Bias,
+    Causal,
+    KvHeads,
+    Lse,
+    QkNorm,
+    Rotary,
+    Scale,
+    Sinks,
+    SoftcapOrder,
+    Window,
+    bias_of,
+    qk_norm_of,
+    rotary_of,
+)
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
@@ -24,13 +38,23 @@ FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a functi
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
+Out = Literal["projection", "none"]
+Maps = Literal["projection", "none", "shared by heads"]
 Heads = Literal["consecutive", "interleaved"]
 Accumulation = Literal["float32", "dtype"]
 
 
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = ("scale", "window", "softcap", "rotary", "sinks")  # fields that may hold something else than a text
+NUMBERS = (
+    "bias",
+    "scale",
+    "window",
+    "softcap",
+    "rotary",
+    "sinks",
+    "qk_norm",
+)  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -73,10 +97,20 @@ class Contract:
             "dtype"), or the layout alone: queries and keys are rotated by their places; None is not at all.
         bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
             is added to the scaled scores; ``"alibi"``: minus a slope of the head times the distance to the own place, with the
-            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; None is none.
+            paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; ``"table"``: a
+            parameter [buckets, H] of which the bucket of the distance is added, or a table of ``rule`` ("t5"), ``direction``
+            ("both", "past") and ``max_distance``; None is none.
         sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
             (softmax-off-by-one is 0); None is none.
         softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.
+        qk_norm: a table of ``kind`` ("rms", "layer", "l2"), ``eps``, ``over`` ("head", "all"), ``gain`` ("weight",
+            "1 + weight"), ``place`` ("before-rotary", "after-rotary"), or the kind alone: queries and keys are normalised,
+            with a gain where the module has one; None is not at all.
+        lse: the logarithm of each row's sum of exponentials is returned, too, [B, H, Tq]: ``"natural"``, or to ``"base-2"``;
+            None: found out, where it is exactly that.
+        out: there is an out ``"projection"``, or ``"none"``: the merged heads are the output; None: found out.
+        projections: of query, key and value: ``"projection"``, ``"none"``, or one that is ``"shared by heads"``, of a head's
+            own features; None: found out.
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -101,8 +135,12 @@ class Contract:
     kv_heads: KvHeads = None
     rotary: Rotary | Mapping[str, Any] | str | None = None
     softcap_order: SoftcapOrder = "before-bias"
-    bias: Bias = None
+    bias: Bias | Mapping[str, Any] | Literal["table"] = None
     sinks: Sinks = None
+    qk_norm: QkNorm | Mapping[str, Any] | str | None = None
+    lse: Lse = None
+    out: Out | None = None
+    projections: Maps | None = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -128,7 +166,9 @@ class Contract:
             "causal": (None, *get_args(Causal)),
             "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
-            "bias": (None, "given", "alibi", "alibi-geometric"),
+            "out": (None, *get_args(Out)),
+            "projections": (None, *get_args(Maps)),
+            "lse": (None, *get_args(get_args(Lse)[0])),
         }
         for field in fields(self):
             given = getattr(self, field.name)
@@ -145,10 +185,11 @@ class Contract:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
 
     def _check_formula(self) -> None:
-        try:
-            object.__setattr__(self, "rotary", rotary_of(self.rotary))
-        except ValueError as error:
-            raise ValueError(f"Contract(rotary={self.rotary!r}); {error}") from None
+        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of), ("bias", bias_of)):
+            try:
+                object.__setattr__(self, name, read(getattr(self, name)))
+            except ValueError as error:
+                raise ValueError(f"Contract({name}={getattr(self, name)!r}); {error}") from None
         for name in ("scale", "softcap"):
             value = getattr(self, name)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -175,6 +216,7 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary"))
+        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary", "qk_norm", "bias"))
         same = {name: getattr(self, name) for name in names}
-        return Formula(causal=self.causal or "no", rotary=rotary_of(self.rotary), **same)
+        rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
+        return Formula(causal=self.causal or "no", rotary=rotary, qk_norm=qk_norm, bias=bias_of(self.bias), **same)

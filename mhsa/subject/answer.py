@@ -28,6 +28,7 @@ class Answer:
     Attributes:
         output: [B, Tq, d_model], as float64 numbers.
         weights: [B, head, Tq, Tk] or None.
+        lse: log-sum-exp [B, H, Tq], where it is judged.
         mask: bool [B, Tq, Tk] or None: the mask of the call AND what the formula lets a query see.
         tensors: what was returned, as the call returned it: output, and weights or None.
         expected: the oracle's answer with its bounds, evaluated on first use.
@@ -39,6 +40,7 @@ class Answer:
     tensors: tuple[Tensor, Tensor | None]
     fully_masked_row: str | None
     evaluate_oracle: Callable[[], MultiHead]
+    lse: Array | None = None
 
     @functools.cached_property
     def expected(self) -> MultiHead:

@@ -16,7 +16,7 @@ from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
-from mhsa.subject.returned import in_usual_order, listed
+from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Caller:
     ``returns`` is how many values a call gives; ``weights_form`` names the axes of the weights among them, where they are not
     [B, H, Tq, Tk] (:mod:`mhsa.subject.returned`). With ``fills_mask`` a call without a mask is given one that allows
     everything: the subject cannot be called without. With ``finite_masks`` what an additive mask hides is the least finite
-    number instead of -inf. ``bias`` is added to the scores in this call, in the ``bias_form`` that the subject takes.
+    number instead of -inf. ``lse_from`` is the place of the log-sum-exp, ``lse_form`` its axes. ``bias`` is added to the scores
+    in this call, in the ``bias_form`` that the subject takes.
     """
 
     adapter: Adapter
@@ -38,6 +39,8 @@ class Caller:
     weights_form: tuple[str, ...] = ()
     returns: int = 1
     finite_masks: bool = False
+    lse_from: int | None = None
+    lse_form: tuple[str, ...] = ()
     bias_form: BiasForm | None = None
     bias: Tensor | None = field(default=None, compare=False)
 
@@ -45,6 +48,12 @@ class Caller:
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> tuple[Any, Any]:
         """Return (output, weights); what the module returned is passed on unjudged."""
+        return self.with_lse(module, query, key, value, mask, need_weights)[:2]
+
+    def with_lse(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
+    ) -> tuple[Any, Any, Any]:
+        """Return (output, weights, log-sum-exp), the last as [B, H, Tq], or None where none is looked for."""
         items = self.items(module, query, key, value, mask, need_weights)
         output = items[self.output_from] if self.output_from < len(items) else None
         weights: Any = None
@@ -54,7 +63,8 @@ class Caller:
                 weights = in_usual_order(weights, self.weights_form, query.size(0))
         if isinstance(self.weights_from, str) and need_weights:
             weights = getattr(module, self.weights_from, None)
-        return output, weights
+        lse = items[self.lse_from] if self.lse_from is not None and self.lse_from < len(items) else None
+        return output, weights, lse if lse is None else lse_in_usual_order(lse, self.lse_form, query.size(0))
 
     def items(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True

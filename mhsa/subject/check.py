@@ -143,6 +143,13 @@ def offered(weights: Array | None) -> Array:
     return weights
 
 
+def offered_lse(lse: Array | None) -> Array:
+    """Return the log-sum-exp; where the subject returns none that is judged, the property is not applicable."""
+    if lse is None:
+        inapplicable("needs a log-sum-exp [B, H, Tq], and the subject returns none")
+    return lse
+
+
 def inapplicable(reason: str) -> NoReturn:
     """End a property that is not applicable to this subject; the reason is shown."""
     pytest.skip(reason)

@@ -158,7 +158,13 @@ class FilledModule:
             bias = None if role.bias is None else numbers(role.bias.read())
             roles.append(Linear(numbers(role.weight.read()), bias))
         sinks = None if self.views.sinks is None else numbers(self.views.sinks.read())
-        self.projections = ProjectionWeights(*roles, sinks=sinks)
+        norms = {
+            name: Linear(numbers(norm.weight.read()), None if norm.bias is None else numbers(norm.bias.read()))
+            for name, norm in (("query_norm", self.views.query_norm), ("key_norm", self.views.key_norm))
+            if norm is not None
+        }
+        table = None if self.views.table is None else numbers(self.views.table.read())
+        self.projections = ProjectionWeights(*roles, sinks=sinks, table=table, **norms)
 
     @property
     def inner(self) -> int:

@@ -85,7 +85,8 @@ class Projections:
     """query, key, value: rows h * d_k : (h + 1) * d_k belong to head h; out: columns do.
 
     ``sources`` are parameters that maps are computed from, with a name each: a case gives them numbers, too. ``sinks`` [H] are
-    logits that take part in the softmax.
+    logits that take part in the softmax. ``query_norm`` and ``key_norm`` are gain and shift of normalised queries and keys,
+    [d_k] or [heads * d_k]; ``table`` [buckets, H] holds biases of distances.
     """
 
     query: Role
@@ -94,20 +95,26 @@ class Projections:
     out: Role
     sources: tuple[tuple[str, View], ...] = ()
     sinks: View | None = None
+    query_norm: Role | None = None
+    key_norm: Role | None = None
+    table: View | None = None
 
     def views(self) -> Iterator[tuple[str, View]]:
         """Every weight and bias that is a parameter, with its name, ``query.weight`` and so on, always in the same order."""
         return ((name, view) for name, view in self.maps() if not view.fixed)
 
     def maps(self) -> Iterator[tuple[str, View]]:
-        """Every weight and bias, whether a parameter, computed from some, or an identity that is not stored; and the sinks."""
-        for name in ("query", "key", "value", "out"):
-            role: Role = getattr(self, name)
-            yield f"{name}.weight", role.weight
-            if role.bias is not None:
+        """Every weight and bias, whether a parameter, computed from some, or an identity that is not stored; gains, sinks."""
+        for name in ("query", "key", "value", "out", "query_norm", "key_norm"):
+            role: Role | None = getattr(self, name)
+            if role is not None:
+                yield f"{name}.weight", role.weight
+            if role is not None and role.bias is not None:
                 yield f"{name}.bias", role.bias
         if self.sinks is not None:
             yield "sinks", self.sinks
+        if self.table is not None:
+            yield "table", self.table
 
     @property
     def fixed(self) -> dict[str, str]:
@@ -115,10 +122,19 @@ class Projections:
         return {name: view.fixed for name, view in self.maps() if view.fixed}
 
     @classmethod
-    def of_linears(cls, query: object, key: object, value: object, out: object, sinks: Tensor | None = None) -> Projections:
-        """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs; and of sinks [H]."""
+    def of_linears(
+        cls, query: object, key: object, value: object, out: object, sinks: Tensor | None = None,
+        query_norm: object = None, key_norm: object = None, table: Tensor | None = None,
+    ) -> Projections:  # fmt: skip
+        """Make the views of four ``nn.Linear`` modules, or of (weight [D_out, D_in], bias) pairs; of sinks [H] and of norms.
+
+        A norm is a module or pair of a gain and a shift [d_k] or [heads * d_k]; one without a gain is none.
+        """
         view = None if sinks is None else View((sinks.view(-1),))
-        return cls(_role(query), _role(key), _role(value), _role(out), sinks=view)
+        first, second = (None if norm is None else _role(norm) for norm in (query_norm, key_norm))
+        of_table = None if table is None else View((table,))
+        maps = _role(query), _role(key), _role(value), _role(out)
+        return cls(*maps, sinks=view, query_norm=first, key_norm=second, table=of_table)
 
 
 def _role(linear: object) -> Role:

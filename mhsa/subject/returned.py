@@ -15,6 +15,8 @@ WEIGHTS_FORMS = (
     ("B", "Tq", "H", "Tk"),
     ("B", "Tq", "Tk", "H"),
 )
+# And of the log-sum-exp of each row; "1" is an axis of that size.
+LSE_FORMS = (("B", "H", "Tq"), ("B", "H", "Tq", "1"), ("B", "Tq", "H"), ("B*H", "Tq"), ("B*H", "Tq", "1"), ("H", "B", "Tq"))
 
 
 def listed(result: Any) -> list[Any]:
@@ -38,3 +40,16 @@ def in_usual_order(weights: Any, form: tuple[str, ...], batch: int) -> Any:
         sizes = (batch, -1) if form[0] == "B*H" else (-1, batch)
         weights, form = weights.reshape(*sizes, *weights.shape[1:]), (*form[0].split("*"), *form[1:])
     return weights.permute([form.index(axis) for axis in ("B", "H", "Tq", "Tk")])
+
+
+def lse_in_usual_order(lse: Any, form: tuple[str, ...], batch: int) -> Any:
+    """Return a log-sum-exp of one of :data:`LSE_FORMS` as [B, H, Tq]; anything of another number of axes as it is."""
+    if not isinstance(lse, Tensor) or lse.dim() != len(form):
+        return lse
+    if form[-1] == "1":
+        if lse.size(-1) != 1:
+            return lse
+        lse, form = lse.squeeze(-1), form[:-1]
+    if form[0] == "B*H":
+        return lse if batch == 0 or lse.size(0) % batch else lse.reshape(batch, -1, lse.size(-1))
+    return lse.permute([form.index(axis) for axis in ("B", "H", "Tq")])

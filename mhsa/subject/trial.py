@@ -180,11 +180,13 @@ class Trial(FilledModule):
             recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)
             recorder.calls[-1].subject = self.subject
         with torch.set_grad_enabled(self.case.grad or leaves):
-            output, weights = guard(
+            output, weights, lse = guard(
                 f"the call with {_shapes(query=query, key=key, value=value, mask=mask)}",
-                lambda: tuple(map(plain, self.call_unchecked(q, k, v, given))),
+                lambda: tuple(map(plain, self._call(q, k, v, given))),
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
+        if self.subject.caller.lse_from is not None:
+            self._check_lse(lse, [query.shape[0], self.case.head, query.shape[1]])
         projections, given_bias = self.projections, self.bias
         effective = self.effective(mask, query, key)
         answer = Answer(
@@ -194,6 +196,7 @@ class Trial(FilledModule):
             (output, weights if is_tensor(weights) else None),
             self.subject.contract.fully_masked_row,
             lambda: self._oracle(query, key, value, projections, effective, given_bias),
+            numbers(lse) if is_tensor(lse) else None,
         )
         if (call := check.current().call) is not None:
             call.answer = answer.drawn
@@ -257,13 +260,21 @@ class Trial(FilledModule):
 
     def call_unchecked(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any]:
         """Call the module with tensors as they are; the mask is in the subject's own form. Nothing is checked."""
+        return self._call(query, key, value, mask)[:2]
+
+    def _call(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> tuple[Any, Any, Any]:
         # A subject that draws random numbers draws the same ones each time. (torch.manual_seed would visit every
         # backend that is there, at the cost of all the rest.)
         if self.subject.device == "cpu":
             torch.default_generator.manual_seed(self.case.seed)
         else:
             torch.manual_seed(self.case.seed)
-        return self.caller(self.module, query, key, value, mask, self.case.need_weights)
+        return self.caller.with_lse(self.module, query, key, value, mask, self.case.need_weights)
+
+    def _check_lse(self, lse: Any, shape: list[int]) -> None:
+        got = list(lse.shape) if is_tensor(lse) else f"a {type(lse).__name__}"
+        if got != shape:
+            check.fail(f"log-sum-exp is {got}, but must be a tensor {shape}", what="log-sum-exp", observed=got, required=shape)
 
     def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
         """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""

@@ -10,7 +10,7 @@ from torch import nn
 from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.introspect.resolve import understand
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import BiasTable, QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
@@ -25,6 +25,14 @@ CROSSED = [
     Formula(bias="alibi", sinks=0.0, softcap=3.0),
     Formula(bias="alibi", rotary=Rotary(), kv_heads="grouped"),
     Formula(bias="given", rotary=Rotary(layout="interleaved"), causal="bottom-right", kv_heads="grouped", sinks="learned"),
+    Formula(qk_norm=QkNorm(), rotary=Rotary(), causal="top-left", window=(2, 0), kv_heads="grouped", sinks="learned"),
+    Formula(qk_norm=QkNorm("layer", 1e-3, "all"), bias="given", softcap=3.0, kv_heads="grouped"),
+    Formula(lse="natural", sinks="learned", causal="top-left", rotary=Rotary(), kv_heads="grouped"),
+    Formula(lse="base-2", bias="given", softcap=2.0, qk_norm=QkNorm()),
+    Formula(bias=BiasTable(max_distance=30), scale=1.0, softcap=3.0, softcap_order="after-bias"),
+    Formula(bias=BiasTable(), causal="bottom-right", sinks="learned", kv_heads="grouped"),
+    Formula(qk_norm=QkNorm("l2"), scale=10.0, bias="alibi", causal="bottom-right"),
+    Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]
 SHIFTED = """
 from mhsa.bugs.mutants.formula import right_under
@@ -71,6 +79,11 @@ def agrees(target: type[nn.Module]) -> set[str]:
         answer = found.answer
         apart = np.abs(answer.output - answer.expected.output.value) - answer.expected.output.error
         assert (apart[np.broadcast_to(answer.judged, apart.shape)] <= 0.0).all(), case
+        if answer.lse is not None:
+            must = answer.expected.lse
+            assert (np.abs(answer.lse - must.value) <= must.error)[
+                np.broadcast_to(answer.attended[:, None, :, 0], answer.lse.shape)
+            ].all()
         if answer.judged.all():
             for name, gradient in found.observed.items():
                 must = found.expected[name]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import QkNorm, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.case import Case
 from mhsa.records.case_files.case_json import decode, encode
@@ -42,9 +42,20 @@ def test_a_contract_has_its_formula() -> None:
         ({"rotary": {"offset": -1}}, "offset = -1; must be a whole number, 0 or more"),
         ({"rotary": {"tables": "float16"}}, "tables = 'float16'; must be one of 'float32', 'dtype'"),
         ({"bias": "t5"}, "must be one of None, 'given', 'alibi', 'alibi-geometric'"),
+        ({"bias": {"max_distance": 1}}, "max_distance = 1; must be a whole number, 2 or more"),
+        ({"bias": {"direction": "future"}}, "direction = 'future'; must be one of 'both', 'past'"),
+        ({"bias": {"rule": "swin"}}, "rule = 'swin'; must be 't5'"),
+        ({"bias": {"buckets": 32}}, "must be a table of rule, direction, max_distance"),
         ({"softcap_order": "first"}, "must be one of 'before-bias', 'after-bias'"),
         ({"sinks": "constant"}, "must be 'learned', a number or None"),
         ({"sinks": True}, "must be 'learned', a number or None"),
+        ({"lse": "ln"}, "must be one of None, 'natural', 'base-2'"),
+        ({"qk_norm": "max"}, "kind = 'max'; must be one of 'rms', 'layer', 'l2'"),
+        ({"qk_norm": {"epsilon": 1e-6}}, "must be a table of kind, eps, over, gain, place, or the kind alone"),
+        ({"qk_norm": {"eps": -1e-6}}, "eps = -1e-06; must be a number from 0 to below 1, or 'dtype'"),
+        ({"qk_norm": {"over": "heads"}}, "over = 'heads'; must be one of 'head', 'all'"),
+        ({"qk_norm": {"gain": "none"}}, "gain = 'none'; must be one of 'weight', '1 + weight'"),
+        ({"qk_norm": {"place": "last"}}, "place = 'last'; must be one of 'before-rotary', 'after-rotary'"),
         ({"sinks": float("inf")}, "must be 'learned', a number or None"),
     ],
 )
@@ -63,6 +74,16 @@ def test_a_table_is_declared_and_written_again() -> None:
     assert declared_field("rotary={base = 500.0, fraction = 0.25}") == ("rotary", {"base": 500.0, "fraction": 0.25})
     assert declared_field("rotary=half") == ("rotary", "half")
     assert [Rotary(fraction=f).step for f in (1.0, 0.5, 0.25, 0.75, 0.3333333)] == [2, 4, 8, 8, 6]
+
+
+def test_a_normalisation_is_declared_and_written_again() -> None:
+    contract = Contract(qk_norm={"kind": "layer", "eps": 1e-5, "over": "all"})
+    assert contract.formula.qk_norm == QkNorm("layer", 1e-5, "all")
+    assert Contract(qk_norm="l2").formula.qk_norm == QkNorm("l2")
+    assert hash(contract)
+    assert in_words({"qk_norm": contract.qk_norm}) == 'qk_norm = {kind = "layer", eps = 1e-05, over = "all"}'
+    assert declared_field("qk_norm=rms") == ("qk_norm", "rms")
+    assert declared_field('qk_norm={kind = "rms", eps = 1e-5}') == ("qk_norm", {"kind": "rms", "eps": 1e-5})
 
 
 def test_what_acts_on_scores_is_in_the_formula() -> None:

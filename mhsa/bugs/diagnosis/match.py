@@ -10,11 +10,11 @@ from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.equivalence import EVERYTHING, SCOPES, Claim, Equivalence, Match
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Observation, alike, observe, observe_mutant
-from mhsa.bugs.mutants.formula import right_under
+from mhsa.bugs.mutants.formula import Declared, right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
 from mhsa.oracle.attention import FullyMaskedRow
-from mhsa.oracle.formula.formula import PLAIN
+from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
 from mhsa.subject.subject import Subject
@@ -80,7 +80,10 @@ def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equiva
     matches = tuple(
         match
         for match in first.matches
-        if any(_strictest(_kind(match.name, match.value), observations, c, [first.claim]) is not None for c in _CONVENTIONS)
+        if any(
+            _strictest(_kind(match.name, match.value, subject.contract.formula), observations, c, [first.claim]) is not None
+            for c in _CONVENTIONS
+        )
     )
     wrong = [_wrong_aspects(observation) - ({"training"} if first.site else set()) for observation in observations]
     aspects = first.aspects.union(*wrong)
@@ -111,7 +114,7 @@ def _try(
     conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.fully_masked_row)
     order = list(observations)
     for value in _values(mutant, subject):
-        chosen = _kind(mutant.name, value)
+        chosen = _kind(mutant.name, value, subject.contract.formula)
         if observations[0].trial.mask is None and not _strictest(chosen, observations[:1], conventions[0], claims):
             continue
         held: Claim | None = None
@@ -123,10 +126,20 @@ def _try(
 
 
 @functools.lru_cache(maxsize=1024, typed=True)  # the same classes for all subjects: what is known of a class is kept
-def _kind(name: str, value: float | None) -> type[Plain]:
-    """Return a mutant's class, with this value for its free constant."""
+def _kind(name: str, value: float | None, formula: Formula = PLAIN) -> type[Plain]:
+    """Return a mutant's class, with this value for its free constant.
+
+    A bug of normalised queries and keys is made under any ``formula`` that normalises as its own does, whatever else it has.
+    """
     mutant = _by_name()[name]
     kind: type[Plain] = getattr(importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}"), name)
+    own, norm = kind.mhsa_contract.formula, formula.qk_norm
+    alike = own.qk_norm is not None and norm is not None and own != formula
+    if alike and (own.rotary is None or formula.rotary is not None) and issubclass(kind, Declared):
+        assert own.qk_norm is not None
+        assert norm is not None
+        if (own.qk_norm.kind, own.qk_norm.over, own.qk_norm.place) == (norm.kind, norm.over, norm.place):
+            kind = type(name, (kind,), {"formula": formula, "mhsa_contract": right_under(formula).mhsa_contract})
     return kind if value is None else type(name, (kind,), {mutant.free: value})
 
 
@@ -140,7 +153,7 @@ def _candidates(subject: Subject) -> list[Mutant]:
     formula = subject.contract.formula
     if formula == PLAIN:
         return mutants()
-    return [m for m in declared() if _kind(m.name, None).mhsa_contract.formula == formula]
+    return [m for m in declared() if _kind(m.name, None, formula).mhsa_contract.formula == formula]
 
 
 def _strictest(

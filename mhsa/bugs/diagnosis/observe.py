@@ -118,6 +118,7 @@ def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row
     def make() -> nn.Module:
         module = kind(case.head, case.d_model, observation.rate, **grouped)
         module.fully_masked_row = fully_masked_row
+        module.use_parameters_like(observation.trial.projections)
         return module
 
     trial = observation.trial.with_module(_as_subject(kind, observation.trial.subject), make())
@@ -184,6 +185,8 @@ def _call(trial: Trial) -> Iterator[Quantity]:
     yield Quantity("eval output's bytes per number", np.array(answer.tensors[0].element_size()))
     if answer.weights is not None:
         yield Quantity("eval weights", answer.weights, lambda: _weights_tolerance(answer))
+    if answer.lse is not None:
+        yield Quantity("eval log-sum-exp", answer.lse, lambda: _logarithm_tolerance(answer))
     yield Quantity("eval random numbers drawn", np.array(drawn))
     for name, (tensor, before) in trial.arguments.items():
         changed = numbers(tensor)
@@ -267,6 +270,12 @@ def _weights_tolerance(answer: Answer) -> Array:
     return np.where(answer.judged[:, None], answer.expected.weights.error, np.inf)
 
 
+def _logarithm_tolerance(answer: Answer) -> Array:
+    must = answer.expected.lse
+    assert must is not None
+    return np.where(answer.attended[:, None, :, 0], must.error, np.inf)
+
+
 def _gradient_tolerance(differentiated: Differentiated, name: str) -> Array:
     # In a fully masked row, -1e9 that is added lets a gradient through, and a fill does not: both are usual.
     settled = differentiated.answer.mask is None or bool(differentiated.answer.mask.any(-1).all())
@@ -285,7 +294,12 @@ def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
         bind=lambda module, sizes: Projections.of_linears(
-            module.w_q, module.w_k, module.w_v, module.w_o, getattr(module, "sinks", None)
+            module.w_q, module.w_k, module.w_v, module.w_o, getattr(module, "sinks", None),
+            getattr(module, "query_norm", None), getattr(module, "key_norm", None),
+            getattr(module, "relative_bias", None),
         ),
-        caller=Caller(adapter, adapter.contract, weights_from=1, bias_form=BiasForm()),
+        caller=Caller(
+            adapter, adapter.contract, weights_from=1, bias_form=BiasForm(),
+            lse_from=None if adapter.contract.lse is None else 2, lse_form=("B", "H", "Tq"),
+        ),
     )  # fmt: skip

@@ -6,17 +6,20 @@ The classes without a formula of their own are right; mutants replace one of the
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.declared.given_bias import Biased
+from mhsa.bugs.mutants.declared.normed import Normed
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula import alibi
+from mhsa.oracle.formula.bias_table import buckets
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import BiasTable, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
 
@@ -113,19 +116,29 @@ class Grouped(Plain):
         return q, k[:, shared], v[:, shared]
 
 
-class Declared(Biased, Causal, Grouped):
+class Declared(Normed, Biased, Causal, Grouped):
     """Any formula, done right: what a diagnosis compares with."""
 
     formula: ClassVar[Formula] = PLAIN
     used: ClassVar[Rotary | None] = None  # by a mutant, in the place of what is declared
 
     def heads(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rotate queries and keys, then give each query head its keys and values."""
+        """Normalise and rotate queries and keys, then give each query head its keys and values."""
+        norm = self.norm
+        if norm is not None and norm.place == "before-rotary":
+            q, k = self.normed(q, "query"), self.normed(k, "key")
         if self.formula.rotary is not None:
             first = k.size(-2) - q.size(-2) if self.formula.causal == "bottom-right" else 0
             of_queries, of_keys = (torch.arange(x.size(-2), device=x.device) + self.formula.rotary.offset for x in (q, k))
             q, k = self.turned(q, of_queries + first, "query"), self.turned(k, of_keys, "key")
+        if norm is not None and norm.place == "after-rotary":
+            q, k = self.normed(q, "query"), self.normed(k, "key")
         return super().heads(q, k, v)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, bias: Tensor | None = None) -> Any:
+        """Attend; return the log-sum-exp, too, where it is declared."""
+        answer = super().forward(query, key, value, mask, bias)
+        return answer if self.formula.lse is None else (*answer, self.summed)
 
     def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
         """Return x [..., T, d_k] rotated at its places [T]."""
@@ -169,20 +182,46 @@ class Declared(Biased, Causal, Grouped):
         super().prepare()
         if self.formula.sinks == "learned":
             self.sinks = nn.Parameter(torch.zeros(self.head))
+        if isinstance(self.formula.bias, BiasTable):
+            self.relative_bias = nn.Parameter(torch.zeros(32, self.head))
+
+    def use_parameters_like(self, projections: Any) -> None:
+        """Have gains and a table of the sizes of another module's."""
+        super().use_parameters_like(projections)
+        if projections.table is not None:
+            self.relative_bias = nn.Parameter(torch.zeros(projections.table.shape))
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
         """Let a sink take part."""
+        if self.formula.lse is not None:
+            self.summed = self.log_sum_exp(s, mask)
         if self.formula.sinks is None:
             return super().softmax(s, mask)
-        sink = self.sinks if self.formula.sinks == "learned" else torch.full((self.head,), self.formula.sinks, dtype=s.dtype)
         seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
         s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
-        return torch.cat([s, sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)], -1).softmax(-1)[..., :-1]
+        return torch.cat([s, self.sink(s)], -1).softmax(-1)[..., :-1]
+
+    def log_sum_exp(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Return the logarithm of each row's sum, the sink's included."""
+        seen = self.seen(s.size(-2), s.size(-1)).to(s.device)[None]
+        s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
+        if self.formula.sinks is not None:
+            s = torch.cat([s, self.sink(s)], -1)
+        return torch.logsumexp(s, -1) / (math.log(2.0) if self.formula.lse == "base-2" else 1.0)
+
+    def sink(self, s: Tensor) -> Tensor:
+        """Return the sink of each row [B, H, Tq, 1]."""
+        number = self.formula.sinks
+        sink = self.sinks if number == "learned" else torch.full((self.head,), float(number or 0.0), dtype=s.dtype)
+        return sink.view(-1, 1, 1).to(s).expand(*s.shape[:3], 1)
 
     def with_bias(self, s: Tensor, bias: Tensor | None, mask: Tensor | None) -> Tensor:
         """Add the bias, and cap what is to be capped with it."""
         s = super().with_bias(s, bias, mask)
-        if self.formula.distant:
+        if isinstance(self.formula.bias, BiasTable):
+            rule, _ = buckets(self.formula.bias, self.formula.causal, (s.size(-2), s.size(-1)), len(self.relative_bias))
+            s = s + self.relative_bias[torch.from_numpy(rule).to(s.device)].permute(2, 0, 1)
+        elif self.formula.distant:
             slopes = torch.from_numpy(alibi.slopes(self.head, self.formula.bias)).to(s)[:, None, None]
             own = torch.from_numpy(own_places(self.formula.causal, s.size(-2), s.size(-1))).to(s)
             s = s - slopes * (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()

@@ -45,6 +45,9 @@ class Plain(nn.Module):
     def prepare(self) -> None:
         """Add what a mutant needs beyond the four maps."""
 
+    def use_parameters_like(self, projections: Any) -> None:
+        """Have gains and tables of the sizes of another module's, where the formula has some."""
+
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Any:
         """Attend from query [B, Tq, D] to key and value [B, Tk, D] where mask [B, Tq, Tk] is True."""
         self.check(query, key, value, mask)

@@ -25,7 +25,17 @@ KINDS = (
     "state",
 )
 # Of features that a contract declares.
-DECLARED_KINDS = ("formula", "rotary", "declared.given_bias", "declared.alibi", "declared.sinks", "declared.softcap_order")
+DECLARED_KINDS = (
+    "formula",
+    "rotary",
+    "qk_norm",
+    "declared.given_bias",
+    "declared.alibi",
+    "declared.sinks",
+    "declared.softcap_order",
+    "declared.lse",
+    "declared.bias_table",
+)
 _SECTIONS = ("Formula", "Census", "Killed in")
 
 

@@ -33,11 +33,12 @@ def bind_projections(
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads == "grouped"
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
-        sinks = adapter.contract.sinks == "learned"
+        sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
+        bias = adapter.contract.formula.bias
         try:
-            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks)
+            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias)
         except SubjectError:
-            times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter.inputs)
+            times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter)
             if times == 1:
                 raise
             raise Question(
@@ -58,10 +59,13 @@ def bind_projections(
     return interleaved(bind) if adapter.contract.heads == "interleaved" else bind, "", None
 
 
-def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], inputs: str) -> int:
+def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], adapter: Adapter) -> int:
     """Return how many query heads share a head of keys and values, by the sizes of the maps; 1 where these do not say so."""
     try:
-        found = discover(module, sizes, forward, inputs, grouped=True).bind(module, sizes)
+        sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
+        found = discover(
+            module, sizes, forward, adapter.inputs, grouped=True, sinks=sinks, norm=norm, bias=adapter.contract.formula.bias
+        ).bind(module, sizes)
     except (SubjectError, RuntimeError):
         return 1
     wide, narrow = found.query.weight.shape[0], found.key.weight.shape[0]

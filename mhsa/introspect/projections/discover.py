@@ -17,13 +17,16 @@ from dataclasses import replace
 
 from torch import nn
 
+from mhsa.introspect.projections.bias_tables import named_table, require_table
 from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
+from mhsa.introspect.projections.norm_gains import named_gains, require_norms
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
 from mhsa.introspect.projections.sinks import named_sinks, require_sinks
 from mhsa.introspect.projections.tied import named_tied, value_of_key
+from mhsa.oracle.formula.fields import Bias, BiasTable, QkNorm
 from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import AxisReading, Sizes, packed_readings, readings, with_own_width
 
@@ -32,28 +35,35 @@ _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 
 def discover(
-    module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False
-) -> Recipe:
+    module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False,
+    norm: QkNorm | None = None, bias: Bias = None,
+) -> Recipe:  # fmt: skip
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
-    Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them.
+    Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them, and
+    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
-        Question: there are sinks, and nothing declares it.
+        Question: there are sinks, or gains of normalised queries, and nothing declares it.
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
     sources = {path for c in computed.values() for path in c.sources} | set(factors)
     named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
     sink = named_sinks(named, sizes.head)
-    named.pop(sink, None)
+    gains = named_gains(named)
+    table = named_table({path: p for path, p in named.items() if path not in gains}, sizes.head)
+    for path in (sink, table, *gains):
+        named.pop(path, None)
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}
     linear = {f"{path}.weight" for path, m in module.named_modules(remove_duplicate=False) if is_linear(m)}
     linear |= {path for path in computed if "#" in path}
     of_norms = _of_norms(module)
     groups = _group_heads({path: shape for path, shape in shapes.items() if path not in of_norms}, sizes)
     tags = tag(module, sizes, forward, inputs).without(computed)
+    require_norms(module, {path: view for path, view in gains.items() if tags.moves(path)}, norm)
+    require_table(table if table and tags.moves(table) else "", bias=bias, found=table)
     require_sinks(sink if sinks or (sink and tags.moves(sink)) else "", declared=sinks)
 
     def choices(path: str, roles: tuple[str, ...], bias: bool) -> list[AxisReading]:
@@ -111,7 +121,8 @@ def discover(
     used = {member for path in recipe for member in groups[path]}
     found = Recipe(
         recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure,
-        sinks=sink if sinks else "",
+        sinks=sink if sinks else "", gains=gains if norm else {},
+        table=table if isinstance(bias, BiasTable) else "",
     )  # fmt: skip
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.projections.bias_tables import by_buckets
 from mhsa.introspect.projections.computed import Computed, computed_tensors
 from mhsa.introspect.projections.head_index import natural, with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
@@ -36,6 +37,8 @@ class Recipe:
         tied: roles that have the map of another one, by it.
         unsure: what was taken for granted though no name says it, in words; it counts only with an exact fit.
         sinks: path of the parameter with a logit of each head that takes part in the softmax; empty where there is none.
+        gains: paths of the gains and shifts of normalised queries and keys, each with its name as a view.
+        table: path of the parameter with a bias of each head and bucket of distances; empty where there is none.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
@@ -46,6 +49,8 @@ class Recipe:
     tied: dict[str, str] = field(default_factory=dict)
     unsure: str = ""
     sinks: str = ""
+    gains: dict[str, str] = field(default_factory=dict)
+    table: str = ""
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
@@ -85,10 +90,16 @@ class Recipe:
             roles[role] = Role(views[0], views[1])
         roles |= {role: roles[of] for role, of in self.tied.items()}
         sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
-        found_maps = Projections(
-            **roles, sources=tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items()), sinks=sinks
-        )
+        table = View((by_buckets(parameters[self.table], sizes.head),)) if self.table else None
+        extra = tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items())
+        found_maps = Projections(**roles, **self._norms(parameters), sources=extra, sinks=sinks, table=table)
         return share(found_maps, self.tied) if self.tied else found_maps
+
+    def _norms(self, parameters: dict[str, nn.Parameter]) -> dict[str, Role]:
+        """Return gain and shift of queries and of keys, as far as there are some."""
+        views = {name: View((parameters[path].view(-1),)) for path, name in self.gains.items()}
+        roles = ("query_norm", "key_norm")
+        return {r: Role(views[f"{r}.weight"], views.get(f"{r}.bias")) for r in roles if f"{r}.weight" in views}
 
     def _is_identity(self, module: nn.Module, role: str) -> bool:
         """Whether an ``nn.Identity`` or None stands where other sizes have a map: one head as wide as the module needs none."""
@@ -123,6 +134,10 @@ class Recipe:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
         if self.sinks:
             parts.append(f"sinks from {self.sinks}")
+        if self.table:
+            parts.append(f"biases of distances from {self.table}")
+        if self.gains:
+            parts.append(f"gains of queries and keys from {', '.join(self.gains)}")
         if self.adds:
             parts.append("low-rank additions are left at zero")
         return "; ".join(parts)

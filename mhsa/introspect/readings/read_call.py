@@ -11,10 +11,10 @@ from torch import nn
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import find_mask_form
 from mhsa.introspect.readings.candidate_reading import Reading, first_fit
-from mhsa.introspect.readings.causal import ask_about_causal, ask_about_name
-from mhsa.introspect.readings.features import ask_about_features
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
+from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples

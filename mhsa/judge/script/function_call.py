@@ -8,6 +8,7 @@ import numpy as np
 from torch import nn
 
 from mhsa.introspect.load import target_of
+from mhsa.judge.script.log_sum_exp import lse_lines
 from mhsa.judge.script.named_subject import object_text
 from mhsa.judge.script.recorded_calls import RecordedCall
 from mhsa.judge.script.written_tensors import MEMBERS, judged_lines, tensor_text
@@ -66,7 +67,7 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
         effective = formula.allowed(of_call, q.shape[0], q.shape[2], k.shape[2])
         allowed = None if effective is None else effective[:, None]
     must = attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
-    output, weights = subject.adapter.values or (0, 1)
+    output, weights, logarithm = subject.adapter.values or (0, 1, None)
     lines += [MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":
         lines.append(f"output = output.unflatten(0, (-1, {call.case.head}))  # [B, H, T, d]")
@@ -75,4 +76,4 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
     lines += judged_lines("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:
         lines += [f"weights = members[{weights}]", *judged_lines("weights", must.weights, call.answer.judged[:, None])]
-    return lines
+    return [*lines, *lse_lines(subject, call, logarithm, must.lse)]

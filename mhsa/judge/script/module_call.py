@@ -10,6 +10,7 @@ from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.judge.script.function_call import function_lines
+from mhsa.judge.script.log_sum_exp import lse_lines
 from mhsa.judge.script.named_subject import name_in_file, object_text
 from mhsa.judge.script.recorded_calls import RecordedCall
 from mhsa.judge.script.written_tensors import MEMBERS, judged_lines, tensor_text
@@ -70,7 +71,7 @@ def _comparison(subject: Subject, call: RecordedCall) -> list[str]:
             lines.append(f"weights = in_usual_order(weights, {subject.caller.weights_form!r}, {call.case.batch})")
             lines.insert(0, "from mhsa.subject.returned import in_usual_order")
         lines += judged_lines("weights", call.answer.expected.weights, call.answer.judged[:, None])
-    return lines
+    return [*lines, *lse_lines(subject, call, subject.caller.lse_from, call.answer.expected.lse)]
 
 
 def _construction(subject: Subject, request: Request, call: RecordedCall) -> str:

@@ -4,16 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
 Causal = Literal["no", "top-left", "bottom-right"]
 Scale = float | Literal["1/d_k"] | None
 Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
 KvHeads = Literal["grouped"] | None
-Bias = Literal["given", "alibi", "alibi-geometric"] | None
 Sinks = float | Literal["learned"] | None
+Lse = Literal["natural", "base-2"] | None
 SoftcapOrder = Literal["before-bias", "after-bias"]
+
+
+@dataclass(frozen=True)
+class BiasTable:
+    """A learned table [buckets, H], a parameter, of which the bucket of the distance is added to the scores.
+
+    Attributes:
+        rule: of the buckets: "t5", one for each near distance, and by the logarithm for further ones.
+        direction: "both", each with half of the buckets; or the "past", later keys being at distance 0. None: the past where
+            attention is causal.
+        max_distance: from which on all distances have the last bucket.
+    """
+
+    rule: Literal["t5"] = "t5"
+    direction: Literal["both", "past"] | None = None
+    max_distance: int = 128
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        if self.rule != "t5":
+            raise ValueError(f"rule = {self.rule!r}; must be 't5'")
+        if self.direction not in (None, "both", "past"):
+            raise ValueError(f"direction = {self.direction!r}; must be one of 'both', 'past'")
+        if type(self.max_distance) is not int or self.max_distance < 2:
+            raise ValueError(f"max_distance = {self.max_distance!r}; must be a whole number, 2 or more")
+
+
+Bias = Literal["given", "alibi", "alibi-geometric"] | BiasTable | None
+
+
+def bias_of(value: Any) -> Bias:
+    """Return what was declared: a word, or a table.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    if value is None or value in ("given", "alibi", "alibi-geometric"):
+        known: Bias = value
+        return known
+    if value == "table":
+        return BiasTable()
+    if not isinstance(value, (Mapping, BiasTable)):
+        raise ValueError(
+            "must be one of None, 'given', 'alibi', 'alibi-geometric', 'table', or a table of rule, direction, max_distance"
+        )
+    return _declared(BiasTable, "rule", value)
 
 
 @dataclass(frozen=True)
@@ -66,6 +116,48 @@ class Rotary:
             return round(rotated) % 2 == 0 and abs(rotated - round(rotated)) < 1e-6  # 0.3333333 stands for a third
 
         return next((d for d in range(1, 513) if round(self.fraction * d) and is_even(d)), 2)
+
+
+@dataclass(frozen=True)
+class QkNorm:
+    """Queries and keys are normalised before they go into the scores.
+
+    Attributes:
+        kind: "rms": by the root of the mean square; "layer": after the mean is taken off; "l2": by the length.
+        eps: added to the mean square, or ("l2") the least length; "dtype" is the machine epsilon of the data, and of float32
+            for half formats. None: that of the module, or the usual one.
+        over: the features of each "head" by itself, or "all" features of a token together.
+        gain: what is multiplied with where there is a parameter for it: the "weight" itself, or "1 + weight".
+        place: "before-rotary" or "after-rotary".
+    """
+
+    kind: Literal["rms", "layer", "l2"] = "rms"
+    eps: float | Literal["dtype"] | None = None
+    over: Literal["head", "all"] = "head"
+    gain: Literal["weight", "1 + weight"] = "weight"
+    place: Literal["before-rotary", "after-rotary"] = "before-rotary"
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        for name in ("kind", "over", "gain", "place"):
+            allowed = get_args(get_type_hints(QkNorm)[name])
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} = {getattr(self, name)!r}; must be one of {', '.join(map(repr, allowed))}")
+        if self.eps not in (None, "dtype") and not (_is_number(self.eps) and 0.0 <= float(self.eps) < 1.0):
+            raise ValueError(f"eps = {self.eps!r}; must be a number from 0 to below 1, or 'dtype'")
+
+
+def qk_norm_of(value: Any) -> QkNorm | None:
+    """Return what was declared, a table or the kind alone.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    return _declared(QkNorm, "kind", value)
 
 
 def rotary_of(value: Any) -> Rotary | None:

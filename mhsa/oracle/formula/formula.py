@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle.formula import alibi, given_bias, groups, rotary, scale, sinks, softcap, window
+from mhsa.oracle.formula import alibi, bias_table, given_bias, groups, lse, qk_norm, rotary, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula.fields import Bias, Causal, KvHeads, Rotary, Scale, Sinks, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import Bias, BiasTable, Causal, KvHeads, Lse, QkNorm, Rotary, Scale, Sinks, SoftcapOrder, Window
 
 
 @dataclass(frozen=True)
 class Formula:
-    """Projections, rotation, scores times scale, soft cap, bias, mask (given AND causal AND window), softmax, values, merge.
+    """Projections, norm, rotation, scores times scale, cap, bias, mask (given AND causal AND window), softmax, values, merge.
 
     Attributes:
         causal: whether a query sees later keys, and how queries and keys are aligned.
@@ -24,8 +24,10 @@ class Formula:
         kv_heads: "grouped" where there may be fewer heads of keys and values; None is as many as there are heads.
         rotary: how queries and keys are rotated by their places; None is not at all.
         softcap_order: whether the cap comes "before-bias", so that the bias is added to capped scores, or "after-bias".
-        bias: added to the scores: "given" by the caller, or "alibi" or "alibi-geometric"; None is none.
+        bias: added to the scores: "given" by the caller, "alibi" or "alibi-geometric", or a learned table; None is none.
         sinks: one more logit in the softmax, without a value: "learned" ones of each head, or a number; None is none.
+        qk_norm: how queries and keys are normalised; None is not at all.
+        lse: the logarithm of each row's sum of exponentials is returned: "natural", or to "base-2"; None is not at all.
     """
 
     causal: Causal = "no"
@@ -37,6 +39,8 @@ class Formula:
     softcap_order: SoftcapOrder = "before-bias"
     bias: Bias = None
     sinks: Sinks = None
+    qk_norm: QkNorm | None = None
+    lse: Lse = None
 
     @property
     def caps_bias(self) -> bool:
@@ -55,18 +59,29 @@ class Formula:
             "causal": self.causal if self.causal != "no" else None,
             "window": self.window and list(self.window),
             "rotary": self.rotary and self.rotary.layout,
-            "bias": self.bias if self.distant else None,
+            "bias": ("table" if isinstance(self.bias, BiasTable) else self.bias) if self.distant else None,
         }
         return " and ".join(f"{name} = {value!r}" for name, value in declared.items() if value is not None)
 
     @property
     def between(self) -> str:
         """What lies between the maps and the scores, which are then no products of projected queries and keys; same words."""
-        return f"rotary = {self.rotary.layout!r}" if self.rotary else ""
+        parts = (
+            f"rotary = {self.rotary.layout!r}" if self.rotary else "",
+            f"qk_norm = {self.qk_norm.kind!r}" if self.qk_norm else "",
+        )
+        return " and ".join(part for part in parts if part)
+
+    @property
+    def joint(self) -> str:
+        """What makes heads see each other, in the same words."""
+        return 'qk_norm with over = "all"' if self.qk_norm is not None and self.qk_norm.over == "all" else ""
 
     @property
     def distant(self) -> str:
         """What makes scores depend on the distance, in the same words."""
+        if isinstance(self.bias, BiasTable):
+            return "bias = 'table'"
         return f"bias = {self.bias!r}" if self.bias in ("alibi", "alibi-geometric") else ""
 
     @property
@@ -113,11 +128,14 @@ class Formula:
             scale.words(self.scale) if self.scale is not None else "",
             softcap.words(self.softcap) if self.softcap is not None else "",
             groups.WORDS if self.kv_heads == "grouped" else "",
+            qk_norm.words(self.qk_norm) if self.qk_norm is not None else "",
             rotary.words(self.rotary) if self.rotary is not None else "",
             given_bias.WORDS if self.bias == "given" else "",
             "the soft cap takes scores and bias together" if self.caps_bias and self.softcap is not None else "",
-            alibi.words(self.bias) if self.distant else "",
+            bias_table.words(self.bias) if isinstance(self.bias, BiasTable) else "",
+            alibi.words(self.bias) if self.bias in ("alibi", "alibi-geometric") else "",
             sinks.words(self.sinks) if self.sinks is not None else "",
+            lse.words(self.lse) if self.lse is not None else "",
         )
         return tuple(part for part in parts if part)
 

@@ -15,11 +15,11 @@ from mhsa.records.names import MASK
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter
+from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
 from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.projection_views import Projections
-from mhsa.subject.returned import listed
 from mhsa.subject.signature import bias_among, masks_among
 
 
@@ -33,7 +33,7 @@ class FunctionAdapter(Adapter):
         self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
-        self.values: tuple[int, int | None] | None = None  # places of Z and A among what it returns, where not (Z, A)
+        self.values: Places | None = None  # of Z, A and a log-sum-exp among what it returns, where not (Z, A)
         self.float_masks = self.finite_masks = False
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
         self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
@@ -103,8 +103,16 @@ class FunctionAdapter(Adapter):
     ) -> Any:
         """Call the reference, whose masks are bool; ``HeadsFunction`` turns them back.
 
-        A bias goes to the function's argument for it, or to that of its mask.
+        A bias goes to the function's argument for it, or to that of its mask. A log-sum-exp that the function returns is
+        returned next to the output.
         """
+        with keeping() as kept:
+            output = self._called(module, query, key, value, mask, bias)
+        return (output, kept[-1]) if kept else output
+
+    def _called(
+        self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None
+    ) -> Any:
         if bias is not None and not self.bias_name:
             return self._biased(module, query, key, value, bias)
         with biased(bias):
@@ -123,7 +131,7 @@ class FunctionAdapter(Adapter):
         return module(query, key, value, mask)
 
     def _in_slot(self) -> Callable[..., Any]:
-        function = self.function if self.values is None else _Arranged(self.function, *self.values)
+        function = self.function if self.values is None else ArrangedFunction(self.function, self.values)
         if self.bias_name and self.contract.bias == "given":
             parameter = inspect.signature(self.function).parameters[self.bias_name]
             function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
@@ -140,17 +148,3 @@ class FunctionAdapter(Adapter):
     def describe(self) -> str:
         """Return the call."""
         return "function on [B, H, T, d] inside mhsa.MultiHeadAttention(head, d_model, attention=...)"
-
-
-class _Arranged:
-    """A function that returns its output and weights in other places, in a list, a dictionary or an object."""
-
-    def __init__(self, function: Callable[..., Any], output: int, weights: int | None) -> None:
-        self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
-        self.__name__ = getattr(function, "__name__", repr(function))
-        self._output, self._weights = output, weights
-
-    def __call__(self, **named: Any) -> Any:
-        """Return (Z, A), or Z where there are no weights."""
-        values = listed(self.__wrapped__(**named))
-        return values[self._output] if self._weights is None else (values[self._output], values[self._weights])

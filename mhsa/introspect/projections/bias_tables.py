@@ -1,0 +1,49 @@
+"""A learned table of biases by distance: a parameter with a usual name and as many columns (or rows) as there are heads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from mhsa.oracle.formula.fields import Bias, BiasTable
+from mhsa.records.errors import Question
+
+_NAMES = re.compile(
+    r"rel(ative)?_?(attn|attention|pos|position|positional)?_?(bias|emb|table)|pos(ition)?(al)?_?bias", re.IGNORECASE
+)
+
+
+def named_table(parameters: Mapping[str, nn.Parameter], head: int) -> str:
+    """Return the path of the parameter that is called so and has a number for each head and bucket; or empty."""
+    fitting = (path for path, p in parameters.items() if p.dim() == 2 and head in p.shape and _NAMES.search(path))
+    return next(fitting, "")
+
+
+def by_buckets(parameter: Tensor, head: int) -> Tensor:
+    """Return a table as [buckets, H], in place."""
+    return parameter if parameter.size(1) == head else parameter.t()
+
+
+def require_table(path: str, *, bias: Bias, found: str) -> None:
+    """Raise where a module has a table that is not declared, or a declared one is not found.
+
+    Args:
+        path: of the parameter that changes the result, empty where none does.
+        bias: what is declared.
+        found: the path, whether it changes the result or not.
+
+    Raises:
+        Question: with the declaration, or with what is looked for.
+    """
+    if path and bias is None:
+        raise Question(
+            f"parameter {path} changes the result: a learned bias of the distance, in buckets, that is added to the scores?",
+            {"bias": "table"},
+        )
+    if isinstance(bias, BiasTable) and not found:
+        raise Question(
+            'bias = "table" is declared, but applies to nothing: no parameter with a number for each head and bucket is called '
+            "relative_attention_bias, rel_pos_bias, position_bias or the like. Remove it, or rename the parameter"
+        )

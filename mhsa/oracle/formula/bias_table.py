@@ -1,0 +1,81 @@
+"""A learned table of biases by distance in buckets (Raffel et al. 2020, arXiv 1910.10683, section 2.1), and its gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mhsa.oracle.bounded import Arithmetic, Array, Bounded
+from mhsa.oracle.formula.causal import own_places
+from mhsa.oracle.formula.fields import BiasTable, Causal
+
+
+def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """Return the bucket [Tq, Tk] of each pair twice: by the exact rule, and as float32 evaluates it.
+
+    Distances below half of the buckets of a direction have one each, further ones share them by their logarithm, up to the
+    largest distance, from which on all have the last one. Of both directions later keys have the second half.
+    """
+    distance = np.arange(shape[1]) - own_places(causal, *shape)[:, None]
+    first = np.zeros(shape, dtype=int)
+    own = count
+    if directions(table, causal) == "both":
+        own = count // 2
+        first = np.where(distance > 0, own, 0)
+        distance = np.abs(distance)
+    else:
+        distance = np.maximum(-distance, 0)
+    exact = max(own // 2, 1)
+    beyond = np.maximum(distance, exact)
+    share = np.log(beyond / exact) / np.log(table.max_distance / exact) * (own - exact)
+    single = (
+        np.log(np.float32(1.0) * beyond.astype(np.float32) / np.float32(exact))
+        / np.float32(np.log(table.max_distance / exact))
+        * np.float32(own - exact)
+    )
+    # A border is where the exact share is a whole number: 1e-9 is far beyond the rounding of float64 here.
+    found = (exact + np.floor(share + 1e-9).astype(int), exact + np.floor(single).astype(int))
+    both = (np.where(distance < exact, distance, np.minimum(far, own - 1)) for far in found)
+    rule, rounded = (first + own_bucket for own_bucket in both)
+    return rule, rounded
+
+
+def directions(table: BiasTable, causal: Causal) -> str:
+    """Return "both" or "past": as declared, or as causality has it."""
+    return table.direction or ("both" if causal == "no" else "past")
+
+
+def stage(table: BiasTable, causal: Causal, shape: tuple[int, ...], learned: Array | None) -> Bounded:
+    """Return what is added to scores [B, H, Tq, Tk]: [H, Tq, Tk], of a table [buckets, H].
+
+    Raises:
+        ValueError: there is no table.
+    """
+    if learned is None:
+        raise ValueError("the formula has a table of biases; it must be given")
+    rule, rounded = buckets(table, causal, (shape[-2], shape[-1]), len(learned))
+    value, other = (learned[which].transpose(2, 0, 1) for which in (rule, rounded))
+    return Bounded(value, np.abs(value - other))
+
+
+def gradient(
+    arithmetic: Arithmetic, table: BiasTable, causal: Causal, d: Bounded, count: int, roundings: int
+) -> Bounded:  # fmt: skip
+    """Return the gradient [buckets, H]: that of the biased scores [B, H, Tq, Tk], summed over the pairs of each bucket."""
+    batch, head, queries, keys = d.value.shape
+    rule, rounded = buckets(table, causal, (queries, keys), count)
+    value, error = np.zeros((count, head)), np.zeros((count, head))
+    for bucket in np.unique([rule, rounded]):
+        here, open_ = rule == bucket, (rule == bucket) != (rounded == bucket)
+        part = Bounded(d.value[:, :, here].reshape(batch, head, -1), d.error[:, :, here].reshape(batch, head, -1))
+        total = arithmetic.total(part, (0, 2), part.value.shape[0] * part.value.shape[2])
+        stored = arithmetic.store(total.value, total.error, roundings)
+        value[bucket] = stored.value.reshape(head)
+        error[bucket] = stored.error.reshape(head) + d.magnitude[:, :, open_].sum(axis=(0, 2))
+    return Bounded(value, error)
+
+
+def words(table: BiasTable) -> str:
+    """Return what a reader is told."""
+    which = {"both": ", both directions", "past": ", earlier keys alone", None: ""}[table.direction]
+    return f"a learned bias of the distance is added to the scores (buckets{which}, up to {table.max_distance})"
