@@ -70,12 +70,12 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
-        asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
+        complete = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments), request)
         rotates = seems_rotary(adapter)
 
         def read(adapter: Adapter) -> Subject:
-            return _understand(adapter, target, asked)
+            return _understand(adapter, target, complete)
 
         subject = read_constructor(
             adapter,

@@ -10,7 +10,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
@@ -88,7 +88,7 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
             unknown.append(str(name))
     if unknown:
         raise Question(
-            asked(
+            question_text(
                 f"forward needs {' and '.join(unknown)}, and mhsa does not know what to give: the output does not depend on it "
                 "as on a key or a value. Describe the call in an mhsa.Adapter (docs/adapters.md)"
             )

@@ -21,7 +21,7 @@ class Constructor:
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
         target: the class or factory itself.
-        missing: ``config.NAME`` that was asked for in vain.
+        missing: ``config.NAME`` that the constructor reads and mhsa does not know.
         guessed: what was given for names that nothing is known of, in words.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
@@ -63,7 +63,7 @@ class Constructor:
 
     @property
     def missing(self) -> list[str]:
-        """What configurations were asked for, and mhsa does not know."""
+        """Attributes of configurations that the constructor reads, and mhsa does not know."""
         return self._call.missing
 
     @property
