@@ -78,7 +78,7 @@ class TestRight:
 
 
 class TestWrong:
-    """Where a subject is wrong it has no figures, in no output; where it is right, and all beside it, is measured."""
+    """Where a subject is wrong it has no figures, in no output; where it is right it is measured, and so is everything else."""
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -1,4 +1,4 @@
-"""What ``mhsa bench`` is asked for: mistakes, the plan that follows from its arguments, and what becomes of the result."""
+"""The arguments of ``mhsa bench``: mistakes, the plan that follows from them, and what becomes of the result."""
 
 import argparse
 import importlib.util
@@ -154,7 +154,7 @@ class TestPlan:
             "--budget", "0.25", "--threads", "2", "--timeout", "7", "--memory", "3GiB", "--device", "cuda:1",
         )  # fmt: skip
         assert {c.name for c in plan.contenders[:3]} == {"torch+weights", "m.py:A", "fused"}
-        assert [c.name for c in plan.contenders[3:]] == ["torch", BASELINE]  # beside them, and each once
+        assert [c.name for c in plan.contenders[3:]] == ["torch", BASELINE]  # in addition, and each once
         assert [c.name for c in plan.contenders if c.need_weights] == ["torch+weights"]
         shapes = (long(8), long(16), SHAPES["wide"])
         assert plan.cells == tuple((shape, dtype, "cuda:1") for dtype in ("float16", "float64") for shape in shapes)
@@ -246,7 +246,7 @@ class TestOutcome:
         write = Path.write_bytes
 
         def full(path: Path, data: bytes) -> int:
-            if ".json" in path.name:  # written beside its place first, so that nobody finds half of it
+            if ".json" in path.name:  # written under another name first, so that no reader finds half of it
                 raise OSError(28, os.strerror(28))
             return write(path, data)
 

@@ -33,7 +33,7 @@ def write(folder: Path, files: dict[str, str], kind: str = "") -> Path:
 
 
 def kinds(base: Side, head: Side, ask: Callable[[Side], object]) -> list[object]:
-    """What both sides answer, asked in turn and more than once: the second time, from what they kept."""
+    """What ``ask`` returns on both sides, in turn and twice: the second time from what they kept."""
     found: list[object] = []
     for _ in range(2):
         for side in (base, head):

@@ -22,7 +22,7 @@ def as_before(tmp_path):
     for name in sys.modules.keys() - modules.keys():
         places = str(vars(sys.modules[name]).get("__file__")), *map(str, vars(sys.modules[name]).get("__path__", ()))
         assert not any(sign in place for place in places for sign in (f"{tmp_path}/base", f"{tmp_path}/head", "mhsa-tree"))
-        if any(str(tmp_path) in place for place in places):  # a test's own, which it let its sides meet
+        if any(str(tmp_path) in place for place in places):  # a test's own, which its sides import
             del sys.modules[name]
 
 

@@ -1,4 +1,4 @@
-"""Arguments that no name tells, masks next to the first one, and switches: each is found by its fit, or asked about."""
+"""Arguments that no name tells, masks next to the first one, and switches: each is found by its fit, or is a question."""
 
 from typing import Any
 
