@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
-    """Where nothing else is asked for, hand out tests by the fixtures that they share."""
+    """Unless another distribution is requested, hand out tests by the fixtures that they share."""
     return ByFixture(config, log) if config.getvalue("dist") == "load" else None
 
 

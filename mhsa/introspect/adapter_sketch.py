@@ -33,7 +33,7 @@ def wrapped(words: str, first: str = INDENT, rest: str = INDENT) -> list[str]:
     )
 
 
-def asked(words: str) -> str:
+def question_text(words: str) -> str:
     """Return a question's sentences in lines; the first one leaves room for what a terminal has before it."""
     return "\n".join(wrapped(words, " " * len("  question: "))).lstrip()
 

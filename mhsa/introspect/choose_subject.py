@@ -79,7 +79,7 @@ def _named(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _attentions(modules: dict[str, Any]) -> dict[str, Any]:
-    """Return the classes that are called like an attention; those built around one only if there is no other."""
+    """Return the classes that are called like an attention; those built around one only if there are no others."""
     named = _named(modules)
     projecting = {n: o for n, o in named.items() if _has_maps(o)}  # the others are cores, or call what they are given
     inner = projecting or named

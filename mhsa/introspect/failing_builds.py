@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -26,7 +26,7 @@ def needs_a_gpu(error: BaseException | str) -> bool:
 def failed_build(name: str, adapter: Adapter, sizes: tuple[int, int], error: Exception) -> SubjectError:
     """Return what is to be raised instead of an error of a constructor."""
     if needs_a_gpu(error):
-        return Question(asked(f"its constructor raises {describe(error)}. {GPU_IS_MISSING}"))
+        return Question(question_text(f"its constructor raises {describe(error)}. {GPU_IS_MISSING}"))
     missing = adapter.constructor.missing if isinstance(adapter, ModuleAdapter) and adapter.constructor is not None else []
     if missing:
         listed = " and ".join(missing)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.adapter_sketch import asked, importing, wrapped
+from mhsa.introspect.adapter_sketch import importing, question_text, wrapped
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.subject.adapters.adapter import Adapter
@@ -24,8 +24,8 @@ def require_no_growth(module: nn.Module, before: set[str], request: Request, tar
     if not made:
         return
     listed = ", ".join(made[:4]) + (f" and {len(made) - 4} more" if len(made) > 4 else "")
-    head = asked(f"it makes parameters in its first call ({listed}), and mhsa fills them before")
-    name = "Name a factory that calls it once: save this as my_attention.py beside its file, and run"
+    head = question_text(f"it makes parameters in its first call ({listed}), and mhsa fills them before")
+    name = "Name a factory that calls it once: save this as my_attention.py next to its file, and run"
     lines = [head, *wrapped(f"{name} mhsa verify my_attention.py:make"), ""]
     imported, maker = importing(request.spec, target)
     code = [
@@ -52,6 +52,8 @@ def require_same_maps(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Proje
             bind(module, sizes)
         except SubjectError as error:
             arguments = "arguments = { ... } in pyproject.toml with the number of heads and the width"
-            raise Question(asked(f"{error}. Have it judged in one size: {arguments}, or an adapter with sizes")) from None
+            raise Question(
+                question_text(f"{error}. Have it judged in one size: {arguments}, or an adapter with sizes")
+            ) from None
         except Exception:  # the same
             continue

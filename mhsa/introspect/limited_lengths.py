@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.records.errors import Question
 from mhsa.subject.construction.argument_roles import LENGTH
 
@@ -24,7 +24,7 @@ def require_lengths(module: nn.Module, d_model: int, call: Callable[[Tensor], ob
         if size in (d_model, 1) or size >= _LONGEST or not _returns(call, size, d_model) or _returns(call, size + 1, d_model):
             continue
         raise Question(
-            asked(
+            question_text(
                 f"it takes at most {size} positions, because {name} is made for so many, and cases have up to {_LONGEST}. "
                 f"Have it judged with more: let the file or the argument that says {size} say {LENGTH}, or name a factory that "
                 "builds it so (def make(head, d_model): return ... in a file, verified as FILE.py:make)"

@@ -40,21 +40,21 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
     Under it another question may be raised: declarations add up, and the sum is what is suggested.
     """
     declared: dict[str, Any] = {}
-    asked: list[str] = []
+    questions: list[str] = []
     for _ in range(_ROUNDS):
         found = load_subject(request.under(declared), target)
         new = found.declaration if isinstance(found, Question) else {}
         if not new or new.items() <= declared.items():
             break
         declared |= new
-        asked.append(str(found))
-    if not asked:
+        questions.append(str(found))
+    if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
-        words = "\n\n".join([*asked, f"under {in_words(declared)}: {found}"])
+        words = "\n\n".join([*questions, f"under {in_words(declared)}: {found}"])
         question = Question(words)
         return LoadedSubject(question, question)
-    return LoadedSubject(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(asked)), declared))
+    return LoadedSubject(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(questions)), declared))
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:

@@ -77,11 +77,11 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
-        asked = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
+        complete = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments), request)
 
         def read(adapter: Adapter) -> Subject:
-            return _understand(adapter, target, asked)
+            return _understand(adapter, target, complete)
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
@@ -43,7 +43,7 @@ class TorchModuleAdapter(ModuleAdapter):
                 f"{self.name} is an nn.MultiheadAttention with {built}, which no contract can declare yet. "
                 "Without it, it can be judged: build it so for mhsa"
             )
-            raise Question(asked(said))
+            raise Question(question_text(said))
         return module
 
     def call(

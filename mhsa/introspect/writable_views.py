@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.records.errors import Question
 from mhsa.subject.projection_views import Projections, View, lies_in
 
@@ -59,7 +59,7 @@ def _require_shape(name: str, view: View, where: str) -> None:
     axes, must = (2, "[D_out, D_in]") if name.endswith("weight") else (1, "[D_out]")
     if any(piece.dim() != axes for piece in view.pieces):
         shape = list(view.pieces[0].shape)
-        raise Question(asked(f"{where}: {name} has shape {shape}; must be {must}. select() and squeeze() give views"))
+        raise Question(question_text(f"{where}: {name} has shape {shape}; must be {must}. select() and squeeze() give views"))
 
 
 def _require_in_parameters(name: str, view: View, parameters: Iterable[Tensor], where: str) -> None:
@@ -74,4 +74,4 @@ def _no_view(name: str, why: str, where: str) -> Question:
         "or select of it; clone(), repeat_interleave(), contiguous(), cat() and reshape() may copy. Where several heads share "
         "a key, no view has rows for each of them: such a module cannot be described yet."
     )
-    return Question(asked(said))
+    return Question(question_text(said))

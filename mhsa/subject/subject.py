@@ -27,7 +27,7 @@ class Switch:
         words: ``causal=True``.
         adapter: which builds or calls the implementation so.
         contract: what it then computes.
-        square: whether it is asked only where there are as many queries as keys: only there is one answer usual.
+        square: whether it is tested only where there are as many queries as keys: only there is one answer usual.
     """
 
     words: str

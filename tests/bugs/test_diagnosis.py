@@ -1,4 +1,4 @@
-"""A confirmed cause is the right one, what is no known bug is never called one, and the child that compares may die."""
+"""A confirmed cause is the right one, other bugs are never called a known one, and the child that compares may die."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ ANSWER = {"matches": [], "cases": 40, "wrong": 9, "left": [], "size": None, "dty
 
 
 def result(failed: list[str], reason: str = "output is wrong", absent: str = "no such property") -> SubjectResult:
-    """A subject that fails these properties and passes the others, but for those that cannot be asked."""
+    """A subject that fails these properties and passes the others, but for those that do not apply."""
     found = [PropertyResult(identity, "fail", reason=reason) for identity in failed if not identity.startswith(absent)]
     others = [identity for identity in recorded().order if identity not in failed and not identity.startswith(absent)]
     return SubjectResult("m", properties=[*found, *(PropertyResult(identity, "pass") for identity in others)])

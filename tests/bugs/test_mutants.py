@@ -81,7 +81,7 @@ def test_every_property_kills_a_mutant() -> None:
     killing = (
         {identity for identity, names in FOUND_BY.items() if names} | set(ELSEWHERE.values()) | {"transforms.exported"}
     )  # as compiled
-    killing.add("transforms.exported")  # in tests/properties/test_no_vacuous_property.py, beside transforms.compiled
+    killing.add("transforms.exported")  # in tests/properties/test_no_vacuous_property.py, next to transforms.compiled
     declared = {p.id for p in catalogue() if p.family in DECLARED}  # in tests/bugs/test_declared_mutants.py
     assert killing | declared == {p.id for p in catalogue()}
 

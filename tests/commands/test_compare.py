@@ -1,4 +1,4 @@
-"""mhsa compare: each commit is told in the right words, and nothing is left of it in the repository."""
+"""mhsa compare: each commit is described in the right words, and nothing is left of it in the repository."""
 
 import errno
 import json
@@ -32,7 +32,9 @@ def compare(*arguments: str) -> tuple[int, dict]:
 
 def test_a_commit_that_touches_documents_only(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("words", {"README.md": "words\n"})
-    code, found = compare("HEAD~1", "--threshold", "50")  # far from what chance gives, so that this test is no matter of luck
+    code, found = compare(
+        "HEAD~1", "--threshold", "50"
+    )  # far from what chance gives, so that this test does not fail by chance
     (benchmark,) = found["benchmarks"]
     assert (code, found["verdict"], benchmark["increases"]) == (0, "not slower", [])
     assert "not slower: 1 of 1 benchmarks" in capsys.readouterr().out

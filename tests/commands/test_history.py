@@ -1,4 +1,4 @@
-"""mhsa history: what commits are told to be, what asv reads of it, and that nothing is lost or left, whatever ends the run."""
+"""mhsa history: what it says of commits, what asv reads of it, and that nothing is lost or left, whatever ends the run."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Declarations are the same everywhere; a question carries one, and what holds under it is told."""
+"""Declarations are the same everywhere; a question carries one, and says what holds under it."""
 
 import json
 import re

@@ -94,7 +94,7 @@ def test_the_gate_tells_each_commit_in_the_right_words(
     repository: Repository, tmp_path: Path, message: str, code: int, verdicts: set[str], words: str
 ) -> None:
     sha = commits(repository)[message]
-    # Far from what chance gives where nothing changed, so that this test is no matter of luck.
+    # Far from what chance gives where nothing changed, so that this test does not fail by chance.
     terms = ["--threshold", "50", "--budget", "1", "--no-verify", "--json", str(tmp_path / "out.json")]
     done = run(repository.folder, "mhsa", "compare", f"{sha}~1", sha, *FEW, *terms)
     found = json.loads((tmp_path / "out.json").read_text())

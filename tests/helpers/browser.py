@@ -71,7 +71,7 @@ def _without(reason: str) -> NoReturn:
 
 @contextmanager
 def opened(browser: Browser, file: Path, *, width: int = 1400, scheme: Any = "light") -> Iterator[Page]:
-    """Open a file, and require at the end that the page asked for nothing else and that the browser had no complaint."""
+    """Open a file, and require at the end that the page requested nothing else and that the browser had no complaint."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     tab = context.new_page()
     asked: list[str] = []

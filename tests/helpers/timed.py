@@ -1,4 +1,4 @@
-"""Modules that are timed, or are not, and measurements that nobody made: for tests of what times."""
+"""Modules that are timed, or are not, and measurements that are made up: for tests of what measures times."""
 
 from dataclasses import replace
 

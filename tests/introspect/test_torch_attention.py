@@ -1,4 +1,4 @@
-"""torch's own module is understood wherever it is found; a wrapper around it is asked about, and not accused of its habits."""
+"""torch's own module is understood wherever it is found; a wrapper is a question, and torch's conventions are no violations of it."""
 
 import json
 from pathlib import Path

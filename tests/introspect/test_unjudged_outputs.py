@@ -1,4 +1,4 @@
-"""What a call gives beside what is judged: weights in other forms are named, and called wrong only where they must be."""
+"""What a call returns that is not judged: weights in other forms are named, and called wrong only where they must be."""
 
 import re
 from pathlib import Path

@@ -97,7 +97,7 @@ def test_an_instance_is_judged_in_its_own_size_and_left_as_it_is() -> None:
     assert result
     assert result.label == "Attention"
     assert result.subject == f"{__name__}:Attention"
-    assert result.count("not-applicable") == 1, "nobody asks a built module for another width"
+    assert result.count("not-applicable") == 1, "a built module cannot have another width"
     assert module.training
     assert all(torch.equal(before[name], x) for name, x in module.state_dict().items())
     assert torch.equal(state, torch.random.get_rng_state())

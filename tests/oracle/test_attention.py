@@ -107,7 +107,7 @@ def evaluations(dtype: str, shapes=SHAPES, forms=(naive, chunked, F.scaled_dot_p
 @pytest.mark.parametrize("dtype", PRECISIONS)
 def test_the_bound_is_never_exceeded(dtype: str) -> None:
     forms = [naive, chunked, F.scaled_dot_product_attention, without_division]
-    if dtype in ("float64", "float32"):  # half formats are accumulated key by key, in the format itself, by nobody
+    if dtype in ("float64", "float32"):  # half formats are accumulated key by key, in the format itself, by no kernel
         forms.append(key_by_key)
     assert max((error / bound).max() for error, bound, _ in evaluations(dtype, forms=forms)) <= 1.0
 
@@ -177,4 +177,4 @@ def test_an_infinite_bound_times_a_weight_of_zero_is_no_bound() -> None:
     with np.errstate(invalid="ignore"):  # as where a case is checked
         y = attention._linear(arithmetic, x, linear)
     assert (y.value == [[2.0, 3.0]]).all()
-    assert (y.error == np.inf).all(), "not a number would neither accuse nor be seen"
+    assert (y.error == np.inf).all(), "a bound that is not a number would hide every error"

@@ -27,7 +27,7 @@ def test_a_count_is_surprising_where_the_exact_tail_is_at_most_half_of_it(trials
     step = max(1, trials // 50)
     for count in {*range(0, trials + 1, step), trials}:
         exact = tail(count, trials, probability)
-        assert abs(exact / Fraction(5, 10**10) - 1) > Fraction(1, 10**6), "too near to the limit to be told by floats"
+        assert abs(exact / Fraction(5, 10**10) - 1) > Fraction(1, 10**6), "too near to the limit to be decided by floats"
         assert surprising(count, trials, float(probability)) is (exact <= Fraction(5, 10**10))
 
 

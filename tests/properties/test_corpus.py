@@ -1,4 +1,4 @@
-"""Right modules in many styles are not accused; wrong ones are, at the smallest sizes that can show it."""
+"""Right modules in many styles hold; wrong ones are violated, at the smallest sizes that can show it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""``[tool.mhsa]``: what it configures, what the command line changes of it, and how every mistake in it is told."""
+"""``[tool.mhsa]``: what it configures, what the command line changes of it, and the message for every mistake in it."""
 
 import json
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Options]:
-    """A function that runs the command line and returns what was asked of the process that judges; everything passes."""
+    """A function that runs the command line and returns what the process that judges is started with; everything passes."""
     seen: list[Options] = []
 
     def passing(child: Child) -> None:

@@ -1,4 +1,4 @@
-"""Where mhsa was installed from: hints and workflows name the same one, and a second mhsa beside it is one clear error."""
+"""Where mhsa was installed from: hints and workflows name the same one, and a second mhsa is one clear error."""
 
 import argparse
 import importlib
@@ -113,7 +113,7 @@ def test_an_old_one_beside_it_is_one_error_at_the_command_line_and_in_pytest(
     site: Path, capsys: pytest.CaptureFixture[str], old: str
 ) -> None:
     put(site, "mhsa", "1.1.0", **OLD[old])
-    assert clash() == "", "where it is alone, this is a checkout beside it"
+    assert clash() == "", "where it is alone, this is a checkout next to it"
     put(site, NAME, "3.4")
     with pytest.raises(SystemExit) as left:
         main(["properties"])

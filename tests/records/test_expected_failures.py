@@ -374,7 +374,7 @@ def test_a_file_that_cannot_be_continued_is_left_alone(
     said = capsys.readouterr()
     assert said.err.startswith("mhsa: --write-baseline: ")
     assert words in said.err
-    assert "violated: 1 of 1" in said.out, "what was found is told all the same"
+    assert "violated: 1 of 1" in said.out, "what was found is printed all the same"
     assert subject()["verdict"] == "violated"
     assert Path("pyproject.toml").read_text() == text
 

@@ -14,7 +14,7 @@ from mhsa.subject import check
 from mhsa.subject.guard import attempt, guard
 
 ERROR = "CUDA error: device-side assert triggered"
-# What torch does where a kernel reads out of bounds, seen on an H200: the call returns, and whoever waits for it is told.
+# What torch does where a kernel reads out of bounds, seen on an H200: the call returns, and a later wait for it raises.
 SOURCE = f'''
 import math
 

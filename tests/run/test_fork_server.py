@@ -88,7 +88,7 @@ def start(code: str, folder: Path, **variables: str) -> Process:
 
 
 def is_forked(process: Process) -> bool:
-    """Whether a process came from a server; asked while it runs."""
+    """Whether a process came from a server; must be called while it runs."""
     while process.pid is None:
         assert process.poll() is None
         time.sleep(0.01)

@@ -81,7 +81,7 @@ COMPANY: dict[str, tuple[str, str]] = {
     "sys_exits_in_a_call": ("violated", "raised SystemExit: 0"),
 }
 
-AT_IMPORT = {  # the process ends before it says anything, so each is loaded again alone, and a right one beside them
+AT_IMPORT = {  # the process ends before it says anything, so each is loaded again alone, and a right one with them
     "exits_as_pytest_does": "the process ended with exit code 4 while subjects were loaded",
     "exits_at_import": "the process ended with exit code 0 while subjects were loaded",
 }

@@ -136,7 +136,7 @@ def test_processes_end_with_a_run_that_is_killed(start: Callable[..., Running]) 
     assert len(marked(running.mark)) == 2
     code, _, _ = running.stop(signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert left_behind(running.mark) == {}  # its folder stays, since nobody is left to remove it
+    assert left_behind(running.mark) == {}  # its folder stays, since no process is left to remove it
 
 
 def test_a_process_whose_run_is_killed_before_it_can_know_ends_too(start: Callable[..., Running], tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_comparison_that_is_stopped_leaves_no_process_and_no_commit(
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
         assert left_behind(running.mark) == {}
-        assert len(repository.worktrees()) == 1, "nobody was there to remove it; the next run does"
+        assert len(repository.worktrees()) == 1, "no process was left to remove it; the next run does"
         code = subprocess.run(
             [sys.executable, "-m", "mhsa", "compare", "HEAD", "-k", "nothing"],
             cwd=tmp_path, env=os.environ | {"TMPDIR": str(running.temporary)}, capture_output=True, check=False,

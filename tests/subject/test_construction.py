@@ -278,7 +278,7 @@ def test_an_unknown_argument_is_a_question_and_can_be_stated() -> None:
 
 
 class Guessed(Plain):
-    """Nothing but the source says what it needs; with "cold" it is no attention."""
+    """Nothing but the source says what it needs; with "cold" it does not compute attention."""
 
     def __init__(self, heads, dim, d_source, start, *, epsilon_of_norm, show, kind="warm") -> None:  # type: ignore[no-untyped-def]
         super().__init__()

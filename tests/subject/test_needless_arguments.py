@@ -11,7 +11,7 @@ from mhsa.subject.signature import read_signature
 
 
 class OfPictures(nn.Module):
-    """Attention that is told the size of the picture whose pixels are its tokens."""
+    """Attention that is given the size of the picture whose pixels are its tokens."""
 
     def __init__(self, num_heads: int, dim: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A form of a mask that nobody promised is no violation; one that is promised, or seen to be taken, is asked for everywhere."""
+"""A form of a mask that was not promised is not a violation; one that is promised, or seen to be taken, is tested."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ class PromisesToRefuse(BitsOfIntegers):
 
 
 class FirstAxisTurned(Plain):
-    """A shared mask is read from the end, which nobody promised not to do."""
+    """A shared mask is read from the end, which was not promised."""
 
     def hidden(self, mask):
         return super().hidden(mask.flip(-1) if mask.size(0) == 1 < self.batch else mask)

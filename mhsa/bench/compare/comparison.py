@@ -73,7 +73,7 @@ class Comparison:
 
     @property
     def words(self) -> str:
-        """What there is to say beside the verdict."""
+        """What is to be said in addition to the verdict."""
         reasons = [reason if side == "both" else f"{side}: {reason}" for side, reason in self.reasons.items()]
         return "; ".join([*reasons, *map(str, self.increases)])
 

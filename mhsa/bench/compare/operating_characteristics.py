@@ -80,7 +80,7 @@ def judge(
         mean, spread = seen.mean(axis=1), seen.std(axis=1, ddof=1)
         reach = reach_of(look, looks=looks, benchmarks=benchmarks, alpha=alpha)
         fine = mean + reach.up * spread < math.log1p(threshold)
-        slow = (mean - reach.down * spread > 0) & ~fine & reach.may_accuse
+        slow = (mean - reach.down * spread > 0) & ~fine & reach.may_call_slower
         verdicts[left[fine]], verdicts[left[slow]] = NOT_SLOWER, SLOWER
         processes[left[fine | slow]] = look
     return verdicts, processes

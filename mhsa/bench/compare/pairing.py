@@ -27,7 +27,7 @@ from mhsa.records.request import Request
 _PAIRS = 6  # of blocks, at least, so that there is a median
 _SOME = 16  # pairs, from which on quartiles say how far a median may be off
 # Standard error of a process' median, of the log ratio: ten processes of 1.2 % find 3 % (docs/gate.md). What they differ in
-# beside is at most 0.5 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
+# in addition is at most 0.5 %, so time for more is better spent on the benchmarks that scatter, and on more processes.
 _PRECISE = 0.008
 Calling = Callable[[str, str], None]
 
@@ -38,7 +38,7 @@ class Pairing:
     Args:
         sides: for each of :data:`SIDES` a context in which that version's modules are found.
         folders: for each the folder that subjects are loaded from.
-        budget: most seconds of blocks for one benchmark, as long as a call is no matter of seconds.
+        budget: most seconds of blocks for one benchmark, unless one call takes seconds.
         checked: whether results are compared with the oracle, as in the first process.
         slow_down: by which share head is made slower, to see whether that is found.
         calling: is called with the benchmark and what is about to be done, for which side.
@@ -56,7 +56,7 @@ class Pairing:
     ) -> None:
         self.sides, self.folders, self.budget, self.calling = sides, folders, budget, calling
         self.checked, self.slow_down = checked, slow_down
-        # Who is loaded and warmed first is tossed: what memory that gives, say, must be nobody's advantage over processes.
+        # Which side is loaded and warmed first is drawn: the memory that it gets, say, must favour neither side over processes.
         self.order = secrets.choice([SIDES, SIDES[::-1]])
         self._loaded = Loaded()
 

@@ -53,7 +53,7 @@ def print_comparison(
 def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> list[Text]:
     """Return the table; where more than ``most`` lines are needed, the best are left out, and it says how many.
 
-    A benchmark for whose name there is no room has it folded; its figures stand beside the first line.
+    A benchmark for whose name there is no room has it folded; its figures stand in the first line.
     """
     chosen = list(comparisons)
     lines = _table(chosen, width)

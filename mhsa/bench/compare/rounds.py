@@ -72,7 +72,7 @@ def add_rounds(
         if not left or number > looks[-1] or (number > FEWEST and spent + took > budget):
             break
         if number == FEWEST:
-            # The first round has more to do than the others, the last one told how long those take: so it is known how many
+            # The first round has more to do than the others, the last one showed how long those take: so it is known how many
             # there is time for, and looks are planned for so many before any ratio is looked at.
             looks = planned_looks(most=min(most, max(FEWEST, number - 1 + int((budget - spent) / took))))
         add(left, number, f"round {number}, {spent:.0f} of {budget:g} s")

@@ -27,7 +27,7 @@ def as_data(test: SelfTest, commit: str) -> dict[str, Any]:
 
 
 def conditions(test: SelfTest, commit: str) -> dict[str, Any]:
-    """Return what runs must have in common to be counted together, beside the machine."""
+    """Return what runs must have in common to be counted together, in addition to the machine."""
     terms = test.comparing.terms
     return {
         "mhsa": __version__, "commit": commit, "threshold": test.threshold, "apart": terms.apart,

@@ -70,7 +70,7 @@ class Tally:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the probability to be accused."""
+        """95 % interval of the probability to be called slower."""
         return exact_interval(self.accused, self.comparisons)
 
     def keeps(self, threshold: float) -> bool | None:
@@ -86,12 +86,12 @@ def promised(threshold: float) -> tuple[float, ...]:
 
 
 def planned(benchmarks: int, runs: int | None, slow_downs: Sequence[float]) -> list[float]:
-    """Return the slow-down of each run, mixed evenly: an hour in which the machine is busy meets them all.
+    """Return the slow-down of each run, mixed evenly: an hour in which the machine is busy affects all of them.
 
     Args:
         benchmarks: of a run.
         runs: with identical code; None for as many as give 200 comparisons. Slow-downs have a fifth of that each.
-        slow_downs: beside identical code.
+        slow_downs: in addition to identical code.
     """
     same = runs or math.ceil(COMPARISONS / benchmarks)
     each = max(1, math.ceil(same * DETECTIONS / COMPARISONS))

@@ -48,11 +48,11 @@ class Decision:
 
 @dataclass(frozen=True)
 class Reach:
-    """Standard deviations from the mean ``down`` and ``up`` to the limits; whether this look ``may_accuse``."""
+    """Standard deviations from the mean ``down`` and ``up`` to the limits; whether this look ``may_call_slower``."""
 
     down: float
     up: float
-    may_accuse: bool
+    may_call_slower: bool
 
 
 def planned_looks(first: int = FEWEST, most: int = MOST) -> tuple[int, ...]:
@@ -79,8 +79,8 @@ def decide(
     Args:
         log_ratios: log(head / base), one of each process.
         threshold: the smallest slow-down that matters, 0.03 for 3 %.
-        looks: all numbers of processes at which this is asked, fixed before anything is measured. In between, the next
-            one's share of the error is used; it may be used once.
+        looks: all numbers of processes with an interim analysis, fixed before anything is measured. In between, the
+            next one's share of the error is used; it may be used once.
         benchmarks: of the run, also those that are decided.
         alpha: how probable one false "slower" may be in a run in which nothing has changed.
         last: the time is over, so what is left of the error is spent. Nothing in the ratios may be the reason for it.
@@ -108,7 +108,7 @@ def decide(
     if values.size >= min(looks) or last:
         if high < math.log1p(threshold):
             verdict = "not slower"
-        elif reach.may_accuse and low > 0:
+        elif reach.may_call_slower and low > 0:
             verdict = "slower"
     return Decision(verdict, _factor(mean), _factor(low), _factor(high), values.size)
 
@@ -125,30 +125,30 @@ def _checked(looks: tuple[int, ...], benchmarks: int, alpha: float) -> tuple[int
 
 
 def _levels(processes: int, looks: Sequence[int], benchmarks: int, alpha: float, last: bool) -> tuple[float, float, bool]:
-    """Return the probabilities with which this look may accuse or pass falsely, and whether it may accuse at all."""
+    """Return the probabilities with which this look may err, calling slower or not, and whether it may call slower at all."""
     looks = _checked(tuple(looks), benchmarks, alpha)
     most, share = looks[-1], alpha / benchmarks
     if processes > most:
         raise ValueError(f"{processes} processes are more than the {most} that were planned")
     # While there is time, no look reports `slower` if a sign test could not: all processes lean to one side by chance with
     # probability 2^-n, and noise that knows two values, which memory's places may give, then leaves next to no spread.
-    accusing = [n for n in looks if n == most or 0.5**n <= share]
+    calling = [n for n in looks if n == most or 0.5**n <= share]
     end = most if last else next(n for n in looks if n >= processes)
-    may_accuse = last or (end in accusing and (end == most or 0.5**processes <= share))
-    before = max((n for n in accusing if n < min(end, processes)), default=0)
+    may_call_slower = last or (end in calling and (end == most or 0.5**processes <= share))
+    before = max((n for n in calling if n < min(end, processes)), default=0)
     passed = max((n for n in looks if n < min(end, processes)), default=0)
-    accuse = share * ((end / most) ** _LATE - (before / most) ** _LATE)
+    slower = share * ((end / most) ** _LATE - (before / most) ** _LATE)
     let_pass = MISSED * ((end / most) ** _EVEN - (passed / most) ** _EVEN)
-    return accuse, let_pass, may_accuse
+    return slower, let_pass, may_call_slower
 
 
 def reach_of(processes: int, *, looks: Sequence[int], benchmarks: int, alpha: float = ALARM, last: bool = False) -> Reach:
     """Return how far the limits are from the mean, in standard deviations of single processes."""
-    accuse, let_pass, may_accuse = _levels(processes, looks, benchmarks, alpha, last)
+    slower, let_pass, may_call_slower = _levels(processes, looks, benchmarks, alpha, last)
     root = math.sqrt(processes)
     up = student(let_pass, processes - 1) / root
     # A look that cannot report `slower` shows the mirror of its upper limit.
-    return Reach(student(accuse, processes - 1) / root if may_accuse else up, up, may_accuse)
+    return Reach(student(slower, processes - 1) / root if may_call_slower else up, up, may_call_slower)
 
 
 @cache

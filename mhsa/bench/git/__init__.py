@@ -1,1 +1,1 @@
-"""Commits of the user's repository: where they lie as folders, and how their modules are loaded beside each other."""
+"""Commits of the user's repository: checked out as folders, and loaded in one process."""

@@ -23,8 +23,8 @@ class Side:
     those are shared. The side keeps its own modules for the next time. May be nested, also with other sides: the innermost
     one counts. The view is the whole process': other threads must not import meanwhile.
 
-    To enter and to leave takes 4 microseconds in all beside torch, 0.15 more for each own module and 0.1 for each that is
-    hidden; once after anything was imported, 5 milliseconds. Measured by
+    To enter and to leave takes 4 microseconds where torch alone is loaded, 0.15 more for each own module and 0.1 for each that
+    is hidden; once after anything was imported, 5 milliseconds. Measured by
     ``pytest tests/bench/git/test_isolated_imports.py -k cheap -s``.
 
     Args:

@@ -1,4 +1,4 @@
-"""Commits of the user's repository as folders: checked out beside it, so that nothing of the user's own is touched."""
+"""Commits of the user's repository as folders: checked out outside of it, so that nothing of the user's own is touched."""
 
 from __future__ import annotations
 

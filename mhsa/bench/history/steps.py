@@ -18,7 +18,7 @@ THRESHOLD = 0.05  # of the ratio: smaller steps are within what a process draws 
 # step must explain this many standard deviations, summed over commits: then less than one history in a hundred shows one by
 # chance, and a step of 17 % in the middle is found in 99 of them.
 _NOISE, _PENALTY = 0.03, 5.0
-_ENOUGH = 10  # figures, from which on the noise can be seen in the series itself, beside a few steps
+_ENOUGH = 10  # figures, from which on the series itself shows its noise, in spite of a few steps
 _LESS = {
     "peak": "less memory",
     "operators": "fewer operators",
@@ -128,6 +128,6 @@ def _of_counters(benchmark: str, commits: Sequence[Commit], known: Sequence[tupl
 
 
 def _is_wrong_before(series: Sequence[Measurement | None], n: int) -> bool:
-    """Whether the last known commit before was wrong as well: then it is no news."""
+    """Whether the last known commit before was wrong as well: then nothing changed."""
     last = next((m for m in reversed(series[:n]) if m is not None), None)
     return last is not None and last.outcome == "wrong"

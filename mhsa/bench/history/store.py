@@ -131,18 +131,18 @@ class Store:
     def _write(self, path: Path, text: str) -> None:
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             return
-        beside = path.with_name(f".{path.name}.{os.getpid()}")  # asv reads what ends in .json, and so not this
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")  # asv reads what ends in .json, and so not this
         try:
-            with beside.open("w", encoding="utf-8") as file:
+            with temporary.open("w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            temporary.replace(path)
         except OSError as error:
             raise StoreError(self._unwritable(error)) from None
         finally:
             with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+                temporary.unlink(missing_ok=True)
 
     def _unwritable(self, error: OSError) -> str:
         return (

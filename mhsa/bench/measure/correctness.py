@@ -23,7 +23,7 @@ from mhsa.subject.memory_layout import is_tensor, numbers
 from mhsa.subject.trial import Trial
 
 _SHORT = 16  # tokens: the bound of a softmax grows with their number, by what an online one may round in between
-_CLEAR = 110.0  # in a score: exp(-110) is 0 beside 1 in every format, and thousands of it are
+_CLEAR = 110.0  # in a score: 1 + exp(-110) is 1 in every format, and thousands of it are
 
 
 def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:

@@ -69,7 +69,7 @@ def _as_found(device: torch.device) -> Iterator[Callable[[], None]]:
     The leaves of a call are not known from outside, so those of the whole process are set aside: the gradients
     themselves are not touched, they only hang nowhere meanwhile.
     """
-    with torch._C.DisableTorchFunctionSubclass():  # a lazy parameter raises when it is asked anything
+    with torch._C.DisableTorchFunctionSubclass():  # a lazy parameter raises whatever is read from it
         leaves = [
             (tensor, tensor.grad)
             for tensor in gc.get_objects()

@@ -1,7 +1,7 @@
 """With which power of the sequence length time and memory grow, and from where on that is more than attention needs.
 
 Attention needs memory that is linear in the length T, as a core that never holds all scores shows (Rabe and Staats,
-arXiv:2112.05682; Dao et al., arXiv:2205.14135), and time that is quadratic: every query meets every key.
+arXiv:2112.05682; Dao et al., arXiv:2205.14135), and time that is quadratic: every query is multiplied with every key.
 
 The exponent between two lengths is the slope of log cost over log length. If cost = b T + c T^2, the slope between T and r T
 is above 1.5 exactly where the quadratic term is more than half of the cost at the geometric mean of the two: solve
@@ -35,7 +35,7 @@ _SHOWN = 0.005  # less is 0.00
 _NORMAL = 1.96  # standard errors to the end of a 95 % interval
 # Relative, at 95 %. Two lengths are timed minutes apart, and the interval of a ratio, which compares neighbouring blocks,
 # does not see what the machine changed in between. 5 % at both ends makes a doubling's exponent uncertain by 0.1: little
-# beside the 0.5 between a class and where it is left.
+# compared with the 0.5 between a class and where it is left.
 _DRIFT = 0.05
 
 

@@ -131,7 +131,7 @@ def _bare(trial: Trial, x: Tensor) -> Callable[[Tensor], Callable[[], Tensor]]:
         except _Caught:
             pass
         args, named = caught[0] if caught else ((object(),), {})
-        # What is passed on beside x must be nothing that was computed from it in a way that takes time.
+        # What is passed on in addition to x must not have been computed from it in a way that takes time.
         if x._version != before or not all(a is x or isinstance(a, _PLAIN) for a in (*args, *named.values())):
             return adapted(x)
         call = functools.partial(module, *args, **named)

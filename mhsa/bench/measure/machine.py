@@ -1,4 +1,4 @@
-"""The machine that figures are from: what must stand beside them, and which of them may be compared."""
+"""The machine that figures are from: what must be stated with them, and which of them may be compared."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IN_COMMON = (
 
 
 def describe_machine(device: str, threads: int) -> dict[str, str | int]:
-    """Return what must stand beside every figure; an item that cannot be read is "unknown".
+    """Return what must be stated with every figure; an item that cannot be read is "unknown".
 
     Args:
         device: where the figures are taken, as torch writes it: "cpu" or "cuda:0".

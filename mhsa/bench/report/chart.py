@@ -1,6 +1,6 @@
 """Time and peak memory over the sequence length, as a picture; needs matplotlib, which is imported only when one is drawn.
 
-What is not drawn is named below the panels with its reason, and no line is told from another by its colour alone.
+What is not drawn is named below the panels with its reason, and no two lines differ in their colour alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from mhsa.reports.text import cut, printable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito, "Color Universal Design", 2008: told apart with any kind of colour vision. Their yellow is too pale on white,
-# and their black is the ink's. In grey, and beyond the sixth line, the markers tell.
+# Okabe and Ito, "Color Universal Design", 2008: distinct with any kind of colour vision. Their yellow is too pale on white, and
+# their black is the ink's. In grey, and beyond the sixth line, the markers tell.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "*", "p")
 # Inches: a panel with its labels, the margin, a line of text, and what one of its letters takes on average.
@@ -58,7 +58,7 @@ def draw(
     Args:
         measurements: also those without figures, for the notes.
         machine: the conditions, a name and a value each; they stand below the title.
-        title: nothing if it stands beside the picture, on a page.
+        title: nothing if it stands next to the picture, on a page.
         columns: 1 puts the panels below each other, for a narrow page.
 
     Raises:
@@ -128,10 +128,10 @@ def _drawn(measurements: Sequence[Measurement], machine: str, title: str, column
     letters = int((width - 2 * _MARGIN) / _LETTER)
     conditions = textwrap.wrap(machine, letters)
     notes = [line for note in _notes(measurements, series) for line in textwrap.wrap(cut(note, _REASON), letters)]
-    beside = max(1, letters // (max(map(len, styles), default=0) + _SAMPLE))
+    columns = max(1, letters // (max(map(len, styles), default=0) + _SAMPLE))
     head = _MARGIN + 1.6 * _LINE * bool(title)
     top = head + _LINE * len(conditions)
-    above = top + _LINE * (0.3 + 1.1 * math.ceil(len(styles) / beside))
+    above = top + _LINE * (0.3 + 1.1 * math.ceil(len(styles) / columns))
     below = _MARGIN + _LINE * len(notes)
     rows = math.ceil(len(places) * len(COSTS) / columns)
     height = above + rows * _HEIGHT + below
@@ -149,14 +149,14 @@ def _drawn(measurements: Sequence[Measurement], machine: str, title: str, column
         heading = printable(": ".join(filter(None, (places[place], cost))))
         written = panel.set_title(heading, size=10, weight="bold", color=INK, loc="left")
         written.set_x((_MARGIN - _AROUND[0]) / size[0])  # where the ticks' labels begin: all letters are on one edge
-    _legend(figure, styles, beside, (_MARGIN / width, 1 - top / height))
+    _legend(figure, styles, columns, (_MARGIN / width, 1 - top / height))
     return figure
 
 
 def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """How each line is drawn: marks are hollow, and larger on the lines below, so that none is hidden by one that equals it.
 
-    The baseline alone is dashed and grey, with a mark that is no shape, on top of all.
+    The baseline alone is dashed and grey, with a mark that no shape has, on top of all.
     """
     others = [name for name in dict.fromkeys(names) if name != BASELINE]
     styles: dict[str, dict[str, Any]] = {}
@@ -170,7 +170,7 @@ def _styles(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: {"linewidth": 1.6, "markeredgewidth": 1.5, **style} for name, style in styles.items()}
 
 
-def _legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], beside: int, place: tuple[float, float]) -> None:
+def _legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], columns: int, place: tuple[float, float]) -> None:
     """One for all panels, above them, where it covers no line."""
     from matplotlib.lines import Line2D
 
@@ -181,7 +181,7 @@ def _legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], beside: int
         names,
         loc="upper left",
         bbox_to_anchor=place,
-        ncols=beside,
+        ncols=columns,
         frameon=False,
         fontsize=9,
         labelcolor=INK,

@@ -10,7 +10,7 @@ from mhsa.bench.measure.run import Moment
 from mhsa.bench.measure.worker import Plan
 from mhsa.reports.live_line import LiveLine
 
-# Seconds of one contender in one pass, beside the blocks: to check it, per score and at least. They only weigh the cells
+# Seconds of one contender in one pass, without the blocks: to check it, per score and at least. They only weigh the cells
 # against each other; how long all takes is known from those that are done.
 _CHECKED, _SCORE = 0.5, 2e-8
 

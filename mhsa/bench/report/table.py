@@ -124,7 +124,7 @@ def by_shape(group: Group, column: Callable[[Sequence[Measurement | None]], list
 def by_implementation(group: Group, names: Sequence[str], width: int) -> list[str]:
     """Return a table with a heading per shape, a row per implementation that was tried at it, and columns of these names.
 
-    A name for which the width leaves no room is folded; its figures stand beside its last line.
+    A name for which the width leaves no room is folded; its figures stand in its last line.
     """
     figures = [{**_REPORTED, **wording.COUNTERS}[name] for name in names]
     tried = [(shape, name) for shape in group.shapes for name in group.implementations if (shape, name) in group.cells]

@@ -125,9 +125,9 @@ def _contenders(names: list[str], folder: Path) -> list[Contender]:
     """Return what is asked for, or else configured, and what it is compared with."""
     configured = read(find(folder)).requests
     by_label = {request.label: request for request in configured}
-    asked = [Contender.known(n) if n in KNOWN else Contender.of(by_label.get(n) or Request.of(n)) for n in names]
-    asked = asked if names else [Contender.of(request) for request in configured]
-    return list({c.name: c for c in (*asked, *map(Contender.known, COMPARED))}.values())
+    named = [Contender.known(n) if n in KNOWN else Contender.of(by_label.get(n) or Request.of(n)) for n in names]
+    named = named if names else [Contender.of(request) for request in configured]
+    return list({c.name: c for c in (*named, *map(Contender.known, COMPARED))}.values())
 
 
 @functools.cache  # made when torch is needed anyway

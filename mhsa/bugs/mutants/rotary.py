@@ -66,7 +66,7 @@ class RotatedTheOtherWay(RotaryHalf):
 
 
 class OneSideOfARotation(RotaryHalf):
-    """The second feature of a pair is rotated with the wrong sign, which is no rotation.
+    """The second feature of a pair is rotated with the wrong sign, so that the pair is not rotated.
 
     Formula: b cos - a sin; must be b cos + a sin
     Census: A32

@@ -146,7 +146,7 @@ def is_linear(module: nn.Module) -> bool:
 
 
 def _of_norms(module: nn.Module) -> set[str]:
-    """Return the paths of parameters of norms: a norm inside of ``output`` is no out projection, though its path says so."""
+    """Return the paths of parameters of norms: a norm in ``output`` is not an out projection, though its path says so."""
     norms = [(path, part) for path, part in module.named_modules(remove_duplicate=False) if _NORM.search(type(part).__name__)]
     return {f"{path}.{name}" for path, part in norms if path for name, _ in part.named_parameters(recurse=False)}
 

@@ -17,7 +17,7 @@ Bind = Callable[[nn.Module, Sizes], Projections]
 def interleaved(bind: Bind) -> Bind:
     """Return ``bind`` for a module whose heads are interleaved: its views have the features of each head side by side.
 
-    A map that is no parameter is left as it is: in another order an identity would be none.
+    A map that is not a parameter is left as it is: an identity in another order would not be one any more.
     """
 
     def sorted_by_head(module: nn.Module, sizes: Sizes) -> Projections:

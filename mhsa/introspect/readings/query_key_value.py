@@ -11,7 +11,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.adapter_sketch import asked
+from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
@@ -117,7 +117,7 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
         raise Question(signature.asks)
     if unknown:
         raise Question(
-            asked(
+            question_text(
                 f"forward needs {' and '.join(unknown)}, and mhsa does not know what to give: the output does not depend on it "
                 "as on a key or a value. Describe the call in an mhsa.Adapter (docs/adapters.md)"
             )

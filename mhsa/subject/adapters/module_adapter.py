@@ -36,7 +36,7 @@ class ModuleAdapter(Adapter):
         self.declared = contract_of(target, name)
         self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
         self._dropout_argument = False
-        self.options: dict[str, Any] = {}  # arguments of the constructor beside those that its names call for
+        self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.in_float32 = False  # it can be called in float32 alone

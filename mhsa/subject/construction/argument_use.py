@@ -23,7 +23,7 @@ class Use:
         width: layers or parameters are made with it.
         epsilon: a normalisation takes it as its epsilon.
         rate: a dropout takes it.
-        switch: its truth is asked for.
+        switch: it is used as a condition.
         called: it is called, or what keeps it is.
         read: the attributes and items of it that are read, as those of a configuration are.
         words: the strings that it is compared with, in the order of the source.

@@ -1,4 +1,4 @@
-"""One configuration that a constructor takes: its class, what is stated of it, and what it was asked for."""
+"""One configuration that a constructor takes: its class, what is stated of it, and what was read from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mhsa.subject.construction.parameters import Parameters, read_parameters
 
 @dataclass
 class StatedConfiguration:
-    """One configuration: its class if it is known, what is stated of it, what it was asked for."""
+    """One configuration: its class if it is known, what is stated of it, what was read from it."""
 
     kind: type[Any] | None
     given: dict[str, Any]
@@ -24,7 +24,7 @@ class StatedConfiguration:
 
 
 def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
-    """Whether the user states a whole configuration that is no table of names."""
+    """Whether the user states a whole configuration, not a table of names."""
     return name in (more or {}) and not isinstance((more or {})[name], Mapping)
 
 

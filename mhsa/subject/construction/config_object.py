@@ -33,7 +33,7 @@ USUAL: dict[str, Any] = {
 
 @dataclass
 class Answered:
-    """What a constructor was answered, for the report: names with what they were given, and those it asked for in vain."""
+    """What a constructor read from a configuration, for the report: names with their values, and names without one."""
 
     values: dict[str, Any] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
@@ -120,7 +120,7 @@ class Config(dict[str, Any]):
         return f'__import__("types").SimpleNamespace({", ".join(f"{name}={value}" for name, value in values.items())})'
 
     def known(self) -> dict[str, Any]:
-        """Return what the constructor has asked for, with the answers for these sizes."""
+        """Return what the constructor has read, with the values for these sizes."""
         return {name: self._read(name) for name in list(self._answered.values)}
 
     def _answer(self, name: str) -> Any:

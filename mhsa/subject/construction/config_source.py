@@ -20,7 +20,7 @@ from mhsa.subject.construction.guesses import LAST, Guess, guesses
 
 @dataclass(frozen=True)
 class Source:
-    """What the source says of the names that a configuration is asked for.
+    """What the source says of the names that it reads from a configuration.
 
     Attributes:
         target: the class or function that reads it.
@@ -48,7 +48,7 @@ def source_of(target: Any, argument: str) -> Source:
     argument = as_written(target, argument)
     read: set[str] = set()
     with_default: set[str] = set()
-    asked: set[str] = set()
+    without_default: set[str] = set()
     for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
         if getattr(owner, "__module__", "builtins").partition(".")[0] in ("torch", "builtins"):
             continue
@@ -61,9 +61,11 @@ def source_of(target: Any, argument: str) -> Source:
                 elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
                     name = node.args[1]
                     if isinstance(name, ast.Constant) and node.func.id in ("hasattr", "getattr"):
-                        (asked if len(node.args) == 2 else with_default).add(str(name.value))
+                        (without_default if len(node.args) == 2 else with_default).add(str(name.value))
     answered = {name for name in with_default if role_of(name) in ("head", "d_model", "dropout")}
-    return Source(target, frozenset((asked | with_default) - read - answered), frozenset(asked | with_default))
+    return Source(
+        target, frozenset((without_default | with_default) - read - answered), frozenset(without_default | with_default)
+    )
 
 
 def _is(node: ast.expr, argument: str) -> bool:

@@ -21,7 +21,7 @@ class Constructor:
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
         target: the class or factory itself.
-        missing: ``config.NAME`` that was asked for in vain.
+        missing: ``config.NAME`` that the constructor reads and mhsa does not know.
         guessed: what was given for names that nothing is known of, in words.
         established: those of them that the source leaves no doubt of.
         established: those of them that the source leaves no doubt of.
@@ -66,7 +66,7 @@ class Constructor:
 
     @property
     def missing(self) -> list[str]:
-        """What configurations were asked for, and mhsa does not know."""
+        """Attributes of configurations that the constructor reads, and mhsa does not know."""
         return self._call.missing
 
     @property

@@ -78,7 +78,7 @@ class ConstructorCall:
 
     @property
     def missing(self) -> list[str]:
-        """What configurations were asked for, and mhsa does not know."""
+        """Attributes of configurations that the constructor reads, and mhsa does not know."""
         answered = {name: config.answered for name, config in self.configs.items()}
         return [f"{n}.{x}" for n, a in answered.items() for x in (*a.all_missing(), *a.all_guessed())]
 

@@ -30,12 +30,12 @@ def settle_sizes(call: ConstructorCall) -> None:
     if call.sizes is None:
         _find(call)
     else:
-        with contextlib.suppress(Exception):  # what a configuration is asked for; that it fails is said when it is built
+        with contextlib.suppress(Exception):  # shows what it reads from a configuration; a failure is reported when it is built
             call.build(*call.sizes)
 
 
 def keep_to_groups(call: ConstructorCall) -> None:
-    """Keep to one size where a GroupNorm refuses a width that is no multiple of its groups."""
+    """Keep to one size where a GroupNorm refuses a width that is not a multiple of its groups."""
     for sizes in (FIRST_SIZES, *_NO_MULTIPLES) if call.sizes is None else ():
         try:
             call.build(*sizes)

@@ -60,7 +60,7 @@ class HeadsFunction:
         return x.flatten(0, 1) if self._layout == "(BH)TD" else x
 
     def _taken(self, x: Any, batch: int, head: int, *, output: bool) -> Any:
-        """Return the output, or weights [B, H, Tq, Tk] beside it."""
+        """Return the output, or weights [B, H, Tq, Tk] in addition."""
         if not isinstance(x, Tensor):
             return x
         if self._layout == "(BH)TD" and x.dim() == 3 and x.size(0) == batch * head:

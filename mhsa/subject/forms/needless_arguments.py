@@ -49,7 +49,7 @@ _PICTURE = Given(lambda query: (1, query.size(1)), "(1, T)")
 
 
 def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, Given]:
-    """Return what is known by name or annotation to mean nothing, with what it is given; a height only beside a width."""
+    """Return what is known by name or annotation to mean nothing, with what it is given; a height only next to a width."""
     found: dict[str, Given] = {}
     height, width = pick(required, HEIGHT), pick(required, PICTURE_WIDTH)
     if height and width and len(required) > 2:

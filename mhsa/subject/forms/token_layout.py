@@ -25,7 +25,7 @@ class TokenLayout:
         return laid[id(query)], laid[id(key)], laid[id(value)]
 
     def take(self, output: Any) -> Any:
-        """Return an output as [B, T, D]; what is no tensor of the layout's rank is returned as it is."""
+        """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
         if not isinstance(output, Tensor) or output.dim() != (4 if self.layout == "BCHW" else 3):
             return output
         if self.layout == "TBD":

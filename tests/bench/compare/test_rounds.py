@@ -137,7 +137,7 @@ def test_what_cannot_be_loaded_twice_is_measured_apart(repository: Repository, c
     code, found = compare("HEAD~1")
     (benchmark,) = found["benchmarks"]
     assert (code, benchmark["apart"]) == (1, True)
-    assert benchmark["verdict"] in ("slower", "costs more")  # operators are told exactly here, too
+    assert benchmark["verdict"] in ("slower", "costs more")  # operators are counted exactly here, too
     assert benchmark["decision"]["ratio"] > 1.5
     assert [i["what"] for i in benchmark["increases"]][:1] == ["operators"]
     (note,) = found["notes"]
@@ -180,7 +180,7 @@ def test_a_head_that_cannot_be_imported_is_no_matter_of_loading_twice(repository
         ([0.0] * 6, 3.0, False),
         ([0.0] * 8, 0.1, True),  # too few to say how much they scatter
         ([0.001, -0.001] * 8, 0.1, False),
-        ([0.101, 0.099] * 8, 0.1, False),  # to which side they lean is no matter
+        ([0.101, 0.099] * 8, 0.1, False),  # to which side they lean does not matter
         ([0.02, -0.02] * 8, 0.1, True),
         ([0.02, -0.02] * 100, 0.8, False),
         ([0.001, -0.001] * 8 + [0.5, 0.5], 0.1, False),  # outliers move no median

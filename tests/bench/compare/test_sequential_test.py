@@ -66,14 +66,14 @@ def test_a_level_that_is_not_proven_has_no_quantile(level: float, freedom: int) 
 @pytest.mark.parametrize("looks", [(14,), (4, 7, 10, 14), tuple(range(4, 15)), (20, 35, 50, 71, 100)])
 def test_all_looks_of_all_benchmarks_together_spend_no_more_than_is_allowed(looks: tuple[int, ...], benchmarks: int) -> None:
     levels = [_levels(n, looks, benchmarks, ALARM, last=False) for n in looks]
-    assert benchmarks * sum(accuse for accuse, _, may in levels if may) == pytest.approx(ALARM)
+    assert benchmarks * sum(slower for slower, _, may in levels if may) == pytest.approx(ALARM)
     assert sum(let_pass for _, let_pass, _ in levels) == pytest.approx(MISSED)
     assert all(0.5**n <= ALARM / benchmarks for n, (_, _, may) in zip(looks, levels, strict=True) if may and n < looks[-1])
     for over in looks:  # the time may be over after any of them, or between two
         for end in (over, over - 1):
             made = [(n, level) for n, level in zip(looks, levels, strict=True) if n < end]
-            accuse, let_pass, _ = _levels(end, looks, benchmarks, ALARM, last=True)
-            assert benchmarks * (accuse + sum(a for _, (a, _, may) in made if may)) <= ALARM * (1 + 1e-9)
+            slower, let_pass, _ = _levels(end, looks, benchmarks, ALARM, last=True)
+            assert benchmarks * (slower + sum(a for _, (a, _, may) in made if may)) <= ALARM * (1 + 1e-9)
             assert let_pass + sum(p for _, (_, p, _) in made) <= MISSED * (1 + 1e-9)
 
 
@@ -134,7 +134,7 @@ def test_who_is_slower_has_at_least_about_half_of_the_threshold() -> None:
     for benchmarks in (1, 10, 100):
         for n in planned_looks():
             reach = reach_of(n, looks=planned_looks(), benchmarks=benchmarks)
-            if reach.may_accuse:  # low > 0 and high >= threshold: the mean divides the distance as the two reaches do
+            if reach.may_call_slower:  # low > 0 and high >= threshold: the mean divides the distance as the two reaches do
                 assert reach.down / (reach.down + reach.up) > (0.47 if benchmarks == 1 else 0.55)
 
 
@@ -193,7 +193,7 @@ def test_at_its_limits_nothing_is_passed_and_nothing_accused(monkeypatch: pytest
     tries = [np.array([1.0, 2.0, 3.0, 5.0]) + n / 64 for n in range(64)]
     values = next(x for x in tries if x.mean() / x.std(ddof=1) * x.std(ddof=1) == x.mean())
     down = float(values.mean() / values.std(ddof=1))
-    monkeypatch.setattr("mhsa.bench.compare.sequential_test.reach_of", lambda *_, **__: Reach(down, 3.0, may_accuse=True))
+    monkeypatch.setattr("mhsa.bench.compare.sequential_test.reach_of", lambda *_, **__: Reach(down, 3.0, may_call_slower=True))
     assert decide(values.tolist(), looks=(4, 8)).verdict == "cannot tell"
 
 

@@ -17,7 +17,7 @@ from tests.helpers.repository import MODULE, Repository
         (["README.md", "docs/a/b.rst", "docs/conf.yml", ".github/workflows/x.yml", "LICENSE"], None, True),
         (["docs/example.py"], None, False),  # what is imported is not known
         (["docs/example.py", "tests/test_x.py"], ["pack"], True),
-        (["pack/unused.py"], ["pack"], False),  # perhaps it is imported where nobody looked
+        (["pack/unused.py"], ["pack"], False),  # perhaps it is imported where it was not looked for
         (["setup.py"], ["pack"], True),
         (["other.py"], [""], False),
         (["src/pack/a.py"], ["src"], False),

@@ -59,7 +59,7 @@ def repository(tmp_path, shas) -> Path:
 
 @pytest.fixture
 def snapshot(tmp_path, repository) -> Callable[[], object]:
-    """What is to be the same before and after: each byte of .git, the working tree, what git says of it, and what is beside."""
+    """What is to be the same before and after: each byte of .git, the working tree, what git says of it, and its neighbours."""
 
     def take() -> object:
         files = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in repository.rglob("*") if p.is_file()}

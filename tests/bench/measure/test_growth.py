@@ -1,4 +1,4 @@
-"""How costs grow: laws give their exponents, mixtures are told where the other term takes over, noise convinces nobody."""
+"""How costs grow: laws give their exponents, mixtures say where the other term takes over, noise gives no exponent."""
 
 import math
 import random

@@ -68,7 +68,7 @@ def test_what_nvidia_smi_says_is_read(smi) -> None:
     assert (found["memory clock"], found["maximal memory clock"], found["power limit"]) == ("2619", "2619", "700.00")
     assert found["other processes"] == 2
     assert found["device"] == "cuda"
-    if not torch.cuda.is_available():  # else it is asked by the name that torch gives
+    if not torch.cuda.is_available():  # else nvidia-smi is called with the name that torch gives
         assert all(line.endswith("--format=csv,noheader,nounits -i 2") for line in asked.read_text().splitlines())
 
 

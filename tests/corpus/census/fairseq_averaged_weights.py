@@ -1,4 +1,4 @@
-"""facebookresearch/fairseq#3365: per-head weights are asked for, averaged ones are given (repeated, so the shape is right)."""
+"""facebookresearch/fairseq#3365: per-head weights are requested, averaged ones are returned (repeated, so the shape is right)."""
 import torch
 from torch import nn
 

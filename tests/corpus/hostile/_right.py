@@ -1,4 +1,4 @@
-"""A right module, which the hostile ones beside it differ from in what else they do."""
+"""A right module, from which the hostile ones next to it differ in what else they do."""
 import torch
 from torch import nn
 
@@ -17,7 +17,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
 
     def forward(self, query, key, value, mask=None):
-        type(self).total += 1  # each subject counts for itself, also beside others
+        type(self).total += 1  # each subject counts for itself, also where there are others
         if self.total > LATE:
             self.mischief()
         q, k, v = (

@@ -1,4 +1,4 @@
-"""Removes every file of the run that it can find, and the report it is told of."""
+"""Removes every file of the run that it can find, and the report whose path it is given."""
 import os
 import shutil
 import sys

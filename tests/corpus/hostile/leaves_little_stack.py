@@ -1,4 +1,4 @@
-"""Leaves just enough stack that nobody notices at once."""
+"""Leaves just enough stack that no one call fails."""
 import inspect
 import sys
 

@@ -1,4 +1,4 @@
-"""Raises where nobody can catch it, and is right."""
+"""Raises where no caller can catch it, and is right."""
 from _right import Attention as Right
 
 

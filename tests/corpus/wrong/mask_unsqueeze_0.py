@@ -1,4 +1,4 @@
-"""(e) mask.unsqueeze(0): the batch of the mask meets the heads of the scores; annotated style."""
+"""(e) mask.unsqueeze(0): the batch of the mask is broadcast against the heads of the scores; annotated style."""
 
 import copy
 import math

@@ -110,7 +110,7 @@ class NaNRows(Layers):
 
 
 class Unscaled(Layers):
-    """Does not scale, unless it is told to."""
+    """Does not scale, unless ``scale`` says so."""
 
     def __init__(self, num_heads, d_model, scale=False):
         super().__init__(num_heads, d_model)

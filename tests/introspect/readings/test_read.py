@@ -8,8 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from mhsa.introspect.choose_adapter import as_adapter
-from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
 from mhsa.introspect.resolve import understand
 from mhsa.judge.script.recorded_calls import Recorder
 from mhsa.judge.script.standalone_script import write_script
@@ -21,30 +19,11 @@ from mhsa.subject import check
 from mhsa.subject.generic_inputs import generic_case
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
+from tests.helpers.plain_attention import Plain
+from tests.helpers.reading_parts import part
 
 # What a mask of -inf makes of a query that may attend to no key, where it is added and nothing repairs it.
 NAN = {"fully_masked_row": "nan", "reason": "https://github.com/pytorch/pytorch/issues/41508"}
-
-
-class Plain(nn.Module):
-    """Attention whose subclasses say in which form they take a mask, and how the tokens are laid out."""
-
-    def __init__(self, num_heads: int, d_model: int) -> None:
-        super().__init__()
-        assert d_model % num_heads == 0
-        self.num_heads = num_heads
-        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
-
-    def attend(self, query, key, value, hide):
-        """Attend where ``hide``, bool [B, H, Tq, Tk] or broadcastable, is False; it may be floating, and is added then."""
-        q, k, v = (
-            f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for f, x in ((self.q, query), (self.k, key), (self.v, value))
-        )
-        s = q @ k.mT / k.size(-1) ** 0.5
-        if hide is not None:
-            s = s + hide if hide.is_floating_point() else s.masked_fill(hide, -1e9)
-        return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
 class Blocked(Plain):
@@ -168,11 +147,6 @@ def read(name: str, **contract: Any) -> Subject:
     return understand(Request("x", f"{__file__}:{name}", contract=contract))
 
 
-def part(subject: Subject, name: str) -> tuple[str, str]:
-    """Text and origin of a part of the reading; of a mask, what it means."""
-    return next((u.text, u.known) for u in subject.understood if u.part == name and (name != "mask" or "mask" in u.declaration))
-
-
 @pytest.mark.parametrize(
     ("name", "meaning", "shape", "known"),
     [
@@ -249,31 +223,6 @@ def test_inverted_polarity_is_a_question_and_judged_as_declared(corpus: Path) ->
     assert understand(Request("x", wrong, contract={"mask": "allowed"})).contract.mask == "allowed"
 
 
-@pytest.mark.parametrize(
-    ("words", "meaning"),
-    [
-        ("mask: True for tokens, False for padding.", "allowed"),
-        ("mask: 1/True = masked", "blocked"),
-        ("mask: [B, T], 0 for padding", "allowed"),
-        ("mask: True means to keep, False means to mask out", "allowed"),
-        ("mask: positions with True are not allowed to attend while False values will be unchanged", "blocked"),
-        ("mask: 1 for tokens that are not masked, 0 for masked tokens", "allowed"),
-        ("mask: additive", "additive"),
-        ("mask: 0 where allowed and -inf where not, added to the scores", "additive"),
-        ("mask: shape [B, Tq, Tk]", None),
-        ("mask: True may attend; a floating mask is added to the scores", None),
-    ],
-)
-def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
-    def forward(self: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
-        return self.attend(query, key, value, mask)
-
-    forward.__doc__ = words
-    kind = type("Documented", (Plain,), {"forward": forward})
-    stated = stated_meaning(as_adapter(kind, "x"))
-    assert (stated and stated.meaning) == meaning
-
-
 def by_heads(query, key, value, hide):
     """Attention on [B, H, T, d]; ``hide``, if any, is True where attention is not allowed."""
     s = query @ key.mT / key.size(-1) ** 0.5
@@ -332,86 +281,6 @@ def test_a_function_that_hides_is_a_question_and_read_as_declared() -> None:
     assert read("blocked_function", mask="blocked").contract.mask_shape == "[B, 1, Tq, Tk]"
 
 
-class Unnamed(Plain):
-    """Value, key and query, which no name says."""
-
-    def forward(self, one, two, three):
-        return self.attend(three, two, one, None)
-
-
-class Positions(Plain):
-    def forward(self, x, positions):
-        return self.attend(x, x, x, None)
-
-
-class Targets(Plain):
-    """What is called as another sequence often is, and is none."""
-
-    def forward(self, x, target=None):
-        return self.attend(x, x, x, None)
-
-
-class DefaultMask(Plain):
-    """A mask of size 0 stands for none."""
-
-    def forward(self, query, key, value, mask=torch.ones(0, 0, 0)):  # noqa: B008
-        return self.attend(query, key, value, ~mask[:, None].bool() if mask.size(0) else None)
-
-
-def test_roles_that_no_name_tells_are_found() -> None:
-    subject = read("Unnamed")
-    assert part(subject, "roles") == ("is called as forward(three=query, two=key, one=value)", "fitted")
-
-
-def test_what_is_no_key_is_asked_about_or_left_at_its_default() -> None:
-    with pytest.raises(Question, match="needs positions"):
-        read("Positions")
-    subject = read("Targets")
-    assert subject.ties == ("all",)
-    assert "argument target" in subject.not_judged
-
-
-def test_a_default_that_stands_for_no_mask_is_left_alone() -> None:
-    assert read("DefaultMask").contract.mask_shape == "[B, Tq, Tk]"
-
-
-class TwoMasks(Plain):
-    def forward(self, query, key, value, mask=None, key_padding_mask=None):
-        hide = None if mask is None else ~mask[:, None]
-        return self.attend(query, key, value, self.with_padding(hide, key_padding_mask))
-
-    def with_padding(self, hide, padding):
-        if padding is None:
-            return hide
-        return padding[:, None, None] if hide is None else hide | padding[:, None, None]
-
-
-class PaddingReplacesMask(TwoMasks):
-    def with_padding(self, hide, padding):
-        return hide if padding is None else padding[:, None, None]
-
-
-class Context(Plain):
-    """A mask [B, T] for each of the two sequences: True for tokens, False for padding."""
-
-    def forward(self, x, context=None, mask=None, context_mask=None):
-        source, mask = (x, mask) if context is None else (context, context_mask)
-        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
-
-
-class ContextIgnored(Plain):
-    """Padding of the query hides keys of the context."""
-
-    def forward(self, x, context=None, mask=None, context_mask=None):
-        source = x if context is None else context
-        return self.attend(x, source, source, None if mask is None else ~mask[:, None, None])
-
-
-class Switch(Plain):
-    def forward(self, x, causal_mask=False):
-        return self.attend(x, x, x, ~torch.ones(x.size(1), x.size(1), dtype=torch.bool).tril() if causal_mask else None)
-
-
 class SamplesLast(Plain):
     def forward(self, query, key, value, mask=None):
         return self.attend(query, key, value, None if mask is None else ~mask.permute(2, 0, 1)[:, None])
@@ -420,34 +289,6 @@ class SamplesLast(Plain):
 class KeyPad(Plain):
     def forward(self, x, key_pad):
         return self.attend(x, x, x, key_pad[:, None, None])
-
-
-def test_a_second_mask_is_tried_alone_and_together_with_the_first() -> None:
-    subject = read("TwoMasks")
-    words = [u.text for u in subject.understood if u.part == "mask"]
-    assert "key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with mask" in words
-    assert subject.not_judged == ("argument key_padding_mask beyond 3 masks alone and together with mask",)
-
-
-def test_a_second_mask_that_replaces_the_first_is_said() -> None:
-    (words,) = read("PaddingReplacesMask").not_judged
-    assert words.startswith("argument key_padding_mask together with mask: the two do not hide")
-
-
-def test_the_mask_of_the_context_hides_its_keys() -> None:
-    subject = read("Context")
-    assert (subject.contract.mask, subject.contract.mask_shape) == ("allowed", "[B, Tk]")
-    assert subject.adapter.describe() == "forward(x=query, context=key, context_mask=mask)"
-    assert "argument mask" not in subject.not_judged
-    wrong = read("ContextIgnored")
-    assert part(wrong, "mask")[1] == "default"
-    assert wrong.adapter.describe() == subject.adapter.describe()
-
-
-def test_a_switch_is_no_mask() -> None:
-    subject = read("Switch")
-    assert not subject.adapter.takes_mask
-    assert subject.not_judged == (), "it is judged in both positions"
 
 
 def test_a_mask_with_the_samples_last_and_a_padding_that_must_be_given() -> None:

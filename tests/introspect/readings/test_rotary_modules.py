@@ -1,4 +1,4 @@
-"""Attention of language models in the usual style: read under one to three declared lines, and asked about without them."""
+"""Attention of language models in the usual style: read under one to three declared lines, and questions without them."""
 
 from dataclasses import replace
 from pathlib import Path

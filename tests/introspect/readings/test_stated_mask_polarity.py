@@ -1,0 +1,34 @@
+"""The polarity of a mask as the code states it."""
+
+from typing import Any
+
+import pytest
+
+from mhsa.introspect.choose_adapter import as_adapter
+from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
+from tests.helpers.plain_attention import Plain
+
+
+@pytest.mark.parametrize(
+    ("words", "meaning"),
+    [
+        ("mask: True for tokens, False for padding.", "allowed"),
+        ("mask: 1/True = masked", "blocked"),
+        ("mask: [B, T], 0 for padding", "allowed"),
+        ("mask: True means to keep, False means to mask out", "allowed"),
+        ("mask: positions with True are not allowed to attend while False values will be unchanged", "blocked"),
+        ("mask: 1 for tokens that are not masked, 0 for masked tokens", "allowed"),
+        ("mask: additive", "additive"),
+        ("mask: 0 where allowed and -inf where not, added to the scores", "additive"),
+        ("mask: shape [B, Tq, Tk]", None),
+        ("mask: True may attend; a floating mask is added to the scores", None),
+    ],
+)
+def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
+    def forward(self: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+        return self.attend(query, key, value, mask)
+
+    forward.__doc__ = words
+    kind = type("Documented", (Plain,), {"forward": forward})
+    stated = stated_meaning(as_adapter(kind, "x"))
+    assert (stated and stated.meaning) == meaning
