@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bugs.diagnosis.match import compare, finely
+from mhsa.bugs.diagnosis.compared_cases import finely
+from mhsa.bugs.diagnosis.match import compare
 from mhsa.bugs.mutants.registry import declared
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand

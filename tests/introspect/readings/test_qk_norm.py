@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.bugs.diagnosis.match import compare, finely
+from mhsa.bugs.diagnosis.compared_cases import finely
+from mhsa.bugs.diagnosis.match import compare
 from mhsa.introspect.projections.norm_gains import role_of_norm
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
