@@ -146,12 +146,15 @@ class ModuleAdapter(Adapter):
         return self._arguments(head, d_model, _DROPOUT, self.kv_heads(head, d_model)) | self.options
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
-        """Return how many heads keys and values get where they are declared to be grouped; None: as many as queries.
+        """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
 
         A constructor that has no parameter for it, or is given it by the user, has the number that it has.
         """
-        if self.contract.kv_heads != "grouped":
+        declared = self.contract.kv_heads
+        if declared is None:
             return None
+        if isinstance(declared, int) and head % declared == 0:
+            return declared
         fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
         return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
 

@@ -187,6 +187,12 @@ class Constructor:
         """Parameters that are left at their defaults, or are switches that must be given and are off."""
         return {*self.options, *(n for n, role in self._read.roles.items() if role == "off")}
 
+    @property
+    def takes_kv_heads(self) -> bool:
+        """Whether a parameter, or an attribute of a configuration, is the number of heads of keys and values."""
+        configured = any(config.read is not None and config.read.kv_heads for config in self._configs.values())
+        return bool(self._read.kv_heads) or configured or "kv head" in self._roles()
+
     def _roles(self) -> set[Role]:
         found = set(self._read.roles.values())
         for config in self._configs.values():
