@@ -132,8 +132,8 @@ class Contract:
         }
         if isinstance(self.causal, bool):
             raise ValueError(
-                f"Contract(causal={self.causal!r}); must be 'top-left' (query i sees the keys 0 to i), 'bottom-right' (the last "
-                "query sees every key), or 'no'. With as many queries as keys, the first two are the same"
+                f"Contract(causal={self.causal!r}); must be 'top-left' (query i sees the keys 0 to i), 'bottom-right' (the "
+                "last query sees every key), or 'no'. With as many queries as keys, the first two are the same"
             )
         for field in fields(self):
             given = getattr(self, field.name)
@@ -187,3 +187,6 @@ class Contract:
         same = {name: getattr(self, name) for name in names}
         kv_heads: KvHeads = None if self.kv_heads is None else "grouped"  # each module shows how many it has
         return Formula(causal=self.causal or "no", rotary=rotary_of(self.rotary), kv_heads=kv_heads, **same)
+
+
+PLAIN = Contract()

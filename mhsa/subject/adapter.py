@@ -94,12 +94,16 @@ class ModuleAdapter(Adapter):
 
     judges_switches = True  # of causality; not those of torch's own, which are hints about a mask
 
-    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
+    def __init__(
+        self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None,
+        declared: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Read the constructor and forward; ``declared`` are fields of the contract that replace what the class declares."""
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises", indivisible="raises")
         self.declared = contract_of(target, name)
-        self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
+        self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor beside those that its names call for
         self.constructor: Constructor | None = None  # None for a built module
@@ -112,7 +116,8 @@ class ModuleAdapter(Adapter):
             self.owner: type[Any] = type(module)
         else:
             self._make = target
-            constructor = Constructor(target, name, more, head)
+            known = replace(self.declared or self.contract, **(declared or {}))
+            constructor = Constructor(target, name, more, head, known)
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
@@ -143,7 +148,7 @@ class ModuleAdapter(Adapter):
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, _DROPOUT, self.kv_heads(head, d_model)) | self.options
+        return self._arguments(head, d_model, _DROPOUT, self.kv_heads(head, d_model), self.contract) | self.options
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
@@ -162,7 +167,7 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model)) | self.options
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
         return self._with_sizes(self._make(**given), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:

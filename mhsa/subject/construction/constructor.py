@@ -11,18 +11,21 @@ from typing import Any, NoReturn
 from torch import nn
 from torch.nn.parameter import is_lazy
 
+from mhsa.records.contract import PLAIN, Contract
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Known, Understood
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.config_object import Config, described
 from mhsa.subject.construction.configuration import configuration, is_object
+from mhsa.subject.construction.declared_options import contradictions, options_of
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
 from mhsa.subject.construction.guesses import Guess, combinations, guesses, optional_guesses
 from mhsa.subject.construction.parameters import Parameters, configs_of, read_parameters
 from mhsa.subject.construction.roles import READINGS, WORDS, Reading, Role, value_of
 
 _SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+_EVEN = 6  # features of a head that are tried where 5 cannot be called: only an even number can be rotated
 _OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
@@ -45,23 +48,26 @@ class Constructor:
     """
 
     def __init__(
-        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None
-    ) -> None:
+        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None,
+        contract: Contract = PLAIN,
+    ) -> None:  # fmt: skip
         """Read the parameters of ``target``; build it where names leave something open.
 
-        ``head`` is the parameter that is taken for the number of heads, whatever its name says.
+        ``head`` is the parameter that is taken for the number of heads, whatever its name says; ``contract`` says what
+        options are given that state a feature of the formula.
 
         Raises:
             SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
             Question: a required argument, or an attribute of a configuration, that nothing is known of.
         """
-        self.target, self._name = target, name
+        self.target, self._name, self._contract = target, name, contract
         everything = dict(inspect.signature(target).parameters)
         kinds = configs_of(target)
         self._given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
         require_taken(name, self._given, everything)
         self._configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
         left = {n: p for n, p in everything.items() if n not in {*self._given, *self._configs}}
+        self._left = left
         self._read = read_parameters(left, head)
         # Called after the width of a head, which may be the number of heads where nothing else is.
         self.may_be_head = () if self._read.head else tuple(n for n, role in self._read.roles.items() if role == "head width")
@@ -82,7 +88,7 @@ class Constructor:
         self._keep_to_groups()
         self.guessed |= {f"{n}.{x}": words for n, c in self._configs.items() for x, words in c.answered.all_guessed().items()}
         self.drops = "dropout" in self._roles()
-        known = {*self._read.roles, *self.guessed, *_MEANINGLESS}
+        known = {*self._read.roles, *self.guessed, *_MEANINGLESS, *self._stating(_SIZES[1] // _SIZES[0], contract)}
         self.options = tuple(n for n, p in left.items() if p.default is not p.empty and n not in known)
         self.understood = tuple(self._said())
 
@@ -158,23 +164,35 @@ class Constructor:
                 config.read = replace(config.read, roles=config.read.roles | known, fixed=config.read.fixed | value)
         self.guessed = {name: guess.words for name, guess in chosen.items()}
 
-    def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
-        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
+    def arguments(
+        self, head: int, d_model: int, rate: float, kv_heads: int | None = None, contract: Contract | None = None
+    ) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values.
+
+        ``contract`` replaces that of the constructor: options that state a feature of the formula are given what it declares.
+        """
         sizes = head, d_model, rate, self._reading
+        contract = contract or self._contract
         chosen: dict[str, Any] = {n: value_of(role, *sizes) for n, role in self._read.roles.items()}
         if self._stated:  # what else has a default keeps it; a rate of dropout is varied all the same
             chosen = {n: v for n, v in chosen.items() if self._read.roles[n] == "dropout" or n in self._required}
         if kv_heads and self._read.kv_heads:  # whatever its default
             chosen[self._read.kv_heads] = kv_heads
+        chosen |= self._stating(d_model // head, contract)
         for name, config in self._configs.items():
             if config.kind is None or config.read is None:
-                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads)
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads, contract)
                 continue
             values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
             if kv_heads and config.read.kv_heads:
                 values[config.read.kv_heads] = kv_heads
+            values |= options_of(config.fields, contract, d_model // head, config.given)
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
         return chosen | self._read.fixed | {name: kind() for name, kind in self._made.items()} | self._given
+
+    def _stating(self, d_k: int, contract: Contract) -> dict[str, Any]:
+        """Return the options that state a feature which the contract declares, and what they are given."""
+        return options_of(self._left, contract, d_k, _given_otherwise(self._read.roles))
 
     @property
     def missing(self) -> list[str]:
@@ -222,7 +240,8 @@ class Constructor:
             except Exception as raised:
                 error = error or raised
                 continue
-            found.append((runs(module, _SIZES[1]), _is_whole(module), reading))
+            running = runs(module, _SIZES[1]) or any(self._runs_in(*sizes) for sizes in self._rotated_sizes())
+            found.append((running, _is_whole(module), reading))
             if all(found[-1][:2]):
                 break
         # The first that can be called and has projections of the full width; else that can be called; else that is built.
@@ -287,6 +306,12 @@ class Constructor:
                     first = module, d_model
         return first
 
+    def _rotated_sizes(self) -> list[tuple[int, int]]:
+        """Return sizes in which an even number of features of a head can be rotated: those of the first try are odd."""
+        rotary = self._contract.formula.rotary
+        step = 2 if rotary is None else rotary.step
+        return [(_SIZES[0], _SIZES[0] * step * -(-_EVEN // step))]
+
     def _runs_in(self, head: int, d_model: int) -> bool:
         with contextlib.suppress(Exception):
             return runs(self._build(head, d_model), d_model)
@@ -307,8 +332,12 @@ class Constructor:
 
     def _unknown(self) -> list[str]:
         """Return what is required, and not known by name."""
-        unknown = list(self._read.unknown)
-        return unknown + [f"{name}.{x}" for name, c in self._configs.items() if c.read is not None for x in c.read.unknown]
+        stating = self._stating(1, self._contract)
+        unknown = [name for name in self._read.unknown if name not in stating]
+        for name, config in self._configs.items():
+            stating = options_of(config.fields, self._contract, 1)
+            unknown += [f"{name}.{x}" for x in (config.read.unknown if config.read else ()) if x not in stating]
+        return unknown
 
     def _ask(self, unknown: Sequence[str]) -> NoReturn:
         needs = f"needs {' and '.join(map(repr, unknown))}"
@@ -336,9 +365,24 @@ class Constructor:
         if self._reading != "usual":
             whose = "of all heads together" if self._reading == "all of all heads" else "of one head"
             said.append((f"the widths that it takes are {whose}", "fitted"))
+        stating = self._stating(_SIZES[1] // _SIZES[0], self._contract)
+        if stating:
+            names = ", ".join(f"{n}={value!r}" for n, value in stating.items())
+            said.append((f"given what is declared (for heads of {_SIZES[1] // _SIZES[0]} features): {names}", "named"))
+        against = contradictions(self._left, self._contract, _SIZES[1] // _SIZES[0])
+        for owner, config in self._configs.items():
+            fields = contradictions(config.fields, self._contract, _SIZES[1] // _SIZES[0])
+            against |= {f"{owner}.{n}": both for n, both in fields.items() if n not in config.given}
+        for option, (default, declared) in against.items():
+            said.append((f"{option} is left at its default {default!r}, where {declared!r} is declared", "named"))
         if self.sizes is not None and not self._stated:
             said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
         return [Understood("constructor", text, known) for text, known in said]
+
+
+def _given_otherwise(roles: Mapping[str, Role]) -> set[str]:
+    """Return the parameters that have a role which no feature changes."""
+    return {name for name, role in roles.items() if role not in ("on", "off")}
 
 
 # Options that change where or in which format a module is made, not what it computes.
