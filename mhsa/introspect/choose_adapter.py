@@ -28,13 +28,16 @@ from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.signature import masks_among
 
 
-def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = None) -> Adapter:
+def as_adapter(
+    target: Any, name: str, arguments: Mapping[str, Any] | None = None, declared: Mapping[str, Any] | None = None
+) -> Adapter:
     """Choose the adapter for a loaded object: a class, a built module, a factory, a function or an adapter itself.
 
     Args:
         target: the object.
         name: of it, for messages.
         arguments: for its constructor, in addition to those that are known by name.
+        declared: fields of the contract: options that state such a feature are given what is declared.
 
     Raises:
         SubjectError: it is something else, or takes no such arguments.
@@ -42,7 +45,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if arguments:
         if isinstance(target, nn.Module) or not callable(target) or (inspect.isclass(target) and issubclass(target, Adapter)):
             raise SubjectError(f"{name} is not built by mhsa, so it takes no arguments; given were {', '.join(arguments)}")
-        return of_module(target, name, arguments)
+        return of_module(target, name, arguments, declared=declared)
     if isinstance(target, Adapter):
         return target
     if inspect.isclass(target) and issubclass(target, Adapter):
@@ -52,7 +55,7 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
         function = _as_function(target)
         if function is None:
-            return of_module(target, name)
+            return of_module(target, name, declared=declared)
         return _function_adapter(function, name, contract_of(target, name))
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
@@ -69,17 +72,20 @@ def as_adapter(target: Any, name: str, arguments: Mapping[str, Any] | None = Non
         return _function_adapter(target, name, contract_of(target, name))
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
-        return as_adapter(target(), name)
-    return of_module(target, name)  # it says what is missing
+        return as_adapter(target(), name, declared=declared)
+    return of_module(target, name, declared=declared)  # it says what is missing
 
 
-def of_module(target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None) -> ModuleAdapter:
+def of_module(
+    target: Any, name: str, arguments: Mapping[str, Any] | None = None, head: str | None = None,
+    declared: Mapping[str, Any] | None = None,
+) -> ModuleAdapter:  # fmt: skip
     """Return the adapter of a module, a class or a factory: torch's own is known, whatever its name.
 
     ``head`` is the parameter that is taken for the number of heads, whatever its name says.
     """
-    adapter = ModuleAdapter(target, name, arguments, head)
-    return TorchModuleAdapter(target, name, arguments) if head is None and is_called_as_torchs(adapter) else adapter
+    adapter = ModuleAdapter(target, name, arguments, head, declared)
+    return TorchModuleAdapter(target, name, arguments, declared) if head is None and is_called_as_torchs(adapter) else adapter
 
 
 def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:

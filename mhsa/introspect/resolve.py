@@ -78,7 +78,7 @@ def understand(
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
         complete = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
-        adapter = _declared(as_adapter(target, name, request.arguments), request)
+        adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
             return _understand(adapter, target, complete)
@@ -88,7 +88,7 @@ def understand(
         subject = read_constructor(
             adapter,
             lambda adapter: understand_it(adapter, target, read),
-            lambda parameter: _declared(of_module(target, name, request.arguments, parameter), request),
+            lambda parameter: _declared(of_module(target, name, request.arguments, parameter, request.contract), request),
         )
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):

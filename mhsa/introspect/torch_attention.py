@@ -20,8 +20,10 @@ class TorchModuleAdapter(ModuleAdapter):
 
     contract = TorchAdapter.contract
 
-    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None) -> None:
-        super().__init__(target, name, more)
+    def __init__(
+        self, target: Any, name: str, more: Mapping[str, Any] | None = None, declared: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(target, name, more, declared=declared)
         self.not_given = TorchAdapter.not_given
 
     def build(self, head: int, d_model: int) -> nn.Module:

@@ -54,6 +54,7 @@ NUMBERS = (
     "rotary",
     "sinks",
     "qk_norm",
+    "kv_heads",
 )  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
@@ -91,8 +92,9 @@ class Contract:
         scale: the factor of the scores, a number above 0 or ``"1/d_k"``; None is 1 / sqrt(d_k).
         window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
         softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
-        kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; None
-            is as many as there are heads.
+        kv_heads: ``"grouped"``: there may be fewer heads of keys and values, and query head h reads key head h // group; a
+            number is the same, and there are that many wherever the number of heads is a multiple of it; None is as many as
+            there are heads.
         rotary: a table of ``base``, ``layout`` ("half", "interleaved"), ``fraction``, ``offset``, ``tables`` ("float32",
             "dtype"), or the layout alone: queries and keys are rotated by their places; None is not at all.
         bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
@@ -132,7 +134,7 @@ class Contract:
     scale: Scale = None
     window: Window | None = None
     softcap: float | None = None
-    kv_heads: KvHeads = None
+    kv_heads: KvHeads | int = None
     rotary: Rotary | Mapping[str, Any] | str | None = None
     softcap_order: SoftcapOrder = "before-bias"
     bias: Bias | Mapping[str, Any] | Literal["table"] = None
@@ -164,12 +166,16 @@ class Contract:
             "surroundings": (None, *get_args(Surroundings)),
             "heads": (None, *get_args(Heads)),
             "causal": (None, *get_args(Causal)),
-            "kv_heads": (None, "grouped"),
             "softcap_order": get_args(SoftcapOrder),
             "out": (None, *get_args(Out)),
             "projections": (None, *get_args(Maps)),
             "lse": (None, *get_args(get_args(Lse)[0])),
         }
+        if isinstance(self.causal, bool):
+            raise ValueError(
+                f"Contract(causal={self.causal!r}); must be 'top-left' (query i sees the keys 0 to i), 'bottom-right' (the "
+                "last query sees every key), or 'no'. With as many queries as keys, the first two are the same"
+            )
         for field in fields(self):
             given = getattr(self, field.name)
             if field.name in allowed and given not in allowed[field.name]:
@@ -197,6 +203,9 @@ class Contract:
                 continue
             also = ", '1/d_k'" if name == "scale" else ""
             raise ValueError(f"Contract({name}={value!r}); must be a number above 0{also} or None")
+        kv_heads = self.kv_heads
+        if not (kv_heads in (None, "grouped") or (type(kv_heads) is int and kv_heads >= 1)):
+            raise ValueError(f"Contract(kv_heads={kv_heads!r}); must be 'grouped', a whole number of at least 1, or None")
         sinks = self.sinks
         number = isinstance(sinks, (int, float)) and not isinstance(sinks, bool) and abs(sinks) < float("inf")
         if not (sinks is None or sinks == "learned" or number):
@@ -216,7 +225,12 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        names = (field.name for field in fields(Formula) if field.name not in ("causal", "rotary", "qk_norm", "bias"))
+        names = (f.name for f in fields(Formula) if f.name not in ("causal", "rotary", "qk_norm", "bias", "kv_heads"))
         same = {name: getattr(self, name) for name in names}
         rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
-        return Formula(causal=self.causal or "no", rotary=rotary, qk_norm=qk_norm, bias=bias_of(self.bias), **same)
+        kv_heads: KvHeads = None if self.kv_heads is None else "grouped"  # each module shows how many it has
+        causal, bias = self.causal or "no", bias_of(self.bias)
+        return Formula(causal=causal, rotary=rotary, qk_norm=qk_norm, bias=bias, kv_heads=kv_heads, **same)
+
+
+PLAIN = Contract()

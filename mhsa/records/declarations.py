@@ -36,7 +36,7 @@ def problem(declared: Mapping[str, Any]) -> tuple[str, str]:
             return name, f"unknown key {name!r}; {hint}"
     texts = _texts()
     for name, value in declared.items():
-        if FORMER_NAMES.get(name, name) in texts and not isinstance(value, str):
+        if FORMER_NAMES.get(name, name) in texts and not isinstance(value, str) and (name, type(value)) != ("causal", bool):
             return name, f"{name} = {value!r}; must be a text"
     contract = canonical(declared)
     try:

@@ -21,6 +21,7 @@ from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject
 
 SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
+_LONGEST = 130  # tokens: with more of them the many calls of a reading would be slow
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
 
@@ -48,7 +49,11 @@ class GenericSizes:
 def generic_sizes(adapter: Adapter) -> GenericSizes:
     """Return the sizes to call a module of this adapter with; in self-attention there are as many keys as queries."""
     module = first_sizes(adapter)
-    batch, queries, keys = [n for n in _DISTINCT if n not in (module.head, module.d_k, module.d_model)][:3]
+    free = [n for n in _DISTINCT if n not in (module.head, module.d_k, module.d_model)]
+    batch = free[0]
+    least = 2 + max(adapter.contract.window or (0,))  # a window shows where a key is outside of it
+    longer = (n for n in range(least, _LONGEST) if n not in (batch, module.head, module.d_k, module.d_model))
+    queries, keys = [n for n in free[1:] if n >= least][:2] if least <= free[-2] else (next(longer, free[1]), free[2])
     return GenericSizes(module, batch, queries, queries if adapter.inputs == "x" else keys)
 
 

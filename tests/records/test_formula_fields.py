@@ -17,6 +17,7 @@ from mhsa.records.declarations import declared_field, in_words
 def test_a_contract_has_its_formula() -> None:
     contract = Contract(causal="bottom-right", scale=0.5, window=[3, 0], softcap=50, kv_heads="grouped")
     assert contract.formula == Formula("bottom-right", 0.5, (3, 0), 50, "grouped")
+    assert Contract(kv_heads=2).formula == Formula(kv_heads="grouped")
     assert Contract().formula == PLAIN
     assert hash(contract)  # the list of TOML is a tuple
 
@@ -33,7 +34,10 @@ def test_a_contract_has_its_formula() -> None:
         ({"window": [3]}, "must be [left, right]"),
         ({"window": [-2, 0]}, "must be [left, right]"),
         ({"window": [-1, -1]}, "must be [left, right]"),
-        ({"kv_heads": 2}, "must be one of None, 'grouped'"),
+        ({"kv_heads": 0}, "must be 'grouped', a whole number of at least 1, or None"),
+        ({"kv_heads": True}, "must be 'grouped', a whole number of at least 1, or None"),
+        ({"kv_heads": "all"}, "must be 'grouped', a whole number of at least 1, or None"),
+        ({"causal": True}, "must be 'top-left' (query i sees the keys 0 to i), 'bottom-right'"),
         ({"rotary": 3}, "must be a table of base, layout, fraction, offset, tables, or the layout alone"),
         ({"rotary": {"theta": 1e4}}, "must be a table of base, layout, fraction, offset, tables, or the layout alone"),
         ({"rotary": "halves"}, "layout = 'halves'; must be one of 'half', 'interleaved'"),

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.discover import discover
 from mhsa.introspect.projections.head_order import interleaved
+from mhsa.introspect.projections.key_heads import require_key_heads
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
@@ -31,7 +32,7 @@ def bind_projections(
             nothing declares.
     """
     if adapter.projections(module) is None:
-        grouped = adapter.contract.kv_heads == "grouped"
+        grouped = adapter.contract.kv_heads is not None
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
@@ -46,6 +47,7 @@ def bind_projections(
                 "share a head of keys and values",
                 {"kv_heads": "grouped"},
             ) from None
+        require_key_heads(adapter, recipe.bind(module, sizes), sizes)
         ordered = interleaved(recipe.bind) if adapter.contract.heads == "interleaved" else recipe.bind
         return ordered, recipe.describe(), recipe
 

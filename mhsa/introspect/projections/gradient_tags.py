@@ -79,13 +79,16 @@ class Tags:
 
 
 def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
-    """Call ``forward`` on tagged inputs, with two keys and with one, and keep the gradients of every parameter."""
+    """Call ``forward`` on tagged inputs, with two keys and with one, and keep the gradients of every parameter.
+
+    Those of the last query's output, which sees both keys where attention is causal; of the first one's where that moves more.
+    """
     width = sizes.d_model
     if width < 3:
         return Tags(inputs, {}, {})
     parameters = {path: p for path, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
 
-    def gradients(keys: int) -> dict[str, Tensor]:
+    def gradients(keys: int, row: int) -> dict[str, Tensor]:
         def tagged(length: int, features: Sequence[int]) -> Tensor:
             x = torch.zeros(1, length, width, dtype=torch.float64)
             for position, feature in enumerate(features):
@@ -93,17 +96,21 @@ def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
             return x
 
         if inputs == "x":
-            x = tagged(keys, (0, 1)[:keys])
+            x = tagged(keys, (0,) if keys == 1 else (0, 1) if row == 0 else (1, 0))
             query, key, value = x, x, x
         else:
             query = tagged(2 if keys > 1 else 1, (0, 0)[: 2 if keys > 1 else 1])
             key = tagged(keys, (1, 1)[:keys])
             value = key if inputs == "q,kv" else tagged(keys, (2, 2)[:keys])
         out = forward(query, key, value)
-        found = torch.autograd.grad(out[0, 0, 0], list(parameters.values()), allow_unused=True)
+        found = torch.autograd.grad(out[0, row, 0], list(parameters.values()), allow_unused=True)
         return {p: torch.zeros_like(parameters[p]) if g is None else g for p, g in zip(parameters, found, strict=True)}
 
+    def moved(of: dict[str, Tensor]) -> int:
+        return sum(int(gradient.count_nonzero()) for gradient in of.values())
+
     try:
-        return Tags(inputs, gradients(2), gradients(1))
+        two = max(gradients(2, -1), gradients(2, 0), key=moved)  # the first of them where both move as much
+        return Tags(inputs, two, gradients(1, -1))
     except Exception:  # whatever is wrong with this module, its properties will say so; tags only settle choices
         return Tags(inputs, {}, {})

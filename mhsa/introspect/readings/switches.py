@@ -16,17 +16,13 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.declared_options import CAUSALITY
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial
 
-# Names that say by themselves what the switch does; of others their docstring must say it.
-_NAMED = re.compile(
-    r"(is_|use_|apply_|with_|add_)?(causal|auto_?regressive|uni_?directional|look_?ahead)(_?mask(ed|ing)?|_?attention|_?attn)?"
-    r"|mask_?(the_?)?future|future_?mask(ed|ing)?",
-    re.IGNORECASE,
-)
+# Of names other than those of CAUSALITY the docstring must say what the switch does.
 _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
@@ -75,7 +71,7 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
 
 def is_causality(name: str) -> bool:
     """Whether a name says that a switch is one of causality."""
-    return _NAMED.fullmatch(name) is not None
+    return CAUSALITY.fullmatch(name) is not None
 
 
 def _options(subject: Subject) -> Iterator[_Option]:

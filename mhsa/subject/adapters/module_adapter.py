@@ -29,12 +29,16 @@ class ModuleAdapter(Adapter):
 
     judges_switches = True  # of causality; not those of torch's own, which are hints about a mask
 
-    def __init__(self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None) -> None:
+    def __init__(
+        self, target: Any, name: str, more: Mapping[str, Any] | None = None, head: str | None = None,
+        declared: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        """Read the constructor and forward; ``declared`` are fields of the contract that replace what the class declares."""
         self.name = name
         if target is MultiHeadAttention:
             self.contract = Contract(mask="allowed", layout="BTD", shape_mismatch="raises", indivisible="raises")
         self.declared = contract_of(target, name)
-        self._arguments: Callable[[int, int, float, int | None], dict[str, Any]] | None = None
+        self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
         self.constructor: Constructor | None = None  # None for a built module
@@ -47,7 +51,8 @@ class ModuleAdapter(Adapter):
             self.owner: type[Any] = type(module)
         else:
             self._make = target
-            constructor = Constructor(target, name, more, head)
+            known = replace(self.declared or self.contract, **(declared or {}))
+            constructor = Constructor(target, name, more, head, known)
             self._arguments, self.sizes = constructor.arguments, constructor.sizes
             self._dropout_argument = constructor.drops
             self.understood, self.constructor = constructor.understood, constructor
@@ -79,15 +84,18 @@ class ModuleAdapter(Adapter):
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model)) | self.options
+        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model), self.contract) | self.options
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
-        """Return how many heads keys and values get where they are declared to be grouped; None: as many as queries.
+        """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
 
         A constructor that has no parameter for it, or is given it by the user, has the number that it has.
         """
-        if self.contract.kv_heads != "grouped":
+        declared = self.contract.kv_heads
+        if declared is None:
             return None
+        if isinstance(declared, int) and head % declared == 0:
+            return declared
         fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
         return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
 
@@ -95,7 +103,7 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model)) | self.options
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
         return self._with_sizes(self._make(**given), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,7 @@ class StatedConfiguration:
     read: Parameters | None
     source: Source
     answered: Answered = field(default_factory=Answered)
+    fields: Mapping[str, inspect.Parameter] = field(default_factory=dict)  # of its class
 
 
 def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
@@ -30,7 +32,7 @@ def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
 
 def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> StatedConfiguration:
     """Return the configuration ``name`` of ``target``: its fields where its class is known."""
-    read = None
+    read, fields = None, dict[str, inspect.Parameter]()
     if kind is not None:
         try:
             fields = fields_of(kind)
@@ -40,4 +42,4 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return StatedConfiguration(kind, given, read, source_of(target, name))
+    return StatedConfiguration(kind, given, read, source_of(target, name), fields=fields)

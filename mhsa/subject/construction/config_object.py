@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mhsa.records.contract import PLAIN, Contract
 from mhsa.subject.construction.argument_roles import SIZED, WORDS, Reading, Role, role_of, value_of
 from mhsa.subject.construction.config_source import Source
+from mhsa.subject.construction.declared_options import UNDECLARED, declared_option
 
 _ABSENT = object()
 # What configurations of public models hold, as those models are usually built: no cache, no cross-attention, no rotary
@@ -66,11 +68,12 @@ class Config(dict[str, Any]):
     def __init__(
         self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
         given: Mapping[str, Any], source: Source, answered: Answered, kv_heads: int | None = None,
+        contract: Contract = PLAIN,
     ) -> None:  # fmt: skip
         super().__init__()
         self.__dict__.update(
             _argument=argument, _sizes=(head, d_model, rate, reading), _given=dict(given), _source=source, _answered=answered,
-            _kv_heads=kv_heads,
+            _kv_heads=kv_heads, _contract=contract,
         )  # fmt: skip
 
     def __getattr__(self, name: str) -> Any:
@@ -98,7 +101,7 @@ class Config(dict[str, Any]):
         """Return a size or a rate; anything else is left at the default that the code has for it."""
         self._answered.items = True
         left = {"head width", "other width"} if self._kv_heads else {"kv head", "head width", "other width"}
-        known = name in self._given or role_of(name) in SIZED - left
+        known = name in self._given or role_of(name) in SIZED - left or self._declared(name) is not UNDECLARED
         return self[name] if known else default
 
     def __reduce__(self) -> Any:
@@ -126,6 +129,8 @@ class Config(dict[str, Any]):
     def _answer(self, name: str) -> Any:
         if name in self._given:
             value = self._given[name]
+        elif (declared := self._declared(name)) is not UNDECLARED:
+            value = declared
         elif name in self._source.absent:
             return _ABSENT
         elif (role := role_of(name)) is not None:
@@ -139,6 +144,13 @@ class Config(dict[str, Any]):
         self._answered.values[name] = value
         return value
 
+    def _declared(self, name: str) -> Any:
+        """Return what the contract declares of the feature that a name states."""
+        if role_of(name) in SIZED:
+            return UNDECLARED
+        head, d_model, _, _ = self._sizes
+        return declared_option(name, self._contract, d_model // head)
+
     def _read(self, name: str) -> Any:
         """Return the answer to a name that must be there: if it is not known, one that the source suggests."""
         value = self._answer(name)
@@ -148,7 +160,10 @@ class Config(dict[str, Any]):
             prefix, answered = f"{name}.", self._answered.inside.setdefault(name, Answered())
             given = {n.removeprefix(prefix): v for n, v in self._given.items() if n.startswith(prefix)}
             head, d_model, rate, reading = self._sizes
-            value = Config(f"{self._argument}.{name}", head, d_model, rate, reading, given, self._source, answered)
+            value = Config(
+                f"{self._argument}.{name}", head, d_model, rate, reading, given, self._source, answered, self._kv_heads,
+                self._contract,
+            )  # fmt: skip
         elif (guess := self._source.guess(name)) is not None:
             value = value_of(guess.role, *self._sizes) if guess.role is not None else guess.value
             self._answered.guessed[name] = guess.words

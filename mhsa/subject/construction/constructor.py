@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mhsa.records.contract import PLAIN, Contract
 from mhsa.records.understood import Known, Understood
 from mhsa.subject.construction.argument_roles import WORDS
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
-from mhsa.subject.construction.find_sizes import keep_to_groups, settle_sizes
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, settle_sizes
 from mhsa.subject.construction.try_guesses import mend_with_guess, try_guesses
 
 
@@ -24,23 +25,24 @@ class Constructor:
         missing: ``config.NAME`` that the constructor reads and mhsa does not know.
         guessed: what was given for names that nothing is known of, in words.
         established: those of them that the source leaves no doubt of.
-        established: those of them that the source leaves no doubt of.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
     """
 
     def __init__(
-        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None
-    ) -> None:
+        self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None = None, head: str | None = None,
+        contract: Contract = PLAIN,
+    ) -> None:  # fmt: skip
         """Read the parameters of ``target``; build it where names leave something open.
 
-        ``head`` is the parameter that is taken for the number of heads, whatever its name says.
+        ``head`` is the parameter that is taken for the number of heads, whatever its name says; ``contract`` says what
+        options are given that state a feature of the formula.
 
         Raises:
             SubjectError: no number of heads or width can be found, or an argument is stated that it does not take.
             Question: a required argument, or an attribute of a configuration, that nothing is known of.
         """
-        call = ConstructorCall(target, name, more, head)
+        call = ConstructorCall(target, name, more, head, contract)
         self._call, self.target = call, target
         # Called after the width of a head, which may be the number of heads where nothing else is.
         self.may_be_head = () if call.read.head else tuple(n for n, role in call.read.roles.items() if role == "head width")
@@ -56,13 +58,24 @@ class Constructor:
         self.guessed = call.guessed | answered
         self.established = call.established
         self.drops = "dropout" in call.roles()
-        known = {*call.read.roles, *self.guessed, *_MEANINGLESS}
+        known = {*call.read.roles, *self.guessed, *_MEANINGLESS, *call.stating(_FIRST_WIDTH, contract)}
         self.options = tuple(n for n, p in call.left.items() if p.default is not p.empty and n not in known)
         self.understood = tuple(self._said())
 
-    def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
-        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
-        return self._call.arguments(head, d_model, rate, kv_heads)
+    def arguments(
+        self, head: int, d_model: int, rate: float, kv_heads: int | None = None, contract: Contract | None = None
+    ) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values.
+
+        ``contract`` replaces that of the constructor: options that state a feature of the formula are given what it declares.
+        """
+        return self._call.arguments(head, d_model, rate, kv_heads, contract)
+
+    @property
+    def takes_kv_heads(self) -> bool:
+        """Whether a parameter, or an attribute of a configuration, is the number of heads of keys and values."""
+        configured = any(config.read is not None and config.read.kv_heads for config in self._call.configs.values())
+        return bool(self._call.read.kv_heads) or configured or "kv head" in self._call.roles()
 
     @property
     def missing(self) -> list[str]:
@@ -98,10 +111,17 @@ class Constructor:
         if call.reading != "usual":
             whose = "of all heads together" if call.reading == "all of all heads" else "of one head"
             said.append((f"the widths that it takes are {whose}", "fitted"))
+        stating = call.stating(_FIRST_WIDTH, call.contract)
+        if stating:
+            names = ", ".join(f"{n}={value!r}" for n, value in stating.items())
+            said.append((f"given what is declared (for heads of {_FIRST_WIDTH} features): {names}", "named"))
+        for option, (default, declared) in call.contradicted(_FIRST_WIDTH).items():
+            said.append((f"{option} is left at its default {default!r}, where {declared!r} is declared", "named"))
         if self.sizes is not None and not call.stated:
             said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
         return [Understood("constructor", text, known) for text, known in said]
 
 
+_FIRST_WIDTH = FIRST_SIZES[1] // FIRST_SIZES[0]  # features of a head in a first try
 # Options that change where or in which format a module is made, not what it computes.
 _MEANINGLESS = ("device", "dtype")

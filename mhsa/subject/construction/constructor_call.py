@@ -8,11 +8,13 @@ from typing import Any
 
 from torch import nn
 
+from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.argument_roles import Reading, Role, value_of
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
+from mhsa.subject.construction.declared_options import contradictions, options_of
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
 from mhsa.subject.construction.guesses import Core
 from mhsa.subject.construction.parameters import configs_of, read_parameters
@@ -37,10 +39,18 @@ class ConstructorCall:
         established: those of them that the source leaves no doubt of.
         parameters: all of them, as the signature has them.
         left: those that are neither stated nor configurations.
+        contract: what the subject declares: options that state a feature of the formula are given what is declared.
     """
 
-    def __init__(self, target: Callable[..., Any], name: str, more: Mapping[str, Any] | None, head: str | None) -> None:
-        self.target, self.name = target, name
+    def __init__(
+        self,
+        target: Callable[..., Any],
+        name: str,
+        more: Mapping[str, Any] | None,
+        head: str | None,
+        contract: Contract,
+    ) -> None:
+        self.target, self.name, self.contract = target, name, contract
         self.parameters = dict(inspect.signature(target).parameters)
         kinds = configs_of(target)
         self.given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
@@ -58,21 +68,29 @@ class ConstructorCall:
         self.guessed: dict[str, str] = {}
         self.established: set[str] = set()
 
-    def arguments(self, head: int, d_model: int, rate: float, kv_heads: int | None = None) -> dict[str, Any]:
-        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values."""
+    def arguments(
+        self, head: int, d_model: int, rate: float, kv_heads: int | None = None, contract: Contract | None = None
+    ) -> dict[str, Any]:
+        """Return the keyword arguments for these sizes; with ``kv_heads`` there are that many heads of keys and values.
+
+        ``contract`` replaces the own one.
+        """
         sizes = head, d_model, rate, self.reading
+        contract = contract or self.contract
         chosen: dict[str, Any] = {n: value_of(role, *sizes) for n, role in self.read.roles.items()}
         if self.stated:  # what else has a default keeps it; a rate of dropout is varied all the same
             chosen = {n: v for n, v in chosen.items() if self.read.roles[n] == "dropout" or n in self.required}
         if kv_heads and self.read.kv_heads:  # whatever its default
             chosen[self.read.kv_heads] = kv_heads
+        chosen |= self.stating(d_model // head, contract)
         for name, config in self.configs.items():
             if config.kind is None or config.read is None:
-                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads)
+                chosen[name] = Config(name, *sizes, config.given, config.source, config.answered, kv_heads, contract)
                 continue
             values = {n: value_of(role, *sizes) for n, role in config.read.roles.items()}
             if kv_heads and config.read.kv_heads:
                 values[config.read.kv_heads] = kv_heads
+            values |= options_of(config.fields, contract, d_model // head, config.given)
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
         return chosen | self.read.fixed | {name: core() for name, core in self.made.items()} | self.given
 
@@ -102,5 +120,22 @@ class ConstructorCall:
 
     def unknown(self) -> list[str]:
         """Return what is required, and not known by name."""
-        unknown = list(self.read.unknown)
-        return unknown + [f"{name}.{x}" for name, c in self.configs.items() if c.read is not None for x in c.read.unknown]
+        stating = self.stating(1, self.contract)
+        unknown = [name for name in self.read.unknown if name not in stating]
+        for name, config in self.configs.items():
+            stating = options_of(config.fields, self.contract, 1)
+            unknown += [f"{name}.{x}" for x in (config.read.unknown if config.read else ()) if x not in stating]
+        return unknown
+
+    def stating(self, d_k: int, contract: Contract) -> dict[str, Any]:
+        """Return the options that state a feature which a contract declares, and what they are given."""
+        otherwise = {name for name, role in self.read.roles.items() if role not in ("on", "off")}  # no feature changes these
+        return options_of(self.left, contract, d_k, otherwise)
+
+    def contradicted(self, d_k: int) -> dict[str, tuple[Any, Any]]:
+        """Return the options whose defaults state something else than the contract: default and declared value."""
+        against = contradictions(self.left, self.contract, d_k)
+        for owner, config in self.configs.items():
+            fields = contradictions(config.fields, self.contract, d_k)
+            against |= {f"{owner}.{n}": both for n, both in fields.items() if n not in config.given}
+        return against

@@ -14,6 +14,7 @@ from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.how_to_state import FACTORY
 
 FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
+_EVEN = 6  # features of a head that are tried where 5 cannot be called: only an even number can be rotated
 _OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
@@ -63,7 +64,8 @@ def _find(call: ConstructorCall) -> None:
         except Exception as raised:
             error = error or raised
             continue
-        found.append((runs(module, FIRST_SIZES[1]), _is_whole(module), not _is_oversize(module), reading))
+        running = runs(module, FIRST_SIZES[1]) or any(_runs_in(call, *sizes) for sizes in _rotated_sizes(call))
+        found.append((running, _is_whole(module), not _is_oversize(module), reading))
         if all(found[-1][:3]):
             break
     # The first that can be called and has projections of the full width; else that can be called; else that is built.
@@ -119,6 +121,13 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
             if first[0] is None:
                 first = module, d_model
     return first
+
+
+def _rotated_sizes(call: ConstructorCall) -> list[tuple[int, int]]:
+    """Return sizes in which an even number of features of a head can be rotated: those of the first try are odd."""
+    rotary = call.contract.formula.rotary
+    step = 2 if rotary is None else rotary.step
+    return [(FIRST_SIZES[0], FIRST_SIZES[0] * step * -(-_EVEN // step))]
 
 
 def _runs_in(call: ConstructorCall, head: int, d_model: int) -> bool:
