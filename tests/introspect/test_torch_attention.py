@@ -1,4 +1,4 @@
-"""torch's own module is understood wherever it is found; a wrapper is a question, and torch's conventions are no violations of it."""
+"""torch's own module is understood wherever it is; a wrapper is a question, and torch's conventions do not violate anything."""
 
 import json
 from pathlib import Path
