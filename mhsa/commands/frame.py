@@ -1,4 +1,4 @@
-"""What stands around every command that judges or measures: its console, the files it writes, SIGTERM, and its problems."""
+"""What every command that judges or measures needs: its console, the files it writes, SIGTERM, and its problems."""
 
 from __future__ import annotations
 

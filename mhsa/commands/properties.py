@@ -1,4 +1,4 @@
-"""``mhsa properties``: what there is."""
+"""``mhsa properties``: the list of properties, and what each of them means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What mhsa cannot do without, and how to get it."""
+"""Commands that need torch say how to install it where it is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``mhsa compare --self-test``: how often the gate is right here, by trying."""
+"""``mhsa compare --self-test``: how often the regression check is right on this machine, counted over many runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what two commits differ in can matter to a subject: if not, it is not slower, and no clock need say so."""
+"""Whether what two commits differ in can matter to a subject: if not, it is not slower, and nothing is timed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BESIDE = {".txt", ".yml", ".yaml", ".html", ".css"}  # documents in these folde
 
 
 def are_the_same(changed: Iterable[str], used: Iterable[str] | None) -> bool:
-    """Whether the files that differ are words, or modules in folders that the subject imports nothing from.
+    """Whether the files that differ are text, or modules in folders that the subject imports nothing from.
 
     Args:
         changed: paths in the repository.

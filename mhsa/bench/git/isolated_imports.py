@@ -80,7 +80,7 @@ class Side:
         return {name: Path(_file(module)) for name, module in sorted(self._modules().items()) if _file(module)}
 
     def compiled(self) -> dict[str, Path]:
-        """Return its extension modules: of such a one, a commit holds the source, and what was built is another matter."""
+        """Return its extension modules: a commit holds their source, and not what was built of it."""
         return {n: f for n, f in self.files().items() if f.name.endswith((*EXTENSION_SUFFIXES, ".so", ".pyd"))}
 
     def strangers(self) -> list[str]:
@@ -221,7 +221,7 @@ def _within(file: str, folder: str) -> bool:
 
 
 def _file(module: Any) -> str:
-    """Return a module's file, without waking up those that import on every attribute."""
+    """Return a module's file, without loading those that are loaded by their first attribute."""
     file = getattr(module, "__dict__", {}).get("__file__")
     return file if isinstance(file, str) else ""
 

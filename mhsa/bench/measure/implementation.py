@@ -69,7 +69,7 @@ class Loaded:
         self._subjects: dict[tuple[Hashable, ...], Subject | str] = {}
 
     def __call__(self, contender: Contender, device: str, *more: Hashable) -> Subject | str:
-        """Return the subject, or why there is none; ``more`` tells apart what has one name, as at two commits."""
+        """Return the subject, or why there is none; ``more`` distinguishes subjects of one name, as at two commits."""
         key = (contender.name, device, *more)
         if key not in self._subjects:
             try:

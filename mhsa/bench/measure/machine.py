@@ -111,10 +111,10 @@ def _gpu(device: str) -> dict[str, str | int]:
         properties = torch.cuda.get_device_properties(torch.device("cuda", int(number)))
         found |= {"gpu": properties.name, "multiprocessors": properties.multi_processor_count}
         which = f"GPU-{properties.uuid}"  # torch's numbers are not the tool's where only some of the GPUs are visible
-    answers = _asked(f"--query-gpu={','.join(_ASKED.values())}", which)
+    answers = _answer_of_nvidia_smi(f"--query-gpu={','.join(_ASKED.values())}", which)
     if answers and len(answers[0]) == len(_ASKED):
         found |= {name: value for name, value in zip(_ASKED, answers[0], strict=True) if value != UNKNOWN}
-    processes = _asked("--query-compute-apps=pid", which)
+    processes = _answer_of_nvidia_smi("--query-compute-apps=pid", which)
     found["cuda"] = torch.version.cuda or UNKNOWN
     found["other processes"] = UNKNOWN if processes is None else len(_others(processes))
     return found
@@ -124,7 +124,7 @@ def _others(processes: list[list[str]]) -> set[str]:
     return {row[0] for row in processes if row[0].isdigit()} - {str(os.getpid())}
 
 
-def _asked(query: str, which: str) -> list[list[str]] | None:
+def _answer_of_nvidia_smi(query: str, which: str) -> list[list[str]] | None:
     """Return the rows of nvidia-smi's answer on one GPU; None if there is none."""
     command = ["nvidia-smi", query, "--format=csv,noheader,nounits", "-i", which]
     try:

@@ -56,7 +56,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Counters:
-    """What the clock's noise does not move; larger is worse. None where it cannot be known.
+    """What is counted, without the noise of a clock; larger is worse. None where it cannot be known.
 
     Attributes:
         operators: calls that torch's dispatcher was given.

@@ -86,7 +86,7 @@ def _powers(sentence: str) -> Markup:
 
 
 def _picture(measurements: Sequence[Measurement]) -> Markup:
-    """The same picture twice, as no screen is both broad and narrow."""
+    """The same picture twice: for broad and for narrow screens."""
     try:
         broad, narrow = (as_svg(draw(measurements, {}, title="", columns=columns)) for columns in (2, 1))
     except MatplotlibMissing as missing:

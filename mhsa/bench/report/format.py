@@ -34,7 +34,7 @@ class Group:
 
     @property
     def remembers(self) -> bool:
-        """Whether anybody's peak memory is known."""
+        """Whether the peak memory of any measurement is known."""
         return any(m.outcome == "measured" and m.counters.peak is not None for m in self.cells.values())
 
     def name(self, shape: Shape) -> str:
@@ -122,7 +122,7 @@ COUNTERS: Mapping[str, Callable[[Measurement], str | None]] = {
 
 
 def counted(group: Group) -> list[str]:
-    """Return the columns of counters that somebody in the table knows."""
+    """Return the columns of counters that some measurement of the table has."""
     known = [m for m in group.cells.values() if m.outcome == "measured" and m.counters != Counters()]
     return [name for name, figure in COUNTERS.items() if any(figure(m) is not None for m in known)]
 

@@ -1,4 +1,4 @@
-"""Benchmarks at the desk, run by pytest-benchmark: ``pytest benchmarks --benchmark-only --attention SUBJECT``.
+"""Benchmarks while one develops, by pytest-benchmark: ``pytest benchmarks --benchmark-only --attention SUBJECT``.
 
 A file of benchmarks imports :func:`pytest_generate_tests` and :func:`attention_call` and defines one test with the arguments
 ``benchmark`` and ``attention_call``.

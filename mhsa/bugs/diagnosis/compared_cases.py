@@ -51,7 +51,7 @@ def cases_for(subject: Subject) -> list[Case]:
 
 
 def finely(subject: Subject) -> Subject:
-    """Return the subject as it is compared: in float64, or else float32, of the dtypes it is judged in; in one of them anyhow.
+    """Return the subject in float64 or else float32: in one that it is judged in, or else in one that it computes.
 
     In these any number that differs distinguishes bugs; the half formats round so much that several would give the numbers.
     A dtype that it is not judged in has to work on cases of every kind.

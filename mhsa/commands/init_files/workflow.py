@@ -1,4 +1,4 @@
-"""The CI workflow that ``mhsa init`` writes: it installs the mhsa that wrote it, or fails until somebody says which."""
+"""The CI workflow that ``mhsa init`` writes: it installs the mhsa that wrote it, or fails until a version is stated."""
 
 from __future__ import annotations
 
