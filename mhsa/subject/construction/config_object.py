@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mhsa.subject.construction.argument_roles import SIZED, WORDS, Reading, Role, role_of, value_of
+from mhsa.subject.construction.argument_roles import SIZED, WORDS, Role, WidthReading, role_of, value_of
 from mhsa.subject.construction.config_source import Source
 
 _ABSENT = object()
@@ -64,7 +64,7 @@ class Config(dict[str, Any]):
     """
 
     def __init__(
-        self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
+        self, argument: str, head: int, d_model: int, rate: float, reading: WidthReading,
         given: Mapping[str, Any], source: Source, answered: Answered, kv_heads: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
