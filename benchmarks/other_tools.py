@@ -28,7 +28,7 @@ CHECKS = 3  # processes that measure directly how much slower the commits are; t
 
 def main(arguments: Sequence[str]) -> int:
     """Measure what is not in the file yet, and print the tables."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     add = parser.add_argument
     add("--only", nargs="+", choices=GATES, default=list(GATES), metavar="METHOD", help=f"of {', '.join(GATES)}")
     add("--pairs", nargs="+", type=_pairs, default=[], metavar="SLOWDOWN=N",

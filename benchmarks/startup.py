@@ -43,7 +43,7 @@ def measure(command: list[str], folder: Path) -> tuple[float, list[str]]:
 
 def main(arguments: list[str]) -> int:
     """Measure and print; 1 if something costs too much or something heavy is imported."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0], allow_abbrev=False)
     parser.add_argument("--rounds", type=int, default=15, metavar="N", help="processes of each kind (default: 15)")
     rounds = parser.parse_args(arguments).rounds
     bad = False

@@ -1,4 +1,4 @@
-"""Speed at the desk: pytest benchmarks --benchmark-only, with --attention SUBJECT for others than [tool.mhsa] configures.
+"""Speed, measured: pytest benchmarks --benchmark-only, with --attention SUBJECT for others than [tool.mhsa] configures.
 
 --attention-shape, -dtype and -device say under which conditions. A wrong result is never timed.
 """

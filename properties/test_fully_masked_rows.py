@@ -94,7 +94,7 @@ def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
 def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     """A query that may attend to no key poisons no gradient.
 
-    Statement: with one empty row, dL/dq, dL/dk, dL/dv and the gradients of all parameters are finite, for any L; where L
+    Statement: with one fully masked row, dL/dq, dL/dk, dL/dv and the gradients of all parameters are finite, for any L; where L
         does not look at that row they are those of the other rows.
     Requires: masks that can hide every key from one query; autograd.
     Source: P06 with P16; pytorch/pytorch#41508: one masked row makes every gradient of the batch NaN.

@@ -30,7 +30,7 @@ _TEST = Path("tests/test_attention_properties.py")
 _WORKFLOW = Path(".github/workflows/attention.yml")
 _ASV = Path("asv.conf.json")
 _BENCHMARK = Path("benchmarks/attention.py")
-_DESK = Path("benchmarks/test_speed.py")
+_PYTEST_BENCHMARK = Path("benchmarks/test_speed.py")
 
 
 def init(args: InitArguments) -> int:
@@ -126,7 +126,7 @@ def _plan_benchmarks(plan: InitPlan, project: str) -> None:
         plan.write(_ASV, configuration)
         plan.write(_BENCHMARK.parent / "__init__.py", "")  # asv stops where there is none
         plan.write(_BENCHMARK, benchmark)
-        plan.write(_DESK, template("desk.py"))
+        plan.write(_PYTEST_BENCHMARK, template("pytest_benchmark.py"))
     for path in there:
         plan.keep(f"{path}: it exists")
     if there and not mentions(_BENCHMARK, "mhsa.asv"):

@@ -109,7 +109,7 @@ def test_another_bug_that_only_fully_masked_rows_show_is_left_open(tmp_path: Pat
     )
     result = compare(understand(f"{both}:Both"))
     assert result.names == ("ScaledByModelWidth",)
-    assert result.claim.scope == "but empty rows"
+    assert result.claim.scope == "but fully masked rows"
 
 
 def test_a_case_of_its_own_shows_what_the_fixed_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:

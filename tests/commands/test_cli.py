@@ -79,7 +79,7 @@ def test_torchs_nan_is_an_expected_failure(mhsa, tmp_path: Path) -> None:
         (["verify", "--json", "no/such/folder/o.json"], "there is no folder"),
         (["verify", "--sede", "3"], "mhsa verify: there is no option --sede; did you mean --seed?\n"),
         (["verify", "--no-diagnosys"], "did you mean --no-diagnosis?"),
-        (["diagnose", "model.py", "--profil=ci", "--dvice", "cuda"], "did you mean --device?"),
+        (["diagnose", "model.py", "--profile=ci", "--dvice", "cuda"], "did you mean --device?"),
         (["diagnose"], "mhsa diagnose: SUBJECT is missing; `mhsa diagnose --help` says what it is\n"),
         (["verfy"], "mhsa: there is no command 'verfy'; did you mean verify?\n"),
         (["properties", "mask_zero"], "no property has 'mask_zero' in its id"),

@@ -1,4 +1,4 @@
-"""A user's repository with a dozen commits: mhsa init, and then a line each for the history, the gate, the desk and CI."""
+"""A user's repository with a dozen commits: mhsa init, and then a line each for history, compare, pytest-benchmark and CI."""
 
 import json
 import os

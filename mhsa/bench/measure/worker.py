@@ -29,8 +29,8 @@ class Plan:
         threads: of torch, in one process. One, unless threads are what is measured: figures then depend on the code, and not
             on how many cores happen to be idle.
         memory: bytes that may be taken, or None.
-        checked: whether results are compared with the oracle before they are timed. They must be once, and are by whoever
-            measures the same again in fresh processes.
+        checked: whether results are compared with the oracle before they are timed. False only where the same is measured
+            again, in a fresh process, after results were compared.
         keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
         slow_down: by which share contenders with a folder are made slower, to see whether that is found; 0 costs them the
             microseconds that any share does, None nothing.

@@ -122,7 +122,7 @@ def _confirmed(result: SubjectResult, answer: dict[str, Any], causes: Sequence[C
 
 
 _LEFT = {
-    "empty rows": "Fully masked rows apart, where something else differs as well.",
+    "fully masked rows": "Fully masked rows apart, where something else differs as well.",
     "backward": "Its gradients differ from those of this bug alone: look at the backward pass as well.",
     "training": "In training mode it differs from this bug alone: it drops elsewhere as well, or something else is wrong.",
 }

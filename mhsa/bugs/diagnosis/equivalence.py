@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mhsa.bugs.diagnosis.observe import ASPECTS
 
-SCOPES = ("all", "but empty rows")
+SCOPES = ("all", "but fully masked rows")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
 
 def _left(result: Equivalence) -> list[str]:
     """What the claim does not cover."""
-    left = [] if result.claim.scope == "all" else ["empty rows"]
+    left = [] if result.claim.scope == "all" else ["fully masked rows"]
     return left + [aspect for aspect in ASPECTS if aspect not in result.claim.aspects]
 
 

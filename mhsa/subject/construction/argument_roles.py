@@ -26,8 +26,8 @@ Role = Literal[
 ]
 # How widths that may be of one head or of all heads together are taken: those called d_k or dim_head are tried of one head
 # first, those called key_dim or out_dim of all of them first.
-Reading = Literal["usual", "all of all heads", "all of one head"]
-READINGS: tuple[Reading, ...] = ("usual", "all of all heads", "all of one head")
+WidthReading = Literal["usual", "all of all heads", "all of one head"]
+WIDTH_READINGS: tuple[WidthReading, ...] = ("usual", "all of all heads", "all of one head")
 # Positions for masks and embeddings that are made once. The lengths of cases end at 600, or beyond a number in the source;
 # a causal mask of 1026 x 1026 is a few megabytes.
 LENGTH = 1026
@@ -67,7 +67,7 @@ def role_of(name: str) -> Role | None:
 
 
 def value_of(
-    role: Role, head: int, d_model: int, rate: float, reading: Reading, *, kv_heads: int | None = None
+    role: Role, head: int, d_model: int, rate: float, reading: WidthReading, *, kv_heads: int | None = None
 ) -> Any:  # fmt: skip
     """Return what an argument of this role is given; there are as many heads of keys as of queries, unless it is said."""
     of_head, of_all = d_model // head, d_model

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
-from mhsa.subject.construction.argument_roles import SIZED, WORDS, Reading, Role, role_of, value_of
+from mhsa.subject.construction.argument_roles import SIZED, WORDS, Role, WidthReading, role_of, value_of
 from mhsa.subject.construction.config_source import Source
 from mhsa.subject.construction.declared_options import UNDECLARED, declared_option
 
@@ -66,7 +66,7 @@ class Config(dict[str, Any]):
     """
 
     def __init__(
-        self, argument: str, head: int, d_model: int, rate: float, reading: Reading,
+        self, argument: str, head: int, d_model: int, rate: float, reading: WidthReading,
         given: Mapping[str, Any], source: Source, answered: Answered, kv_heads: int | None = None,
         contract: Contract = PLAIN,
     ) -> None:  # fmt: skip

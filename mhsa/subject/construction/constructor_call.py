@@ -11,7 +11,7 @@ from torch import nn
 from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
-from mhsa.subject.construction.argument_roles import Reading, Role, value_of
+from mhsa.subject.construction.argument_roles import Role, WidthReading, value_of
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
@@ -59,7 +59,7 @@ class ConstructorCall:
         self.left = {n: p for n, p in self.parameters.items() if n not in {*self.given, *self.configs}}
         self.read = read_parameters(self.left, head)
         self.shown = f"{name}({', '.join(str(p) for n, p in self.parameters.items() if n not in self.given)})"
-        self.reading: Reading = "usual"
+        self.reading: WidthReading = "usual"
         stated = {n: v for c in self.configs.values() for n, v in c.given.items()} | self.given
         self.sizes = stated_sizes(name, stated)
         self.stated = self.sizes is not None

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import SubjectError
-from mhsa.subject.construction.argument_roles import READINGS, Reading
+from mhsa.subject.construction.argument_roles import WIDTH_READINGS, WidthReading
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.how_to_state import FACTORY
@@ -54,10 +54,10 @@ def _find(call: ConstructorCall) -> None:
     if by_name and not call.configs and not roles & {"head width", "other width"}:
         _require_first_sizes(call)
         return
-    found: list[tuple[bool, bool, bool, Reading]] = []
+    found: list[tuple[bool, bool, bool, WidthReading]] = []
     error: Exception | None = None
     known = {"head", "d_model"} <= roles or bool(call.configs)
-    for reading in READINGS if known or call.read.width else ():
+    for reading in WIDTH_READINGS if known or call.read.width else ():
         call.reading = reading
         try:
             module = call.build(*FIRST_SIZES)

@@ -44,9 +44,9 @@ def test_looking_a_figure_up_imports_no_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
-def test_the_desk_is_that_of_mhsa_init() -> None:
+def test_the_file_for_pytest_benchmark_is_that_of_mhsa_init() -> None:
     assert (ROOT / "benchmarks" / "test_speed.py").read_text() == (
-        ROOT / "mhsa" / "commands" / "init_files" / "templates" / "desk.py.txt"
+        ROOT / "mhsa" / "commands" / "init_files" / "templates" / "pytest_benchmark.py.txt"
     ).read_text()
 
 

@@ -1,4 +1,4 @@
-"""The desk: pytest-benchmark times those that are right, and the others say why not."""
+"""pytest-benchmark times those that are right, and the others say why not."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Scores filled with -inf; the NaN of an empty row is repaired in the weights. Masks come as [B, 1, Tq, Tk]."""
+"""Scores filled with -inf; the NaN of a fully masked row is repaired in the weights. Masks come as [B, 1, Tq, Tk]."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""The NaN of an empty row is repaired in the output only: every gradient of the batch is still NaN (pytorch#41508)."""
+"""The NaN of a fully masked row is repaired in the output only: every gradient of the batch is still NaN (pytorch#41508)."""
 
 import torch
 from torch import nn
