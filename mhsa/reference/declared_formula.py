@@ -8,6 +8,7 @@ from mhsa.records.contract import Contract
 
 # What the reference promises whatever it computes: its masks, its layout, and that it refuses what does not fit.
 _CONVENTIONS: dict[str, Any] = {"mask": "allowed", "layout": "BTD", "shape_mismatch": "raises"}
+_BIASES = (None, "given", "alibi", "alibi-geometric")  # a learned table is a feature of contracts that the reference lacks
 
 
 def contract_of(who: str, *, causal: Any = False, **fields: Any) -> Contract:
@@ -21,6 +22,8 @@ def contract_of(who: str, *, causal: Any = False, **fields: Any) -> Contract:
     Raises:
         ValueError: a field has a value that it cannot have, with those that it can.
     """
+    if fields.get("bias") not in _BIASES:
+        raise ValueError(f"{who}(bias={fields['bias']!r}); must be one of {', '.join(map(repr, _BIASES))}")
     causal = {True: "top-left", False: "no"}.get(causal, causal) if isinstance(causal, bool) else causal
     try:
         return Contract(causal=causal, **_CONVENTIONS, **fields)

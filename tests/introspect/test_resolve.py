@@ -159,7 +159,7 @@ def test_a_core_without_parameters_is_a_function() -> None:
         ("tests/properties/test_corpsu.py", "did you mean tests/properties/test_corpus.py?"),
         (f"{__file__}:not_attention", "is a int; must be an nn.Module class or object"),
         (f"{__file__}:NeedsMore", "needs 'table', and mhsa does not know what to give"),
-        (f"{__file__}:FourTensors", "needs right and up, and mhsa does not know what to give"),
+        (f"{__file__}:FourTensors", "needs down, and mhsa does not know what to give"),
         (f"{__file__}:AnyTensors", "which parameters are query, key and value is not clear"),
         (f"{__file__}:WithGain", "gain [20] changes the result but is not part of plain multi-head attention"),
         ("torch.nn:Linear", "no parameter that is known to be the number of heads"),
