@@ -12,6 +12,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
+from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
 OUTPUT, ALONE, DISTANCE = "oracle.output_without_mask", "heads.each_head_alone", "biases.weights_depend_on_the_distance"
 OWN, SHIFT = "biases.biases_of_a_head_are_its_own", "biases.a_number_for_all_buckets_changes_nothing"
@@ -31,7 +32,7 @@ FOUND_BY = {
     "PlacesForDistances": (OUTPUT, DISTANCE),
 }
 OURS = [m for m in declared() if m.kind == "declared.bias_table"]
-PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
+PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)
 MODELS = """
 import math
 
@@ -82,11 +83,9 @@ T5 = {"bias": "table", "scale": 1.0}
 
 
 @pytest.fixture(scope="module")
-def outcomes(judge_pairs) -> dict[tuple[str, str], str]:
+def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     """Outcome of each pair."""
-    specs = {m.name: m.spec for m in OURS}
-    found = judge_pairs({(specs[name], identity) for name, identity in PAIRS})
-    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+    return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
 @pytest.fixture
@@ -101,9 +100,14 @@ def test_each_is_listed_here() -> None:
     assert all(m.summary.endswith(".") and "; must be " in m.formula and m.census for m in OURS)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_it_is_found(outcomes: dict[Pair, str], pair: Pair) -> None:
     assert outcomes[pair] == "fail"
+
+
+@pytest.mark.parametrize("another", MORE_PAIRS, ids=named)
+def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> None:
+    assert outcomes[another] == "fail"
 
 
 def test_the_right_ones_hold() -> None:

@@ -11,6 +11,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
+from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
 SCORES, LN_2, MERGE = "lse.it_is_that_of_the_scores", "lse.twice_the_keys_add_ln_2", "lse.parts_merge_to_the_whole"
 FOUND_BY = {
@@ -24,7 +25,7 @@ FOUND_BY = {
     "LseOfTheFirstHead": (SCORES, MERGE),
 }
 OURS = [m for m in declared() if m.kind == "declared.lse"]
-PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
+PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)
 FUNCTIONS = """
 import torch
 
@@ -54,11 +55,9 @@ def alone(q, k, v):
 
 
 @pytest.fixture(scope="module")
-def outcomes(judge_pairs) -> dict[tuple[str, str], str]:
+def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     """Outcome of each pair."""
-    specs = {m.name: m.spec for m in OURS}
-    found = judge_pairs({(specs[name], identity) for name, identity in PAIRS})
-    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+    return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
 @pytest.fixture
@@ -73,14 +72,19 @@ def test_each_is_listed_here() -> None:
     assert all(m.summary.endswith(".") and "; must be " in m.formula and m.census for m in OURS)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_it_is_found(outcomes: dict[Pair, str], pair: Pair) -> None:
     assert outcomes[pair] == "fail"
+
+
+@pytest.mark.parametrize("another", MORE_PAIRS, ids=named)
+def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> None:
+    assert outcomes[another] == "fail"
 
 
 def test_the_right_ones_hold() -> None:
     right = tuple(f"mhsa.bugs.mutants.declared.lse:{name}" for name in ("ReturnsLse", "ReturnsLseToBase2"))
-    results = run(Options(tuple(map(Request.of, right)), keyword="lse or oracle or purity or edges", workers=2))
+    results = run(Options(tuple(map(Request.of, right)), keyword="lse or oracle or purity or edges"))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
 

@@ -14,7 +14,7 @@ from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
-from tests.helpers.more import chosen
+from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
 RIGHT = (
     "formula:Causal", "formula:CausalAtTheEnd", "formula:Windowed", "formula:CausalWindow", "formula:Capped",
@@ -59,17 +59,13 @@ FOUND_BY = {
     "TablesInTheDtypeOfTheData": ("rotary.far_places_in_half_formats",),
     "ScaledByRoot": (EFFECT, "weights.log_ratios_are_score_differences"),
 }  # fmt: skip
-PAIRS = [(name, identities[0]) for name, identities in FOUND_BY.items()]
-MORE_PAIRS = [(name, identity) for name, identities in FOUND_BY.items() for identity in identities[1:]]
+PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[tuple[str, str], str]:
+def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     """Outcome of each pair."""
-    specs = {m.name: m.spec for m in declared()}
-    wanted = chosen(request, "pair", PAIRS) + chosen(request, "another", MORE_PAIRS)
-    found = judge_pairs({(specs[name], identity) for name, identity in wanted})
-    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+    return outcomes_of(request, judge_pairs, declared(), FOUND_BY)
 
 
 def test_each_says_what_it_computes_and_is_listed_here() -> None:
@@ -88,13 +84,13 @@ def test_each_declares_what_it_does() -> None:
         assert replace(contract, **plain).formula.words == ()
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_it_is_found(outcomes: dict[Pair, str], pair: Pair) -> None:
     assert outcomes[pair] == "fail"
 
 
-@pytest.mark.parametrize("another", MORE_PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_another_property_finds_it(outcomes: dict[tuple[str, str], str], another: tuple[str, str]) -> None:
+@pytest.mark.parametrize("another", MORE_PAIRS, ids=named)
+def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> None:
     assert outcomes[another] == "fail"
 
 

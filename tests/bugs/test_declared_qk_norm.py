@@ -11,6 +11,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
+from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
 OUTPUT, ALONE, PARAMETERS = "oracle.output_without_mask", "heads.each_head_alone", "gradients.gradients_of_parameters"
 LENGTHS, BOUNDED, SIDES, ZERO = (
@@ -36,15 +37,13 @@ FOUND_BY = {
     "NormedOverSamples": (OUTPUT, BOUNDED),
 }
 OURS = [m for m in declared() if m.kind == "qk_norm"]
-PAIRS = sorted((name, identity) for name, identities in FOUND_BY.items() for identity in identities)
+PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)
 
 
 @pytest.fixture(scope="module")
-def outcomes(judge_pairs) -> dict[tuple[str, str], str]:
+def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     """Outcome of each pair."""
-    specs = {m.name: m.spec for m in OURS}
-    found = judge_pairs({(specs[name], identity) for name, identity in PAIRS})
-    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+    return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
 def test_each_says_what_it_computes_and_is_listed_here() -> None:
@@ -55,15 +54,20 @@ def test_each_says_what_it_computes_and_is_listed_here() -> None:
     assert all(getattr(module, name).mhsa_contract.formula != Contract().formula for name in (*FOUND_BY, *RIGHT))
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_it_is_found(outcomes: dict[Pair, str], pair: Pair) -> None:
     assert outcomes[pair] == "fail"
 
 
-def test_the_features_done_right_hold() -> None:
-    right = tuple(f"mhsa.bugs.mutants.qk_norm:{name}" for name in RIGHT)
-    results = run(Options(tuple(map(Request.of, right)), workers=2))
-    assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
+@pytest.mark.parametrize("another", MORE_PAIRS, ids=named)
+def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> None:
+    assert outcomes[another] == "fail"
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_the_feature_done_right_holds(name: str) -> None:
+    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.qk_norm:{name}"),)))
+    assert result.verdict == "holds"
 
 
 @pytest.mark.parametrize("name", FOUND_BY)

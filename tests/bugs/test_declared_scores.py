@@ -12,7 +12,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
-from tests.helpers.more import chosen
+from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
 OUTPUT, MASKED, INPUTS = "oracle.output_without_mask", "oracle.output_under_masks", "gradients.gradients_of_inputs"
 BIASED, HIDES, SHIFT = "biases.output_with_a_bias", "biases.a_bias_hides_keys", "biases.a_constant_in_a_row_changes_nothing"
@@ -73,17 +73,13 @@ FOUND_BY = {
     "SinkGivenBack": (OUTPUT, REST),
 }
 OURS = [m for m in declared() if m.kind in DECLARED_KINDS[1:] and m.kind.rpartition(".")[2] in RIGHT]
-PAIRS = [(name, identities[0]) for name, identities in FOUND_BY.items()]
-MORE_PAIRS = [(name, identity) for name, identities in FOUND_BY.items() for identity in identities[1:]]
+PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[tuple[str, str], str]:
+def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     """Outcome of each pair."""
-    specs = {m.name: m.spec for m in OURS}
-    wanted = chosen(request, "pair", PAIRS) + chosen(request, "another", MORE_PAIRS)
-    found = judge_pairs({(specs[name], identity) for name, identity in wanted})
-    return {(spec.rpartition(":")[2], identity): outcome for (spec, identity), outcome in found.items()}
+    return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
 def test_each_says_what_it_computes_and_is_listed_here() -> None:
@@ -98,13 +94,13 @@ def test_each_declares_what_it_does() -> None:
         assert getattr(kind, mutant.name).mhsa_contract.formula != Contract().formula, mutant.name
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_it_is_found(outcomes: dict[tuple[str, str], str], pair: tuple[str, str]) -> None:
+@pytest.mark.parametrize("pair", PAIRS, ids=named)
+def test_it_is_found(outcomes: dict[Pair, str], pair: Pair) -> None:
     assert outcomes[pair] == "fail"
 
 
-@pytest.mark.parametrize("another", MORE_PAIRS, ids=lambda pair: f"{pair[0]}-{pair[1]}")
-def test_another_property_finds_it(outcomes: dict[tuple[str, str], str], another: tuple[str, str]) -> None:
+@pytest.mark.parametrize("another", MORE_PAIRS, ids=named)
+def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> None:
     assert outcomes[another] == "fail"
 
 

@@ -38,8 +38,14 @@ MORE = {
     "bugs/test_declared_scores.py::test_the_feature_done_right_holds": More(
         "each is judged by all properties; one stays", ("sinks:Sinking",)
     ),
-    "bugs/test_declared_mutants.py::test_another_property_finds_it": More("one property that finds each mutant stays"),
-    "bugs/test_declared_scores.py::test_another_property_finds_it": More("one property that finds each mutant stays"),
+    **{
+        f"bugs/test_declared_{file}.py::test_another_property_finds_it": More("one property that finds each bug stays")
+        for file in ("mutants", "scores", "qk_norm", "lse", "bias_table")
+    },
+    "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More("each is judged whole", ("NormedRms",)),
+    "bugs/test_declared_qk_norm.py::test_the_diagnosis_names_it": More(_COMPARED, ("NormForgotten", "MeanLeftIn")),
+    "bugs/test_declared_lse.py::test_the_diagnosis_names_it": More(_COMPARED, ("LseOfAllKeys",)),
+    "bugs/test_declared_bias_table.py::test_the_diagnosis_names_it": More(_COMPARED, ("BothDirectionsForOne",)),
     "bugs/test_declared_mutants.py::test_the_diagnosis_names_a_bug_of_rotary_positions": More(
         _COMPARED, ("PairsInterleaved", "ValuesRotated")
     ),
