@@ -11,6 +11,7 @@ from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.case import Case
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
+from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -36,13 +37,16 @@ def test_only_distances_matter(subject: Subject, case: Case) -> None:
     """Tokens that all move on by some places attend as before.
 
     Statement: O'_{i+n} = O_i, where n tokens come before all others, of queries and of keys, and no query may attend to them.
-    Requires: rotary is declared; masks that can hide the first keys.
+    Requires: rotary is declared; masks that can hide the first keys, for each query by itself where places hide keys too.
     Source: Su et al. 2021, arXiv 2104.09864, section 3: <R(i) q, R(j) k> depends on i - j alone.
     Breaks it: queries rotated by the negative angle, keys or values rotated otherwise than queries, a rotation that is none.
     """
     declared(subject)
     if subject.contract.mask_shape in LENGTH_SHAPES:
         check.inapplicable("needs masks that can hide the first keys")
+    if subject.contract.mask_shape in ALIKE_FOR_QUERIES and subject.contract.formula.positional:
+        # The queries that come first would see hidden keys alone, and what is opened for them is opened for all.
+        check.inapplicable("needs a mask of its own for each query, where causality or a window hides keys, too")
     trial = Trial(subject, case)
     n = 1 + case.seed % 5
     query, key, value = trial.each(lambda x: np.concatenate([x[:, ::-1][:, :1].repeat(n, axis=1), x], axis=1))
