@@ -105,6 +105,8 @@ CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv
            "cross", "enc", "inputs_kv", "encoder_output", "enc_output", "encoder_out", "to_tensor", "target", "x2",
            "c", "encoder_hidden", "memory_bank",
            "xa", "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
+# Of those, what may well mean something else than another sequence to attend to.
+VAGUE_CONTEXT = {"y", "c", "x2", "xa", "cond", "source", "cross", "enc", "target", "other"}
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",
         "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk"}  # fmt: skip
 # Masks of the keys where they come from another sequence than the queries, and of a sample's padding.

@@ -15,6 +15,7 @@ from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
+from mhsa.records.names import CONTEXT, VAGUE_CONTEXT, is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -30,7 +31,10 @@ _ORDERS = ((2, 1, 0), (2, 0, 1), *(o for o in itertools.permutations(range(3)) i
 
 
 def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
-    """Yield other roles of the arguments whose names say nothing; a key that may be left out may be no key at all."""
+    """Yield other roles of the arguments whose names say nothing; a key that may be left out may be no key at all.
+
+    One whose name says that it is another sequence to attend to is judged as that: what is wrong with it would not be seen.
+    """
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter) or not adapter.signature.guessed:
         return
@@ -41,7 +45,7 @@ def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
             query, key, value = (given[n] for n in order)
             assert query is not None
             yield from _reading(subject, bind, replace(signature, query=query, key=key, value=value))
-    elif signature.key_optional:
+    elif signature.key_optional and not is_called(str(signature.key), CONTEXT - VAGUE_CONTEXT):
         left = (*signature.not_given, str(signature.key))
         yield from _reading(
             subject, bind, replace(signature, key=None, mask=signature.own_mask or signature.mask, not_given=left)
