@@ -49,12 +49,16 @@ def understood_of(subject: Subject, configured: Mapping[str, Any], parameters: s
     if subject.literals:
         drawn = f"also drawn around {', '.join(map(str, subject.literals))}, which stand in the source"
         parts.append(Understood("sizes", drawn))
+    declared = _declared(subject, configured)
+    if subject.contract.float64_in == "float32":
+        words = "is computed in float32 inside, and judged with float32's roundoff"
+        parts.append(Understood("float64", words, declared.get("float64_in", "fitted"), {"float64_in": "float32"}))
     if not subject.adapter.takes_mask:
         if said := [each for each in subject.understood if each.part == "mask"]:
             return (*parts, *said)
         left = [f"{n} is left at its default" for n in subject.adapter.not_given if "mask" in n.lower()]
         return (*parts, Understood("mask", f"none is given{': ' if left else ''}{', '.join(left)}"))
-    return (*parts, *_of_masks(subject, _declared(subject, configured)))
+    return (*parts, *_of_masks(subject, declared))
 
 
 def _of_masks(subject: Subject, declared: Mapping[str, Known]) -> list[Understood]:
@@ -74,9 +78,6 @@ def _of_masks(subject: Subject, declared: Mapping[str, Known]) -> list[Understoo
         pinned = {} if row is None else {"fully_masked_row": row} | ({"reason": contract.reason} if row == "nan" else {})
         words = f"{_ROWS[row]}: {contract.reason}" if row == "nan" else _ROWS[row]
         parts.append(Understood("empty rows", words, declared.get("fully_masked_row", "fitted"), pinned))
-    if contract.float64_in == "float32":
-        words = "is computed in float32 inside, and judged with float32's roundoff"
-        parts.append(Understood("float64", words, declared.get("float64_in", "fitted"), {"float64_in": "float32"}))
     return parts
 
 

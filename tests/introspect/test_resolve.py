@@ -54,6 +54,15 @@ def test_float32_inside_is_found_and_said(corpus: Path) -> None:
     assert "judged with float32's roundoff" in dict(subject.notes)["float64"]
 
 
+def test_float32_inside_is_said_without_a_mask_too(tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text(
+        "def attend(query, key, value):\n"
+        "    scores = (query.float() @ key.float().mT / query.size(-1) ** 0.5).to(query.dtype)\n"
+        "    return scores.softmax(-1) @ value\n"
+    )
+    assert "judged with float32's roundoff" in notes(f"{tmp_path / 'single.py'}:attend")["float64"]
+
+
 def test_bugs_do_not_disturb_the_finding(corpus: Path) -> None:
     """Orientation, packing and mask form are found without comparing any number with a right one."""
     found = notes(str(corpus / "wrong" / "softmax_over_queries.py"))
