@@ -234,7 +234,7 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         or adapter.constructor.target is MultiHeadAttention
     ):
         return ()  # mhsa's own option is what a function is judged in
-    grouped = adapter.contract.kv_heads == "grouped"  # then a number of key heads is given, whatever its default
+    grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
     return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
 
 

@@ -71,6 +71,16 @@ def test_a_number_of_key_heads_is_given_to_the_constructor() -> None:
     assert adapter.build(3, 12).kv == 1  # a divisor, where 2 is none
 
 
+class GroupedIfTold(GroupByGroup):
+    def __init__(self, d_model, num_heads, num_kv_heads=None):
+        super().__init__(d_model, num_heads, num_kv_heads or num_heads)
+
+
+@pytest.mark.parametrize("declared", ["grouped", 2])
+def test_a_number_of_key_heads_that_is_given_is_judged(declared: str | int) -> None:
+    assert understood(GroupedIfTold, kv_heads=declared).not_judged == ()
+
+
 def test_the_module_must_have_the_declared_number_of_key_heads() -> None:
     with pytest.raises(Question, match="kv_heads = 4 is declared, and the module has 2 heads of keys for 4") as asked:
         understood(AlwaysTwo, kv_heads=4)
