@@ -54,9 +54,8 @@ def fuse_formula(
         )
 
     causal, whole = _at_once_as(formula, query, key, mask, bias)
-    if (
-        dropout or formula.softcap is not None or formula.sinks is not None
-    ):  # no kernel of torch has these, or says what it drops
+    # No kernel of torch has a soft cap or sinks, or says what it drops.
+    if dropout or formula.softcap is not None or formula.sinks is not None:
         z = in_blocks(exactly, inputs, small=True)
     elif whole:
         z = at_once(query, key, value, mask if bias is None else bias, causal, 0.0, **more)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from torch import Tensor, nn
 
 from mhsa.oracle.attention import FullyMaskedRow, MultiHead, ProjectionWeights, multi_head
 from mhsa.oracle.bounded import Array, Bounded
-from mhsa.records.case import Case
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
@@ -43,17 +43,7 @@ class Trial(FilledModule):
     """
 
     exact_heads = False
-
-    def __init__(
-        self,
-        subject: Subject,
-        case: Case,
-        *,
-        counted: bool = True,
-        module: nn.Module | None = None,
-    ) -> None:
-        super().__init__(subject, case, counted=counted, module=module)
-        self.arguments: dict[str, tuple[Tensor, Array]] = {}
+    arguments: Mapping[str, tuple[Tensor, Array]] = MappingProxyType({})
 
     def fresh_copy(self) -> Trial:
         """Return another module with the same parameters, which has not been called yet."""
@@ -169,12 +159,13 @@ class Trial(FilledModule):
         form = self.subject.caller.bias_form
         in_mask = form is not None and form.in_mask and self.bias is not None
         given = None if mask is None or in_mask else self.convert(mask)
-        self.arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
+        arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
         if form is not None and self.bias is not None:
             bias = form.convert(self.tensor(self.hidden_in(self.bias, mask) if in_mask else self.bias))
-            self.arguments["bias"] = (bias.detach().requires_grad_(leaves), numbers(bias))
+            arguments["bias"] = (bias.detach().requires_grad_(leaves), numbers(bias))
         if given is not None:
-            self.arguments["mask"] = (given, numbers(given))
+            arguments["mask"] = (given, numbers(given))
+        self.arguments = arguments
         recorder = check.current().recorder
         if recorder is not None:
             recorder.begin(self.case, self.module, (q, k, v, given), grad=self.case.grad or leaves)

@@ -13,6 +13,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
+from tests.helpers.model_file import model_file
 
 OUTPUT, ALONE, DISTANCE = "oracle.output_without_mask", "heads.each_head_alone", "biases.weights_depend_on_the_distance"
 OWN, SHIFT = "biases.biases_of_a_head_are_its_own", "biases.a_number_for_all_buckets_changes_nothing"
@@ -88,11 +89,7 @@ def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "tables.py"
-    place.write_text(MODELS)
-    return place
+file = model_file(MODELS, "tables.py")
 
 
 def test_each_is_listed_here() -> None:

@@ -12,6 +12,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
+from tests.helpers.model_file import model_file
 
 SCORES, LN_2, MERGE = "lse.it_is_that_of_the_scores", "lse.twice_the_keys_add_ln_2", "lse.parts_merge_to_the_whole"
 FOUND_BY = {
@@ -60,11 +61,7 @@ def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
     return outcomes_of(request, judge_pairs, OURS, FOUND_BY)
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "kernels.py"
-    place.write_text(FUNCTIONS)
-    return place
+file = model_file(FUNCTIONS, "kernels.py")
 
 
 def test_each_is_listed_here() -> None:

@@ -9,6 +9,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.parameter_layout import Sizes
+from tests.helpers.model_file import model_file
 
 MODEL = """
 import torch
@@ -101,18 +102,10 @@ class Fixed(Packed):
 """
 
 
-@pytest.fixture
-def configured(tmp_path: Path) -> Path:
-    place = tmp_path / "configured_model.py"
-    place.write_text(CONFIGURED)
-    return place
+configured = model_file(CONFIGURED, "configured_model.py")
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "declared_model.py"
-    place.write_text(MODEL)
-    return place
+file = model_file(MODEL, "declared_model.py")
 
 
 @pytest.mark.parametrize("name", ["Shared", "Needed"])

@@ -24,8 +24,8 @@ CAUSALITY = re.compile(
     re.IGNORECASE,
 )
 _DECODER = {"is_decoder"}
-_BASE = {"rope_theta", "rotary_emb_base", "rotary_base", "rope_base", "rotary_theta", "rope_freq_base", "rope_theta_base",
-         "freq_base", "rotary_embedding_base", "theta", "base"}  # fmt: skip
+ROTARY_BASE = {"rope_theta", "rotary_emb_base", "rotary_base", "rope_base", "rotary_theta", "rope_freq_base", "rope_theta_base",
+               "freq_base", "rotary_embedding_base", "theta", "base"}  # fmt: skip
 _FRACTION = {"rotary_pct", "rotary_percent", "rotary_percentage", "rotary_fraction", "partial_rotary_factor", "rope_pct",
              "rope_percent", "rope_percentage", "rope_fraction", "rotary_factor", "rotary_ratio"}  # fmt: skip
 _ROTATED = {"rotary_dim", "rotary_ndims", "rotary_emb_dim", "rotary_embedding_dim", "rot_dim", "rope_dim", "rope_dims",
@@ -142,7 +142,7 @@ def _number_of_sinks(contract: Contract) -> bool:
 
 
 _VALUES: tuple[tuple[Collection[str], _Value], ...] = (
-    (_BASE, _rotary(lambda rotary, d_k: rotary.base)),
+    (ROTARY_BASE, _rotary(lambda rotary, d_k: rotary.base)),
     (_FRACTION, _rotary(lambda rotary, d_k: rotary.fraction)),
     (_ROTATED, _rotary(lambda rotary, d_k: rotary.width(d_k))),
     (_INTERLEAVED, _rotary(lambda rotary, d_k: rotary.layout == "interleaved")),

@@ -68,7 +68,8 @@ def _find(call: ConstructorCall) -> None:
         found.append((running, _is_whole(module), not _is_oversize(module), reading))
         if all(found[-1][:3]):
             break
-    # The first that can be called and has projections of the full width; else that can be called; else that is built.
+    # The first that can be called and has projections of the full width, and no more; else that can be called; else that
+    # is built.
     call.reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
     if call.configs and error is not None and not found:
         return  # a configuration that lacks something: building says what

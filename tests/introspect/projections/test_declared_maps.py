@@ -8,6 +8,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from tests.helpers.model_file import model_file
 
 MODELS = """
 import torch
@@ -65,11 +66,7 @@ KINDS = {
 }
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "maps.py"
-    place.write_text(MODELS)
-    return place
+file = model_file(MODELS, "maps.py")
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -6,6 +6,7 @@ import pytest
 
 from mhsa.commands.cli import main
 from mhsa.introspect.resolve import understand
+from tests.helpers.model_file import model_file
 
 CROSS = """
 from torch import nn
@@ -39,10 +40,7 @@ class Steered(Cross):
 """
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    (tmp_path / "cross.py").write_text(CROSS)
-    return tmp_path / "cross.py"
+file = model_file(CROSS, "cross.py")
 
 
 @pytest.mark.parametrize(("name", "code"), [("Cross", 0), ("ValuesOfTheQuery", 1)])

@@ -14,6 +14,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 from mhsa.subject.parameter_layout import Sizes
+from tests.helpers.model_file import model_file
 
 MODELS = """
 import torch
@@ -127,11 +128,7 @@ class ValuesTurned(Layer):
 QWEN = {"rotary": "half", "kv_heads": "grouped", "qk_norm": "rms"}
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "normed.py"
-    place.write_text(MODELS)
-    return place
+file = model_file(MODELS, "normed.py")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from tests.helpers.model_file import model_file
 
 MODELS = """
 import math
@@ -103,11 +104,7 @@ LLAMA = {"rotary": "half", "kv_heads": "grouped", "mask": "additive"}
 NAN = {"fully_masked_row": "nan", "reason": "softmax over -inf alone"}
 
 
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    place = tmp_path / "language_model.py"
-    place.write_text(MODELS)
-    return place
+file = model_file(MODELS, "language_model.py")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.projections.norm_gains import kind_of_norm, norm_parts
+from mhsa.introspect.readings.formula.source_words import source_speaks_of
 from mhsa.introspect.source_constants import constants
 from mhsa.oracle.formula.fields import QkNorm, qk_norm_of
 from mhsa.records.names import is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.adapters.module_adapter import ModuleAdapter
 
 _WORDS = re.compile(
     r"q_?k?_?norm|norm_?q|norm_?k|queries?_?(layer_?)?norm|normali[sz]e\(|rms_?norm|rsqrt|layer_?norm", re.IGNORECASE
@@ -29,12 +28,7 @@ _LARGEST = 1e-2  # of a number in the source that is taken for an epsilon
 
 def seems_normed(adapter: Adapter) -> bool:
     """Whether names in the source of a module's class speak of a normalisation, which nothing declares."""
-    if not isinstance(adapter, ModuleAdapter) or adapter.contract.qk_norm is not None:
-        return False
-    try:
-        return _WORDS.search(inspect.getsource(adapter.owner)) is not None
-    except (TypeError, OSError):
-        return False
+    return adapter.contract.qk_norm is None and source_speaks_of(adapter, _WORDS)
 
 
 def norms_to_try(target: Any, module: nn.Module | None) -> Iterator[QkNorm]:

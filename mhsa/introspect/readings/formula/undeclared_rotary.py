@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from torch import nn
 
+from mhsa.introspect.readings.formula.source_words import source_speaks_of
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.names import is_called
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.declared_options import ROTARY_BASE
 
 _WORDS = re.compile(r"rotary|rotate|\brope|_rope|freqs_cis|inv_freq|view_as_complex", re.IGNORECASE)
-_BASES = {"rope_theta", "theta", "base", "rope_base", "rotary_base", "rotary_emb_base"}
 
 
 def seems_rotary(adapter: Adapter) -> bool:
     """Whether names in the source of a module's class say that something is rotated, which nothing declares."""
-    if not isinstance(adapter, ModuleAdapter) or adapter.contract.rotary is not None:
-        return False
-    try:
-        return _WORDS.search(inspect.getsource(adapter.owner)) is not None
-    except (TypeError, OSError):
-        return False
+    return adapter.contract.rotary is None and source_speaks_of(adapter, _WORDS)
 
 
 def candidates(module: nn.Module | None) -> Iterator[Rotary]:
@@ -39,4 +33,4 @@ def candidates(module: nn.Module | None) -> Iterator[Rotary]:
 def _bases(module: nn.Module) -> Iterator[float]:
     for part in module.modules():
         named: dict[str, Any] = vars(part)
-        yield from (float(v) for n, v in named.items() if is_called(n, _BASES) and type(v) in (int, float) and v > 1)
+        yield from (float(v) for n, v in named.items() if is_called(n, ROTARY_BASE) and type(v) in (int, float) and v > 1)

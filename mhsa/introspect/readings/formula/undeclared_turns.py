@@ -90,13 +90,12 @@ def _to_try(adapter: Adapter, target: Any) -> Iterator[dict[str, Any]]:
 
 
 def _shortly(value: Rotary | QkNorm) -> Any:
-    """Return a table as it is declared: the first of its values alone, where the others are the usual ones."""
+    """Return a table as it is declared: its layout or kind alone, where everything else is usual."""
+    if value == Rotary():
+        return "half"
     declared = as_declared(value)
-    first = next(iter(type(value).__dataclass_fields__))
-    alone = "layout" if isinstance(value, Rotary) else first
-    return (
-        declared[alone] if set(declared) == {alone} else declared if set(declared) != {"base"} or value != Rotary() else "half"
-    )
+    alone = "layout" if isinstance(value, Rotary) else "kind"
+    return declared[alone] if set(declared) == {alone} else declared
 
 
 def _built(adapter: Adapter) -> nn.Module | None:
