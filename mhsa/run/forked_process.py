@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import ctypes
 import importlib
 import os
 import runpy
 import sys
 import tempfile
+import threading
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mhsa.run.process_limits import PARENT, end_with_parent
 
@@ -65,11 +70,38 @@ def become(request: ChildRequest, files: Sequence[int], server: int) -> None:
         numpy.random.seed()  # each process draws its own, as random does by itself
 
 
-def work(request: ChildRequest) -> None:
-    """Run the module, as the interpreter does; what ends it ends this process."""
+def work(request: ChildRequest) -> NoReturn:
+    """Run the module, as the interpreter does, and end this process as it does, without freeing what it has imported.
+
+    The kernel frees it at once, and each object that Python frees first is memory that the server shares no longer: a third of
+    the time of a short run. multiprocessing ends its forked processes so, too.
+    """
     sys.argv = list(request.arguments)
     sys.orig_argv = [sys.executable, "-P", "-m", *request.arguments]
-    runpy.run_module(request.arguments[0], run_name="__main__", alter_sys=True)
+    code = 0
+    try:
+        runpy.run_module(request.arguments[0], run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        code = _exit_code(end.code)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads that are no daemons
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # what listened is gone, or a subject has closed it
+            stream.flush()
+    os._exit(code)
+
+
+def _exit_code(given: object) -> int:
+    """Return the code of a process that ends with ``sys.exit(given)``."""
+    if given is None:
+        return 0
+    if isinstance(given, int):
+        return given & 0xFF
+    print(given, file=sys.stderr)
+    return 1
 
 
 def _place() -> tuple[int, int]:

@@ -102,6 +102,7 @@ def is_forked(process: Process) -> bool:
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
         ("import atexit, os\natexit.register(os._exit, 9)\ndef test_it(): pass", 9),
         ("def test_it(): pass", 0),
+        ("def test_it(): raise ValueError", 1),
     ],
 )
 def test_how_it_ends_is_told(code: str, returncode: int, tmp_path: Path) -> None:
@@ -109,6 +110,15 @@ def test_how_it_ends_is_told(code: str, returncode: int, tmp_path: Path) -> None
     assert is_forked(process)
     assert process.wait(60) == returncode
     assert process.poll() == returncode
+
+
+def test_it_does_what_it_has_left_for_its_end(tmp_path: Path) -> None:
+    later = "threading.Thread(target=lambda: (time.sleep(0.3), sys.stdout.write('from a thread'))).start()"
+    last = "atexit.register(lambda: sys.stdout.write(', and at last'))"
+    process = start(f"import atexit, sys, threading, time\ndef test_it():\n    {later}\n    {last}", tmp_path)
+    assert is_forked(process)
+    assert process.wait(60) == 0
+    assert (tmp_path / "said").read_text().endswith("from a thread, and at last")
 
 
 def wait_for_the_end(pid: int) -> None:
