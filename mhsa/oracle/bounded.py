@@ -104,21 +104,21 @@ class Arithmetic:
         step = gamma(weight.shape[-1] + 2, self.accumulation)
         return self.add(y, Bounded(bias, step * np.abs(bias)))
 
-    def _matmul_error(self, a: Bounded, b: Bounded, times: int = 1) -> Array:
+    def _matmul_error(self, a: Bounded, b: Bounded, times: int = 1, more: float = 0.0) -> Array:
         # + 2: an implementation may start from a bias, and this error is itself evaluated with rounding.
         terms = times * a.value.shape[-1] + 2
-        step = gamma(terms, self.accumulation) + gamma(terms, OWN)
-        carried = np.abs(a.value) @ b.error + a.error @ b.magnitude
-        error: Array = carried + step * (a.magnitude @ b.magnitude)
-        return error
+        step = gamma(terms, self.accumulation) + gamma(terms, OWN) + more
+        # |a| b.error + a.error b.magnitude + step a.magnitude b.magnitude, with the last two in one product.
+        error: Array = (a.error + step * a.magnitude) @ b.magnitude
+        # Most factors are numbers as they were given: their errors are zeros, and a third product would be, too.
+        return error + np.abs(a.value) @ b.error if b.error.any() else error
 
     def scores(self, query: Bounded, key_transposed: Bounded, scale: float) -> Bounded:
         """Return scale * (query @ key_transposed), with the scale applied before, after, or half to each factor."""
         product = scale * (query.value @ key_transposed.value)
         # Scaling the factors rounds each of their elements: up to two roundings on either side (torch's plain path
         # multiplies both by the square root of the scale, itself rounded), and two more for scaling the product.
-        spread = scale * (query.magnitude @ key_transposed.magnitude)
-        error = scale * self._matmul_error(query, key_transposed) + gamma(6, self.unit) * spread
+        error = scale * self._matmul_error(query, key_transposed, more=gamma(6, self.unit))
         return self.store(product, error)
 
     def softmax(self, scores: Bounded, allowed: NDArray[np.bool_] | None) -> Bounded:

@@ -149,10 +149,15 @@ WEIGHTS_ATTRIBUTE = (
 
 def is_called(name: str, names: Collection[str]) -> bool:
     """Whether a name is one of ``names``, whatever its case and underscores: numHeads is num_heads."""
-    return name.lower() in names or _squeezed(name) in map(_squeezed, names)
+    return _squeezed(name) in _all_squeezed(tuple(names))
 
 
-@cache  # every call of a subject asks for some arguments by their names
+@cache  # every call of a subject asks for some arguments by their names, and these are few tuples
+def _all_squeezed(names: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(map(_squeezed, names))
+
+
+@cache
 def _squeezed(name: str) -> str:
     return name.lower().replace("_", "")
 
