@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from threadpoolctl import ThreadpoolController
 
 _LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # whoever sets one of them has decided
 _WAYS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
@@ -44,7 +46,7 @@ def restored() -> Iterator[None]:
 
 @contextmanager
 def on_one_thread() -> Iterator[None]:
-    """Let torch use one thread, and put the number back: cases are small, so threads only wait for each other.
+    """Let torch and numpy use one thread, and put the numbers back: cases are small, so threads only wait for each other.
 
     The processes of ``mhsa verify`` are limited by their environment; this is for pytest sessions of the user's own.
     """
@@ -54,6 +56,12 @@ def on_one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with _libraries().limit(limits=1, user_api="blas"):  # torch's setting does not reach numpy's matrix products
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+@functools.cache  # it looks through all libraries that are loaded, and numpy's and torch's are
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -11,12 +11,14 @@ from typing import ClassVar
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor, nn
 
 import mhsa
 from mhsa.judge.inline import judge_inline
 from mhsa.records.catalogue import EVERYTHING, catalogue
 from mhsa.records.request import Request
+from mhsa.subject.torch_settings import on_one_thread
 from tests.helpers.places import ROOT
 
 FEW = ("oracle.output_*", "construction.indivisible_width_is_refused")
@@ -326,6 +328,15 @@ class TestThreads:
     def test_the_number_is_put_back_where_loading_fails_too(self) -> None:
         assert not mhsa.verify(nn.Linear)
         assert torch.get_num_threads() == 2
+
+    def test_so_does_numpy(self) -> None:
+        def threads() -> set[int]:
+            return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+        with threadpool_limits(2, user_api="blas"):
+            with on_one_thread():
+                assert threads() == {1}
+            assert threads() == {2}
 
     def test_who_has_chosen_a_number_keeps_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OMP_NUM_THREADS", "2")
