@@ -15,6 +15,7 @@ import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from mhsa.judge.budget import cases_of
+from mhsa.records.catalogue import properties_folder
 from mhsa.records.errors import SubjectError, describe
 from mhsa.subject import check
 
@@ -37,16 +38,30 @@ class Effort:
     replay: dict[str, Any] | None = None
 
 
+_unprepared: dict[Path, ModuleType] = {}  # imported, and not given an effort yet
+
+
+def import_beforehand() -> None:
+    """Import all files of properties, for forked processes: each prepares them for an effort of its own."""
+    for path in sorted(properties_folder().glob("test_*.py")):
+        _unprepared[path] = _imported(path)
+
+
 def import_properties(path: Path, effort: Effort) -> ModuleType:
     """Import a file of properties under a name that does not clash with the user's ``test_masks`` or ``properties``."""
+    module = _unprepared.pop(path, None) or _imported(path)
+    for name, function in list(vars(module).items()):
+        if hypothesis.is_hypothesis_test(function):
+            vars(module)[name] = _prepared(function, path.stem, effort)
+    return module
+
+
+def _imported(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"mhsa.properties.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for name, function in list(vars(module).items()):
-        if hypothesis.is_hypothesis_test(function):
-            vars(module)[name] = _prepared(function, path.stem, effort)
     return module
 
 

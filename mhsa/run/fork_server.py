@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from mhsa.records.catalogue import catalogue
 from mhsa.run import forked_process as forking
 from mhsa.run.process_limits import end_with_parent
 
@@ -176,7 +177,10 @@ def main() -> None:
 
 
 def _warm_up() -> None:
-    """Run a property of nothing: one draw in twenty looks for constants in the files of all modules, the first one long."""
+    """Do once what each child would do: read the list of properties, import them, and run a property of nothing.
+
+    One draw in twenty looks for constants in the files of all modules, and the first one takes long.
+    """
     import hypothesis.configuration
 
     @hypothesis.settings(max_examples=300, database=None, deadline=None, derandomize=True, phases=[hypothesis.Phase.generate])
@@ -185,4 +189,6 @@ def _warm_up() -> None:
         pass
 
     nothing()
+    catalogue()
+    importlib.import_module("mhsa.judge.property_modules").import_beforehand()
     hypothesis.configuration.set_hypothesis_home_dir(None)  # a child's variables name one of its own

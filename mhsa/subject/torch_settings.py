@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from threadpoolctl import ThreadpoolController
 
+_DUPLICATES = "KMP_DUPLICATE_LIB_OK"
 _LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")  # whoever sets one of them has decided
 _WAYS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
@@ -63,5 +63,10 @@ def on_one_thread() -> Iterator[None]:
 
 
 @functools.cache  # it looks through all libraries that are loaded, and numpy's and torch's are
-def _libraries() -> ThreadpoolController:
+def _libraries() -> Any:
+    before = os.environ.get(_DUPLICATES)
+    from threadpoolctl import ThreadpoolController
+
+    if before is None:  # which that import sets, and a user's session shall keep its variables
+        os.environ.pop(_DUPLICATES, None)
     return ThreadpoolController()

@@ -6,19 +6,18 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 import torch
-from threadpoolctl import threadpool_info, threadpool_limits
 from torch import Tensor, nn
 
 import mhsa
 from mhsa.judge.inline import judge_inline
 from mhsa.records.catalogue import EVERYTHING, catalogue
 from mhsa.records.request import Request
-from mhsa.subject.torch_settings import on_one_thread
 from tests.helpers.places import ROOT
 
 FEW = ("oracle.output_*", "construction.indivisible_width_is_refused")
@@ -329,14 +328,31 @@ class TestThreads:
         assert not mhsa.verify(nn.Linear)
         assert torch.get_num_threads() == 2
 
-    def test_so_does_numpy(self) -> None:
-        def threads() -> set[int]:
-            return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    def test_so_does_numpy_and_no_variable_is_set_for_it(self) -> None:
+        code = """
+            import os
+            import torch
+            from mhsa.subject.torch_settings import on_one_thread
 
-        with threadpool_limits(2, user_api="blas"):
+            before = dict(os.environ)
             with on_one_thread():
+                assert dict(os.environ) == before
+                from threadpoolctl import threadpool_info, threadpool_limits
+
+                def threads():
+                    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
                 assert threads() == {1}
-            assert threads() == {2}
+            with threadpool_limits(2, user_api="blas"):
+                with on_one_thread():
+                    assert threads() == {1}
+                assert threads() == {2}
+        """
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "MKL_"))}
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
     def test_who_has_chosen_a_number_keeps_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OMP_NUM_THREADS", "2")

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from mhsa.records.catalogue import properties_folder
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.run.fork_client import SERVER, Process
@@ -65,6 +67,11 @@ def look(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 @pytest.mark.parametrize("kind", ["shared", "own"])
 def test_a_forked_process_is_as_one_that_is_started_anew(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anew, forked = look(tmp_path, "anew", monkeypatch), look(tmp_path, kind, monkeypatch)
+    # The files of properties are imported beforehand, and with them what nothing else imports.
+    properties = "".join(file.read_text() for file in properties_folder().glob("test_*.py"))
+    for module in set(forked.pop("modules")) ^ set(anew.pop("modules")):
+        room, _, name = module.rpartition(".")
+        assert re.search(rf"from {re.escape(module)} import|from {re.escape(room)} import .*\b{name}\b", properties), module
     for seen in (anew, forked):
         variables, shown = seen.pop("variables"), seen.pop("shown")
         assert dict(pair.split("=", 1) for pair in shown.strip("\0").split("\0")) == variables
