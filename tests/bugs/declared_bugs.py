@@ -7,6 +7,12 @@ import pytest
 from mhsa.bugs.mutants.registry import Mutant
 from tests.helpers.more import chosen
 
+# The families that look at what a declared formula changes: a feature done right holds in all of them. By every property
+# crossed formulas are judged, in tests/reference/test_formulas.py.
+FAMILIES = (
+    "oracle or causality or groups or rotary or biases or sinks or soft_cap or qk_norm or gradients or weights or masked"
+    " or dropout"
+)
 Pair = tuple[str, str]  # a known bug and a property that finds it, by their names
 
 

@@ -109,9 +109,7 @@ def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> 
 
 def test_the_right_ones_hold() -> None:
     right = tuple(f"mhsa.bugs.mutants.declared.bias_table:{name}" for name in ("Bucketed", "BucketedPast"))
-    results = run(
-        Options(tuple(map(Request.of, right)), keyword="oracle or biases or gradients or heads or algebra", workers=2)
-    )
+    results = run(Options(tuple(map(Request.of, right)), keyword="oracle or biases or gradients or heads or algebra"))
     assert {r.subject: r.verdict for r in results} == dict.fromkeys(right, "holds")
 
 

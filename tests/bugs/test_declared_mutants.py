@@ -14,7 +14,7 @@ from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
-from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
+from tests.bugs.declared_bugs import FAMILIES, Pair, first_pairs, further_pairs, named, outcomes_of
 
 RIGHT = (
     "formula:Causal", "formula:CausalAtTheEnd", "formula:Windowed", "formula:CausalWindow", "formula:Capped",
@@ -96,9 +96,7 @@ def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_feature_done_right_holds(name: str) -> None:
-    # The families that look at what a formula changes; each class holds in all of them.
-    keyword = "oracle or causality or groups or rotary or gradients or weights or masked or dropout"
-    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.{name}"),), keyword=keyword))
+    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.{name}"),), keyword=FAMILIES))
     assert result.verdict == "holds"
 
 

@@ -11,7 +11,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
-from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
+from tests.bugs.declared_bugs import FAMILIES, Pair, first_pairs, further_pairs, named, outcomes_of
 
 OUTPUT, ALONE, PARAMETERS = "oracle.output_without_mask", "heads.each_head_alone", "gradients.gradients_of_parameters"
 LENGTHS, BOUNDED, SIDES, ZERO = (
@@ -66,7 +66,7 @@ def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> 
 
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_feature_done_right_holds(name: str) -> None:
-    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.qk_norm:{name}"),)))
+    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.qk_norm:{name}"),), keyword=FAMILIES))
     assert result.verdict == "holds"
 
 

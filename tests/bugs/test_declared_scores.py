@@ -12,7 +12,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
-from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
+from tests.bugs.declared_bugs import FAMILIES, Pair, first_pairs, further_pairs, named, outcomes_of
 
 OUTPUT, MASKED, INPUTS = "oracle.output_without_mask", "oracle.output_under_masks", "gradients.gradients_of_inputs"
 BIASED, HIDES, SHIFT = "biases.output_with_a_bias", "biases.a_bias_hides_keys", "biases.a_constant_in_a_row_changes_nothing"
@@ -106,7 +106,7 @@ def test_another_property_finds_it(outcomes: dict[Pair, str], another: Pair) -> 
 
 @pytest.mark.parametrize("spec", [f"{file}:{name}" for file, names in RIGHT.items() for name in names])
 def test_the_feature_done_right_holds(spec: str) -> None:
-    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.declared.{spec}"),)))
+    (result,) = run(Options((Request.of(f"mhsa.bugs.mutants.declared.{spec}"),), keyword=FAMILIES))
     assert result.verdict == "holds"
 
 
