@@ -33,16 +33,18 @@ MORE = {
         "judges 26 modules by all properties; the control of test_no_vacuous_property.py and four of the corpus stay"
     ),
     "bugs/test_declared_mutants.py::test_the_feature_done_right_holds": More(
-        "each is judged by 80 properties; one of each kind stays", ("CausalWindow", "Capped", "Grouped")
+        "each is judged by 40 properties; one of each kind stays", ("CausalWindow", "Capped", "Grouped")
     ),
     "bugs/test_declared_scores.py::test_the_feature_done_right_holds": More(
-        "each is judged by 80 properties; one stays", ("sinks:Sinking",)
+        "each is judged by 40 properties; one stays", ("sinks:Sinking",)
     ),
     **{
         f"bugs/test_declared_{file}.py::test_another_property_finds_it": More("one property that finds each bug stays")
         for file in ("mutants", "scores", "qk_norm", "lse", "bias_table")
     },
-    "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More("each is judged by 80 properties; one stays", ("NormedRms",)),
+    "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More(
+        "each is judged by 40 properties; one stays", ("NormedRms",)
+    ),
     "bugs/test_declared_qk_norm.py::test_the_diagnosis_names_it": More(_COMPARED, ("NormForgotten", "MeanLeftIn")),
     "bugs/test_declared_lse.py::test_the_diagnosis_names_it": More(_COMPARED, ("LseOfAllKeys",)),
     "bugs/test_declared_bias_table.py::test_the_diagnosis_names_it": More(_COMPARED, ("BothDirectionsForOne",)),
@@ -127,7 +129,7 @@ MORE = {
          "everything-fused_"),
     ),
     "reference/test_formulas.py::test_every_property_holds": More(
-        "each is a run by all properties; in make test every formula is compared with the oracle, and the fused core with the exact"
+        "each is a run by all properties; make test compares every formula with the oracle, and the fused core with the exact"
     ),
     "run/test_hostile_subjects.py::test_what_ends_its_process": More(
         "each is a run that waits for limits of time; what a process survives, and five that end it, stay",
