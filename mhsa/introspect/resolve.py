@@ -38,6 +38,7 @@ from mhsa.introspect.readings.ignored_masks import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
+from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.readings.switches import read_switches
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
@@ -81,7 +82,7 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return _understand(adapter, target, complete)
+            return read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon

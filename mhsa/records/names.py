@@ -108,7 +108,8 @@ CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv
 # Of those, what may well mean something else than another sequence to attend to.
 VAGUE_CONTEXT = {"y", "c", "x2", "xa", "cond", "source", "cross", "enc", "target", "other"}
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",
-        "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk"}  # fmt: skip
+        "keep", "keep_mask", "visible", "visibility", "attend", "attn_masks", "mask_tensor", "maskk", "msk",
+        "adj", "adjacency", "adj_matrix", "adjacency_matrix"}  # fmt: skip
 # Masks of the keys where they come from another sequence than the queries, and of a sample's padding.
 KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
             "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",

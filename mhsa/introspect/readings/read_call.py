@@ -20,6 +20,7 @@ from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples
 from mhsa.introspect.readings.other_mask_arguments import try_other_masks
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
+from mhsa.introspect.readings.second_argument import ask_about_second
 from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
 from mhsa.records.contract import MaskMeaning
@@ -73,6 +74,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             masks = _masks_of(roles.subject, fit)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
         ask_about_unknown(subject, module)
+        ask_about_second(subject)
     return by_names(_not_laid_out(subject), module)
 
 

@@ -1,0 +1,77 @@
+"""A second argument that must be given and whose name says nothing: a sequence to attend to, a mask, or something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mhsa.introspect.readings.fit import Fit
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.names import CONTEXT, KEY, is_called
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.subject import Subject
+
+
+class UnknownArgument(Question):
+    """Nothing that was tried with the second argument is attention."""
+
+
+def read_second_argument(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Subject:
+    """Return what ``read`` gives where the second argument is the mask, if that is exactly attention, and else as it is.
+
+    An adjacency matrix of a graph is such an argument: nothing else hides keys, and it comes without a default. Where the
+    contract says what a mask means, it is the mask.
+
+    Raises:
+        SubjectError: what ``read`` raises.
+        UnknownArgument: the second argument is not known by name, and nothing fits.
+    """
+    name = unknown_second(adapter)
+    if name is None:
+        return read(adapter)
+    assert isinstance(adapter, ModuleAdapter)
+    as_mask = adapter.with_signature(replace(adapter.signature, key=None, mask=name, mask_required=True, guessed=False))
+    if adapter.contract.mask is not None:
+        return read(as_mask)
+    takes_masks = True
+    try:
+        subject = read(as_mask)
+    except Question as question:
+        if question.declaration:  # under which it is exactly attention
+            raise
+    except SubjectError:  # it cannot be called so
+        takes_masks = False
+    else:
+        if Fit().with_mask(subject):
+            return replace(subject, understood=(*subject.understood, Understood("roles", f"{name} is the mask", "fitted")))
+    try:
+        return read(adapter)
+    except UnknownArgument as unknown:
+        raise UnknownArgument(str(unknown), {"mask": "allowed"} if takes_masks else {}) from None
+
+
+def ask_about_second(subject: Subject) -> None:
+    """Ask what the second argument is, where nothing that was tried is attention.
+
+    Raises:
+        UnknownArgument: its name does not say that it is another sequence to attend to.
+    """
+    name = unknown_second(subject.adapter)
+    if name is not None:
+        raise UnknownArgument(
+            f"forward needs {name}, and mhsa does not know what to give: with the keys there it is not attention, nor with a "
+            "mask. If it is the mask, state what that means; else describe the call in an mhsa.Adapter (docs/adapters.md)"
+        )
+
+
+def unknown_second(adapter: Adapter) -> str | None:
+    """Return the name of a second argument that must be given, and is no key by its name."""
+    if not isinstance(adapter, ModuleAdapter):
+        return None
+    signature = adapter.signature
+    second = signature.guessed and signature.value is None and signature.mask is None and not signature.key_optional
+    if not second or signature.key is None or is_called(signature.key, CONTEXT | KEY):
+        return None
+    return signature.key
