@@ -6,7 +6,6 @@ import ast
 import contextlib
 import inspect
 import re
-import textwrap
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -16,6 +15,7 @@ from torch import nn
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.understood import Understood
+from mhsa.source.written_code import tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
 from mhsa.subject.signature import call_of
@@ -134,7 +134,7 @@ def _says(owner: Any, what: re.Pattern[str], seen: set[int]) -> bool:
 
 def _nodes(owner: Any) -> list[ast.AST]:
     with contextlib.suppress(OSError, TypeError, SyntaxError):
-        tree = ast.parse(textwrap.dedent(inspect.getsource(owner)))
+        tree = tree_of(owner)
         return [node for node in ast.walk(tree) if isinstance(node, (ast.Name, ast.Attribute))]
     return []
 

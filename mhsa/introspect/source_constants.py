@@ -7,6 +7,7 @@ come from tables (:mod:`mhsa.judge.strategies`), so the tables are what has to k
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import sysconfig
 from pathlib import Path
@@ -26,14 +27,17 @@ def literals(target: Any, module: nn.Module) -> tuple[int, ...]:
 
 def constants(target: Any, module: nn.Module) -> tuple[float, ...]:
     """Return every number in the files that define the subject and its modules, without its sign."""
-    owners = [target, type(target), *(type(m) for m in module.modules())]
-    found: dict[float, None] = {}
-    for path in dict.fromkeys(p for owner in owners if (p := _own_file(owner)) is not None):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
-                found[node.value] = None
-    return tuple(found)
+    owners = [target, type(target), *dict.fromkeys(type(m) for m in module.modules())]
+    paths = dict.fromkeys(p for owner in owners if (p := _own_file(owner)) is not None)
+    return tuple(dict.fromkeys(number for path in paths for number in _numbers(path, path.stat().st_mtime_ns)))
+
+
+@functools.lru_cache(8)  # a run asks several times for the same file
+def _numbers(path: Path, written: int) -> tuple[float, ...]:
+    """Return the numbers in a file, as it was ``written`` at this time."""
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    values = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return tuple(value for value in values if isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
 def _own_file(owner: Any) -> Path | None:
@@ -42,7 +46,12 @@ def _own_file(owner: Any) -> Path | None:
         path = Path(inspect.getsourcefile(inspect.unwrap(owner)) or "").resolve()
     except (TypeError, OSError):
         return None
-    foreign = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib")]
-    foreign.append(Path(__file__).resolve().parents[1])
     own = path.suffix == ".py" and path.is_file()  # a cell of a notebook has a path, and no file there
-    return path if own and not any(path.is_relative_to(folder) for folder in foreign) else None
+    return path if own and not any(path.is_relative_to(folder) for folder in _not_the_users()) else None
+
+
+@functools.cache
+def _not_the_users() -> tuple[Path, ...]:
+    """Return the folders of libraries and of mhsa."""
+    libraries = (Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib"))
+    return (*libraries, Path(__file__).resolve().parents[1])

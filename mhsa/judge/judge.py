@@ -109,9 +109,14 @@ class Judge:
         return self._subjects
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Give each property every subject; ids are numbers, so that -k never matches a subject's name."""
-        if metafunc.definition.getparent(PropertyFile) is not None:
-            metafunc.parametrize("subject", self.subjects, ids=[str(n) for n in range(1, len(self.requests) + 1)])
+        """Give each property the subjects that it judges; ids are numbers, so that -k never matches a subject's name."""
+        if metafunc.definition.getparent(PropertyFile) is None:
+            return
+        identity = property_id(metafunc.definition.nodeid)
+        numbers = [n for n in range(1, len(self.requests) + 1) if (n, identity) not in self.skip]
+        # Making thousands of items takes longer than judging; none at all would be a test that is skipped without a subject.
+        numbers = numbers or [1]
+        metafunc.parametrize("subject", [self.subjects[n - 1] for n in numbers], ids=map(str, numbers))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:

@@ -1,1 +1,1 @@
-"""What the files of the user tell before anything of them is imported."""
+"""What the files of the user say: which subject they hold, what is missing, and the code of a class."""

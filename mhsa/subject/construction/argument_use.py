@@ -6,10 +6,11 @@ import ast
 import contextlib
 import inspect
 import re
-import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from mhsa.source.written_code import tree_of
 
 # Calls that take a number of features: layers, and tensors made for a parameter.
 _SIZED = re.compile("(linear|conv[123]?d?|conv_nd|norm|dense|empty|zeros|ones|randn?|tensor)$", re.IGNORECASE)
@@ -74,7 +75,7 @@ def _trees(target: Any) -> Iterator[ast.AST]:
     for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
         if getattr(owner, "__module__", "builtins").partition(".")[0] not in ("torch", "builtins"):
             with contextlib.suppress(OSError, TypeError, SyntaxError):
-                yield ast.parse(textwrap.dedent(inspect.getsource(owner)))
+                yield tree_of(owner)
 
 
 def _kept_as(node: ast.AST, name: str) -> list[str]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
-import textwrap
 from dataclasses import dataclass
 from typing import Any
 
+from mhsa.source.written_code import tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.guesses import LAST, Guess, guesses
@@ -53,7 +53,7 @@ def source_of(target: Any, argument: str) -> Source:
         if getattr(owner, "__module__", "builtins").partition(".")[0] in ("torch", "builtins"):
             continue
         with contextlib.suppress(OSError, TypeError, SyntaxError):
-            for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(owner)))):
+            for node in ast.walk(tree_of(owner)):
                 if isinstance(node, ast.Attribute) and _is(node.value, argument):
                     read.add(node.attr)
                 elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and _is(node.value, argument):

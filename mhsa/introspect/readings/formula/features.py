@@ -13,6 +13,7 @@ from torch import nn
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
+from mhsa.source.written_code import source_of
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
@@ -66,7 +67,7 @@ def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:
 def _source(subject: Subject, module: nn.Module) -> str:
     owner = subject.adapter.function if isinstance(subject.adapter, FunctionAdapter) else type(module)
     try:
-        return inspect.getsource(inspect.unwrap(owner))
+        return source_of(inspect.unwrap(owner))
     except (TypeError, OSError):
         return ""
 
