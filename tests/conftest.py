@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.records.catalogue import catalogue, properties_folder, property_id
-from mhsa.run.fork_client import SERVER, start_server
+from mhsa.run.fork_client import SERVER, Process, start_server
 from mhsa.run.sandbox import child_environment
 from tests.helpers.command_line import run_here, run_mhsa
 from tests.helpers.fixture_groups import ByFixture
@@ -111,10 +111,14 @@ def judge_pairs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[set[tuple
         skip = [[n, p.id] for n, s in enumerate(subjects, 1) for p in catalogue() if (s, p.id) not in wanted]
         (folder / "skip.json").write_text(json.dumps(skip))
         # -k "" would leave the slow ones out; this expression selects everything.
-        command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", str(properties_folder()), "-k", "test_",
+        (folder / "pytest.ini").write_text("[pytest]\n")
+        command = [sys.executable, "-P", "-m", "pytest", "-p", "no:cacheprovider", "-p", "mhsa.judge.plugin",
+                   "-p", "pytest_reportlog.plugin", "-p", "no:logging", "-q", str(properties_folder()), "-k", "test_", "-c",
+                   str(folder / "pytest.ini"), "--rootdir", str(properties_folder()),
                    "--report-log", str(folder / "log.jsonl"), "--attention-skip", str(folder / "skip.json"), "--no-summary",
                    "--attention-no-shrink", *(f"--attention={s}" for s in subjects)]  # fmt: skip
-        subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=900, check=False)
+        with open(os.devnull, "rb") as nothing, (folder / "said").open("wb") as said:
+            Process(command, child_environment(folder), (nothing.fileno(), said.fileno(), said.fileno())).wait(900)
         found = {}
         for line in (folder / "log.jsonl").read_text().splitlines():
             event = json.loads(line)
