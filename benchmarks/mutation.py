@@ -6,6 +6,7 @@ and the survivors that docs/mutation.md has no reason for; it exits with 1 where
 a survivor has no reason there. ``--results`` shows those of the last run.
 """
 
+import argparse
 import json
 import re
 import shutil
@@ -32,7 +33,9 @@ def results(folder: Path = FOLDER) -> dict[str, dict[str, int | None]]:
 
 
 def main(arguments: list[str]) -> int:
-    if "--results" not in arguments:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", action="store_true", help="show those of the last run, and run nothing")
+    if not parser.parse_args(arguments).results:
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([str(Path(sys.executable).parent / "mutmut"), "run", "--max-children", "2"], cwd=ROOT, check=True)
     page = PAGE.read_text() if PAGE.exists() else ""
