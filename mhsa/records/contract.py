@@ -40,7 +40,7 @@ ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
 Out = Literal["projection", "none"]
 Maps = Literal["projection", "none", "shared by heads"]
-Heads = Literal["consecutive", "interleaved"]
+Heads = Literal["consecutive", "interleaved", "interleaved-where-split"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -84,7 +84,8 @@ class Contract:
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
-            one from the h-th (``"interleaved"``), both where heads are split and where they are merged.
+            one from the h-th (``"interleaved"``), both where heads are split and where they are merged, or
+            ``"interleaved-where-split"`` and consecutive where they are merged.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is

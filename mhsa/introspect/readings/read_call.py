@@ -63,10 +63,10 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
         return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
-    other = interleaved_heads(subject)
-    read = _stages(other.subject, module, fit) if other is not None else None
-    if other is not None and read is not None:
-        return _conclude(subject, module, [other, *read], fit, request)
+    for other in interleaved_heads(subject, module):
+        read = _stages(other.subject, module, fit)
+        if read is not None:
+            return _conclude(subject, module, [other, *read], fit, request)
     if not subject.caller.fills_mask:
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:
