@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mhsa.introspect.calls.find_query_mask import find_query_mask
 from mhsa.introspect.declared_contract import different
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
@@ -99,7 +100,7 @@ def _function_adapter(function: Callable[..., Any], name: str, declared: Contrac
     adapter.values = places_of_values(function, masks[0] if masks else "")
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
-    return adapter
+    return find_query_mask(adapter)
 
 
 def _as_function(target: Any) -> Callable[..., Any] | None:

@@ -113,6 +113,8 @@ MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", 
 KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
             "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",
             "memory_padding_mask", "context_padding_mask"}  # fmt: skip
+# Masks of the queries, next to one of the keys: what they hide is not attended from.
+QUERY_MASK = {"q_mask", "query_mask", "queries_mask", "query_masks", "q_masks", "mask_q", "query_padding_mask", "x_mask"}
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip

@@ -90,6 +90,8 @@ class Caller:
         more: dict[str, Any] = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
         if self.bias is not None:
             more["bias"] = self.bias
+        if mask is not None and isinstance(self.adapter, ModuleAdapter) and self.adapter.query_mask:
+            more["of_queries"] = self.form.all_queries(query.size(0), query.size(1), query)
         query, key, value = self.layout.give(query, key, value)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
 

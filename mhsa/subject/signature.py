@@ -10,7 +10,22 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from mhsa.records.errors import Question
-from mhsa.records.names import BIAS, CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.names import (
+    BIAS,
+    CONTEXT,
+    KEY,
+    KEY_MASK,
+    LENGTHS,
+    MASK,
+    PADDING,
+    QUERY,
+    QUERY_MASK,
+    SELF,
+    VALUE,
+    WANT_WEIGHTS,
+    is_called,
+    pick,
+)
 from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
 
@@ -151,7 +166,7 @@ def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]
 
 
 def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
-    """Return the parameters that are masks by their names, the one that can say most first: padding and lengths come last.
+    """Return the parameters that are masks by their names, the one that can say most first: padding, lengths and masks of queries last.
 
     What is a number or a switch by its default or its annotation is none, whatever its name.
     """
@@ -160,4 +175,5 @@ def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
     others = [n for n in given if "mask" in n.lower() and n not in padding]
     lengths = [n for n in given if n.lower() in LENGTHS]
-    return list(dict.fromkeys((*usual, *others, *padding, *lengths)))
+    listed = list(dict.fromkeys((*usual, *others, *padding, *lengths)))
+    return sorted(listed, key=lambda name: is_called(name, QUERY_MASK))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
+from mhsa.introspect.calls.find_query_mask import with_query_mask
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -38,7 +39,9 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
             if needing is None:
                 refused()
             caller = needing or caller
-        return find_mask_form(caller, module, *given) if adapter.takes_mask else caller
+        if not adapter.takes_mask:
+            return caller
+        return find_mask_form(with_query_mask(caller, module, *given), module, *given)
 
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:

@@ -67,6 +67,7 @@ class ModuleAdapter(Adapter):
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
         self.also: dict[str, Any] = {}  # further arguments of every call
+        self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
         """Return this adapter for other roles of forward's arguments."""
@@ -120,11 +121,17 @@ class ModuleAdapter(Adapter):
         mask: Tensor | None,
         need_weights: bool = False,
         bias: Tensor | None = None,
+        of_queries: Tensor | None = None,
     ) -> Any:
-        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own."""
+        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own.
+
+        ``of_queries`` is the mask of the queries, where there is an argument for it.
+        """
         name = self.signature.bias
         mask = bias if bias is not None and name is None else mask
         given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
+        if of_queries is not None:
+            given[self.query_mask] = of_queries
         if name is not None and bias is None and self.signature.bias_required:
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
         if name is not None and bias is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -47,6 +47,11 @@ class MaskForm:
         if self.meaning == "blocked":
             mask = ~mask
         return mask.to(dtype) if self.floating else mask
+
+    def all_queries(self, batch: int, queries: int, like: Tensor) -> Tensor:
+        """Return a mask [B, Tq] of the queries that allows them all, with the meaning and the numbers of this form."""
+        everything = torch.ones(batch, queries, queries, dtype=torch.bool, device=like.device)
+        return replace(self, shape="[B, Tk]").convert(everything, like.dtype)
 
     def _shaped(self, mask: Tensor, head: int) -> Tensor:
         if self.shape == "[B, 1, Tq, Tk]":
