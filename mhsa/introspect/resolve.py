@@ -28,6 +28,7 @@ from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
+from mhsa.introspect.readings.equal_lengths import declared_equal
 from mhsa.introspect.readings.formula.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
@@ -132,7 +133,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    if (alike := of_one_length(adapter, module)) is not None:
+    alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
+    if alike is not None:
         adapter, caller = alike, find_call(alike, module)
     caller = without_ignored_mask(caller, module)
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read

@@ -33,8 +33,9 @@ MaskShape = Literal[
     "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tq]", "[B]",
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
-Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BHTD", "BTHD", "(BH)TD"]
+Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BNTD", "BHTD", "BTHD", "(BH)TD"]
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
+Lengths = Literal["any", "equal"]
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
@@ -72,8 +73,11 @@ class Contract:
             keys, the first of their sample, that may be attended to.
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
-            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels). Functions of heads: ``"BHTD"`` (the usual one),
-            ``"BTHD"``, ``"(BH)TD"``.
+            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BNTD"`` (two axes of
+            samples, which masks need not have). Functions of heads: ``"BHTD"`` (the usual one), ``"BTHD"``,
+            ``"(BH)TD"``.
+        lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
+            queries are judged in several calls, each with as many queries as keys.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does
@@ -122,6 +126,7 @@ class Contract:
     mask: MaskMeaning | None = None
     mask_shape: MaskShape | None = None
     layout: Layout | None = None
+    lengths: Lengths | None = None
     masked: Masked = "may-be-read"
     indivisible: Literal["raises", "any"] | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
@@ -159,6 +164,7 @@ class Contract:
             "mask": (None, *get_args(MaskMeaning)),
             "mask_shape": (None, *get_args(MaskShape)),
             "layout": (None, *get_args(Layout)),
+            "lengths": (None, *get_args(Lengths)),
             "masked": get_args(Masked),
             "indivisible": (None, "raises", "any"),
             "shape_mismatch": get_args(ShapeMismatch),

@@ -16,8 +16,8 @@ from mhsa.subject.forms.mask_conversion import MaskForm
 class HeadsFunction:
     """Lays out heads for a function, turns the mask into its form, and lays out what it returns.
 
-    Its parameter for the mask is called ``mask``, whatever the function's own is called. ``of_queries`` is the function's one for
-    a mask of the queries, which is given next to the mask and allows them all; empty where there is none.
+    Its parameter for the mask is called ``mask``, whatever the function's own is called. ``of_queries`` is the function's one
+    for a mask of the queries, which is given next to the mask and allows them all; empty where there is none.
     """
 
     def __init__(self, function: Callable[..., Any], layout: Layout, form: MaskForm, mask: str, of_queries: str = "") -> None:

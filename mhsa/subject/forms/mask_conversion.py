@@ -36,6 +36,8 @@ class MaskForm:
             dtype: of the data, and of floating masks.
             head: number of heads, for the shapes that have an axis for them.
         """
+        if not mask.size(1) and self.shape in ALIKE_FOR_QUERIES:  # no row says which keys are allowed: all are
+            mask = mask.new_ones(mask.size(0), 1, mask.size(2))
         if self.meaning == "lengths":
             lengths = mask.sum(-1)
             lengths = lengths if self.shape == "[B, Tq]" else lengths[:, 0]
