@@ -15,7 +15,7 @@ from mhsa.subject.construction.how_to_state import FACTORY
 
 FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
 _EVEN = 6  # features of a head that are tried where 5 cannot be called: only an even number can be rotated
-_OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
+OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
@@ -76,7 +76,7 @@ def _find(call: ConstructorCall) -> None:
     roles = call.roles()
     head = "head" in roles
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
-    if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *_OTHER_SIZES)):
+    if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *OTHER_SIZES)):
         width = False  # it stands in the code, though it may be that of the first try
     if not head or not width:
         _read_sizes(call, head, width)
