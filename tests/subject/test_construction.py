@@ -460,3 +460,23 @@ def test_a_number_of_positions_is_known_by_the_triangle_that_is_made_with_it() -
     assert len(found.build(4, 20).triangle) > 600  # more than a case has
     assert "n_agent=length" in words(found)
     assert found.constructor.established == {"n_agent"}
+
+
+class Product(nn.Module):
+    """Layers as wide as the product of two of its arguments, neither of which is the number of heads by its name."""
+
+    widest = 0
+
+    def __init__(self, K: int, d: int, momentum: float) -> None:
+        super().__init__()
+        Product.widest = max(Product.widest, K * d)
+        self.layer = nn.Linear(2 * K * d, K * d, device="meta" if K * d > 4096 else None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat((x, x), dim=-1))
+
+
+def test_trials_end_before_a_module_is_huge() -> None:
+    with pytest.raises(Question, match="'K' and 'momentum'"):
+        adapter(Product)
+    assert Product.widest <= 4096

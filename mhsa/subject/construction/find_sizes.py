@@ -20,6 +20,8 @@ _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm ar
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
+_PLAIN = 12  # times d_model^2: the numbers of four maps and a feed-forward of the usual width
+_HUGE = 5e7  # numbers: they are drawn in about a second
 
 
 def settle_sizes(call: ConstructorCall) -> None:
@@ -115,6 +117,8 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
     """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
     first: tuple[nn.Module | None, int] = (None, 0)
     for d_model in _WIDTHS:
+        if first[0] is not None and _would_be_huge(*first, d_model):
+            break
         with contextlib.suppress(Exception):
             module = call.build(head, d_model)
             if runs(module, d_model):
@@ -122,6 +126,12 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
             if first[0] is None:
                 first = module, d_model
     return first
+
+
+def _would_be_huge(module: nn.Module, width: int, d_model: int) -> bool:
+    """Whether a wider module may have more numbers than can be made in a second: of layers [width^2, width^2] as this one's."""
+    numbers = sum(p.numel() for p in module.parameters() if not is_lazy(p))
+    return numbers > _PLAIN * width**2 and numbers * (d_model / width) ** 4 > _HUGE
 
 
 def _rotated_sizes(call: ConstructorCall) -> list[tuple[int, int]]:
@@ -158,7 +168,7 @@ def _is_oversize(module: nn.Module) -> bool:
     One whose every head is as wide as d_model has four times as many maps.
     """
     sized = (p for p in module.parameters() if not is_lazy(p))
-    return sum(p.numel() for p in sized if p.dim() > 1) > 12 * FIRST_SIZES[1] ** 2
+    return sum(p.numel() for p in sized if p.dim() > 1) > _PLAIN * FIRST_SIZES[1] ** 2
 
 
 def _is_whole(module: nn.Module) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -14,6 +15,9 @@ from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, settl
 from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
+
+
+_SECONDS = 10.0  # that trials take at most: a constructor of a usual size takes a hundredth
 
 
 def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
@@ -31,7 +35,10 @@ def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
             sized=before.width or bool(call.configs), headed=before.head or bool(call.configs),
         )  # fmt: skip
     built: dict[str, Guess] | None = None
+    end = time.monotonic() + _SECONDS
     for chosen in combinations(choices):
+        if time.monotonic() > end:
+            break
         call.sizes, call.reading = stated, "usual"
         _apply(call, chosen, before)
         try:
