@@ -168,7 +168,8 @@ def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]
 def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     """Return the parameters that are masks by their names, the one that can say most first.
 
-    Padding and lengths come behind, and masks of queries last. What is a number or a switch by its default or its annotation is none, whatever its name.
+    Padding and lengths come behind, and masks of queries last. What is a number or a switch by its default or its annotation is
+    none, whatever its name.
     """
     given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
     usual = [n for n in given if n.lower() in MASK]

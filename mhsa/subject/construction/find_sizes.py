@@ -21,7 +21,7 @@ _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm ar
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
 _PLAIN = 12  # times d_model^2: the numbers of four maps and a feed-forward of the usual width
-_HUGE = 5e7  # numbers: they are drawn in about a second
+_HUGE = 1e7  # numbers: they are drawn in a tenth of a second, and there are up to 64 trials
 
 
 def settle_sizes(call: ConstructorCall) -> None:
@@ -117,7 +117,7 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
     """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
     first: tuple[nn.Module | None, int] = (None, 0)
     for d_model in _WIDTHS:
-        if first[0] is not None and _would_be_huge(*first, d_model):
+        if first[0] is not None and _would_be_huge(first[0], first[1], d_model):
             break
         with contextlib.suppress(Exception):
             module = call.build(head, d_model)
@@ -129,7 +129,7 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
 
 
 def _would_be_huge(module: nn.Module, width: int, d_model: int) -> bool:
-    """Whether a wider module may have more numbers than can be made in a second: of layers [width^2, width^2] as this one's."""
+    """Whether a wider module may have more numbers than a trial may cost: of layers [width^2, width^2] as this one's."""
     numbers = sum(p.numel() for p in module.parameters() if not is_lazy(p))
     return numbers > _PLAIN * width**2 and numbers * (d_model / width) ** 4 > _HUGE
 

@@ -16,7 +16,6 @@ from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_e
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
 
-
 _SECONDS = 10.0  # that trials take at most: a constructor of a usual size takes a hundredth
 
 
