@@ -40,6 +40,7 @@ from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.switches import read_switches
+from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
@@ -184,6 +185,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
+    if (apart := read_value_width(replace(subject, device="cpu"))) is not None:
+        subject = replace(subject, switches=(*switches, apart[0]), understood=(*subject.understood, apart[1]))
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))

@@ -66,6 +66,7 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
+        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.also: dict[str, Any] = {}  # further arguments of every call
         self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
 
@@ -85,7 +86,12 @@ class ModuleAdapter(Adapter):
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model), self.contract) | self.options
+        return self._given(head, d_model, DROPOUT_RATE)
+
+    def _given(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
+        assert self._arguments is not None
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
+        return given | {name: given[name] + 1 for name in self.wider}
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
@@ -104,8 +110,7 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
-        return self._with_sizes(self._make(**given), d_model)
+        return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
