@@ -40,6 +40,7 @@ from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.switches import read_switches
+from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
@@ -178,6 +179,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
+    ask_about_upcast(read)
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
@@ -195,6 +197,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *(words for words in about_switches.values() if words),
         *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
+        *(f"arguments of the call in **{n}" for n in _collected(read.adapter)),
         *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
@@ -241,6 +244,14 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         return ()  # mhsa's own option is what a function is judged in
     grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
     return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
+
+
+def _collected(adapter: Adapter) -> tuple[str, ...]:
+    """Return the names of what collects further arguments of a call: which there are, no signature says."""
+    if not isinstance(adapter, ModuleAdapter):
+        return ()
+    parameters = inspect.signature(call_of(adapter.owner)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.VAR_KEYWORD)
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:

@@ -78,6 +78,11 @@ class Constructor:
         return bool(self._call.read.kv_heads) or configured or "kv head" in self._call.roles()
 
     @property
+    def left_off(self) -> tuple[str, ...]:
+        """Switches that are off by default, and are left so."""
+        return tuple(n for n in self.options if self._call.parameters[n].default is False)
+
+    @property
     def head_widths(self) -> tuple[str, ...]:
         """Parameters that are given the width of one head."""
         of_one: dict[WidthReading, set[str]] = {"usual": {"head width"}, "all of one head": {"head width", "other width"}}

@@ -20,8 +20,7 @@ class TwoWidths(nn.Module):
 
     def forward(self, query, key, value):
         q, k, v = (
-            f(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2)
-            for f, x in ((self.q, query), (self.k, key), (self.v, value))
+            f(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2) for f, x in ((self.q, query), (self.k, key), (self.v, value))
         )
         return self.o(((q @ k.mT / self.temperature).softmax(-1) @ v).transpose(1, 2).flatten(2))
 
