@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mhsa.records.errors import Question
@@ -153,7 +154,14 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
 
 
 def call_of(owner: type[Any]) -> Callable[..., Any]:
-    """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward."""
+    """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward.
+
+    That of a ``torch.jit.ScriptModule`` is the function that is compiled when one is built.
+    """
+    compiled = getattr(owner, "_methods", {}).get("forward") if issubclass(owner, torch.jit.ScriptModule) else None
+    if compiled is not None:
+        written: Callable[..., Any] = compiled.original_method
+        return written
     forward: Callable[..., Any] = owner.forward
     call: Callable[..., Any] = owner.__call__
     return call if forward is nn.Module.forward and call is not nn.Module.__call__ else forward

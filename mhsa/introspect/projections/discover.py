@@ -142,7 +142,7 @@ def is_linear(module: nn.Module) -> bool:
     """Whether a layer maps the features of each token alone, with a weight [out, in] (and axes of size 1)."""
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return module.groups == 1 and all(size == 1 for size in module.kernel_size)
-    return isinstance(module, nn.Linear)
+    return isinstance(module, nn.Linear) or getattr(module, "original_name", "") == "Linear"  # the latter is compiled
 
 
 def _of_norms(module: nn.Module) -> set[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -141,7 +143,8 @@ class ModuleAdapter(Adapter):
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
         if name is not None and bias is not None:
             given[name] = bias
-        result = called_in_float32(module, given) if self.in_float32 else module(**given)
+        with _as_compiled(module):
+            result = called_in_float32(module, given) if self.in_float32 else module(**given)
         flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2
         return result.unflatten(0, (query.size(0), -1)) if flat and result.size(0) % query.size(0) == 0 else result
 
@@ -173,6 +176,12 @@ def has_own_head_width(target: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return any(is_called(p.name, HEAD_WIDTH) for p in parameters)
+
+
+def _as_compiled(module: nn.Module) -> AbstractContextManager[Any]:
+    """Return the context of a call: torch's optimiser of compiled modules fails where an argument is a tensor after None."""
+    compiled = isinstance(module, torch.jit.ScriptModule)
+    return torch.jit.optimized_execution(False) if compiled else contextlib.nullcontext()  # type: ignore[attr-defined]
 
 
 def _of_what_is_built(adapter: ModuleAdapter, name: str) -> Contract | None:
