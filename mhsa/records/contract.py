@@ -30,7 +30,7 @@ MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
 # In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
 MaskShape = Literal[
     "[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, H, Tq, Tk]", "[B*H, Tq, Tk]", "[Tq, Tk, B]", "[Tq, Tk]",
-    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tq]", "[B]",
+    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tk, 1]", "[B, Tq]", "[B]",
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
 Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BNTD", "BHTD", "BTHD", "(BH)TD"]

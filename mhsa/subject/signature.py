@@ -28,6 +28,7 @@ from mhsa.records.names import (
     pick,
 )
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.list_argument import unpacked
 from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
@@ -62,6 +63,7 @@ class Signature:
     rotary: tuple[str, ...] = ()  # what takes the angles or the places of rotary positions, and has no default
     bias: str | None = None
     bias_required: bool = False
+    as_list: tuple[str, ...] = ()  # roles in the order in which one argument holds them: query, key, value = x
     asks: str = ""  # the question about arguments of unknown names; they are given None, which counts only with an exact fit
 
     @property
@@ -72,11 +74,13 @@ class Signature:
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
         """Which of query, key and value can differ."""
-        return "x" if self.key is None else "q,kv" if self.value is None else "qkv"
+        return "qkv" if self.as_list else "x" if self.key is None else "q,kv" if self.value is None else "qkv"
 
     def bind(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool) -> dict[str, Any]:
         """Keyword arguments of a call."""
-        given: dict[str, Any] = {self.query: query, **{n: x.value(query) for n, x in self.more.items()}}
+        held = {"query": query, "key": key, "value": value}
+        first = [held[role] for role in self.as_list] if self.as_list else query
+        given: dict[str, Any] = {self.query: first, **{n: x.value(query) for n, x in self.more.items()}}
         alone = self.own_mask is not None and self.key_optional and key is query
         if self.key is not None and not alone:
             given[self.key] = key
@@ -93,6 +97,8 @@ class Signature:
         """Return the arguments as they are passed."""
         roles = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         given = [n if n == role else f"{n}={role}" for role, n in roles.items() if n is not None]
+        if self.as_list:
+            given[0] = f"{self.query}=[{', '.join(self.as_list)}]"
         return ", ".join((*given, *(f"{n}={x.words}" for n, x in self.more.items())))
 
 
@@ -144,6 +150,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         bias=bias, bias_required=bias in required and bias not in more,
     )  # fmt: skip
     unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
+    if signature.key is None and (held := unpacked(forward, signature.query)):
+        signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mhsa.records.contract import MaskMeaning, MaskShape
 
 # Shapes of masks that hide the same keys from every query of a sample.
-ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B]")
+ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B, Tk, 1]", "[B]")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ class MaskForm:
             return mask[:, 0]
         if self.shape == "[B, 1, Tk]":
             return mask[:, :1]
+        if self.shape == "[B, Tk, 1]":
+            return mask[:, 0].unsqueeze(-1)
         return mask[:, None, :1] if self.shape == "[B, 1, 1, Tk]" else mask
 
     def can_express(self, mask: Tensor) -> bool:
@@ -95,6 +97,8 @@ class MaskForm:
             return mask[:, None]
         if self.shape == "[Tq, Tk, B]" and mask.dim() == 3:
             return mask.permute(2, 0, 1)
+        if self.shape == "[B, Tk, 1]" and mask.dim() == 3:
+            return mask.transpose(1, 2)
         if self.shape == "[B*H, Tq, Tk]" and mask.dim() == 3 and mask.size(0) % head == 0:
             return mask.reshape(-1, head, *mask.shape[1:])
         return mask
