@@ -480,3 +480,16 @@ def test_trials_end_before_a_module_is_huge() -> None:
     with pytest.raises(Question, match="'K' and 'momentum'"):
         adapter(Product)
     assert Product.widest <= 4096
+
+
+class Checkpointed(Plain):
+    """Compares the level of its checkpoints with a word."""
+
+    def __init__(self, heads: int, dim: int, checkpoint_level: str) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.checkpoints = checkpoint_level == "C2"
+
+
+def test_checkpoints_of_activations_are_switched_off() -> None:
+    assert not adapter(Checkpointed).build(4, 20).checkpoints

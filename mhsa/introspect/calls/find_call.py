@@ -110,6 +110,22 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
     return None
 
 
+def _function_with_a_mask(
+    caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
+) -> Caller | None:  # fmt: skip
+    """Return the call of a function in the first layout and form of its mask in which one that allows everything is taken."""
+    declared = caller.contract.layout
+    for layout in FUNCTION_LAYOUTS if declared is None else (declared,):
+        for form in forms_of_mask(replace(caller, fills_mask=True)):
+            other = adapter.read_as(form.contract, float_masks=form.float_masks)
+            other.callable_in = layout
+            sizes = first_sizes(other)
+            with contextlib.suppress(Exception):
+                built = other.build(sizes.head, sizes.d_model).double().eval()
+                return replace(form, adapter=other).locate(built, *given)
+    return None
+
+
 def _function_in_another_layout(
     caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
 ) -> Caller | None:
@@ -132,6 +148,8 @@ def _may_need_mask(adapter: Adapter) -> bool:
 
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
+    if isinstance(caller.adapter, FunctionAdapter):
+        return _function_with_a_mask(caller, caller.adapter, given)
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             found = form.locate(module, *given)

@@ -86,6 +86,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     """
     use = use_of(target, name)
     found = [
+        *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
         *_by_annotation(parameter, use),
         *_by_use(target, name, use, sized=sized),
         *_by_name(name, sized=sized, headed=headed),
