@@ -1,4 +1,4 @@
-"""A module without parameters that is built for heads of one width: a function that builds one for the width it is called with."""
+"""A module without parameters that is built for heads of one width: a function that builds one for each width."""
 
 from __future__ import annotations
 
