@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from mhsa.introspect.calls.find_query_mask import find_query_mask
+from mhsa.introspect.core_of_width import core_of_width
 from mhsa.introspect.declared_contract import different
 from mhsa.introspect.function_values import places_of_values
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
@@ -53,7 +55,7 @@ def as_adapter(
     if target is nn.MultiheadAttention:
         return TorchAdapter()
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
-        function = _as_function(target)
+        function = _as_function(target) or (core_of_width(target, name) if inspect.isclass(target) else None)
         if function is None:
             return of_module(target, name, declared=declared)
         return _function_adapter(function, name, contract_of(target, name))
@@ -99,7 +101,7 @@ def _function_adapter(function: Callable[..., Any], name: str, declared: Contrac
     adapter.values = places_of_values(function, masks[0] if masks else "")
     adapter.declared = declared
     adapter.contract = replace(adapter.contract, **different(declared))
-    return adapter
+    return find_query_mask(adapter)
 
 
 def _as_function(target: Any) -> Callable[..., Any] | None:

@@ -100,8 +100,11 @@ def _meant(attentions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _outermost(found: dict[str, Any]) -> dict[str, Any]:
-    """Return those that no other one uses."""
+    """Return those that no other one uses, or inherits from with a forward of its own."""
     used = {n for name, o in found.items() for n in _uses(o, found, name)}
+    used |= {
+        n for o in found.values() if inspect.isclass(o) and "forward" in vars(o) for n, x in found.items() if x in o.__mro__[1:]
+    }
     return {n: o for n, o in found.items() if n not in used} or found
 
 

@@ -77,6 +77,14 @@ def _with_a_constructor(promise: Promise) -> str:
     return ""
 
 
+def _with_keys(promise: Promise) -> str:
+    if isinstance(promise.adapter, FunctionAdapter):
+        return "a function on [B, H, T, d] is judged with any"
+    if promise.value == "equal" and not isinstance(promise.adapter, ModuleAdapter):
+        return "the subject is called by its own adapter"
+    return "the subject is self-attention, whose lengths are equal" if promise.adapter.inputs == "x" else ""
+
+
 def _within_a_module(promise: Promise) -> str:
     return "a function on [B, H, T, d] has nothing around it" if isinstance(promise.adapter, FunctionAdapter) else ""
 
@@ -102,6 +110,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
     "mask_shape": _with_a_mask,
     "layout": _of_that_kind,
+    "lengths": _with_keys,
     "masked": _with_a_mask,
     "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,

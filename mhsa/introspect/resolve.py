@@ -28,6 +28,7 @@ from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
+from mhsa.introspect.readings.equal_lengths import declared_equal
 from mhsa.introspect.readings.formula.biases import bias_argument, find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
@@ -40,6 +41,8 @@ from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.readings.switches import read_switches
+from mhsa.introspect.readings.upcast import ask_about_upcast
+from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
@@ -133,7 +136,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    if (alike := of_one_length(adapter, module)) is not None:
+    alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
+    if alike is not None:
         adapter, caller = alike, find_call(alike, module)
     caller = without_ignored_mask(caller, module)
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
@@ -176,6 +180,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = read_call(replace(subject, device="cpu"), module, request, called_by)
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
+    ask_about_upcast(read)
     require_fit_of_guesses(read, recipe.unsure if recipe else "")
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
@@ -183,6 +188,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(read, device=device)
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
+    if (apart := read_value_width(replace(subject, device="cpu"))) is not None:
+        subject = replace(subject, switches=(*switches, apart[0]), understood=(*subject.understood, apart[1]))
     named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
@@ -191,6 +198,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *(words for words in about_switches.values() if words),
         *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
+        *(f"arguments of the call in **{n}" for n in _collected(read.adapter)),
         *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
@@ -237,6 +245,14 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         return ()  # mhsa's own option is what a function is judged in
     grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
     return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
+
+
+def _collected(adapter: Adapter) -> tuple[str, ...]:
+    """Return the names of what collects further arguments of a call: which there are, no signature says."""
+    if not isinstance(adapter, ModuleAdapter):
+        return ()
+    parameters = inspect.signature(call_of(adapter.owner)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.VAR_KEYWORD)
 
 
 def _is_among(argument: str, not_judged: Sequence[str]) -> bool:

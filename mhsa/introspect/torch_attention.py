@@ -50,7 +50,7 @@ class TorchModuleAdapter(ModuleAdapter):
 
     def call(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True,
-        bias: Tensor | None = None,
+        bias: Tensor | None = None, of_queries: Tensor | None = None,
     ) -> Any:  # fmt: skip
         """Call it as ``TorchAdapter`` does; time comes first where the module wants it so."""
         assert isinstance(module, nn.MultiheadAttention)

@@ -30,17 +30,18 @@ MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
 # In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
 MaskShape = Literal[
     "[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, H, Tq, Tk]", "[B*H, Tq, Tk]", "[Tq, Tk, B]", "[Tq, Tk]",
-    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tq]", "[B]",
+    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tk, 1]", "[B, Tq]", "[B]",
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
-Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BHTD", "BTHD", "(BH)TD"]
+Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BNTD", "BHTD", "BTHD", "(BH)TD"]
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
+Lengths = Literal["any", "equal"]
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
 Out = Literal["projection", "none"]
 Maps = Literal["projection", "none", "shared by heads"]
-Heads = Literal["consecutive", "interleaved"]
+Heads = Literal["consecutive", "interleaved", "interleaved-where-split"]
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -72,8 +73,11 @@ class Contract:
             keys, the first of their sample, that may be attended to.
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
-            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels). Functions of heads: ``"BHTD"`` (the usual one),
-            ``"BTHD"``, ``"(BH)TD"``.
+            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BNTD"`` (two axes of
+            samples, which masks need not have). Functions of heads: ``"BHTD"`` (the usual one), ``"BTHD"``,
+            ``"(BH)TD"``.
+        lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
+            queries are judged in several calls, each with as many queries as keys.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does
@@ -84,7 +88,8 @@ class Contract:
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
-            one from the h-th (``"interleaved"``), both where heads are split and where they are merged.
+            one from the h-th (``"interleaved"``), both where heads are split and where they are merged, or
+            ``"interleaved-where-split"`` and consecutive where they are merged.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
@@ -121,6 +126,7 @@ class Contract:
     mask: MaskMeaning | None = None
     mask_shape: MaskShape | None = None
     layout: Layout | None = None
+    lengths: Lengths | None = None
     masked: Masked = "may-be-read"
     indivisible: Literal["raises", "any"] | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
@@ -158,6 +164,7 @@ class Contract:
             "mask": (None, *get_args(MaskMeaning)),
             "mask_shape": (None, *get_args(MaskShape)),
             "layout": (None, *get_args(Layout)),
+            "lengths": (None, *get_args(Lengths)),
             "masked": get_args(Masked),
             "indivisible": (None, "raises", "any"),
             "shape_mismatch": get_args(ShapeMismatch),

@@ -17,7 +17,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
         "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
         "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
-        "num_att_heads"}  # fmt: skip
+        "num_att_heads", "nb_head", "multi_attention_heads"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
             "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
@@ -114,6 +114,8 @@ MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", 
 KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
             "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",
             "memory_padding_mask", "context_padding_mask"}  # fmt: skip
+# Masks of the queries, next to one of the keys: what they hide is not attended from.
+QUERY_MASK = {"q_mask", "query_mask", "queries_mask", "query_masks", "q_masks", "mask_q", "query_padding_mask", "x_mask"}
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip

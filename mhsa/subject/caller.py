@@ -13,6 +13,7 @@ from mhsa.records.errors import one_line
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
@@ -90,7 +91,11 @@ class Caller:
         more: dict[str, Any] = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
         if self.bias is not None:
             more["bias"] = self.bias
-        query, key, value = self.layout.give(query, key, value)
+        if mask is not None and isinstance(self.adapter, ModuleAdapter) and self.adapter.query_mask:
+            more["of_queries"] = self.form.all_queries(query.size(0), query.size(1), query)
+        if isinstance(self.adapter, OfOneLength):
+            more["mask_shape"] = self.contract.mask_shape
+        query, key, value = self.layout.give(query, key, value, masked=mask is not None)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
 
     def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:

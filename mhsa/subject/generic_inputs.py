@@ -24,6 +24,8 @@ SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
 _LONGEST = 130  # tokens: with more of them the many calls of a reading would be slow
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
+_PICTURES = (6, 14)  # pixels of queries and of keys: 2 x 3 and 2 x 7
+
 
 def first_sizes(adapter: Adapter) -> Sizes:
     """Return the sizes of a module that is understood: its own, or generic ones; at least two pairs of features are rotated."""
@@ -75,8 +77,11 @@ def generic_tensors(adapter: Adapter) -> tuple[Tensor, Tensor, Tensor]:
 def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str = "float64") -> Case:
     """Return a case of generic sizes with random numbers; the freest tie that the subject can be called with."""
     sizes = generic_sizes(subject.adapter)
+    queries, keys = sizes.queries, sizes.keys
+    if subject.contract.layout == "BCHW":  # a picture of more rows than one, as a prime number of pixels has none
+        queries, keys = _PICTURES[0], _PICTURES[subject.adapter.inputs != "x"]
     return Case(
-        dtype, sizes.batch, sizes.module.head, sizes.queries, sizes.keys, sizes.module.d_k,
+        dtype, sizes.batch, sizes.module.head, queries, keys, sizes.module.d_k,
         data="normal", mask=mask, tie=subject.ties[0], seed=seed,
     )  # fmt: skip
 

@@ -2,8 +2,8 @@
 
 Labels: ``in`` and ``out`` (d_model features), ``h`` (heads), ``d`` (d_k), ``p`` (position among packed roles), ``one``
 (size 1); joined letters are one axis that holds several, outermost first: ``hd`` is the usual d_model output axis of a
-query projection, ``phd`` the output axis of a packed one. ``cat`` and ``per`` are packed axes of fewer key heads
-(:mod:`mhsa.subject.packed_groups`).
+query projection, ``phd`` the output axis of a packed one, ``dph`` that of one whose heads are innermost. ``cat`` and ``per``
+are packed axes of fewer key heads (:mod:`mhsa.subject.packed_groups`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from mhsa.subject.forms import packed_groups
 
-_JOINED = ("hd", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp")
+_JOINED = ("hd", "phd", "hpd", "hdp", "dph", "pd", "dp", "ph", "hp")
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def readings(
     """Every reading of a parameter of this shape, the most usual first; ``linear``: stored as nn.Linear stores it."""
     side = "out" if roles == ("out",) else "in"
     expected = sorted(_expected_axes(side, packed=len(roles) > 1, bias=bias, per_head=per_head))
-    known = ("in", "hd", "out", "h", "d", "p", "phd", "hpd", "hdp", "pd", "dp", "ph", "hp", "one")
+    known = ("in", "hd", "out", "h", "d", "p", "phd", "hpd", "hdp", "dph", "pd", "dp", "ph", "hp", "one")
     options = [[label for label in known if sizes.of(label, len(roles)) == size] for size in shape]
     for labels in itertools.product(*options):
         simple = sorted(s for label in labels for s in (label if label in _JOINED else [label]) if s != "one")

@@ -7,11 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
 from mhsa.records.errors import Question
-from mhsa.records.names import BIAS, CONTEXT, KEY, KEY_MASK, LENGTHS, MASK, PADDING, QUERY, SELF, VALUE, WANT_WEIGHTS, pick
+from mhsa.records.names import (
+    BIAS,
+    CONTEXT,
+    KEY,
+    KEY_MASK,
+    LENGTHS,
+    MASK,
+    PADDING,
+    QUERY,
+    QUERY_MASK,
+    SELF,
+    VALUE,
+    WANT_WEIGHTS,
+    is_called,
+    pick,
+)
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.list_argument import unpacked
 from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
@@ -46,6 +63,7 @@ class Signature:
     rotary: tuple[str, ...] = ()  # what takes the angles or the places of rotary positions, and has no default
     bias: str | None = None
     bias_required: bool = False
+    as_list: tuple[str, ...] = ()  # roles in the order in which one argument holds them: query, key, value = x
     asks: str = ""  # the question about arguments of unknown names; they are given None, which counts only with an exact fit
 
     @property
@@ -56,11 +74,13 @@ class Signature:
     @property
     def inputs(self) -> Literal["qkv", "q,kv", "x"]:
         """Which of query, key and value can differ."""
-        return "x" if self.key is None else "q,kv" if self.value is None else "qkv"
+        return "qkv" if self.as_list else "x" if self.key is None else "q,kv" if self.value is None else "qkv"
 
     def bind(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool) -> dict[str, Any]:
         """Keyword arguments of a call."""
-        given: dict[str, Any] = {self.query: query, **{n: x.value(query) for n, x in self.more.items()}}
+        held = {"query": query, "key": key, "value": value}
+        first = [held[role] for role in self.as_list] if self.as_list else query
+        given: dict[str, Any] = {self.query: first, **{n: x.value(query) for n, x in self.more.items()}}
         alone = self.own_mask is not None and self.key_optional and key is query
         if self.key is not None and not alone:
             given[self.key] = key
@@ -77,6 +97,8 @@ class Signature:
         """Return the arguments as they are passed."""
         roles = {"query": self.query, "key": self.key, "value": self.value, "mask": self.mask}
         given = [n if n == role else f"{n}={role}" for role, n in roles.items() if n is not None]
+        if self.as_list:
+            given[0] = f"{self.query}=[{', '.join(self.as_list)}]"
         return ", ".join((*given, *(f"{n}={x.words}" for n, x in self.more.items())))
 
 
@@ -128,6 +150,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         bias=bias, bias_required=bias in required and bias not in more,
     )  # fmt: skip
     unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
+    if signature.key is None and (held := unpacked(forward, signature.query)):
+        signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
@@ -138,7 +162,14 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
 
 
 def call_of(owner: type[Any]) -> Callable[..., Any]:
-    """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward."""
+    """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward.
+
+    That of a ``torch.jit.ScriptModule`` is the function that is compiled when one is built.
+    """
+    compiled = getattr(owner, "_methods", {}).get("forward") if issubclass(owner, torch.jit.ScriptModule) else None
+    if compiled is not None:
+        written: Callable[..., Any] = compiled.original_method
+        return written
     forward: Callable[..., Any] = owner.forward
     call: Callable[..., Any] = owner.__call__
     return call if forward is nn.Module.forward and call is not nn.Module.__call__ else forward
@@ -151,13 +182,15 @@ def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]
 
 
 def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
-    """Return the parameters that are masks by their names, the one that can say most first: padding and lengths come last.
+    """Return the parameters that are masks by their names, the one that can say most first.
 
-    What is a number or a switch by its default or its annotation is none, whatever its name.
+    Padding and lengths come behind, and masks of queries last. What is a number or a switch by its default or its annotation is
+    none, whatever its name.
     """
     given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
     usual = [n for n in given if n.lower() in MASK]
     padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
     others = [n for n in given if "mask" in n.lower() and n not in padding]
     lengths = [n for n in given if n.lower() in LENGTHS]
-    return list(dict.fromkeys((*usual, *others, *padding, *lengths)))
+    listed = list(dict.fromkeys((*usual, *others, *padding, *lengths)))
+    return sorted(listed, key=lambda name: is_called(name, QUERY_MASK))

@@ -106,3 +106,14 @@ def test_what_has_the_maps_is_the_subject_and_no_core_of_it(tmp_path: Path) -> N
     file = tmp_path / "block.py"
     file.write_text("import torch\nfrom torch import nn\n" + PACKED_CORES)
     assert load(str(file)).__name__ == "AttentionBlock"
+
+
+def test_a_class_that_inherits_from_another_one_and_calls_it_is_the_subject(tmp_path: Path) -> None:
+    file = tmp_path / "inherits.py"
+    own = "class CrossAttention(MultiHeadAttention):\n    def forward(self, x, y): return super().forward(x, y, y)\n"
+    file.write_text(CORE + MULTI + own)
+    assert chosen(Request.of(str(file))).target.__name__ == "CrossAttention"
+    file = tmp_path / "both.py"
+    file.write_text(CORE + MULTI + own + own.replace("CrossAttention", "SelfAttention"))
+    with pytest.raises(Question, match=r"CrossAttention, .*SelfAttention"):
+        chosen(Request.of(str(file)))

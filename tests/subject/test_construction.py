@@ -425,3 +425,71 @@ def test_a_module_with_positions_for_sixteen_is_a_question() -> None:
     name = f"{__file__}:Sixteen"
     assert understand(Request(name, name, arguments={"block_size": LENGTH})).adapter.construction(4, 20)
     assert adapter(Lengthy).construction(4, 20) == {"heads": 4, "dim": 20, "max_len": LENGTH}
+
+
+class SmallTarget(Plain):
+    """A width whose default is a number no number of heads but 1, 2 and 4 divides, and a switch."""
+
+    def __init__(self, dim: int = 20, num_heads: int = 1, attention_dim: int = 20, bias_free: bool = False) -> None:
+        super().__init__()
+        if attention_dim % num_heads:
+            raise ValueError(attention_dim)
+        self.prepare(num_heads, dim)
+        self.maps[0] = nn.Linear(dim, attention_dim)
+        self.bias_free = bias_free
+
+
+class Positions(Plain):
+    """Has a causal mask for a number of positions, which its name does not tell."""
+
+    def __init__(self, heads: int, dim: int, n_agent: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.register_buffer("triangle", torch.tril(torch.ones(n_agent + 1, n_agent + 1)))
+
+
+def test_a_width_whose_default_fits_some_heads_alone_is_given() -> None:
+    found = adapter(SmallTarget)
+    assert found.build(3, 21).maps[0].out_features == 21
+    assert "attention_dim=d_model" in words(found)
+    assert not found.build(3, 21).bias_free
+
+
+def test_a_number_of_positions_is_known_by_the_triangle_that_is_made_with_it() -> None:
+    found = adapter(Positions)
+    assert len(found.build(4, 20).triangle) > 600  # more than a case has
+    assert "n_agent=length" in words(found)
+    assert found.constructor.established == {"n_agent"}
+
+
+class Product(nn.Module):
+    """Layers as wide as the product of two of its arguments, neither of which is the number of heads by its name."""
+
+    widest = 0
+
+    def __init__(self, K: int, d: int, momentum: float) -> None:
+        super().__init__()
+        Product.widest = max(Product.widest, K * d)
+        self.layer = nn.Linear(2 * K * d, K * d, device="meta" if K * d > 4096 else None)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(torch.cat((x, x), dim=-1))
+
+
+def test_trials_end_before_a_module_is_huge() -> None:
+    with pytest.raises(Question, match="'K' and 'momentum'"):
+        adapter(Product)
+    assert Product.widest <= 4096
+
+
+class Checkpointed(Plain):
+    """Compares the level of its checkpoints with a word."""
+
+    def __init__(self, heads: int, dim: int, checkpoint_level: str) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.checkpoints = checkpoint_level == "C2"
+
+
+def test_checkpoints_of_activations_are_switched_off() -> None:
+    assert not adapter(Checkpointed).build(4, 20).checkpoints

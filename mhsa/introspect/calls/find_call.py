@@ -10,16 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
+from mhsa.introspect.calls.find_query_mask import with_query_mask
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
+from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
 # What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
 # and where time comes first, queries and keys of different lengths look like different batches.
-NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD")
+NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD")
 
 
 def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] = lambda: None) -> Caller:
@@ -34,11 +37,59 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
             caller = caller.locate(module, *given)
         except Exception:  # the properties will raise it again and report it
             needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
-            needing = needing or _in_another_layout(caller, module, given)
+            needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
             if needing is None:
                 refused()
             caller = needing or caller
-        return find_mask_form(caller, module, *given) if adapter.takes_mask else caller
+        else:
+            caller = _with_more_axes(caller, module, given) or caller
+        adapter = caller.adapter
+        if not adapter.takes_mask:
+            return caller
+        return find_mask_form(with_query_mask(caller, module, *given), module, *given)
+
+
+def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call with samples in two axes, or one query for each, where tokens give no output of their shape."""
+    if not isinstance(caller.adapter, ModuleAdapter) or caller.contract.layout is not None:
+        return None
+    output = caller.items(module, *given, None)[caller.output_from]
+    if isinstance(output, Tensor) and output.shape == given[0].shape:
+        return None
+    laid = replace(caller, contract=replace(caller.contract, layout="BNTD"))
+    return _giving_tokens(laid, module, given) or _query_by_query(caller, module, given, rows=(False,))
+
+
+def _giving_tokens(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call where it gives [B, Tq, d_model]."""
+    with contextlib.suppress(Exception):
+        found = caller.locate(module, *given)
+        output = found.items(module, *given, None)[found.output_from]
+        return found if isinstance(output, Tensor) and output.shape == given[0].shape else None
+    return None
+
+
+def _query_by_query(
+    caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], rows: tuple[bool, ...] = (False, True)
+) -> Caller | None:
+    """Return the call in which a sample has one query, without an axis of queries or with one; None where it is not taken so.
+
+    One with such an axis is read so only where more queries raise: a module that gives one row for several is wrong. So is one
+    that takes as many queries as keys, and raises for others.
+    """
+    adapter = caller.adapter
+    _, key, value = given
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or _giving_tokens(caller, module, (key, key, value)):
+        return None
+    for row in rows:
+        alone = EachQueryAlone(adapter)
+        alone.row = row
+        shape = "[B, 1, d_model]" if row else "[B, d_model]"
+        text = f"one query for each sample, {adapter.signature.query} {shape}: each query is given alone"
+        alone.understood = (*adapter.understood, Understood("layout", text, "fitted"))
+        if (found := _giving_tokens(replace(caller, adapter=alone), module, given)) is not None:
+            return found
+    return None
 
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
@@ -51,14 +102,27 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
         return None
     for layout in NOT_CALLED_AS_TOKENS:
         laid = replace(caller, contract=replace(caller.contract, layout=layout))
-        with contextlib.suppress(Exception):
-            found = laid.locate(module, *given)
-            output = found.items(module, *given, None)[found.output_from]
-            if isinstance(output, Tensor) and output.shape == given[0].shape:
-                return found
+        if (found := _giving_tokens(laid, module, given)) is not None:
+            return found
         needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
         if needing is not None:
             return needing
+    return None
+
+
+def _function_with_a_mask(
+    caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
+) -> Caller | None:  # fmt: skip
+    """Return the call of a function in the first layout and form of its mask in which one that allows everything is taken."""
+    declared = caller.contract.layout
+    for layout in FUNCTION_LAYOUTS if declared is None else (declared,):
+        for form in forms_of_mask(replace(caller, fills_mask=True)):
+            other = adapter.read_as(form.contract, float_masks=form.float_masks)
+            other.callable_in = layout
+            sizes = first_sizes(other)
+            with contextlib.suppress(Exception):
+                built = other.build(sizes.head, sizes.d_model).double().eval()
+                return replace(form, adapter=other).locate(built, *given)
     return None
 
 
@@ -84,6 +148,8 @@ def _may_need_mask(adapter: Adapter) -> bool:
 
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
+    if isinstance(caller.adapter, FunctionAdapter):
+        return _function_with_a_mask(caller, caller.adapter, given)
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             found = form.locate(module, *given)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.discover import discover
-from mhsa.introspect.projections.head_order import interleaved
+from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.projections.key_heads import require_key_heads
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
@@ -48,8 +48,7 @@ def bind_projections(
                 {"kv_heads": "grouped"},
             ) from None
         require_key_heads(adapter, recipe.bind(module, sizes), sizes)
-        ordered = interleaved(recipe.bind) if adapter.contract.heads == "interleaved" else recipe.bind
-        return ordered, recipe.describe(), recipe
+        return in_order(recipe.bind, adapter.contract.heads), recipe.describe(), recipe
 
     def bind(other: nn.Module, _: Sizes) -> Projections:
         projections = adapter.projections(other)
@@ -58,7 +57,7 @@ def bind_projections(
         return projections
 
     require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
-    return interleaved(bind) if adapter.contract.heads == "interleaved" else bind, "", None
+    return in_order(bind, adapter.contract.heads), "", None
 
 
 def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], adapter: Adapter) -> int:

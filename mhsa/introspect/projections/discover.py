@@ -142,7 +142,7 @@ def is_linear(module: nn.Module) -> bool:
     """Whether a layer maps the features of each token alone, with a weight [out, in] (and axes of size 1)."""
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return module.groups == 1 and all(size == 1 for size in module.kernel_size)
-    return isinstance(module, nn.Linear)
+    return isinstance(module, nn.Linear) or getattr(module, "original_name", "") == "Linear"  # the latter is compiled
 
 
 def _of_norms(module: nn.Module) -> set[str]:
@@ -240,7 +240,8 @@ def _group_heads(shapes: dict[str, tuple[int, ...]], sizes: Sizes) -> dict[str, 
     """Paths grouped so that the copies of one parameter in every head are one entry, its head index shown as #."""
     together: dict[str, list[str]] = {}
     for path, shape in shapes.items():
-        if sizes.d_k in shape or 3 * sizes.d_k in shape or 2 * sizes.d_k in shape:
+        own_width = len(shape) == 2 and len(named_roles(path)) == 1  # a head may be as wide as the module
+        if sizes.d_k in shape or 3 * sizes.d_k in shape or 2 * sizes.d_k in shape or own_width:
             for pattern in with_head_index(path):
                 together.setdefault(pattern, []).append(path)
     groups: dict[str, list[str]] = {}

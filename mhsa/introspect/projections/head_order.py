@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
+from mhsa.records.contract import Heads
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections, Role, View
@@ -14,16 +15,25 @@ from mhsa.subject.projection_views import Projections, Role, View
 Bind = Callable[[nn.Module, Sizes], Projections]
 
 
-def interleaved(bind: Bind) -> Bind:
+def in_order(bind: Bind, heads: Heads | None) -> Bind:
+    """Return ``bind`` for a module whose heads are ordered as a contract says."""
+    if heads in (None, "consecutive"):
+        return bind
+    return interleaved(bind, merged=heads == "interleaved")
+
+
+def interleaved(bind: Bind, *, merged: bool = True) -> Bind:
     """Return ``bind`` for a module whose heads are interleaved: its views have the features of each head side by side.
 
-    A map that is not a parameter is left as it is: an identity in another order would not be one any more.
+    Without ``merged`` they are so where heads are split alone. A map that is not a parameter is left as it is: an identity in
+    another order would not be one any more.
     """
 
     def sorted_by_head(module: nn.Module, sizes: Sizes) -> Projections:
         found = bind(module, sizes)
         query, key, value = (_role(role, sizes, 0) for role in (found.query, found.key, found.value))
-        return replace(found, query=query, key=key, value=value, out=_role(found.out, sizes, 1))
+        out = _role(found.out, sizes, 1) if merged else found.out
+        return replace(found, query=query, key=key, value=value, out=out)
 
     return sorted_by_head
 

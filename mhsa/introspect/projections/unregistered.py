@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+_COMPILED = "_actual_script_module"  # of a torch.jit.ScriptModule: itself, in the form that runs
+
 
 def unregistered(module: nn.Module) -> str:
     """Say which layers or tensors a module keeps where torch does not look for them: in plain lists, tuples, dicts."""
     known = {id(p) for p in module.parameters()} | {id(m) for m in module.modules()}
     for path, part in module.named_modules():
         for name, held in vars(part).items():
-            if name.startswith("_") and name in vars(nn.Module()):
+            if name == _COMPILED or (name.startswith("_") and name in vars(nn.Module())):
                 continue
             members = held.values() if isinstance(held, dict) else held if isinstance(held, (list, tuple)) else [held]
             for member in members:

@@ -10,21 +10,21 @@ from torch import Tensor, nn
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import SeveralCalls
 from mhsa.subject.generic_inputs import generic_tensors
-from mhsa.subject.returned import listed
 from mhsa.subject.subject import Subject
 
 
-class EachTokenFirst(ModuleAdapter):
+class EachTokenFirst(SeveralCalls):
     """A module that gives the row of the first token: called once for each token, which changes places with the first.
 
     The order of keys means nothing to attention, so these rows are the output of self-attention [B, T, d_model].
     """
 
-    weights_on_request = False
+    why = "put each token first"
 
     def __init__(self, base: ModuleAdapter) -> None:
-        vars(self).update(vars(base))
+        super().__init__(base)
         self.not_given = (*base.not_given, *([base.signature.mask] if base.signature.mask else []))
         self.signature = replace(base.signature, mask=None, want_weights=None, not_given=self.not_given)
         self.takes_mask = False
@@ -36,7 +36,7 @@ class EachTokenFirst(ModuleAdapter):
             order = [place, *(other for other in range(query.size(1)) if other != place)]
             others = query[:, order]
             of_others = None if bias is None else bias[..., order, :][..., order]
-            row = listed(super().call(module, others, others, others, None, bias=of_others))[0]
+            row = self.once(module, others, others, others, None, of_others)
             rows.append(row if row.dim() == 3 else row.unsqueeze(1))
         return torch.cat(rows, dim=1) if rows else query.new_zeros(query.shape)
 

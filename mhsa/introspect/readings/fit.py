@@ -62,6 +62,15 @@ class Fit:
             return False
         return True
 
+    def is_taken_without_mask(self, subject: Subject) -> bool:
+        """Whether a call without a mask returns."""
+        trial = self._trial(subject, 0)
+        try:
+            trial(mask=None)
+        except (check.Violation, check.Inapplicable):
+            return False
+        return True
+
     def with_both(self, subject: Subject, other: Subject, name: str) -> bool:
         """Whether a mask and another one, given as argument ``name``, allow together what each of them allows."""
         assert isinstance(subject.adapter, ModuleAdapter)

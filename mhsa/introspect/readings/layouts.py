@@ -23,6 +23,8 @@ TAKES: dict[Layout, str] = {
     "TBD": "takes time first, [T, B, d_model]",
     "BDT": "takes channels first, [B, d_model, T]",
     "BCHW": "takes pictures [B, d_model, H, W], whose pixels are the tokens",
+    "BD1T": "takes pixels of one row, [B, d_model, 1, T]",
+    "BNTD": "takes samples in two axes, [B, N, T, d_model]",
     "BHTD": "takes heads [B, H, T, d]",
     "BTHD": "takes heads after time, [B, T, H, d]",
     "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
@@ -33,6 +35,8 @@ _TIME_FIRST = re.compile(
     re.IGNORECASE,
 )
 
+_ONE_ROW = re.compile(r"[\[(]\s*(B|N|bs|bsz|batch\w*)\s*,\s*\w+\s*,\s*1\s*,\s*\w+\s*[\])]|\bBC1[ST]\b", re.IGNORECASE)
+
 
 def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
     """Yield the layouts in which an implementation may be meant to be called, the likeliest first.
@@ -42,8 +46,11 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
     contract, adapter = subject.contract, subject.adapter
     if adapter.contract.layout is not None:
         yield _reading(subject, adapter.contract.layout, "declared")
-    elif contract.layout in ("BCHW", "BDT"):
+    elif contract.layout in ("BCHW", "BDT", "BNTD"):
         yield _reading(subject, contract.layout, "fitted")
+        if contract.layout == "BCHW" and isinstance(adapter, ModuleAdapter):
+            says_so = _ONE_ROW.search(_docs(adapter)) is not None
+            yield _reading(subject, "BD1T", "documented" if says_so else "fitted", certain=says_so)
     elif isinstance(adapter, ModuleAdapter):
         stated = _stated(adapter, module)
         if stated is not None:
@@ -76,6 +83,9 @@ def _stated(adapter: ModuleAdapter, module: nn.Module) -> Known | None:
     """Whether the code says that time comes first, and where."""
     if getattr(module, "batch_first", None) is False:
         return "named"
+    return "documented" if _TIME_FIRST.search(_docs(adapter)) else None
+
+
+def _docs(adapter: ModuleAdapter) -> str:
     owners: list[Any] = [adapter.owner, call_of(adapter.owner)]
-    docs = "\n".join(inspect.getdoc(owner) or "" for owner in owners)
-    return "documented" if _TIME_FIRST.search(docs) else None
+    return "\n".join(inspect.getdoc(owner) or "" for owner in owners)

@@ -10,6 +10,7 @@ from typing import get_args
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.stated_mask_polarity import Stated, about, mask_parameter
+from mhsa.introspect.readings.stated_mask_shape import axes_of, stated_axes
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -36,11 +37,12 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
     likely: MaskMeaning = declared or (stated.meaning if stated else "allowed")
     usual: tuple[MaskMeaning, ...] = ("allowed", "blocked", "additive")
     others = () if declared else tuple(m for m in usual if m != likely)
-    shape = subject.contract.mask_shape
-    if shape is not None and (shape in LENGTH_SHAPES) == (likely == "lengths"):
+    shape, axes = subject.contract.mask_shape, stated_axes(subject.adapter)
+    if shape is not None and axes in (None, axes_of(shape)) and (shape in LENGTH_SHAPES) == (likely == "lengths"):
         yield _reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
     for meaning in (likely, *others):
         shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
+        shapes = sorted(shapes, key=lambda s: axes not in (None, axes_of(s)))
         for fixed in _shapes(subject, shapes):
             for floating in (False,) if meaning == "additive" else (False, True):
                 yield _reading(subject, meaning, fixed, floating, stated, declared)
@@ -88,9 +90,15 @@ def _reading(
     missing: dict[str, str] = {} if as_said else {"mask": meaning}
     if shape == "[Tq, Tk]" and subject.adapter.contract.mask_shape is None and not _without_samples(subject):
         missing["mask_shape"] = shape
+    axes = stated_axes(subject.adapter)
+    otherwise = meaning != "lengths" and axes not in (None, axes_of(shape)) and subject.adapter.contract.mask_shape is None
+    if otherwise:
+        missing["mask_shape"] = shape
     kind = ", as floating 0 and 1" if floating and meaning in ("allowed", "blocked") else ""
     text = f"{MEANS[meaning]}{kind}, {shape}"
-    if "mask_shape" in missing:
+    if otherwise:
+        text += f", where its docstring says {axes} {'axis' if axes == 1 else 'axes'}"
+    elif "mask_shape" in missing:
         text += ", the same for every sample"
     adapter = subject.adapter
     if isinstance(adapter, FunctionAdapter):

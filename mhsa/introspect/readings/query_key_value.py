@@ -71,6 +71,8 @@ def try_without_keys(subject: Subject) -> Subject:
     if type(adapter) is not ModuleAdapter or adapter.inputs == "x":
         return subject
     signature = adapter.signature
+    if signature.as_list:
+        return subject
     parameters = inspect.signature(call_of(adapter.owner)).parameters
     names = [name for name in (signature.key, signature.value) if name is not None]
     if signature.own_mask is not None or any(parameters[name].default is not None for name in names):

@@ -11,6 +11,7 @@ from torch import nn
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import find_mask_form
 from mhsa.introspect.readings.candidate_reading import Reading, first_fit
+from mhsa.introspect.readings.equal_lengths import equal_lengths
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
@@ -64,10 +65,14 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
         return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
-    other = interleaved_heads(subject)
-    read = _stages(other.subject, module, fit) if other is not None else None
-    if other is not None and read is not None:
-        return _conclude(subject, module, [other, *read], fit, request)
+    for other in interleaved_heads(subject, module):
+        read = _stages(other.subject, module, fit)
+        if read is not None:
+            return _conclude(subject, module, [other, *read], fit, request)
+    same = equal_lengths(subject, module)
+    read = _stages(same.subject, module, fit) if same is not None else None
+    if same is not None and read is not None:
+        return _conclude(subject, module, [same, *read], fit, request)
     if not subject.caller.fills_mask:
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mhsa.introspect.readings.mask_comments import comments_on_masks
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.names import LENGTHS
 from mhsa.records.understood import Known
@@ -40,7 +41,7 @@ def mask_parameter(adapter: Adapter) -> str:
 
 
 def stated_meaning(adapter: Adapter) -> Stated | None:
-    """Return what docstrings, else the annotation, else the name of the mask's parameter say that it means."""
+    """Return what docstrings, else the annotation, else the name of the mask's parameter, else comments say that it means."""
     name = mask_parameter(adapter)
     if not name:
         return None
@@ -54,7 +55,8 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
         return Stated("additive", "annotated")
     if "pad" in name.lower():  # named after what it marks, as torch's key_padding_mask
         return Stated("blocked", "named")
-    return None
+    commented = {meaning for text in comments_on_masks(adapter) for meaning in _polarities(text)}
+    return Stated(commented.pop(), "documented") if len(commented) == 1 else None
 
 
 def about(adapter: Adapter, name: str) -> Iterator[str]:
@@ -93,6 +95,10 @@ def _meanings(text: str) -> Iterator[MaskMeaning]:
         yield "additive"
         if not re.search(r"\b(true|bool)", text, re.IGNORECASE):
             return
+    yield from _polarities(text)
+
+
+def _polarities(text: str) -> Iterator[MaskMeaning]:
     for clause in re.split(r"[.,;()]|\b(?:and|while|but|else|otherwise)\b", text):
         true, false = (re.search(words, clause, re.IGNORECASE) for words in (_TRUE, _FALSE))
         if bool(true) == bool(false):

@@ -26,6 +26,12 @@ from mhsa.subject.trial import Trial
 _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
+# Of a constructor, next to a triangle in its source, this may be one: it is judged where it fits exactly.
+_MASKS = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
+_ALIGNED: dict[Causal, re.Pattern[str]] = {
+    "top-left": re.compile(r"\b(left[- ]aligned|(top|upper)[- ]left)\b", re.IGNORECASE),
+    "bottom-right": re.compile(r"\b(right[- ]aligned|(bottom|lower)[- ]right)\b", re.IGNORECASE),
+}
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,7 @@ class _Option:
     name: str
     where: str  # "constructor argument" or "argument"
     default: bool
+    sure: bool = True  # whether its name or docstring says that it is about causality, and not its use alone
 
 
 def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understood, ...], dict[str, str]]:
@@ -51,18 +58,21 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
     for option in _options(subject):
         words = f"{option.name}={not option.default}"
         turned = _turned(subject, option)
-        found, error = _fitting(subject, turned, words, option)
+        stated = _stated_alignment(subject)
+        found, error = _fitting(subject, turned, words, option, stated)
         if error:
             left[option.name] = f"{option.where} {option.name}: with {words} it raises {error}"
         elif found is not None:
             does = "attends to later tokens, too" if option.default else f"is causal ({found.contract.causal})"
             part = "constructor" if option.where.startswith("constructor") else "call"
             understood.append(Understood(part, f"{words}: {does}, and is judged so in some of the cases", "fitted"))
+        elif not option.sure:
+            left[option.name] = f"{option.where} {option.name}: with {words} it is not exactly causal attention"
         elif option.where == "argument" and Fit().without_mask(Switch(words, turned, subject.contract).of(subject)):
             understood.append(Understood("call", f"{words} changes nothing without a mask, and is not judged", "fitted"))
         else:
-            wanted: Causal = "no" if option.default else "top-left"
-            found = Switch(words, turned, replace(subject.contract, causal=wanted), square=True)
+            wanted: Causal = "no" if option.default else stated or "top-left"
+            found = Switch(words, turned, replace(subject.contract, causal=wanted), square=stated is None)
         if found is not None:
             switches.append(found)
             left.setdefault(option.name, "")
@@ -92,8 +102,29 @@ def _options(subject: Subject) -> Iterator[_Option]:
         for name, parameter in parameters.items():
             default = False if parameter.default is parameter.empty else parameter.default
             named = is_causality(name) or _says(function, name)
-            if name in free and type(default) is bool and default == causal and named:
-                yield _Option(name, where, default)
+            by_use = where.startswith("constructor") and _MASKS.fullmatch(name) is not None and _makes_triangles(function)
+            if name in free and type(default) is bool and default == causal and (named or by_use):
+                yield _Option(name, where, default, named)
+
+
+def _makes_triangles(target: Any) -> bool:
+    """Whether a class makes a triangle, as a causal mask is."""
+    try:
+        return re.search(r"\btri[lu]\b", inspect.getsource(target)) is not None
+    except (OSError, TypeError):
+        return False
+
+
+def _stated_alignment(subject: Subject) -> Causal | None:
+    """Return where a causal mask is aligned, if a docstring says it in a sentence about causality."""
+    adapter = subject.adapter
+    owners: list[Any] = [adapter.function] if isinstance(adapter, FunctionAdapter) else []
+    if isinstance(adapter, ModuleAdapter):
+        owners = [adapter.owner, adapter.owner.__init__, call_of(adapter.owner)]
+    said = " ".join(" ".join(inspect.getdoc(owner) or "" for owner in owners).split())
+    about = [sentence for sentence in re.split(r"(?<=[.;])\s", said) if re.search("causal", sentence, re.IGNORECASE)]
+    found: set[Causal] = {place for place, words in _ALIGNED.items() for s in about if words.search(s)}
+    return found.pop() if len(found) == 1 else None
 
 
 def _says(function: Any, name: str) -> bool:
@@ -118,15 +149,19 @@ def _turned(subject: Subject, option: _Option) -> Any:
     return adapter
 
 
-def _fitting(subject: Subject, turned: Any, words: str, option: _Option) -> tuple[Switch | None, str]:
+def _fitting(
+    subject: Subject, turned: Any, words: str, option: _Option, stated: Causal | None
+) -> tuple[Switch | None, str]:  # fmt: skip
     """Return the switch as it fits exactly, or the error that it raises."""
     fit = Fit()
-    wanted: tuple[Causal, ...] = ("no",) if option.default else ("top-left", "bottom-right")
+    wanted: tuple[Causal, ...] = ("no",) if option.default else (stated,) if stated else ("top-left", "bottom-right")
     for causal in wanted:
         switch = Switch(words, turned, replace(subject.contract, causal=causal))
         if fit.without_mask(switch.of(subject)):
             return switch, ""
     switch = Switch(words, turned, replace(subject.contract, causal=wanted[0]), square=True)
+    if stated and not option.default and fit.is_taken_without_mask(switch.of(subject)):
+        return None, ""  # it returns where there are more keys than queries, and is not aligned as it says
     try:
         return (switch if all(_fits_square(switch.of(subject), seed) for seed in SEEDS) else None), ""
     except (check.Violation, check.Inapplicable) as error:

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from mhsa.introspect.load import target_of
-from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.judge.script.function_call import function_lines
@@ -18,12 +17,14 @@ from mhsa.records.request import Request
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import OfOneLength, SeveralCalls
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.subject import Subject
 
 # How an output in another layout is turned into [B, T, d_model].
 _OUTPUT_OF = {
     "TBD": ".transpose(0, 1)", "BDT": ".transpose(1, 2)", "BCHW": ".flatten(2).transpose(1, 2)",
+    "BD1T": ".flatten(2).transpose(1, 2)", "BNTD": ".flatten(0, 1)",
 }  # fmt: skip
 
 
@@ -33,7 +34,7 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *function_lines(subject, request, call)]
-    if isinstance(subject.adapter, (InnerAttention, EachTokenFirst)):
+    if isinstance(subject.adapter, (InnerAttention, SeveralCalls)):
         declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
         lines.append(f"adapter = understand({asked_for}, target={object_text(request)}).adapter")
@@ -45,7 +46,7 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     if mask is None and subject.caller.fills_mask:
         everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
         mask = subject.caller.convert(everything, query.dtype, call.case.head)
-    query, key, value = subject.caller.layout.give(query, key, value)
+    query, key, value = subject.caller.layout.give(query, key, value, masked=mask is not None)
     lines += ["})", f"query = {tensor_text(query)}"]
     lines.append("key = query" if key is query else f"key = {tensor_text(key)}")
     lines.append("value = key" if value is key else "value = query" if value is query else f"value = {tensor_text(value)}")
@@ -78,7 +79,7 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if isinstance(adapter, (InnerAttention, EachTokenFirst)) or not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, (InnerAttention, SeveralCalls)) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
@@ -99,9 +100,10 @@ def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
         first = "*(x if module.batch_first else x.transpose(0, 1) for x in (query, key, value))"
         turn = "lambda output, weights: (output if module.batch_first else output.transpose(0, 1), weights)"
         return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
-    if isinstance(adapter, EachTokenFirst) or not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, SeveralCalls) or not isinstance(adapter, ModuleAdapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
-        return f"adapter.call(module, query, key, value, {mask}{wanted})"
+        shape = f", mask_shape={subject.contract.mask_shape!r}" if isinstance(adapter, OfOneLength) and has_mask else ""
+        return f"adapter.call(module, query, key, value, {mask}{wanted}{shape})"
     alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]
     names = ("query", "query" if alone else "key", "value", mask if has_mask else None, call.case.need_weights)
     bound = adapter.signature.bind(*names) | adapter.also  # type: ignore[arg-type]

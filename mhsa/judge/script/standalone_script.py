@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from mhsa.introspect.readings.first_token import EachTokenFirst
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.judge.script.module_call import call_lines
 from mhsa.judge.script.named_subject import import_lines
@@ -15,6 +14,7 @@ from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import SeveralCalls
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.subject import Subject
 
@@ -39,9 +39,9 @@ def write_script(
         raise SubjectError("the property gives a bias, and no script shows one yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    inside = isinstance(subject.adapter, (InnerAttention, EachTokenFirst))
+    inside = isinstance(subject.adapter, (InnerAttention, SeveralCalls))
     known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    why = "put each token first" if isinstance(subject.adapter, EachTokenFirst) else "leave out what is around the attention"
+    why = subject.adapter.why if isinstance(subject.adapter, SeveralCalls) else "leave out what is around the attention"
     with_adapter = f"mhsa, to {why}." if inside else "its mhsa.Adapter."
     needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"

@@ -35,6 +35,7 @@ class FunctionAdapter(Adapter):
         self.takes_dropout = takes_dropout
         self.values: Places | None = None  # of Z, A and a log-sum-exp among what it returns, where not (Z, A)
         self.float_masks = self.finite_masks = False
+        self.query_mask = ""  # the parameter for a mask of the queries, which is needed next to a mask
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
         self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
 
@@ -137,9 +138,9 @@ class FunctionAdapter(Adapter):
             function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
         layout = self.contract.layout or self.callable_in or "BHTD"
         usual = layout == "BHTD" and usual_form(self.form)
-        if usual and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
+        if usual and not self.query_mask and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
             return function
-        return HeadsFunction(function, layout, self.form, self.mask_name)
+        return HeadsFunction(function, layout, self.form, self.mask_name, self.query_mask)
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""

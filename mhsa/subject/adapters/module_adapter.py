@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +68,9 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
+        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.also: dict[str, Any] = {}  # further arguments of every call
+        self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
         """Return this adapter for other roles of forward's arguments."""
@@ -84,7 +88,12 @@ class ModuleAdapter(Adapter):
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model), self.contract) | self.options
+        return self._given(head, d_model, DROPOUT_RATE)
+
+    def _given(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
+        assert self._arguments is not None
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
+        return given | {name: given[name] + 1 for name in self.wider}
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
@@ -103,8 +112,7 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
-        return self._with_sizes(self._make(**given), d_model)
+        return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
@@ -120,16 +128,23 @@ class ModuleAdapter(Adapter):
         mask: Tensor | None,
         need_weights: bool = False,
         bias: Tensor | None = None,
+        of_queries: Tensor | None = None,
     ) -> Any:
-        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own."""
+        """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own.
+
+        ``of_queries`` is the mask of the queries, where there is an argument for it.
+        """
         name = self.signature.bias
         mask = bias if bias is not None and name is None else mask
         given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
+        if of_queries is not None:
+            given[self.query_mask] = of_queries
         if name is not None and bias is None and self.signature.bias_required:
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
         if name is not None and bias is not None:
             given[name] = bias
-        result = called_in_float32(module, given) if self.in_float32 else module(**given)
+        with _as_compiled(module):
+            result = called_in_float32(module, given) if self.in_float32 else module(**given)
         flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2
         return result.unflatten(0, (query.size(0), -1)) if flat and result.size(0) % query.size(0) == 0 else result
 
@@ -161,6 +176,12 @@ def has_own_head_width(target: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return any(is_called(p.name, HEAD_WIDTH) for p in parameters)
+
+
+def _as_compiled(module: nn.Module) -> AbstractContextManager[Any]:
+    """Return the context of a call: torch's optimiser of compiled modules fails where an argument is a tensor after None."""
+    compiled = isinstance(module, torch.jit.ScriptModule)
+    return torch.jit.optimized_execution(False) if compiled else contextlib.nullcontext()  # type: ignore[attr-defined]
 
 
 def _of_what_is_built(adapter: ModuleAdapter, name: str) -> Contract | None:

@@ -14,6 +14,7 @@ from mhsa.source.written_code import tree_of
 
 # Calls that take a number of features: layers, and tensors made for a parameter.
 _SIZED = re.compile("(linear|conv[123]?d?|conv_nd|norm|dense|empty|zeros|ones|randn?|tensor)$", re.IGNORECASE)
+_TRIANGLES = {"tril", "triu", "tril_indices", "triu_indices"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Use:
 
     Attributes:
         width: layers or parameters are made with it.
+        square: a triangle of as many rows is made with it, as a causal mask is.
         epsilon: a normalisation takes it as its epsilon.
         rate: a dropout takes it.
         switch: it is used as a condition.
@@ -31,6 +33,7 @@ class Use:
     """
 
     width: bool = False
+    square: bool = False
     epsilon: bool = False
     rate: bool = False
     switch: bool = False
@@ -53,6 +56,7 @@ def use_of(target: Any, name: str) -> Use:
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return Use(
         width=any(_is_sized(call, names) for call in calls),
+        square=any(_called(call) in _TRIANGLES and any(_mentions(x, names) for x in _given(call)) for call in calls),
         epsilon=any(_refers(x, names) for call in calls for x in _epsilons(call)),
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(_refers(test, names) for test in tests),

@@ -7,7 +7,7 @@ from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
 from mhsa.records.understood import Known, Understood
-from mhsa.subject.construction.argument_roles import WORDS
+from mhsa.subject.construction.argument_roles import WORDS, WidthReading
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, settle_sizes
@@ -76,6 +76,17 @@ class Constructor:
         """Whether a parameter, or an attribute of a configuration, is the number of heads of keys and values."""
         configured = any(config.read is not None and config.read.kv_heads for config in self._call.configs.values())
         return bool(self._call.read.kv_heads) or configured or "kv head" in self._call.roles()
+
+    @property
+    def left_off(self) -> tuple[str, ...]:
+        """Switches that are off by default, and are left so."""
+        return tuple(n for n in self.options if self._call.parameters[n].default is False)
+
+    @property
+    def head_widths(self) -> tuple[str, ...]:
+        """Parameters that are given the width of one head."""
+        of_one: dict[WidthReading, set[str]] = {"usual": {"head width"}, "all of one head": {"head width", "other width"}}
+        return tuple(n for n, role in self._call.read.roles.items() if role in of_one.get(self._call.reading, ()))
 
     @property
     def missing(self) -> list[str]:

@@ -15,11 +15,13 @@ from mhsa.subject.construction.how_to_state import FACTORY
 
 FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
 _EVEN = 6  # features of a head that are tried where 5 cannot be called: only an even number can be rotated
-_OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
+OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
 _WIDTHS = (20, 64, 96, 120, 128, 512)
 _HEADS = (4, 2, 3, 5, 8, 1)
+_PLAIN = 12  # times d_model^2: the numbers of four maps and a feed-forward of the usual width
+_HUGE = 1e7  # numbers: they are drawn in a tenth of a second, and there are up to 64 trials
 
 
 def settle_sizes(call: ConstructorCall) -> None:
@@ -76,7 +78,7 @@ def _find(call: ConstructorCall) -> None:
     roles = call.roles()
     head = "head" in roles
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
-    if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *_OTHER_SIZES)):
+    if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *OTHER_SIZES)):
         width = False  # it stands in the code, though it may be that of the first try
     if not head or not width:
         _read_sizes(call, head, width)
@@ -115,6 +117,8 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
     """Return a module and the width it is built with: the first that can be called, else the first that can be built."""
     first: tuple[nn.Module | None, int] = (None, 0)
     for d_model in _WIDTHS:
+        if first[0] is not None and _would_be_huge(first[0], first[1], d_model):
+            break
         with contextlib.suppress(Exception):
             module = call.build(head, d_model)
             if runs(module, d_model):
@@ -122,6 +126,12 @@ def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
             if first[0] is None:
                 first = module, d_model
     return first
+
+
+def _would_be_huge(module: nn.Module, width: int, d_model: int) -> bool:
+    """Whether a wider module may have more numbers than a trial may cost: of layers [width^2, width^2] as this one's."""
+    numbers = sum(p.numel() for p in module.parameters() if not is_lazy(p))
+    return numbers > _PLAIN * width**2 and numbers * (d_model / width) ** 4 > _HUGE
 
 
 def _rotated_sizes(call: ConstructorCall) -> list[tuple[int, int]]:
@@ -158,7 +168,7 @@ def _is_oversize(module: nn.Module) -> bool:
     One whose every head is as wide as d_model has four times as many maps.
     """
     sized = (p for p in module.parameters() if not is_lazy(p))
-    return sum(p.numel() for p in sized if p.dim() > 1) > 12 * FIRST_SIZES[1] ** 2
+    return sum(p.numel() for p in sized if p.dim() > 1) > _PLAIN * FIRST_SIZES[1] ** 2
 
 
 def _is_whole(module: nn.Module) -> bool:

@@ -86,6 +86,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     """
     use = use_of(target, name)
     found = [
+        *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
         *_by_annotation(parameter, use),
         *_by_use(target, name, use, sized=sized),
         *_by_name(name, sized=sized, headed=headed),
@@ -95,17 +96,34 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
-    """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, or the file has the part."""
-    return guess.made is not None or (guess.role in _WIDTHS and use_of(target, name).width)
+    """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
+    a number of positions, or the file has the part.
+    """
+    use = use_of(target, name)
+    return guess.made is not None or (guess.role in _WIDTHS and use.width) or (guess.role == "length" and use.square)
 
 
-def optional_guesses(target: Any, parameters: Mapping[str, inspect.Parameter]) -> Iterator[dict[str, Guess]]:
-    """Yield other values of optional arguments, where the defaults cannot be built: widths that are None, then each switch."""
+def optional_guesses(
+    target: Any, parameters: Mapping[str, inspect.Parameter], *, switches: bool
+) -> Iterator[dict[str, Guess]]:  # fmt: skip
+    """Yield other values of optional arguments, where the defaults cannot be built: widths that are None, or numbers.
+
+    With ``switches`` each of them follows, turned round.
+    """
     none = [n for n, p in parameters.items() if p.default is None and role_of(n) != "head"]
     widths = {n: Guess(role="other width") for n in none if use_of(target, n).width}
     if widths:
         yield widths
-    yield from ({n: Guess(value=not p.default)} for n, p in parameters.items() if type(p.default) is bool)
+    sized = {n: Guess(role="other width") for n, p in parameters.items() if type(p.default) is int and _is_width(target, n)}
+    if sized:
+        yield widths | sized
+    if switches:
+        yield from ({n: Guess(value=not p.default)} for n, p in parameters.items() if type(p.default) is bool)
+
+
+def _is_width(target: Any, name: str) -> bool:
+    """Whether an optional number is a width by its name, and by its use."""
+    return role_of(name) in ("d_model", "other width") and use_of(target, name).width
 
 
 def combinations(choices: Mapping[str, list[Guess]]) -> Iterator[dict[str, Guess]]:
@@ -127,6 +145,7 @@ def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]
 def _by_use(target: Any, name: str, use: Use, *, sized: bool) -> list[Guess]:
     found = [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
     found += [Guess(role="dropout")] if use.rate else []
+    found += [Guess(role="length")] if use.square else []
     found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
     found += [Guess(value=word) for word in use.words]
     found += [Guess(made=kind) for kind in _cores(target)] if use.called else []

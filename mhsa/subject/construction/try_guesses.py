@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -10,10 +11,12 @@ from typing import NoReturn
 from mhsa.records.errors import Question
 from mhsa.subject.construction.built_sizes import runs
 from mhsa.subject.construction.constructor_call import ConstructorCall
-from mhsa.subject.construction.find_sizes import FIRST_SIZES, settle_sizes
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, settle_sizes
 from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
+
+_SECONDS = 10.0  # that trials take at most: a constructor of a usual size takes a hundredth
 
 
 def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
@@ -31,7 +34,10 @@ def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
             sized=before.width or bool(call.configs), headed=before.head or bool(call.configs),
         )  # fmt: skip
     built: dict[str, Guess] | None = None
+    end = time.monotonic() + _SECONDS
     for chosen in combinations(choices):
+        if time.monotonic() > end:
+            break
         call.sizes, call.reading = stated, "usual"
         _apply(call, chosen, before)
         try:
@@ -53,20 +59,25 @@ def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
 
 
 def mend_with_guess(call: ConstructorCall) -> None:
-    """Where it cannot be built with an optional argument at its default, try another value of one."""
-    sizes = call.sizes or FIRST_SIZES
-    try:
-        call.build(*sizes)
-    except Exception:
-        before = call.read
-    else:
+    """Where it cannot be built with an optional argument at its default, in one size or the other, try another value of one."""
+    several = [call.sizes] if call.sizes else [FIRST_SIZES, OTHER_SIZES]
+    if _is_built(call, several):
         return
-    for chosen in optional_guesses(call.target, {n: p for n, p in call.parameters.items() if n not in call.given}):
+    before, switches = call.read, not _is_built(call, several[:1])
+    left = {n: p for n, p in call.left.items() if n not in before.roles}
+    for chosen in optional_guesses(call.target, left, switches=switches):
         _apply(call, chosen, before)
-        with contextlib.suppress(Exception):
-            call.build(*sizes)
+        if _is_built(call, several):
             return
-    call.read, call.guessed = before, {}
+    call.read, call.guessed, call.established = before, {}, set()
+
+
+def _is_built(call: ConstructorCall, several: Sequence[tuple[int, int]]) -> bool:
+    with contextlib.suppress(Exception):
+        for sizes in several:
+            call.build(*sizes)
+        return True
+    return False
 
 
 def _apply(call: ConstructorCall, chosen: Mapping[str, Guess], before: Parameters) -> None:

@@ -16,11 +16,12 @@ from mhsa.subject.forms.mask_conversion import MaskForm
 class HeadsFunction:
     """Lays out heads for a function, turns the mask into its form, and lays out what it returns.
 
-    Its parameter for the mask is called ``mask``, whatever the function's own is called.
+    Its parameter for the mask is called ``mask``, whatever the function's own is called. ``of_queries`` is the function's one
+    for a mask of the queries, which is given next to the mask and allows them all; empty where there is none.
     """
 
-    def __init__(self, function: Callable[..., Any], layout: Layout, form: MaskForm, mask: str) -> None:
-        self._function, self._layout, self._form, self._mask = function, layout, form, mask
+    def __init__(self, function: Callable[..., Any], layout: Layout, form: MaskForm, mask: str, of_queries: str = "") -> None:
+        self._function, self._layout, self._form, self._mask, self._of_queries = function, layout, form, mask, of_queries
         self.__name__ = getattr(function, "__name__", repr(function))
         signature = inspect.signature(function)
         parameters = signature.parameters
@@ -35,6 +36,8 @@ class HeadsFunction:
         mask = named.pop("mask", None)
         if self._mask:
             named[self._mask] = mask if mask is None else self._own(mask, batch, head, query, key.size(2))
+        if self._of_queries and mask is not None:
+            named[self._of_queries] = self._form.all_queries(batch, query.size(2), query)
         named |= {n: self._given(named[n]) for n in self._heads}
         result = self._function(**named)
         if isinstance(result, tuple):

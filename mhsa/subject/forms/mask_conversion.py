@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from mhsa.records.contract import MaskMeaning, MaskShape
 
 # Shapes of masks that hide the same keys from every query of a sample.
-ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B]")
+ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B, Tk, 1]", "[B]")
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class MaskForm:
             dtype: of the data, and of floating masks.
             head: number of heads, for the shapes that have an axis for them.
         """
+        if not mask.size(1) and self.shape in ALIKE_FOR_QUERIES:  # no row says which keys are allowed: all are
+            mask = mask.new_ones(mask.size(0), 1, mask.size(2))
         if self.meaning == "lengths":
             lengths = mask.sum(-1)
             lengths = lengths if self.shape == "[B, Tq]" else lengths[:, 0]
@@ -47,6 +49,11 @@ class MaskForm:
         if self.meaning == "blocked":
             mask = ~mask
         return mask.to(dtype) if self.floating else mask
+
+    def all_queries(self, batch: int, queries: int, like: Tensor) -> Tensor:
+        """Return a mask [B, Tq] of the queries that allows them all, with the meaning and the numbers of this form."""
+        everything = torch.ones(batch, queries, queries, dtype=torch.bool, device=like.device)
+        return replace(self, shape="[B, Tk]").convert(everything, like.dtype)
 
     def _shaped(self, mask: Tensor, head: int) -> Tensor:
         if self.shape == "[B, 1, Tq, Tk]":
@@ -63,6 +70,8 @@ class MaskForm:
             return mask[:, 0]
         if self.shape == "[B, 1, Tk]":
             return mask[:, :1]
+        if self.shape == "[B, Tk, 1]":
+            return mask[:, 0].unsqueeze(-1)
         return mask[:, None, :1] if self.shape == "[B, 1, 1, Tk]" else mask
 
     def can_express(self, mask: Tensor) -> bool:
@@ -88,6 +97,8 @@ class MaskForm:
             return mask[:, None]
         if self.shape == "[Tq, Tk, B]" and mask.dim() == 3:
             return mask.permute(2, 0, 1)
+        if self.shape == "[B, Tk, 1]" and mask.dim() == 3:
+            return mask.transpose(1, 2)
         if self.shape == "[B*H, Tq, Tk]" and mask.dim() == 3 and mask.size(0) % head == 0:
             return mask.reshape(-1, head, *mask.shape[1:])
         return mask

@@ -13,31 +13,43 @@ from mhsa.records.contract import Layout
 
 @dataclass(frozen=True)
 class TokenLayout:
-    """One layout of the tokens that a module takes and returns: ``"BTD"``, ``"TBD"``, ``"BDT"`` or ``"BCHW"``."""
+    """One layout of the tokens that a module takes and returns: ``"BTD"`` and those of :class:`mhsa.Contract` for modules."""
 
     layout: Layout
 
-    def give(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Lay out query, key and value, each [B, T, D]; tensors that are one object stay one object."""
+    def give(self, query: Tensor, key: Tensor, value: Tensor, *, masked: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+        """Lay out query, key and value, each [B, T, D]; tensors that are one object stay one object.
+
+        Where they are ``masked`` a second axis of samples has size 1: how masks are shared among them is not known.
+        """
         if self.layout == "BTD":
             return query, key, value
-        laid = {id(x): self._laid(x) for x in (query, key, value)}
+        if self.layout == "BNTD" and masked:
+            laid = {id(x): x.unsqueeze(1) for x in (query, key, value)}
+        else:
+            laid = {id(x): self._laid(x) for x in (query, key, value)}
         return laid[id(query)], laid[id(key)], laid[id(value)]
 
     def take(self, output: Any) -> Any:
         """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
-        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout == "BCHW" else 3):
+        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout in ("BCHW", "BD1T", "BNTD") else 3):
             return output
+        if self.layout == "BNTD":
+            return output.flatten(0, 1)
         if self.layout == "TBD":
             return output.transpose(0, 1)
         if self.layout == "BDT":
             return output.transpose(1, 2)
-        return output.flatten(2).transpose(1, 2) if self.layout == "BCHW" else output
+        return output.flatten(2).transpose(1, 2) if self.layout in ("BCHW", "BD1T") else output
 
     def _laid(self, x: Tensor) -> Tensor:
+        if self.layout == "BNTD":
+            return x.reshape(*(_height_and_width(x.size(0)) if x.size(0) else (0, 1)), *x.shape[1:])
         laid = x.transpose(0, 1) if self.layout == "TBD" else x.transpose(1, 2)
         if self.layout == "BCHW":
             laid = laid.reshape(*laid.shape[:2], *_height_and_width(x.size(1)))
+        if self.layout == "BD1T":
+            laid = laid.unsqueeze(2)
         # What comes contiguous is contiguous in the other layout, too, as a caller's tensor would be.
         return laid.contiguous() if x.is_contiguous() else laid
 

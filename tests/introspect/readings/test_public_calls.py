@@ -117,11 +117,16 @@ def test_it_is_read_and_right(name: str) -> None:
         "OptionalKeysAndKeysForValues",
         "CallsItselfAndMixesSamples",
         "OneLengthAndFlipped",
-        "OneLengthUndocumented",
     ],
 )
 def test_no_reading_explains_a_bug_away(name: str) -> None:
     assert fails(f"{__file__}:{name}")
+
+
+def test_one_length_that_nothing_documents_is_a_question() -> None:
+    with pytest.raises(Question) as raised:
+        read("OneLengthUndocumented")
+    assert raised.value.declaration == {"lengths": "equal"}
 
 
 def test_a_mask_that_cannot_be_left_out_is_given_and_said() -> None:

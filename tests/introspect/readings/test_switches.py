@@ -188,3 +188,44 @@ def test_a_stand_alone_script_turns_the_switch(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_names_of_switches(name: str, is_one: bool) -> None:
     assert is_causality(name) == is_one
+
+
+class SaysWhere(Switched):
+    """Causal attention is right-aligned where there are more keys than queries."""
+
+
+class SaysWhereAndIsThere(SaysWhere):
+    def hidden(self, queries, keys):
+        return torch.ones(queries, keys, dtype=torch.bool).triu(1 + keys - queries)
+
+
+class Masked(Switched):
+    """No name says what its switch does."""
+
+    def __init__(self, num_heads: int, d_model: int, masked: bool = False) -> None:
+        super().__init__(num_heads, d_model, masked)
+
+    def hidden(self, queries, keys):
+        return torch.ones(queries, keys, dtype=torch.bool).triu(1)
+
+
+class MaskedOtherwise(Masked):
+    def __init__(self, num_heads: int, d_model: int, masked: bool = False) -> None:
+        super().__init__(num_heads, d_model, masked)
+        self.register_buffer("triangle", torch.ones(4, 4).tril(), persistent=False)
+
+    def hidden(self, queries, keys):
+        return torch.eye(queries, keys, dtype=torch.bool)
+
+
+def test_a_switch_is_aligned_as_its_docstring_says() -> None:
+    assert understand(f"{__file__}:SaysWhereAndIsThere").switches[0].contract.causal == "bottom-right"
+    assert judged("SaysWhereAndIsThere")
+    assert judged("SaysWhere").verdict == "violated"
+
+
+def test_a_switch_of_masks_next_to_a_triangle_is_judged_where_it_fits() -> None:
+    assert [switch.words for switch in understand(f"{__file__}:Masked").switches] == ["masked=True"]
+    subject = understand(f"{__file__}:MaskedOtherwise")
+    assert not subject.switches
+    assert "constructor argument masked: with masked=True it is not exactly causal attention" in subject.not_judged

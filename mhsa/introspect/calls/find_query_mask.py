@@ -1,0 +1,78 @@
+"""A mask of the queries that must be given wherever one of the keys is: it allows every query."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.calls.find_mask_shape import forms_of_mask
+from mhsa.records.names import KEY, QUERY, QUERY_MASK, VALUE, pick
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.caller import Caller, heads_of
+
+_SIZE = 4  # of every axis: which is which is not known yet
+
+
+def with_query_mask(caller: Caller, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
+    """Return the call with a mask of the queries next to that of the keys, where none of the keys alone is taken."""
+    adapter = caller.adapter
+    if not isinstance(adapter, ModuleAdapter) or not (name := pick(adapter.signature.other_masks, QUERY_MASK)):
+        return caller
+    both = copy.copy(adapter)
+    both.query_mask = name
+    both.understood = (*adapter.understood, _said(name, str(adapter.signature.mask)))
+    everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
+
+    def is_taken(form: Caller) -> bool:
+        with torch.no_grad(), contextlib.suppress(Exception):
+            form(module, query, key, value, form.convert(everything, query.dtype, heads_of(module, adapter.sizes)))
+            return True
+        return False
+
+    forms = forms_of_mask(caller)
+    needed = not any(map(is_taken, forms)) and any(is_taken(replace(form, adapter=both)) for form in forms)
+    return replace(caller, adapter=both) if needed else caller
+
+
+def find_query_mask(adapter: FunctionAdapter) -> FunctionAdapter:
+    """Return the adapter of a function with the name of the mask of queries that it needs next to its mask."""
+    parameters = inspect.signature(adapter.function).parameters
+    name = pick([n for n in parameters if n != adapter.mask_name], QUERY_MASK)
+    heads = [pick(parameters, names) for names in (QUERY, KEY, VALUE)]
+    if not name or not adapter.mask_name or None in heads:
+        return adapter
+    tensors: dict[str, Any] = {str(n): torch.ones(_SIZE, _SIZE, _SIZE, _SIZE) for n in heads}
+    alone = [{adapter.mask_name: mask} for mask in _masks()]
+    if any(_returns(adapter.function, tensors | given) for given in alone):
+        return adapter
+    if any(_returns(adapter.function, tensors | given | {name: mask}) for given in alone for mask in _masks()):
+        adapter = copy.copy(adapter)
+        adapter.query_mask = name
+        adapter.understood = (*adapter.understood, _said(name, adapter.mask_name))
+    return adapter
+
+
+def _masks() -> Iterator[Tensor]:
+    for shape in ((_SIZE, _SIZE), (_SIZE, 1, 1, _SIZE), (_SIZE, 1, _SIZE, _SIZE)):
+        yield torch.ones(shape, dtype=torch.bool)
+        yield torch.ones(shape)
+
+
+def _returns(function: Callable[..., Any], given: dict[str, Any]) -> bool:
+    with torch.no_grad(), contextlib.suppress(Exception):
+        function(**given)
+        return True
+    return False
+
+
+def _said(name: str, mask: str) -> Understood:
+    return Understood("call", f"{name} allows every query: {mask} cannot be given without it", "fitted")

@@ -1,0 +1,67 @@
+"""Reading of a module that raises where there are more or fewer keys than queries: it takes equal lengths alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import nn
+
+from mhsa.introspect.calls.find_call import find_call
+from mhsa.introspect.calls.find_mask_shape import forms_of_mask
+from mhsa.introspect.readings.candidate_reading import Reading
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import OfOneLength
+from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.subject import Subject
+
+_TEXT = "takes as many queries as keys: others raise"
+
+
+def declared_equal(adapter: Adapter) -> OfOneLength | None:
+    """Return the adapter that gives as many queries as keys, where that is declared; else None."""
+    if not isinstance(adapter, ModuleAdapter) or adapter.contract.lengths != "equal" or adapter.inputs == "x":
+        return None
+    same = OfOneLength(adapter)
+    same.understood = (*adapter.understood, Understood("call", "takes as many queries as keys", "declared"))
+    return same
+
+
+def equal_lengths(subject: Subject, module: nn.Module) -> Reading | None:
+    """Return the reading of equal lengths; None where they are declared, or other lengths return.
+
+    The usual answer is any lengths, so it is a question.
+    """
+    adapter = subject.adapter
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or adapter.contract.lengths is not None:
+        return None
+    if _is_taken(subject.caller, module):
+        return None
+    same = OfOneLength(adapter)
+    caller = find_call(same, module)
+    if not _is_taken(caller, module):
+        return None
+    contract = replace(caller.contract, lengths="equal")
+    read = replace(subject, adapter=same, caller=replace(caller, contract=contract), contract=contract)
+    fields = {"lengths": "equal"}
+    return Reading(read, "call", _TEXT, certain=False, declaration=fields, pins=fields)
+
+
+def _is_taken(caller: Caller, module: nn.Module) -> bool:
+    """Whether more keys than queries are taken, without a mask or with one that allows everything."""
+    query, key, value = generic_tensors(caller.adapter)
+    everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
+    masked = (
+        [(form, form.convert(everything, query.dtype)) for form in forms_of_mask(caller)] if caller.adapter.takes_mask else []
+    )
+    for form, mask in [(caller, None), *masked]:
+        try:
+            with torch.no_grad():
+                form(module, query, key, value, mask)
+        except Exception:  # this form is not taken
+            continue
+        return True
+    return False

@@ -1,0 +1,29 @@
+"""How many axes a docstring says that a mask has: a form with more or fewer is a question, though it fits."""
+
+from __future__ import annotations
+
+import re
+
+from mhsa.introspect.readings.stated_mask_polarity import about, mask_parameter
+from mhsa.records.contract import MaskShape
+from mhsa.subject.adapters.adapter import Adapter
+
+_SHAPE = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
+_SIZE = re.compile(r"\w+(\s?[*+/-]\s?\w+)?")
+_NO_SIZE = re.compile(r"optional|default|bool\w*|float\w*|int|tensor|byte\w*|long\w*|none|true|false", re.IGNORECASE)
+
+
+def stated_axes(adapter: Adapter) -> int | None:
+    """Return the number of axes of every shape that docstrings give the mask; None where they give none, or different ones."""
+    found = set()
+    for text in about(adapter, mask_parameter(adapter)) if mask_parameter(adapter) else ():
+        for inside in _SHAPE.findall(text):
+            sizes = [size.strip() for size in inside.strip(" ,").split(",")]
+            if all(_SIZE.fullmatch(size) and not _NO_SIZE.fullmatch(size) for size in sizes):
+                found.add(len(sizes))
+    return found.pop() if len(found) == 1 else None
+
+
+def axes_of(shape: MaskShape) -> int:
+    """Return the number of axes of a form."""
+    return shape.count(",") + 1

@@ -1,0 +1,40 @@
+"""Heads of values that are wider than those of keys: a constructor that takes both widths is judged so in some of the cases."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+from mhsa.introspect.readings.fit import Fit
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.subject import Subject, Switch
+
+_OF_VALUES = re.compile(r"(^|_)(v|value|values|val|dv)(_|$)|^dv$", re.IGNORECASE)
+_OF_KEYS = re.compile(r"(^|_)(k|q|qk|key|keys|query|queries|dk|dq)(_|$)|^d[kq]$", re.IGNORECASE)
+
+
+def read_value_width(subject: Subject) -> tuple[Switch, Understood] | None:
+    """Return the position in which heads of values are one feature wider; None where the constructor does not take both widths.
+
+    What can be built and called so must be right: None, too, where it raises.
+    """
+    adapter = subject.adapter
+    constructor = adapter.constructor if type(adapter) is ModuleAdapter else None
+    if constructor is None or adapter.sizes is not None or subject.contract.formula.words:
+        return None
+    widths = constructor.head_widths
+    values = tuple(name for name in widths if _OF_VALUES.search(name) and not _OF_KEYS.search(name))
+    if not values or not any(_OF_KEYS.search(name) for name in widths if name not in values):
+        return None
+    assert isinstance(adapter, ModuleAdapter)
+    wider = copy.copy(adapter)
+    wider.wider = values
+    words = " and ".join(f"{name}=d_k + 1" for name in values)
+    switch = Switch(words, wider, subject.contract)
+    try:
+        if not Fit().is_taken_without_mask(switch.of(subject)):
+            return None
+    except Exception:  # it cannot be built so, or its maps do not fit each other
+        return None
+    return switch, Understood("constructor", f"{words}: is judged so in some of the cases", "fitted")

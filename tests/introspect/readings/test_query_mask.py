@@ -1,0 +1,74 @@
+"""A mask of the keys that is taken only together with one of the queries."""
+
+import torch
+
+from mhsa.introspect.resolve import understand
+from mhsa.records.understood import Understood
+from tests.helpers.layers import Layers, fails
+
+
+def both(query_mask, key_mask):
+    return ~(query_mask[:, :, None] & key_mask[:, None])
+
+
+class Masks(Layers):
+    def forward(self, query, key, value, q_mask=None, kv_mask=None):
+        return self.attend(query, key, value, None if kv_mask is None else both(q_mask, kv_mask))
+
+
+class MarksPadding(Layers):
+    def forward(self, query, key, value, q_mask=None, kv_padding_mask=None):
+        hide = None if kv_padding_mask is None else q_mask[:, :, None] | kv_padding_mask[:, None]
+        return self.attend(query, key, value, hide)
+
+
+class MasksAndKeysForValues(Masks):
+    def forward(self, query, key, value, q_mask=None, kv_mask=None):
+        return super().forward(query, key, key, q_mask, kv_mask)
+
+
+class MasksTheWrongKeys(Masks):
+    def forward(self, query, key, value, q_mask=None, kv_mask=None):
+        return super().forward(query, key, value, q_mask, kv_mask if kv_mask is None else kv_mask.roll(1, -1))
+
+
+class MayBeLeftOut(Layers):
+    def forward(self, query, key, value, q_mask=None, kv_mask=None):
+        if kv_mask is not None and q_mask is None:
+            q_mask = kv_mask.new_ones(query.shape[:2])
+        return self.attend(query, key, value, None if kv_mask is None else both(q_mask, kv_mask))
+
+
+def core(queries, keys, values, q_mask=None, kv_mask=None):
+    """On [B, T, H, d]."""
+    s = torch.einsum("bqhd,bkhd->bhqk", queries, keys) / queries.size(-1) ** 0.5
+    s = s if kv_mask is None else s.masked_fill(both(q_mask, kv_mask)[:, None], -1e9)
+    return torch.einsum("bhqk,bkhd->bqhd", s.softmax(-1), values)
+
+
+def core_without_scale(queries, keys, values, q_mask=None, kv_mask=None):
+    return core(queries * queries.size(-1) ** 0.5, keys, values, q_mask, kv_mask)
+
+
+def test_every_query_is_allowed_and_said() -> None:
+    for name in ("Masks", "core"):
+        subject = understand(f"{__file__}:{name}", ("float64",))
+        said = "q_mask allows every query: kv_mask cannot be given without it"
+        assert Understood("call", said, "fitted") in subject.understood
+        assert "argument q_mask" in subject.not_judged
+        assert subject.contract.mask_shape == "[B, Tk]"
+        assert not fails(f"{__file__}:{name}")
+
+
+def test_a_mask_that_hides_has_one_of_queries_that_hides_none() -> None:
+    assert not fails(f"{__file__}:MarksPadding")
+
+
+def test_it_explains_no_bug_away() -> None:
+    assert fails(f"{__file__}:MasksAndKeysForValues")
+    assert fails(f"{__file__}:MasksTheWrongKeys")
+    assert fails(f"{__file__}:core_without_scale")
+
+
+def test_where_it_may_be_left_out_it_is() -> None:
+    assert not understand(f"{__file__}:MayBeLeftOut", ("float64",)).adapter.query_mask

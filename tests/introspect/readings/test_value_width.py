@@ -1,0 +1,57 @@
+"""A constructor that takes the width of a head of values next to that of keys is judged with another one, too."""
+
+import pytest
+from torch import nn
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from tests.helpers.layers import fails
+
+
+class TwoWidths(nn.Module):
+    def __init__(self, n_head: int, d_model: int, d_k: int, d_v: int) -> None:
+        super().__init__()
+        self.n_head, self.temperature = n_head, self.width(d_k, d_v) ** 0.5
+        self.q, self.k = nn.Linear(d_model, n_head * d_k), nn.Linear(d_model, n_head * d_k)
+        self.v, self.o = nn.Linear(d_model, n_head * d_v), nn.Linear(n_head * d_v, d_model)
+
+    def width(self, d_k, d_v):
+        return d_k
+
+    def forward(self, query, key, value):
+        q, k, v = (
+            f(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2) for f, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        return self.o(((q @ k.mT / self.temperature).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class ScaledByValues(TwoWidths):
+    def width(self, d_k, d_v):
+        return d_v
+
+
+class Refuses(ScaledByValues):
+    def __init__(self, n_head: int, d_model: int, d_k: int, d_v: int) -> None:
+        if d_k != d_v:
+            raise ValueError("one width alone")
+        super().__init__(n_head, d_model, d_k, d_v)
+
+
+def test_both_widths_are_judged() -> None:
+    assert [switch.words for switch in understand(f"{__file__}:TwoWidths").switches] == ["d_v=d_k + 1"]
+    found = verify(
+        f"{__file__}:TwoWidths", dtypes="float64", properties=("oracle.*", "gradients.gradients_of_parameters", "heads.*"),
+    )  # fmt: skip
+    assert found, str(found)
+
+
+def test_a_scale_of_the_values_is_violated() -> None:
+    found = verify(f"{__file__}:ScaledByValues", dtypes="float64", properties="oracle.output_without_mask")
+    assert found.verdict == "violated"
+    assert "with d_v=d_k + 1" in str(found)
+
+
+@pytest.mark.parametrize("name", ["Refuses"])
+def test_one_that_takes_one_width_alone_is_judged_with_that(name: str) -> None:
+    assert not understand(f"{__file__}:{name}").switches
+    assert not fails(f"{__file__}:{name}")
