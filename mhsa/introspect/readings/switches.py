@@ -16,13 +16,13 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.construction.declared_options import CAUSALITY
+from mhsa.subject.construction.declared_options import is_causality
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial
 
-# Of names other than those of CAUSALITY the docstring must say what the switch does.
+# Of names other than the usual ones the docstring must say what the switch does.
 _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
@@ -35,6 +35,7 @@ class _Option:
     name: str
     where: str  # "constructor argument" or "argument"
     default: bool
+    given: bool = False  # it is given what is declared: its default, which may mean anything, is judged only where it fits
 
 
 def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understood, ...], dict[str, str]]:
@@ -52,7 +53,9 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
         words = f"{option.name}={not option.default}"
         turned = _turned(subject, option)
         found, error = _fitting(subject, turned, words, option)
-        if error:
+        if option.given and found is None:
+            left[option.name] = f"argument {option.name} at its default"
+        elif error:
             left[option.name] = f"{option.where} {option.name}: with {words} it raises {error}"
         elif found is not None:
             does = "attends to later tokens, too" if option.default else f"is causal ({found.contract.causal})"
@@ -69,14 +72,12 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
     return tuple(switches), tuple(understood), left
 
 
-def is_causality(name: str) -> bool:
-    """Whether a name says that a switch is one of causality."""
-    return CAUSALITY.fullmatch(name) is not None
-
-
 def _options(subject: Subject) -> Iterator[_Option]:
     adapter = subject.adapter
     causal = subject.contract.causal not in (None, "no")
+    if isinstance(adapter, FunctionAdapter) and causal:
+        given = adapter.options(subject.features(1)).values
+        yield from (_Option(n, "argument", default=True, given=True) for n in given if is_causality(n))
     places: list[tuple[str, Any, set[str]]] = []
     if isinstance(adapter, FunctionAdapter):
         places.append(("argument", adapter.function, set(adapter.not_given)))
@@ -110,7 +111,9 @@ def _turned(subject: Subject, option: _Option) -> Any:
     adapter: Any = copy.copy(subject.adapter)
     value = not option.default
     if isinstance(adapter, FunctionAdapter):
-        adapter.function = functools.partial(adapter.function, **{option.name: value})
+        if not option.given:
+            adapter.function = functools.partial(adapter.function, **{option.name: value})
+        adapter.contract = replace(adapter.contract, causal=None if value else "no")  # no option is given that contradicts it
     elif option.where == "argument":
         adapter.also = adapter.also | {option.name: value}
     else:

@@ -15,6 +15,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter, contract_of
+from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
@@ -91,13 +92,7 @@ class ModuleAdapter(Adapter):
 
         A constructor that has no parameter for it, or is given it by the user, has the number that it has.
         """
-        declared = self.contract.kv_heads
-        if declared is None:
-            return None
-        if isinstance(declared, int) and head % declared == 0:
-            return declared
-        fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
-        return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
+        return key_heads(self.contract.kv_heads, head, d_model // head)
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
