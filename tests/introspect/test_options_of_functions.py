@@ -176,7 +176,7 @@ def test_a_switch_is_judged_in_its_other_position_too(models: Path, name: str, w
 
 def test_a_switch_that_is_given_and_has_no_effect_is_named(models: Path) -> None:
     subject = read(models, "no_causal", {"causal": "bottom-right"})
-    assert "argument causal at its default" not in subject.not_judged  # off, it is attention to every key
+    assert "argument causal=False" not in subject.not_judged  # off, it is attention to every key
     assert not fits(subject)
     assert [switch.words for switch in read(models, "stuck", {"causal": "top-left"}).switches] == []
     assert "is_causal=False changes nothing without a mask, and is not judged" in {

@@ -53,8 +53,8 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
         words = f"{option.name}={not option.default}"
         turned = _turned(subject, option)
         found, error = _fitting(subject, turned, words, option)
-        if option.given and found is None:
-            left[option.name] = f"argument {option.name} at its default"
+        if (option.given or (option.default and _is_open(subject))) and found is None:
+            left[option.name] = f"{option.where} {words}"
         elif error:
             left[option.name] = f"{option.where} {option.name}: with {words} it raises {error}"
         elif found is not None:
@@ -124,16 +124,25 @@ def _turned(subject: Subject, option: _Option) -> Any:
 def _fitting(subject: Subject, turned: Any, words: str, option: _Option) -> tuple[Switch | None, str]:
     """Return the switch as it fits exactly, or the error that it raises."""
     fit = Fit()
-    wanted: tuple[Causal, ...] = ("no",) if option.default else ("top-left", "bottom-right")
-    for causal in wanted:
-        switch = Switch(words, turned, replace(subject.contract, causal=causal))
+    positions: tuple[Causal, ...] = ("no",) if option.default else ("top-left", "bottom-right")
+    wanted = [replace(subject.contract, causal=causal) for causal in positions]
+    window = subject.contract.window
+    if option.default and window is not None and window[0] >= 0 and window[1] == 0:  # causality alone may hide later keys
+        wanted.append(replace(wanted[0], window=(window[0], -1)))
+    for contract in wanted:
+        switch = Switch(words, turned, contract)
         if fit.without_mask(switch.of(subject)):
             return switch, ""
-    switch = Switch(words, turned, replace(subject.contract, causal=wanted[0]), square=True)
+    switch = Switch(words, turned, wanted[0], square=True)
     try:
         return (switch if all(_fits_square(switch.of(subject), seed) for seed in SEEDS) else None), ""
     except (check.Violation, check.Inapplicable) as error:
         return None, _raised(error)
+
+
+def _is_open(subject: Subject) -> bool:
+    """Whether the formula has a window or distances, of which nothing says what they are without causality."""
+    return subject.contract.window is not None or bool(subject.contract.formula.distant)
 
 
 def _fits_square(subject: Subject, seed: int) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mhsa.records.contract import Contract
-from mhsa.records.names import is_called
+from mhsa.records.names import HEAD, HEAD_WIDTH, WIDTH, is_called, pick
 
 UNDECLARED = object()  # what an option is given that states no declared feature
 # Defaults that say that a feature is off, or is computed from something else.
@@ -71,11 +71,16 @@ def declared_option(name: str, contract: Contract, d_k: int, default: Any = None
 def options_of(
     parameters: Mapping[str, inspect.Parameter], contract: Contract, d_k: int, left_out: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return the options among parameters, and what they are given: those that must be given, or are off by default."""
+    """Return the options among parameters, and what they are given: those that must be given, or are off by default.
+
+    So is a number of rotated features, whose default belongs to the default width of a head and agrees there with what is
+    declared.
+    """
     found: dict[str, Any] = {}
     for name, parameter in parameters.items():
         required = parameter.default is parameter.empty
-        if name in left_out or not (required or is_off(parameter.default)):
+        agrees = is_called(name, _ROTATED) and _agrees(parameter.default, parameters, contract)
+        if name in left_out or not (required or is_off(parameter.default) or agrees):
             continue
         value = declared_option(name, contract, d_k, _default_of(parameter))
         # A switch is switched, and no number is put where a switch is.
@@ -90,10 +95,23 @@ def contradictions(parameters: Mapping[str, inspect.Parameter], contract: Contra
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty or is_off(parameter.default):
             continue
+        if is_called(name, _ROTATED) and _agrees(parameter.default, parameters, contract):
+            continue
         value = declared_option(name, contract, d_k, parameter.default)
         if value is not UNDECLARED and type(value) in (int, float, tuple) and value != parameter.default:
             found[name] = parameter.default, value
     return found
+
+
+def _agrees(rotated: Any, parameters: Mapping[str, inspect.Parameter], contract: Contract) -> bool:
+    """Whether so many rotated features are what is declared for the width of a head that other defaults say."""
+    rotary = contract.formula.rotary
+    numbers = {n: p.default for n, p in parameters.items() if type(p.default) is int}
+    head, width, of_head = (pick(numbers, names) for names in (HEAD, WIDTH, HEAD_WIDTH))
+    if rotary is None or not (of_head or (head and width and numbers[head])):
+        return False
+    d_k = numbers[of_head] if of_head else numbers[width or ""] // numbers[head or ""]
+    return bool(rotary.width(d_k) == rotated)
 
 
 def is_causality(name: str) -> bool:
