@@ -105,6 +105,11 @@ def always(q, k, v, is_causal=True):
     return attend(q, k, v, q.size(-1) ** -0.5, 0, None, shown(q.size(2), k.size(2), -1, 0 if is_causal else -1, 0))
 
 
+def behind(q, k, v, is_causal=True, window_left=-1):
+    right = 0 if is_causal else -1
+    return attend(q, k, v, q.size(-1) ** -0.5, 0, None, shown(q.size(2), k.size(2), window_left, right, 0))
+
+
 def stuck(q, k, v, is_causal=True):
     return always(q, k, v)
 
@@ -172,6 +177,12 @@ def test_a_switch_is_judged_in_its_other_position_too(models: Path, name: str, w
     (switch,) = read(models, name, {"causal": aligned}).switches
     assert switch.words == words
     assert switch.contract.causal == "no"
+
+
+def test_without_causality_a_window_may_be_open_on_the_right(models: Path) -> None:
+    subject = read(models, "behind", {"causal": "top-left", "window": [2, 0]})
+    assert fits(subject)
+    assert [switch.contract.window for switch in subject.switches] == [(2, -1)]
 
 
 def test_a_switch_that_is_given_and_has_no_effect_is_named(models: Path) -> None:
