@@ -32,7 +32,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     """
     observations = [observe(subject, case) for case in (*cases_for(subject), *more)]
     for trial in (observation.trial for observation in observations):
-        if trial.inner != trial.case.d_model:
+        if trial.inner != trial.case.d_model or trial.d_v != trial.d_k:
             raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
     if subject.contract.fully_masked_row == "nan":  # declared, so not a bug
         observations = [observation for observation in observations if not observation.empty]

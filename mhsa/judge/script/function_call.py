@@ -38,7 +38,8 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
     for role, x in zip(("query", "key", "value"), call.tensors, strict=False):
         assert x is not None
         w, b = call.state[f"linear_{role}.weight"], call.state[f"linear_{role}.bias"]
-        heads.append(nn.functional.linear(x, w, b).view(x.size(0), x.size(1), -1, call.case.d_k).detach())  # [B, T, H, d]
+        width = call.state["linear_out.weight"].size(1) // call.case.head if role == "value" else call.case.d_k
+        heads.append(nn.functional.linear(x, w, b).view(x.size(0), x.size(1), -1, width).detach())  # [B, T, H, d]
         lines.append(f"{role} = {tensor_text(heads[-1])}{_HEADS_IN[layout]}")
     mask = call.tensors[3]
     if mask is not None:

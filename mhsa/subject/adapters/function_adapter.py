@@ -16,6 +16,7 @@ from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter
+from mhsa.subject.adapters.function_slot import FunctionSlot
 from mhsa.subject.adapters.given_options import Options, WithOptions, lending, options_given
 from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
@@ -39,6 +40,7 @@ class FunctionAdapter(Adapter):
         self.takes_dropout = takes_dropout
         self.values: Places | None = None  # of Z, A and a log-sum-exp among what it returns, where not (Z, A)
         self.float_masks = self.finite_masks = False
+        self.more_of_values = 0  # features that values have in addition to those of queries and keys
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
 
     @property
@@ -115,16 +117,12 @@ class FunctionAdapter(Adapter):
         return self._built(head, d_model, DROPOUT_RATE if self.takes_dropout else 0.0)
 
     def _built(self, head: int, d_model: int, rate: float) -> nn.Module:
-        attention = self._in_slot(head, d_model // head)
-        module = MultiHeadAttention(head, d_model, rate, attention=attention)
-        fewer = key_heads(self.contract.kv_heads, head, d_model // head)
-        if fewer is not None:  # the slot of a reference that has them repeats them, and the function is to do so itself
-            module.kv_heads = fewer
-            module.linear_key = nn.Linear(d_model, fewer * module.d_k)
-            module.linear_value = nn.Linear(d_model, fewer * module.d_k)
-        if self.options(d_model // head).sinks:
-            module.sinks = nn.Parameter(torch.zeros(head))
-        return module
+        d_k = d_model // head
+        attention, kv_heads = self._in_slot(head, d_k), key_heads(self.contract.kv_heads, head, d_k) or head
+        d_v, sinks = d_k + self.more_of_values, bool(self.options(d_k).sinks)
+        if (kv_heads, d_v, sinks) == (head, d_k, False):
+            return MultiHeadAttention(head, d_model, rate, attention=attention)
+        return FunctionSlot(head, d_model, rate, attention, kv_heads, d_v, learned_sinks=sinks)
 
     def _passed_on(self, mask: Tensor) -> bool:
         """Whether the slot hands this mask on as it is, so that the function may write into it."""

@@ -15,6 +15,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter, contract_of
+from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
@@ -44,6 +45,7 @@ class ModuleAdapter(Adapter):
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
+        self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -85,7 +87,7 @@ class ModuleAdapter(Adapter):
         """Return the arguments of the constructor; None for a built module."""
         if self._arguments is None:
             return None
-        return self._arguments(head, d_model, DROPOUT_RATE, self.kv_heads(head, d_model), self.contract) | self.options
+        return self._given(head, d_model, DROPOUT_RATE)
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
@@ -98,8 +100,12 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
-        return self._with_sizes(self._make(**given), d_model)
+        return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
+
+    def _given(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
+        assert self._arguments is not None
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract)
+        return given | widths_of(self.other_widths, d_model) | self.options
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
@@ -119,6 +125,7 @@ class ModuleAdapter(Adapter):
         """Call forward by its own parameter names; a bias is given as the mask where it has no argument of its own."""
         name = self.signature.bias
         mask = bias if bias is not None and name is None else mask
+        query, key, value = widened(self.other_widths, self.inputs, query, key, value)
         given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
         if name is not None and bias is None and self.signature.bias_required:
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
