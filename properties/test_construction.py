@@ -51,6 +51,7 @@ def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None
     Source: Vaswani et al. 2017, section 3.2.2, with d_k = d_v = d_model / h.
     Breaks it: a layer that is made and never used, which takes memory, optimizer state and weight decay for nothing.
     """
+    check.not_under('widths = "apart"' if subject.contract.widths == "apart" else "", "counts maps of d_model features")
     trial = Trial(subject, case)
     trained = [p for p in trial.module.parameters() if p.requires_grad]
     pieces = [piece for _, view in (*trial.views.views(), *trial.views.sources) for piece in view.pieces]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,7 +14,8 @@ from torch import nn
 from mhsa.introspect.calls.find_query_mask import find_query_mask
 from mhsa.introspect.core_of_width import core_of_width
 from mhsa.introspect.declared_contract import different
-from mhsa.introspect.function_values import places_of_values
+from mhsa.introspect.function_values import HEADS, places_of_values
+from mhsa.introspect.readings.formula.function_tensors import require_tensors
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
@@ -58,7 +60,7 @@ def as_adapter(
         function = _as_function(target) or (core_of_width(target, name) if inspect.isclass(target) else None)
         if function is None:
             return of_module(target, name, declared=declared)
-        return _function_adapter(function, name, contract_of(target, name))
+        return _function_adapter(function, name, contract_of(target, name), declared)
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
         raise SubjectError(
@@ -71,7 +73,7 @@ def as_adapter(
     except (TypeError, ValueError):
         raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
     if slot_names(parameters)[0] is not None:
-        return _function_adapter(target, name, contract_of(target, name))
+        return _function_adapter(target, name, contract_of(target, name), declared)
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name, declared=declared)
@@ -90,17 +92,23 @@ def of_module(
     return TorchModuleAdapter(target, name, arguments, declared) if head is None and is_called_as_torchs(adapter) else adapter
 
 
-def _function_adapter(function: Callable[..., Any], name: str, declared: Contract | None) -> FunctionAdapter:
+def _function_adapter(
+    function: Callable[..., Any], name: str, own: Contract | None, declared: Mapping[str, Any] | None
+) -> FunctionAdapter:
     _, _, dropout = slot_names(dict(inspect.signature(function).parameters))
     masks = masks_among(inspect.signature(function).parameters)
+    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
+    adapter.declared = own
+    adapter.contract = replace(adapter.contract, **different(own))
+    known = copy.copy(adapter)
+    known.contract = replace(adapter.contract, **(declared or {}))
+    require_tensors(name, known)
+    mask = masks[0] if masks else ""
     try:
-        fit_slot(HeadsFunction(function, "BHTD", MaskForm(), masks[0] if masks else ""))
+        fit_slot(HeadsFunction(known.with_options(2, 8), "BHTD", MaskForm(), mask))
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
-    adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
-    adapter.values = places_of_values(function, masks[0] if masks else "")
-    adapter.declared = declared
-    adapter.contract = replace(adapter.contract, **different(declared))
+    adapter.values = places_of_values(known.with_options(*HEADS), mask)
     return find_query_mask(adapter)
 
 

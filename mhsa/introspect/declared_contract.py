@@ -16,6 +16,7 @@ from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, Lay
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.input_widths import inputs_named
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 
@@ -105,6 +106,17 @@ def _with_both(promise: Promise) -> str:
     return "it is the order of a soft cap and a bias, and both must be declared"
 
 
+def _with_other_widths(promise: Promise) -> str:
+    adapter = promise.adapter
+    if promise.value != "apart" or isinstance(adapter, FunctionAdapter):
+        return ""
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) and adapter.sizes is None else None
+    named = constructor is not None and inputs_named(constructor.target, adapter.inputs)
+    if named and promise.contract.layout in (None, "BTD", "TBD"):
+        return ""
+    return "no argument of a constructor is the width of an input (input_dim, kdim, context_dim) next to that of the module"
+
+
 # By field: why a promise applies to nothing, or empty.
 APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask": _with_a_mask,
@@ -130,6 +142,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "softcap_order": _with_both,
     "out": _with_maps,
     "projections": _with_maps,
+    "widths": _with_other_widths,
     "qk_norm": _always,
     "lse": _always,  # readings/lse.py says where none is returned
     "sinks": _always,  # projections/discover.py says where none are learned

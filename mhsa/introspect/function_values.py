@@ -22,6 +22,7 @@ _SHAPES: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "BTHD": ((2, 3, 4, 7), (2, 4, 3, 11)),
     "(BH)TD": ((8, 3, 7), (8, 3, 11)),
 }
+HEADS = (4, 7)  # H and d
 _OF = {"B": 2, "H": 4, "Tq": 3, "B*H": 8, "1": 1}
 _LOGARITHMS = [tuple(_OF[axis] for axis in form) for form in LSE_FORMS]
 

@@ -37,6 +37,7 @@ from mhsa.introspect.readings.formula.undeclared_turns import understand_turned,
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.ignored_masks import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
+from mhsa.introspect.readings.other_widths import with_other_widths
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.second_argument import read_second_argument
@@ -185,7 +186,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     read = find_lse(read, module, sizes)
-    subject = replace(read, device=device)
+    subject = with_other_widths(replace(read, device=device))
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     if (apart := read_value_width(replace(subject, device="cpu"))) is not None:

@@ -93,6 +93,7 @@ def attention(
     precision: Precision,
     fully_masked_row: FullyMaskedRow = "zeros",
     formula: Formula = PLAIN,
+    sinks: Array | None = None,
 ) -> Attention:
     """Evaluate scaled dot-product attention on [..., T, d] arrays whose numbers are exact in the tested format.
 
@@ -104,6 +105,7 @@ def attention(
         precision: how the implementation rounds.
         fully_masked_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
         formula: what is computed; ``mask`` is then the effective one.
+        sinks: the logit of each head [H], where the formula has learned ones; then arrays are [B, H, T, d].
 
     Raises:
         OracleError: a value or bound is NaN, or a value is infinite.
@@ -112,7 +114,7 @@ def attention(
     q, k, v = (Bounded.exact(x) for x in (query, key, value))
     if formula.between:
         q, k = (side.heads for side in between.sides(arithmetic, formula, q, k))
-    return _checked(core(arithmetic, q, k, v, mask, fully_masked_row, None, formula))
+    return _checked(core(arithmetic, q, k, v, mask, fully_masked_row, None, formula, sinks))
 
 
 def multi_head(

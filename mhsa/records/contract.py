@@ -41,6 +41,7 @@ ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
 Out = Literal["projection", "none"]
 Maps = Literal["projection", "none", "shared by heads"]
+Widths = Literal["equal", "apart"]
 Heads = Literal["consecutive", "interleaved", "interleaved-where-split"]
 Accumulation = Literal["float32", "dtype"]
 
@@ -118,6 +119,8 @@ class Contract:
         out: there is an out ``"projection"``, or ``"none"``: the merged heads are the output; None: found out.
         projections: of query, key and value: ``"projection"``, ``"none"``, or one that is ``"shared by heads"``, of a head's
             own features; None: found out.
+        widths: all are ``"equal"`` (None is that), or ``"apart"``: a function's values are wider than its queries and keys,
+            and a module's inputs are wider than d_model wherever its constructor names their widths (``input_dim``, ``kdim``).
         empty_row: the former name of ``fully_masked_row``.
         misfits: the former name of ``shape_mismatch``.
     """
@@ -149,6 +152,7 @@ class Contract:
     lse: Lse = None
     out: Out | None = None
     projections: Maps | None = None
+    widths: Widths | None = None
     empty_row: InitVar[str | None] = None
     misfits: InitVar[str | None] = None
 
@@ -176,6 +180,7 @@ class Contract:
             "softcap_order": get_args(SoftcapOrder),
             "out": (None, *get_args(Out)),
             "projections": (None, *get_args(Maps)),
+            "widths": (None, *get_args(Widths)),
             "lse": (None, *get_args(get_args(Lse)[0])),
         }
         if isinstance(self.causal, bool):

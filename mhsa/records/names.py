@@ -17,7 +17,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
         "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
         "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
-        "num_att_heads", "nb_head", "multi_attention_heads"}  # fmt: skip
+        "num_att_heads", "nb_head", "multi_attention_heads", "q_heads", "query_heads"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
             "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
@@ -131,7 +131,7 @@ KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", 
 CAUSAL = {"causal", "is_causal"}  # switches
 # Parameters [H]: a logit of each head that takes part in the softmax and has no value.
 SINKS = {"sinks", "sink", "attn_sink", "attn_sinks", "attention_sink", "attention_sinks", "sink_logits", "sink_logit",
-         "sink_bias", "softmax_offset", "sink_weights", "head_sinks"}  # fmt: skip
+         "sink_bias", "softmax_offset", "sink_weights", "head_sinks", "null_logit", "null_logits"}  # fmt: skip
 # A floating tensor that is added to the scores, as an argument of a call.
 BIAS = {"bias", "attn_bias", "attention_bias", "position_bias", "pos_bias", "rel_pos_bias", "relative_position_bias",
         "relative_position", "relative_positions", "rel_bias", "relative_bias", "score_bias", "scores_bias", "rel_pos",

@@ -142,7 +142,7 @@ class FilledModule:
                     continue
                 if values.shape != view.shape:
                     check.not_under(self.formula.shared, "needs a key head for each query head")
-                    if self.inner != self.case.d_model:
+                    if self.inner != self.case.d_model or self.d_v != self.d_k:
                         check.inapplicable(f"needs maps from d_model to d_model, and {self.about_width()}")
                 views[name].write(torch.from_numpy(np.ascontiguousarray(values)).to(self.dtype))
                 if not np.array_equal(numbers(views[name].read()), values):
@@ -187,7 +187,9 @@ class FilledModule:
         return shared_heads(self.projections, self.case.head, self.formula)
 
     def about_width(self) -> str:
-        """Return in words that the subject's inner width is not d_model."""
+        """Return in words that the subject's inner width is not d_model, or that of its values another one."""
+        if self.d_v != self.d_k:
+            return f"the subject's values have {self.d_v} features a head, where its queries have {self.d_k}"
         return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
 
     def round(self, x: Array) -> Array:

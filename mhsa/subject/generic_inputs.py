@@ -15,12 +15,14 @@ from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.records.contract import Contract
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.answer import Mask
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject
 
 SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
+_WIDEST = 2000  # features of a head of a generic module: some fraction of them is rotated
 _LONGEST = 130  # tokens: with more of them the many calls of a reading would be slow
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
@@ -28,14 +30,17 @@ _PICTURES = (6, 14)  # pixels of queries and of keys: 2 x 3 and 2 x 7
 
 
 def first_sizes(adapter: Adapter) -> Sizes:
-    """Return the sizes of a module that is understood: its own, or generic ones; at least two pairs of features are rotated."""
+    """Return the sizes of a module that is understood: its own, or generic ones.
+
+    At least two pairs of features are rotated, and several heads of keys are shared by several of queries each, where that is
+    declared: with one head of keys it does not show in which order a packed map has them.
+    """
     if adapter.sizes is not None:
         return Sizes(adapter.sizes[0], adapter.sizes[1] // adapter.sizes[0])
-    rotary = adapter.contract.formula.rotary
-    if rotary is None:
-        return SIZES
-    d_k = next(d for d in range(SIZES.d_k, 2000) if d % rotary.step == 0 and rotary.width(d) >= 4)
-    return Sizes(SIZES.head, d_k)
+    rotary, head = adapter.contract.formula.rotary, SIZES.head
+    fitting = [d for d in range(SIZES.d_k, _WIDEST) if rotary is None or (d % rotary.step == 0 and rotary.width(d) >= 4)]
+    grouped = (d for d in fitting if key_heads(adapter.contract.kv_heads, head, d) not in (1, head))
+    return Sizes(head, next(grouped, fitting[0]))
 
 
 @dataclass(frozen=True)

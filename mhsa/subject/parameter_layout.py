@@ -72,6 +72,13 @@ class AxisReading:
         """Whether a parameter of this shape has these sizes."""
         return tuple(sizes.of(label, len(self.roles)) for label in self.labels) == shape
 
+    def of_tokens(self, parameter: Tensor, sizes: Sizes) -> Tensor:
+        """Return a view of what belongs to the first d_model features of an input that has more."""
+        for axis, label in enumerate(self.labels if parameter.dim() == len(self.labels) else ()):
+            if label == "in" and parameter.size(axis) > sizes.d_model:
+                parameter = parameter.narrow(axis, 0, sizes.d_model)
+        return parameter
+
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
         packed = next((label for label in self.labels if label in (packed_groups.CAT, packed_groups.PER)), "")

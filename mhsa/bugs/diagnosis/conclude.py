@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from mhsa.bugs.diagnosis.hints import hints, raises_alike
@@ -27,7 +28,8 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
         return _by_pattern(result, words, complete=complete)
     figures = {"cases": answer["cases"], "wrong": answer["wrong"], "picture": answer.get("picture")}
     by_name = {m.name: m for m in (*mutants(), *declared())}
-    causes = _causes(by_name, answer["matches"])
+    said = answer.get("words", {})  # of bugs under a formula that is not their own
+    causes = tuple(_in_words(cause, said.get(cause.name, "")) for cause in _causes(by_name, answer["matches"]))
     explaining = tuple(cause for cause in causes if _explains(cause, result, answer["aspects"]))
     if explaining:
         sentences = (*_confirmed(result, answer, explaining), *_other_constants(answer["matches"]), *_site(answer))
@@ -145,6 +147,14 @@ def _cause(mutant: Mutant, value: float | None, shared: float | None = None) -> 
     formula = mutant.formula if value is None else mutant.formula_with(value)
     computes, _, must = formula.partition("; must ")
     return Cause(mutant.name, mutant.summary, computes, must.removeprefix("be "), mutant.census, shared)
+
+
+def _in_words(cause: Cause, said: str) -> Cause:
+    """Return a cause with these words for what it computes and must compute, if there are some."""
+    if not said:
+        return cause
+    computes, _, must = said.partition("; must ")
+    return replace(cause, computes=computes, must_be=must.removeprefix("be "))
 
 
 def _listed(ids: list[str]) -> str:

@@ -33,11 +33,13 @@ class Match:
         name: of the mutant.
         value: of its free constant, if it has one.
         borrowed: whether that value is from the subject's source.
+        words: "what it computes; must what is declared", where they are not those of the mutant; or empty.
     """
 
     name: str
     value: float | None = None
     borrowed: bool = False
+    words: str = ""
 
 
 @dataclass(frozen=True)

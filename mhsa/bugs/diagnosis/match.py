@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import importlib
 from collections.abc import Iterator, Sequence
 
 from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.equivalence import EVERYTHING, SCOPES, Claim, Equivalence, Match
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Observation, alike, observe, observe_mutant
-from mhsa.bugs.mutants.formula import Declared, right_under
+from mhsa.bugs.mutants.crossed import bug_under, bugs_under
+from mhsa.bugs.mutants.formula import right_under
 from mhsa.bugs.mutants.plain import Plain
-from mhsa.bugs.mutants.registry import Mutant, declared, mutants
+from mhsa.bugs.mutants.registry import Mutant
 from mhsa.oracle.attention import FullyMaskedRow
-from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
 from mhsa.subject.subject import Subject
@@ -32,7 +30,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     """
     observations = [observe(subject, case) for case in (*cases_for(subject), *more)]
     for trial in (observation.trial for observation in observations):
-        if trial.inner != trial.case.d_model:
+        if trial.inner != trial.case.d_model or trial.d_v != trial.d_k:
             raise SubjectError(f"known bugs are kept for maps from d_model to d_model, and {trial.about_width()}")
     if subject.contract.fully_masked_row == "nan":  # declared, so not a bug
         observations = [observation for observation in observations if not observation.empty]
@@ -52,7 +50,7 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
         for aspects in _demands({a for s in observations if scope == "all" or not s.empty for a in wrong[id(s)]})
     ]
     matches_of: dict[Claim, list[Match]] = {claim: [] for claim in claims}
-    for mutant in _candidates(subject) if claims else ():
+    for mutant in bugs_under(subject.contract.formula) if claims else ():
         for match, claim in _try(mutant, subject, observations, claims):
             matches_of[claim].append(match)
             claims = claims[: claims.index(claim) + 1]  # a claim that is weaker is not of interest any more
@@ -81,7 +79,8 @@ def refine(subject: Subject, first: Equivalence, more: Sequence[Case]) -> Equiva
         match
         for match in first.matches
         if any(
-            _strictest(_kind(match.name, match.value, subject.contract.formula), observations, c, [first.claim]) is not None
+            bug is not None and _strictest(bug.kind, observations, c, [first.claim]) is not None
+            for bug in [bug_under(match.name, match.value, subject.contract.formula)]
             for c in _CONVENTIONS
         )
     )
@@ -114,7 +113,10 @@ def _try(
     conventions = sorted(_CONVENTIONS, key=lambda convention: convention != subject.contract.fully_masked_row)
     order = list(observations)
     for value in _values(mutant, subject):
-        chosen = _kind(mutant.name, value, subject.contract.formula)
+        bug = bug_under(mutant.name, value, subject.contract.formula)
+        if bug is None:
+            continue
+        chosen = bug.kind
         if observations[0].trial.mask is None and not _strictest(chosen, observations[:1], conventions[0], claims):
             continue
         held: Claim | None = None
@@ -122,38 +124,7 @@ def _try(
             stricter = claims if held is None else claims[: claims.index(held)]
             held = _strictest(chosen, order, convention, stricter) or held
         if held is not None:
-            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default), held
-
-
-@functools.lru_cache(maxsize=1024, typed=True)  # the same classes for all subjects: what is known of a class is kept
-def _kind(name: str, value: float | None, formula: Formula = PLAIN) -> type[Plain]:
-    """Return a mutant's class, with this value for its free constant.
-
-    A bug of normalised queries and keys is made under any ``formula`` that normalises as its own does, whatever else it has.
-    """
-    mutant = _by_name()[name]
-    kind: type[Plain] = getattr(importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}"), name)
-    own, norm = kind.mhsa_contract.formula, formula.qk_norm
-    alike = own.qk_norm is not None and norm is not None and own != formula
-    if alike and (own.rotary is None or formula.rotary is not None) and issubclass(kind, Declared):
-        assert own.qk_norm is not None
-        assert norm is not None
-        if (own.qk_norm.kind, own.qk_norm.over, own.qk_norm.place) == (norm.kind, norm.over, norm.place):
-            kind = type(name, (kind,), {"formula": formula, "mhsa_contract": right_under(formula).mhsa_contract})
-    return kind if value is None else type(name, (kind,), {mutant.free: value})
-
-
-@functools.cache
-def _by_name() -> dict[str, Mutant]:
-    return {mutant.name: mutant for mutant in (*mutants(), *declared())}
-
-
-def _candidates(subject: Subject) -> list[Mutant]:
-    """Return the bugs to compare with: of plain attention, or of the formula that the subject declares."""
-    formula = subject.contract.formula
-    if formula == PLAIN:
-        return mutants()
-    return [m for m in declared() if _kind(m.name, None, formula).mhsa_contract.formula == formula]
+            yield Match(mutant.name, value, bool(mutant.free) and value != mutant.default, bug.words), held
 
 
 def _strictest(

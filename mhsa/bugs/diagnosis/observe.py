@@ -70,7 +70,7 @@ class Observation:
     Attributes:
         trial: the subject's, called already.
         rate: of its dropout, in training; 0 if that cannot be set.
-        empty: whether its mask has a fully masked row.
+        empty: whether mask and formula leave a query without any key.
         quantities: what was observed, in order, by name.
         tolerances: functions that return by how much each may differ; most are never called, and cost more than the calls.
     """
@@ -103,7 +103,8 @@ def observe(subject: Subject, case: Case) -> Observation:
     tolerances: dict[str, Callable[[], Array]] = {
         n: functools.cache(functools.partial(_tolerance, s, times)) for n, s in quantities.items()
     }
-    return Observation(trial, rate, mask is not None and not bool(mask.any(-1).all()), quantities, tolerances)
+    seen = trial.effective(mask, trial.query, trial.key)  # a formula may leave a query without any key, too
+    return Observation(trial, rate, seen is not None and not bool(seen.any(-1).all()), quantities, tolerances)
 
 
 def _tolerance(quantity: Quantity, times: int) -> Array:

@@ -65,6 +65,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
         return {"error": describe(error)}
     return {
         "matches": [[match.name, match.value] for match in result.matches],
+        "words": {match.name: match.words for match in result.matches if match.words},
         "cases": result.cases,
         "wrong": result.wrong,
         "left": _left(result),

@@ -10,7 +10,9 @@ import math
 from dataclasses import fields, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.declared.given_bias import Biased
@@ -222,10 +224,22 @@ class Declared(Normed, Biased, Causal, Grouped):
             rule, _ = buckets(self.formula.bias, self.formula.causal, (s.size(-2), s.size(-1)), len(self.relative_bias))
             s = s + self.relative_bias[torch.from_numpy(rule).to(s.device)].permute(2, 0, 1)
         elif self.formula.distant:
-            slopes = torch.from_numpy(alibi.slopes(self.head, self.formula.bias)).to(s)[:, None, None]
-            own = torch.from_numpy(own_places(self.formula.causal, s.size(-2), s.size(-1))).to(s)
-            s = s - slopes * (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()
+            s = s - self.taken(s)
         return self.capped(s) if self.formula.caps_bias else s
+
+    def taken(self, s: Tensor) -> Tensor:
+        """Return what ALiBi takes off the scores."""
+        own = torch.from_numpy(self.own(s.size(-2), s.size(-1))).to(s)
+        distance = (torch.arange(s.size(-1)).to(s) - own[:, None]).abs()
+        return torch.from_numpy(self.slopes()).to(s)[:, None, None] * distance
+
+    def slopes(self) -> NDArray[np.float64]:
+        """Return a slope for each head."""
+        return alibi.slopes(self.head, self.formula.bias)
+
+    def own(self, queries: int, keys: int) -> NDArray[np.int_]:
+        """Return the place of each query among the keys."""
+        return own_places(self.formula.causal, queries, keys)
 
     def seen(self, queries: int, keys: int) -> Tensor:
         """Return [Tq, Tk], True where the query sees the key."""

@@ -65,6 +65,30 @@ class RotatedTheOtherWay(RotaryHalf):
         return super().turned(x, -places if which == "query" else places, which)
 
 
+class KeysRotatedTheOtherWay(RotaryHalf):
+    """Keys are rotated by the negative angle, so that places add up.
+
+    Formula: <R(i) q, R(-j) k>; must be <R(i) q, R(j) k>
+    Census: A32
+    """
+
+    def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
+        """Turn keys back."""
+        return super().turned(x, -places if which == "key" else places, which)
+
+
+class AnglesNegated(RotaryHalf):
+    """Queries and keys are rotated by the negative angle: the sine has the wrong sign.
+
+    Formula: <R(-i) q, R(-j) k>; must be <R(i) q, R(j) k>
+    Census: A32
+    """
+
+    def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
+        """Turn both back."""
+        return super().turned(x, -places, which)
+
+
 class OneSideOfARotation(RotaryHalf):
     """The second feature of a pair is rotated with the wrong sign, so that the pair is not rotated.
 
@@ -135,7 +159,21 @@ class FrequenciesOfTheWholeHead(RotaryPartial):
 
     def frequencies(self, width: int, dtype: torch.dtype) -> Tensor:
         """Take the wrong width."""
-        return super().frequencies(2 * width, dtype)[: width // 2]
+        rotary = self.formula.rotary
+        assert rotary is not None
+        return super().frequencies(round(width / rotary.fraction), dtype)[: width // 2]
+
+
+class FrequenciesOfTheModel(RotaryHalf):
+    """Frequencies are spread over the width of the model, of which a head has a part.
+
+    Formula: base^(-2 i / d_model); must be base^(-2 i / d_k)
+    Census: A32
+    """
+
+    def frequencies(self, width: int, dtype: torch.dtype) -> Tensor:
+        """Take the wrong width."""
+        return super().frequencies(width * self.head, dtype)[: width // 2]
 
 
 class OtherBase(RotaryHalf):

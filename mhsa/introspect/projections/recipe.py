@@ -69,7 +69,7 @@ class Recipe:
                 if path in computed:
                     made.setdefault((role, reading.bias), []).append((computed[path], reading))
                 else:
-                    pieces = reading.pieces(parameters[path], role, sizes)
+                    pieces = reading.pieces(reading.of_tokens(parameters[path], sizes), role, sizes)
                     found.setdefault((role, reading.bias), []).extend(pieces)
         roles: dict[str, Role] = {}
         for role in ROLES:

@@ -16,13 +16,13 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.construction.declared_options import CAUSALITY
+from mhsa.subject.construction.declared_options import is_causality
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject, Switch
 from mhsa.subject.trial import Trial
 
-# Of names other than those of CAUSALITY the docstring must say what the switch does.
+# Of names other than the usual ones the docstring must say what the switch does.
 _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
@@ -42,6 +42,7 @@ class _Option:
     where: str  # "constructor argument" or "argument"
     default: bool
     sure: bool = True  # whether its name or docstring says that it is about causality, and not its use alone
+    given: bool = False  # it is given what is declared: its default, which may mean anything, is judged only where it fits
 
 
 def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understood, ...], dict[str, str]]:
@@ -60,7 +61,9 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
         turned = _turned(subject, option)
         stated = _stated_alignment(subject)
         found, error = _fitting(subject, turned, words, option, stated)
-        if error:
+        if (option.given or (option.default and _is_open(subject))) and found is None:
+            left[option.name] = f"{option.where} {words}"
+        elif error:
             left[option.name] = f"{option.where} {option.name}: with {words} it raises {error}"
         elif found is not None:
             does = "attends to later tokens, too" if option.default else f"is causal ({found.contract.causal})"
@@ -79,14 +82,12 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
     return tuple(switches), tuple(understood), left
 
 
-def is_causality(name: str) -> bool:
-    """Whether a name says that a switch is one of causality."""
-    return CAUSALITY.fullmatch(name) is not None
-
-
 def _options(subject: Subject) -> Iterator[_Option]:
     adapter = subject.adapter
     causal = subject.contract.causal not in (None, "no")
+    if isinstance(adapter, FunctionAdapter) and causal:
+        given = adapter.options(subject.features(1)).values
+        yield from (_Option(n, "argument", default=True, given=True) for n in given if is_causality(n))
     places: list[tuple[str, Any, set[str]]] = []
     if isinstance(adapter, FunctionAdapter):
         places.append(("argument", adapter.function, set(adapter.not_given)))
@@ -141,7 +142,9 @@ def _turned(subject: Subject, option: _Option) -> Any:
     adapter: Any = copy.copy(subject.adapter)
     value = not option.default
     if isinstance(adapter, FunctionAdapter):
-        adapter.function = functools.partial(adapter.function, **{option.name: value})
+        if not option.given:
+            adapter.function = functools.partial(adapter.function, **{option.name: value})
+        adapter.contract = replace(adapter.contract, causal=None if value else "no")  # no option is given that contradicts it
     elif option.where == "argument":
         adapter.also = adapter.also | {option.name: value}
     else:
@@ -154,18 +157,27 @@ def _fitting(
 ) -> tuple[Switch | None, str]:  # fmt: skip
     """Return the switch as it fits exactly, or the error that it raises."""
     fit = Fit()
-    wanted: tuple[Causal, ...] = ("no",) if option.default else (stated,) if stated else ("top-left", "bottom-right")
-    for causal in wanted:
-        switch = Switch(words, turned, replace(subject.contract, causal=causal))
+    positions: tuple[Causal, ...] = ("no",) if option.default else (stated,) if stated else ("top-left", "bottom-right")
+    wanted = [replace(subject.contract, causal=causal) for causal in positions]
+    window = subject.contract.window
+    if option.default and window is not None and window[0] >= 0 and window[1] == 0:  # causality alone may hide later keys
+        wanted.append(replace(wanted[0], window=(window[0], -1)))
+    for contract in wanted:
+        switch = Switch(words, turned, contract)
         if fit.without_mask(switch.of(subject)):
             return switch, ""
-    switch = Switch(words, turned, replace(subject.contract, causal=wanted[0]), square=True)
+    switch = Switch(words, turned, wanted[0], square=True)
     if stated and not option.default and fit.is_taken_without_mask(switch.of(subject)):
         return None, ""  # it returns where there are more keys than queries, and is not aligned as it says
     try:
         return (switch if all(_fits_square(switch.of(subject), seed) for seed in SEEDS) else None), ""
     except (check.Violation, check.Inapplicable) as error:
         return None, _raised(error)
+
+
+def _is_open(subject: Subject) -> bool:
+    """Whether the formula has a window or distances, of which nothing says what they are without causality."""
+    return subject.contract.window is not None or bool(subject.contract.formula.distant)
 
 
 def _fits_square(subject: Subject, seed: int) -> bool:

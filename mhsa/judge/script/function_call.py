@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from torch import nn
+from torch.nn.functional import scaled_dot_product_attention
 
 from mhsa.introspect.load import target_of
 from mhsa.judge.script.log_sum_exp import lse_lines
@@ -18,6 +19,7 @@ from mhsa.records.names import MASK
 from mhsa.records.request import Request
 from mhsa.reference.core_slot import slot_call
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.given_options import slopes_of
 from mhsa.subject.forms.heads_function import usual_form
 from mhsa.subject.subject import Subject
 
@@ -32,11 +34,12 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
     assert isinstance(subject.adapter, FunctionAdapter)
     heads = []
     lines = []
-    layout = subject.contract.layout or "BHTD"
+    layout = subject.adapter.layout
     for role, x in zip(("query", "key", "value"), call.tensors, strict=False):
         assert x is not None
         w, b = call.state[f"linear_{role}.weight"], call.state[f"linear_{role}.bias"]
-        heads.append(nn.functional.linear(x, w, b).view(x.size(0), x.size(1), call.case.head, -1).detach())  # [B, T, H, d]
+        width = call.state["linear_out.weight"].size(1) // call.case.head if role == "value" else call.case.d_k
+        heads.append(nn.functional.linear(x, w, b).view(x.size(0), x.size(1), -1, width).detach())  # [B, T, H, d]
         lines.append(f"{role} = {tensor_text(heads[-1])}{_HEADS_IN[layout]}")
     mask = call.tensors[3]
     if mask is not None:
@@ -51,7 +54,17 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
         words += "()" * (not isinstance(target, nn.Module))
         lines.append(f"attention = {words}.eval()")
         words = "attention"
-    named = slot_call(subject.adapter.function, has_mask=mask is not None)
+    options, sinks = subject.adapter.options(call.case.d_k), call.state.get("sinks")
+    named = slot_call(subject.adapter.with_options(call.case.head, call.case.d_k), has_mask=mask is not None)
+    values = dict(options.values)
+    if mask is not None and subject.adapter.function is scaled_dot_product_attention and values.pop("is_causal", False):
+        lines.append("mask = mask & torch.ones(mask.shape[-2:], dtype=torch.bool).tril()  # it takes a mask or is causal")
+    named += "".join(f", {name}={value!r}" for name, value in values.items())
+    tensors = {options.sinks: sinks, options.slopes: slopes_of(call.case.head, subject.contract) if options.slopes else None}
+    for name, tensor in tensors.items():
+        if name and tensor is not None:
+            lines.append(f"{name} = {tensor_text(tensor)}  # [H]")
+            named += f", {name}={name}"
     own = subject.adapter.mask_name
     if mask is not None and own and own.lower() not in MASK:
         named += f", {own}=mask"
@@ -66,7 +79,9 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
         of_call = None if allowed is None else np.broadcast_to(allowed, (*q.shape[:-1], k.shape[-2]))[:, 0]
         effective = formula.allowed(of_call, q.shape[0], q.shape[2], k.shape[2])
         allowed = None if effective is None else effective[:, None]
-    must = attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula)
+    k, v = (np.repeat(x, call.case.head // x.shape[1], axis=1) for x in (k, v))
+    logits = None if sinks is None else sinks.double().numpy()
+    must = attention(q, k, v, allowed, PRECISIONS[call.case.dtype], fully_masked_row, formula, logits)
     output, weights, logarithm = subject.adapter.values or (0, 1, None)
     lines += [MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":

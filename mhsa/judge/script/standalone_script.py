@@ -37,6 +37,8 @@ def write_script(
         raise SubjectError("an argument of the function that is not at its default is shown by no script yet")
     if any(call.case.bias != "none" for call in chosen):
         raise SubjectError("the property gives a bias, and no script shows one yet")
+    if isinstance(subject.adapter, ModuleAdapter) and subject.adapter.other_widths:
+        raise SubjectError("inputs of another width than d_model are shown by no script yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
     inside = isinstance(subject.adapter, (InnerAttention, SeveralCalls))

@@ -12,9 +12,13 @@ from torch import Tensor, nn
 
 from mhsa.records.contract import Contract, Layout
 from mhsa.records.names import MASK
+from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter
+from mhsa.subject.adapters.function_slot import FunctionSlot
+from mhsa.subject.adapters.given_options import Options, WithOptions, lending, options_given
+from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
 from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
@@ -22,22 +26,55 @@ from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.projection_views import Projections
 from mhsa.subject.signature import bias_among, masks_among
 
+_WIDTH = 8  # features of a head for which options are shown
+
 
 class FunctionAdapter(Adapter):
     """A function on [B, H, T, d], judged inside the reference's one slot."""
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
-        self.function = function
+        self.function, self.name = function, name
         self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
         self.declared: Contract | None = None  # by the module whose forward the function is
-        self.name = name
         self.takes_mask = takes_mask
         self.takes_dropout = takes_dropout
         self.values: Places | None = None  # of Z, A and a log-sum-exp among what it returns, where not (Z, A)
         self.float_masks = self.finite_masks = False
         self.query_mask = ""  # the parameter for a mask of the queries, which is needed next to a mask
+        self.more_of_values = 0  # features that values have in addition to those of queries and keys
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
-        self.not_given = tuple(n for n in slot_rest(function) if n != self.mask_name)
+
+    @property
+    def contract(self) -> Contract:
+        """What the function is judged by: options that state a declared feature are given, and no others."""
+        return self._contract
+
+    @contract.setter
+    def contract(self, contract: Contract) -> None:
+        self._contract = contract
+        given, wider = self.options(_WIDTH), self.options(2 * _WIDTH)
+        kept = [n for n, value in given.values.items() if value is False]  # a switch that must be given, and may be turned
+        left = [n for n in slot_rest(self.function) if n != self.mask_name]
+        self.not_given = tuple(n for n in left if n not in given.names or n in kept)
+        width = "" if given == wider else f" (for heads of {_WIDTH} features)"
+        words = [Understood("call", f"given what is declared{width}: {given.words}", "named")] if given.names else []
+        if contract.kv_heads is not None:
+            words.append(Understood("call", "keys and values are given with fewer heads than queries", "declared"))
+        self.understood = tuple(words)
+
+    def options(self, d_k: int) -> Options:
+        """Return what the function is given beyond heads, mask and dropout, for heads of ``d_k`` features."""
+        return options_given(self.function, self.contract, d_k)
+
+    def with_options(self, head: int, d_k: int) -> Callable[..., Any]:
+        """Return the function, given its options in every call."""
+        options = self.options(d_k)
+        return WithOptions(self.function, options, head, self.contract) if options.names else self.function
+
+    @property
+    def layout(self) -> Layout:
+        """The axes of the heads that the function takes."""
+        return self.contract.layout or self.callable_in or "BHTD"
 
     @property
     def bias_name(self) -> str:
@@ -78,7 +115,15 @@ class FunctionAdapter(Adapter):
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
-        return MultiHeadAttention(head, d_model, DROPOUT_RATE if self.takes_dropout else 0.0, attention=self._in_slot())
+        return self._built(head, d_model, DROPOUT_RATE if self.takes_dropout else 0.0)
+
+    def _built(self, head: int, d_model: int, rate: float) -> nn.Module:
+        d_k = d_model // head
+        attention, kv_heads = self._in_slot(head, d_k), key_heads(self.contract.kv_heads, head, d_k) or head
+        d_v, sinks = d_k + self.more_of_values, bool(self.options(d_k).sinks)
+        if (kv_heads, d_v, sinks) == (head, d_k, False):
+            return MultiHeadAttention(head, d_model, rate, attention=attention)
+        return FunctionSlot(head, d_model, rate, attention, kv_heads, d_v, learned_sinks=sinks)
 
     def _passed_on(self, mask: Tensor) -> bool:
         """Whether the slot hands this mask on as it is, so that the function may write into it."""
@@ -92,12 +137,13 @@ class FunctionAdapter(Adapter):
             mask = mask.unsqueeze(1) if mask.dim() == 3 else mask
         if mask is None and self.mask_required:  # it may not be callable without
             mask = torch.ones(query.size(0), 1, query.size(2), key.size(2), dtype=torch.bool, device=query.device)
-        z, weights = module._attend(query, key, value, module.dropout, mask)
+        with lending(module._parameters.get("sinks")):
+            z, weights = module._attend(query, key, value, module.dropout, mask)
         return z, weights() if callable(weights) else weights
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Give the function its dropout, if it takes one."""
-        return MultiHeadAttention(head, d_model, rate, attention=self._in_slot()) if self.takes_dropout or not rate else None
+        return self._built(head, d_model, rate) if self.takes_dropout or not rate else None
 
     def call(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, bias: Tensor | None = None
@@ -107,7 +153,7 @@ class FunctionAdapter(Adapter):
         A bias goes to the function's argument for it, or to that of its mask. A log-sum-exp that the function returns is
         returned next to the output.
         """
-        with keeping() as kept:
+        with keeping() as kept, lending(module._parameters.get("sinks")):
             output = self._called(module, query, key, value, mask, bias)
         return (output, kept[-1]) if kept else output
 
@@ -131,12 +177,13 @@ class FunctionAdapter(Adapter):
             mask = self.form.allowed(mask, key.size(1), module.head)
         return module(query, key, value, mask)
 
-    def _in_slot(self) -> Callable[..., Any]:
-        function = self.function if self.values is None else ArrangedFunction(self.function, self.values)
+    def _in_slot(self, head: int, d_k: int) -> Callable[..., Any]:
+        function = self.with_options(head, d_k)
+        function = function if self.values is None else ArrangedFunction(function, self.values)
         if self.bias_name and self.contract.bias == "given":
             parameter = inspect.signature(self.function).parameters[self.bias_name]
             function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
-        layout = self.contract.layout or self.callable_in or "BHTD"
+        layout = self.layout
         usual = layout == "BHTD" and usual_form(self.form)
         if usual and not self.query_mask and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):
             return function
@@ -144,7 +191,8 @@ class FunctionAdapter(Adapter):
 
     def projections(self, module: nn.Module) -> Projections:
         """Return the reference's own."""
-        return Projections.of_linears(module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+        linears = (module.linear_query, module.linear_key, module.linear_value, module.linear_out)
+        return Projections.of_linears(*linears, module._parameters.get("sinks"))
 
     def describe(self) -> str:
         """Return the call."""

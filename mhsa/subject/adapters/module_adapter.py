@@ -17,6 +17,8 @@ from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter, contract_of
+from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
+from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
@@ -45,6 +47,7 @@ class ModuleAdapter(Adapter):
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
+        self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -92,7 +95,8 @@ class ModuleAdapter(Adapter):
 
     def _given(self, head: int, d_model: int, rate: float) -> dict[str, Any]:
         assert self._arguments is not None
-        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract) | self.options
+        given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract)
+        given |= widths_of(self.other_widths, d_model) | self.options
         return given | {name: given[name] + 1 for name in self.wider}
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
@@ -100,13 +104,7 @@ class ModuleAdapter(Adapter):
 
         A constructor that has no parameter for it, or is given it by the user, has the number that it has.
         """
-        declared = self.contract.kv_heads
-        if declared is None:
-            return None
-        if isinstance(declared, int) and head % declared == 0:
-            return declared
-        fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
-        return fewer[(d_model // head - 1) % len(fewer)]  # another divisor for another width
+        return key_heads(self.contract.kv_heads, head, d_model // head)
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Construct with this dropout, if the constructor takes one."""
@@ -136,6 +134,7 @@ class ModuleAdapter(Adapter):
         """
         name = self.signature.bias
         mask = bias if bias is not None and name is None else mask
+        query, key, value = widened(self.other_widths, self.inputs, query, key, value)
         given = {**self.signature.bind(query, key, value, mask, need_weights), **self.also, **self._tables(module, query)}
         if of_queries is not None:
             given[self.query_mask] = of_queries

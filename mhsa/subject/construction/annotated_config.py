@@ -36,10 +36,15 @@ def _resolved(target: Any, parameter: inspect.Parameter) -> Any:
         return place.get(str(parameter.annotation).strip("'\""))
 
 
+def is_record(kind: type[Any]) -> bool:
+    """Return whether a class is a dataclass or a named tuple: all that it holds are its parameters."""
+    return dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+
+
 def fields_of(kind: type[Any]) -> dict[str, inspect.Parameter]:
     """Return what a configuration class can be given by name: its parameters, and the plain attributes of the class."""
     taken = {n: p for n, p in inspect.signature(kind).parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-    if dataclasses.is_dataclass(kind):
+    if is_record(kind):
         return taken
     for name, value in vars(kind).items():
         if not name.startswith("_") and isinstance(value, (int, float, str)) and name not in taken:
@@ -52,7 +57,7 @@ def made(kind: type[Any], values: Mapping[str, Any]) -> Any:
     taken = inspect.signature(kind).parameters
     everything = any(p.kind == p.VAR_KEYWORD for p in taken.values())
     config = kind(**{n: v for n, v in values.items() if everything or n in taken})
-    for name, value in values.items():
+    for name, value in values.items() if not isinstance(config, tuple) else ():
         if not everything and name not in taken:
             setattr(config, name, value)
     return config

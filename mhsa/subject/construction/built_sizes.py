@@ -20,9 +20,10 @@ _BATCH, _QUERIES, _KEYS = 2, 11, 13
 
 
 def width_of(module: nn.Module) -> int | None:
-    """Return d_model: an attribute that is called so, or what the first layer takes."""
+    """Return d_model: an attribute that is called so, or what the first layer takes, where none takes as much as that."""
     width = number(module, WIDTH)
-    if width is not None:
+    taken = {part.in_features for part in module.modules() if isinstance(part, nn.Linear)}
+    if width is not None and (not taken or width in taken):  # else it may be the width of a head
         return width
     for part in module.modules():
         if isinstance(part, nn.Linear):

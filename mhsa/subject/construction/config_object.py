@@ -12,7 +12,7 @@ from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
 from mhsa.subject.construction.argument_roles import SIZED, WORDS, Role, WidthReading, role_of, value_of
-from mhsa.subject.construction.config_source import Source
+from mhsa.subject.construction.config_source import NO_DEFAULT, Source
 from mhsa.subject.construction.declared_options import UNDECLARED, declared_option
 
 _ABSENT = object()
@@ -139,6 +139,8 @@ class Config(dict[str, Any]):
             value = USUAL[name]
         elif name == "pruned_heads":
             value = {}
+        elif (default := self._source.default(name)) is not NO_DEFAULT:
+            value = default
         else:
             return _ABSENT
         self._answered.values[name] = value

@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import inspect
+import re
+import sys
 from dataclasses import dataclass
 from typing import Any
+
+from torch import nn
 
 from mhsa.source.written_code import tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.guesses import LAST, Guess, guesses
+
+NO_DEFAULT = object()
+_CONFIGURATION = re.compile("config|args|params|options|settings", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,11 +44,31 @@ class Source:
         """Whether the attribute is a configuration itself: config.transformer["num_heads"]."""
         return bool(use_of(self.target, name).read)
 
+    def default(self, name: str) -> Any:
+        """Return what a configuration of the same file has by default for a name; ``NO_DEFAULT`` where none has it."""
+        for config in _configurations(self.target):
+            if not name.startswith("_") and hasattr(config, name):
+                return getattr(config, name)
+        return NO_DEFAULT
+
     def guess(self, name: str) -> Guess | None:
         """Return a value for a name that is read and that nothing is known of; None where the source shows no use of it."""
         found = guesses(self.target, name, None, sized=True, headed=True)
         suggested = use_of(self.target, name).is_known or len(found) > len(LAST)
         return next((guess for guess in found if guess.made is None), None) if suggested else None
+
+
+@functools.cache
+def _configurations(target: Any) -> tuple[Any, ...]:
+    """Return an object of each class of the target's file that is called a configuration and needs no arguments."""
+    built = []
+    file = sys.modules.get(getattr(target, "__module__", ""))
+    for name, kind in list(vars(file).items()) if file is not None else ():
+        own = isinstance(kind, type) and kind.__module__ == target.__module__ and not issubclass(kind, nn.Module)
+        if own and _CONFIGURATION.search(name):
+            with contextlib.suppress(Exception):  # it needs arguments
+                built.append(kind())
+    return tuple(built)
 
 
 def source_of(target: Any, argument: str) -> Source:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from mhsa.records.contract import Contract
-from mhsa.records.names import is_called
+from mhsa.records.names import HEAD, HEAD_WIDTH, WIDTH, is_called, pick
 
 UNDECLARED = object()  # what an option is given that states no declared feature
 # Defaults that say that a feature is off, or is computed from something else.
@@ -37,6 +37,8 @@ _ROTATES = {"rope", "use_rope", "rotary", "use_rotary", "use_rotary_emb", "use_r
 _WINDOW = {"window", "window_size", "sliding_window", "sliding_window_size", "attention_window", "attention_window_size",
            "attn_window", "attn_window_size", "local_window", "local_window_size", "window_length", "local_attention_window",
            "local_attn_window"}  # fmt: skip
+_WINDOW_LEFT = {"window_left", "left_window", "window_size_left", "left_window_size", "attn_window_left", "look_backward_size"}
+_WINDOW_RIGHT = {"window_right", "right_window", "window_size_right", "right_window_size", "attn_window_right"}
 _SOFTCAP = {"softcap", "softcapping", "cap", "logit_cap", "logits_cap", "logit_softcap", "logits_softcap", "logit_softcapping",
             "attn_softcap", "attn_softcapping", "attention_softcap", "attn_logit_cap", "attn_logit_softcap",
             "attn_logit_softcapping", "attn_logits_softcap", "attention_logit_cap", "score_cap", "scores_cap", "score_softcap",
@@ -60,7 +62,7 @@ def declared_option(name: str, contract: Contract, d_k: int, default: Any = None
 
     ``default`` is that of the option, None where it has none: a pair stands for a window, and a switch for whether.
     """
-    if CAUSALITY.fullmatch(name) or is_called(name, _DECODER):
+    if is_causality(name) or is_called(name, _DECODER):
         return True if contract.causal not in (None, "no") else UNDECLARED
     value = next((value for names, value in _VALUES if is_called(name, names)), None)
     return UNDECLARED if value is None else value(contract, d_k, default)
@@ -69,13 +71,18 @@ def declared_option(name: str, contract: Contract, d_k: int, default: Any = None
 def options_of(
     parameters: Mapping[str, inspect.Parameter], contract: Contract, d_k: int, left_out: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Return the options among parameters, and what they are given: those that must be given, or are off by default."""
+    """Return the options among parameters, and what they are given: those that must be given, or are off by default.
+
+    So is a number of rotated features, whose default belongs to the default width of a head and agrees there with what is
+    declared.
+    """
     found: dict[str, Any] = {}
     for name, parameter in parameters.items():
         required = parameter.default is parameter.empty
-        if name in left_out or not (required or is_off(parameter.default)):
+        agrees = is_called(name, _ROTATED) and _agrees(parameter.default, parameters, contract)
+        if name in left_out or not (required or is_off(parameter.default) or agrees):
             continue
-        value = declared_option(name, contract, d_k, None if required else parameter.default)
+        value = declared_option(name, contract, d_k, _default_of(parameter))
         # A switch is switched, and no number is put where a switch is.
         if value is not UNDECLARED and (parameter.default is not False or value is True):
             found[name] = value
@@ -88,10 +95,28 @@ def contradictions(parameters: Mapping[str, inspect.Parameter], contract: Contra
     for name, parameter in parameters.items():
         if parameter.default is parameter.empty or is_off(parameter.default):
             continue
+        if is_called(name, _ROTATED) and _agrees(parameter.default, parameters, contract):
+            continue
         value = declared_option(name, contract, d_k, parameter.default)
         if value is not UNDECLARED and type(value) in (int, float, tuple) and value != parameter.default:
             found[name] = parameter.default, value
     return found
+
+
+def _agrees(rotated: Any, parameters: Mapping[str, inspect.Parameter], contract: Contract) -> bool:
+    """Whether so many rotated features are what is declared for the width of a head that other defaults say."""
+    rotary = contract.formula.rotary
+    numbers = {n: p.default for n, p in parameters.items() if type(p.default) is int}
+    head, width, of_head = (pick(numbers, names) for names in (HEAD, WIDTH, HEAD_WIDTH))
+    if rotary is None or not (of_head or (head and width and numbers[head])):
+        return False
+    d_k = numbers[of_head] if of_head else numbers[width or ""] // numbers[head or ""]
+    return bool(rotary.width(d_k) == rotated)
+
+
+def is_causality(name: str) -> bool:
+    """Return whether a name says that a switch is one of causality."""
+    return CAUSALITY.fullmatch(name) is not None
 
 
 def is_off(default: Any) -> bool:
@@ -114,8 +139,29 @@ def _window(contract: Contract, d_k: int, default: Any) -> Any:
         return UNDECLARED
     left, right = contract.window
     if isinstance(default, (tuple, list)):
-        return left, right
+        return (left, right) if None not in default else (_none_for_all(left), _none_for_all(right))
     return left + 1 if right == 0 or contract.causal not in (None, "no") else left
+
+
+def _side(at: int) -> _Value:
+    """Return how many keys are seen on one side of the own place; -1 for all of them, or None where that is the default."""
+
+    def value(contract: Contract, d_k: int, default: Any) -> Any:
+        if contract.window is None:
+            return UNDECLARED
+        return _none_for_all(contract.window[at]) if default is None else contract.window[at]
+
+    return value
+
+
+def _none_for_all(side: int) -> int | None:
+    return None if side < 0 else side
+
+
+def _default_of(parameter: inspect.Parameter) -> Any:
+    """Return the default of an option, None where it has none; a window that is annotated as a pair is one of (None, None)."""
+    default = None if parameter.default is parameter.empty else parameter.default
+    return (None, None) if default is None and "uple" in str(parameter.annotation) else default
 
 
 def _scale(contract: Contract, d_k: int, default: Any) -> Any:
@@ -148,6 +194,8 @@ _VALUES: tuple[tuple[Collection[str], _Value], ...] = (
     (_INTERLEAVED, _rotary(lambda rotary, d_k: rotary.layout == "interleaved")),
     (_ROTATES, _rotary(lambda rotary, d_k: True)),
     (_WINDOW, _window),
+    (_WINDOW_LEFT, _side(0)),
+    (_WINDOW_RIGHT, _side(1)),
     (_SOFTCAP, lambda contract, d_k, default: UNDECLARED if contract.softcap is None else contract.softcap),
     (_SCALE, _scale),
     (_SQUARED_SCALE, _squared_scale),

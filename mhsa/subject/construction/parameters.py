@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import re
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
-from mhsa.subject.construction.annotated_config import config_class
+from mhsa.subject.construction.annotated_config import config_class, is_record
 from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.guesses import is_configuration
 
@@ -40,14 +39,22 @@ class Parameters:
 
 
 def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
-    """Return the required parameters that are configurations, with the class of each where an annotation says it."""
+    """Return the parameters that are configurations, with the class of each where an annotation says it.
+
+    One that may be left out is given where it is None by default and has the number of heads, which no parameter has.
+    """
     found: dict[str, type[Any] | None] = {}
-    for name, parameter in _named(inspect.signature(target).parameters).items():
+    parameters = _named(inspect.signature(target).parameters)
+    for name, parameter in parameters.items():
         if parameter.default is not parameter.empty:
+            if parameter.default is None and not pick(parameters, HEAD):
+                kind = config_class(target, parameter)
+                if kind is not None and is_record(kind) and pick(inspect.signature(kind).parameters, HEAD):
+                    found[name] = kind
             continue
         kind = config_class(target, parameter)
         by_name = is_called(name, CONFIG)
-        if kind is not None and (by_name or dataclasses.is_dataclass(kind) or _CONFIG_CLASS.search(kind.__name__)):
+        if kind is not None and (by_name or is_record(kind) or _CONFIG_CLASS.search(kind.__name__)):
             found[name] = kind
         elif by_name or is_configuration(target, name):
             found[name] = None
@@ -81,6 +88,8 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
             roles[name] = role
         elif name == width:
             roles[name] = "other width" if role == "other width" else "d_model"
+        elif role == "other width" and _is_of_one_head(parameter, parameters.get(head or ""), parameters.get(width or "")):
+            roles[name] = "head width"
         elif role == "dropout" and (needed or _is_rate(parameter)):
             roles[name] = "dropout"
         elif role in ("kv head", "length") and type(default) is int:
@@ -114,6 +123,13 @@ def takes_sizes(target: Any) -> bool:
 
 def _named(parameters: Any) -> dict[str, inspect.Parameter]:
     return {n: p for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+
+
+def _is_of_one_head(other: inspect.Parameter, head: inspect.Parameter | None, width: inspect.Parameter | None) -> bool:
+    """Whether defaults say that another width is that of a head: as often as there are heads it is d_model."""
+    if head is None or width is None or any(type(p.default) is not int for p in (other, head, width)):
+        return False
+    return bool(head.default > 1 and other.default * head.default == width.default)
 
 
 def _is_rate(parameter: inspect.Parameter) -> bool:

@@ -100,6 +100,18 @@ class SlopesOfThePowerBelow(Alibi):
         return [2 ** (-8 * (h % below + 1) / below) for h in range(self.head)]
 
 
+class SlopesOfEveryNumber(Alibi):
+    """Slopes are 2^(-8 h / H) where the number of heads is no power of two, too.
+
+    Formula: slope 2^(-8 h / H); must be every other slope of 2 n beyond n heads, the power of two below H
+    Census: P22
+    """
+
+    def slopes(self) -> list[float]:
+        """Divide by the number of heads."""
+        return [2.0 ** (-8 * (h + 1) / self.head) for h in range(self.head)]
+
+
 class DistanceAdded(Alibi):
     """The distance is added, so that far keys count more.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -61,6 +62,18 @@ class SinkInEveryBlock(Sinking):
         top = torch.maximum(s.amax(-1, keepdim=True), sink)
         e = (s - top).exp()
         return e / (e.sum(-1, keepdim=True) + -(-s.size(-1) // 4) * (sink - top).exp())
+
+
+class SinkCountedTwice(Sinking):
+    """The sink takes part in the softmax twice.
+
+    Formula: 2 exp(sink); must be exp(sink)
+    Census: EricLBuehler/mistral.rs PR#1872
+    """
+
+    def logit(self, s: Tensor) -> Tensor:
+        """Add the logarithm of two."""
+        return super().logit(s) + math.log(2.0)
 
 
 class SinkForgotten(Sinking):

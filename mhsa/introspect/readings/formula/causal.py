@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import Fit
-from mhsa.introspect.readings.switches import is_causality
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.declared_options import is_causality
 from mhsa.subject.generic_inputs import generic_sizes
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
