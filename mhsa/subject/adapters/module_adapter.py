@@ -48,6 +48,7 @@ class ModuleAdapter(Adapter):
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
+        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -71,7 +72,6 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
-        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.also: dict[str, Any] = {}  # further arguments of every call
         self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
 
