@@ -17,7 +17,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
-from mhsa.introspect.readings.layouts import layout_readings
+from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples
 from mhsa.introspect.readings.other_mask_arguments import try_other_masks
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
@@ -78,6 +78,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             masks = _masks_of(roles.subject, fit)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
         ask_about_unknown(subject, module)
+    if subject.contract.layout == "BNTD" and subject.adapter.contract.layout is None:
+        words = f"it {TAKES['BNTD']}, or {TAKES['BHWC'].removeprefix('takes ')}, and is exactly attention in neither"
+        raise Question(words, {"layout": "BNTD"})
     return by_names(_not_laid_out(subject), module)
 
 
