@@ -94,7 +94,8 @@ CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs"
           "hyperparameters", "attn_config", "attention_config", "attn_cfg", "modelargs"}  # fmt: skip
 
 QUERY = {"query", "q", "queries", "query_states", "xq", "x_q", "q_in", "input_q", "inputs_q", "query_input", "q_input",
-         "qs", "queries_in", "query_layer", "qx", "hidden_q", "x_queries", "q_x", "query_sequences", "query_antecedent"}  # fmt: skip
+         "qs", "queries_in", "query_layer", "qx", "hidden_q", "x_queries", "q_x", "query_sequences",
+         "query_antecedent"}  # fmt: skip
 KEY = {"key", "k", "keys", "key_states", "xk", "x_k", "k_in", "input_k", "inputs_k", "key_input", "k_input", "ks",
        "keys_in", "key_layer", "kx", "hidden_k", "x_keys", "k_x"}  # fmt: skip
 VALUE = {"value", "v", "values", "value_states", "xv", "x_v", "v_in", "input_v", "inputs_v", "value_input", "v_input",
