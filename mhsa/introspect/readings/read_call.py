@@ -64,7 +64,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
         return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
-    for other in interleaved_heads(subject, module):
+    for other in interleaved_heads(subject):
         read = _stages(other.subject, module, fit)
         if read is not None:
             return _conclude(subject, module, [other, *read], fit, request)
