@@ -33,7 +33,7 @@ MaskShape = Literal[
     "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tk, 1]", "[B, Tq]", "[B]",
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
-Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BNTD", "BHTD", "BTHD", "(BH)TD"]
+Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BHTD", "BTHD", "(BH)TD"]
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
 Lengths = Literal["any", "equal"]
 Masked = Literal["may-be-read", "never-read"]
@@ -74,9 +74,9 @@ class Contract:
             keys, the first of their sample, that may be attended to.
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
-            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BNTD"`` (two axes of
-            samples, which masks need not have). Functions of heads: ``"BHTD"`` (the usual one), ``"BTHD"``,
-            ``"(BH)TD"``.
+            ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BHWC"`` (pixels,
+            channels last), ``"BNTD"`` (two axes of samples, which masks need not have). Functions of heads: ``"BHTD"`` (the
+            usual one), ``"BTHD"``, ``"(BH)TD"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
             queries are judged in several calls, each with as many queries as keys.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that

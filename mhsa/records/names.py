@@ -50,7 +50,7 @@ HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk",
               "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",
               "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "dim_key", "dim_value", "head_dimension",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
-              "kv_channels", "hidden_size_per_head",
+              "kv_channels", "hidden_size_per_head", "num_head_channels",
               "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
               "dim_queries", "d_per_head"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
@@ -94,17 +94,20 @@ CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs"
           "hyperparameters", "attn_config", "attention_config", "attn_cfg", "modelargs"}  # fmt: skip
 
 QUERY = {"query", "q", "queries", "query_states", "xq", "x_q", "q_in", "input_q", "inputs_q", "query_input", "q_input",
-         "qs", "queries_in", "query_layer", "qx", "hidden_q", "x_queries", "q_x"}  # fmt: skip
+         "qs", "queries_in", "query_layer", "qx", "hidden_q", "x_queries", "q_x", "query_sequences",
+         "query_antecedent"}  # fmt: skip
 KEY = {"key", "k", "keys", "key_states", "xk", "x_k", "k_in", "input_k", "inputs_k", "key_input", "k_input", "ks",
        "keys_in", "key_layer", "kx", "hidden_k", "x_keys", "k_x"}  # fmt: skip
 VALUE = {"value", "v", "values", "value_states", "xv", "x_v", "v_in", "input_v", "inputs_v", "value_input", "v_input",
          "vs", "values_in", "value_layer", "vx", "val", "vals", "hidden_v", "x_values", "v_x"}  # fmt: skip
 SELF = {"x", "hidden_states", "input", "inputs", "hidden", "src", "emb", "embeddings", "tokens", "seq", "inp", "features",
-        "sequence", "z", "xs", "h"}  # fmt: skip
+        "sequence", "z", "xs", "h", "input_tensor", "embedded"}  # fmt: skip
 CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv", "key_value", "source", "ctx", "cond",
            "cross", "enc", "inputs_kv", "encoder_output", "enc_output", "encoder_out", "to_tensor", "target", "x2",
            "c", "encoder_hidden", "memory_bank",
-           "xa", "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other"}  # fmt: skip
+           "xa", "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other",
+           "kv_input", "input_kv", "source_states", "ctx_tensor", "encoder_state", "encoder_states", "key_value_sequences",
+           "memory_antecedent", "history", "history_sequence"}  # fmt: skip
 # Of those, what may well mean something else than another sequence to attend to.
 VAGUE_CONTEXT = {"y", "c", "x2", "xa", "cond", "source", "cross", "enc", "target", "other"}
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",

@@ -83,7 +83,7 @@ def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str
     """Return a case of generic sizes with random numbers; the freest tie that the subject can be called with."""
     sizes = generic_sizes(subject.adapter)
     queries, keys = sizes.queries, sizes.keys
-    if subject.contract.layout == "BCHW":  # a picture of more rows than one, as a prime number of pixels has none
+    if subject.contract.layout in ("BCHW", "BNTD"):  # a picture of more rows than one, as a prime number of pixels has none
         queries, keys = _PICTURES[0], _PICTURES[subject.adapter.inputs != "x"]
     return Case(
         dtype, sizes.batch, sizes.module.head, queries, keys, sizes.module.d_k,

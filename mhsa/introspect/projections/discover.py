@@ -31,6 +31,7 @@ from mhsa.records.errors import SubjectError
 from mhsa.subject.parameter_layout import AxisReading, Sizes, packed_readings, readings, with_own_width
 
 _NORM = re.compile("norm", re.IGNORECASE)
+_BIAS = re.compile(r"b|b_.*|b(q|k|v|o|qkv|in|out)")  # names of biases
 _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 
@@ -222,6 +223,8 @@ def _biases(
         owner = owners.get(path.removesuffix(".bias")) or siblings.get(path.rpartition(".")[0])
         roles = owner.roles if owner else named_roles(path)
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
+        if owner is None and not roles and len(fitting := [w for w in weights.values() if choices(path, w.roles, True)]) == 1:
+            owner, roles = fitting[0], fitting[0].roles  # the only map that it has the shape for
         possible = choices(path, roles, True) if roles else []
         if owner and len(roles) > 1:  # packed biases are packed as their weights are
             order = "".join(label for label in owner.labels if label not in ("in", "one"))
@@ -233,14 +236,14 @@ def _biases(
 
 def _is_bias(path: str, shape: tuple[int, ...]) -> bool:
     last = path.rsplit(".", 1)[-1]
-    return len([s for s in shape if s > 1]) <= 1 or "bias" in last or last.startswith("b_")
+    return len([s for s in shape if s > 1]) <= 1 or "bias" in last or _BIAS.fullmatch(last) is not None
 
 
 def _group_heads(shapes: dict[str, tuple[int, ...]], sizes: Sizes) -> dict[str, list[str]]:
     """Paths grouped so that the copies of one parameter in every head are one entry, its head index shown as #."""
     together: dict[str, list[str]] = {}
     for path, shape in shapes.items():
-        own_width = len(shape) == 2 and len(named_roles(path)) == 1  # a head may be as wide as the module
+        own_width = len(shape) in (1, 2) and len(named_roles(path)) == 1  # a head may be as wide as the module
         if sizes.d_k in shape or 3 * sizes.d_k in shape or 2 * sizes.d_k in shape or own_width:
             for pattern in with_head_index(path):
                 together.setdefault(pattern, []).append(path)

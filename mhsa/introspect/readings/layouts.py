@@ -24,6 +24,7 @@ TAKES: dict[Layout, str] = {
     "BDT": "takes channels first, [B, d_model, T]",
     "BCHW": "takes pictures [B, d_model, H, W], whose pixels are the tokens",
     "BD1T": "takes pixels of one row, [B, d_model, 1, T]",
+    "BHWC": "takes pictures with their channels last, [B, H, W, d_model], whose pixels are the tokens",
     "BNTD": "takes samples in two axes, [B, N, T, d_model]",
     "BHTD": "takes heads [B, H, T, d]",
     "BTHD": "takes heads after time, [B, T, H, d]",
@@ -51,6 +52,8 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
         if contract.layout == "BCHW" and isinstance(adapter, ModuleAdapter):
             says_so = _ONE_ROW.search(_docs(adapter)) is not None
             yield _reading(subject, "BD1T", "documented" if says_so else "fitted", certain=says_so)
+        if contract.layout == "BNTD":
+            yield _reading(subject, "BHWC", "fitted")
     elif isinstance(adapter, ModuleAdapter):
         stated = _stated(adapter, module)
         if stated is not None:

@@ -17,7 +17,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
-from mhsa.introspect.readings.layouts import layout_readings
+from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples
 from mhsa.introspect.readings.other_mask_arguments import try_other_masks
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
@@ -65,7 +65,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
         return _conclude(subject, module, [fitting], fit, request) if fitting else by_names(_not_laid_out(subject), module)
-    for other in interleaved_heads(subject, module):
+    for other in interleaved_heads(subject):
         read = _stages(other.subject, module, fit)
         if read is not None:
             return _conclude(subject, module, [other, *read], fit, request)
@@ -80,6 +80,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
         ask_about_unknown(subject, module)
         ask_about_second(subject)
+    if subject.contract.layout == "BNTD" and subject.adapter.contract.layout is None:
+        words = f"it {TAKES['BNTD']}, or {TAKES['BHWC'].removeprefix('takes ')}, and is exactly attention in neither"
+        raise Question(words, {"layout": "BNTD"})
     return by_names(_not_laid_out(subject), module)
 
 

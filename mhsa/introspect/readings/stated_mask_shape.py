@@ -14,14 +14,17 @@ _NO_SIZE = re.compile(r"optional|default|bool\w*|float\w*|int|tensor|byte\w*|lon
 
 
 def stated_axes(adapter: Adapter) -> int | None:
-    """Return the number of axes of every shape that docstrings give the mask; None where they give none, or different ones."""
+    """Return the number of axes of every shape that docstrings give the mask; None where they give none, or different ones.
+
+    Two axes say nothing: what takes such a mask often takes one of more axes, too, which can say more.
+    """
     found = set()
     for text in about(adapter, mask_parameter(adapter)) if mask_parameter(adapter) else ():
         for inside in _SHAPE.findall(text):
             sizes = [size.strip() for size in inside.strip(" ,").split(",")]
             if all(_SIZE.fullmatch(size) and not _NO_SIZE.fullmatch(size) for size in sizes):
                 found.add(len(sizes))
-    return found.pop() if len(found) == 1 else None
+    return found.pop() if len(found) == 1 and found != {2} else None
 
 
 def axes_of(shape: MaskShape) -> int:

@@ -24,7 +24,7 @@ from mhsa.subject.subject import Subject
 # How an output in another layout is turned into [B, T, d_model].
 _OUTPUT_OF = {
     "TBD": ".transpose(0, 1)", "BDT": ".transpose(1, 2)", "BCHW": ".flatten(2).transpose(1, 2)",
-    "BD1T": ".flatten(2).transpose(1, 2)", "BNTD": ".flatten(0, 1)",
+    "BD1T": ".flatten(2).transpose(1, 2)", "BNTD": ".flatten(0, 1)", "BHWC": ".flatten(1, 2)",
 }  # fmt: skip
 
 

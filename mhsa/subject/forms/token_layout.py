@@ -32,10 +32,12 @@ class TokenLayout:
 
     def take(self, output: Any) -> Any:
         """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
-        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout in ("BCHW", "BD1T", "BNTD") else 3):
+        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout in ("BCHW", "BD1T", "BHWC", "BNTD") else 3):
             return output
         if self.layout == "BNTD":
             return output.flatten(0, 1)
+        if self.layout == "BHWC":
+            return output.flatten(1, 2)
         if self.layout == "TBD":
             return output.transpose(0, 1)
         if self.layout == "BDT":
@@ -45,6 +47,8 @@ class TokenLayout:
     def _laid(self, x: Tensor) -> Tensor:
         if self.layout == "BNTD":
             return x.reshape(*(_height_and_width(x.size(0)) if x.size(0) else (0, 1)), *x.shape[1:])
+        if self.layout == "BHWC":
+            return x.reshape(x.size(0), *_height_and_width(x.size(1)), x.size(2))
         laid = x.transpose(0, 1) if self.layout == "TBD" else x.transpose(1, 2)
         if self.layout == "BCHW":
             laid = laid.reshape(*laid.shape[:2], *_height_and_width(x.size(1)))

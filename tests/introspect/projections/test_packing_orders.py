@@ -24,6 +24,7 @@ class Packed(nn.Module):
 
     def forward(self, x):
         sizes = {"k": 3, "h": self.num_heads, "d": x.size(-1) // self.num_heads}
+        # as rearrange(x, "b t (k h d) -> k b h t d") would, and in every other order
         laid = self.to_qkv(x).unflatten(-1, [sizes[letter] for letter in self.order])
         q, k, v = torch.einsum(f"bt{self.order}->kbhtd", laid)
         return self.out(self.attend(q, k, v).transpose(1, 2).flatten(2))

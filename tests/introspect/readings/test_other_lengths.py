@@ -79,6 +79,18 @@ class SamplesInTheWrongOrder(TwoAxesOfSamples):
         return super().forward(query, key, value, mask)
 
 
+class SamplesAndKeysForValues(TwoAxesOfSamples):
+    def forward(self, query, key, value, mask=None):
+        return super().forward(query, key, key, mask)
+
+
+class ChannelsLast(Layers):
+    def forward(self, x):
+        _, height, width, _ = x.shape
+        x = x.flatten(1, 2)
+        return self.attend(x, x, x).unflatten(1, (height, width))
+
+
 class RowOfPixels(nn.Module):
     """Attends within each row of a picture, of which there is to be one."""
 
@@ -182,6 +194,17 @@ def test_samples_in_two_axes_are_read() -> None:
     found = judged("TwoAxesOfSamples", MORE)
     assert found, str(found)
     assert judged("SamplesInTheWrongOrder").verdict == "violated"
+
+
+def test_four_axes_that_fit_in_no_way_are_a_question() -> None:
+    assert asked("SamplesAndKeysForValues").declaration == {"layout": "BNTD"}
+    assert judged("SamplesAndKeysForValues", layout="BNTD").verdict == "violated"
+
+
+def test_pictures_with_their_channels_last_are_read() -> None:
+    assert read("ChannelsLast").contract.layout == "BHWC"
+    found = judged("ChannelsLast", MORE)
+    assert found, str(found)
 
 
 def test_a_row_of_pixels_is_a_question_unless_it_is_documented() -> None:

@@ -1,0 +1,66 @@
+"""Parameters whose names say little: biases called b, and heads in lists that are each as wide as the module."""
+
+import torch
+from torch import nn
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from tests.helpers.layers import fails
+
+
+class OfOneTensor(nn.Module):
+    """Weights [3, D, H, d] and biases [3, H, d] of three maps in one."""
+
+    def __init__(self, D: int, H: int) -> None:
+        super().__init__()
+        assert D % H == 0
+        self.W, self.b = nn.Parameter(torch.randn(3, D, H, D // H)), nn.Parameter(torch.zeros(3, H, D // H))
+        self.Wo, self.bo = nn.Parameter(torch.randn(H, D // H, D)), nn.Parameter(torch.zeros(D))
+
+    def forward(self, x):
+        q, k, v = torch.einsum("btD,pDhd->pbhtd", x, self.W) + self.b[:, None, :, None]
+        return torch.einsum("bhtd,hdD->btD", self.attend(q, k, v), self.Wo) + self.bo
+
+    def attend(self, q, k, v):
+        return (q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v
+
+
+class OfOneTensorAndKeysForValues(OfOneTensor):
+    def attend(self, q, k, v):
+        return super().attend(q, k, k)
+
+
+class WideHeads(nn.Module):
+    """Each head is as wide as the module, and has layers of its own."""
+
+    def __init__(self, dim: int, nhead: int) -> None:
+        super().__init__()
+        self.to_q, self.to_k, self.to_v = (nn.ModuleList([nn.Linear(dim, dim) for _ in range(nhead)]) for _ in range(3))
+        self.w_o, self.factor = nn.Linear(nhead * dim, dim), self.scale(dim)
+
+    def scale(self, dim):
+        return dim**-0.5
+
+    def forward(self, x):
+        heads = [
+            (q(x) @ k(x).mT * self.factor).softmax(-1) @ v(x) for q, k, v in zip(self.to_q, self.to_k, self.to_v, strict=True)
+        ]
+        return self.w_o(torch.cat(heads, dim=-1))
+
+
+class WideHeadsUnscaled(WideHeads):
+    def scale(self, dim):
+        return 1.0
+
+
+def test_a_bias_belongs_to_the_only_map_that_it_has_the_shape_for() -> None:
+    assert understand(f"{__file__}:OfOneTensor")
+    found = verify(f"{__file__}:OfOneTensor", dtypes="float64", properties=("oracle.*", "gradients.gradients_of_parameters"))
+    assert found, str(found)
+    assert fails(f"{__file__}:OfOneTensorAndKeysForValues")
+
+
+def test_heads_in_lists_may_be_as_wide_as_the_module() -> None:
+    assert "query from to_q.#.weight" in dict(understand(f"{__file__}:WideHeads").notes)["parameters"]
+    assert not fails(f"{__file__}:WideHeads")
+    assert fails(f"{__file__}:WideHeadsUnscaled")
