@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mhsa.bugs.diagnosis.compared_cases import finely
+from mhsa.bugs.diagnosis.crossed_bugs import bug_under, bugs_under
 from mhsa.bugs.diagnosis.match import compare
-from mhsa.bugs.mutants.crossed import bug_under, bugs_under
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
 from mhsa.oracle.formula.fields import Rotary

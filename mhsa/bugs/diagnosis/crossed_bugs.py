@@ -15,7 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mhsa.bugs.mutants.crossed_steps import NEEDS, OF_CAPS, OTHER_FORMULAS, OTHER_STEPS
+from mhsa.bugs.diagnosis.crossed_steps import NEEDS, OF_CAPS, OTHER_FORMULAS, OTHER_STEPS
 from mhsa.bugs.mutants.formula import Causal, Declared, Grouped, right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
@@ -124,7 +124,8 @@ def _of_declared(mutant: Mutant, kind: type[Declared], formula: Formula) -> Bug 
         if norm is None or any(getattr(own.qk_norm, n) != getattr(norm, n) for n in ("kind", "over", "place")):
             return None
     if own.rotary is not None:
-        if formula.rotary is None or not NEEDS.get(mutant.name, lambda formula, rotary: True)(formula, formula.rotary):
+        needs = NEEDS.get(mutant.name)
+        if formula.rotary is None or (needs is not None and not needs(formula, formula.rotary)):
             return None
         if kind.used is not None:
             changed = {f.name for f in fields(Rotary) if getattr(kind.used, f.name) != getattr(own.rotary, f.name)} - {"tables"}

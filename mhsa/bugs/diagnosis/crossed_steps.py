@@ -90,7 +90,8 @@ def _not_shifted(self: Any, s: Tensor, mask: Tensor | None) -> Tensor:
     s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
     top = s.amax(-1, keepdim=True)
     e = (s - torch.where(top.isinf(), 0.0, top)).exp()
-    return e / (self.sink(s).exp() + e.sum(-1, keepdim=True))
+    sink: Tensor = self.sink(s)
+    return e / (sink.exp() + e.sum(-1, keepdim=True))
 
 
 def _has_sinks(formula: Formula) -> bool:
