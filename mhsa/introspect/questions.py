@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.lines_to_paste import question_with_answers
 from mhsa.records.request import Request
 from mhsa.records.understood import notes_of
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.guard import attempt
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
@@ -50,11 +52,27 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         questions.append(str(found))
     if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
+    if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
+        found, declared = grouped, declared | {"kv_heads": "grouped"}
+        questions.append("it is built with a number of key heads, and exactly right with fewer of them than of queries, too")
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
         words = "\n\n".join([*questions, f"under {in_words(declared)}: {found}"])
         question = Question(words)
         return LoadedSubject(question, question)
     return LoadedSubject(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(questions)), declared))
+
+
+def _with_fewer_key_heads(subject: Subject, request: Request, target: Any) -> Subject | None:
+    """Return the subject with fewer heads of keys, where its constructor takes their number and it is exactly right so.
+
+    Whoever is asked anything is asked that, too: then one line declares all that a subject promises.
+    """
+    adapter = subject.adapter
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    if constructor is None or not constructor.takes_kv_heads or subject.contract.kv_heads is not None:
+        return None
+    grouped = load_subject(request.under({"kv_heads": "grouped"}), target)
+    return grouped if isinstance(grouped, Subject) and fits(grouped) else None
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:

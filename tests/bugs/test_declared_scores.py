@@ -65,7 +65,7 @@ FOUND_BY = {
     "PlacesInBlocks": (OUTPUT, DISTANCE, NEARER),
     "DistanceForgotten": (OUTPUT, NEARER, "causality.what_is_declared_has_an_effect"),
     "SinkInEveryBlock": (OUTPUT, REST, ONCE),
-    "SinkCountedTwice": (OUTPUT, REST, ONCE),
+    "SinkCountedTwice": (OUTPUT, REST),
     "SinkForgotten": (OUTPUT, REST, FAR, "causality.what_is_declared_has_an_effect"),
     "SinkOfTheFirstHead": (OUTPUT, "heads.each_head_alone"),
     "SinkScaled": (OUTPUT, REST),

@@ -1,5 +1,6 @@
 """A subject is understood under its declared formula: maps of fewer key heads, a causal module's mask, what is printed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.parameter_layout import Sizes
 from tests.helpers.model_file import model_file
 
@@ -111,7 +114,7 @@ file = model_file(MODEL, "declared_model.py")
 @pytest.mark.parametrize("name", ["Shared", "Needed"])
 def test_grouped_heads_are_built_and_read(file: Path, name: str) -> None:
     subject = understand(Request("a", f"{file}:{name}", contract={"kv_heads": "grouped"}))
-    for head, d_k, heads in ((4, 5, 2), (4, 2, 1), (8, 1, 4), (3, 5, 1), (1, 4, 1)):
+    for head, d_k, heads in ((4, 5, 2), (4, 4, 1), (8, 1, 2), (3, 5, 1), (1, 4, 1)):
         module = subject.adapter.build(head, head * d_k)
         views = dict(subject.bind(module, Sizes(head, d_k)).views())
         assert views["query.weight"].shape == (head * d_k, head * d_k)
@@ -125,7 +128,7 @@ def test_a_configuration_says_how_many_heads_share(configured: Path, name: str) 
     """The maps are read in every size, packed or not, and give the oracle's numbers."""
     subject = understand(Request("a", f"{configured}:{name}", contract={"kv_heads": "grouped"}))
     assert subject.adapter.build(4, 20).kv == 2
-    for head, d_k, heads in ((4, 5, 2), (8, 1, 4), (6, 4, 3), (1, 4, 1)):
+    for head, d_k, heads in ((4, 5, 2), (8, 1, 2), (6, 4, 3), (1, 4, 1)):
         module = subject.adapter.build(head, head * d_k)
         views = dict(subject.bind(module, Sizes(head, d_k)).views())
         assert views["key.weight"].shape == views["value.weight"].shape == (heads * d_k, head * d_k)
@@ -155,3 +158,12 @@ def test_the_form_of_a_causal_modules_mask_is_found(file: Path) -> None:
     subject = understand(Request("a", f"{file}:Causal", contract={"causal": "top-left"}))
     assert subject.contract.mask_shape == "[B, 1, Tq, Tk]"
     assert any("query i sees keys 0 to i" in text for topic, text in subject.notes if topic == "formula")
+
+
+@pytest.mark.parametrize("rotary", [None, "half", {"fraction": 0.5}, {"fraction": 0.25}])
+def test_several_key_heads_are_shared_in_the_sizes_in_which_maps_are_read(configured: Path, rotary: object) -> None:
+    """With one key head a map packed group after group looks like one that holds queries, keys and values in a row."""
+    adapter = understand(Request("a", f"{configured}:Packed", contract={"kv_heads": "grouped"})).adapter
+    adapter.contract = replace(adapter.contract, rotary=rotary)  # type: ignore[arg-type]
+    sizes = first_sizes(adapter)
+    assert key_heads("grouped", sizes.head, sizes.d_k) == 2

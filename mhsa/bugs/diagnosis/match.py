@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from mhsa.bugs.diagnosis.compared_cases import cases_for
+from mhsa.bugs.diagnosis.crossed_bugs import bug_under, bugs_under
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.equivalence import EVERYTHING, SCOPES, Claim, Equivalence, Match
 from mhsa.bugs.diagnosis.observe import ASPECTS, RAISES, Observation, alike, observe, observe_mutant
-from mhsa.bugs.mutants.crossed import bug_under, bugs_under
 from mhsa.bugs.mutants.formula import right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant

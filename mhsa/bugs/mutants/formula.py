@@ -280,6 +280,18 @@ class SeesNotItself(Causal):
         return seen
 
 
+class SeesLaterKeysOnly(Causal):
+    """The causal mask is on the wrong side: each query sees its own place and what comes later.
+
+    Formula: j >= i; must be j <= i
+    Census: A20, P15
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """The other triangle."""
+        return torch.ones(queries, keys, dtype=torch.bool).triu()
+
+
 class CausalForgotten(Causal):
     """Causality is declared, and nothing is hidden.
 
@@ -395,6 +407,18 @@ class WindowForgotten(CausalWindow):
         return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries)
 
 
+class WindowFromTheFirstKey(CausalWindow):
+    """The window's left side is counted from the first key, where the last query is at the last one.
+
+    Formula: i - 2 <= j; must be i + Tk - Tq - 2 <= j
+    Census: A20
+    """
+
+    def seen(self, queries: int, keys: int) -> Tensor:
+        """Align one side alone."""
+        return torch.ones(queries, keys, dtype=torch.bool).tril(keys - queries).triu(-2)
+
+
 class CappedAfterTheMask(Capped):
     """Scores are capped after the mask, so that a masked key has the score -5.
 
@@ -410,6 +434,18 @@ class CappedAfterTheMask(Capped):
     def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
         """Leave the cap for later."""
         return s
+
+
+class ScaledAfterTheCap(Capped):
+    """Scores are scaled after the cap.
+
+    Formula: scale 5 tanh(Q K^T / 5); must be 5 tanh(scale Q K^T / 5)
+    Census: P22
+    """
+
+    def scores(self, s: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        """Cap what is not scaled."""
+        return super().scores(s / self.scale(k), q, k) * self.scale(k)
 
 
 class CapForgotten(Capped):

@@ -113,6 +113,18 @@ class KeysNotRotated(RotaryHalf):
         return x if which == "key" else super().turned(x, places, which)
 
 
+class KeysOnePlaceFurther(RotaryHalf):
+    """The places of keys begin one further than those of queries.
+
+    Formula: <R(i) q, R(j + 1) k>; must be <R(i) q, R(j) k>
+    Census: A32, P22
+    """
+
+    def turned(self, x: Tensor, places: Tensor, which: str) -> Tensor:
+        """Count keys from one."""
+        return super().turned(x, places + 1 if which == "key" else places, which)
+
+
 class ValuesRotated(RotaryHalf):
     """Values are rotated as keys are.
 

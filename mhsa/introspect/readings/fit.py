@@ -136,3 +136,9 @@ class Fit:
         trial.subject, trial.precision = subject, subject.precision(trial.case.dtype)
         trial.formula = subject.contract.formula
         return trial
+
+
+def fits(subject: Subject) -> bool:
+    """Whether a subject's output without a mask is the oracle's; computed on the CPU."""
+    on_cpu = replace(subject, device="cpu")
+    return Fit().without_mask(on_cpu) or (subject.caller.fills_mask and Fit().with_mask(on_cpu))

@@ -15,4 +15,5 @@ def key_heads(declared: KvHeads | int, head: int, d_k: int) -> int | None:
     if isinstance(declared, int) and head % declared == 0:
         return declared
     fewer = [n for n in range(head - 1, 0, -1) if head % n == 0] or [1]
-    return fewer[(d_k - 1) // 2 % len(fewer)]  # also where every width is even, as under rotary positions
+    # By the golden ratio: among widths that are multiples of any number, each divisor has its turn.
+    return fewer[(d_k + 2) * 618 // 1000 % len(fewer)]

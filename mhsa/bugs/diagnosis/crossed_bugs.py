@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from mhsa.bugs.mutants.crossed_steps import NEEDS, OF_CAPS, OTHER_FORMULAS, OTHER_STEPS
+from torch import Tensor
+
+from mhsa.bugs.diagnosis.crossed_steps import NEEDS, OF_CAPS, OTHER_FORMULAS, OTHER_STEPS
 from mhsa.bugs.mutants.formula import Causal, Declared, Grouped, right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
@@ -79,10 +82,23 @@ def _crossed(mutant: Mutant, kind: type[Plain], formula: Formula) -> Bug | None:
         return None  # it is made of a right module with numbers of its own
     if _makes_parameters(kind) and (formula.shared or formula.sinks == "learned" or formula.qk_norm or formula.distant):
         return None
-    words = ""
+    words, steps = "", {}
     if mutant.kind == "scale" and formula.scale is not None:
         words = f"{mutant.formula.partition('; must ')[0]}; must be scores times {formula.scale}"
-    return Bug(_made(mutant, (kind, Declared), formula), words)
+    if mutant.name == "ScaledTwice" and formula.scale is not None:
+        words = f"softmax({formula.scale} Q K^T / sqrt(d_k)); must be softmax({formula.scale} Q K^T)"
+        steps = {"scale": lambda self, k: self.formula.factor(self.d_k) / math.sqrt(self.d_k)}
+    if mutant.kind == "masks" and formula.positional:
+        if [name for name in vars(kind) if not name.startswith("__")] != ["hidden"]:
+            return None  # the mask that is given and that of places are one here
+        steps = {"hidden": Plain.hidden, "softmax": functools.partialmethod(_of_a_given_mask, kind)}
+    return Bug(_made(mutant, (kind, Declared), formula, steps), words)
+
+
+def _of_a_given_mask(self: Any, kind: type[Plain], s: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the weights of a bug that takes the given mask for another one; the places hide what they must."""
+    given = None if mask is None else ~kind.hidden(self, mask)[:, 0]
+    return Declared.softmax(self, s, given)
 
 
 def _has(kind: type[Plain], formula: Formula) -> bool:
@@ -108,7 +124,8 @@ def _of_declared(mutant: Mutant, kind: type[Declared], formula: Formula) -> Bug 
         if norm is None or any(getattr(own.qk_norm, n) != getattr(norm, n) for n in ("kind", "over", "place")):
             return None
     if own.rotary is not None:
-        if formula.rotary is None or not NEEDS.get(mutant.name, lambda formula, rotary: True)(formula, formula.rotary):
+        needs = NEEDS.get(mutant.name)
+        if formula.rotary is None or (needs is not None and not needs(formula, formula.rotary)):
             return None
         if kind.used is not None:
             changed = {f.name for f in fields(Rotary) if getattr(kind.used, f.name) != getattr(own.rotary, f.name)} - {"tables"}

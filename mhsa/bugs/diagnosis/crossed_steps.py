@@ -90,7 +90,8 @@ def _not_shifted(self: Any, s: Tensor, mask: Tensor | None) -> Tensor:
     s = s.masked_fill(~(seen if mask is None else seen & (mask != 0))[:, None], -torch.inf)
     top = s.amax(-1, keepdim=True)
     e = (s - torch.where(top.isinf(), 0.0, top)).exp()
-    return e / (self.sink(s).exp() + e.sum(-1, keepdim=True))
+    sink: Tensor = self.sink(s)
+    return e / (sink.exp() + e.sum(-1, keepdim=True))
 
 
 def _has_sinks(formula: Formula) -> bool:
@@ -103,6 +104,16 @@ def _learns_sinks(formula: Formula) -> bool:
 
 def _has_slopes(formula: Formula) -> bool:
     return formula.bias in ("alibi", "alibi-geometric")
+
+
+def _has_a_window_at_the_end(formula: Formula) -> bool:
+    return formula.causal == "bottom-right" and formula.window is not None and formula.window[0] >= 0
+
+
+def _from_the_first_key(self: Any, queries: int, keys: int) -> Tensor:
+    left, right = self.formula.window
+    seen = replace(self.formula, window=(-1, right) if right >= 0 else None).visible(queries, keys)
+    return torch.from_numpy(seen) & torch.ones(queries, keys, dtype=torch.bool).triu(-left)
 
 
 def _is_at_the_end(formula: Formula) -> bool:
@@ -121,6 +132,7 @@ OTHER_STEPS: dict[str, tuple[Callable[[Formula], bool], dict[str, Any]]] = {
     "OneSlopeForAll": (_has_slopes, {"slopes": lambda self: np.repeat(Declared.slopes(self)[:1], self.head)}),
     "DistanceAdded": (_has_slopes, {"taken": lambda self, s: -Declared.taken(self, s)}),
     "DistanceScaled": (_has_slopes, {"taken": lambda self, s: Declared.taken(self, s) * self.scale(s)}),
+    "WindowFromTheFirstKey": (_has_a_window_at_the_end, {"seen": _from_the_first_key}),
     "DistanceFromTheBeginning": (_is_at_the_end, {"own": lambda self, queries, keys: np.arange(queries)}),
 }
 
@@ -128,4 +140,5 @@ OF_CAPS: dict[str, dict[str, Any]] = {
     "CapClamps": {"capped": _clamped},
     "CapNotScaledBack": {"capped": _not_scaled_back},
     "CappedAfterTheMask": {"softmax": _capped_after_the_mask},
+    "ScaledAfterTheCap": {"capped": lambda self, s: Declared.capped(self, s / self.scale(s)) * self.scale(s)},
 }
