@@ -35,7 +35,7 @@ from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
-from mhsa.introspect.readings.ignored_masks import without_ignored_mask
+from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.other_widths import with_other_widths
 from mhsa.introspect.readings.query_key_value import try_without_keys

@@ -128,9 +128,14 @@ def question(name: str) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("name", ["SingleOnly", "MaskNeeded", "SquareOnly", "OneSampleOnly", "EvenWidthOnly"])
+@pytest.mark.parametrize("name", ["SingleOnly", "MaskNeeded", "OneSampleOnly", "EvenWidthOnly"])
 def test_what_raises_under_a_condition_only_is_judged(name: str) -> None:
     assert understand(f"{__file__}:{name}").name.endswith(name)
+
+
+def test_what_takes_as_many_queries_as_keys_alone_is_a_question() -> None:
+    with pytest.raises(Question, match="it is exactly right if it takes as many queries as keys: others raise"):
+        understand(f"{__file__}:SquareOnly")
 
 
 def test_the_question_says_what_was_given_and_raised_and_where() -> None:

@@ -1,6 +1,6 @@
 """Which shape a mask takes, and whether its numbers are floating: found by calling, as these are interface.
 
-Which of the two True means, the polarity, is never found here (:mod:`mhsa.introspect.readings.mask_polarity`): a call that
+Which of the two True means, the polarity, is never found here (:mod:`mhsa.introspect.readings.masks.polarity`): a call that
 looks right with the other polarity would take a bug for a convention. The sizes are all different, so that nothing fits by
 coincidence.
 """

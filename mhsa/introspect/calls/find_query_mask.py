@@ -57,7 +57,8 @@ def find_query_mask(adapter: FunctionAdapter) -> FunctionAdapter:
     if any(_returns(adapter.function, tensors | given | {name: mask}) for given in alone for mask in _masks()):
         adapter = copy.copy(adapter)
         adapter.query_mask = name
-        adapter.understood = (*adapter.understood, _said(name, adapter.mask_name))
+        adapter.said = (*adapter.said, _said(name, adapter.mask_name))
+        adapter.contract = adapter.contract  # what is said is put together with it
     return adapter
 
 

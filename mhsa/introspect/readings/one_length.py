@@ -8,7 +8,7 @@ import re
 import torch
 from torch import nn
 
-from mhsa.introspect.readings.stated_mask_polarity import about
+from mhsa.introspect.readings.masks.stated_polarity import about
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller

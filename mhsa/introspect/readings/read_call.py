@@ -18,11 +18,11 @@ from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_
 from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
-from mhsa.introspect.readings.mask_polarity import mask_readings, with_lengths_of_samples
-from mhsa.introspect.readings.other_mask_arguments import try_other_masks
+from mhsa.introspect.readings.masks.other_arguments import try_other_masks
+from mhsa.introspect.readings.masks.polarity import mask_readings, with_lengths_of_samples
+from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.second_argument import ask_about_second
-from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.errors import Question

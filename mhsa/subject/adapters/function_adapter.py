@@ -17,7 +17,7 @@ from mhsa.reference.core_slot import slot_rest
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter
 from mhsa.subject.adapters.function_slot import FunctionSlot
-from mhsa.subject.adapters.given_options import Options, WithOptions, lending, options_given
+from mhsa.subject.adapters.given_options import GivenOptions, WithOptions, lending, options_given
 from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
 from mhsa.subject.forms.bias_form import WithBias, biased
@@ -34,6 +34,7 @@ class FunctionAdapter(Adapter):
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function, self.name = function, name
+        self.said: tuple[Understood, ...] = ()  # of the call, beyond what is declared
         self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
         self.declared: Contract | None = None  # by the module whose forward the function is
         self.takes_mask = takes_mask
@@ -60,9 +61,9 @@ class FunctionAdapter(Adapter):
         words = [Understood("call", f"given what is declared{width}: {given.words}", "named")] if given.names else []
         if contract.kv_heads is not None:
             words.append(Understood("call", "keys and values are given with fewer heads than queries", "declared"))
-        self.understood = tuple(words)
+        self.understood = (*self.said, *words)
 
-    def options(self, d_k: int) -> Options:
+    def options(self, d_k: int) -> GivenOptions:
         """Return what the function is given beyond heads, mask and dropout, for heads of ``d_k`` features."""
         return options_given(self.function, self.contract, d_k)
 

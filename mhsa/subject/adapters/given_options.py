@@ -28,7 +28,7 @@ _sinks: ContextVar[Tensor | None] = ContextVar("mhsa_sinks", default=None)
 
 
 @dataclass(frozen=True)
-class Options:
+class GivenOptions:
     """What a function is given in addition to heads, mask and dropout.
 
     Attributes:
@@ -52,7 +52,7 @@ class Options:
         return ", ".join([*(f"{n}={value!r}" for n, value in self.values.items()), *tensors])
 
 
-def options_given(function: Callable[..., Any], contract: Contract, d_k: int) -> Options:
+def options_given(function: Callable[..., Any], contract: Contract, d_k: int) -> GivenOptions:
     """Return the options of a function that a contract states, for heads of ``d_k`` features."""
     parameters = _optional(function)
     sinks = sinks_argument(function) if contract.sinks == "learned" else ""
@@ -61,7 +61,7 @@ def options_given(function: Callable[..., Any], contract: Contract, d_k: int) ->
     for name, parameter in parameters.items():  # a switch that must be given is off where nothing is declared
         if is_causality(name) and parameter.default is parameter.empty:
             values.setdefault(name, False)
-    return Options(values, sinks, alibi)
+    return GivenOptions(values, sinks, alibi)
 
 
 def sinks_argument(function: Callable[..., Any]) -> str:
@@ -93,7 +93,7 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 class WithOptions:
     """A function, given its options in every call; its signature is what is left."""
 
-    def __init__(self, function: Callable[..., Any], options: Options, head: int, contract: Contract) -> None:
+    def __init__(self, function: Callable[..., Any], options: GivenOptions, head: int, contract: Contract) -> None:
         self.__name__ = getattr(function, "__name__", repr(function))
         self._function = _torchs if function is functional.scaled_dot_product_attention else function
         signature = inspect.signature(self._function)

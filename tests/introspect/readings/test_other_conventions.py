@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mhsa.introspect.readings.layouts import TAKES
-from mhsa.introspect.readings.mask_polarity import MEANS
+from mhsa.introspect.readings.masks.polarity import MEANS
 from mhsa.introspect.resolve import understand
 from mhsa.judge.script.recorded_calls import Recorder
 from mhsa.judge.script.standalone_script import write_script

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mhsa.introspect.readings.stated_mask_polarity import about, mask_parameter
+from mhsa.introspect.readings.masks.stated_polarity import about, mask_parameter
 from mhsa.records.contract import MaskShape
 from mhsa.subject.adapters.adapter import Adapter
 

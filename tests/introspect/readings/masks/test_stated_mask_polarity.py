@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from mhsa.introspect.choose_adapter import as_adapter
-from mhsa.introspect.readings.stated_mask_polarity import stated_meaning
+from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from tests.helpers.plain_attention import Plain
 
 
