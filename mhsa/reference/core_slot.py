@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mhsa.records.names import CAUSAL, DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, VALUE, pick
+from mhsa.records.names import CAUSAL, DROPOUT, HEAD_WIDTH, KEY, MASK, QUERY, TRAINING, VALUE, pick
 from mhsa.reference.blocks import causal_mask
 from mhsa.reference.fused_core import fuse, fused_attention
 
@@ -30,8 +30,9 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0, *, causal: boo
 
     The parameters are found by their common names (``mask``, ``attn_mask``; ``dropout``, ``dropout_p``; ...). A dropout
     parameter whose default is a number is given the probability (0.0 outside training), any other the module. A
-    parameter called as the width of a head (``d_k``) is given query's last size. If ``causal``, each query may attend to
-    the keys up to its own place only: a function with a parameter for that is told so, any other is given a mask.
+    parameter called as the width of a head (``d_k``) is given query's last size, and one called ``training`` whether dropout
+    is on. If ``causal``, each query may attend to the keys up to its own place only: a function with a parameter for that is
+    told so, any other is given a mask.
 
     Raises:
         TypeError: ``attention`` is not callable, or needs a parameter that is not known here.
@@ -55,8 +56,9 @@ def fit_slot(attention: Callable[..., Any], dropout: float = 0.0, *, causal: boo
         attention, first, mask, drop,
         as_probability=drop is not None and isinstance(parameters[drop].default, (int, float)),
         width=pick(parameters, HEAD_WIDTH), causal=pick(parameters, CAUSAL) if causal else None,
+        training=pick(parameters, TRAINING) if drop is not None else None,
     )  # fmt: skip
-    rest = set(parameters) - {*first, mask, drop, names.width, names.causal}
+    rest = set(parameters) - {*first, mask, drop, names.width, names.causal, names.training}
     unknown = [n for n in rest if parameters[n].default is inspect.Parameter.empty and parameters[n].kind < 2]
     if unknown:
         raise TypeError(f"{name} needs {', '.join(sorted(unknown))}, which is not known here; give it a default")
@@ -78,6 +80,7 @@ class _Names:
     as_probability: bool
     width: str | None
     causal: str | None
+    training: str | None = None
 
 
 @functools.lru_cache(maxsize=64)  # modules are built by the thousand, always with the same few functions
@@ -100,7 +103,7 @@ def slot_rest(attention: Callable[..., Any]) -> tuple[str, ...]:
         return _SDPA_REST
     parameters = dict(inspect.signature(attention).parameters)
     first, mask, drop = slot_names(parameters)
-    given = {*(first or ()), mask, drop, pick(parameters, HEAD_WIDTH)}
+    given = {*(first or ()), mask, drop, pick(parameters, HEAD_WIDTH), pick(parameters, TRAINING) if drop is not None else None}
     return tuple(n for n, p in parameters.items() if n not in given and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD))
 
 
@@ -117,6 +120,8 @@ def slot_call(attention: Callable[..., Any], *, has_mask: bool) -> str:
         named[names.dropout] = "0.0" if names.as_probability else "torch.nn.Dropout(0.0)"
     if names.width is not None:
         named[names.width] = "query.size(-1)"
+    if names.training is not None:
+        named[names.training] = "False"
     return ", ".join(f"{name}={value}" for name, value in named.items())
 
 
@@ -142,6 +147,8 @@ def _call(
         named[names.width] = query.size(-1)
     if names.causal is not None:
         named[names.causal] = True
+    if names.training is not None:
+        named[names.training] = dropout.training
     result = names.attention(**named)
     z, weights = result if isinstance(result, tuple) and len(result) == 2 else (result, None)
     if not isinstance(z, Tensor):

@@ -136,6 +136,15 @@ def test_what_is_said_is_true_of_the_declared_formula() -> None:
     }
 
 
+def test_no_sentence_has_the_numbers_of_another_formula() -> None:
+    at_the_end = Formula(causal="bottom-right", window=(4, 0), sinks="learned")
+    found = bug_under("WindowFromTheFirstKey", None, at_the_end)
+    assert found is not None
+    assert found.words == "i - 4 <= j; must be i + Tk - Tq - 4 <= j"
+    assert bug_under("SinkNotShiftedByTheMaximum", None, at_the_end) is None  # it adds one
+    assert bug_under("WindowForgotten", None, Formula(window=(4, 0))) is None  # nothing is causal
+
+
 def test_bugs_of_features_that_a_formula_lacks_are_not_compared_with() -> None:
     assert bugs_under(PLAIN) == mutants()
     causal = {mutant.name for mutant in bugs_under(Formula(causal="top-left"))}

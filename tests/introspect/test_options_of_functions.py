@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
@@ -80,6 +81,11 @@ def modular(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, s
     times = query.size(1) // key.size(1)
     key, value = (x.repeat(1, times, 1, 1) for x in (key, value))
     return torchs(query, key, value, attn_mask, 0.0, is_causal, scale)
+
+
+def dropping(q, k, v, dropout_p=0.0, training=False):
+    weights = torch.softmax(q @ k.mT * q.size(-1) ** -0.5, -1)
+    return torch.dropout(weights, dropout_p, train=training) @ v
 
 
 def sunk(q, k, v, s_aux):
@@ -201,6 +207,16 @@ def test_required_tensors_are_asked_for_and_declared_ones_must_have_an_argument(
     assert raised.value.declaration == SINKS
     with pytest.raises(Question, match="no argument for a tensor with a number for each head is called sinks"):
         read(models, "flash", SINKS)
+
+
+def test_a_switch_of_training_is_on_where_dropout_is(models: Path) -> None:
+    subject = read(models, "dropping", {})
+    assert subject.not_judged == ()
+    module = subject.adapter.build_dropping(2, 8, 0.5)
+    assert module is not None
+    x = torch.ones(1, 6, 8)
+    assert not torch.equal(module.train()(x, x, x), module(x, x, x))
+    assert torch.equal(module.eval()(x, x, x), module(x, x, x))
 
 
 def test_scripts_give_the_options_too(models: Path, tmp_path: Path) -> None:

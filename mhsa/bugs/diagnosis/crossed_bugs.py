@@ -74,7 +74,9 @@ def _crossed(mutant: Mutant, kind: type[Plain], formula: Formula) -> Bug | None:
         return Bug(_made(mutant, (Declared,), formula, OF_CAPS[mutant.name]), words)
     if mutant.name in OTHER_STEPS:
         applies, steps = OTHER_STEPS[mutant.name]
-        return Bug(_made(mutant, (Declared,), formula, steps)) if applies(formula) else None
+        left = formula.window[0] if formula.window else 0
+        words = f"i - {left} <= j; must be i + Tk - Tq - {left} <= j" if mutant.name == "WindowFromTheFirstKey" else ""
+        return Bug(_made(mutant, (Declared,), formula, steps), words) if applies(formula) else None
     if issubclass(kind, Declared):
         return _of_declared(mutant, kind, formula)
     steps_of = [c for c in kind.__mro__[1:] if c not in Declared.__mro__]

@@ -45,7 +45,7 @@ OTHER_FORMULAS: dict[str, _Other] = {
     "WindowOneTooLong": _window(1),
     "WindowOneTooShort": _window(-1),
     "WindowWithoutItsRight": _window(right=0),
-    "WindowForgotten": _without("window"),
+    "WindowForgotten": lambda formula: replace(formula, window=None) if formula.causal != "no" else None,
     "CapForgotten": _without("softcap"),
     "ScaledByRoot": _without("scale"),
     "DistanceForgotten": lambda formula: replace(formula, bias=None) if formula.bias in ("alibi", "alibi-geometric") else None,
@@ -98,6 +98,10 @@ def _has_sinks(formula: Formula) -> bool:
     return formula.sinks is not None
 
 
+def _is_off_by_one(formula: Formula) -> bool:
+    return formula.sinks is not None and formula.sinks == 0.0
+
+
 def _learns_sinks(formula: Formula) -> bool:
     return formula.sinks == "learned"
 
@@ -126,7 +130,7 @@ OTHER_STEPS: dict[str, tuple[Callable[[Formula], bool], dict[str, Any]]] = {
     "SinkOfTheFirstHead": (_learns_sinks, {"sink": lambda self, s: Declared.sink(self, s)[:, :1].expand(*s.shape[:3], 1)}),
     "SinkScaled": (_has_sinks, {"sink": lambda self, s: Declared.sink(self, s) * self.scale(s)}),
     "SinkGetsNoGradient": (_learns_sinks, {"sink": lambda self, s: Declared.sink(self, s).detach()}),
-    "SinkNotShiftedByTheMaximum": (_has_sinks, {"softmax": _not_shifted}),
+    "SinkNotShiftedByTheMaximum": (_is_off_by_one, {"softmax": _not_shifted}),
     "SinkGivenBack": (_has_sinks, {"softmax": _given_back}),
     "SlopesFromZero": (_has_slopes, {"slopes": lambda self: 2.0 ** (-8.0 * np.arange(self.head) / self.head)}),
     "OneSlopeForAll": (_has_slopes, {"slopes": lambda self: np.repeat(Declared.slopes(self)[:1], self.head)}),

@@ -420,7 +420,7 @@ class WindowFromTheFirstKey(CausalWindow):
 
 
 class CappedAfterTheMask(Capped):
-    """Scores are capped after the mask, so that a masked key has the score -5.
+    """Scores are capped after the mask, so that a masked key has minus the cap for a score.
 
     Formula: 5 tanh(-inf / 5) = -5 where masked; must be minus infinity
     Census: onnx/onnx#7865
