@@ -9,8 +9,8 @@ from typing import get_args
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.masks.stated_mask_shape import axes_of, stated_axes
 from mhsa.introspect.readings.stated_mask_polarity import Stated, about, mask_parameter
-from mhsa.introspect.readings.stated_mask_shape import axes_of, stated_axes
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter

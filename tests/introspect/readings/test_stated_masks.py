@@ -2,8 +2,8 @@
 
 import pytest
 
-from mhsa.introspect.readings.mask_comments import comments_on_masks
-from mhsa.introspect.readings.stated_mask_shape import stated_axes
+from mhsa.introspect.readings.masks.mask_comments import comments_on_masks
+from mhsa.introspect.readings.masks.stated_mask_shape import stated_axes
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
