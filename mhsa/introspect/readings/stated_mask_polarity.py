@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mhsa.introspect.readings.masks.mask_comments import comments_on_masks
+from mhsa.introspect.readings.mask_comments import comments_on_masks
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.names import LENGTHS
 from mhsa.records.understood import Known

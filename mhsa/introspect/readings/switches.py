@@ -16,6 +16,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.construction.declared_options import CAUSALITY
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
@@ -155,7 +156,7 @@ def _fitting(
     """Return the switch as it fits exactly, or the error that it raises."""
     fit = Fit()
     wanted: tuple[Causal, ...] = ("no",) if option.default else (stated,) if stated else ("top-left", "bottom-right")
-    for causal in wanted:
+    for causal in () if isinstance(turned, OfOneLength) else wanted:  # its groups of queries have places of their own
         switch = Switch(words, turned, replace(subject.contract, causal=causal))
         if fit.without_mask(switch.of(subject)):
             return switch, ""

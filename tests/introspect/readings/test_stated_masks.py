@@ -2,7 +2,7 @@
 
 import pytest
 
-from mhsa.introspect.readings.masks.mask_comments import comments_on_masks
+from mhsa.introspect.readings.mask_comments import comments_on_masks
 from mhsa.introspect.readings.masks.stated_mask_shape import stated_axes
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question

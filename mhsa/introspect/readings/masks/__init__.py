@@ -1,1 +1,1 @@
-"""What the source says of a mask: comments, and how many axes a docstring gives it."""
+"""What the source says of a mask: how many axes a docstring gives it."""
