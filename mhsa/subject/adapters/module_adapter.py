@@ -43,6 +43,7 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
+        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.in_float32 = False  # it can be called in float32 alone
@@ -68,7 +69,6 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
-        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.also: dict[str, Any] = {}  # further arguments of every call
         self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
 
