@@ -50,7 +50,7 @@ HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk",
               "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",
               "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "dim_key", "dim_value", "head_dimension",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
-              "kv_channels", "hidden_size_per_head", "num_head_channels",
+              "kv_channels", "hidden_size_per_head",
               "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
               "dim_queries", "d_per_head"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",

@@ -133,9 +133,10 @@ def test_what_raises_under_a_condition_only_is_judged(name: str) -> None:
     assert understand(f"{__file__}:{name}").name.endswith(name)
 
 
-def test_what_takes_as_many_queries_as_keys_alone_is_a_question() -> None:
-    with pytest.raises(Question, match="it is exactly right if it takes as many queries as keys: others raise"):
+def test_what_raises_for_unequal_lengths_is_a_question_that_can_be_declared() -> None:
+    with pytest.raises(Question) as raised:
         understand(f"{__file__}:SquareOnly")
+    assert raised.value.declaration == {"lengths": "equal"}
 
 
 def test_the_question_says_what_was_given_and_raised_and_where() -> None:

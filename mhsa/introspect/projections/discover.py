@@ -223,8 +223,9 @@ def _biases(
         owner = owners.get(path.removesuffix(".bias")) or siblings.get(path.rpartition(".")[0])
         roles = owner.roles if owner else named_roles(path)
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
-        if owner is None and not roles and len(fitting := [w for w in weights.values() if choices(path, w.roles, True)]) == 1:
-            owner, roles = fitting[0], fitting[0].roles  # the only map that it has the shape for
+        if owner is None and not roles and len(shapes[groups[path][0]]) > 1:  # the only packed map that it has the axes for
+            fitting = [w for w in weights.values() if len(w.roles) > 1 and choices(path, w.roles, True)]
+            owner, roles = (fitting[0], fitting[0].roles) if len(fitting) == 1 else (None, roles)
         possible = choices(path, roles, True) if roles else []
         if owner and len(roles) > 1:  # packed biases are packed as their weights are
             order = "".join(label for label in owner.labels if label not in ("in", "one"))

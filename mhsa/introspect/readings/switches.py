@@ -16,6 +16,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.construction.declared_options import is_causality
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
@@ -162,7 +163,7 @@ def _fitting(
     window = subject.contract.window
     if option.default and window is not None and window[0] >= 0 and window[1] == 0:  # causality alone may hide later keys
         wanted.append(replace(wanted[0], window=(window[0], -1)))
-    for contract in wanted:
+    for contract in () if isinstance(turned, OfOneLength) else wanted:  # its groups of queries have places of their own
         switch = Switch(words, turned, contract)
         if fit.without_mask(switch.of(subject)):
             return switch, ""

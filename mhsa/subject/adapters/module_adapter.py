@@ -45,10 +45,10 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
+        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
-        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target

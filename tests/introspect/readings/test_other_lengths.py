@@ -65,6 +65,16 @@ class EqualLengthsAndKeysForValues(EqualLengths):
         return super().forward(query, key, key, mask)
 
 
+class EqualLengthsAndCausal(EqualLengths):
+    def __init__(self, num_heads: int, d_model: int, causal: bool = False) -> None:
+        super().__init__(num_heads, d_model)
+        self.causal = causal
+
+    def forward(self, query, key, value):
+        mask = query.new_ones(len(query), query.size(1), query.size(1)).bool().tril() if self.causal else None
+        return super().forward(query, key, value, mask)
+
+
 class TwoAxesOfSamples(Layers):
     def forward(self, query, key, value, mask=None):
         batch, nodes = query.shape[:2]
@@ -180,6 +190,13 @@ def test_equal_lengths_are_a_question_and_hold_as_declared(tmp_path: Path) -> No
 def test_equal_lengths_explain_no_bug_away() -> None:
     assert judged("EqualLengthsAndKeysForValues").verdict == "violated"
     assert judged("EqualLengthsAndKeysForValues", lengths="equal").verdict == "violated"
+
+
+def test_a_switch_is_judged_where_lengths_are_equal() -> None:
+    (switch,) = read("EqualLengthsAndCausal", lengths="equal").switches
+    assert switch.square
+    found = judged("EqualLengthsAndCausal", lengths="equal")
+    assert found, str(found)
 
 
 def test_equal_lengths_are_declared_of_keys_alone() -> None:
