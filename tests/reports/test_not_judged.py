@@ -73,7 +73,7 @@ model = model_file(MODEL)
 @pytest.mark.parametrize(
     ("name", "left"),
     [
-        ("Attention", ("argument key_padding_mask", "argument is_causal")),
+        ("Attention", ("argument key_padding_mask", "argument is_causal", "arguments of the call in **more")),
         ("function", ("argument causal", "argument window")),
         ("Core", ("argument scale",)),
         ("Everything", ()),
