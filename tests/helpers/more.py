@@ -29,6 +29,21 @@ MORE = {
     "bugs/test_foreign_causes.py::test_the_cause_of_a_foreign_module": More(
         _COMPARED, ("wrong_length_in_root.py", "two_slips.py", "mask_along_queries.py")
     ),
+    "bugs/test_crossed_bugs.py::test_it_is_named": More(_COMPARED, ("inverted", "one_too_long", "slope_added")),
+    "bugs/test_declared_qk_norm.py::test_the_diagnosis_finds_nothing_in_the_right_ones": More(_COMPARED, ("NormedLayer",)),
+    "bugs/test_declared_bias_table.py::test_the_right_ones_hold": More(
+        "judges two modules by 60 properties; both are compared with the oracle in make test"
+    ),
+    "introspect/readings/test_qk_norm.py::test_a_bug_is_named_under_any_formula_that_normalises": More(_COMPARED),
+    "judge/test_decorators.py::test_last_failed_and_xdist_run_the_same_tests": More(
+        "three sessions of pytest, one of them on two processes; what one session does stays"
+    ),
+    "run/test_fork_server.py::test_a_forked_process_is_as_one_that_is_started_anew": More(
+        "imports torch anew; a shared server stays", ("shared",)
+    ),
+    "bench/compare/test_unchanged_code.py::test_words_and_tests_are_not_slower_after_one_round": More(
+        "times two commits; one of two forms stays", ("False",)
+    ),
     "bugs/test_mutants.py::test_right_variants_are_left_alone": More(
         "judges 26 modules by all properties; the control of test_no_vacuous_property.py and four of the corpus stay"
     ),
@@ -45,7 +60,7 @@ MORE = {
     "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More(
         "each is judged by 40 properties; one stays", ("NormedRms",)
     ),
-    "bugs/test_declared_qk_norm.py::test_the_diagnosis_names_it": More(_COMPARED, ("NormForgotten", "MeanLeftIn")),
+    "bugs/test_declared_qk_norm.py::test_the_diagnosis_names_it": More(_COMPARED, ("NormForgotten",)),
     "bugs/test_declared_lse.py::test_the_diagnosis_names_it": More(_COMPARED, ("LseOfAllKeys",)),
     "bugs/test_declared_bias_table.py::test_the_diagnosis_names_it": More(_COMPARED, ("BothDirectionsForOne",)),
     "bugs/test_declared_mutants.py::test_the_diagnosis_names_a_bug_of_rotary_positions": More(
@@ -86,7 +101,7 @@ MORE = {
     ),
     "properties/test_corpus.py::test_right_modules_hold": More(
         "each is judged by all properties, 5 to 10 seconds",
-        ("plain_function.py", "einsum_parameters.py", "packed_projection.py"),
+        ("einsum_parameters.py", "packed_projection.py"),
     ),
     "properties/test_corpus.py::test_a_missing_refusal_is_found": More(
         "judged by all properties; test_no_vacuous_property.py has a width that is not refused, and four right modules stay"
