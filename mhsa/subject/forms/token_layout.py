@@ -55,8 +55,8 @@ class TokenLayout:
             laid = laid.reshape(*laid.shape[:2], *_height_and_width(x.size(1)))
         if self.layout == "BD1T":
             laid = laid.unsqueeze(2)
-        # What comes contiguous is contiguous in the other layout, too, as a caller's tensor would be. A clone has the strides of
-        # a new tensor where an axis has size 1, too: contiguous() leaves others there, with which torch's GroupNorm crashes.
+        # What comes contiguous is contiguous in the other layout, too, as a caller's tensor would be. A clone has the strides
+        # of a new tensor where an axis has size 1, too: contiguous() leaves others, with which torch's GroupNorm crashes.
         return laid.clone(memory_format=torch.contiguous_format) if x.is_contiguous() else laid
 
 
