@@ -83,9 +83,16 @@ def discover(
         own = with_own_width(sizes, math.prod(shape), roles, bias=bias, per_head=per_head)
         return list(readings(shape, roles, own, linear=member in linear, bias=bias, per_head=per_head))
 
+    def fits(path: str, roles: tuple[str, ...]) -> bool:
+        return any(tags.fit(r, groups[path], sizes) for r in choices(path, roles, False))
+
     weights: dict[str, AxisReading] = {}
     tied: dict[str, str] = {}
     unnamed: list[str] = []
+    namesakes: dict[tuple[str, ...], list[str]] = {}
+    for path in groups:
+        if not _is_bias(path, shapes[groups[path][0]]):
+            namesakes.setdefault(named_roles(path), []).append(path)
     for path in groups:
         if _is_bias(path, shapes[groups[path][0]]):
             continue
@@ -95,7 +102,11 @@ def discover(
             orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
             orders += [QKV] if set(roles) == set(QKV) else []  # the usual order, whatever letters the name puts first
             tried = (r for order in orders for r in choices(path, order, False))
-            weights[path] = next((r for r in tried if tags.fit(r, groups[path], sizes)), possible[0])
+            by_name = next((r for r in tried if tags.fit(r, groups[path], sizes)), None)
+            if by_name is None and any(p != path and fits(p, roles) for p in namesakes[roles]):
+                unnamed.append(path)  # Q2d and d2Q: the other one of this name is that map
+                continue
+            weights[path] = by_name or possible[0]
         elif (shared := named_tied(path, groups, choices)) is not None and not grouped:
             weights[path], tied = shared[0], tied | shared[1]
         else:

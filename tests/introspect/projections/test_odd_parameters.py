@@ -64,3 +64,34 @@ def test_heads_in_lists_may_be_as_wide_as_the_module() -> None:
     assert "query from to_q.#.weight" in dict(understand(f"{__file__}:WideHeads").notes)["parameters"]
     assert not fails(f"{__file__}:WideHeads")
     assert fails(f"{__file__}:WideHeadsUnscaled")
+
+
+class ThereAndBack(nn.Module):
+    """The map out of the heads has the letter of the query, as the first one has."""
+
+    def __init__(self, dim: int, nhead: int) -> None:
+        super().__init__()
+        assert dim % nhead == 0
+        self.nhead = nhead
+        self.linear_Q2d, self.linear_K2d, self.linear_V2d, self.linear_d2Q = (nn.Linear(dim, dim) for _ in range(4))
+
+    def forward(self, Q, K, V):
+        layers = (self.linear_Q2d, Q), (self.linear_K2d, K), (self.linear_V2d, V)
+        q, k, v = (f(x).unflatten(-1, (self.nhead, -1)).transpose(1, 2) for f, x in layers)
+        return self.linear_d2Q(((q @ k.mT / self.root(q)).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    def root(self, q):
+        return q.size(-1) ** 0.5
+
+
+class ThereAndBackUnscaled(ThereAndBack):
+    def root(self, q):
+        return 1.0
+
+
+def test_of_two_maps_with_one_name_the_other_is_the_one_that_is_missing() -> None:
+    said = dict(understand(f"{__file__}:ThereAndBack").notes)["parameters"]
+    assert "query from linear_Q2d.weight" in said
+    assert "out from linear_d2Q.weight" in said
+    assert not fails(f"{__file__}:ThereAndBack")
+    assert fails(f"{__file__}:ThereAndBackUnscaled")
