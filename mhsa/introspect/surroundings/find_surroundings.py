@@ -64,6 +64,12 @@ def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int,
         and (_ATTENTION.search(c.path.rpartition(".")[2]) or _ATTENTION.search(type(c.part).__name__))
     )  # fmt: skip
     yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
+    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not _is_norm(c) and _has_a_map(c.part)])
+
+
+def _has_a_map(part: nn.Module) -> bool:
+    """Whether a part of an own class may be a linear layer: it has no parts, and a matrix among its parameters."""
+    return not any(True for _ in part.children()) and any(p.dim() == 2 for p in part.parameters())
 
 
 def _is_of_feed_forward(path: str) -> bool:

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import SubjectError
+from mhsa.source.written_code import source_of
 from mhsa.subject.construction.argument_roles import WIDTH_READINGS, WidthReading
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
@@ -104,13 +105,23 @@ def _read_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
         if head:
             heads = next((h for h in _HEADS if d_model % h == 0 and _can_be_built(call, h, d_model)), None)
         else:
-            heads = head_of(module, d_model)
+            heads = head_of(module, d_model) or (None if _speaks_of_heads(module) else 1)
             if width and heads and _can_be_built(call, heads, 5 * heads):
                 d_model = 5 * heads
     if not heads or d_model % heads:
         _require_sizes(call, head, width)
     else:
         call.sizes = heads, d_model
+
+
+def _speaks_of_heads(module: nn.Module) -> bool:
+    """Whether the source of a module, its bases or its parts has the word; what has not has one head, right or wrong."""
+    owners = {owner: None for part in module.modules() for owner in type(part).__mro__}
+    own = [owner for owner in owners if owner.__module__.partition(".")[0] not in ("torch", "builtins")]
+    try:
+        return not own or any("head" in source_of(owner).lower() for owner in own)
+    except (OSError, TypeError):
+        return True
 
 
 def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:
