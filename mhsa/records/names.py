@@ -34,7 +34,7 @@ WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "
          "feature_size", "in_size", "ninp", "attention_size", "attn_size", "d_attn", "embd_dim",
          "token_dim", "latent_dim", "feat_dim", "dim_embedding", "input_channels",
          "d_token", "d_x", "n_features",
-         "feature_dims", "in_planes", "inplanes", "input_features", "embd"}  # fmt: skip
+         "n_model", "feature_dims", "in_planes", "inplanes", "input_features", "embd"}  # fmt: skip
 # Widths that a constructor takes in addition to d_model; in plain attention all of them are d_model or the width of a head.
 OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim", "d_out", "out_features", "query_dim",
                 "key_dim", "value_dim", "d_in", "inner_dim", "context_dim", "qkv_dim", "kdim", "vdim", "qdim", "q_dim",
