@@ -83,6 +83,12 @@ class ComplexRotaryAttention(nn.Module):
         return self.wo((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
+class InTwoTables(ComplexRotaryAttention):
+    def forward(self, x, freqs_cos, freqs_sin, mask=None):
+        assert freqs_cos.shape == freqs_sin.shape == (x.size(1), self.head_dim // 2)
+        return super().forward(x, torch.complex(freqs_cos, freqs_sin), mask)
+
+
 class OwnTables(ComplexRotaryAttention):
     def __init__(self, dim, n_heads, rope_theta=500.0):
         super().__init__(dim, n_heads)
@@ -113,6 +119,7 @@ file = model_file(MODELS, "language_model.py")
         ("CausalSelfAttention", {"causal": "top-left"}),
         ("GroupedRotaryAttention", LLAMA | NAN),
         ("ComplexRotaryAttention", {"rotary": "interleaved", **NAN}),
+        ("InTwoTables", {"rotary": "interleaved", **NAN}),
         ("OwnTables", {"rotary": {"base": 500.0, "layout": "interleaved"}, "causal": "top-left"}),
     ],
 )
@@ -137,6 +144,7 @@ def test_another_layout_or_base_fits_not(file: Path) -> None:
         ("CausalSelfAttention", {"causal": "top-left"}),
         ("GroupedRotaryAttention", {"rotary": "half", "mask": "additive"}),
         ("ComplexRotaryAttention", {"rotary": "interleaved"}),
+        ("InTwoTables", {"rotary": "interleaved"}),
         ("OwnTables", {"rotary": {"base": 500.0, "layout": "interleaved"}, "causal": "top-left"}),
     ],
 )
