@@ -13,6 +13,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.records.request import Request
 from mhsa.subject.construction.built_sizes import width_of
 from mhsa.subject.subject import Subject
+from tests.helpers.layers import fails
 
 
 class Attention(nn.Module):
@@ -138,3 +139,32 @@ def test_configurations_that_need_arguments_are_left(monkeypatch: pytest.MonkeyP
     Reading.__module__ = NeedingConfig.__module__ = "a_file"
     file.NeedingConfig = NeedingConfig  # type: ignore[attr-defined]
     assert source_of(Reading, "config").default("size") is NO_DEFAULT
+
+
+class Sliced(nn.Module):
+    """Each head attends with a slice of the features; there are no maps, and tokens have any width that the heads divide."""
+
+    def __init__(self, n_heads: int) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+
+    def forward(self, q, k, v):
+        assert q.size(-1) % self.n_heads == 0
+        q, k, v = (x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return ((q @ k.mT / self.root(q)).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+    def root(self, q):
+        return q.size(-1) ** 0.5
+
+
+class SlicedUnscaled(Sliced):
+    def root(self, q):
+        return 1.0
+
+
+def test_without_maps_the_constructor_need_not_know_the_width() -> None:
+    subject = understand(f"{__file__}:Sliced")
+    assert subject.adapter.sizes is None
+    assert subject.refuses is None  # a constructor that does not know the width cannot refuse one
+    assert not fails(f"{__file__}:Sliced")
+    assert fails(f"{__file__}:SlicedUnscaled")

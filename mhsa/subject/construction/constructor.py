@@ -19,6 +19,7 @@ class Constructor:
 
     Attributes:
         sizes: (head, d_model) if it can be built in one size only, else None.
+        any_width: whether what it builds has no parameters, and takes tokens of any width.
         understood: what was taken for what, beyond the usual names of sizes and dropout.
         drops: whether it is given a rate of dropout.
         target: the class or factory itself.
@@ -53,7 +54,7 @@ class Constructor:
             settle_sizes(call)
             mend_with_guess(call)
         keep_to_groups(call)
-        self.sizes = call.sizes
+        self.sizes, self.any_width = call.sizes, call.any_width
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
         self.established = call.established

@@ -32,6 +32,7 @@ class ConstructorCall:
         read: the roles of the other parameters.
         reading: what the widths that it takes are widths of.
         sizes: (head, d_model) if it can be built in one size only, else None.
+        any_width: whether what it builds has no parameters, and takes tokens of any width.
         stated: whether the user states these sizes.
         required: parameters without a default.
         made: arguments that are made anew for each module.
@@ -62,7 +63,7 @@ class ConstructorCall:
         self.reading: WidthReading = "usual"
         stated = {n: v for c in self.configs.values() for n, v in c.given.items()} | self.given
         self.sizes = stated_sizes(name, stated)
-        self.stated = self.sizes is not None
+        self.stated, self.any_width = self.sizes is not None, False
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
         self.made: dict[str, Core] = {}
         self.guessed: dict[str, str] = {}

@@ -16,6 +16,7 @@ from mhsa.subject.construction.how_to_state import FACTORY
 
 FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
 _EVEN = 6  # features of a head that are tried where 5 cannot be called: only an even number can be rotated
+OTHER_WIDTH = 24  # for as many heads as at first
 OTHER_SIZES = (3, 21)  # what is of one width alone cannot be called so
 _NO_MULTIPLES = ((1, 1), (3, 21))  # of 2, 4, 8, ..., as the groups of a norm are
 # Of a first try where the module has a number of heads of its own, or refuses the usual width: multiples of 32, of 3 and of 5.
@@ -81,8 +82,19 @@ def _find(call: ConstructorCall) -> None:
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
     if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *OTHER_SIZES)):
         width = False  # it stands in the code, though it may be that of the first try
-    if not head or not width:
+    call.any_width = head and not width and _has_no_maps(call)
+    if (not head or not width) and not call.any_width:
         _read_sizes(call, head, width)
+
+
+def _has_no_maps(call: ConstructorCall) -> bool:
+    """Whether it has no parameters, so that it takes tokens of any width, which its constructor need not know."""
+    with contextlib.suppress(Exception):
+        module = call.build(*FIRST_SIZES)
+        return not any(True for _ in module.parameters()) and all(
+            runs(module, width) for width in (FIRST_SIZES[1], OTHER_WIDTH)
+        )
+    return False
 
 
 def _require_first_sizes(call: ConstructorCall) -> None:
