@@ -190,7 +190,8 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
     """Two threads that call one module at once get what each gets alone.
 
     Statement: f(x), stopped between any two of its operations while another thread calls f(y), is f(x); and f(y) is f(y).
-    Requires: nothing. Weights that are kept in an attribute are left alone: there is one attribute for both.
+    Requires: a call whose operations can be counted. Weights that are kept in an attribute are left alone: there is one
+        attribute for both.
     Source: P18, P19; tt-metal#50512 (a race from three users on).
     Breaks it: attributes of the module used to pass tensors from one step of forward to the next, a shared workspace.
     """
@@ -200,7 +201,10 @@ def test_two_threads_do_not_disturb_each_other(subject: Subject, case: Case) -> 
         alone = trial(*trial.each(lambda x, sign=sign: sign * x))
         calls.append((alone, functools.partial(call, subject, trial, trial.last_tensors)))
     (_, first), (_, second) = calls
-    length = operations(first)
+    try:
+        length = operations(first)
+    except Exception as error:  # a copy of torch's own function hands itself on to whoever counts, and forgets arguments
+        check.inapplicable(f"needs a call whose operations can be counted; with that it raises {type(error).__name__}")
     for at in sorted({round(length * part / 8) for part in range(1, 8)}):
         for (alone, _), result in zip(calls, interleave(first, second, at), strict=True):
             if isinstance(result, Exception):

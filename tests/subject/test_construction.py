@@ -493,3 +493,26 @@ class Checkpointed(Plain):
 
 def test_checkpoints_of_activations_are_switched_off() -> None:
     assert not adapter(Checkpointed).build(4, 20).checkpoints
+
+
+class NeedsTheWidthOfItsValues(nn.Module):
+    """Its default of None stands for nothing."""
+
+    def __init__(self, embed_dim: int, num_heads: int, vdim: int | None = None) -> None:
+        super().__init__()
+        if embed_dim % num_heads:
+            raise ValueError("no multiple")
+        self.num_heads = num_heads
+        self.q, self.k = (nn.Linear(embed_dim, embed_dim) for _ in range(2))
+        self.v, self.out = nn.Linear(vdim, embed_dim), nn.Linear(embed_dim, embed_dim)
+
+    def forward(self, query, key, value):
+        layers = (self.q, query), (self.k, key), (self.v, value)
+        q, k, v = (f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f, x in layers)
+        return self.out(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def test_a_width_without_which_nothing_can_be_built_is_given() -> None:
+    subject = understand(f"{__file__}:NeedsTheWidthOfItsValues")
+    assert subject.adapter.construction(4, 24)["vdim"] == 24
+    assert subject.adapter.sizes is None

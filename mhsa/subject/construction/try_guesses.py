@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NoReturn
 
 from mhsa.records.errors import Question
+from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.built_sizes import runs
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, settle_sizes
@@ -64,6 +65,12 @@ def mend_with_guess(call: ConstructorCall) -> None:
     if _is_built(call, several):
         return
     before, switches = call.read, not _is_built(call, several[:1])
+    # A width that is None by default, and without which it cannot be built: vdim where nothing stands for it.
+    roles = {n: role_of(n) for n, p in call.left.items() if p.default is None and n not in before.roles}
+    widths: dict[str, Role] = {n: role for n, role in roles.items() if role in ("other width", "head width")}
+    call.read = replace(before, roles=before.roles | widths)
+    if widths and _is_built(call, several):
+        return
     left = {n: p for n, p in call.left.items() if n not in before.roles}
     for chosen in optional_guesses(call.target, left, switches=switches):
         _apply(call, chosen, before)
