@@ -305,4 +305,4 @@ def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
     """Return the constructor that must refuse d_model % head != 0, if the subject has one of its own."""
     if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
         return None
-    return None if has_own_head_width(target) else adapter.build
+    return None if has_own_head_width(target, adapter) else adapter.build
