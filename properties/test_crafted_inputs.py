@@ -12,6 +12,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import OWN, Array, Bounded, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Answer
 from mhsa.subject.crafted_inputs import fewest_differences, one_hot_attention, two_clusters
 from mhsa.subject.subject import Subject
@@ -30,7 +31,7 @@ def clustered_trial(subject: Subject, case: Case, most: int, halvings: int = 0) 
     keys = min(case.key_length, most)
     # Where the last query is at the last key, earlier ones than there are keys would see none.
     queries = min(case.query_length, keys) if subject.contract.formula.causal == "bottom-right" else case.query_length
-    case = case.resized(key_length=keys, query_length=keys if case.tie == "all" else queries)
+    case = case.resized(key_length=keys, query_length=keys if case.tie == "all" or is_square(subject.adapter) else queries)
     trial, rng = Trial(subject, case), case.rng(11)
     first = two_clusters(trial, 1)  # [B, 1, D]
     weight = trial.projections.query.weight * 2.0**-halvings

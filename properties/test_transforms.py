@@ -12,6 +12,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.precision import PRECISIONS
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -51,7 +52,7 @@ def fixed_cases(subject: Subject) -> list[Case]:
         case = Case(
             "float32", **{**sizes, "mask": sizes["mask"] if sizes["mask"] in subject.masks else "none"}, data="normal", tie=tie
         )
-        if tie == "all":
+        if is_square(subject.adapter):
             case = case.resized(query_length=case.key_length)
         if subject.adapter.sizes is not None:
             head, d_model = subject.adapter.sizes

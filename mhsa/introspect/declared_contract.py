@@ -73,7 +73,7 @@ def _with_a_constructor(promise: Promise) -> str:
         return "the subject is a module that is built already, so no constructor is called"
     if promise.adapter.sizes is not None:
         return "the subject is built in one size only"
-    if promise.value == "raises" and has_own_head_width(promise.target):
+    if promise.value == "raises" and has_own_head_width(promise.target, promise.adapter):
         return "its constructor takes the width of a head, so d_model need not be a multiple of the number of heads"
     return ""
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedParameter
 
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
 from mhsa.introspect.calls.find_weights_form import find_weights_form
+from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.choose_adapter import as_adapter, of_module
 from mhsa.introspect.choose_subject import Choice
 from mhsa.introspect.declared_contract import require_use
@@ -25,11 +24,11 @@ from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
-from mhsa.introspect.projections.unregistered import unregistered
+from mhsa.introspect.projections.unregistered import of_unregistered, unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
-from mhsa.introspect.readings.formula.biases import bias_argument, find_bias_form, require_bias
+from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
@@ -42,6 +41,7 @@ from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.readings.switches import read_switches
+from mhsa.introspect.readings.unjudged_options import left_at_defaults
 from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
@@ -52,17 +52,13 @@ from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.request import Request
 from mhsa.records.understood import Known, Understood, notes_of
-from mhsa.reference.multi_head import MultiHeadAttention
-from mhsa.subject import check
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
-from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
-from mhsa.subject.projection_views import Projections
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
@@ -129,7 +125,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         raise failed_build(name, adapter, (head, d_model), error) from error
     if not isinstance(module, nn.Module):
         raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
-    module = _randomised(module, name)
+    module = randomised(module, name)
     adapter, about_epsilon = with_epsilon(adapter, target, module)
     there = {path for path, _ in module.named_parameters()}
     returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
@@ -143,7 +139,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     caller = without_ignored_mask(caller, module)
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter
-        module = _randomised(adapter.build(head, d_model), name)
+        module = randomised(adapter.build(head, d_model), name)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
     require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
@@ -155,7 +151,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     around: Surroundings | None = None
     inner = inner_attention(adapter, module, lambda: forward(module, *generic_tensors(adapter)))
     if inner is not None:
-        alone = _randomised(inner.build(head, d_model), name)
+        alone = randomised(inner.build(head, d_model), name)
         of_inner = replace(caller, adapter=inner).locate(alone, *generic_tensors(adapter))
         if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
             raise ask_about_residual(inner.around)
@@ -163,7 +159,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
             adapter, module, caller, around = inner, alone, of_inner, inner.around
     lost = unregistered(module)
     if lost:
-        return _unregistered(name, adapter, caller, dtypes, device, lost)
+        return of_unregistered(name, adapter, caller, dtypes, device, lost)
     bind, found, recipe = bind_projections(adapter, module, sizes, forward)
     require_same_maps(adapter, bind)
     about_maps = require_maps(name, adapter.contract, bind(module, sizes))
@@ -191,16 +187,12 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     if (apart := read_value_width(replace(subject, device="cpu"))) is not None:
         subject = replace(subject, switches=(*switches, apart[0]), understood=(*subject.understood, apart[1]))
-    named = {*about_switches, *([bias_argument(read.adapter)] if read.biases else [])}
     unread = find_unread(subject.caller, module, sizes)
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
     left = (
         *read.not_judged,
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
-        *(words for words in about_switches.values() if words),
-        *(f"argument {n}" for n in read.adapter.not_given if n not in named and not _is_among(n, read.not_judged)),
-        *(f"arguments of the call in **{n}" for n in _collected(read.adapter)),
-        *(f"constructor argument {n}" for n in _options(read.adapter) if n not in about_switches),
+        *left_at_defaults(read, about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),
@@ -236,31 +228,6 @@ def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, 
         return False
 
 
-def _options(adapter: Adapter) -> tuple[str, ...]:
-    """Return the options of a constructor that are left at their defaults."""
-    if (
-        not isinstance(adapter, ModuleAdapter)
-        or adapter.constructor is None
-        or adapter.constructor.target is MultiHeadAttention
-    ):
-        return ()  # mhsa's own option is what a function is judged in
-    grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
-    return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
-
-
-def _collected(adapter: Adapter) -> tuple[str, ...]:
-    """Return the names of what collects further arguments of a call: which there are, no signature says."""
-    if not isinstance(adapter, ModuleAdapter):
-        return ()
-    parameters = inspect.signature(call_of(adapter.owner)).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is p.VAR_KEYWORD)
-
-
-def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
-    """Whether more is said of an argument than its name."""
-    return any(words.startswith(f"argument {argument} ") for words in not_judged)
-
-
 def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
     """Return file and line of the subject's own code: its function, or its module's forward."""
     owner: Any = adapter.function if isinstance(adapter, FunctionAdapter) else call_of(type(module))
@@ -271,40 +238,10 @@ def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
         return None
 
 
-def _unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str, ...], device: str, lost: str) -> Subject:
-    """Return a subject of which only its construction can be judged, and is wrong."""
-
-    def bind(module: nn.Module, sizes: Sizes) -> Projections:
-        check.inapplicable(f"cannot be checked: {lost}")
-
-    understood = (Understood("call", adapter.describe()), Understood("parameters", lost))
-    return Subject(
-        name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device, bind=bind, caller=caller,
-        unregistered=lost, understood=understood, notes=notes_of(understood),
-    )  # fmt: skip
-
-
-def _randomised(module: nn.Module, name: str) -> nn.Module:
-    """Fill with generic numbers: parameters that start at zero would hide what they do; frozen scalars are constants."""
-    if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
-        # A class or a factory has been called once already, and every call raised.
-        raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
-    module = module.to(device="cpu", dtype=torch.float64).eval()
-    generator = torch.Generator().manual_seed(0)
-    trained = [p for p in module.parameters() if p.requires_grad or p.numel() > 1]
-    with torch.no_grad():
-        for parameter in trained:
-            size = parameter.size(-1) ** 0.5 if parameter.dim() > 1 else 1.0
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / size)
-    for parameter in trained:
-        parameter.requires_grad_(True)
-    return module
-
-
 def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
     """Return the constructor that must refuse d_model % head != 0, if the subject has one of its own."""
     if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
         return None
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
-    unrelated = has_own_head_width(target) or (constructor is not None and constructor.any_width)
+    unrelated = has_own_head_width(target, adapter) or (constructor is not None and constructor.any_width)
     return None if unrelated else adapter.build

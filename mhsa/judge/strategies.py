@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mhsa.judge.draws import without_local_constants
 from mhsa.records.case import BIASES, DATA, LAYOUTS, MASKS, Case, Tie
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject
 
 _subject: ContextVar[Subject] = ContextVar("mhsa_subject")
@@ -136,7 +137,7 @@ def _cases(
     tie = draw(_one_of(possible_ties))
     mask = draw(_one_of(possible_masks))
     batch, head, d_k, keys, queries = _draw_sizes(draw, subject.literals, least, one_head=one_head, small=small, large=large)
-    if tie == "all":
+    if tie == "all" or is_square(subject.adapter):
         queries = keys = min(max(keys, least["queries"]), _LONGEST_SQUARE)
         if keys > 64:
             batch, head = max(min(batch, 2), least["batch"]), max(min(head, 2), least["head"])

@@ -78,7 +78,7 @@ class Contract:
             channels last), ``"BNTD"`` (two axes of samples, which masks need not have). Functions of heads: ``"BHTD"`` (the
             usual one), ``"BTHD"``, ``"(BH)TD"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
-            queries are judged in several calls, each with as many queries as keys.
+            queries are judged in several calls, each with as many queries as keys; where the formula counts places, not at all.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does

@@ -89,7 +89,7 @@ def work(request: ChildRequest) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined] # waits for threads that are no daemons
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # what listened is gone, or a subject has closed it
+        with contextlib.suppress(Exception):  # what listened is gone, or a subject has closed or replaced it
             stream.flush()
     os._exit(code)
 

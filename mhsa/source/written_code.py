@@ -24,7 +24,7 @@ def source_of(owner: Hashable) -> str:
 
 @functools.lru_cache(_KEPT)
 def tree_of(owner: Hashable) -> ast.Module:
-    """Return the source of a class or function, parsed; nobody may change it.
+    """Return the source of a class or function, parsed; it is shared, and must not be changed.
 
     Raises:
         OSError, TypeError: as :func:`source_of`.

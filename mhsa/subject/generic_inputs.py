@@ -16,6 +16,7 @@ from mhsa.records.case import Case
 from mhsa.records.contract import Contract
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Mask
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
@@ -54,14 +55,14 @@ class GenericSizes:
 
 
 def generic_sizes(adapter: Adapter) -> GenericSizes:
-    """Return the sizes to call a module of this adapter with; in self-attention there are as many keys as queries."""
+    """Return the sizes to call a module of this adapter with; some take as many keys as queries alone."""
     module = first_sizes(adapter)
     free = [n for n in _DISTINCT if n not in (module.head, module.d_k, module.d_model)]
     batch = free[0]
     least = 2 + max(adapter.contract.window or (0,))  # a window shows where a key is outside of it
     longer = (n for n in range(least, _LONGEST) if n not in (batch, module.head, module.d_k, module.d_model))
     queries, keys = [n for n in free[1:] if n >= least][:2] if least <= free[-2] else (next(longer, free[1]), free[2])
-    return GenericSizes(module, batch, queries, queries if adapter.inputs == "x" else keys)
+    return GenericSizes(module, batch, queries, queries if is_square(adapter) else keys)
 
 
 def generic_tensors(adapter: Adapter) -> tuple[Tensor, Tensor, Tensor]:
@@ -84,7 +85,7 @@ def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str
     sizes = generic_sizes(subject.adapter)
     queries, keys = sizes.queries, sizes.keys
     if subject.contract.layout in ("BCHW", "BNTD"):  # a picture of more rows than one, as a prime number of pixels has none
-        queries, keys = _PICTURES[0], _PICTURES[subject.adapter.inputs != "x"]
+        queries, keys = _PICTURES[0], _PICTURES[not is_square(subject.adapter)]
     return Case(
         dtype, sizes.batch, sizes.module.head, queries, keys, sizes.module.d_k,
         data="normal", mask=mask, tie=subject.ties[0], seed=seed,

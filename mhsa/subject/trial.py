@@ -18,6 +18,7 @@ from mhsa.oracle.attention import FullyMaskedRow, MultiHead, ProjectionWeights, 
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
 from mhsa.subject.autograd import backward_pass
 from mhsa.subject.caller import Caller
@@ -153,6 +154,8 @@ class Trial(FilledModule):
         return query, key, value, self.mask if isinstance(mask, CaseMask) else mask
 
     def _answer(self, query: Array, key: Array, value: Array, mask: Mask | None, *, leaves: bool = False) -> Answer:
+        if query.shape[1] != key.shape[1] and is_square(self.subject.adapter):
+            check.inapplicable("needs more or fewer keys than queries, with which the subject is not judged")
         q, k, v = tied(lambda x: self.tensor(x, self.case.layout).requires_grad_(leaves), query, key, value)
         if self.bias is not None and self.bias.shape[2:] != (query.shape[1], key.shape[1]):
             raise ValueError(f"a bias {self.bias.shape} for {query.shape[1]} queries and {key.shape[1]} keys")

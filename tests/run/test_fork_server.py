@@ -109,6 +109,7 @@ def is_forked(process: Process) -> bool:
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV),
         ("import atexit, os\natexit.register(os._exit, 9)\ndef test_it(): pass", 9),
         ("def test_it(): pass", 0),
+        ("import atexit, sys\natexit.register(setattr, sys, 'stdout', None)\ndef test_it(): pass", 0),
         ("def test_it(): raise ValueError", 1),
     ],
 )

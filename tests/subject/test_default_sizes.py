@@ -12,6 +12,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.records.request import Request
 from mhsa.subject.construction.built_sizes import width_of
+from mhsa.subject.construction.config_source import NO_DEFAULT, configuration_source
 from mhsa.subject.subject import Subject
 from tests.helpers.layers import fails
 
@@ -125,8 +126,6 @@ def test_a_name_that_nothing_is_known_of_is_what_the_configuration_of_the_file_h
 
 
 def test_configurations_that_need_arguments_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    from mhsa.subject.construction.config_source import NO_DEFAULT, source_of
-
     class NeedingConfig:
         def __init__(self, size):
             self.size = size
@@ -138,7 +137,19 @@ def test_configurations_that_need_arguments_are_left(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(sys.modules, "a_file", file)
     Reading.__module__ = NeedingConfig.__module__ = "a_file"
     file.NeedingConfig = NeedingConfig  # type: ignore[attr-defined]
-    assert source_of(Reading, "config").default("size") is NO_DEFAULT
+    assert configuration_source(Reading, "config").default("size") is NO_DEFAULT
+
+
+def test_a_configuration_that_is_defined_anew_is_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reading:
+        pass
+
+    file = ModuleType("a_file")
+    monkeypatch.setitem(sys.modules, "a_file", file)
+    Reading.__module__ = "a_file"
+    for size in (3, 4):
+        file.OwnConfig = type("OwnConfig", (), {"size": size, "__module__": "a_file"})  # type: ignore[attr-defined]
+        assert configuration_source(Reading, "config").default("size") == size
 
 
 class Sliced(nn.Module):

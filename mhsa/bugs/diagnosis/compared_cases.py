@@ -8,6 +8,7 @@ from dataclasses import replace
 from mhsa.records.case import Case
 from mhsa.records.errors import SubjectError
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -36,7 +37,7 @@ def cases_for(subject: Subject) -> list[Case]:
         head = _SHARED_HEADS.get(head, head) if subject.contract.formula.shared else head
         # With as many ties as divide the number of sizes, each size would have the same tie in both rounds.
         tie = subject.ties[(n + n // len(_SIZES) * (len(_SIZES) % len(subject.ties) == 0)) % len(subject.ties)]
-        if tie == "all":
+        if tie == "all" or is_square(subject.adapter):
             queries = keys = min(keys, 80)
         d_k = subject.features(d_k)
         if fixed is not None:

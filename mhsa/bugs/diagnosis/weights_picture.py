@@ -9,6 +9,7 @@ import numpy as np
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -40,7 +41,7 @@ def _of_case(subject: Subject, mask: str) -> list[tuple[float, dict[str, Any]]]:
     tie = subject.ties[0]
     case = Case(
         dtype="float64" if "float64" in subject.dtypes else subject.dtypes[0],
-        batch=2, head=head, query_length=keys if tie == "all" else _QUERIES, key_length=keys, d_k=d_k,
+        batch=2, head=head, query_length=keys if is_square(subject.adapter) else _QUERIES, key_length=keys, d_k=d_k,
         data="normal", mask=mask, tie=tie, seed=4,
     )  # fmt: skip
     trial = Trial(subject, case, counted=False)

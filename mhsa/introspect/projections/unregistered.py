@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from mhsa.records.understood import Understood, notes_of
+from mhsa.subject import check
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.caller import Caller
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.projection_views import Projections
+from mhsa.subject.subject import Subject
+
 _COMPILED = "_actual_script_module"  # of a torch.jit.ScriptModule: itself, in the form that runs
 
 
@@ -22,3 +30,16 @@ def unregistered(module: nn.Module) -> str:
                     where = f"{path}.{name}" if path else name
                     return f"{where} holds a {type(member).__name__} that is not registered in the module"
     return ""
+
+
+def of_unregistered(name: str, adapter: Adapter, caller: Caller, dtypes: tuple[str, ...], device: str, lost: str) -> Subject:
+    """Return a subject of which only its construction can be judged, and is wrong."""
+
+    def bind(module: nn.Module, sizes: Sizes) -> Projections:
+        check.inapplicable(f"cannot be checked: {lost}")
+
+    understood = (Understood("call", adapter.describe()), Understood("parameters", lost))
+    return Subject(
+        name=name, adapter=adapter, contract=caller.contract, dtypes=dtypes, device=device, bind=bind, caller=caller,
+        unregistered=lost, understood=understood, notes=notes_of(understood),
+    )  # fmt: skip

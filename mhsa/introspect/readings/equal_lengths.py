@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import nn
 
 from mhsa.introspect.calls.find_call import find_call
+from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.readings.candidate_reading import Reading
+from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.formula.causal import ask_about_causal
+from mhsa.introspect.readings.formula.features import ask_about_features
+from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -26,7 +33,8 @@ def declared_equal(adapter: Adapter) -> OfOneLength | None:
     if not isinstance(adapter, ModuleAdapter) or adapter.contract.lengths != "equal" or adapter.inputs == "x":
         return None
     same = OfOneLength(adapter)
-    same.understood = (*adapter.understood, Understood("call", "takes as many queries as keys", "declared"))
+    others = ", and is judged with no others, as the formula counts places" if same.square else ""
+    same.understood = (*adapter.understood, Understood("call", f"takes as many queries as keys{others}", "declared"))
     return same
 
 
@@ -48,6 +56,26 @@ def equal_lengths(subject: Subject, module: nn.Module) -> Reading | None:
     read = replace(subject, adapter=same, caller=replace(caller, contract=contract), contract=contract)
     fields = {"lengths": "equal"}
     return Reading(read, "call", _TEXT, certain=False, declaration=fields, pins=fields)
+
+
+def ask_about_places(same: Reading, module: nn.Module, fit: Fit) -> None:
+    """Ask whether a module of equal lengths is causal, or has another feature that counts places.
+
+    Raises:
+        Question: it is exactly right with equal lengths if so; the declaration names these, too.
+    """
+    adapter: Any = copy.copy(same.subject.adapter)
+    adapter.square = True
+    caller = replace(same.subject.caller, adapter=adapter)
+    contract = find_float64(replace(same.subject, adapter=adapter, caller=caller))
+    caller = replace(caller, contract=contract)
+    alone = replace(same.subject, adapter=adapter, caller=caller, contract=contract)
+    try:
+        ask_about_causal(alone, fit)
+        ask_about_features(alone, module, fit)
+    except Question as question:
+        words = f"it takes as many queries as keys, where others raise, and {str(question).removeprefix('it ')}"
+        raise Question(words, {**same.declaration, **question.declaration}) from None
 
 
 def _is_taken(caller: Caller, module: nn.Module) -> bool:

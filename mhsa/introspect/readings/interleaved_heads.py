@@ -10,6 +10,7 @@ from dataclasses import replace
 from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.contract import Heads
+from mhsa.source.written_code import source_of
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
@@ -42,7 +43,7 @@ def _says_its_order(subject: Subject) -> bool:
     adapter = subject.adapter
     for owner in inspect.getmro(adapter.owner) if isinstance(adapter, ModuleAdapter) else ():
         try:
-            if owner.__module__.partition(".")[0] != "torch" and _PATTERN.search(inspect.getsource(owner)):
+            if owner.__module__.partition(".")[0] != "torch" and _PATTERN.search(source_of(owner)):
                 return True
         except (OSError, TypeError):  # it has no source
             continue

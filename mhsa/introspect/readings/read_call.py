@@ -11,7 +11,7 @@ from torch import nn
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import find_mask_form
 from mhsa.introspect.readings.candidate_reading import Reading, first_fit
-from mhsa.introspect.readings.equal_lengths import equal_lengths
+from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengths
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
@@ -73,6 +73,8 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     read = _stages(same.subject, module, fit) if same is not None else None
     if same is not None and read is not None:
         return _conclude(subject, module, [same, *read], fit, request)
+    if same is not None and not same.subject.caller.fills_mask:
+        ask_about_places(same, module, fit)
     if not subject.caller.fills_mask:
         roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
         if roles is not None:

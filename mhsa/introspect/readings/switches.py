@@ -13,6 +13,7 @@ from typing import Any
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.understood import Understood
+from mhsa.source.written_code import source_of
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -112,7 +113,7 @@ def _options(subject: Subject) -> Iterator[_Option]:
 def _makes_triangles(target: Any) -> bool:
     """Whether a class makes a triangle, as a causal mask is."""
     try:
-        return re.search(r"\btri[lu]\b", inspect.getsource(target)) is not None
+        return re.search(r"\btri[lu]\b", source_of(target)) is not None
     except (OSError, TypeError):
         return False
 

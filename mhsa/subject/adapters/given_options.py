@@ -19,7 +19,7 @@ from mhsa.reference.core_slot import slot_names
 from mhsa.subject.construction.declared_options import is_causality, options_of
 
 # Arguments that are tensors [H]: the logits of sinks, and the slopes of ALiBi.
-_SINK_ARGUMENTS = SINKS | {"learnable_sink", "learnable_sinks", "sink_logits", "s_aux", "sink_token_logits", "null_logit"}
+_SINK_ARGUMENTS = SINKS | {"learnable_sink", "learnable_sinks", "s_aux", "sink_token_logits"}
 _SLOPES = {"alibi_slopes", "slopes", "alibi_slope", "head_slopes"}
 ALIBI = ("alibi", "alibi-geometric")
 _OPTION_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)

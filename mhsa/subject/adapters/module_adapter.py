@@ -168,8 +168,11 @@ class ModuleAdapter(Adapter):
         return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
 
 
-def has_own_head_width(target: Any) -> bool:
-    """Whether a constructor takes the width of a head, so that d_model need not be a multiple of head."""
+def has_own_head_width(target: Any, adapter: Adapter) -> bool:
+    """Whether a constructor takes the width of a head, by name or as it was read, so that d_model need not be a multiple."""
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    if constructor is not None and constructor.head_widths:
+        return True
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):

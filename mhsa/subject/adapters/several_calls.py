@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.contract import MaskShape
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.returned import listed
 
@@ -60,9 +61,17 @@ class EachQueryAlone(SeveralCalls):
 
 
 class OfOneLength(SeveralCalls):
-    """A module that takes as many queries as keys: others are given in groups of so many, the last one filled up."""
+    """A module that takes as many queries as keys: others are given in groups of so many, the last one filled up.
+
+    ``square``: it is judged with as many queries as keys alone, because the formula counts places, and those of a group of
+    queries are not their own.
+    """
 
     why = "give as many queries as keys"
+
+    def __init__(self, base: ModuleAdapter) -> None:
+        super().__init__(base)
+        self.square = bool(self.contract.formula.where)
 
     def call(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *_: Any,
@@ -82,6 +91,11 @@ class OfOneLength(SeveralCalls):
                 return output
             groups.append(output[:, : len(rows)])
         return torch.cat(groups, dim=1)
+
+
+def is_square(adapter: Adapter) -> bool:
+    """Whether an implementation is judged with as many queries as keys alone."""
+    return adapter.inputs == "x" or (isinstance(adapter, OfOneLength) and adapter.square)
 
 
 def _rows(mask: Tensor | None, rows: Sequence[int], axis: int | None) -> Tensor | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from mhsa.subject.construction.annotated_config import fields_of
 from mhsa.subject.construction.config_object import USUAL, Answered
-from mhsa.subject.construction.config_source import Source, source_of
+from mhsa.subject.construction.config_source import Source, configuration_source
 from mhsa.subject.construction.parameters import Parameters, read_parameters
 
 
@@ -42,4 +42,4 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return StatedConfiguration(kind, given, read, source_of(target, name), fields=fields)
+    return StatedConfiguration(kind, given, read, configuration_source(target, name), fields=fields)

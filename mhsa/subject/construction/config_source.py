@@ -58,20 +58,26 @@ class Source:
         return next((guess for guess in found if guess.made is None), None) if suggested else None
 
 
-@functools.cache
 def _configurations(target: Any) -> tuple[Any, ...]:
     """Return an object of each class of the target's file that is called a configuration and needs no arguments."""
-    built = []
+    built: list[Any] = []
     file = sys.modules.get(getattr(target, "__module__", ""))
     for name, kind in list(vars(file).items()) if file is not None else ():
         own = isinstance(kind, type) and kind.__module__ == target.__module__ and not issubclass(kind, nn.Module)
         if own and _CONFIGURATION.search(name):
-            with contextlib.suppress(Exception):  # it needs arguments
-                built.append(kind())
+            built += _built(kind)
     return tuple(built)
 
 
-def source_of(target: Any, argument: str) -> Source:
+@functools.cache  # of the class itself: a cell of a notebook may define another one of that name
+def _built(kind: type[Any]) -> tuple[Any, ...]:
+    """Return an object of a class; none where it needs arguments."""
+    with contextlib.suppress(Exception):
+        return (kind(),)
+    return ()
+
+
+def configuration_source(target: Any, argument: str) -> Source:
     """Return what the class (with its bases) or function asks ``argument`` for."""
     argument = as_written(target, argument)
     read: set[str] = set()

@@ -75,6 +75,17 @@ class EqualLengthsAndCausal(EqualLengths):
         return super().forward(query, key, value, mask)
 
 
+class EqualLengthsOfADecoder(EqualLengths):
+    def forward(self, query, key, value):
+        length = query.size(1)
+        return super().forward(query, key, value, query.new_ones(len(query), length, length).bool().tril())
+
+
+class EqualLengthsOfADecoderAndKeysForValues(EqualLengthsOfADecoder):
+    def forward(self, query, key, value):
+        return super().forward(query, key, key)
+
+
 class TwoAxesOfSamples(Layers):
     def forward(self, query, key, value, mask=None):
         batch, nodes = query.shape[:2]
@@ -197,6 +208,21 @@ def test_a_switch_is_judged_where_lengths_are_equal() -> None:
     assert switch.square
     found = judged("EqualLengthsAndCausal", lengths="equal")
     assert found, str(found)
+
+
+def test_places_are_counted_with_equal_lengths_alone() -> None:
+    declared = {"lengths": "equal", "causal": "top-left"}
+    question = asked("EqualLengthsOfADecoder")
+    assert question.declaration == declared
+    assert str(question).startswith("it takes as many queries as keys, where others raise, and is causal")
+    with pytest.raises(Question) as raised:
+        read("EqualLengthsOfADecoder", causal="top-left")
+    assert raised.value.declaration == {"lengths": "equal"}
+    found = judged("EqualLengthsOfADecoder", MORE, **declared)
+    assert found, str(found)
+    assert judged("EqualLengthsOfADecoder", causal="no").verdict == "violated"
+    assert judged("EqualLengthsOfADecoderAndKeysForValues", **declared).verdict == "violated"
+    assert judged("EqualLengthsOfADecoderAndKeysForValues").verdict == "violated"
 
 
 def test_equal_lengths_are_declared_of_keys_alone() -> None:

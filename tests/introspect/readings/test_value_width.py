@@ -5,6 +5,8 @@ from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
 from tests.helpers.layers import fails
 
 
@@ -28,6 +30,15 @@ class TwoWidths(nn.Module):
 class ScaledByValues(TwoWidths):
     def width(self, d_k, d_v):
         return d_v
+
+
+class NamedByFeatures(nn.Module):
+    def __init__(self, n_head: int, dim: int, key_dim: int, value_dim: int) -> None:
+        super().__init__()
+        self.parts = TwoWidths(n_head, dim, key_dim, value_dim)
+
+    def forward(self, query, key, value):
+        return self.parts(query, key, value)
 
 
 class Refuses(ScaledByValues):
@@ -55,3 +66,13 @@ def test_a_scale_of_the_values_is_violated() -> None:
 def test_one_that_takes_one_width_alone_is_judged_with_that(name: str) -> None:
     assert not understand(f"{__file__}:{name}").switches
     assert not fails(f"{__file__}:{name}")
+
+
+def test_widths_that_are_found_to_be_of_one_head_leave_the_width_of_the_module_free() -> None:
+    subject = understand(f"{__file__}:NamedByFeatures")
+    assert [switch.words for switch in subject.switches] == ["value_dim=d_k + 1"]
+    assert subject.refuses is None
+    found = verify(f"{__file__}:NamedByFeatures", dtypes="float64", properties="construction.*")
+    assert found, str(found)
+    with pytest.raises(Question, match="takes the width of a head"):
+        understand(Request("x", f"{__file__}:NamedByFeatures", contract={"indivisible": "raises"}))

@@ -1,0 +1,56 @@
+"""Options of a constructor and of a call that are left at their defaults: named as not judged, so that no verdict hides it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+from mhsa.introspect.readings.formula.biases import bias_argument
+from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.argument_roles import role_of
+from mhsa.subject.signature import call_of
+from mhsa.subject.subject import Subject
+
+
+def left_at_defaults(subject: Subject, about_switches: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is left at its default, each in a few words: ``argument dropout_mask``.
+
+    Args:
+        subject: as it was read.
+        about_switches: by name of a switch that was tried, what is said of it; empty where it is judged.
+    """
+    named = {*about_switches, *([bias_argument(subject.adapter)] if subject.biases else [])}
+    not_given = subject.adapter.not_given
+    return (
+        *(words for words in about_switches.values() if words),
+        *(f"argument {n}" for n in not_given if n not in named and not _is_among(n, subject.not_judged)),
+        *(f"arguments of the call in **{n}" for n in _collected(subject.adapter)),
+        *(f"constructor argument {n}" for n in _options(subject.adapter) if n not in about_switches),
+    )
+
+
+def _options(adapter: Adapter) -> tuple[str, ...]:
+    """Return the options of a constructor that are left at their defaults."""
+    if (
+        not isinstance(adapter, ModuleAdapter)
+        or adapter.constructor is None
+        or adapter.constructor.target is MultiHeadAttention
+    ):
+        return ()  # mhsa's own option is what a function is judged in
+    grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
+    return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
+
+
+def _collected(adapter: Adapter) -> tuple[str, ...]:
+    """Return the names of what collects further arguments of a call: which there are, no signature says."""
+    if not isinstance(adapter, ModuleAdapter):
+        return ()
+    parameters = inspect.signature(call_of(adapter.owner)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is p.VAR_KEYWORD)
+
+
+def _is_among(argument: str, not_judged: Sequence[str]) -> bool:
+    """Whether more is said of an argument than its name."""
+    return any(words.startswith(f"argument {argument} ") for words in not_judged)
