@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import question_text
+from mhsa.introspect.calls.call_returns import returns
 from mhsa.records.errors import Question
 from mhsa.subject.construction.argument_roles import LENGTH
 
@@ -42,9 +43,4 @@ def _squares(module: nn.Module) -> Iterator[tuple[str, int]]:
 
 def _returns(call: Callable[[Tensor], object], length: int, d_model: int) -> bool:
     generator = torch.Generator().manual_seed(length)
-    try:
-        with torch.no_grad():
-            call(torch.randn(1, length, d_model, generator=generator, dtype=torch.float64))
-    except Exception:  # that it raises is what is looked for
-        return False
-    return True
+    return returns(lambda: call(torch.randn(1, length, d_model, generator=generator, dtype=torch.float64)))

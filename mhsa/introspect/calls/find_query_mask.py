@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
+import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.records.names import KEY, QUERY, QUERY_MASK, VALUE, pick
 from mhsa.records.understood import Understood
@@ -33,10 +34,8 @@ def with_query_mask(caller: Caller, module: nn.Module, query: Tensor, key: Tenso
     everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
 
     def is_taken(form: Caller) -> bool:
-        with torch.no_grad(), contextlib.suppress(Exception):
-            form(module, query, key, value, form.convert(everything, query.dtype, heads_of(module, adapter.sizes)))
-            return True
-        return False
+        heads = heads_of(module, adapter.sizes)
+        return returns(lambda: form(module, query, key, value, form.convert(everything, query.dtype, heads)))
 
     forms = forms_of_mask(caller)
     needed = not any(map(is_taken, forms)) and any(is_taken(replace(form, adapter=both)) for form in forms)
@@ -52,9 +51,10 @@ def find_query_mask(adapter: FunctionAdapter) -> FunctionAdapter:
         return adapter
     tensors: dict[str, Any] = {str(n): torch.ones(_SIZE, _SIZE, _SIZE, _SIZE) for n in heads}
     alone = [{adapter.mask_name: mask} for mask in _masks()]
-    if any(_returns(adapter.function, tensors | given) for given in alone):
+    if any(returns(functools.partial(adapter.function, **tensors, **given)) for given in alone):
         return adapter
-    if any(_returns(adapter.function, tensors | given | {name: mask}) for given in alone for mask in _masks()):
+    both = (given | {name: mask} for given in alone for mask in _masks())
+    if any(returns(functools.partial(adapter.function, **tensors, **given)) for given in both):
         adapter = copy.copy(adapter)
         adapter.query_mask = name
         adapter.said = (*adapter.said, _said(name, adapter.mask_name))
@@ -66,13 +66,6 @@ def _masks() -> Iterator[Tensor]:
     for shape in ((_SIZE, _SIZE), (_SIZE, 1, 1, _SIZE), (_SIZE, 1, _SIZE, _SIZE)):
         yield torch.ones(shape, dtype=torch.bool)
         yield torch.ones(shape)
-
-
-def _returns(function: Callable[..., Any], given: dict[str, Any]) -> bool:
-    with torch.no_grad(), contextlib.suppress(Exception):
-        function(**given)
-        return True
-    return False
 
 
 def _said(name: str, mask: str) -> Understood:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
@@ -85,11 +87,5 @@ def _is_taken(caller: Caller, module: nn.Module) -> bool:
     masked = (
         [(form, form.convert(everything, query.dtype)) for form in forms_of_mask(caller)] if caller.adapter.takes_mask else []
     )
-    for form, mask in [(caller, None), *masked]:
-        try:
-            with torch.no_grad():
-                form(module, query, key, value, mask)
-        except Exception:  # this form is not taken
-            continue
-        return True
-    return False
+    tried = [(caller, None), *masked]
+    return any(returns(functools.partial(form, module, query, key, value, mask)) for form, mask in tried)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 import re
 
 import torch
 from torch import nn
 
+from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.readings.masks.stated_polarity import about
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -57,11 +59,4 @@ def _is_taken(caller: Caller, module: nn.Module, query: torch.Tensor, key: torch
     if caller.adapter.takes_mask:
         zeros = torch.zeros(query.size(0), 1, query.size(1), key.size(1), dtype=query.dtype)
         masks += [form for mask in (zeros, zeros[:, 0]) for form in (mask, mask.bool())]
-    for mask in masks:
-        try:
-            with torch.no_grad():
-                caller(module, query, key, key, mask)
-        except Exception:  # this form is not taken
-            continue
-        return True
-    return False
+    return any(returns(functools.partial(caller, module, query, key, key, mask)) for mask in masks)
