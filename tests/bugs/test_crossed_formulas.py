@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mhsa.bugs.diagnosis.compared_cases import cases_for
-from mhsa.bugs.mutants.formula import right_under
+from mhsa.bugs.mutants.right_formula import right_under
 from mhsa.introspect.resolve import understand
 from mhsa.oracle.formula.fields import BiasTable, QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
@@ -35,7 +35,7 @@ CROSSED = [
     Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]
 SHIFTED = """
-from mhsa.bugs.mutants.formula import right_under
+from mhsa.bugs.mutants.right_formula import right_under
 from mhsa.oracle.formula.formula import Formula
 
 Right = right_under(Formula(bias="given", sinks="learned"))

@@ -17,8 +17,9 @@ from mhsa.run.runner import Options, run
 from tests.bugs.declared_bugs import FAMILIES, Pair, first_pairs, further_pairs, named, outcomes_of
 
 RIGHT = (
-    "formula:Causal", "formula:CausalAtTheEnd", "formula:Windowed", "formula:CausalWindow", "formula:Capped",
-    "formula:ScaledByWidth", "formula:Grouped", "rotary:RotaryHalf", "rotary:RotaryInterleaved", "rotary:RotaryPartial",
+    "right_formula:Causal", "right_formula:CausalAtTheEnd", "right_formula:Windowed", "right_formula:CausalWindow",
+    "right_formula:Capped", "right_formula:ScaledByWidth", "right_formula:Grouped", "rotary:RotaryHalf",
+    "rotary:RotaryInterleaved", "rotary:RotaryPartial",
 )  # fmt: skip
 INFLUENCE, GRADIENT = "causality.hidden_keys_have_no_influence", "causality.hidden_keys_receive_no_gradient"
 EFFECT, PREFIX = "causality.what_is_declared_has_an_effect", "causality.a_prefix_gives_the_same"

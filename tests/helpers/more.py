@@ -48,7 +48,8 @@ MORE = {
         "judges 26 modules by all properties; the control of test_no_vacuous_property.py and four of the corpus stay"
     ),
     "bugs/test_declared_mutants.py::test_the_feature_done_right_holds": More(
-        "each is judged by 40 properties; one of each kind stays", ("CausalWindow", "Capped", "Grouped")
+        "each is judged by 40 properties; one of each kind stays",
+        ("right_formula:CausalWindow", "right_formula:Capped", "right_formula:Grouped"),
     ),
     "bugs/test_declared_scores.py::test_the_feature_done_right_holds": More(
         "each is judged by 40 properties; one stays", ("sinks:Sinking",)

@@ -16,9 +16,9 @@ from typing import Any
 from torch import Tensor
 
 from mhsa.bugs.diagnosis.crossed_steps import NEEDS, OF_CAPS, OTHER_FORMULAS, OTHER_STEPS
-from mhsa.bugs.mutants.formula import Causal, Declared, Grouped, right_under
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.bugs.mutants.registry import Mutant, declared, mutants
+from mhsa.bugs.mutants.right_formula import Causal, Declared, Grouped, right_under
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 

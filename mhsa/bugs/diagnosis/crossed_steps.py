@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mhsa.bugs.mutants.formula import Declared
+from mhsa.bugs.mutants.right_formula import Declared
 from mhsa.bugs.mutants.rotary import RotaryInterleaved
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import Formula

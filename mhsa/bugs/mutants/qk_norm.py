@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from mhsa.bugs.mutants.formula import Declared
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.bugs.mutants.right_formula import Declared
 from mhsa.oracle.formula.fields import QkNorm, Rotary
 
 

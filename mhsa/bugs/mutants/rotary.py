@@ -7,8 +7,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from mhsa.bugs.mutants.formula import Declared
 from mhsa.bugs.mutants.plain import Plain
+from mhsa.bugs.mutants.right_formula import Declared
 from mhsa.oracle.formula.fields import Rotary
 
 
