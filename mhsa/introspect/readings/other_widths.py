@@ -19,9 +19,9 @@ def with_other_widths(subject: Subject) -> Subject:
     A function is given values with one feature more than its queries and keys; a module is built, and called, with inputs of
     other widths than d_model.
     """
-    wider: Any = copy.copy(subject.adapter)
     if subject.contract.widths != "apart":
         return subject
+    wider: Any = copy.copy(subject.adapter)
     if isinstance(wider, FunctionAdapter):
         wider.more_of_values, said = 1, Understood("call", "values have one feature more than queries and keys", "declared")
     elif isinstance(wider, ModuleAdapter) and wider.constructor is not None:

@@ -29,7 +29,7 @@ def read_value_width(subject: Subject) -> tuple[Switch, Understood] | None:
         return None
     assert isinstance(adapter, ModuleAdapter)
     wider = copy.copy(adapter)
-    wider.wider = values
+    wider.wider_values = values
     words = " and ".join(f"{name}=d_k + 1" for name in values)
     switch = Switch(words, wider, subject.contract)
     try:

@@ -45,7 +45,7 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
-        self.wider: tuple[str, ...] = ()  # arguments of the constructor that are given one more: widths of a head of values
+        self.wider_values: tuple[str, ...] = ()  # arguments that are given one more: widths of a head of values
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
@@ -97,7 +97,7 @@ class ModuleAdapter(Adapter):
         assert self._arguments is not None
         given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract)
         given |= widths_of(self.other_widths, d_model) | self.options
-        return given | {name: given[name] + 1 for name in self.wider}
+        return given | {name: given[name] + 1 for name in self.wider_values}
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.
