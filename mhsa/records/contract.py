@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -232,7 +233,7 @@ class Contract:
             )
         object.__setattr__(self, "window", sides)  # TOML has lists
 
-    @property
+    @functools.cached_property  # each case of each property reads it
     def formula(self) -> Formula:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need

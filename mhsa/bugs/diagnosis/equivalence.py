@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mhsa.bugs.diagnosis.observe import ASPECTS
+from mhsa.bugs.diagnosis.quantity import ASPECTS
 
 SCOPES = ("all", "but fully masked rows")
 

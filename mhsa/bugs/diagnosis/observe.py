@@ -11,11 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mhsa.bugs.diagnosis.kept_answers import inputs_of, kept
+from mhsa.bugs.diagnosis.quantity import RAISES, Quantity
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.attention import FullyMaskedRow
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
+from mhsa.records.contract import Contract
 from mhsa.subject import check
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Answer, Differentiated
@@ -31,36 +34,8 @@ from mhsa.subject.trial import Trial
 # 53: a mutant's numbers may be some thousand times larger than the oracle's (scores without a scale), and their rounding
 # with them, which leaves 2^13 of tolerance. Bugs differ from each other by much more.
 COARSE = Precision("40 bits", 2.0**-40, 2.0**-40, 2.0**-1022)
-# Nor does a difference count that is this small relative to the tensor's largest number: where the oracle's weight is all
-# but zero, so is its bound, and a mutant's weight need not be.
-NEGLIGIBLE = 2.0**-36
 RATE = 0.25  # of dropout; not one half, where the rate and its complement are the same
 _MADE_GOOD = 1.0 / (1.0 - RATE) ** 2  # by how much two dropouts in a row magnify, rounding included
-
-RAISES = " raises"  # ends the name of a quantity that is nothing but an error
-ASPECTS = ("eval", "backward", "later", "training")  # of a quantity: the call, its gradients, what it leaves behind, training
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One quantity that is compared.
-
-    Attributes:
-        name: what it is; it begins with its aspect, one of ``ASPECTS``.
-        numbers: of it; flags are 0 or 1.
-        tolerance: returns by how much another module's numbers may differ, infinite where only finiteness counts.
-        relative_to: a magnitude relative to which a difference may be negligible, where it is larger than these numbers.
-    """
-
-    name: str
-    numbers: Array
-    tolerance: Callable[[], Array] = lambda: np.zeros(())
-    relative_to: float = 0.0
-
-    @property
-    def aspect(self) -> str:
-        """The first word of the name."""
-        return self.name.partition(" ")[0]
 
 
 @dataclass(frozen=True)
@@ -80,6 +55,11 @@ class Observation:
     empty: bool
     quantities: dict[str, Quantity]
     tolerances: dict[str, Callable[[], Array]]
+
+    @functools.cached_property
+    def inputs(self) -> bytes:
+        """A digest of the parameters and tensors."""
+        return inputs_of(self.trial)
 
 
 def observe(subject: Subject, case: Case) -> Observation:
@@ -112,31 +92,27 @@ def _tolerance(quantity: Quantity, times: int) -> Array:
 
 
 def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row: FullyMaskedRow) -> Iterator[Quantity]:
-    """Call a mutant on the same case with the subject's parameters, one quantity after the other."""
-    case = observation.trial.case
-    grouped = {"kv_heads": observation.trial.key_heads} if observation.trial.formula.shared else {}
+    """Call a mutant on the same case with the subject's parameters, one quantity after the other.
+
+    What another subject of the same formula and parameters was compared with is not computed again, and has no tolerance.
+    """
+    trial, rate = observation.trial, observation.rate
+    key = (kind, fully_masked_row, rate, trial.case, trial.formula, trial.key_heads, trial.subject.device, observation.inputs)
+    return kept(key, lambda: _ask(kind, trial, rate, fully_masked_row))
+
+
+def _ask(kind: type[Plain], given: Trial, rate: float, fully_masked_row: FullyMaskedRow) -> Iterator[Quantity]:
+    case = given.case
+    grouped = {"kv_heads": given.key_heads} if given.formula.shared else {}
 
     def make() -> nn.Module:
-        module = kind(case.head, case.d_model, observation.rate, **grouped)
+        module = kind(case.head, case.d_model, rate, **grouped)
         module.fully_masked_row = fully_masked_row
-        module.use_parameters_like(observation.trial.projections)
+        module.use_parameters_like(given.projections)
         return module
 
-    trial = observation.trial.with_module(_as_subject(kind, observation.trial.subject), make())
+    trial = given.with_module(_as_subject(kind, given.subject), make())
     yield from quantities_of(trial, make)
-
-
-def alike(quantity: Quantity, other: Quantity, tolerance: Callable[[], Array]) -> bool:
-    """Whether two quantities are the same: finite at the same places, and there equal within the tolerance."""
-    a, b = quantity.numbers, other.numbers
-    if a.shape != b.shape:
-        return False
-    finite = np.isfinite(a)
-    if not np.array_equal(finite, np.isfinite(b)):
-        return False
-    a, b = np.where(finite, a, 0.0), np.where(finite, b, 0.0)
-    difference, negligible = np.abs(a - b), NEGLIGIBLE * np.abs(a).max(initial=quantity.relative_to)
-    return bool((difference <= negligible).all() or (difference <= tolerance() + negligible).all())
 
 
 def quantities_of(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Quantity]:
@@ -283,15 +259,20 @@ def _gradient_tolerance(differentiated: Differentiated, name: str) -> Array:
     return differentiated.expected[name].error if settled else np.full(differentiated.observed[name].shape, np.inf)
 
 
-@functools.lru_cache(maxsize=1024)  # all kinds, on all observations and for all subjects: a fifth of the time of a comparison
-def _adapter(kind: Any) -> ModuleAdapter:
-    return ModuleAdapter(kind, kind.__name__)
+_adapters: dict[tuple[Any, Contract], ModuleAdapter] = {}
+
+
+def _adapter(kind: type[Plain]) -> ModuleAdapter:
+    """Return how a mutant is called: those with one forward and one contract are called alike, and need be read once."""
+    alike = kind.forward, kind.mhsa_contract
+    if alike not in _adapters:
+        _adapters[alike] = ModuleAdapter(kind, kind.__name__)
+    return _adapters[alike]
 
 
 def _as_subject(kind: type[Plain], judged: Subject) -> Subject:
     """Return a mutant as a subject, without the calls by which one is understood: everything about it is known."""
-    hashable: Any = kind  # a class of modules is, and mypy does not know
-    adapter = _adapter(hashable)
+    adapter = _adapter(kind)
     return Subject(
         name=kind.__name__, adapter=adapter, contract=adapter.contract, dtypes=judged.dtypes, device=judged.device,
         bind=lambda module, sizes: Projections.of_linears(

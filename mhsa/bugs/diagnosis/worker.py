@@ -17,7 +17,7 @@ from typing import Any
 from mhsa.bugs.diagnosis.compared_cases import cases_for, finely
 from mhsa.bugs.diagnosis.equivalence import Equivalence
 from mhsa.bugs.diagnosis.match import compare, refine
-from mhsa.bugs.diagnosis.observe import ASPECTS
+from mhsa.bugs.diagnosis.quantity import ASPECTS
 from mhsa.bugs.diagnosis.weights_picture import portrait
 from mhsa.introspect.questions import load_under
 from mhsa.records.case import Case

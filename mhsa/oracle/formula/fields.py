@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from functools import cache
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Causal = Literal["no", "top-left", "bottom-right"]
@@ -143,8 +144,7 @@ class QkNorm:
         Raises:
             ValueError: with what is allowed.
         """
-        for name in ("kind", "over", "gain", "place"):
-            allowed = get_args(get_type_hints(QkNorm)[name])
+        for name, allowed in _words_of(QkNorm).items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} = {getattr(self, name)!r}; must be one of {', '.join(map(repr, allowed))}")
         if self.eps not in (None, "dtype") and not (_is_number(self.eps) and 0.0 <= float(self.eps) < 1.0):
@@ -183,6 +183,13 @@ def _declared(kind: type[T], first: str, value: Any) -> T | None:
     if not isinstance(given, Mapping) or not set(given) <= set(names):
         raise ValueError(f"must be a table of {', '.join(names)}, or the {first} alone")
     return kind(**given)
+
+
+@cache  # resolving the annotations takes a quarter of a millisecond, and every call of a known bug makes some
+def _words_of(kind: type) -> dict[str, tuple[str, ...]]:
+    """Return the fields that are one of a few words, each with these."""
+    hints = {name: hint for name, hint in get_type_hints(kind).items() if get_origin(hint) is Literal}
+    return {name: get_args(hint) for name, hint in hints.items()}
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from typing import Any
 
 from mhsa.records.contract import Contract
@@ -62,10 +63,20 @@ def declared_option(name: str, contract: Contract, d_k: int, default: Any = None
 
     ``default`` is that of the option, None where it has none: a pair stands for a window, and a switch for whether.
     """
-    if is_causality(name) or is_called(name, _DECODER):
-        return True if contract.causal not in (None, "no") else UNDECLARED
-    value = next((value for names, value in _VALUES if is_called(name, names)), None)
+    value = _value_of(name)
     return UNDECLARED if value is None else value(contract, d_k, default)
+
+
+@cache  # a module is built for every case, and all of them have these few names
+def _value_of(name: str) -> _Value | None:
+    """Return what gives the option of this name its value; None where the name is that of no option."""
+    if is_causality(name) or is_called(name, _DECODER):
+        return _causal
+    return next((value for names, value in _VALUES if is_called(name, names)), None)
+
+
+def _causal(contract: Contract, d_k: int, default: Any) -> Any:
+    return True if contract.causal not in (None, "no") else UNDECLARED
 
 
 def options_of(

@@ -41,13 +41,20 @@ def settle_sizes(call: ConstructorCall) -> None:
 
 def keep_to_groups(call: ConstructorCall) -> None:
     """Keep to one size where a GroupNorm refuses a width that is not a multiple of its groups."""
-    for sizes in (FIRST_SIZES, *_NO_MULTIPLES) if call.sizes is None else ():
+    if call.sizes is not None:
+        return
+    try:
+        if not any(isinstance(part, nn.GroupNorm) for part in call.build(*FIRST_SIZES).modules()):
+            return
+    except Exception:  # that it fails is said when it is judged
+        return
+    for sizes in _NO_MULTIPLES:
         try:
             call.build(*sizes)
         except ValueError as error:
-            if "num_groups" in str(error) and sizes != FIRST_SIZES:
+            if "num_groups" in str(error):
                 call.sizes = FIRST_SIZES
-        except Exception:  # that it fails is said when it is judged
+        except Exception:
             return
 
 
