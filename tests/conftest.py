@@ -15,7 +15,7 @@ from mhsa.run.fork_client import SERVER, Process, start_server
 from mhsa.run.sandbox import child_environment
 from tests.helpers.command_line import run_here, run_mhsa
 from tests.helpers.fixture_groups import ByFixture
-from tests.helpers.more import mark
+from tests.helpers.more import mark, may_have
 from tests.helpers.places import CORPUS, ROOT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
@@ -25,6 +25,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """Unless another distribution is requested, hand out tests by the fixtures that they share."""
     return ByFixture(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """With -m more, import no file that has no such test: it takes as long as ten of the tests."""
+    if config.option.markexpr != "more" or not collection_path.is_relative_to(ROOT / "tests"):
+        return None
+    file = collection_path.relative_to(ROOT / "tests").as_posix()
+    return None if file == "." or may_have(file) else True
 
 
 @pytest.hookimpl(tryfirst=True)

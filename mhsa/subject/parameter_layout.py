@@ -17,6 +17,7 @@ from torch import Tensor
 from mhsa.subject.forms import packed_groups
 
 _JOINED = ("hd", "phd", "hpd", "hdp", "dph", "pd", "dp", "ph", "hp")
+_AS_LINEAR = (("hd", "in"), ("out", "hd"), ("hd",), ("out",))
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,15 @@ class AxisReading:
         """Whether a parameter of this shape has these sizes."""
         return tuple(sizes.of(label, len(self.roles)) for label in self.labels) == shape
 
+    def _is_in_order(self, shape: tuple[int, ...], contiguous: bool, sizes: Sizes) -> bool:
+        """Whether it is stored as ``nn.Linear`` does: all heads are one piece, and nothing need be split and joined again."""
+        if self.shared or not contiguous or self.labels not in _AS_LINEAR or len(shape) != len(self.labels):
+            return False
+        widths = [size for size, label in zip(shape, self.labels, strict=True) if label == "hd"]
+        return all(size == sizes.d_model for size, label in zip(shape, self.labels, strict=True) if label != "hd") and all(
+            size % sizes.head == 0 for size in widths
+        )
+
     def of_tokens(self, parameter: Tensor, sizes: Sizes) -> Tensor:
         """Return a view of what belongs to the first d_model features of an input that has more."""
         for axis, label in enumerate(self.labels if parameter.dim() == len(self.labels) else ()):
@@ -81,6 +91,8 @@ class AxisReading:
 
     def pieces(self, parameter: Tensor, role: str, sizes: Sizes) -> list[Tensor]:
         """Return views in head order: [d_k, D_in] for query, key, value; [D_out, d_k] for out; [d_k] or [D_out]."""
+        if self._is_in_order(tuple(parameter.shape), parameter.is_contiguous(), sizes):
+            return [parameter]
         packed = next((label for label in self.labels if label in (packed_groups.CAT, packed_groups.PER)), "")
         if packed:
             first = parameter.transpose(0, 1) if self.labels[0] != packed else parameter

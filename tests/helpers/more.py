@@ -166,6 +166,11 @@ MORE = {
 }  # fmt: skip
 
 
+def may_have(file: str) -> bool:
+    """Whether a file, or one of a folder, relative to ``tests/``, may have a test of the table: most have none."""
+    return any(start.partition("::")[0].startswith(file) or file.startswith(start) for start in MORE)
+
+
 def mark(items: list[pytest.Item]) -> None:
     """Mark the tests of the table, so that ``-m "not more"`` leaves them out."""
     for item in items:
