@@ -5,6 +5,7 @@ Whatever is found out by calling uses these: a wrong axis, role or mask agrees t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +40,13 @@ def first_sizes(adapter: Adapter) -> Sizes:
     if adapter.sizes is not None:
         return Sizes(adapter.sizes[0], adapter.sizes[1] // adapter.sizes[0])
     rotary, head = adapter.contract.formula.rotary, SIZES.head
-    fitting = [d for d in range(SIZES.d_k, _WIDEST) if rotary is None or (d % rotary.step == 0 and rotary.width(d) >= 4)]
-    grouped = (d for d in fitting if key_heads(adapter.contract.kv_heads, head, d) not in (1, head))
-    return Sizes(head, next(grouped, fitting[0]))
+
+    def fitting() -> Iterator[int]:
+        widths = range(SIZES.d_k, _WIDEST)
+        return (d for d in widths if rotary is None or (d % rotary.step == 0 and rotary.width(d) >= 4))
+
+    grouped = (d for d in fitting() if key_heads(adapter.contract.kv_heads, head, d) not in (1, head))
+    return Sizes(head, next(grouped, next(fitting())))
 
 
 @dataclass(frozen=True)

@@ -58,15 +58,17 @@ def raised(error: BaseException) -> str:
     Python's own. Where all are (torch's own module, say), it is the last one of all.
     """
     name = type(error).__name__
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(("<", _OURS))]
-    own = [f for f in frames if not _is_library(f.filename)]
-    return f"{name} in {(own or frames)[-1].name}" if frames else name
+    codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
+    codes = [code for code in codes if not code.co_filename.startswith(("<", _OURS))]
+    own = [code for code in codes if not _is_library(code.co_filename)]
+    return f"{name} in {(own or codes)[-1].co_name}" if codes else name
 
 
 _OURS = str(Path(__file__).parents[1])
+_PYTHONS_OWN = sysconfig.get_path("stdlib")
 
 
 def _is_library(file: str) -> bool:
     if "site-packages" in Path(file).parts or "dist-packages" in Path(file).parts:
         return "torch" in Path(file).parts
-    return file.startswith(sysconfig.get_path("stdlib"))
+    return file.startswith(_PYTHONS_OWN)
