@@ -13,13 +13,21 @@ from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
+from mhsa.subject.explained_by_fill import explained_by_fill
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 # 1e4 stands out from inputs of size 1 at any tolerance, and is finite in float16 too.
 POISON = 1e4
+NEARER_POISON = 2.0**4  # as data "large": scores of some hundred, which a declared fill of -10000 still hides
 NO_MASKS = "needs masks, and the subject takes none"
 TAME = ("integers", "normal", "ties", "repeated")  # poison next to "large" would be a test of overflow, not of masks
+
+
+def poison_of(subject: Subject) -> float:
+    """Return what masked keys are filled with: what is declared to be added to their scores hides them up to its size."""
+    fill = subject.contract.formula.fill
+    return POISON if fill is None or fill.how == "set" else NEARER_POISON
 
 
 def poisoned(trial: Trial, mask: Mask, poison: float) -> dict[str, Array]:
@@ -51,7 +59,8 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
 def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
     """Keys and values that no query may attend to can hold anything: 1e4 instead changes nothing.
 
-    Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' differ from k, v only at keys j with M_bij false for all i.
+    Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' differ from k, v only at keys j with M_bij false for all i. Under a
+        declared fill that is added to scores it is 16 instead, so that scores lie within the fill.
     Requires: key and value apart from query.
     Source: A17 (weak form: finite poison); ONNX's poison tests.
     Breaks it: a finite fill that leaks, padding seen by the softmax (OLMo#322), a mask applied to the wrong sample.
@@ -64,8 +73,10 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
         keep = (hide + 1) % case.key_length
         mask[np.arange(case.batch), :, keep] = True
         mask[np.arange(case.batch), :, hide] = False
-    before, after = trial(mask=mask), trial(**poisoned(trial, mask, POISON), mask=mask)
-    check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
+    poison = poisoned(trial, mask, poison_of(subject))
+    with explained_by_fill(trial, lambda: trial(**poison, mask=mask)):
+        before, after = trial(mask=mask), trial(**poison, mask=mask)
+        check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
 @light
@@ -73,7 +84,9 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
 def test_masked_keys_stay_masked_below_every_score(subject: Subject, case: Case) -> None:
     """However low the scores of the allowed keys are, masked keys get nothing.
 
-    Statement: |O - o| <= B where every allowed score is about -2^16.
+    Statement: |O - o| <= B where every allowed score is about -2^16. Under a declared fill o is what that gives: masked keys
+        whose scores are set to a higher number take all; and half of the cases have scores so near the fill that masked and
+        allowed keys have weights of one size.
     Requires: masks.
     Source: softmax knows differences only, so a finite fill is a mask as long as scores lie above it; A1.
     Breaks it: masked_fill(-10000), which fits into float16 and above which scores lie by habit, not by law
@@ -83,14 +96,26 @@ def test_masked_keys_stay_masked_below_every_score(subject: Subject, case: Case)
     eye, none = np.eye(case.d_model), np.zeros(case.d_model)
     trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
     large = 2.0 ** (8 + math.ceil(math.log2(case.d_k) / 4))  # large^2 / sqrt(d_k) is 2^16 or more
+    fill = trial.formula.fill
+    near = fill is not None and case.seed % 2 == 1
+    if fill is not None and near:
+        apart = -fill.number if fill.how == "set" else -fill.number / 2.0
+        large = float(trial.round(np.array([math.sqrt(apart / trial.formula.factor(trial.d_k))]))[0])
 
     def lowered(x: Array) -> Array:
         x = x.copy()
         x[..., :: case.d_k] = large  # one feature of each head
         return x
 
-    answer = trial(*trial.each(lowered))
-    check.within("output", answer.output, answer.expected.output, answer.judged)
+    query, key, value = trial.each(lowered)
+    if fill is not None and near and fill.how == "added" and case.tie != "all":
+        assert trial.mask is not None
+        key = key.copy()
+        key[..., :: case.d_k] *= np.where(trial.mask.any(axis=1), 1.0, -1.0)[..., None]  # keys that are hidden are raised
+        value = key if case.tie == "kv" else value
+    with explained_by_fill(trial, lambda: trial(query, key, value)):
+        answer = trial(query, key, value)
+        check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
 @light
@@ -216,12 +241,13 @@ def test_every_head_is_masked(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     if case.key_length > 1:
         mask[:, :, 0], mask[:, :, 1] = True, False
-    poison = poisoned(trial, mask, POISON)
+    poison = poisoned(trial, mask, poison_of(subject))
     whole = trial.projections.out.weight
     for h in range(case.head):
         keep_only_head(trial, whole, h)
-        before, after = trial(mask=mask), trial(**poison, mask=mask)
-        check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
+        with explained_by_fill(trial, lambda: trial(**poison, mask=mask)):
+            before, after = trial(mask=mask), trial(**poison, mask=mask)
+            check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
 
 
 @light

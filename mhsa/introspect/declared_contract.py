@@ -140,6 +140,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "rotary": _always,
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
+    "fill": _with_a_mask,
     "out": _with_maps,
     "projections": _with_maps,
     "widths": _with_other_widths,

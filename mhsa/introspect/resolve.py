@@ -34,6 +34,7 @@ from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.masks.fill import find_fill
 from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.other_widths import with_other_widths
@@ -182,7 +183,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     read = find_lse(read, module, sizes)
-    subject = with_other_widths(replace(read, device=device))
+    subject = with_other_widths(replace(read, device=device, fill=find_fill(read)))
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     if (apart := read_value_width(replace(subject, device="cpu"))) is not None:
