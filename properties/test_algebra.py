@@ -4,11 +4,11 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.explained_by_fill import explained_by_fill
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.explained_by_fill import explained_by_fill
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 

@@ -7,13 +7,13 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.explained_by_fill import explained_by_fill
 from mhsa.judge.single_heads import keep_only_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Mask
-from mhsa.subject.explained_by_fill import explained_by_fill
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -85,37 +85,62 @@ def test_masked_keys_stay_masked_below_every_score(subject: Subject, case: Case)
     """However low the scores of the allowed keys are, masked keys get nothing.
 
     Statement: |O - o| <= B where every allowed score is about -2^16. Under a declared fill o is what that gives: masked keys
-        whose scores are set to a higher number take all; and half of the cases have scores so near the fill that masked and
-        allowed keys have weights of one size.
+        whose scores are set to a higher number take all.
     Requires: masks.
     Source: softmax knows differences only, so a finite fill is a mask as long as scores lie above it; A1.
     Breaks it: masked_fill(-10000), which fits into float16 and above which scores lie by habit, not by law
         (microsoft/onnxruntime#14363).
     """
     trial = Trial(subject, case)
-    eye, none = np.eye(case.d_model), np.zeros(case.d_model)
-    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
     large = 2.0 ** (8 + math.ceil(math.log2(case.d_k) / 4))  # large^2 / sqrt(d_k) is 2^16 or more
-    fill = trial.formula.fill
-    near = fill is not None and case.seed % 2 == 1
-    if fill is not None and near:
-        apart = -fill.number if fill.how == "set" else -fill.number / 2.0
-        large = float(trial.round(np.array([math.sqrt(apart / trial.formula.factor(trial.d_k))]))[0])
-
-    def lowered(x: Array) -> Array:
-        x = x.copy()
-        x[..., :: case.d_k] = large  # one feature of each head
-        return x
-
-    query, key, value = trial.each(lowered)
-    if fill is not None and near and fill.how == "added" and case.tie != "all":
-        assert trial.mask is not None
-        key = key.copy()
-        key[..., :: case.d_k] *= np.where(trial.mask.any(axis=1), 1.0, -1.0)[..., None]  # keys that are hidden are raised
-        value = key if case.tie == "kv" else value
+    query, key, value = lowered(trial, large)
     with explained_by_fill(trial, lambda: trial(query, key, value)):
         answer = trial(query, key, value)
         check.within("output", answer.output, answer.expected.output, answer.judged)
+
+
+def lowered(trial: Trial, large: float) -> tuple[Array, Array, Array]:
+    """Set the maps of queries and keys; return tokens whose scores are about -large^2 / sqrt(d_k)."""
+    eye, none = np.eye(trial.case.d_model), np.zeros(trial.case.d_model)
+    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
+
+    def one_large_feature(x: Array) -> Array:
+        x = x.copy()
+        x[..., :: trial.case.d_k] = large  # of each head
+        return x
+
+    return trial.each(one_large_feature)
+
+
+@given(
+    case=cases(masks=("padding", "random"), min_keys=2, data=("integers", "normal"), dtypes=("float64", "float32"), small=True)
+)
+def test_a_fill_is_the_declared_one(subject: Subject, case: Case) -> None:
+    """A finite number that hides masked keys is the declared one: where scores come near it, weights are what it gives.
+
+    Statement: |O - o| <= B where masked and allowed keys have weights of one size: where scores are set to the number, allowed
+        ones are about it; where it is added, those of a masked key are minus half of it and allowed ones half of it.
+    Requires: masks; a declared fill.
+    Source: definition.
+    Breaks it: another number than the declared one, one that is added where it is declared to be set, masked weights that are
+        set to zero afterwards without those of allowed keys being raised.
+    """
+    fill = subject.contract.formula.fill
+    if fill is None:
+        check.inapplicable("needs a contract with a fill, the finite number that hides masked keys")
+    trial = Trial(subject, case)
+    apart = -fill.number if fill.how == "set" else -fill.number / 2.0
+    large = float(trial.round(np.array([math.sqrt(apart / trial.formula.factor(trial.d_k))]))[0])
+    query, key, value = lowered(trial, large)
+    assert trial.mask is not None
+    mask = trial.mask.copy()
+    mask[:, :, 0], mask[:, :, -1] = True, False
+    if fill.how == "added" and case.tie != "all":
+        key = key.copy()
+        key[:, -1, :: case.d_k] *= -1.0
+        value = key if case.tie == "kv" else value
+    answer = trial(query, key, value, mask)
+    check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
 @light

@@ -48,6 +48,15 @@ def _with_a_mask(promise: Promise) -> str:
     return "" if promise.adapter.takes_mask else "the subject is given no mask"
 
 
+def _with_a_mask_of_its_own_number(promise: Promise) -> str:
+    fill = promise.contract.formula.fill
+    if promise.contract.mask == "additive":
+        return "its mask is added to the scores, so that the number is the caller's"
+    if fill is not None and fill.how == "added" and promise.adapter.inputs == "x":
+        return "in self-attention masked keys are queries, too, and no property gives them alone a score that shows the number"
+    return _with_a_mask(promise)
+
+
 def _with_an_fully_masked_row(promise: Promise) -> str:
     shape = promise.contract.mask_shape
     if promise.value != "nan" and promise.adapter.takes_mask and shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES, "[Tq, Tk]"):
@@ -140,7 +149,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "rotary": _always,
     "bias": _always,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
-    "fill": _with_a_mask,
+    "fill": _with_a_mask_of_its_own_number,
     "out": _with_maps,
     "projections": _with_maps,
     "widths": _with_other_widths,

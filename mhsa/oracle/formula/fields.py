@@ -184,8 +184,8 @@ class Fill:
         """
         if not _is_number(self.number) or not float("-inf") < self.number <= -LEAST_FILL:
             raise ValueError(
-                f"number = {self.number!r}; must be a finite number of {-LEAST_FILL:g} or lower: scores that occur would undercut "
-                "a higher one"
+                f"number = {self.number!r}; must be a finite number of {-LEAST_FILL:g} or lower: scores that occur would "
+                "undercut a higher one"
             )
         if self.how not in ("set", "added"):
             raise ValueError(f"how = {self.how!r}; must be one of 'set', 'added'")

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from mhsa.oracle.bounded import OWN, Arithmetic, Bounded
 from mhsa.oracle.formula.fields import Fill
 
-# exp is zero in float64 from -746 on, the farthest of all formats. A distance that is rounded four times is at least half of what
-# it is in the coarsest one, so that twice that is far enough in every evaluation.
+# exp is zero in float64 from -746 on, the farthest of all formats. A distance that is rounded four times is at least half of
+# what it is in the coarsest one, so that twice that is far enough in every evaluation.
 _VANISHES = 1500.0
 
 
-def stage(
-    arithmetic: Arithmetic, scores: Bounded, allowed: NDArray[np.bool_], fill: Fill
-) -> tuple[Bounded, NDArray[np.bool_]]:
+def stage(arithmetic: Arithmetic, scores: Bounded, allowed: NDArray[np.bool_], fill: Fill) -> tuple[Bounded, NDArray[np.bool_]]:
     """Return the scores as they go into the softmax, and for which keys that is not certain to give a weight of exactly zero.
 
     Args:
