@@ -18,6 +18,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.input_widths import inputs_named
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
+from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 
 
@@ -42,6 +43,12 @@ class Promise:
 
 def _always(promise: Promise) -> str:
     return ""
+
+
+def _with_places(promise: Promise) -> str:
+    if promise.value in (None, "no", "given") or not isinstance(promise.adapter, EachQueryAlone):
+        return ""
+    return "the subject takes one query for each sample, which is given alone and has no place among the keys"
 
 
 def _with_a_mask(promise: Promise) -> str:
@@ -141,13 +148,13 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "surroundings": _within_a_module,
     "heads": _within_a_module,
     "reason": _with_a_deviation,
-    "causal": _always,
+    "causal": _with_places,
     "scale": _always,
-    "window": _always,
+    "window": _with_places,
     "softcap": _always,
     "kv_heads": _always,
-    "rotary": _always,
-    "bias": _always,  # readings/biases.py says where none is taken
+    "rotary": _with_places,
+    "bias": _with_places,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
     "fill": _with_a_mask_of_its_own_number,
     "out": _with_maps,

@@ -188,6 +188,16 @@ def test_one_query_explains_no_bug_away(name: str) -> None:
     assert judged(name).verdict == "violated"
 
 
+@pytest.mark.parametrize(
+    "declared", [{"causal": "top-left"}, {"window": [2, 0]}, {"rotary": "half"}, {"bias": "alibi"}], ids=lambda d: next(iter(d))
+)
+def test_a_single_query_has_no_place(declared: dict[str, Any]) -> None:
+    """What counts places is refused: it was judged as if each query had its own, and right modules were violated."""
+    with pytest.raises(Question, match="which is given alone and has no place among the keys"):
+        read("OneQuery", **declared)
+    assert read("OneQuery", causal="no").contract.causal == "no"
+
+
 def test_equal_lengths_are_a_question_and_hold_as_declared(tmp_path: Path) -> None:
     question = asked("EqualLengths")
     assert question.declaration == {"lengths": "equal"}
