@@ -48,7 +48,7 @@ from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
-from mhsa.introspect.unjudged_outputs import find_unread
+from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.request import Request
@@ -195,6 +195,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *left_at_defaults(read, about_switches),
         *(x.words for x in unread),
+        *batch_norms_in_words(module),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),
     )
