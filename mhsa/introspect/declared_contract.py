@@ -91,6 +91,9 @@ def _with_a_constructor(promise: Promise) -> str:
         return "the subject is built in one size only"
     if promise.value == "raises" and has_own_head_width(promise.target, promise.adapter):
         return "its constructor takes the width of a head, so d_model need not be a multiple of the number of heads"
+    constructor = promise.adapter.constructor if isinstance(promise.adapter, ModuleAdapter) else None
+    if promise.value == "raises" and constructor is not None and constructor.any_width:
+        return "what its constructor builds takes tokens of any width, of which it need not know"
     return ""
 
 
