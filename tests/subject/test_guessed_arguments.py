@@ -230,5 +230,5 @@ def test_a_width_without_which_nothing_can_be_built_is_given() -> None:
 def test_a_configuration_may_hold_what_is_only_stored() -> None:
     subject = understand(f"{__file__}:Unread")
     assert "n_agents=None" in words(subject)
-    with pytest.raises(Question, match="reads config.n_agents, and mhsa does not know what to give"):
+    with pytest.raises(Question, match=r"reads config\.n_agents, and mhsa does not know what to give"):
         understand(f"{__file__}:ReadLater")
