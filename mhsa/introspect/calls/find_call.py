@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
-from mhsa.introspect.calls.find_query_mask import with_query_mask
+from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_query_mask
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
@@ -39,7 +39,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
         except Exception:  # the properties will raise it again and report it
             needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
             needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
-            needing = needing or _without_dropout(caller, given)
+            needing = needing or _with_two_masks(caller, module, given) or _without_dropout(caller, given)
             if needing is None:
                 refused()
             caller = needing or caller
@@ -139,6 +139,12 @@ def _function_in_another_layout(
         with contextlib.suppress(Exception):
             return replace(caller, adapter=other).locate(built, *given)
     return None
+
+
+def _with_two_masks(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call with a mask of the queries next to that of the keys, where only then one returns."""
+    each = (_with_a_mask(other, module, given) for other in with_each_other_mask(caller))
+    return next((found for found in each if found is not None), None)
 
 
 def _without_dropout(caller: Caller, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
