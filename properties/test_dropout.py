@@ -79,7 +79,7 @@ def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Arr
         query_norm_bias=none,
     )
     value = np.broadcast_to(np.tile(np.eye(length), (1, case.head)), (batch, length, case.d_model)).copy()
-    trial.module.train()
+    trial.train()
     inputs = {"none": (trial.query, trial.key, value), "kv": (trial.query, value, value), "all": (value, value, value)}
     return trial, inputs[case.tie]
 
@@ -177,7 +177,7 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
     trial = Trial(subject, case, module=dropping(subject, case, rate))
     trial.write(out_bias=np.zeros(case.d_model))  # dropout of the output would drop the bias, too
-    trial.module.train()
+    trial.train()
     d_output = trial.cotangent(20, case.output_shape)
     derivatives = trial.differentiate(d_output)
     p = trial.projections
@@ -248,7 +248,7 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     case = case.resized(batch=2, query_length=length, key_length=length, data="normal", layout="contiguous")
     trial = Trial(subject, case, module=module)
     for mode in (True, False, True):
-        trial.module.train(mode)
+        trial.train(mode)
         trial()
     seen = []
     for seed in (1, 2):

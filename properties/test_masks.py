@@ -7,6 +7,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.explained_by_fill import explained_by_fill
 from mhsa.judge.single_heads import keep_only_head
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
@@ -18,8 +19,15 @@ from mhsa.subject.trial import Trial
 
 # 1e4 stands out from inputs of size 1 at any tolerance, and is finite in float16 too.
 POISON = 1e4
+NEARER_POISON = 2.0**4  # as data "large": scores of some hundred, which a declared fill of -10000 still hides
 NO_MASKS = "needs masks, and the subject takes none"
 TAME = ("integers", "normal", "ties", "repeated")  # poison next to "large" would be a test of overflow, not of masks
+
+
+def poison_of(subject: Subject) -> float:
+    """Return what masked keys are filled with: what is declared to be added to their scores hides them up to its size."""
+    fill = subject.contract.formula.fill
+    return POISON if fill is None or fill.how == "set" else NEARER_POISON
 
 
 def poisoned(trial: Trial, mask: Mask, poison: float) -> dict[str, Array]:
@@ -51,7 +59,8 @@ def test_masked_weights_are_zero(subject: Subject, case: Case) -> None:
 def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
     """Keys and values that no query may attend to can hold anything: 1e4 instead changes nothing.
 
-    Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' differ from k, v only at keys j with M_bij false for all i.
+    Statement: O(q, k', v', M) = O(q, k, v, M) where k', v' differ from k, v only at keys j with M_bij false for all i. Under a
+        declared fill that is added to scores it is 16 instead, so that scores lie within the fill.
     Requires: key and value apart from query.
     Source: A17 (weak form: finite poison); ONNX's poison tests.
     Breaks it: a finite fill that leaks, padding seen by the softmax (OLMo#322), a mask applied to the wrong sample.
@@ -64,8 +73,10 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
         keep = (hide + 1) % case.key_length
         mask[np.arange(case.batch), :, keep] = True
         mask[np.arange(case.batch), :, hide] = False
-    before, after = trial(mask=mask), trial(**poisoned(trial, mask, POISON), mask=mask)
-    check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
+    poison = poisoned(trial, mask, poison_of(subject))
+    with explained_by_fill(trial, lambda: trial(**poison, mask=mask)):
+        before, after = trial(mask=mask), trial(**poison, mask=mask)
+        check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
 @light
@@ -73,23 +84,62 @@ def test_masked_keys_have_no_influence(subject: Subject, case: Case) -> None:
 def test_masked_keys_stay_masked_below_every_score(subject: Subject, case: Case) -> None:
     """However low the scores of the allowed keys are, masked keys get nothing.
 
-    Statement: |O - o| <= B where every allowed score is about -2^16.
+    Statement: |O - o| <= B where every allowed score is about -2^16. Under a declared fill o is what that gives: masked keys
+        whose scores are set to a higher number take all.
     Requires: masks.
     Source: softmax knows differences only, so a finite fill is a mask as long as scores lie above it; A1.
     Breaks it: masked_fill(-10000), which fits into float16 and above which scores lie by habit, not by law
         (microsoft/onnxruntime#14363).
     """
     trial = Trial(subject, case)
-    eye, none = np.eye(case.d_model), np.zeros(case.d_model)
-    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
     large = 2.0 ** (8 + math.ceil(math.log2(case.d_k) / 4))  # large^2 / sqrt(d_k) is 2^16 or more
+    query, key, value = lowered(trial, large)
+    with explained_by_fill(trial, lambda: trial(query, key, value)):
+        answer = trial(query, key, value)
+        check.within("output", answer.output, answer.expected.output, answer.judged)
 
-    def lowered(x: Array) -> Array:
+
+def lowered(trial: Trial, large: float) -> tuple[Array, Array, Array]:
+    """Set the maps of queries and keys; return tokens whose scores are about -large^2 / sqrt(d_k)."""
+    eye, none = np.eye(trial.case.d_model), np.zeros(trial.case.d_model)
+    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
+
+    def one_large_feature(x: Array) -> Array:
         x = x.copy()
-        x[..., :: case.d_k] = large  # one feature of each head
+        x[..., :: trial.case.d_k] = large  # of each head
         return x
 
-    answer = trial(*trial.each(lowered))
+    return trial.each(one_large_feature)
+
+
+@given(
+    case=cases(masks=("padding", "random"), min_keys=2, data=("integers", "normal"), dtypes=("float64", "float32"), small=True)
+)
+def test_a_fill_is_the_declared_one(subject: Subject, case: Case) -> None:
+    """A finite number that hides masked keys is the declared one: where scores come near it, weights are what it gives.
+
+    Statement: |O - o| <= B where masked and allowed keys have weights of one size: where scores are set to the number, allowed
+        ones are about it; where it is added, those of a masked key are minus half of it and allowed ones half of it.
+    Requires: masks; a declared fill.
+    Source: definition.
+    Breaks it: another number than the declared one, one that is added where it is declared to be set, masked weights that are
+        set to zero afterwards without those of allowed keys being raised.
+    """
+    fill = subject.contract.formula.fill
+    if fill is None:
+        check.inapplicable("needs a contract with a fill, the finite number that hides masked keys")
+    trial = Trial(subject, case)
+    apart = -fill.number if fill.how == "set" else -fill.number / 2.0
+    large = float(trial.round(np.array([math.sqrt(apart / trial.formula.factor(trial.d_k))]))[0])
+    query, key, value = lowered(trial, large)
+    assert trial.mask is not None
+    mask = trial.mask.copy()
+    mask[:, :, 0], mask[:, :, -1] = True, False
+    if fill.how == "added" and case.tie != "all":
+        key = key.copy()
+        key[:, -1, :: case.d_k] *= -1.0
+        value = key if case.tie == "kv" else value
+    answer = trial(query, key, value, mask)
     check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
@@ -216,12 +266,13 @@ def test_every_head_is_masked(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     if case.key_length > 1:
         mask[:, :, 0], mask[:, :, 1] = True, False
-    poison = poisoned(trial, mask, POISON)
+    poison = poisoned(trial, mask, poison_of(subject))
     whole = trial.projections.out.weight
     for h in range(case.head):
         keep_only_head(trial, whole, h)
-        before, after = trial(mask=mask), trial(**poison, mask=mask)
-        check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
+        with explained_by_fill(trial, lambda: trial(**poison, mask=mask)):
+            before, after = trial(mask=mask), trial(**poison, mask=mask)
+            check.agree(f"output of head {h} alone", after.output_and_bound, before.output_and_bound, before.judged)
 
 
 @light

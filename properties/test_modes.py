@@ -42,7 +42,7 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
     module = guard("building it without dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.0))
     trial = Trial(subject, case, module=module)
     answer = trial()
-    trial.module.train()
+    trial.train()
     first = call_again(trial)
     # Where the rate is fixed in the code, random numbers make the difference.
     if module is None and not np.array_equal(np.nan_to_num(first), np.nan_to_num(call_again(trial, seed=1))):
@@ -64,7 +64,7 @@ def test_eval_is_deterministic(subject: Subject, case: Case) -> None:
     trial = Trial(subject, case, module=module)
     answer = trial()
     check.within("output in eval mode", answer.output, answer.expected.output, answer.judged)
-    trial.module.train()
+    trial.train()
     call_again(trial)
     trial.module.eval()
     for seed in (1, 2):

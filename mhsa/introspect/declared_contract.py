@@ -18,6 +18,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.input_widths import inputs_named
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
+from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 
 
@@ -44,8 +45,23 @@ def _always(promise: Promise) -> str:
     return ""
 
 
+def _with_places(promise: Promise) -> str:
+    if promise.value in (None, "no", "given") or not isinstance(promise.adapter, EachQueryAlone):
+        return ""
+    return "the subject takes one query for each sample, which is given alone and has no place among the keys"
+
+
 def _with_a_mask(promise: Promise) -> str:
     return "" if promise.adapter.takes_mask else "the subject is given no mask"
+
+
+def _with_a_mask_of_its_own_number(promise: Promise) -> str:
+    fill = promise.contract.formula.fill
+    if promise.contract.mask == "additive":
+        return "its mask is added to the scores, so that the number is the caller's"
+    if fill is not None and fill.how == "added" and promise.adapter.inputs == "x":
+        return "in self-attention masked keys are queries, too, and no property gives them alone a score that shows the number"
+    return _with_a_mask(promise)
 
 
 def _with_an_fully_masked_row(promise: Promise) -> str:
@@ -75,6 +91,9 @@ def _with_a_constructor(promise: Promise) -> str:
         return "the subject is built in one size only"
     if promise.value == "raises" and has_own_head_width(promise.target, promise.adapter):
         return "its constructor takes the width of a head, so d_model need not be a multiple of the number of heads"
+    constructor = promise.adapter.constructor if isinstance(promise.adapter, ModuleAdapter) else None
+    if promise.value == "raises" and constructor is not None and constructor.any_width:
+        return "what its constructor builds takes tokens of any width, of which it need not know"
     return ""
 
 
@@ -132,14 +151,15 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "surroundings": _within_a_module,
     "heads": _within_a_module,
     "reason": _with_a_deviation,
-    "causal": _always,
+    "causal": _with_places,
     "scale": _always,
-    "window": _always,
+    "window": _with_places,
     "softcap": _always,
     "kv_heads": _always,
-    "rotary": _always,
-    "bias": _always,  # readings/biases.py says where none is taken
+    "rotary": _with_places,
+    "bias": _with_places,  # readings/biases.py says where none is taken
     "softcap_order": _with_both,
+    "fill": _with_a_mask_of_its_own_number,
     "out": _with_maps,
     "projections": _with_maps,
     "widths": _with_other_widths,

@@ -34,6 +34,7 @@ from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.masks.fill import find_fill
 from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.other_widths import with_other_widths
@@ -47,7 +48,7 @@ from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
-from mhsa.introspect.unjudged_outputs import find_unread
+from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.request import Request
@@ -182,7 +183,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     read = find_lse(read, module, sizes)
-    subject = with_other_widths(replace(read, device=device))
+    subject = with_other_widths(replace(read, device=device, fill=find_fill(read)))
     switches, turned, about_switches = read_switches(replace(subject, device="cpu"))
     subject = replace(subject, switches=switches, understood=(*subject.understood, *turned))
     if (apart := read_value_width(replace(subject, device="cpu"))) is not None:
@@ -194,6 +195,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *left_at_defaults(read, about_switches),
         *(x.words for x in unread),
+        *batch_norms_in_words(module),
         *(around.parts if around else ()),
         *(recipe.not_judged if recipe else ()),
     )

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from mhsa.records.names import WEIGHTS_ATTRIBUTE
 from mhsa.subject.caller import Caller
+from mhsa.subject.filled_module import batch_norms
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 
@@ -36,6 +37,14 @@ class Unread:
 
     words: str
     wrong: str = ""
+
+
+def batch_norms_in_words(module: nn.Module) -> list[str]:
+    """Return the kinds of layers that normalise over the batch: in train mode, where they do, they are held in eval mode."""
+    return [
+        f"{kind} in train mode, where it depends on the batch"
+        for kind in sorted({type(n).__name__ for n in batch_norms(module)})
+    ]
 
 
 def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]:

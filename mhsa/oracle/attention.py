@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import alibi, between, bias_table, given_bias, groups, lse, sinks, softcap
+from mhsa.oracle.formula import alibi, between, bias_table, fill, given_bias, groups, lse, sinks, softcap
 from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
@@ -50,7 +50,8 @@ class Attention:
     """What an implementation must compute, each with its bound; ``scores`` are scaled, capped and not yet masked.
 
     ``slope`` is the derivative of the soft cap at each score, None where there is no cap; ``rest`` is the weight of the sink
-    [..., Tq, 1], None where there is none; ``lse`` the log-sum-exp [..., Tq], where the formula returns it.
+    [..., Tq, 1], None where there is none; ``lse`` the log-sum-exp [..., Tq], where the formula returns it; ``seen``
+    [..., Tq, Tk] the keys whose weight the softmax may make other than zero, None where it may of all.
     """
 
     output: Bounded
@@ -59,6 +60,7 @@ class Attention:
     slope: Bounded | None
     rest: Bounded | None
     lse: Bounded | None = field(default=None, kw_only=True)
+    seen: NDArray[np.bool_] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def attention(
         value: [..., Tk, dv].
         mask: bool, broadcastable to [..., Tq, Tk]; True may attend.
         precision: how the implementation rounds.
-        fully_masked_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere.
+        fully_masked_row: weights of a row with no allowed key: zeros, or 1 / Tk everywhere; a fill decides that itself.
         formula: what is computed; ``mask`` is then the effective one.
         sinks: the logit of each head [H], where the formula has learned ones; then arrays are [B, H, T, d].
 
@@ -162,7 +164,7 @@ def multi_head(
     stages = output, inner.weights, inner.scores, inner.slope, inner.rest
     inputs = (query, key, value)
     return _checked(MultiHead(*stages, inputs, projections, head, mask, (q, k, v), sides, mixed, formula, kv_heads,
-                              None if added is None else added.shape, lse=inner.lse))  # fmt: skip
+                              None if added is None else added.shape, lse=inner.lse, seen=inner.seen))  # fmt: skip
 
 
 def shared_heads(projections: ProjectionWeights, head: int, formula: Formula) -> int:
@@ -199,19 +201,23 @@ def core(
     if not np.isfinite(scores.value).all():  # checked here: a softmax would turn an infinite score into a plain weight
         raise OracleError("a score is not a finite number in the oracle; this is an error of mhsa, report it")
     allowed = None if mask is None else np.broadcast_to(mask, scores.value.shape)
+    filled, seen, even_rows = scores, allowed, fully_masked_row == "uniform"
+    if formula.fill is not None and allowed is not None:
+        filled, seen = fill.stage(arithmetic, scores, allowed, formula.fill)
+        even_rows = formula.fill.how == "set"
     rest = None
     sink = None if formula.sinks is None else sinks.logits(arithmetic, formula.sinks, learned)
-    logarithm = None if formula.lse is None else lse.stage(arithmetic, scores, allowed, sink, formula.lse)
+    logarithm = None if formula.lse is None else lse.stage(arithmetic, filled, seen, sink, formula.lse)
     if sink is not None:
-        weights, rest = sinks.softmax(arithmetic, scores, allowed, sink)
+        weights, rest = sinks.softmax(arithmetic, filled, seen, sink)
     else:
-        weights = arithmetic.softmax(scores, allowed)
-    if rest is None and allowed is not None and fully_masked_row == "uniform":
+        weights = arithmetic.softmax(filled, seen)
+    if rest is None and allowed is not None and even_rows:
         empty = ~allowed.any(axis=-1, keepdims=True)
         keys = max(allowed.shape[-1], 1)
         even = arithmetic.store(np.full_like(weights.value, 1.0 / keys), np.zeros_like(weights.value), 2)
         weights = Bounded(np.where(empty, even.value, weights.value), np.where(empty, even.error, weights.error))
-    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest, lse=logarithm)
+    return Attention(arithmetic.matmul(weights, value), weights, scores, slope, rest, lse=logarithm, seen=seen)
 
 
 def of_places(arithmetic: Arithmetic, formula: Formula, shape: tuple[int, ...], table: Array | None) -> Bounded:

@@ -59,7 +59,10 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
         dp = arithmetic.add(dp, Bounded.exact(d_weights))
     weights = _recomputed(arithmetic, result)
     mean = _mean(arithmetic, weights, dp, None if d_weights is not None else (dz, split_heads(result.mixed, result.head)))
-    ds = _through_softmax(arithmetic, weights, result.mask, dp, mean, _rest(arithmetic, result.rest))
+    # A score that was set to a number passes nothing on, whatever its weight; one to which a number was added does.
+    added = result.formula.fill is not None and result.formula.fill.how == "added"
+    passing = result.seen if added or result.mask is None else result.mask[:, None]
+    ds = _through_softmax(arithmetic, weights, passing, dp, mean, _rest(arithmetic, result.rest))
     if result.rest is not None:
         ds, d_sink = ds[..., :-1], ds[..., -1:]
         if result.projections.sinks is not None:
@@ -128,8 +131,11 @@ def derivative(result: MultiHead, precision: Precision, d_query: Array, d_key: A
     ds = arithmetic.add(arithmetic.scores(dq, k.mT, scale), arithmetic.scores(q, dk.mT, scale))
     if result.slope is not None:
         ds = softcap.chain(arithmetic, ds, result.slope)
+    if result.formula.fill is not None and result.formula.fill.how == "set" and result.mask is not None:
+        moving = result.mask[:, None]
+        ds = Bounded(np.where(moving, ds.value, 0.0), np.where(moving, ds.error, 0.0))
     mean = _mean(arithmetic, result.weights, ds, None)
-    dp = _through_softmax(arithmetic, result.weights, result.mask, ds, mean, result.rest)
+    dp = _through_softmax(arithmetic, result.weights, result.seen, ds, mean, result.rest)
     dp = dp if result.rest is None else dp[..., :-1]
     dz = arithmetic.add(arithmetic.matmul(dp, v), arithmetic.matmul(result.weights, dv))
     return _known(arithmetic.matmul(merge_heads(dz), Bounded.exact(p.out.weight.T)))
@@ -175,11 +181,12 @@ def _through_softmax(
 ) -> Bounded:
     """Return p_j (d_j - sum_k p_k d_k), the Jacobian of softmax applied to ``d``, which is symmetric.
 
-    A sink, of weight ``rest``, has no value, so that its ``d`` is zero; its place is the last one.
+    A sink, of weight ``rest``, has no value, so that its ``d`` is zero; its place is the last one. ``mask`` is broadcastable
+    to [B, H, Tq, Tk].
     """
     if rest is not None:
         p, d = sinks.with_sink(p, rest), sinks.with_sink(d, Bounded.exact(0.0))
-        mask = None if mask is None else sinks.seen(mask, (*mask.shape[:2], p.value.shape[-1] - 1))
+        mask = None if mask is None else sinks.seen(mask, (*mask.shape[:-1], p.value.shape[-1] - 1))
     value = p.value * (d.value - mean.value)
     room = d.error + mean.error
     error = p.error * (np.abs(d.value - mean.value) + room) + p.value * room
@@ -190,10 +197,10 @@ def _through_softmax(
     step = arithmetic.normalisation(p.value.shape[-1]) + gamma(4, arithmetic.unit + OWN)
     error = error + step * (size + size.sum(axis=-1, keepdims=True))
     if mask is not None:
-        error = np.where(mask[:, None], error, 0.0)
-        value = np.where(mask[:, None], value, 0.0)
+        error = np.where(mask, error, 0.0)
+        value = np.where(mask, value, 0.0)
         stored = arithmetic.store(value, error)
-        return Bounded(value, np.where(mask[:, None], stored.error, 0.0))
+        return Bounded(value, np.where(mask, stored.error, 0.0))
     return arithmetic.store(value, error)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from mhsa.oracle.formula.fields import (
     Bias,
     Causal,
+    Fill,
     KvHeads,
     Lse,
     QkNorm,
@@ -19,6 +20,7 @@ from mhsa.oracle.formula.fields import (
     SoftcapOrder,
     Window,
     bias_of,
+    fill_of,
     qk_norm_of,
     rotary_of,
 )
@@ -58,6 +60,7 @@ NUMBERS = (
     "sinks",
     "qk_norm",
     "kv_heads",
+    "fill",
 )  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
@@ -117,6 +120,9 @@ class Contract:
             with a gain where the module has one; None is not at all.
         lse: the logarithm of each row's sum of exponentials is returned, too, [B, H, Tq]: ``"natural"``, or to ``"base-2"``;
             None: found out, where it is exactly that.
+        fill: the finite number that hides masked keys, -10000 or lower, where others have -inf: that nothing of a masked key
+            is seen is then promised of scores within it alone. A table of ``number`` and ``how`` ("set": the scores of
+            masked keys are the number; "added": it is added to them), or the number alone, which is set; None is -inf.
         out: there is an out ``"projection"``, or ``"none"``: the merged heads are the output; None: found out.
         projections: of query, key and value: ``"projection"``, ``"none"``, or one that is ``"shared by heads"``, of a head's
             own features; None: found out.
@@ -151,6 +157,7 @@ class Contract:
     sinks: Sinks = None
     qk_norm: QkNorm | Mapping[str, Any] | str | None = None
     lse: Lse = None
+    fill: Fill | Mapping[str, Any] | float | None = None
     out: Out | None = None
     projections: Maps | None = None
     widths: Widths | None = None
@@ -204,7 +211,7 @@ class Contract:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
 
     def _check_formula(self) -> None:
-        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of), ("bias", bias_of)):
+        for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of), ("bias", bias_of), ("fill", fill_of)):
             try:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:
@@ -238,12 +245,12 @@ class Contract:
         """What is computed."""
         from mhsa.oracle.formula.formula import Formula  # with NumPy, which whoever only reads a contract does not need
 
-        names = (f.name for f in fields(Formula) if f.name not in ("causal", "rotary", "qk_norm", "bias", "kv_heads"))
+        names = (f.name for f in fields(Formula) if f.name not in ("causal", "rotary", "qk_norm", "bias", "kv_heads", "fill"))
         same = {name: getattr(self, name) for name in names}
         rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
         kv_heads: KvHeads = None if self.kv_heads is None else "grouped"  # each module shows how many it has
-        causal, bias = self.causal or "no", bias_of(self.bias)
-        return Formula(causal=causal, rotary=rotary, qk_norm=qk_norm, bias=bias, kv_heads=kv_heads, **same)
+        causal, bias, fill = self.causal or "no", bias_of(self.bias), fill_of(self.fill)
+        return Formula(causal=causal, rotary=rotary, qk_norm=qk_norm, bias=bias, kv_heads=kv_heads, fill=fill, **same)
 
 
 PLAIN = Contract()

@@ -29,7 +29,8 @@ def ask_instead(result: SubjectResult) -> None:
     for p in failed:
         result.declaration = result.declaration | explanation(p)
         asked = (p.counterexample or {}).get("question") or p.reason
-        result.reason = "\n".join(filter(None, [result.reason, asked]))
+        if asked not in result.reason.split("\n"):  # several properties may ask the same
+            result.reason = "\n".join(filter(None, [result.reason, asked]))
         instead = replace(p, outcome="not-applicable", reason=f"not promised: {p.reason}", counterexample=None)
         result.properties[result.properties.index(p)] = instead
     result.question = True

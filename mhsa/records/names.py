@@ -119,6 +119,10 @@ KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", 
             "memory_padding_mask", "context_padding_mask"}  # fmt: skip
 # Masks of the queries, next to one of the keys: what they hide is not attended from.
 QUERY_MASK = {"q_mask", "query_mask", "queries_mask", "query_masks", "q_masks", "mask_q", "query_padding_mask", "x_mask"}
+# Masks that are named after what they hide.
+HIDING = {"blocked", "blocked_mask", "is_blocked", "hide", "hide_mask", "masked_out", "mask_out", "is_masked", "ignored",
+          "ignore", "ignore_mask", "excluded", "exclude", "disallowed", "disallowed_mask", "forbidden", "forbidden_mask",
+          "invalid", "invalid_mask"}  # fmt: skip
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
            "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip

@@ -23,6 +23,11 @@ from mhsa.subject.projection_views import Projections
 from mhsa.subject.subject import Subject
 
 
+def batch_norms(module: nn.Module) -> list[nn.Module]:
+    """Return the layers of a module that normalise over the batch in train mode, torch's BatchNorm of any kind."""
+    return [part for part in module.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+
+
 class FilledModule:
     """One module, built for the case and filled with its parameters.
 
@@ -66,6 +71,12 @@ class FilledModule:
         """Call this module from now on."""
         self.module = module
         self.views: Projections = self.subject.bind(module, self.sizes)
+
+    def train(self, mode: bool = True) -> None:
+        """Set the module to train mode, but for layers that normalise over the batch: their output there is no token's own."""
+        self.module.train(mode)
+        for layer in batch_norms(self.module):
+            layer.eval()
 
     def fill(self, case: Case) -> None:
         """Give every parameter the numbers of a case, in place."""

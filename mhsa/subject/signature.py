@@ -14,6 +14,7 @@ from mhsa.records.errors import Question
 from mhsa.records.names import (
     BIAS,
     CONTEXT,
+    HIDING,
     KEY,
     KEY_MASK,
     LENGTHS,
@@ -188,7 +189,7 @@ def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     none, whatever its name.
     """
     given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
-    usual = [n for n in given if n.lower() in MASK]
+    usual = [n for n in given if n.lower() in MASK or n.lower() in HIDING]
     padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
     others = [n for n in given if "mask" in n.lower() and n not in padding]
     lengths = [n for n in given if n.lower() in LENGTHS]

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import nn
 
+from mhsa.oracle.formula.fields import Fill
 from mhsa.oracle.precision import PRECISIONS, Precision
 from mhsa.records.case import MASKS, Case, Tie
 from mhsa.records.contract import Contract
@@ -61,6 +62,7 @@ class Subject:
         notes: what was understood, as (topic, words) to print.
         understood: the same part by part, with how each is known and what would declare it.
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
+        fill: the finite number that was found to hide masked keys, where none is declared.
         switches: options that are judged in their other position, too.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
     """
@@ -81,6 +83,7 @@ class Subject:
     understood: tuple[Understood, ...] = ()
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
+    fill: Fill | None = None
     switches: tuple[Switch, ...] = ()
 
     def precision(self, dtype: str) -> Precision:

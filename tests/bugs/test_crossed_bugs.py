@@ -10,7 +10,7 @@ from mhsa.bugs.diagnosis.crossed_bugs import bug_under, bugs_under
 from mhsa.bugs.diagnosis.match import compare
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.introspect.resolve import understand
-from mhsa.oracle.formula.fields import Rotary
+from mhsa.oracle.formula.fields import Fill, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
@@ -154,6 +154,12 @@ def test_bugs_of_features_that_a_formula_lacks_are_not_compared_with() -> None:
     rotated = {mutant.name for mutant in bugs_under(Formula(causal="top-left", rotary=Rotary(500.0), kv_heads="grouped"))}
     assert {"KeysNotRotated", "PairsInterleaved", "GroupsInterleaved", "SeesTheNextKey"} <= rotated
     assert not {"PairsInHalves", "QueriesFromZero", "OffsetForgottenForKeys", "FrequenciesOfTheWholeHead"} & rotated
+
+
+def test_a_fill_is_of_no_matter_to_a_diagnosis() -> None:
+    """No compared case has scores near it: bugs are those of the formula without it."""
+    assert bugs_under(Formula(fill=Fill(-10000.0))) == mutants()
+    assert bugs_under(Formula(causal="top-left", fill=Fill(-10000.0))) == bugs_under(Formula(causal="top-left"))
 
 
 def test_every_bug_can_be_built_under_every_formula_that_has_it() -> None:

@@ -56,7 +56,7 @@ MORE = {
     ),
     **{
         f"bugs/test_declared_{file}.py::test_another_property_finds_it": More("one property that finds each bug stays")
-        for file in ("mutants", "scores", "qk_norm", "lse", "bias_table")
+        for file in ("mutants", "scores", "qk_norm", "lse", "bias_table", "fill")
     },
     "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More(
         "each is judged by 40 properties; one stays", ("NormedRms",)

@@ -52,6 +52,16 @@ class OwnWidth(Unmasked):
         super().__init__(num_heads, d_model)
 
 
+class AnyWidth(nn.Module):
+    def __init__(self, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+
+    def forward(self, q, k, v):
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return ((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
 class Promising(Unmasked):
     mhsa_contract = mhsa.Contract(mask="blocked")
 
@@ -127,6 +137,7 @@ def test_every_field_of_a_contract_is_in_the_table() -> None:
         ("built", {"indivisible": "raises"}, BUILT),
         ("function", {"indivisible": "any"}, "a function on [B, H, T, d] has no constructor"),
         ("OwnWidth", {"indivisible": "raises"}, "its constructor takes the width of a head"),
+        ("AnyWidth", {"indivisible": "raises"}, "what its constructor builds takes tokens of any width"),
         ("Masked", {"reason": "it is known"}, "no other field is declared"),
     ],
 )

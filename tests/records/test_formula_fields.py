@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.oracle.formula.fields import QkNorm, Rotary
+from mhsa.oracle.formula.fields import Fill, QkNorm, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.records.case import Case
 from mhsa.records.case_files.case_json import decode, encode
@@ -60,6 +60,12 @@ def test_a_contract_has_its_formula() -> None:
         ({"qk_norm": {"over": "heads"}}, "over = 'heads'; must be one of 'head', 'all'"),
         ({"qk_norm": {"gain": "none"}}, "gain = 'none'; must be one of 'weight', '1 + weight'"),
         ({"qk_norm": {"place": "last"}}, "place = 'last'; must be one of 'before-rotary', 'after-rotary'"),
+        ({"fill": -10.0}, "number = -10.0; must be a finite number of -10000 or lower"),
+        ({"fill": True}, "must be a number, or a table of number, how"),
+        ({"fill": "lowest"}, "must be a number, or a table of number, how"),
+        ({"fill": {"how": "added"}}, "must be a number, or a table of number, how"),
+        ({"fill": {"number": -1e4, "how": "twice"}}, "how = 'twice'; must be one of 'set', 'added'"),
+        ({"fill": float("-inf")}, "must be a finite number of -10000 or lower"),
         ({"sinks": float("inf")}, "must be 'learned', a number or None"),
     ],
 )
@@ -67,6 +73,14 @@ def test_what_is_wrong_is_said(fields: dict, words: str) -> None:
     with pytest.raises(ValueError, match=f"Contract\\({next(iter(fields))}=") as refused:
         Contract(**fields)
     assert words in str(refused.value)
+
+
+def test_a_fill_is_declared_as_a_number_or_a_table() -> None:
+    contract = Contract(fill={"number": -10000, "how": "added"})
+    assert contract.formula.fill == Fill(-10000, "added")
+    assert in_words({"fill": contract.fill}) == 'fill = {number = -10000, how = "added"}'
+    assert declared_field("fill=-32752.0") == ("fill", -32752.0)
+    assert Contract(fill=-32752.0).formula.words == ("the scores of masked keys are set to -32752",)
 
 
 def test_a_table_is_declared_and_written_again() -> None:

@@ -61,6 +61,9 @@ class Windowed(Configured):
         super().__init__(config)
         self.window = config.window
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x[:, : self.window])
+
 
 @dataclass
 class Shape:

@@ -52,6 +52,20 @@ class Nested(Plain):
         return super().forward(2 * x if self.doubled else x)
 
 
+class Unread(Plain):
+    """Keeps what nothing is made of."""
+
+    def __init__(self, config) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(config.num_heads, config.hidden_size)
+        self.n_agents = config.n_agents
+
+
+class ReadLater(Unread):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) * self.n_agents
+
+
 class NeedsAWidth(Plain):
     def __init__(self, heads: int, dim: int, source: int | None = None, alone: bool = False) -> None:
         super().__init__()
@@ -211,3 +225,10 @@ def test_a_width_without_which_nothing_can_be_built_is_given() -> None:
     subject = understand(f"{__file__}:NeedsTheWidthOfItsValues")
     assert subject.adapter.construction(4, 24)["vdim"] == 24
     assert subject.adapter.sizes is None
+
+
+def test_a_configuration_may_hold_what_is_only_stored() -> None:
+    subject = understand(f"{__file__}:Unread")
+    assert "n_agents=None" in words(subject)
+    with pytest.raises(Question, match=r"reads config\.n_agents, and mhsa does not know what to give"):
+        understand(f"{__file__}:ReadLater")

@@ -39,6 +39,7 @@ class Bug:
 @functools.lru_cache(maxsize=4096, typed=True)  # the same classes for all subjects: what is known of a class is kept
 def bug_under(name: str, value: float | None, formula: Formula) -> Bug | None:
     """Return a known bug as it is under a formula, with this value for its free constant; None where it is none there."""
+    formula = _within_the_fill(formula)
     mutant = _by_name()[name]
     kind: type[Plain] = getattr(importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}"), name)
     bug = Bug(kind) if kind.mhsa_contract.formula == formula else _crossed(mutant, kind, formula)
@@ -49,9 +50,14 @@ def bug_under(name: str, value: float | None, formula: Formula) -> Bug | None:
 
 def bugs_under(formula: Formula) -> list[Mutant]:
     """Return the known bugs that can be made under a formula: of plain attention alone for that, else its own ones first."""
-    if formula == PLAIN:
+    if _within_the_fill(formula) == PLAIN:
         return mutants()
     return [mutant for mutant in (*declared(), *mutants()) if bug_under(mutant.name, None, formula) is not None]
+
+
+def _within_the_fill(formula: Formula) -> Formula:
+    """Return a formula that is the same as long as scores do not come near the fill: those of compared cases do not."""
+    return replace(formula, fill=None)
 
 
 @functools.cache

@@ -36,11 +36,11 @@ def quantities_of(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Quant
         trial.use(make().to(device=trial.subject.device, dtype=trial.dtype))
         for (_, view), values in zip((*trial.views.views(), *trial.views.sources), views, strict=True):
             view.write(torch.from_numpy(values))
-        trial.module.train()
+        trial.train()
         yield from _guarded(_training, trial, "")
         trial.module.eval()
         yield from _guarded(_call_between, trial)
-        trial.module.train()
+        trial.train()
         yield from _guarded(_training, trial, " after eval")
 
 

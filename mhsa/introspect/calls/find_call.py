@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
-from mhsa.introspect.calls.find_query_mask import with_query_mask
+from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_query_mask
 from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.left_out_dropout import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.caller import Caller
@@ -38,6 +39,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
         except Exception:  # the properties will raise it again and report it
             needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
             needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
+            needing = needing or _with_two_masks(caller, module, given) or _without_dropout(caller, given)
             if needing is None:
                 refused()
             caller = needing or caller
@@ -137,6 +139,25 @@ def _function_in_another_layout(
         with contextlib.suppress(Exception):
             return replace(caller, adapter=other).locate(built, *given)
     return None
+
+
+def _with_two_masks(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call with a mask of the queries next to that of the keys, where only then one returns."""
+    each = (_with_a_mask(other, module, given) for other in with_each_other_mask(caller))
+    return next((found for found in each if found is not None), None)
+
+
+def _without_dropout(caller: Caller, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call of a function with its dropout left out, where only then one returns."""
+    adapter = caller.adapter
+    other = without_dropout(adapter) if isinstance(adapter, FunctionAdapter) else None
+    if other is None:
+        return None
+    caller, sizes = replace(caller, adapter=other), first_sizes(other)
+    with contextlib.suppress(Exception):
+        return caller.locate(other.build(sizes.head, sizes.d_model).double().eval(), *given)
+    with_a_mask = _function_with_a_mask(caller, other, given) if other.mask_required else None
+    return with_a_mask or _function_in_another_layout(caller, other, given)
 
 
 def _may_need_mask(adapter: Adapter) -> bool:

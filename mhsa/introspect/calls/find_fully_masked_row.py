@@ -20,6 +20,9 @@ def find_fully_masked_row(subject: Subject) -> FullyMaskedRow | None:
     """
     if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
         return subject.contract.fully_masked_row
+    fill = subject.contract.formula.fill
+    if fill is not None:  # the number decides it: where a sink takes part, or scores do, the row is no plain mean
+        return "uniform" if fill.how == "set" and subject.contract.sinks is None else "finite"
     found = {_fully_masked_row(subject, dtype) for dtype in ("float64", *subject.dtypes)}
     return found.pop() if len(found) == 1 else None if None in found else "finite"
 

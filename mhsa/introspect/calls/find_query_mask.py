@@ -42,6 +42,22 @@ def with_query_mask(caller: Caller, module: nn.Module, query: Tensor, key: Tenso
     return replace(caller, adapter=both) if needed else caller
 
 
+def with_each_other_mask(caller: Caller) -> Iterator[Caller]:
+    """Yield the call with each other mask taken for one of the queries, whatever its name: that counts with an exact fit."""
+    adapter = caller.adapter
+    for name in adapter.signature.other_masks if isinstance(adapter, ModuleAdapter) else ():
+        assert isinstance(adapter, ModuleAdapter)
+        mask = str(adapter.signature.mask)
+        asks = (
+            f"forward needs {mask} and {name}, and mhsa does not know what to give: with a {name} [B, Tq] that allows every "
+            "query it is not exactly attention. Describe the call in an mhsa.Adapter (docs/adapters.md)"
+        )
+        both = adapter.with_signature(replace(adapter.signature, asks=asks))
+        both.query_mask = name
+        both.understood = (*adapter.understood, _said(name, mask))
+        yield replace(caller, adapter=both)
+
+
 def find_query_mask(adapter: FunctionAdapter) -> FunctionAdapter:
     """Return the adapter of a function with the name of the mask of queries that it needs next to its mask."""
     parameters = inspect.signature(adapter.function).parameters

@@ -95,7 +95,7 @@ def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | No
         masks = _masks_of(layout.subject, fit)
         return [layout, *([masks] if masks else [])]
     if subject.caller.fills_mask:  # a mask that must be given decides the output without one, too: both are read together
-        for laid in _with_float64(layout_readings(subject, module)):
+        for laid in _with_float64(layout_readings(subject, module), _declared_meaning(subject), "blocked"):
             masks = _masks_of(laid.subject, fit)
             if masks is not None:
                 return [laid, masks]
@@ -111,12 +111,23 @@ def reads(subject: Subject, module: nn.Module) -> bool:
     return subject.caller.fills_mask and _stages(subject, module, fit) is not None
 
 
-def _with_float64(readings: Iterator[Reading]) -> Iterator[Reading]:
-    """Yield the readings with what is to be expected of float64 under each in the contract."""
+def _with_float64(readings: Iterator[Reading], *meanings: MaskMeaning | None) -> Iterator[Reading]:
+    """Yield the readings with what is to be expected of float64 under each in the contract.
+
+    Where a mask must be given, it may be seen only if the mask has its meaning: ``meanings`` are those to look under.
+    """
     for reading in readings:
-        contract = find_float64(reading.subject)
-        caller = replace(reading.subject.caller, contract=contract)
-        yield replace(reading, subject=replace(reading.subject, contract=contract, caller=caller))
+        seen = []
+        for meaning in dict.fromkeys(meanings or (None,)):
+            subject = reading.subject
+            meant = replace(subject.contract, mask=meaning) if meaning else subject.contract
+            found = find_float64(replace(subject, contract=meant, caller=replace(subject.caller, contract=meant))).float64_in
+            if found in seen:
+                continue
+            seen.append(found)
+            contract = replace(subject.contract, float64_in=found)
+            caller = replace(subject.caller, contract=contract)
+            yield replace(reading, subject=replace(subject, contract=contract, caller=caller))
 
 
 def _declared_meaning(subject: Subject) -> MaskMeaning | None:

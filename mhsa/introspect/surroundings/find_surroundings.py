@@ -7,6 +7,7 @@ with a norm must follow. No number is compared with what attention must give: a 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -125,8 +126,9 @@ def _after(
     if any(_same(final, (inner + x) / 2**0.5) for x in residuals):
         return "the residual that is added to it, over the root of 2", ("residual",)
     for norm in norms:
-        kind, given, gave = type(norm.part).__name__, norm.given[0], norm.output
-        if gave is None or gave.shape != final.shape:
+        kind = type(norm.part).__name__
+        given, gave = (x if x is None else _in_axes_of(final, x) for x in (norm.given[0], norm.output))
+        if given is None or gave is None:
             continue
         if _same(gave, final) and _same(given, inner):
             return f"{kind} after the attention", (kind,)
@@ -135,6 +137,14 @@ def _after(
         if _same(given, inner) and any(_same(final, gave + x) for x in residuals):
             return f"{kind} after the attention and the residual that is added to it", (kind, "residual")
     return "", ()
+
+
+def _in_axes_of(final: Tensor, x: Tensor) -> Tensor | None:
+    """Return a tensor with its axes in the order of the output's, whose sizes all differ: BatchNorm1d takes [B, D, T]."""
+    if x.shape == final.shape:
+        return x
+    orders = itertools.permutations(range(x.dim())) if x.dim() == final.dim() == 3 else iter(())
+    return next((x.permute(order) for order in orders if x.permute(order).shape == final.shape), None)
 
 
 def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCall, whole: PartCall) -> tuple[str, ...]:

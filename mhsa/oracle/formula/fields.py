@@ -15,6 +15,10 @@ KvHeads = Literal["grouped"] | None
 Sinks = float | Literal["learned"] | None
 Lse = Literal["natural", "base-2"] | None
 SoftcapOrder = Literal["before-bias", "after-bias"]
+# The fill of least size that is used on purpose: BERT and GPT-2 take -10000, which float16 holds with room for the scores
+# (65504 is its largest number). Scores of ordinary data are some hundred, a few thousand at most, and a weight is exactly zero
+# in every format once its score is 746 below the largest: -1000 and the like let scores that occur show what is hidden.
+LEAST_FILL = 10000.0
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,47 @@ def qk_norm_of(value: Any) -> QkNorm | None:
         ValueError: it is neither, with what is allowed.
     """
     return _declared(QkNorm, "kind", value)
+
+
+@dataclass(frozen=True)
+class Fill:
+    """Masked keys are hidden by a finite number instead of -inf.
+
+    Attributes:
+        number: -10000 or lower.
+        how: the scores of masked keys are "set" to the number, or it is "added" to them.
+    """
+
+    number: float
+    how: Literal["set", "added"] = "set"
+
+    def __post_init__(self) -> None:
+        """Check each value.
+
+        Raises:
+            ValueError: with what is allowed.
+        """
+        if not _is_number(self.number) or not float("-inf") < self.number <= -LEAST_FILL:
+            raise ValueError(
+                f"number = {self.number!r}; must be a finite number of {-LEAST_FILL:g} or lower: scores that occur would "
+                "undercut a higher one"
+            )
+        if self.how not in ("set", "added"):
+            raise ValueError(f"how = {self.how!r}; must be one of 'set', 'added'")
+
+
+def fill_of(value: Any) -> Fill | None:
+    """Return what was declared, a number or a table.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
+    if value is None or isinstance(value, Fill):
+        return value
+    given = {"number": value} if _is_number(value) else value
+    if not isinstance(given, Mapping) or "number" not in given or not set(given) <= {"number", "how"}:
+        raise ValueError("must be a number, or a table of number, how")
+    return Fill(**given)
 
 
 def rotary_of(value: Any) -> Rotary | None:

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle.formula import alibi, bias_table, given_bias, groups, lse, qk_norm, rotary, scale, sinks, softcap, window
+from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, groups, lse, qk_norm, rotary, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
-from mhsa.oracle.formula.fields import Bias, BiasTable, Causal, KvHeads, Lse, QkNorm, Rotary, Scale, Sinks, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import (
+    Bias,
+    BiasTable,
+    Causal,
+    Fill,
+    KvHeads,
+    Lse,
+    QkNorm,
+    Rotary,
+    Scale,
+    Sinks,
+    SoftcapOrder,
+    Window,
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +41,7 @@ class Formula:
         sinks: one more logit in the softmax, without a value: "learned" ones of each head, or a number; None is none.
         qk_norm: how queries and keys are normalised; None is not at all.
         lse: the logarithm of each row's sum of exponentials is returned: "natural", or to "base-2"; None is not at all.
+        fill: the finite number that hides masked keys; None is -inf.
     """
 
     causal: Causal = "no"
@@ -41,6 +55,7 @@ class Formula:
     sinks: Sinks = None
     qk_norm: QkNorm | None = None
     lse: Lse = None
+    fill: Fill | None = None
 
     @property
     def caps_bias(self) -> bool:
@@ -136,6 +151,7 @@ class Formula:
             alibi.words(self.bias) if self.bias in ("alibi", "alibi-geometric") else "",
             sinks.words(self.sinks) if self.sinks is not None else "",
             lse.words(self.lse) if self.lse is not None else "",
+            fill.words(self.fill) if self.fill is not None else "",
         )
         return tuple(part for part in parts if part)
 

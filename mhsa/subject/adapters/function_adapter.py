@@ -35,6 +35,7 @@ class FunctionAdapter(Adapter):
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function, self.name = function, name
         self.said: tuple[Understood, ...] = ()  # of the call, beyond what is declared
+        self.left_out: tuple[str, ...] = ()  # parameters that no call is given, because it would raise
         self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
         self.declared: Contract | None = None  # by the module whose forward the function is
         self.takes_mask = takes_mask
@@ -56,7 +57,7 @@ class FunctionAdapter(Adapter):
         given, wider = self.options(_WIDTH), self.options(2 * _WIDTH)
         kept = [n for n, value in given.values.items() if value is False]  # a switch that must be given, and may be turned
         left = [n for n in slot_rest(self.function) if n != self.mask_name]
-        self.not_given = tuple(n for n in left if n not in given.names or n in kept)
+        self.not_given = (*self.left_out, *(n for n in left if n not in given.names or n in kept))
         width = "" if given == wider else f" (for heads of {_WIDTH} features)"
         words = [Understood("call", f"given what is declared{width}: {given.words}", "named")] if given.names else []
         if contract.kv_heads is not None:

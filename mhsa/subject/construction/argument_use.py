@@ -29,6 +29,7 @@ class Use:
         switch: it is used as a condition.
         called: it is called, or what keeps it is.
         read: the attributes and items of it that are read, as those of a configuration are.
+        stored: it is kept as an attribute, of which nothing is made.
         words: the strings that it is compared with, in the order of the source.
     """
 
@@ -39,6 +40,7 @@ class Use:
     switch: bool = False
     called: bool = False
     read: tuple[str, ...] = ()
+    stored: bool = False
     words: tuple[str, ...] = ()
 
     @property
@@ -62,6 +64,7 @@ def use_of(target: Any, name: str) -> Use:
         switch=any(_refers(test, names) for test in tests),
         called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
+        stored=_is_stored(nodes, name, names),
         words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
     )
 
@@ -87,6 +90,13 @@ def _kept_as(node: ast.AST, name: str) -> list[str]:
     if not isinstance(node, ast.Assign) or not _refers(node.value, {name}):
         return []
     return [t.attr for t in node.targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
+
+
+def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:
+    """Whether all that the source has of the argument are assignments to attributes: each names it twice."""
+    kept = [node for node in nodes if _kept_as(node, name)]
+    named = sum(_refers(node, names) for node in nodes if isinstance(node, ast.expr))
+    return bool(kept) and named == sum(1 + len(_kept_as(node, name)) for node in kept)
 
 
 def _refers(node: ast.expr, names: set[str]) -> bool:

@@ -138,6 +138,37 @@ class RowOfPixelsAndKeysForValues(RowOfPixels):
         return super().attend(q, k, k)
 
 
+class OneRowAtATime(RowOfPixels):
+    """Refuses pictures of several rows."""
+
+    def forward(self, x):
+        if x.size(2) != 1:
+            raise ValueError(x.shape)
+        return super().forward(x)
+
+
+class Picture(RowOfPixels):
+    """All pixels of a picture attend to each other."""
+
+    def forward(self, x):
+        q, k, v = (f(x).flatten(2).unflatten(1, (self.heads, -1)).mT for f in (self.q, self.k, self.v))
+        weights = self.weights(q @ k.mT / k.size(-1) ** 0.5, x.size(2))
+        return self.o((weights @ v).mT.flatten(1, 2).unflatten(-1, x.shape[2:]))
+
+    def weights(self, s, rows):
+        return s.softmax(-1)
+
+
+class PictureNormalisedOverItsWidth(Picture):
+    def weights(self, s, rows):
+        return s.unflatten(-1, (rows, -1)).softmax(-1).flatten(-2)
+
+
+class PicturePutBackInAnotherOrder(Picture):
+    def forward(self, x):
+        return super().forward(x.mT.reshape(x.shape))
+
+
 def read(name: str, **contract: Any) -> Subject:
     return understand(Request("x", f"{__file__}:{name}", contract=contract))
 
@@ -186,6 +217,16 @@ def test_a_script_gives_each_query_alone(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["OneQueryUnscaled", "FirstQueryAlone"])
 def test_one_query_explains_no_bug_away(name: str) -> None:
     assert judged(name).verdict == "violated"
+
+
+@pytest.mark.parametrize(
+    "declared", [{"causal": "top-left"}, {"window": [2, 0]}, {"rotary": "half"}, {"bias": "alibi"}], ids=lambda d: next(iter(d))
+)
+def test_a_single_query_has_no_place(declared: dict[str, Any]) -> None:
+    """What counts places is refused: it was judged as if each query had its own, and right modules were violated."""
+    with pytest.raises(Question, match="which is given alone and has no place among the keys"):
+        read("OneQuery", **declared)
+    assert read("OneQuery", causal="no").contract.causal == "no"
 
 
 def test_equal_lengths_are_a_question_and_hold_as_declared(tmp_path: Path) -> None:
@@ -256,3 +297,11 @@ def test_a_row_of_pixels_is_a_question_unless_it_is_documented() -> None:
     assert judged("RowOfPixels", layout="BCHW").verdict == "violated"
     assert judged("DocumentedRow")
     assert judged("RowOfPixelsAndKeysForValues").verdict == "violated"
+    assert asked("OneRowAtATime").declaration == {"layout": "BD1T"}
+
+
+@pytest.mark.parametrize("name", ["PictureNormalisedOverItsWidth", "PicturePutBackInAnotherOrder"])
+def test_a_row_of_pixels_explains_no_bug_of_pictures_away(name: str) -> None:
+    """Pictures of one row do not show it, and are not offered as what is meant."""
+    assert judged("Picture")
+    assert judged(name).verdict == "violated"

@@ -71,6 +71,11 @@ class TwoMasks(Plain):
         return padding[:, None, None] if hide is None else hide | padding[:, None, None]
 
 
+class PaddingTurnedRound(TwoMasks):
+    def with_padding(self, hide, padding):
+        return super().with_padding(hide, None if padding is None else ~padding)
+
+
 class PaddingReplacesMask(TwoMasks):
     def with_padding(self, hide, padding):
         return hide if padding is None else padding[:, None, None]
@@ -102,6 +107,11 @@ def test_a_second_mask_is_tried_alone_and_together_with_the_first() -> None:
     words = [u.text for u in subject.understood if u.part == "mask"]
     assert "key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with mask" in words
     assert subject.not_judged == ("argument key_padding_mask beyond 3 masks alone and together with mask",)
+
+
+def test_a_second_mask_that_contradicts_its_name_is_said() -> None:
+    against = "argument key_padding_mask: attends where the mask is True, [B, Tk], against what its name"
+    assert any(words.startswith(against) for words in read("PaddingTurnedRound").not_judged)
 
 
 def test_a_second_mask_that_replaces_the_first_is_said() -> None:

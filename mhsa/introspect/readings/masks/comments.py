@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from mhsa.source.written_code import source_of, tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -17,7 +20,7 @@ _CODE = re.compile(r"[\d)\]]\s*[-+*/]|[-+*/]\s*\d|[=!<>]=|\w\(|\w\[|\w\.\w")
 
 
 def comments_on_masks(adapter: Adapter) -> Iterator[str]:
-    """Yield the comments of a class or function, and of the functions of its file, that are about a mask."""
+    """Yield the comments of a class or function, and of what it uses of its file, that are about a mask."""
     for source in _sources(adapter):
         lines = source.splitlines()
         for n, line in enumerate(lines):
@@ -30,12 +33,22 @@ def comments_on_masks(adapter: Adapter) -> Iterator[str]:
 
 
 def _sources(adapter: Adapter) -> Iterator[str]:
+    """Yield the source of the class or function, of its bases, and of what of their file is named there, by whatever way."""
     owner: Any = adapter.owner if isinstance(adapter, ModuleAdapter) else None
     owner = adapter.function if isinstance(adapter, FunctionAdapter) else owner
-    file = inspect.getmodule(owner) if owner is not None else None
-    functions = [f for f in vars(file).values() if inspect.isfunction(f) and f.__module__ == file.__name__] if file else []
-    for each in dict.fromkeys((owner, *functions)):
-        try:
-            yield inspect.getsource(each)
-        except (OSError, TypeError):  # it has no source
+    if owner is None:
+        return
+    left, known = [owner, *(base for base in getattr(owner, "__mro__", ())[1:] if base.__module__ == owner.__module__)], set()
+    while left:
+        each = left.pop(0)
+        if each in known:
             continue
+        known.add(each)
+        try:
+            yield source_of(inspect.unwrap(each))
+            named = [node.id for node in ast.walk(tree_of(inspect.unwrap(each))) if isinstance(node, ast.Name)]
+        except (OSError, TypeError, SyntaxError):  # it has no source, or none that stands alone
+            continue
+        file = vars(sys.modules[each.__module__]) if each.__module__ in sys.modules else {}
+        used = [file.get(name) for name in dict.fromkeys(named)]
+        left += [x for x in used if (inspect.isfunction(x) or inspect.isclass(x)) and x.__module__ == owner.__module__]

@@ -43,6 +43,8 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks) -> Subject:
         else:
             tried = "alone"
             left.append(f"argument {name} together with {signature.mask}: the two do not hide what each of them hides")
+        if not read.certain:
+            left.append(f"argument {name}: {read.text}, against what its name, a docstring or the usual meaning says")
         found.append(Understood("mask", f"{name}: {read.text}; tried {tried}", read.known))
     return replace(subject, understood=(*subject.understood, *found), not_judged=(*subject.not_judged, *left))
 

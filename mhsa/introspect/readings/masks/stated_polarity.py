@@ -10,7 +10,7 @@ from typing import Any
 
 from mhsa.introspect.readings.masks.comments import comments_on_masks
 from mhsa.records.contract import MaskMeaning
-from mhsa.records.names import LENGTHS
+from mhsa.records.names import HIDING, LENGTHS
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -53,7 +53,7 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
     annotation = str(_annotation(adapter, name))
     if re.search(r"(Float|Half|Double)Tensor", annotation):
         return Stated("additive", "annotated")
-    if "pad" in name.lower():  # named after what it marks, as torch's key_padding_mask
+    if "pad" in name.lower() or name.lower() in HIDING:  # named after what it marks, as torch's key_padding_mask
         return Stated("blocked", "named")
     commented = {meaning for text in comments_on_masks(adapter) for meaning in _polarities(text)}
     return Stated(commented.pop(), "documented") if len(commented) == 1 else None

@@ -1,8 +1,11 @@
 """A mask of the keys that is taken only together with one of the queries."""
 
+import pytest
 import torch
 
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
 from mhsa.records.understood import Understood
 from tests.helpers.layers import Layers, fails
 
@@ -39,6 +42,20 @@ class MayBeLeftOut(Layers):
         return self.attend(query, key, value, None if kv_mask is None else both(q_mask, kv_mask))
 
 
+class NeedsBoth(Layers):
+    """Entities, of which those that post_mask marks give zeros."""
+
+    def forward(self, entities, pre_mask=None, post_mask=None):
+        found = self.attend(entities, entities, entities, pre_mask[:, : post_mask.size(1)])
+        return found.masked_fill(post_mask[:, :, None], 0.0)
+
+
+class NeedsBothAndIsNotScaled(NeedsBoth):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.scale = 1.0
+
+
 def core(queries, keys, values, q_mask=None, kv_mask=None):
     """On [B, T, H, d]."""
     s = torch.einsum("bqhd,bkhd->bhqk", queries, keys) / queries.size(-1) ** 0.5
@@ -72,3 +89,17 @@ def test_it_explains_no_bug_away() -> None:
 
 def test_where_it_may_be_left_out_it_is() -> None:
     assert not understand(f"{__file__}:MayBeLeftOut", ("float64",)).adapter.query_mask
+
+
+def test_a_second_mask_of_any_name_is_one_of_queries_where_that_fits() -> None:
+    with pytest.raises(Question, match="hides what the mask marks with True"):
+        understand(f"{__file__}:NeedsBoth", ("float64",))
+    subject = understand(Request("x", f"{__file__}:NeedsBoth", contract={"mask": "blocked"}))
+    said = "post_mask allows every query: pre_mask cannot be given without it"
+    assert Understood("call", said, "fitted") in subject.understood
+    assert "argument post_mask" in subject.not_judged
+
+
+def test_a_second_mask_that_fits_in_no_way_is_a_question() -> None:
+    with pytest.raises(Question, match="forward needs pre_mask and post_mask, and mhsa does not know what to give"):
+        understand(f"{__file__}:NeedsBothAndIsNotScaled", ("float64",))

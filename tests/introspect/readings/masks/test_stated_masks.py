@@ -46,6 +46,43 @@ class ThreeAxesAndOneMore(ThreeAxes):
         return self.attend(query, key, value, None if mask is None else ~mask[:, 0])
 
 
+def lets_through(mask):
+    """Of nobody here but one class."""
+    return mask == 0  # a "1" is for masked keys
+
+
+def hides(mask):
+    return mask.bool()  # a "1" is for masked keys
+
+
+class UsesAFunction(Layers):
+    def forward(self, query, key, value, mask=None):
+        return self.attend(query, key, value, None if mask is None else hides(mask))
+
+
+class SaysNothing(Layers):
+    """Another class of this file has comments on its mask; see UsesAFunction."""
+
+    def forward(self, query, key, value, mask=None):
+        # unlike UsesAFunction, no mask of lets_through is meant
+        return self.attend(query, key, value, None if mask is None else mask == 0)
+
+
+class Blocked(Layers):
+    def forward(self, query, key, value, blocked=None):
+        return self.attend(query, key, value, blocked)
+
+
+class BlockedAndTurnedRound(Layers):
+    def forward(self, query, key, value, blocked=None):
+        return self.attend(query, key, value, None if blocked is None else ~blocked)
+
+
+def core_with_blocked(q, k, v, blocked=None):
+    s = q @ k.mT * q.shape[-1] ** -0.5
+    return (s if blocked is None else s.masked_fill(blocked, -1e9)).softmax(-1) @ v
+
+
 def asked(name: str) -> Question:
     with pytest.raises(Question) as raised:
         understand(f"{__file__}:{name}", ("float64",))
@@ -71,3 +108,19 @@ def test_more_axes_than_a_docstring_says_are_a_question() -> None:
     assert question.declaration == {"mask_shape": "[B, 1, Tq, Tk]"}
     assert "where its docstring says 3 axes" in str(question)
     assert stated_axes(ModuleAdapter(Commented, "x")) is None
+
+
+def test_comments_of_others_say_nothing() -> None:
+    assert list(comments_on_masks(ModuleAdapter(UsesAFunction, "x"))) == ['a "1" is for masked keys']
+    assert understand(f"{__file__}:UsesAFunction").contract.mask == "blocked"
+    assert understand(f"{__file__}:SaysNothing").contract.mask == "allowed"
+
+
+@pytest.mark.parametrize("name", ["Blocked", "core_with_blocked"])
+def test_a_mask_that_is_named_after_what_it_hides(name: str) -> None:
+    assert understand(f"{__file__}:{name}").contract.mask == "blocked"
+    assert not fails(f"{__file__}:{name}")
+
+
+def test_what_contradicts_such_a_name_is_a_question() -> None:
+    assert asked("BlockedAndTurnedRound").declaration == {"mask": "allowed"}
