@@ -68,8 +68,8 @@ def choose(module: ModuleType, spec: str) -> Choice:
         listed = ", ".join(f"{spec}:{n}" for n in others)
         return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),))
     if found:
-        listed = ", ".join(f"{spec}:{name}" for name in found)
-        raise Question(f"{spec} defines several attention-like objects; name one of {listed}")
+        means = [f"{spec}:{name}" for name in found]
+        raise Question(f"{spec} defines several attention-like objects; name one of {', '.join(means)}", means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
 

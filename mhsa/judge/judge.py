@@ -210,7 +210,7 @@ class Judge:
             record = item.stash.get(_RECORD, check.Record())
             finding = find(record, None if call.excinfo is None else call.excinfo.value)
             if isinstance(subject, Question):
-                finding["question"] = True
+                finding |= {"question": True, "means": list(subject.means)}
             finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
             if record.recorder is not None and isinstance(subject, Subject):
                 self._write_script(finding, subject, record)
