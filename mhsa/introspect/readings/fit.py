@@ -62,6 +62,21 @@ class Fit:
             return False
         return True
 
+    def is_taken_transposed(self, subject: Subject) -> bool:
+        """Whether a mask of as many queries as keys is taken, where the form is one of keys with an axis of size 1 behind.
+
+        Then nothing shows whether the mask is one of keys, or one of queries and keys that is transposed by mistake.
+        """
+        contract = replace(subject.contract, mask_shape="[B, Tq, Tk]")
+        whole = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+        case = generic_case(whole)
+        try:
+            trial = Trial(whole, replace(case, query_length=case.key_length), counted=False)
+            trial(mask=hiding((case.batch, case.key_length, case.key_length), 0, contract))
+        except (check.Violation, check.Inapplicable):
+            return False
+        return True
+
     def is_taken_without_mask(self, subject: Subject) -> bool:
         """Whether a call without a mask returns."""
         trial = self._trial(subject, 0)

@@ -19,7 +19,7 @@ from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
-from mhsa.introspect.readings.masks.polarity import mask_readings, with_lengths_of_samples
+from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone, with_lengths_of_samples
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.second_argument import ask_about_second
@@ -129,6 +129,7 @@ def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     if not subject.adapter.takes_mask:
         return None
     read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    read = None if read is None else of_keys_alone(read, fit)
     if read is None or read.subject.contract.mask != "lengths":
         return read
     return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)

@@ -10,7 +10,7 @@ from typing import get_args
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.masks.stated_polarity import Stated, about, mask_parameter
-from mhsa.introspect.readings.masks.stated_shape import axes_of, stated_axes
+from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, stated_axes
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -65,6 +65,22 @@ def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
     if fit.with_mask(usual.subject):
         return replace(read, text=f"{read.text}, or [B] for all queries of a sample")
     return replace(usual, known=read.known, certain=read.certain, declaration=read.declaration)
+
+
+def of_keys_alone(read: Reading, fit: Fit) -> Reading | None:
+    """Return the reading; that of a mask [B, Tk, 1] is a question where masks [B, Tq, Tk] are taken, too: it may be transposed.
+
+    None where its name or a docstring says that it is a matrix. A docstring or a declaration may say that the last
+    axis has size 1.
+    """
+    adapter = read.subject.adapter
+    open_shape = read.subject.contract.mask_shape == "[B, Tk, 1]" and adapter.contract.mask_shape is None
+    if not open_shape or ends_in_one(adapter) or not fit.is_taken_transposed(read.subject):
+        return read
+    if "adj" in mask_parameter(adapter).lower() or stated_axes(adapter) == 3:
+        return None
+    text = f"{read.text}, where a mask [B, Tq, Tk] is taken, too, and transposed"
+    return replace(read, text=text, certain=False, declaration={**read.declaration, "mask_shape": "[B, Tk, 1]"})
 
 
 def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:
