@@ -11,7 +11,7 @@ from torch import nn
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import find_mask_form
 from mhsa.introspect.readings.candidate_reading import Reading, first_fit
-from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengths
+from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengths, masks_of_equal_lengths
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
@@ -56,6 +56,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     read = _stages(subject, module, fit)
     if read is not None:
         ask_about_name(subject)
+        if subject.adapter.takes_mask and read[-1].part != "mask" and (same := masks_of_equal_lengths(read[-1].subject, fit)):
+            masks = _masks_of(same.subject, fit)
+            read = [*read, same, masks] if masks else read
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
         known = replace(subject, contract=find_float64(subject))
