@@ -172,7 +172,7 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     if not doubtful and not nan:
         understood = tuple(reading.understood for reading in read if reading.text)
         known = replace(last, understood=(*subject.understood, *understood))
-        return try_other_masks(known, fit, _masks_of) if read[-1].part == "mask" else known
+        return try_other_masks(known, fit, _masks_of, lambda s: by_names(s, module)) if read[-1].part == "mask" else known
     fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
     words = " and ".join(reading.text for reading in doubtful)
     if nan:
