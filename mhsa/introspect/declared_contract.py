@@ -130,6 +130,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "float64_in": _always,
     "accumulation": _always,
     "surroundings": _within_a_module,
+    "attention": _within_a_module,
     "heads": _within_a_module,
     "reason": _with_a_deviation,
     "causal": _always,

@@ -47,6 +47,8 @@ from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
+from mhsa.introspect.surroundings.one_attention import OneAttention
+from mhsa.introspect.surroundings.several_attentions import one_of_several
 from mhsa.introspect.unjudged_outputs import find_unread
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
@@ -133,6 +135,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
+    one = one_of_several(adapter, module, caller) if isinstance(adapter, ModuleAdapter) else None
+    if one is not None:
+        adapter, module = one, randomised(one.build(head, d_model), name)
+        caller = find_call(adapter, module)
     alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
     if alike is not None:
         adapter, caller = alike, find_call(alike, module)
@@ -195,6 +201,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *left_at_defaults(read, about_switches),
         *(x.words for x in unread),
         *(around.parts if around else ()),
+        *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
@@ -205,6 +212,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         known: Known = "declared" if adapter.contract.surroundings else "named"
         part = Understood("surroundings", around.text, known, {"surroundings": "left-out"})
         subject = replace(subject, understood=(*subject.understood, part))
+    if isinstance(adapter, OneAttention):
+        subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
 
