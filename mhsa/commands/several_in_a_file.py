@@ -1,4 +1,4 @@
-"""A file with several attentions: each is judged, as if all were named."""
+"""A file, or a layer, with several attentions: each is judged, as if all were named."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ _MOST = 8  # of one file: in the profile quick one takes some seconds, so the an
 
 
 def judge_each(options: Options, run: JudgedRun, judge: Callable[[Options], JudgedRun]) -> tuple[Options, JudgedRun]:
-    """Judge what each file with several attentions may mean, in the place of that file; return all requests and results.
+    """Judge what each subject with several attentions may mean, in the place of it; return all requests and results.
 
-    Only of a file that was typed: a configured subject has a table of its own, which is about one.
+    Only of one that was typed: a configured subject has a table of its own, which is about one. A layer of such a file is
+    judged part by part in turn.
     """
     apart = [_means(request, result.means) for request, result in zip(options.requests, run.results, strict=True)]
     named = {request.label for request in options.requests}
     new = {r.label: r for requests in apart for r in requests if r.label not in named}
     if run.interrupted or not new:
         return options, run
-    more = judge(replace(options, requests=tuple(new.values())))
-    judged = dict(zip(new, more.results, strict=True)) if more.results else {}
-    requests, results = [], []
+    each = replace(options, requests=tuple(new.values()))
+    each, more = judge_each(each, judge(each), judge)
+    judged = list(zip(each.requests, more.results, strict=True)) if more.results else []
+    pairs = []
     for request, result, means in zip(options.requests, run.results, apart, strict=True):
-        there = [r for r in means if r.label in judged]
-        requests += there or [request]
-        results += [judged.pop(r.label) for r in there] or [result]
-    diagnoses = run.diagnoses | more.diagnoses
-    both = replace(run, results=results, diagnoses=diagnoses, interrupted=more.interrupted)
-    return replace(options, requests=tuple(requests)), both
+        there = [pair for r in means for pair in judged if pair[0].label == r.label or pair[0].label.startswith(f"{r.label}.")]
+        pairs += there or ([] if judged and means else [(request, result)])
+        judged = [pair for pair in judged if pair not in there]
+    both = replace(
+        run, results=[result for _, result in pairs], diagnoses=run.diagnoses | more.diagnoses, interrupted=more.interrupted
+    )
+    return replace(options, requests=tuple(request for request, _ in pairs)), both
 
 
 def _means(request: Request, means: list[str]) -> list[Request]:
-    """Return a request for each subject that a file means; none where they are too many or the file is configured."""
-    if request.label != request.subject or request.submodule or len(means) > _MOST:
+    """Return a request for each subject that is meant; none where they are too many or the subject is configured."""
+    if not request.is_unnamed or len(means) > _MOST:
         return []
     return [replace(request, label=spec, subject=spec) for spec in means]

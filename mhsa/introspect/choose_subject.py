@@ -29,10 +29,14 @@ _MAPS = re.compile("linear|conv|^Parameter$|^Dense$|einsum_?layer|MultiheadAtten
 
 @dataclass(frozen=True)
 class Choice:
-    """The object that is judged, and in words what else the file has; no words where nothing else was possible."""
+    """The object that is judged, and in words what else the file has; no words where nothing else was possible.
+
+    ``attention`` is the path of the one that is judged of a layer with several, where it is named with the layer's class.
+    """
 
     target: Any
     understood: tuple[Understood, ...] = ()
+    attention: str = ""
 
 
 def choose(module: ModuleType, spec: str) -> Choice:
@@ -69,7 +73,8 @@ def choose(module: ModuleType, spec: str) -> Choice:
         return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),))
     if found:
         means = [f"{spec}:{name}" for name in found]
-        raise Question(f"{spec} defines several attention-like objects; name one of {', '.join(means)}", means=means)
+        words = f"{spec} defines several attention-like objects; name one of {', '.join(means)}"
+        raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
 

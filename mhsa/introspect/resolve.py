@@ -80,6 +80,8 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
+        if choice.attention:
+            request = replace(request, contract={**request.contract, "attention": choice.attention})
         complete = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
@@ -135,7 +137,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    one = one_of_several(adapter, module, caller) if isinstance(adapter, ModuleAdapter) else None
+    one = one_of_several(adapter, module, caller, _spec(target, request)) if isinstance(adapter, ModuleAdapter) else None
     if one is not None:
         adapter, module = one, randomised(one.build(head, d_model), name)
         caller = find_call(adapter, module)
@@ -216,6 +218,13 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
+
+
+def _spec(target: Any, request: Request) -> str:
+    """Return the spec that names the class of a subject; empty where it is no class that a spec names."""
+    if not inspect.isclass(target) or not request.is_unnamed:
+        return ""
+    return f"{request.spec}:{target.__name__}" if request.spec.endswith(".py") else request.spec
 
 
 def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:

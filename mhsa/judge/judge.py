@@ -99,6 +99,8 @@ class Judge:
                 subject = loaded.subject
                 if loaded.question is not None:
                     self._questions[len(self._subjects) + 1] = loaded.question
+                    if loaded.question.means and request.is_unnamed:
+                        subject = loaded.question  # each is judged instead
                     if not self.config.getoption("--attention-requests"):  # a green run would hide the question
                         subject = without_judging(request, loaded)
                 self._end_without_cuda()

@@ -44,7 +44,7 @@ class Question(SubjectError):
 
     Attributes:
         declaration: fields of the contract under which the subject can be judged; empty if only an adapter can say it.
-        means: the subjects that may be meant, as they are typed, where a file has several.
+        means: the subjects that may be meant, as they are typed, where a file or a layer has several.
     """
 
     def __init__(self, message: str, declaration: Mapping[str, Any] | None = None, means: Sequence[str] = ()) -> None:

@@ -41,7 +41,10 @@ def test_a_bug_in_one_of_several_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     Path("two.py").write_text(BOTH)
     assert main(["verify", "two.py", "--no-diagnosis", "-k", "oracle.output_without_mask", "--json", "out.json"]) == 1
     subjects = json.loads(Path("out.json").read_text())["subjects"]
-    assert {s["label"]: s["verdict"] for s in subjects} == {"two.py:SelfAttention": "holds", "two.py:CrossAttention": "violated"}
+    assert {s["label"]: s["verdict"] for s in subjects} == {
+        "two.py:SelfAttention": "holds",
+        "two.py:CrossAttention": "violated",
+    }
 
 
 @pytest.fixture

@@ -79,10 +79,10 @@ def test_makers_of_masks_and_other_parts_are_not_the_subject(tmp_path: Path) -> 
         load(str(file))
 
 
-def test_several_candidates_end_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_probe_asks_which_of_several_candidates_is_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.py"
     file.write_text(CORE + MULTI + OTHER)
-    assert main(["verify", str(file), "--no-diagnosis", "--cases", str(tmp_path / "cases")]) == 2
+    assert main(["probe", str(file)]) == 2
     assert f"{file}:CrossAttention" in "".join(capsys.readouterr().out.split())
 
 

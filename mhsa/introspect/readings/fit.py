@@ -56,7 +56,7 @@ class Fit:
         return not self.is_taken(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
 
     def is_taken(self, subject: Subject, samples: int = 0) -> bool:
-        """Whether a mask of the subject's form that hides something is taken without an error, with more ``samples`` if given."""
+        """Whether a mask of the subject's form that hides something is taken without an error; in ``samples`` if given."""
         try:
             trial, contract = self._trial(subject, 0, samples), subject.contract
             case = trial.case
@@ -66,7 +66,7 @@ class Fit:
         return True
 
     def _of_many_samples(self, subject: Subject) -> bool:
-        """Whether masks of the form are taken with more samples than keys, too: a slice as long as the queries cuts none off."""
+        """Whether masks of the form are taken with more samples than keys: no slice as long as the queries cuts any off."""
         return subject.contract.mask_shape in ("[Tq, Tk]", None) or self.is_taken(subject, MANY)
 
     def is_taken_transposed(self, subject: Subject) -> bool:

@@ -2,7 +2,8 @@
 
 One call is watched. The attention's output is what its out projection gives (a part with such a name, or else the attention
 as a part of its own); with it, the inputs and the norms, what the module gives must be explained exactly, or a feed-forward
-with a norm must follow. No number is compared with what attention must give: a bug inside does not disturb the finding.
+with a norm must follow, or any after a part that is called attention. No number is compared with what attention must give: a
+bug inside does not disturb the finding.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = "") -> Surroundings | None:
     """Return what is around the attention of ``module`` (float64, eval, generic parameters), None if nothing is found.
 
-    ``call`` makes one call of it, of sizes that all differ. What it raises is raised. Only what is ``within`` a part is looked at.
+    ``call`` makes one call of it, of sizes that all differ. What it raises is raised. Only what is ``within``
+    a part is looked at.
     """
     if not _may_have(module):
         return None
@@ -64,11 +66,16 @@ def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int,
     yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
     yield from (
         (n, c) for n, c in fitting
-        if not is_norm(c.part) and any(True for _ in c.part.children())
-        and (ATTENTION.search(c.path.rpartition(".")[2]) or ATTENTION.search(type(c.part).__name__))
+        if not is_norm(c.part) and _is_called_attention(c)
     )  # fmt: skip
     yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
     yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
+
+
+def _is_called_attention(call: PartCall) -> bool:
+    """Whether a part has parts of its own and the name of an attention, or its class has."""
+    named = ATTENTION.search(call.path.rpartition(".")[2]) or ATTENTION.search(type(call.part).__name__)
+    return named is not None and any(True for _ in call.part.children())
 
 
 def _has_a_map(part: nn.Module) -> bool:
@@ -102,7 +109,8 @@ def _explain(
     stated = bool(before) or any(part != "residual" for part in parts)
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
-        if len(after) < 2 or not any(is_norm(c.part) for c in calls):
+        shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
+        if len(after) < 2 or not shown:
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)

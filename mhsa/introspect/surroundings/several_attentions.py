@@ -22,6 +22,7 @@ from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.surroundings.find_surroundings import ATTENTION, is_norm, same
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
+from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
@@ -42,27 +43,28 @@ class _Found:
     of_keys: bool  # it attends to the second input
 
 
-def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller) -> OneAttention | None:
+def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller, spec: str) -> OneAttention | None:
     """Return the adapter of the declared attention of a layer; None where the layer has at most one.
 
     Args:
         adapter: of the layer.
         module: of generic sizes, float64 and in eval mode.
         caller: of the whole layer.
+        spec: that names the class of the layer; empty where none does.
 
     Raises:
         Question: there are several, and none of them is declared; or what is declared is none of them.
     """
     declared, paths = adapter.contract.attention, _paths(module)
-    if type(adapter) is not ModuleAdapter or (len(paths) < 2 and declared is None):
+    if declared is None and (type(adapter) is not ModuleAdapter or len(paths) < 2):
         return None
     found = list(_found(adapter, caller, paths))
     if declared is None:
         if not found:
             return None
-        names = " and ".join(each.path for each in found)
-        words = f"it has {len(paths)} attentions ({', '.join(paths)}), which are judged one at a time; of {names} each can be"
-        raise Question(f"{words}: attention = {found[-1].path!r}, say", {"attention": found[0].path})
+        each = [{"attention": one.path} for one in found]
+        words = f"it has several attentions ({', '.join(paths)}), of which one is judged at a time"
+        raise Question(f"{words}: {' or '.join(map(in_words, each))}", each[0], [f"{spec}.{one.path}" for one in found if spec])
     chosen = next((each for each in found if each.path == declared), None)
     if chosen is None:
         listed = ", ".join(each.path for each in found) or "none"
@@ -177,4 +179,3 @@ def _takes_its_mask(adapter: ModuleAdapter, module: nn.Module) -> bool:
         for form in forms_of_mask(replace(caller, contract=contract))
     ]
     return any(map(returns, calls))
-

@@ -32,7 +32,9 @@ def test_it_is_taken_with_as_many_queries_as_keys_alone() -> None:
         understand(subject, ("float64",))
     declared = {"lengths": "equal", "mask": "additive", "mask_shape": "[Tq, Tk]"}
     assert raised.value.declaration == declared
-    found = verify(subject, dtypes="float64", contract=Contract(**declared), properties=("oracle.*", "masks.*", "numbers.large_*"))
+    found = verify(
+        subject, dtypes="float64", contract=Contract(**declared), properties=("oracle.*", "masks.*", "numbers.large_*")
+    )
     assert found, str(found)
 
 
