@@ -66,6 +66,16 @@ def use_of(target: Any, name: str) -> Use:
     )
 
 
+def is_multiplied(target: Any, name: str, other: str) -> bool:
+    """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``: the width of a head by heads."""
+    nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
+    one, two = ({n} | {attr for node in nodes for attr in _kept_as(node, n)} for n in (as_written(target, name), other))
+    products = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
+    return any(
+        (_refers(p.left, one) and _refers(p.right, two)) or (_refers(p.left, two) and _refers(p.right, one)) for p in products
+    )
+
+
 def as_written(target: Any, name: str) -> str:
     """Return the name of a parameter as it stands in the source: Python turns __C of a class Layer into _Layer__C."""
     for owner in inspect.getmro(target) if inspect.isclass(target) else ():
