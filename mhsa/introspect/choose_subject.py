@@ -53,12 +53,15 @@ def choose(module: ModuleType, spec: str) -> Choice:
     called = {n: o for n, o in modules.items() if call_of(o) is not nn.Module.forward} or modules
     from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
     attentions = _attentions(called)
+    of_heads = {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)}
     kinds: list[dict[str, Any]] = [
         {n: o for n, o in classes.items() if issubclass(o, Adapter)},
         _meant(attentions) if attentions else {},
-        {} if attentions else _outermost(_computing(from_sizes)) or from_sizes,
+        {} if attentions else _outermost(_computing(from_sizes)),
+        _named(_computing(of_heads)) or _computing(of_heads),
+        from_sizes,
         {n: o for n, o in functions.items() if takes_sizes(o)},
-        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
+        of_heads,
         {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
         _outermost(_computing(called)),
         {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},

@@ -57,8 +57,8 @@ _OF_A_PART = re.compile(
 )
 
 
-# Names that end in one of these are sizes, whatever they are of: v_hidden_size, bi_num_attention_heads. Widths and heads of what
-# is no attention, or of keys alone, may differ.
+# Names that end in one of these are sizes, whatever they are of: v_hidden_size, bi_num_attention_heads. Those of keys alone, or
+# of what is no attention, may differ.
 _SIZE = re.compile(r"_(hidden_size|embed_dim|num_attention_heads|num_heads|n_heads|nheads)$", re.IGNORECASE)
 _OF_SOMETHING_ELSE = re.compile("kv|key|value|ffn|mlp|inter|rnn|gru|lstm|pos|rel|(^|_)head_", re.IGNORECASE)
 

@@ -67,7 +67,7 @@ def use_of(target: Any, name: str) -> Use:
 
 
 def is_multiplied(target: Any, name: str, other: str) -> bool:
-    """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``: the width of a head by heads."""
+    """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``, a width by heads, say."""
     nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
     one, two = ({n} | {attr for node in nodes for attr in _kept_as(node, n)} for n in (as_written(target, name), other))
     products = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
@@ -93,10 +93,14 @@ def _trees(target: Any) -> Iterator[ast.AST]:
 
 
 def _kept_as(node: ast.AST, name: str) -> list[str]:
-    """Return the attributes of ``self`` that keep the argument: self.vis = vis."""
-    if not isinstance(node, ast.Assign) or not _refers(node.value, {name}):
+    """Return the attributes of ``self`` that keep the argument: self.vis = vis, or self.h, self.vis = h, vis."""
+    if not isinstance(node, ast.Assign):
         return []
-    return [t.attr for t in node.targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
+    pairs: list[tuple[ast.expr, ast.expr]] = [(target, node.value) for target in node.targets]
+    for target in node.targets:
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+            pairs += zip(target.elts, node.value.elts, strict=True)
+    return [t.attr for t, x in pairs if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and _refers(x, {name})]
 
 
 def _refers(node: ast.expr, names: set[str]) -> bool:
