@@ -1,14 +1,20 @@
 """A layer with several attentions: each is judged through the layer, with what the layer gives it and its own masks."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from torch import nn
 
 from mhsa.introspect.resolve import understand
+from mhsa.judge.script.recorded_calls import Recorder
+from mhsa.judge.script.standalone_script import write_script
 from mhsa.judge.verification import verify
+from mhsa.records.case import Case
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
+from mhsa.subject import check
+from mhsa.subject.trial import Trial
 from tests.helpers.layers import Layers
 
 SOME = ("oracle.*", "gradients.gradients_of_p*", "copies.pickled_copies", "dropout.*")
@@ -126,3 +132,14 @@ def test_what_is_none_of_them_is_said(target: type[nn.Module], path: str, words:
 
 def test_keys_of_the_wrong_sequence_never_hold() -> None:
     assert verify(of(KeysOfTheTarget, "cross_attention"), dtypes="float64", properties="oracle.*").verdict != "holds"
+
+
+def test_a_script_shows_the_bug_of_one(tmp_path: Path) -> None:
+    request = Request.of(of(Unscaled, "cross_attention"), dtypes=("float64",))
+    subject = understand(request)
+    with check.recording() as record:
+        record.recorder = Recorder()
+        Trial(subject, Case("float64", 1, 2, 3, 4, 3, data="normal"))()
+    write_script(tmp_path / "s.py", request, subject, "oracle.output_without_mask", "a law.", "off", record.recorder.calls)
+    with pytest.raises(AssertionError, match="output is off by up to"):
+        exec(compile((tmp_path / "s.py").read_text(), "s.py", "exec"), {})
