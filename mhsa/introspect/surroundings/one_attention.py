@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mhsa.records.understood import Understood
+from mhsa.subject.adapters.adapter import set_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 
 _FIRST: ContextVar[list[Any] | None] = ContextVar("mhsa_one_attention", default=None)  # what it gave in the call in progress
@@ -62,9 +63,11 @@ class OneAttention(ModuleAdapter):
         return self._alone(super().build(head, d_model))
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
-        """Build the same with this dropout."""
+        """Build the same with this dropout inside of the attention; None where it has none: the layer's own comes after it."""
         module = super().build_dropping(head, d_model, rate)
-        return None if module is None else self._alone(module)
+        if module is None or not set_dropout(module.get_submodule(self.others.path), rate):
+            return None
+        return self._alone(module)
 
     def _alone(self, module: nn.Module) -> nn.Module:
         if _begin in module._forward_pre_hooks.values():  # built by build() already

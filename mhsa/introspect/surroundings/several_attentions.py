@@ -151,7 +151,7 @@ def _with_mask(adapter: ModuleAdapter, chosen: _Found, mask: str | None, more: l
     was = adapter.signature
     every = {n for n in (was.mask, was.own_mask, *was.other_masks) if n is not None}
     left = tuple(n for n in every if n != mask and n not in more)
-    given = dict(was.more)
+    given = {name: x for name, x in was.more.items() if name not in (mask, *more)}
     if was.mask in left and was.mask_required:
         given[was.mask] = NONE
     key = was.key if chosen.of_keys else None

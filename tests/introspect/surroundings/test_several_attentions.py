@@ -88,11 +88,35 @@ class Unscaled(WithNormsInside):
         self.cross_attention.scale = 1.0
 
 
+class DropsAfterwards(Decoder):
+    """No dropout is in the attentions, and no mask has a default."""
+
+    def __init__(self, num_heads: int, d_model: int, drop_prob: float) -> None:
+        super().__init__(num_heads, d_model)
+        self.dropout = nn.Dropout(drop_prob)
+
+    def forward(self, dec, enc, trg_mask, src_mask):
+        x = self.norm1(dec + self.dropout(self.self_attention(dec, dec, dec, trg_mask)))
+        return self.norm2(x + self.dropout(self.cross(x, enc, trg_mask, src_mask)))
+
+
+class OfTorch(nn.Module):
+    def __init__(self, nhead: int, d_model: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(d_model, nhead, batch_first=True)
+        self.cross_attn = nn.MultiheadAttention(d_model, nhead, batch_first=True)
+        self.norm = nn.LayerNorm(d_model)
+
+    def forward(self, tgt, memory, tgt_mask=None, tgt_key_padding_mask=None):
+        tgt = self.norm(tgt + self.self_attn(tgt, tgt, tgt, tgt_key_padding_mask, attn_mask=tgt_mask)[0])
+        return tgt + self.cross_attn(tgt, memory, memory)[0]
+
+
 def of(layer: type[nn.Module], path: str) -> str:
     return f"{__file__}:{layer.__name__}.{path}"
 
 
-@pytest.mark.parametrize("layer", [Decoder, NormsBefore, WithNormsInside])
+@pytest.mark.parametrize("layer", [Decoder, NormsBefore, WithNormsInside, DropsAfterwards])
 @pytest.mark.parametrize("path", ["self_attention", "cross_attention"])
 def test_each_attention_of_a_right_layer_holds(layer: type[nn.Module], path: str) -> None:
     found = verify(of(layer, path), dtypes="float64", properties=SOME)
@@ -143,3 +167,10 @@ def test_a_script_shows_the_bug_of_one(tmp_path: Path) -> None:
     write_script(tmp_path / "s.py", request, subject, "oracle.output_without_mask", "a law.", "off", record.recorder.calls)
     with pytest.raises(AssertionError, match="output is off by up to"):
         exec(compile((tmp_path / "s.py").read_text(), "s.py", "exec"), {})
+
+
+def test_a_padding_of_keys_is_tried_in_its_usual_form_first() -> None:
+    contract = {"mask": "blocked", "fully_masked_row": "nan", "reason": "torch gives NaN"}
+    read = understand(Request.of(of(OfTorch, "self_attn"), dtypes=("float64",), contract=contract))
+    words = "tgt_key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with tgt_mask"
+    assert words in [part.text for part in read.understood]

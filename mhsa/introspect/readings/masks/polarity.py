@@ -22,6 +22,7 @@ MEANS: dict[MaskMeaning, str] = {
     "additive": "adds the mask to the scores, 0 where attention is allowed and -inf where not",
     "lengths": "attends to the first keys of each sample, as many as it is given",
 }
+_PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)
 # Named so, a mask is known to have no axis for the samples, as torch's attn_mask; other masks are expected to have one.
 _WITHOUT_SAMPLES = re.compile(r"attn_mask|att_mask|causal|look_?ahead|future|tril|triangular|subsequent|slf_attn")
 
@@ -42,7 +43,9 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
         yield _reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
     for meaning in (likely, *others):
         shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
-        shapes = sorted(shapes, key=lambda s: axes not in (None, axes_of(s)))
+        # Torch's own attention takes a padding of keys with the axes of a whole mask, too, where no gradient is asked for.
+        padding = _PADDING_OF_KEYS.search(mask_parameter(subject.adapter)) is not None
+        shapes = sorted(shapes, key=lambda s: (axes not in (None, axes_of(s)), padding and s != "[B, Tk]"))
         for fixed in _shapes(subject, shapes):
             for floating in (False,) if meaning == "additive" else (False, True):
                 yield _reading(subject, meaning, fixed, floating, stated, declared)
