@@ -175,7 +175,7 @@ def _takes_its_mask(adapter: ModuleAdapter, module: nn.Module) -> bool:
         return False
     calls = [
         functools.partial(form, module, query, key, value, form.convert(everything, query.dtype, first_sizes(adapter).head))
-        for contract in (caller.contract, replace(caller.contract, mask_shape="[Tq, Tk]"))
-        for form in forms_of_mask(replace(caller, contract=contract))
+        for shape in (adapter.contract.mask_shape, "[Tq, Tk]")
+        for form in forms_of_mask(replace(caller, contract=replace(caller.contract, mask_shape=shape)))
     ]
     return any(map(returns, calls))

@@ -100,6 +100,15 @@ class DropsAfterwards(Decoder):
         return self.norm2(x + self.dropout(self.cross(x, enc, trg_mask, src_mask)))
 
 
+class RefusesAMaskAndShiftsPadding(Decoder):
+    def forward(self, dec, enc, dec_mask=None, enc_mask=None, enc_padding_mask=None):
+        if enc_mask is not None:
+            raise NotImplementedError
+        hide = None if enc_padding_mask is None else enc_padding_mask[:, None].expand(-1, dec.size(1), -1)
+        x = self.norm1(dec + self.self_attention(dec, dec, dec, dec_mask))
+        return x + self.cross_attention(x, enc, enc, None if hide is None else ~hide.roll(1, -1))
+
+
 class OfTorch(nn.Module):
     def __init__(self, nhead: int, d_model: int) -> None:
         super().__init__()
@@ -174,3 +183,9 @@ def test_a_padding_of_keys_is_tried_in_its_usual_form_first() -> None:
     read = understand(Request.of(of(OfTorch, "self_attn"), dtypes=("float64",), contract=contract))
     words = "tgt_key_padding_mask: hides what the mask marks with True, [B, Tk]; tried alone and together with tgt_mask"
     assert words in [part.text for part in read.understood]
+
+
+def test_the_first_mask_that_is_taken_is_judged_whether_or_not_it_is_right() -> None:
+    spec = of(RefusesAMaskAndShiftsPadding, "cross_attention")
+    assert "enc_padding_mask=mask" in understand(spec, ("float64",)).adapter.describe()
+    assert verify(spec, dtypes="float64", properties="oracle.*").verdict == "violated"
