@@ -34,6 +34,7 @@ def verify(args: VerifyArguments) -> int:
     """Judge subjects, show every verdict, write the reports."""
     from rich.text import Text
 
+    from mhsa.commands.several_in_a_file import judge_each
     from mhsa.commands.subject_tables.write_baseline import write_baseline
     from mhsa.records.results import exit_code
     from mhsa.reports.line_folding import hanging, show
@@ -53,7 +54,11 @@ def verify(args: VerifyArguments) -> int:
             database=args.database or options.database,
         )
         strict = args.strict or configuration.strict
-        found = replace(judge(out, options, diagnosis=args.diagnosis, verbose=args.verbose), strict=strict)
+        found = judge(out, options, diagnosis=args.diagnosis, verbose=args.verbose)
+        options, found = judge_each(
+            options, found, lambda o: judge(out, o, diagnosis=args.diagnosis, verbose=args.verbose, header=False)
+        )
+        found = replace(found, strict=strict)
         code = exit_code(found.results, strict=strict)
         if args.exit_zero and code == 1:
             code = 0
@@ -162,7 +167,9 @@ def folder_of_cases(cases: Path | None, configuration: Configuration) -> Path:
     return here / configuration.cases
 
 
-def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False) -> JudgedRun:
+def judge(
+    out: Frame, options: Options, *, diagnosis: bool, picture: bool = False, verbose: bool = False, header: bool = True
+) -> JudgedRun:  # fmt: skip
     """Run, with progress, and find the causes of what fails. An interrupted run gives what it has."""
     from mhsa.bugs.diagnosis.client import DiagnosisClient
     from mhsa.records.catalogue import catalogue
@@ -175,7 +182,8 @@ def judge(out: Frame, options: Options, *, diagnosis: bool, picture: bool = Fals
     console = out.console
     known = {p.id: p for p in catalogue()}
     environment = environment_of(options)
-    print_header(console, environment, verbose=verbose)
+    if header:
+        print_header(console, environment, verbose=verbose)
     interrupted = False
     results: list[SubjectResult] = []
     diagnoses: dict[str, Diagnosis] = {}

@@ -29,10 +29,14 @@ _MAPS = re.compile("linear|conv|^Parameter$|^Dense$|einsum_?layer|MultiheadAtten
 
 @dataclass(frozen=True)
 class Choice:
-    """The object that is judged, and in words what else the file has; no words where nothing else was possible."""
+    """The object that is judged, and in words what else the file has; no words where nothing else was possible.
+
+    ``attention`` is the path of the one that is judged of a layer with several, where it is named with the layer's class.
+    """
 
     target: Any
     understood: tuple[Understood, ...] = ()
+    attention: str = ""
 
 
 def choose(module: ModuleType, spec: str) -> Choice:
@@ -49,12 +53,15 @@ def choose(module: ModuleType, spec: str) -> Choice:
     called = {n: o for n, o in modules.items() if call_of(o) is not nn.Module.forward} or modules
     from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
     attentions = _attentions(called)
+    of_heads = {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)}
     kinds: list[dict[str, Any]] = [
         {n: o for n, o in classes.items() if issubclass(o, Adapter)},
         _meant(attentions) if attentions else {},
-        {} if attentions else _outermost(_computing(from_sizes)) or from_sizes,
+        {} if attentions else _outermost(_computing(from_sizes)),
+        _named(_computing(of_heads)) or _computing(of_heads),
+        from_sizes,
         {n: o for n, o in functions.items() if takes_sizes(o)},
-        {n: o for n, o in functions.items() if _takes(o, QUERY, KEY, VALUE)},
+        of_heads,
         {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
         _outermost(_computing(called)),
         {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
@@ -68,8 +75,9 @@ def choose(module: ModuleType, spec: str) -> Choice:
         listed = ", ".join(f"{spec}:{n}" for n in others)
         return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),))
     if found:
-        listed = ", ".join(f"{spec}:{name}" for name in found)
-        raise Question(f"{spec} defines several attention-like objects; name one of {listed}")
+        means = [f"{spec}:{name}" for name in found]
+        words = f"{spec} defines several attention-like objects; name one of {', '.join(means)}"
+        raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
 

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from torch import nn
 
+from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, Layout
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
@@ -109,6 +110,10 @@ def _within_a_module(promise: Promise) -> str:
     return "a function on [B, H, T, d] has nothing around it" if isinstance(promise.adapter, FunctionAdapter) else ""
 
 
+def _of_a_layer(promise: Promise) -> str:
+    return "" if isinstance(promise.adapter, OneAttention) else "it is one of several of a layer that mhsa calls by its names"
+
+
 def _with_maps(promise: Promise) -> str:
     return "a function on [B, H, T, d] has no projections of its own" if isinstance(promise.adapter, FunctionAdapter) else ""
 
@@ -149,6 +154,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "float64_in": _always,
     "accumulation": _always,
     "surroundings": _within_a_module,
+    "attention": _of_a_layer,
     "heads": _within_a_module,
     "reason": _with_a_deviation,
     "causal": _with_places,

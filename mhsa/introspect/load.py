@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -80,12 +81,12 @@ def _choice(spec: str, folder: str) -> Choice:
     if path is not None:
         module = _import_file(path)
         if attr:
-            return Choice(_attribute(module, attr, spec))
+            return _attribute(module, attr, spec)
         return choose(module, spec)
     name, _, attr = spec.partition(":")
     if not folder:
         _let_import(Path.cwd())
-    return Choice(_attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec))
+    return _attribute(_guarded(lambda: importlib.import_module(name), f"import of {name}"), attr, spec)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -139,15 +140,21 @@ def _guarded(step: Callable[[], T], what: str) -> T:
         sys.dont_write_bytecode = before
 
 
-def _attribute(module: ModuleType, attr: str, spec: str) -> Any:
+def _attribute(module: ModuleType, attr: str, spec: str) -> Choice:
+    """Return what ``attr`` names; behind a class of modules it may go on with the path of a part of what is built."""
+    from torch import nn
+
     target: Any = module
-    for part in attr.split("."):
+    parts = attr.split(".")
+    for n, part in enumerate(parts):
         try:
             target = getattr(target, part)
         except AttributeError:
+            if inspect.isclass(target) and issubclass(target, nn.Module):
+                return Choice(target, attention=".".join(parts[n:]))
             public = [name for name in dir(target) if not name.startswith("_")]
             near = difflib.get_close_matches(part, public, n=3)
             owner = getattr(target, "__name__", type(target).__name__)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise SubjectError(f"{spec}: {owner} has no attribute {part!r}{hint}") from None
-    return target
+    return Choice(target)

@@ -43,6 +43,7 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
     """
     declared: dict[str, Any] = {}
     questions: list[str] = []
+    means: tuple[str, ...] = ()
     for _ in range(_ROUNDS):
         found = load_subject(request.under(declared), target)
         new = found.declaration if isinstance(found, Question) else {}
@@ -50,6 +51,7 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
             break
         declared |= new
         questions.append(str(found))
+        means = means or (found.means if isinstance(found, Question) else ())
     if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
     if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
@@ -57,9 +59,10 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         questions.append("it is built with a number of key heads, and exactly right with fewer of them than of queries, too")
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
         words = "\n\n".join([*questions, f"under {in_words(declared)}: {found}"])
-        question = Question(words)
+        question = Question(words, means=means)
         return LoadedSubject(question, question)
-    return LoadedSubject(_as_found(found, request, declared), Question("\n".join(dict.fromkeys(questions)), declared))
+    question = Question("\n".join(dict.fromkeys(questions)), declared, means)
+    return LoadedSubject(_as_found(found, request, declared), question)
 
 
 def _with_fewer_key_heads(subject: Subject, request: Request, target: Any) -> Subject | None:

@@ -48,6 +48,8 @@ from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
+from mhsa.introspect.surroundings.one_attention import OneAttention
+from mhsa.introspect.surroundings.several_attentions import one_of_several
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question, SubjectError, describe
@@ -79,6 +81,8 @@ def understand(
     try:
         choice = chosen(request) if target is None else Choice(target)
         target = choice.target
+        if choice.attention:
+            request = replace(request, contract={**request.contract, "attention": choice.attention})
         complete = replace(request, dtypes=request.dtypes or DEFAULT_DTYPES)
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
@@ -133,6 +137,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     caller = find_call(adapter, module, lambda: returning.append(_require_a_call(adapter, module, request, target)))
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
+        caller = find_call(adapter, module)
+    one = one_of_several(adapter, module, caller, _spec(target, request)) if isinstance(adapter, ModuleAdapter) else None
+    if one is not None:
+        adapter, module = one, randomised(one.build(head, d_model), name)
         caller = find_call(adapter, module)
     alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
     if alike is not None:
@@ -197,6 +205,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *(x.words for x in unread),
         *batch_norms_in_words(module),
         *(around.parts if around else ()),
+        *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
@@ -207,8 +216,17 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         known: Known = "declared" if adapter.contract.surroundings else "named"
         part = Understood("surroundings", around.text, known, {"surroundings": "left-out"})
         subject = replace(subject, understood=(*subject.understood, part))
+    if isinstance(adapter, OneAttention):
+        subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
+
+
+def _spec(target: Any, request: Request) -> str:
+    """Return the spec that names the class of a subject; empty where it is no class that a spec names."""
+    if not inspect.isclass(target) or not request.is_unnamed:
+        return ""
+    return f"{request.spec}:{target.__name__}" if request.spec.endswith(".py") else request.spec
 
 
 def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:

@@ -99,6 +99,8 @@ class Judge:
                 subject = loaded.subject
                 if loaded.question is not None:
                     self._questions[len(self._subjects) + 1] = loaded.question
+                    if loaded.question.means and request.is_unnamed:
+                        subject = loaded.question  # each is judged instead
                     if not self.config.getoption("--attention-requests"):  # a green run would hide the question
                         subject = without_judging(request, loaded)
                 self._end_without_cuda()
@@ -210,7 +212,7 @@ class Judge:
             record = item.stash.get(_RECORD, check.Record())
             finding = find(record, None if call.excinfo is None else call.excinfo.value)
             if isinstance(subject, Question):
-                finding["question"] = True
+                finding |= {"question": True, "means": list(subject.means)}
             finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
             if record.recorder is not None and isinstance(subject, Subject):
                 self._write_script(finding, subject, record)

@@ -92,6 +92,8 @@ class Contract:
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
+        attention: path of the one that is judged, ``"self_attn"`` say, of a layer with several attentions, as a decoder has;
+            it is called through the layer, whose other attentions give nothing.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
             one from the h-th (``"interleaved"``), both where heads are split and where they are merged, or
             ``"interleaved-where-split"`` and consecutive where they are merged.
@@ -143,6 +145,7 @@ class Contract:
     float64_in: Literal["float64", "float32"] | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
+    attention: str | None = None
     heads: Heads | None = None
     reason: str = ""
     # The formula: what is computed in addition to plain attention.

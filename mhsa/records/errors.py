@@ -6,7 +6,7 @@ import shutil
 import sys
 import textwrap
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,13 @@ class Question(SubjectError):
 
     Attributes:
         declaration: fields of the contract under which the subject can be judged; empty if only an adapter can say it.
+        means: the subjects that may be meant, as they are typed, where a file or a layer has several.
     """
 
-    def __init__(self, message: str, declaration: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, message: str, declaration: Mapping[str, Any] | None = None, means: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.declaration: dict[str, Any] = dict(declaration or {})
+        self.means = tuple(means)
 
 
 LONGEST = 400  # characters of a message that are worth a line

@@ -93,6 +93,11 @@ class Request:
         """What names the object that is loaded."""
         return self.build or self.subject
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether it is the object that a spec names, and no configured subject, which is one thing."""
+        return self.label == self.subject and not self.submodule
+
     def under(self, contract: Mapping[str, Any], arguments: Mapping[str, Any] | None = None) -> Request:
         """Return the same with more declared: fields of the contract, and arguments for the constructor."""
         from mhsa.records.declarations import as_options, canonical

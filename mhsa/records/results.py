@@ -69,6 +69,7 @@ class SubjectResult:
         reading: how it was understood, part by part, and how each is known.
         not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
         accepted: the part of it that the configuration accepts, so that ``strict`` lets it pass.
+        means: the subjects that may be meant, as they are typed, where a file or a layer has several.
     """
 
     subject: str
@@ -87,6 +88,7 @@ class SubjectResult:
     reading: list[Understood] = field(default_factory=list)
     not_judged: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
+    means: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.label = self.label or self.subject

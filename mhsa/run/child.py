@@ -172,11 +172,11 @@ class Child:
             self.listen(Event("running", number, identity, planned=len(every)))
         if "mhsa" in properties:
             finding = properties["mhsa"]
-            number, question = finding.pop("number"), finding.pop("question", False)
+            number, question, means = finding.pop("number"), finding.pop("question", False), finding.pop("means", [])
             result = self.results[number - 1]
             self.running.pop((number, identity), None)
             if not result.notes and finding["outcome"] == "error":
-                result.question, result.reason = question, finding["reason"]  # it could not even be loaded
+                result.question, result.reason, result.means = question, finding["reason"], means  # it was not even loaded
                 return
             self.add(number, PropertyResult(**finding))
         elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it

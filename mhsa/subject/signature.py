@@ -134,8 +134,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         context = pick(rest, CONTEXT)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
         guessed = names[1] is not None
-    elif query and key and not value:
-        names = (query, key, None)
+    elif query and (key or value):  # keys and values are made from one tensor: forward(q, k), forward(q, v)
+        names = (query, key or value, None)
     else:
         raise Question(f"{shown}: which parameters are query, key and value is not clear. {adapter}")
     own = None

@@ -79,10 +79,10 @@ def test_makers_of_masks_and_other_parts_are_not_the_subject(tmp_path: Path) -> 
         load(str(file))
 
 
-def test_several_candidates_end_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_probe_asks_which_of_several_candidates_is_meant(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "two.py"
     file.write_text(CORE + MULTI + OTHER)
-    assert main(["verify", str(file), "--no-diagnosis", "--cases", str(tmp_path / "cases")]) == 2
+    assert main(["probe", str(file)]) == 2
     assert f"{file}:CrossAttention" in "".join(capsys.readouterr().out.split())
 
 
@@ -117,3 +117,27 @@ def test_a_class_that_inherits_from_another_one_and_calls_it_is_the_subject(tmp_
     file.write_text(CORE + MULTI + own + own.replace("CrossAttention", "SelfAttention"))
     with pytest.raises(Question, match=r"CrossAttention, .*SelfAttention"):
         chosen(Request.of(str(file)))
+
+
+HELPERS = """
+import torch
+from torch import nn
+def softmax(x): return torch.softmax(x, -1)
+def make_layer(dim, num_heads): return nn.Linear(dim, dim)
+class Rotary(nn.Module):
+    def __init__(self, dim, num_heads): super().__init__()
+    def forward(self, x): return x
+def first_key(q, k, v): return v[..., :1, :]
+def dot_product_attention(q, k, v): return softmax(q @ k.mT / q.size(-1) ** 0.5) @ v
+def compare(q, k, v): return dot_product_attention(q, k, v) - first_key(q, k, v)
+"""
+
+
+def test_a_function_that_computes_attention_is_chosen_among_helpers(tmp_path: Path) -> None:
+    file = tmp_path / "functions.py"
+    file.write_text(HELPERS)
+    assert load(str(file)).__name__ == "dot_product_attention"
+    file = tmp_path / "layer.py"
+    layer = "class Layer(Rotary):\n    def forward(self, x): return dot_product_attention(x, x, x)\n"
+    file.write_text(HELPERS + layer)
+    assert load(str(file)).__name__ == "Layer"

@@ -15,6 +15,7 @@ from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.learned_queries import learned_queries
 from mhsa.subject.adapters.left_out_dropout import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import EachQueryAlone
@@ -48,6 +49,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
         adapter = caller.adapter
         if not adapter.takes_mask:
             return caller
+        given = generic_tensors(adapter)  # one of other inputs may have been found
         return find_mask_form(with_query_mask(caller, module, *given), module, *given)
 
 
@@ -56,10 +58,22 @@ def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tens
     if not isinstance(caller.adapter, ModuleAdapter) or caller.contract.layout is not None:
         return None
     output = caller.items(module, *given, None)[caller.output_from]
+    learned = learned_queries(caller.adapter, module, output)
+    if learned is not None and _is_as_long(caller, module, given, output):
+        return _giving_tokens(replace(caller, adapter=learned), module, generic_tensors(learned))
     if isinstance(output, Tensor) and output.shape == given[0].shape:
         return None
     laid = replace(caller, contract=replace(caller.contract, layout="BNTD"))
     return _giving_tokens(laid, module, given) or _query_by_query(caller, module, given, rows=(False,))
+
+
+def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], output: Tensor) -> bool:
+    """Whether the output keeps its shape where one token less is given."""
+    shorter = given[0][:, :-1]
+    with contextlib.suppress(Exception):
+        other = caller.items(module, shorter, shorter, shorter, None)[caller.output_from]
+        return isinstance(other, Tensor) and other.shape == output.shape
+    return False
 
 
 def _giving_tokens(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:

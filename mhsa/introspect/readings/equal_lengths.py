@@ -15,7 +15,7 @@ from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.readings.candidate_reading import Reading
-from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.fit import MANY, Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal
 from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.records.errors import Question
@@ -58,6 +58,27 @@ def equal_lengths(subject: Subject, module: nn.Module) -> Reading | None:
     read = replace(subject, adapter=same, caller=replace(caller, contract=contract), contract=contract)
     fields = {"lengths": "equal"}
     return Reading(read, "call", _TEXT, certain=False, declaration=fields, pins=fields)
+
+
+def masks_of_equal_lengths(subject: Subject, fit: Fit) -> Reading | None:
+    """Return the reading of a mask that is taken with as many queries as keys alone; None where others are taken.
+
+    So it is where a mask that is made once is cut, ``mask[:T, :T]``, and is meant for self-attention.
+    """
+    adapter = subject.adapter
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or adapter.contract.lengths is not None:
+        return None
+    undeclared = replace(subject.caller, contract=replace(subject.contract, mask_shape=adapter.contract.mask_shape))
+    forms = [replace(subject, contract=form.contract, caller=form) for form in forms_of_mask(undeclared)]
+    if any(fit.is_taken(form, MANY) for form in forms):
+        return None
+    same = OfOneLength(adapter)
+    contract = replace(subject.contract, lengths="equal", mask_shape=adapter.contract.mask_shape)
+    caller = replace(subject.caller, adapter=same, contract=contract, weights_from=None)  # of several calls there are none
+    read = replace(subject, adapter=same, caller=caller, contract=contract)
+    fields = {"lengths": "equal"}
+    text = "takes a mask with as many queries as keys alone: others raise"
+    return Reading(read, "call", text, certain=False, declaration=fields, pins=fields)
 
 
 def ask_about_places(same: Reading, module: nn.Module, fit: Fit) -> None:

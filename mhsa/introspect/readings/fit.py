@@ -21,6 +21,7 @@ from mhsa.subject.trial import Trial
 
 # Shapes of masks with an axis of size 1 for the queries, and the same with all queries.
 _WHOLE: dict[MaskShape | None, MaskShape] = {"[B, 1, Tk]": "[B, Tq, Tk]", "[B, 1, 1, Tk]": "[B, 1, Tq, Tk]"}
+MANY = 19  # samples, more than any other generic size, and a prime
 SEEDS = (0, 1, 2)  # of the inputs; a mask of one seed alone may hide the same whichever way it is read
 
 
@@ -46,18 +47,39 @@ class Fit:
             mask = hiding((case.batch, case.query_length, case.key_length), seed, subject.contract)
             if not self._is_exact(subject, seed, mask):
                 return False
+        if not self._of_many_samples(subject):
+            return False
         whole = _WHOLE.get(subject.contract.mask_shape)
         if whole is None:
             return True
         contract = replace(subject.contract, mask_shape=whole)
         return not self.is_taken(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
 
-    def is_taken(self, subject: Subject) -> bool:
-        """Whether a mask of the subject's form that hides something is taken without an error."""
-        trial, contract = self._trial(subject, 0), subject.contract
-        case = trial.case
+    def is_taken(self, subject: Subject, samples: int = 0) -> bool:
+        """Whether a mask of the subject's form that hides something is taken without an error; in ``samples`` if given."""
         try:
+            trial, contract = self._trial(subject, 0, samples), subject.contract
+            case = trial.case
             trial(mask=hiding((case.batch, case.query_length, case.key_length), 0, contract))
+        except (check.Violation, check.Inapplicable):
+            return False
+        return True
+
+    def _of_many_samples(self, subject: Subject) -> bool:
+        """Whether masks of the form are taken with more samples than keys: no slice as long as the queries cuts any off."""
+        return subject.contract.mask_shape in ("[Tq, Tk]", None) or self.is_taken(subject, MANY)
+
+    def is_taken_transposed(self, subject: Subject) -> bool:
+        """Whether a mask of as many queries as keys is taken, where the form is one of keys with an axis of size 1 behind.
+
+        Then nothing shows whether the mask is one of keys, or one of queries and keys that is transposed by mistake.
+        """
+        contract = replace(subject.contract, mask_shape="[B, Tq, Tk]")
+        whole = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+        case = generic_case(whole)
+        try:
+            trial = Trial(whole, replace(case, query_length=case.key_length), counted=False)
+            trial(mask=hiding((case.batch, case.key_length, case.key_length), 0, contract))
         except (check.Violation, check.Inapplicable):
             return False
         return True
@@ -126,11 +148,12 @@ class Fit:
             self._required[key] = answer.expected.output
         return is_exact(answer.output, self._required[key])
 
-    def _trial(self, subject: Subject, seed: int) -> Trial:
+    def _trial(self, subject: Subject, seed: int, samples: int = 0) -> Trial:
         """Return a trial of the subject; those of one adapter share the module and its parameters."""
-        key = (id(subject.adapter), id(subject.bind), subject.ties[0], seed)
+        key = (id(subject.adapter), id(subject.bind), subject.ties[0], seed, samples)
         if key not in self._trials:
-            made = Trial(subject, generic_case(subject, seed=seed), counted=False)
+            case = generic_case(subject, seed=seed)
+            made = Trial(subject, replace(case, batch=samples or case.batch), counted=False)
             self._trials[key] = subject.adapter, made  # the adapter is kept, so that no other one gets its id
         trial = copy.copy(self._trials[key][1])
         trial.subject, trial.precision = subject, subject.precision(trial.case.dtype)

@@ -31,7 +31,7 @@ def of_one_length(caller: Caller, module: nn.Module) -> ModuleAdapter | None:
     adapter = caller.adapter
     if not isinstance(adapter, ModuleAdapter) or adapter.inputs == "x" or _shape_of(adapter, adapter.signature.query) is None:
         return None
-    if adapter.signature.as_list:
+    if adapter.signature.as_list or adapter.signature.key is None:
         return None
     names = [name for name in (adapter.signature.key, adapter.signature.value) if name is not None]
     if {_shape_of(adapter, name) for name in (adapter.signature.query, *names)} != {_shape_of(adapter, names[0])}:

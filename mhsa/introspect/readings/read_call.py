@@ -11,7 +11,7 @@ from torch import nn
 from mhsa.introspect.calls.find_float64 import find_float64
 from mhsa.introspect.calls.find_mask_shape import find_mask_form
 from mhsa.introspect.readings.candidate_reading import Reading, first_fit
-from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengths
+from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengths, masks_of_equal_lengths
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
@@ -19,7 +19,7 @@ from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
-from mhsa.introspect.readings.masks.polarity import mask_readings, with_lengths_of_samples
+from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone, with_lengths_of_samples
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.second_argument import ask_about_second
@@ -56,6 +56,9 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     read = _stages(subject, module, fit)
     if read is not None:
         ask_about_name(subject)
+        if subject.adapter.takes_mask and read[-1].part != "mask" and (same := masks_of_equal_lengths(read[-1].subject, fit)):
+            masks = _masks_of(same.subject, fit)
+            read = [*read, same, masks] if masks else read
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
         known = replace(subject, contract=find_float64(subject))
@@ -140,6 +143,7 @@ def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     if not subject.adapter.takes_mask:
         return None
     read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
+    read = None if read is None else of_keys_alone(read, fit)
     if read is None or read.subject.contract.mask != "lengths":
         return read
     return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)
@@ -179,7 +183,7 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     if not doubtful and not nan:
         understood = tuple(reading.understood for reading in read if reading.text)
         known = replace(last, understood=(*subject.understood, *understood))
-        return try_other_masks(known, fit, _masks_of) if read[-1].part == "mask" else known
+        return try_other_masks(known, fit, _masks_of, lambda s: by_names(s, module)) if read[-1].part == "mask" else known
     fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
     words = " and ".join(reading.text for reading in doubtful)
     if nan:

@@ -2,7 +2,8 @@
 
 One call is watched. The attention's output is what its out projection gives (a part with such a name, or else the attention
 as a part of its own); with it, the inputs and the norms, what the module gives must be explained exactly, or a feed-forward
-with a norm must follow. No number is compared with what attention must give: a bug inside does not disturb the finding.
+with a norm must follow, or any after a part that is called attention. No number is compared with what attention must give: a
+bug inside does not disturb the finding.
 """
 
 from __future__ import annotations
@@ -22,14 +23,15 @@ from mhsa.introspect.surroundings.watched_call import PartCall, watch
 
 # "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
 _SAME = 2.0**-26
-_ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
+ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 _NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 
 
-def find_surroundings(module: nn.Module, call: Callable[[], Any]) -> Surroundings | None:
+def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = "") -> Surroundings | None:
     """Return what is around the attention of ``module`` (float64, eval, generic parameters), None if nothing is found.
 
-    ``call`` makes one call of it, of sizes that all differ. What it raises is raised.
+    ``call`` makes one call of it, of sizes that all differ. What it raises is raised. Only what is ``within``
+    a part is looked at.
     """
     if not _may_have(module):
         return None
@@ -38,12 +40,16 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any]) -> Surrounding
     if whole is None or whole.output is None:
         return None
     final = whole.output
-    calls = [c.with_pixels_of(final) for c in calls]
+    calls = [c.with_pixels_of(final) for c in calls if _is_within(c.path, within)]
     whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
         if around := _explain(module, calls, at, attention, whole):
             return around
     return None
+
+
+def _is_within(path: str, part: str) -> bool:
+    return not part or path in ("", part) or path.startswith(f"{part}.")
 
 
 def _may_have(module: nn.Module) -> bool:
@@ -61,11 +67,16 @@ def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int,
     yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
     yield from (
         (n, c) for n, c in fitting
-        if not _is_norm(c) and any(True for _ in c.part.children())
-        and (_ATTENTION.search(c.path.rpartition(".")[2]) or _ATTENTION.search(type(c.part).__name__))
+        if not is_norm(c.part) and _is_called_attention(c)
     )  # fmt: skip
     yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
-    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not _is_norm(c) and _has_a_map(c.part)])
+    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
+
+
+def _is_called_attention(call: PartCall) -> bool:
+    """Whether a part has parts of its own and the name of an attention, or its class has."""
+    named = ATTENTION.search(call.path.rpartition(".")[2]) or ATTENTION.search(type(call.part).__name__)
+    return named is not None and any(True for _ in call.part.children())
 
 
 def _has_a_map(part: nn.Module) -> bool:
@@ -74,11 +85,12 @@ def _has_a_map(part: nn.Module) -> bool:
 
 
 def _is_of_feed_forward(path: str) -> bool:
-    return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not _ATTENTION.search(path)
+    return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not ATTENTION.search(path)
 
 
-def _is_norm(call: PartCall) -> bool:
-    return bool(_NORM.search(type(call.part).__name__))
+def is_norm(part: nn.Module) -> bool:
+    """Whether a part is a norm, by the name of its class."""
+    return bool(_NORM.search(type(part).__name__))
 
 
 def _explain(
@@ -90,15 +102,16 @@ def _explain(
     inputs = [x for x in whole.given if x.is_floating_point() and x.shape == final.shape]
     before = [
         c for c in calls[:at]
-        if _is_norm(c) and len(c.given) == 1 and any(_same(c.given[0], x) for x in whole.given)
+        if is_norm(c.part) and len(c.given) == 1 and any(same(c.given[0], x) for x in whole.given)
     ]  # fmt: skip
     residuals = [*inputs, *(c.output for c in before if c.output is not None and c.output.shape == final.shape)]
-    norms = [c for c in calls[at + 1 :] if c.path and _is_norm(c) and c.given]
+    norms = [c for c in calls[at + 1 :] if c.path and is_norm(c.part) and c.given]
     text, parts = _after(inner, final, residuals, norms)
     stated = bool(before) or any(part != "residual" for part in parts)
-    if not text and not _same(final, inner):
+    if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
-        if len(after) < 2 or not any(_is_norm(c) for c in calls):
+        shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
+        if len(after) < 2 or not shown:
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
@@ -119,22 +132,22 @@ def _after(
     inner: Tensor, final: Tensor, residuals: Sequence[Tensor], norms: Sequence[PartCall]
 ) -> tuple[str, tuple[str, ...]]:  # fmt: skip
     """Return how the module's output is made of the attention's, in words; empty if it is the same or is not explained."""
-    if _same(final, inner):
+    if same(final, inner):
         return "", ()
-    if any(_same(final, inner + x) for x in residuals):
+    if any(same(final, inner + x) for x in residuals):
         return "the residual that is added to it", ("residual",)
-    if any(_same(final, (inner + x) / 2**0.5) for x in residuals):
+    if any(same(final, (inner + x) / 2**0.5) for x in residuals):
         return "the residual that is added to it, over the root of 2", ("residual",)
     for norm in norms:
         kind = type(norm.part).__name__
         given, gave = (x if x is None else _in_axes_of(final, x) for x in (norm.given[0], norm.output))
         if given is None or gave is None:
             continue
-        if _same(gave, final) and _same(given, inner):
+        if same(gave, final) and same(given, inner):
             return f"{kind} after the attention", (kind,)
-        if _same(gave, final) and any(_same(given, inner + x) for x in residuals):
+        if same(gave, final) and any(same(given, inner + x) for x in residuals):
             return f"the residual that is added to it and {kind} after that", ("residual", kind)
-        if _same(given, inner) and any(_same(final, gave + x) for x in residuals):
+        if same(given, inner) and any(same(final, gave + x) for x in residuals):
             return f"{kind} after the attention and the residual that is added to it", (kind, "residual")
     return "", ()
 
@@ -160,5 +173,6 @@ def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCal
     return tuple(sorted(reached(whole.output) - reached(attention.output)))
 
 
-def _same(a: Tensor, b: Tensor) -> bool:
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same numbers, up to the order of operations."""
     return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())

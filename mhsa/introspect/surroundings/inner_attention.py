@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -111,8 +112,23 @@ class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
     describe = ModuleAdapter.describe
 
 
+class InnerAttentionOfOne(InnerAttentionOfModule, OneAttention):
+    """The attention inside of one of a layer's attentions, which has a residual or a norm of its own."""
+
+    def build(self, head: int, d_model: int) -> nn.Module:
+        """Build the whole layer, and have it give what the attention inside gives."""
+        return self._prepared(OneAttention.build(self, head, d_model))
+
+    def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
+        """Build the same with this dropout."""
+        module = OneAttention.build_dropping(self, head, d_model, rate)
+        return None if module is None else self._prepared(module)
+
+
 def inside(base: Adapter, around: Surroundings) -> InnerAttention:
     """Return the adapter of the attention inside what ``base`` builds."""
+    if type(base) is OneAttention:
+        return InnerAttentionOfOne(base, around)
     return InnerAttentionOfModule(base, around) if type(base) is ModuleAdapter else InnerAttention(base, around)
 
 

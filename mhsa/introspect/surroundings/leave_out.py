@@ -9,6 +9,7 @@ from torch import nn
 
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
+from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 
@@ -21,7 +22,7 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
     if adapter.contract.surroundings == "none" or adapter.projections(module) is not None:
         return None
     try:
-        around = find_surroundings(module, call)
+        around = find_surroundings(module, call, adapter.others.path if isinstance(adapter, OneAttention) else "")
     except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)

@@ -7,6 +7,7 @@ from torch import nn
 
 from mhsa.introspect.load import target_of
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
+from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.torch_attention import TorchModuleAdapter
 from mhsa.judge.script.function_call import function_lines
 from mhsa.judge.script.log_sum_exp import lse_lines
@@ -34,8 +35,9 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *function_lines(subject, request, call)]
-    if isinstance(subject.adapter, (InnerAttention, SeveralCalls)):
-        declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract)!r}"
+    if isinstance(subject.adapter, (InnerAttention, OneAttention, SeveralCalls)):
+        one = {"attention": subject.adapter.others.path} if isinstance(subject.adapter, OneAttention) else {}
+        declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract) | one!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
         lines.append(f"adapter = understand({asked_for}, target={object_text(request)}).adapter")
     elif not isinstance(subject.adapter, (ModuleAdapter, TorchAdapter)):  # the user's own, which is all that is known of it
@@ -79,7 +81,7 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if isinstance(adapter, (InnerAttention, SeveralCalls)) or not isinstance(adapter, ModuleAdapter):
+    if isinstance(adapter, (InnerAttention, OneAttention, SeveralCalls)) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it

@@ -5,12 +5,13 @@ from __future__ import annotations
 import keyword
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
 from torch import nn
 
-from mhsa.introspect.load import load
+from mhsa.introspect.load import chosen, load
 from mhsa.records.request import Request
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.subject import Subject
@@ -61,9 +62,14 @@ def name_in_file(request: Request) -> str:
     """The subject's name in its file, or that of the model or function which has it."""
     attr = request.spec.rpartition(":")[2]
     if not request.spec.endswith(".py"):
-        return attr
+        return attr.removesuffix(f".{named_attention(request)}")
     target = load(request.spec, request.folder)
     return next(name for name, x in vars(_module(request)).items() if x is target)
+
+
+def named_attention(request: Request) -> str:
+    """The path of the attention that a spec names with its layer, FILE.py:Layer.self_attn; empty where it names none."""
+    return chosen(replace(request, submodule="")).attention
 
 
 def object_text(request: Request) -> str:

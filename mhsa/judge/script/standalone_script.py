@@ -6,6 +6,7 @@ import functools
 from pathlib import Path
 
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
+from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.judge.script.module_call import call_lines
 from mhsa.judge.script.named_subject import import_lines
 from mhsa.judge.script.recorded_calls import RecordedCall, called_function
@@ -41,7 +42,7 @@ def write_script(
         raise SubjectError("inputs of another width than d_model are shown by no script yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    inside = isinstance(subject.adapter, (InnerAttention, SeveralCalls))
+    inside = isinstance(subject.adapter, (InnerAttention, OneAttention, SeveralCalls))
     known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
     why = subject.adapter.why if isinstance(subject.adapter, SeveralCalls) else "leave out what is around the attention"
     with_adapter = f"mhsa, to {why}." if inside else "its mhsa.Adapter."

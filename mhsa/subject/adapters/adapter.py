@@ -52,7 +52,7 @@ class Adapter:
         By default every ``nn.Dropout`` in the module, and every float attribute with a usual name, is set.
         """
         module = self.build(head, d_model)
-        return module if _set_dropout(module, rate) else None
+        return module if set_dropout(module, rate) else None
 
     def call(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         """Call ``module`` and return the output [B, Tq, d_model], or (output, weights [B, head, Tq, Tk]).
@@ -79,7 +79,7 @@ def contract_of(target: Any, name: str) -> Contract | None:
     return declared
 
 
-def _set_dropout(module: nn.Module, rate: float) -> bool:
+def set_dropout(module: nn.Module, rate: float) -> bool:
     """Set every dropout in ``module``; return whether there was one."""
     has_dropout = False
     for part in module.modules():

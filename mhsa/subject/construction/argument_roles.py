@@ -57,11 +57,26 @@ _OF_A_PART = re.compile(
 )
 
 
+# Names that end in one of these are sizes, whatever they are of: v_hidden_size, bi_num_attention_heads. Those of keys alone, or
+# of what is no attention, may differ.
+_SIZE = re.compile(r"_(hidden_size|embed_dim|num_attention_heads|num_heads|n_heads|nheads)$", re.IGNORECASE)
+_OF_SOMETHING_ELSE = re.compile("kv|key|value|ffn|mlp|inter|rnn|gru|lstm|pos|rel|(^|_)head_", re.IGNORECASE)
+
+
+def size_at_the_end(name: str) -> str:
+    """Return the usual name of a size that a longer name ends in, where nothing else says what it is; else nothing."""
+    known = any(is_called(name, names) for _, names in _NAMES)
+    found = None if known or _OF_A_PART.match(name) or _OF_SOMETHING_ELSE.search(name) else _SIZE.search(name)
+    return found.group(1) if found else ""
+
+
 def role_of(name: str) -> Role | None:
     """Return what a name stands for, None if that is not known."""
     role = next((role for role, names in _NAMES if is_called(name, names)), None)
     if role is None and (part := _OF_A_PART.match(name)) is not None:
         return role_of(name[part.end() :])
+    if role is None and (end := size_at_the_end(name)):
+        return role_of(end)
     # Any other name with "drop" in it is a rate, too; drop_path leaves out whole blocks, and is none.
     return "dropout" if role is None and "drop" in name.lower() and "path" not in name.lower() else role
 

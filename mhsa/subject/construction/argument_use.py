@@ -69,6 +69,16 @@ def use_of(target: Any, name: str) -> Use:
     )
 
 
+def is_multiplied(target: Any, name: str, other: str) -> bool:
+    """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``, a width by heads, say."""
+    nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
+    one, two = ({n} | {attr for node in nodes for attr in _kept_as(node, n)} for n in (as_written(target, name), other))
+    products = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
+    return any(
+        (_refers(p.left, one) and _refers(p.right, two)) or (_refers(p.left, two) and _refers(p.right, one)) for p in products
+    )
+
+
 def as_written(target: Any, name: str) -> str:
     """Return the name of a parameter as it stands in the source: Python turns __C of a class Layer into _Layer__C."""
     for owner in inspect.getmro(target) if inspect.isclass(target) else ():
@@ -86,10 +96,14 @@ def _trees(target: Any) -> Iterator[ast.AST]:
 
 
 def _kept_as(node: ast.AST, name: str) -> list[str]:
-    """Return the attributes of ``self`` that keep the argument: self.vis = vis."""
-    if not isinstance(node, ast.Assign) or not _refers(node.value, {name}):
+    """Return the attributes of ``self`` that keep the argument: self.vis = vis, or self.h, self.vis = h, vis."""
+    if not isinstance(node, ast.Assign):
         return []
-    return [t.attr for t in node.targets if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name)]
+    pairs: list[tuple[ast.expr, ast.expr]] = [(target, node.value) for target in node.targets]
+    for target in node.targets:
+        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
+            pairs += zip(target.elts, node.value.elts, strict=True)
+    return [t.attr for t, x in pairs if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and _refers(x, {name})]
 
 
 def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:

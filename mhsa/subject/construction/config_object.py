@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
-from mhsa.subject.construction.argument_roles import SIZED, WORDS, Role, WidthReading, role_of, value_of
+from mhsa.subject.construction.argument_roles import SIZED, WORDS, Role, WidthReading, role_of, size_at_the_end, value_of
 from mhsa.subject.construction.config_source import NO_DEFAULT, Source
 from mhsa.subject.construction.declared_options import UNDECLARED, declared_option
 
@@ -200,6 +200,8 @@ def described(answered: Answered) -> list[str]:
             words.append(f"{name} made in the same way")
         elif role is None:
             words.append(f"{name}={value!r}")
+        elif end := size_at_the_end(name):
+            words.append(f"{name} (as {end})")
         elif role in WORDS:
             words.append(f"{name} ({WORDS[role]})")
     return words

@@ -7,7 +7,7 @@ from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
 from mhsa.records.understood import Known, Understood
-from mhsa.subject.construction.argument_roles import WORDS, WidthReading
+from mhsa.subject.construction.argument_roles import WORDS, WidthReading, size_at_the_end
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, settle_sizes
@@ -110,6 +110,9 @@ class Constructor:
         known = {n: role for n, role in call.read.roles.items() if n != "batch_first" and n not in self.guessed}
         given = [f"{n} ({WORDS[role]})" for n, role in known.items() if role in WORDS]
         given += [f"{n}={value!r}" for n, value in call.read.fixed.items() if n not in self.guessed]
+        ends = [f"{n} (as {end})" for n in known if (end := size_at_the_end(n))]
+        if ends:
+            said.append((f"sizes by the ends of their names: {', '.join(ends)}", "named"))
         if given:
             said.append(("given what means nothing to attention: " + ", ".join(given), "named"))
         if self.guessed:

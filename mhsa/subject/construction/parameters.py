@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
 from mhsa.subject.construction.annotated_config import config_class, is_record
 from mhsa.subject.construction.argument_roles import Role, role_of
+from mhsa.subject.construction.argument_use import is_multiplied
 from mhsa.subject.construction.guesses import is_configuration
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
@@ -109,6 +110,16 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
     sized = width is not None or any(roles[n] in ("head width", "other width") for n in required if n in roles)
     shared = next((n for n in parameters if role_of(n) == "kv head"), "")
     return Parameters(roles, fixed, tuple(unknown), head is not None, sized, shared)
+
+
+def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parameters:
+    """Return the parameters with a second width that the source multiplies by the number of heads as the width of a head."""
+    head = next((n for n, role in read.roles.items() if role == "head"), None)
+    widths = [n for n, role in read.roles.items() if role == "d_model"]
+    of_head = [n for n in widths if head is not None and is_multiplied(target, n, head)]
+    if not of_head or len(of_head) == len(widths):
+        return read
+    return replace(read, roles=read.roles | dict.fromkeys(of_head, "head width"))
 
 
 def takes_sizes(target: Any) -> bool:

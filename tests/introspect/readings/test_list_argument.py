@@ -7,12 +7,14 @@ from tests.helpers.layers import Layers, fails
 
 class OfAList(Layers):
     def forward(self, x, mask=None):
+        """Attend; mask is [B, T, 1]."""
         K, Q, V = x
         return self.attend(Q, K, V, None if mask is None else ~mask.mT)
 
 
 class KeysForValues(Layers):
     def forward(self, x, mask=None):
+        """Attend; mask is [B, T, 1]."""
         q, k, v = x
         v = k
         return self.attend(q, k, v, None if mask is None else ~mask.mT)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
@@ -81,6 +82,11 @@ class PaddingReplacesMask(TwoMasks):
         return hide if padding is None else padding[:, None, None]
 
 
+class PaddingOfTheWrongSamples(TwoMasks):
+    def with_padding(self, hide, padding):
+        return super().with_padding(hide, None if padding is None else padding.flip(0))
+
+
 class Context(Plain):
     """A mask [B, T] for each of the two sequences: True for tokens, False for padding."""
 
@@ -117,6 +123,13 @@ def test_a_second_mask_that_contradicts_its_name_is_said() -> None:
 def test_a_second_mask_that_replaces_the_first_is_said() -> None:
     (words,) = read("PaddingReplacesMask").not_judged
     assert words.startswith("argument key_padding_mask together with mask: the two do not hide")
+
+
+def test_a_padding_of_keys_that_is_right_in_no_reading_is_judged_instead() -> None:
+    subject = read("PaddingOfTheWrongSamples")
+    assert subject.adapter.describe().startswith("forward(query, key, value, key_padding_mask=mask)")
+    assert (subject.contract.mask, subject.contract.mask_shape) == ("blocked", "[B, Tk]")
+    assert not Fit().with_mask(subject)
 
 
 def test_the_mask_of_the_context_hides_its_keys() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,16 +12,20 @@ from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
+_PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)  # a name that has one meaning, that of torch
 Masks = Callable[[Subject, Fit], Reading | None]
 
 
-def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks) -> Subject:
+def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Callable[[Subject], Subject]) -> Subject:
     """Return the subject with what is known of its other masks, and what of them stays untested among what is not judged.
+
+    One that is a padding of keys by its name, is taken and right in no reading, is judged instead of the first.
 
     Args:
         subject: read, with the form of its mask.
         fit: asks for an exact fit.
         masks_of: finds the reading of the mask that a subject is given.
+        as_named: reads that mask by its name.
     """
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter):
@@ -34,8 +39,12 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks) -> Subject:
         alone.contract = replace(alone.contract, mask=None, mask_shape=None)
         contract = replace(subject.contract, mask=None, mask_shape=None)
         caller = replace(subject.caller, adapter=alone, contract=contract)
-        read = masks_of(replace(subject, adapter=alone, contract=contract, caller=caller), fit)
+        of_other = replace(subject, adapter=alone, contract=contract, caller=caller)
+        read = masks_of(of_other, fit)
         if read is None:
+            wrong = as_named(of_other) if _PADDING_OF_KEYS.search(name) else None
+            if wrong is not None and fit.is_taken(wrong):
+                return wrong
             continue
         if fit.with_both(subject, read.subject, name):
             tried = f"alone and together with {signature.mask}"

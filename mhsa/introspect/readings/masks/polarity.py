@@ -10,7 +10,7 @@ from typing import get_args
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.masks.stated_polarity import Stated, about, mask_parameter
-from mhsa.introspect.readings.masks.stated_shape import axes_of, stated_axes
+from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, stated_axes
 from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -22,6 +22,7 @@ MEANS: dict[MaskMeaning, str] = {
     "additive": "adds the mask to the scores, 0 where attention is allowed and -inf where not",
     "lengths": "attends to the first keys of each sample, as many as it is given",
 }
+_PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)
 # Named so, a mask is known to have no axis for the samples, as torch's attn_mask; other masks are expected to have one.
 _WITHOUT_SAMPLES = re.compile(r"attn_mask|att_mask|causal|look_?ahead|future|tril|triangular|subsequent|slf_attn")
 
@@ -42,7 +43,9 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
         yield _reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
     for meaning in (likely, *others):
         shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
-        shapes = sorted(shapes, key=lambda s: axes not in (None, axes_of(s)))
+        # Torch's own attention takes a padding of keys with the axes of a whole mask, too, where no gradient is asked for.
+        padding = _PADDING_OF_KEYS.search(mask_parameter(subject.adapter)) is not None
+        shapes = sorted(shapes, key=lambda s: (axes not in (None, axes_of(s)), padding and s != "[B, Tk]"))
         for fixed in _shapes(subject, shapes):
             for floating in (False,) if meaning == "additive" else (False, True):
                 yield _reading(subject, meaning, fixed, floating, stated, declared)
@@ -65,6 +68,22 @@ def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
     if fit.with_mask(usual.subject):
         return replace(read, text=f"{read.text}, or [B] for all queries of a sample")
     return replace(usual, known=read.known, certain=read.certain, declaration=read.declaration)
+
+
+def of_keys_alone(read: Reading, fit: Fit) -> Reading | None:
+    """Return the reading; that of a mask [B, Tk, 1] is a question where masks [B, Tq, Tk] are taken, too: it may be transposed.
+
+    None where its name or a docstring says that it is a matrix. A docstring or a declaration may say that the last
+    axis has size 1.
+    """
+    adapter = read.subject.adapter
+    open_shape = read.subject.contract.mask_shape == "[B, Tk, 1]" and adapter.contract.mask_shape is None
+    if not open_shape or ends_in_one(adapter) or not fit.is_taken_transposed(read.subject):
+        return read
+    if "adj" in mask_parameter(adapter).lower() or stated_axes(adapter) == 3:
+        return None
+    text = f"{read.text}, where a mask [B, Tq, Tk] is taken, too, and transposed"
+    return replace(read, text=text, certain=False, declaration={**read.declaration, "mask_shape": "[B, Tk, 1]"})
 
 
 def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:

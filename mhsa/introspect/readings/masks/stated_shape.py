@@ -27,6 +27,13 @@ def stated_axes(adapter: Adapter) -> int | None:
     return found.pop() if len(found) == 1 and found != {2} else None
 
 
+def ends_in_one(adapter: Adapter) -> bool:
+    """Return whether docstrings give the mask a shape whose last axis has size 1."""
+    name = mask_parameter(adapter)
+    shapes = [inside for text in (about(adapter, name) if name else ()) for inside in _SHAPE.findall(text)]
+    return any(inside.strip(" ,").endswith(", 1") for inside in shapes)
+
+
 def axes_of(shape: MaskShape) -> int:
     """Return the number of axes of a form."""
     return shape.count(",") + 1
