@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 
 from mhsa.judge.draws import without_local_constants
-from mhsa.records.case import BIASES, DATA, LAYOUTS, MASKS, Case, Tie
+from mhsa.records.case import BIASES, DATA, MASKS, Case, Tie
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject
 
@@ -155,7 +155,7 @@ def _cases(
         d_k=d_k,
         data=draw(_one_of(data)),
         mask=mask,
-        layout=draw(_one_of(LAYOUTS)),
+        layout=draw(_one_of(subject.layouts)),
         tie=tie,
         grad=draw(_YES_OR_NO),
         need_weights=draw(_YES_OR_NO) if need_weights is None and subject.adapter.weights_on_request else True,

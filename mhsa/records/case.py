@@ -24,6 +24,7 @@ _WHOLE = np.array([1.0, -1.0, 2.0, -2.0])
 _LARGEST = 4096  # of a size, in a case that comes from a file: larger ones would take minutes
 BIASES = ("none", "full", "heads", "samples", "shared")  # of a given bias: one for each sample and head, or for all of them
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
+CONTIGUOUS = LAYOUTS[:2]
 
 
 @dataclass(frozen=True)

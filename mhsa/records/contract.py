@@ -39,6 +39,7 @@ LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of k
 Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BHTD", "BTHD", "(BH)TD"]
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
 Lengths = Literal["any", "equal"]
+Strides = Literal["any", "contiguous"]
 Masked = Literal["may-be-read", "never-read"]
 ShapeMismatch = Literal["raises", "unchecked"]
 Surroundings = Literal["none", "left-out"]
@@ -83,6 +84,7 @@ class Contract:
             usual one), ``"BTHD"``, ``"(BH)TD"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
             queries are judged in several calls, each with as many queries as keys; where the formula counts places, not at all.
+        strides: query, key and value may lie in memory in ``"any"`` way (None is that, too), or must be ``"contiguous"``.
         masked: keys and values that no query may attend to ``"may-be-read"`` (and multiplied by a weight of zero, so that
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does
@@ -139,6 +141,7 @@ class Contract:
     mask_shape: MaskShape | None = None
     layout: Layout | None = None
     lengths: Lengths | None = None
+    strides: Strides | None = None
     masked: Masked = "may-be-read"
     indivisible: Literal["raises", "any"] | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
@@ -180,6 +183,7 @@ class Contract:
             "mask_shape": (None, *get_args(MaskShape)),
             "layout": (None, *get_args(Layout)),
             "lengths": (None, *get_args(Lengths)),
+            "strides": (None, *get_args(Strides)),
             "masked": get_args(Masked),
             "indivisible": (None, "raises", "any"),
             "shape_mismatch": get_args(ShapeMismatch),

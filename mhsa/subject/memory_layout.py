@@ -52,7 +52,8 @@ def to_tensor(x: Array, dtype: torch.dtype, device: str, layout: str) -> Tensor:
     "expanded" needs numbers that are the same for every sample; others stay contiguous.
     """
     # torch.tensor copies: what the subject writes into its arguments must not reach the oracle.
-    tensor = torch.tensor(x, dtype=dtype, device=device)
+    # It keeps strides, and what was permuted on the way here has some that "contiguous" has not.
+    tensor = torch.tensor(x, dtype=dtype, device=device).contiguous()
     return lay_out(tensor, layout)
 
 

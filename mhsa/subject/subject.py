@@ -10,7 +10,7 @@ from torch import nn
 
 from mhsa.oracle.formula.fields import Fill
 from mhsa.oracle.precision import PRECISIONS, Precision
-from mhsa.records.case import MASKS, Case, Tie
+from mhsa.records.case import CONTIGUOUS, LAYOUTS, MASKS, Case, Tie
 from mhsa.records.contract import Contract
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
@@ -103,6 +103,11 @@ class Subject:
         """Whether query, key and value may be different tensors, the freest first."""
         free: dict[str, tuple[Tie, ...]] = {"qkv": ("none", "kv", "all"), "q,kv": ("kv", "all"), "x": ("all",)}
         return free[self.adapter.inputs]
+
+    @property
+    def layouts(self) -> tuple[str, ...]:
+        """How query, key and value may lie in memory."""
+        return CONTIGUOUS if self.contract.strides == "contiguous" else LAYOUTS
 
     @property
     def biases(self) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
 from mhsa.introspect.readings.second_argument import ask_about_second
+from mhsa.introspect.readings.strides import contiguous_alone
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
 from mhsa.records.contract import MaskMeaning
 from mhsa.records.errors import Question
@@ -177,6 +178,7 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     if last.adapter.takes_mask and read[-1].part != "mask":
         last = by_names(last, module)
     doubtful = [reading for reading in read if not reading.certain]
+    doubtful += [memory] if (memory := contiguous_alone(last, module)) is not None else []
     open_row = last.adapter.takes_mask and subject.contract.fully_masked_row is None
     exact = read[-1].part == "mask" or (within(module) is not None and bool(doubtful))  # all but such rows
     nan = open_row and exact and fit.fully_masked_is_nan(last)
