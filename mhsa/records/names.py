@@ -17,7 +17,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
         "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
         "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
-        "num_att_heads", "nb_head", "multi_attention_heads", "q_heads", "query_heads"}  # fmt: skip
+        "num_att_heads", "nb_head", "multi_attention_heads", "q_heads", "query_heads", "n_splits", "num_splits"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
             "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
@@ -52,7 +52,7 @@ HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
               "kv_channels", "hidden_size_per_head",
               "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
-              "dim_queries", "d_per_head"}  # fmt: skip
+              "dim_queries", "d_per_head", "d_queries_keys"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
            "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop", "dropatt",
            "attention_probs_dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "attention_dropout_rate",

@@ -40,6 +40,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
         except Exception:  # the properties will raise it again and report it
             needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
             needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
+            needing = needing or _without_weights(caller, module, given)
             needing = needing or _with_two_masks(caller, module, given) or _without_dropout(caller, given)
             if needing is None:
                 refused()
@@ -172,6 +173,21 @@ def _without_dropout(caller: Caller, given: tuple[Tensor, Tensor, Tensor]) -> Ca
         return caller.locate(other.build(sizes.head, sizes.d_model).double().eval(), *given)
     with_a_mask = _function_with_a_mask(caller, other, given) if other.mask_required else None
     return with_a_mask or _function_in_another_layout(caller, other, given)
+
+
+def _without_weights(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in which no weights are asked for, where only then one returns."""
+    adapter = caller.adapter
+    if type(adapter) is not ModuleAdapter or adapter.signature.want_weights is None:
+        return None
+    name = adapter.signature.want_weights
+    signature = replace(adapter.signature, want_weights=None, not_given=(*adapter.signature.not_given, name))
+    other = adapter.with_signature(signature)
+    said = Understood("output", f"no weights are asked for: calls with {name} raise", "fitted")
+    other.understood = (*adapter.understood, said)
+    with contextlib.suppress(Exception):
+        return replace(caller, adapter=other).locate(module, *given)
+    return None
 
 
 def _may_need_mask(adapter: Adapter) -> bool:

@@ -13,7 +13,6 @@ from mhsa.records.understood import Understood
 from mhsa.subject.projection_views import Projections
 
 Inputs = Literal["qkv", "q,kv", "x"]
-DROPOUT_RATE = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
 
 
 class Adapter:
@@ -80,12 +79,15 @@ def contract_of(target: Any, name: str) -> Contract | None:
 
 
 def set_dropout(module: nn.Module, rate: float) -> bool:
-    """Set every dropout in ``module``; return whether there was one."""
-    has_dropout = False
+    """Set every dropout in ``module`` that has a rate, or all where none has one; return whether there was one.
+
+    One that is off beside others was switched off: it may be of queries and keys, where plain attention drops nothing.
+    """
+    rates: list[tuple[nn.Module, str]] = []
     for part in module.modules():
-        names = [n for n, x in vars(part).items() if isinstance(x, float) and is_called(n, DROPOUT)]
-        names += ["p"] if isinstance(part, nn.modules.dropout._DropoutNd) else []
-        for name in names:
-            setattr(part, name, rate)
-            has_dropout = True
-    return has_dropout
+        rates += [(part, n) for n, x in vars(part).items() if isinstance(x, float) and is_called(n, DROPOUT)]
+        rates += [(part, "p")] if isinstance(part, nn.modules.dropout._DropoutNd) and (part, "p") not in rates else []
+    on = [(part, name) for part, name in rates if getattr(part, name)]
+    for part, name in on or rates:
+        setattr(part, name, rate)
+    return bool(rates)

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
-from mhsa.subject.adapters.adapter import DROPOUT_RATE, Adapter, contract_of
+from mhsa.subject.adapters.adapter import Adapter, contract_of
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.construction.argument_roles import DROPOUT_RATE
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
 from mhsa.subject.construction.float32_only import called_in_float32
@@ -80,6 +81,7 @@ class ModuleAdapter(Adapter):
         other = copy.copy(self)
         other.signature, other.inputs, other.takes_mask = signature, signature.inputs, signature.mask is not None
         other.not_given = signature.not_given
+        other.weights_on_request = signature.want_weights is not None
         return other
 
     def build(self, head: int, d_model: int) -> nn.Module:

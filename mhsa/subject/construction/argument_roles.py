@@ -31,6 +31,7 @@ WIDTH_READINGS: tuple[WidthReading, ...] = ("usual", "all of all heads", "all of
 # Positions for masks and embeddings that are made once. The lengths of cases end at 600, or beyond a number in the source;
 # a causal mask of 1026 x 1026 is a few megabytes.
 LENGTH = 1026
+DROPOUT_RATE = 0.1  # of every module that takes a rate: one that eval() does not switch off shall show
 SIZED: frozenset[Role] = frozenset({"head", "kv head", "d_model", "other width", "head width", "dropout"})
 
 _NAMES: tuple[tuple[Role, Collection[str]], ...] = (
@@ -70,6 +71,9 @@ def size_at_the_end(name: str) -> str:
     return found.group(1) if found else ""
 
 
+_DROPS_ELSEWHERE = re.compile("path|qkv|emb|input", re.IGNORECASE)
+
+
 def role_of(name: str) -> Role | None:
     """Return what a name stands for, None if that is not known."""
     role = next((role for role, names in _NAMES if is_called(name, names)), None)
@@ -77,8 +81,8 @@ def role_of(name: str) -> Role | None:
         return role_of(name[part.end() :])
     if role is None and (end := size_at_the_end(name)):
         return role_of(end)
-    # Any other name with "drop" in it is a rate, too; drop_path leaves out whole blocks, and is none.
-    return "dropout" if role is None and "drop" in name.lower() and "path" not in name.lower() else role
+    # Any other name with "drop" in it is a rate, too; but not of what goes into the attention, or of whole blocks.
+    return "dropout" if role is None and "drop" in name.lower() and not _DROPS_ELSEWHERE.search(name) else role
 
 
 def value_of(

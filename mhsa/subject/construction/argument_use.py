@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from mhsa.records.names import WIDTH, is_called
 from mhsa.source.written_code import tree_of
 
 # Calls that take a number of features: layers, and tensors made for a parameter.
@@ -28,6 +29,8 @@ class Use:
         rate: a dropout takes it.
         switch: it is used as a condition.
         called: it is called, or what keeps it is.
+        makes: it is called without arguments, and so makes what is called.
+        divides: a width is divided by it, as by a number of heads.
         read: the attributes and items of it that are read, as those of a configuration are.
         stored: it is kept as an attribute, of which nothing is made.
         words: the strings that it is compared with, in the order of the source.
@@ -39,6 +42,8 @@ class Use:
     rate: bool = False
     switch: bool = False
     called: bool = False
+    makes: bool = False
+    divides: bool = False
     read: tuple[str, ...] = ()
     stored: bool = False
     words: tuple[str, ...] = ()
@@ -63,6 +68,8 @@ def use_of(target: Any, name: str) -> Use:
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(_refers(test, names) for test in tests),
         called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
+        makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
+        divides=any(_divides(node, names) for node in nodes),
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         stored=_is_stored(nodes, name, names),
         words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
@@ -167,6 +174,16 @@ def _tests(node: ast.AST) -> Iterator[ast.expr]:
         yield node.operand
     elif isinstance(node, ast.keyword) and node.arg == "bias":
         yield node.value
+    elif isinstance(node, ast.Compare) and all(isinstance(x, ast.Constant) and type(x.value) is bool for x in node.comparators):
+        yield node.left  # kq_same is False
+
+
+def _divides(node: ast.AST, names: set[str]) -> bool:
+    """Whether an expression is a width divided by the argument."""
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv) or not _refers(node.right, names):
+        return False
+    left = node.left.attr if isinstance(node.left, ast.Attribute) else node.left.id if isinstance(node.left, ast.Name) else ""
+    return is_called(left, WIDTH)
 
 
 def _words(node: ast.AST, names: set[str]) -> Iterator[str]:

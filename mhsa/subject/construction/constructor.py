@@ -10,7 +10,7 @@ from mhsa.records.understood import Known, Understood
 from mhsa.subject.construction.argument_roles import WORDS, WidthReading, size_at_the_end
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
-from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, settle_sizes
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, leave_dropout, settle_sizes
 from mhsa.subject.construction.try_guesses import mend_with_guess, try_guesses
 
 
@@ -54,6 +54,7 @@ class Constructor:
             settle_sizes(call)
             mend_with_guess(call)
         keep_to_groups(call)
+        self.undropped = leave_dropout(call)
         self.sizes, self.any_width = call.sizes, call.any_width
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
@@ -123,6 +124,9 @@ class Constructor:
             answers = described(config.answered)
             more = f", with {', '.join(answers)}" if answers else ""
             said.append((f"{name} is {words}{more}", "named" if config.read is None else "annotated"))
+        if self.undropped:
+            rates = ", ".join(self.undropped)
+            said.append((f"not given a rate of dropout, with which it cannot be built: {rates}", "fitted"))
         if call.reading != "usual":
             whose = "of all heads together" if call.reading == "all of all heads" else "of one head"
             said.append((f"the widths that it takes are {whose}", "fitted"))

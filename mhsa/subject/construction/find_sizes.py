@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 from torch import nn
 from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import SubjectError
 from mhsa.source.written_code import source_of
-from mhsa.subject.construction.argument_roles import WIDTH_READINGS, WidthReading
+from mhsa.subject.construction.argument_roles import DROPOUT_RATE, WIDTH_READINGS, WidthReading
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.how_to_state import FACTORY
@@ -56,6 +57,22 @@ def keep_to_groups(call: ConstructorCall) -> None:
                 call.sizes = FIRST_SIZES
         except Exception:
             return
+
+
+def leave_dropout(call: ConstructorCall) -> tuple[str, ...]:
+    """Leave rates of dropout at their defaults where it can be built without them alone; return which."""
+    rates = tuple(n for n, role in call.read.roles.items() if role == "dropout" and n not in call.required)
+    if not rates or _is_built(call, DROPOUT_RATE) or not _is_built(call, 0.0):
+        return ()
+    call.read = replace(call.read, roles={n: role for n, role in call.read.roles.items() if n not in rates})
+    return rates
+
+
+def _is_built(call: ConstructorCall, rate: float) -> bool:
+    with contextlib.suppress(Exception):
+        call.target(**call.arguments(*(call.sizes or FIRST_SIZES), rate))
+        return True
+    return False
 
 
 def _find(call: ConstructorCall) -> None:

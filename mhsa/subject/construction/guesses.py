@@ -6,11 +6,12 @@ asked about (``mhsa/introspect/readings/guessed_arguments.py``) instead of being
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -36,17 +37,23 @@ class Core:
     Attributes:
         kind: the class.
         off: switches that plain attention has off, and this class on by default.
+        whole: whether the class is given, which the constructor calls itself.
     """
 
     kind: type[nn.Module]
     off: tuple[str, ...] = ()
+    whole: bool = False
 
-    def __call__(self) -> nn.Module:
-        """Build one."""
-        return self.kind(**dict.fromkeys(self.off, False))
+    def __call__(self) -> Any:
+        """Build one, or return what builds one."""
+        make = functools.partial(self.kind, **dict.fromkeys(self.off, False))
+        return make if self.whole else make()
 
     def __str__(self) -> str:
-        return f"{self.kind.__name__}({', '.join(f'{name}=False' for name in self.off)})"
+        given = ", ".join(f"{name}=False" for name in self.off)
+        if self.whole and not given:
+            return self.kind.__name__
+        return f"partial({self.kind.__name__}, {given})" if self.whole else f"{self.kind.__name__}({given})"
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     found = [
         *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
         *_by_annotation(parameter, use),
-        *_by_use(target, name, use, sized=sized),
+        *_by_use(target, name, use, sized=sized, headed=headed),
         *_by_name(name, sized=sized, headed=headed),
     ]
     found += LAST
@@ -142,13 +149,14 @@ def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]
     return []
 
 
-def _by_use(target: Any, name: str, use: Use, *, sized: bool) -> list[Guess]:
-    found = [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
+def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> list[Guess]:
+    found = [Guess(role="head")] if use.divides and not headed else []
+    found += [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
     found += [Guess(role="dropout")] if use.rate else []
     found += [Guess(role="length")] if use.square else []
     found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
     found += [Guess(value=word) for word in use.words]
-    found += [Guess(made=kind) for kind in _cores(target)] if use.called else []
+    found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
     return found + ([Guess(value=False)] if use.switch and not use.words else [])
 
 
