@@ -18,6 +18,7 @@ DECLARED = (
     "soft_cap",
     "qk_norm",
     "lse",
+    "fills",
 )
 
 # Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but

@@ -90,3 +90,16 @@ def lift_scores(trial: Trial, least: float) -> None:
     factor, query = 2.0 ** np.ceil(np.log2(least / top)), trial.projections.query
     bias = np.zeros(trial.inner) if query.bias is None else query.bias * factor
     trial.write(query_weight=query.weight * factor, query_bias=bias)
+
+
+def lowered(trial: Trial, large: float) -> tuple[Array, Array, Array]:
+    """Set the maps of queries and keys; return tokens whose scores are about -large^2 / sqrt(d_k)."""
+    eye, none = np.eye(trial.case.d_model), np.zeros(trial.case.d_model)
+    trial.write(query_weight=eye, query_bias=none, key_weight=-eye, key_bias=none)
+
+    def one_large_feature(x: Array) -> Array:
+        x = x.copy()
+        x[..., :: trial.case.d_k] = large  # of each head
+        return x
+
+    return trial.each(one_large_feature)

@@ -7,7 +7,7 @@ from mhsa.records.request import Request
 from mhsa.run.runner import Options, run
 from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, outcomes_of
 
-NUMBER, ROW = "masks.a_fill_is_the_declared_one", "fully_masked_rows.one_fully_masked_row"
+NUMBER, ROW = "fills.the_number_is_the_declared_one", "fully_masked_rows.one_fully_masked_row"
 BELOW, MASKED = "masks.masked_keys_stay_masked_below_every_score", "oracle.output_under_masks"
 FOUND_BY = {
     "AnotherFill": (NUMBER,),

@@ -36,7 +36,7 @@ BROKEN_BY = {
     "masks.masked_weights_are_zero": "FillOfMinusFive",
     "masks.masked_keys_have_no_influence": "FillOfMinusFive",
     "masks.masked_keys_stay_masked_below_every_score": "FillOfMinusTenThousand",
-    "masks.a_fill_is_the_declared_one": "AnotherFill",
+    "fills.the_number_is_the_declared_one": "AnotherFill",
     "masks.masking_is_deleting": "FillOfMinusFive",
     "masks.masked_nan_has_no_influence": "PoisonTimesZero",
     "masks.more_masked_keys_change_nothing": "FillOfMinusFive",

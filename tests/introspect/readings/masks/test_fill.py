@@ -10,7 +10,7 @@ from mhsa.oracle.formula.fields import Fill
 from tests.helpers.layers import Layers
 
 TOLD = "masks.masked_keys_stay_masked_below_every_score"
-NUMBER = "masks.a_fill_is_the_declared_one"
+NUMBER = "fills.the_number_is_the_declared_one"
 POISONED = "masks.masked_keys_have_no_influence"
 
 
