@@ -11,6 +11,7 @@ from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -63,9 +64,8 @@ def test_parameters_loaded_from_a_state_dict(subject: Subject, case: Case) -> No
     """
     trial = called_trial(subject, case)
     state = copy.deepcopy(trial.module.state_dict())
-    other = (
-        guard("building another", lambda: subject.adapter.build(case.head, case.d_model)).to(subject.device, trial.dtype).eval()
-    )
+    built = guard("building another", lambda: subject.adapter.build(case.head, case.d_model))
+    other = in_eval_mode(built.to(subject.device, trial.dtype))
     guard("load_state_dict", lambda: other.load_state_dict(state))
     original = trial.module
     trial.use(other)

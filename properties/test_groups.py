@@ -10,6 +10,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
@@ -31,7 +32,7 @@ def repeated(trial: Trial) -> tuple[Trial, int]:
     whole.contract = replace(whole.contract, kv_heads=None)
     twin = copy.copy(trial)
     module = guard("building it with as many heads of keys as of queries", lambda: whole.build(case.head, case.d_model))
-    twin.use(module.to(device=subject.device, dtype=trial.dtype).eval())
+    twin.use(in_eval_mode(module.to(device=subject.device, dtype=trial.dtype)))
     for (name, view), (_, own) in zip(twin.views.views(), trial.views.views(), strict=True):
         values = numbers(own.read())
         if name.partition(".")[0] in ("key", "value"):

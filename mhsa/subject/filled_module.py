@@ -13,6 +13,7 @@ from mhsa.oracle.bounded import Array
 from mhsa.oracle.precision import Precision
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.answer import Mask
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
@@ -60,7 +61,7 @@ class FilledModule:
             check.current().start(call)
         if module is None:
             module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
-        self.use(module.to(device=subject.device, dtype=self.dtype).eval())
+        self.use(in_eval_mode(module.to(device=subject.device, dtype=self.dtype)))
         self.fill(case)
         self.query, self.key, self.value = self.round_inputs(case)
         self.mask = self.draw_mask(case)

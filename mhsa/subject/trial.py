@@ -18,6 +18,7 @@ from mhsa.oracle.attention import FullyMaskedRow, MultiHead, ProjectionWeights, 
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.contract import LENGTH_SHAPES
 from mhsa.subject import check
+from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
 from mhsa.subject.autograd import backward_pass
@@ -57,7 +58,7 @@ class Trial(FilledModule):
         """
         twin = copy.copy(self)
         twin.subject, twin.arguments = subject, {}
-        twin.use(module.to(device=subject.device, dtype=self.dtype).eval())
+        twin.use(in_eval_mode(module.to(device=subject.device, dtype=self.dtype)))
         for name, view in twin.views.views():
             role, _, kind = name.partition(".")
             part = getattr(self.projections, role)

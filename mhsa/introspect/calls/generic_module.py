@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.parameter import UninitializedParameter
 
 from mhsa.records.errors import SubjectError
+from mhsa.subject.adapters.adapter import in_eval_mode
 
 
 def randomised(module: nn.Module, name: str) -> nn.Module:
@@ -21,7 +22,7 @@ def randomised(module: nn.Module, name: str) -> nn.Module:
     if any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters()):
         # A class or a factory has been called once already, and every call raised.
         raise SubjectError(f"{name} has lazy parameters without sizes; name a factory that calls it once before returning it")
-    module = module.to(device="cpu", dtype=torch.float64).eval()
+    module = in_eval_mode(module.to(device="cpu", dtype=torch.float64))
     generator = torch.Generator().manual_seed(0)
     trained = [p for p in module.parameters() if p.requires_grad or p.numel() > 1]
     with torch.no_grad():

@@ -81,7 +81,7 @@ def _is_called_attention(call: PartCall) -> bool:
 
 def _has_a_map(part: nn.Module) -> bool:
     """Whether a part of an own class may be a linear layer: it has no parts, and a matrix or 1 x 1 kernels as a parameter."""
-    return not any(True for _ in part.children()) and any(p.dim() >= 2 and p[0, 0].numel() == 1 for p in part.parameters())
+    return not any(True for _ in part.children()) and any(p.dim() >= 2 and p.shape[2:].numel() == 1 for p in part.parameters())
 
 
 def _is_of_feed_forward(path: str) -> bool:

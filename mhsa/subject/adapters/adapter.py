@@ -78,6 +78,12 @@ def contract_of(target: Any, name: str) -> Contract | None:
     return declared
 
 
+def in_eval_mode(module: nn.Module) -> nn.Module:
+    """Return the module in eval mode: ``eval()`` returns what ``train`` does, which is None where a class forgets it."""
+    module.eval()
+    return module
+
+
 def set_dropout(module: nn.Module, rate: float) -> bool:
     """Set every dropout in ``module`` that has a rate, or all where none has one; return whether there was one.
 

@@ -100,7 +100,8 @@ def _calls(module: nn.Module, d_model: int, *, layouts: bool) -> Iterator[Any]:
             training = module.training
             with torch.no_grad(), torch.random.fork_rng(devices=[]):
                 try:
-                    return module.eval()(**signature.bind(query, key, key, mask, False))
+                    module.eval()
+                    return module(**signature.bind(query, key, key, mask, False))
                 finally:
                     module.train(training)
 

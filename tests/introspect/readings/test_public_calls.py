@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject.subject import Subject
@@ -20,6 +21,16 @@ class NeedsItsMask(Layers):
 class NeedsItsMaskAndHidesOneKeyLess(Layers):
     def forward(self, query, key, value, mask=None):
         return self.attend(query, key, value, (mask == 0).roll(1, -1))
+
+
+class Forgetful(Layers):
+    """Its ``eval()`` returns None, as its ``train`` does."""
+
+    def train(self, mode: bool = True) -> None:  # type: ignore[override]
+        super().train(mode)
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
 
 
 class FailsForUnequalLengths(Layers):
@@ -134,6 +145,10 @@ def test_a_mask_that_cannot_be_left_out_is_given_and_said() -> None:
     assert subject.caller.fills_mask
     assert any(words.startswith("calls without a mask, which all raise (AttributeError") for words in subject.not_judged)
     assert not read("FailsForUnequalLengths").caller.fills_mask
+
+
+def test_a_train_that_returns_nothing_does_no_harm() -> None:
+    assert verify(Forgetful, properties=("oracle.*", "copies.*", "modes.*", "dropout.*")).verdict == "holds"
 
 
 @pytest.mark.parametrize("name", ["NeedsAnOddity", "FailsWithoutAnOddity"])
