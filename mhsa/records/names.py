@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
@@ -125,7 +126,13 @@ HIDING = {"blocked", "blocked_mask", "is_blocked", "hide", "hide_mask", "masked_
           "invalid", "invalid_mask"}  # fmt: skip
 PADDING = {"key_pad", "key_padding", "padding", "is_pad", "is_padding", "pad"}  # in addition to names with "mask" and "pad"
 LENGTHS = {"valid_lens", "valid_len", "valid_lengths", "lengths", "lens", "seq_lens", "seq_lengths", "key_lengths", "x_lens",
-           "key_lens", "src_lengths", "memory_lengths", "valid_length"}  # fmt: skip
+           "key_lens", "src_lengths", "memory_lengths", "valid_length", "ilens", "hlens", "xlens"}  # fmt: skip
+# Of the keys, wherever they come from; not of the queries or of a target.
+_LENGTHS_OF_KEYS = re.compile(
+    "(source|src|encoder|enc|memory|mem|context|ctx|key|keys|kv|k|input|inputs|text|feats?|frames?|tokens?|audio|speech|sequence|sample)"
+    "_?(lens|lengths)",
+    re.IGNORECASE,
+)
 # What a call may need beside its tensors: the size of a picture whose pixels are the tokens, and what is kept between calls.
 HEIGHT, PICTURE_WIDTH = {"height", "h", "hh"}, {"width", "w", "ww"}
 PICTURE_SIZE = {"feat_size", "hw_shape", "hw", "spatial_shape", "x_size", "resolution", "input_resolution", "spatial_size",
@@ -170,6 +177,11 @@ def _all_squeezed(names: tuple[str, ...]) -> frozenset[str]:
 @cache
 def _squeezed(name: str) -> str:
     return name.lower().replace("_", "")
+
+
+def is_lengths(name: str) -> bool:
+    """Whether an argument of a call holds the number of keys of each sample."""
+    return name.lower() in LENGTHS or _LENGTHS_OF_KEYS.fullmatch(name) is not None
 
 
 def pick(given: Iterable[str], names: Collection[str]) -> str | None:

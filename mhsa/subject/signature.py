@@ -17,7 +17,6 @@ from mhsa.records.names import (
     HIDING,
     KEY,
     KEY_MASK,
-    LENGTHS,
     MASK,
     PADDING,
     QUERY,
@@ -26,6 +25,7 @@ from mhsa.records.names import (
     VALUE,
     WANT_WEIGHTS,
     is_called,
+    is_lengths,
     pick,
 )
 from mhsa.subject.forms import rotary_tables
@@ -192,6 +192,6 @@ def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     usual = [n for n in given if n.lower() in MASK or n.lower() in HIDING]
     padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
     others = [n for n in given if "mask" in n.lower() and n not in padding]
-    lengths = [n for n in given if n.lower() in LENGTHS]
+    lengths = [n for n in given if is_lengths(n)]
     listed = list(dict.fromkeys((*usual, *others, *padding, *lengths)))
     return sorted(listed, key=lambda name: is_called(name, QUERY_MASK))

@@ -6,6 +6,7 @@ import torch
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
+from mhsa.records.names import is_lengths
 from mhsa.records.understood import Understood
 from mhsa.subject.subject import Subject
 from tests.helpers.layers import Layers, fails
@@ -175,3 +176,25 @@ def test_calls_without_keys_are_tried_and_said() -> None:
     assert read("OptionalKeys").not_judged == ()
     words = "calls without k_x and v_x, which do not give the self-attention of x"
     assert read("SelfAttentionGoesWrong").not_judged == (words,)
+
+
+class LengthsOfTheEncoder(Layers):
+    def forward(self, dec, enc, enc_lens=None):
+        hide = None if enc_lens is None else self.beyond(torch.arange(enc.size(1)), enc_lens[:, None])[:, None]
+        return self.attend(dec, enc, enc, hide)
+
+    def beyond(self, places, lens):
+        return places >= lens
+
+
+class OneKeyTooMany(LengthsOfTheEncoder):
+    def beyond(self, places, lens):
+        return places > lens
+
+
+def test_lengths_are_those_of_the_keys_by_their_name() -> None:
+    assert all(map(is_lengths, ("enc_lens", "src_lengths", "memory_lens", "kvlens", "x_lens")))
+    assert not any(map(is_lengths, ("tgt_lens", "q_lens", "query_lengths", "lens_weight", "seq_len")))
+    assert read("LengthsOfTheEncoder").contract.mask == "lengths"
+    assert not fails(f"{__file__}:LengthsOfTheEncoder")
+    assert fails(f"{__file__}:OneKeyTooMany")

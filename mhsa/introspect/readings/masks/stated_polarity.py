@@ -10,7 +10,7 @@ from typing import Any
 
 from mhsa.introspect.readings.masks.comments import comments_on_masks
 from mhsa.records.contract import MaskMeaning
-from mhsa.records.names import HIDING, LENGTHS
+from mhsa.records.names import HIDING, is_lengths
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -45,7 +45,7 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
     name = mask_parameter(adapter)
     if not name:
         return None
-    if name.lower() in LENGTHS:
+    if is_lengths(name):
         return Stated("lengths", "named")
     said = {meaning for text in about(adapter, name) for meaning in _meanings(text)}
     if len(said) == 1:
