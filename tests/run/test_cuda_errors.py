@@ -89,7 +89,8 @@ def test_a_usual_call_that_ends_the_gpu_is_a_violation_and_the_others_are_judged
 
 
 def test_who_ends_the_gpu_in_every_call_is_given_up(tmp_path: Path) -> None:
-    source = SOURCE.replace("(self.bad_length and key.size(1) >= self.bad_length)", "(key.size(1) > 2 and query.size(0) > 4)")
+    bad = "(key.size(1) > 2 and query.size(0) > 4 and query.size(0) != 19)"  # with 19 samples it is read, which is no verdict
+    source = SOURCE.replace("(self.bad_length and key.size(1) >= self.bad_length)", bad)
     result = judged(tmp_path, "numbers.large_batches or oracle or symmetry or masks", source)
     ended = [p for p in result.properties if cuda_errors.MESSAGE in p.reason and p.outcome == "fail"]
     assert len(ended) == 3

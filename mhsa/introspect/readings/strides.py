@@ -9,11 +9,11 @@ from torch import nn
 
 from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.readings.candidate_reading import Reading
-from mhsa.records.case import CONTIGUOUS
 from mhsa.subject.generic_inputs import generic_tensors
-from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out
+from mhsa.subject.memory_layout import lay_out
 from mhsa.subject.subject import Subject
 
+_STRIDED = ("transposed", "columns")  # what takes tokens apart, and features apart, takes every other layout
 _TEXT = "takes contiguous tensors only (others raise)"
 
 
@@ -26,9 +26,9 @@ def contiguous_alone(subject: Subject, module: nn.Module) -> Reading | None:
         subject: as it is called.
         module: of generic sizes, float64 and in eval mode.
     """
-    if subject.adapter.contract.strides is not None or not _is_taken(subject, module, CONTIGUOUS[0]):
+    if subject.adapter.contract.strides is not None:
         return None
-    if all(_is_taken(subject, module, layout) for layout in ALL_LAYOUTS if layout not in CONTIGUOUS):
+    if all(_is_taken(subject, module, layout) for layout in _STRIDED) or not _is_taken(subject, module, "contiguous"):
         return None
     fields = {"strides": "contiguous"}
     contract = replace(subject.contract, strides="contiguous")
