@@ -126,7 +126,8 @@ class Contract:
             None: found out, where it is exactly that.
         fill: the finite number that hides masked keys, -10000 or lower, where others have -inf: that nothing of a masked key
             is seen is then promised of scores within it alone. A table of ``number`` and ``how`` ("set": the scores of
-            masked keys are the number; "added": it is added to them), or the number alone, which is set; None is -inf.
+            masked keys are the number; "added": it is added to them), or the number alone, which is set; ``"none"`` is -inf,
+            and None is, too, but a number that alone makes a right module wrong is a question.
         out: there is an out ``"projection"``, or ``"none"``: the merged heads are the output; None: found out.
         projections: of query, key and value: ``"projection"``, ``"none"``, or one that is ``"shared by heads"``, of a head's
             own features; None: found out.
@@ -163,7 +164,7 @@ class Contract:
     sinks: Sinks = None
     qk_norm: QkNorm | Mapping[str, Any] | str | None = None
     lse: Lse = None
-    fill: Fill | Mapping[str, Any] | float | None = None
+    fill: Fill | Mapping[str, Any] | float | Literal["none"] | None = None
     out: Out | None = None
     projections: Maps | None = None
     widths: Widths | None = None
@@ -219,6 +220,8 @@ class Contract:
 
     def _check_formula(self) -> None:
         for name, read in (("rotary", rotary_of), ("qk_norm", qk_norm_of), ("bias", bias_of), ("fill", fill_of)):
+            if name == "fill" and self.fill == "none":  # stays declared: a finite number is then a violation
+                continue
             try:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:

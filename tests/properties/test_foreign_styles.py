@@ -19,7 +19,11 @@ FACTORIES = {"additive_minus_ten.py", "keep_probability.py"}  # one name of thei
 NAMES = [f"{p.name}:make" if p.name in FACTORIES else p.name for p in sorted(FOLDER.glob("*.py"))]
 
 # What another convention explains is a question; declared, the usual one is not kept.
-DECLARED = {"mask_equals_one.py": {"mask": "allowed"}, "nanogpt_always_causal.py": {"causal": "no"}}
+DECLARED = {
+    "mask_equals_one.py": {"mask": "allowed"},
+    "nanogpt_always_causal.py": {"causal": "no"},
+    "fill_for_half.py": {"fill": "none"},
+}
 
 
 @pytest.fixture(scope="module")

@@ -192,16 +192,18 @@ class Fill:
 
 
 def fill_of(value: Any) -> Fill | None:
-    """Return what was declared, a number or a table.
+    """Return what was declared, a number or a table; None for "none", which is -inf.
 
     Raises:
         ValueError: it is neither, with what is allowed.
     """
     if value is None or isinstance(value, Fill):
         return value
+    if value == "none":
+        return None
     given = {"number": value} if _is_number(value) else value
     if not isinstance(given, Mapping) or "number" not in given or not set(given) <= {"number", "how"}:
-        raise ValueError("must be a number, or a table of number, how")
+        raise ValueError("must be a number, a table of number, how, or 'none'")
     return Fill(**given)
 
 

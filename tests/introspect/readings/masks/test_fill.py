@@ -7,7 +7,10 @@ from torch import nn
 import mhsa
 from mhsa.introspect.resolve import understand
 from mhsa.oracle.formula.fields import Fill
+from mhsa.records.contract import Contract
+from mhsa.records.request import Request
 from tests.helpers.layers import Layers
+from tests.helpers.places import CORPUS
 
 TOLD = "masks.masked_keys_stay_masked_below_every_score"
 NUMBER = "fills.the_number_is_the_declared_one"
@@ -157,3 +160,11 @@ def test_what_no_property_could_see_is_not_taken_for_a_promise() -> None:
         found = mhsa.verify(kind, contract={"fill": fill})
         assert found.verdict in ("question", "unjudged")
         assert why in found.reason
+
+
+def test_no_fill_can_be_declared_and_a_finite_number_is_violated_then() -> None:
+    contract = Contract(fill="none")
+    assert contract.formula == Contract().formula
+    subject = understand(Request.of(str(CORPUS / "foreign" / "fill_for_half.py"), contract={"fill": "none"}))
+    assert subject.fill is None
+    assert subject.contract.fill == "none"
