@@ -147,7 +147,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "mask_shape": _with_a_mask,
     "layout": _of_that_kind,
     "lengths": _with_keys,
-    "strides": lambda promise: "",
+    "strides": _always,
     "masked": _with_a_mask,
     "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,

@@ -23,7 +23,7 @@ from mhsa.introspect.surroundings.watched_call import PartCall, watch
 
 # "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
 _SAME = 2.0**-26
-ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
+_ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 _NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 
 
@@ -75,8 +75,12 @@ def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int,
 
 def _is_called_attention(call: PartCall) -> bool:
     """Whether a part has parts of its own and the name of an attention, or its class has."""
-    named = ATTENTION.search(call.path.rpartition(".")[2]) or ATTENTION.search(type(call.part).__name__)
-    return named is not None and any(True for _ in call.part.children())
+    return is_called_attention(call.path, call.part) and any(True for _ in call.part.children())
+
+
+def is_called_attention(path: str, part: nn.Module) -> bool:
+    """Whether a part has the name of an attention, or its class has."""
+    return any(_ATTENTION.search(name) for name in (path.rpartition(".")[2], type(part).__name__))
 
 
 def _has_a_map(part: nn.Module) -> bool:
@@ -85,7 +89,7 @@ def _has_a_map(part: nn.Module) -> bool:
 
 
 def _is_of_feed_forward(path: str) -> bool:
-    return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not ATTENTION.search(path)
+    return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not _ATTENTION.search(path)
 
 
 def is_norm(part: nn.Module) -> bool:

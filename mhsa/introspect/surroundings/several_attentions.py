@@ -19,7 +19,7 @@ from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
-from mhsa.introspect.surroundings.find_surroundings import ATTENTION, is_norm, same
+from mhsa.introspect.surroundings.find_surroundings import is_called_attention, is_norm, same
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 from mhsa.records.declarations import in_words
@@ -76,7 +76,7 @@ def _paths(module: nn.Module) -> list[str]:
     """Return the paths of the parts that are called like an attention and have maps, without parts of such parts."""
     found: list[str] = []
     for path, part in module.named_modules():
-        called = ATTENTION.search(path.rpartition(".")[2]) or ATTENTION.search(type(part).__name__)
+        called = is_called_attention(path, part)
         inside = any(path.startswith(f"{other}.") for other in found)
         if path and called and not inside and not is_norm(part) and any(p.dim() > 1 for p in part.parameters()):
             found.append(path)

@@ -108,13 +108,13 @@ class ConstructorCall:
             found |= config.answered.roles if config.read is None else set(config.read.roles.values())
         return found
 
-    def build(self, head: int, d_model: int) -> nn.Module:
-        """Return a module of these sizes, without dropout.
+    def build(self, head: int, d_model: int, rate: float = 0.0) -> nn.Module:
+        """Return a module of these sizes, with this rate of dropout.
 
         Raises:
             SubjectError: it builds something else.
         """
-        module = self.target(**self.arguments(head, d_model, 0.0))
+        module = self.target(**self.arguments(head, d_model, rate))
         if not isinstance(module, nn.Module):
             raise SubjectError(f"{self.name} builds a {type(module).__name__}; must build an nn.Module")
         return module

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import nn
@@ -62,15 +63,18 @@ def keep_to_groups(call: ConstructorCall) -> None:
 def leave_dropout(call: ConstructorCall) -> tuple[str, ...]:
     """Leave rates of dropout at their defaults where it can be built without them alone; return which."""
     rates = tuple(n for n, role in call.read.roles.items() if role == "dropout" and n not in call.required)
-    if not rates or _is_built(call, DROPOUT_RATE) or not _is_built(call, 0.0):
+    own = [call.sizes or FIRST_SIZES]
+    if not rates or is_built(call, own, DROPOUT_RATE) or not is_built(call, own):
         return ()
     call.read = replace(call.read, roles={n: role for n, role in call.read.roles.items() if n not in rates})
     return rates
 
 
-def _is_built(call: ConstructorCall, rate: float) -> bool:
+def is_built(call: ConstructorCall, several: Sequence[tuple[int, int]], rate: float = 0.0) -> bool:
+    """Whether it can be built in each of several sizes (head, d_model), with this rate of dropout."""
     with contextlib.suppress(Exception):
-        call.target(**call.arguments(*(call.sizes or FIRST_SIZES), rate))
+        for sizes in several:
+            call.build(*sizes, rate)
         return True
     return False
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +11,7 @@ from mhsa.records.errors import Question
 from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.built_sizes import runs
 from mhsa.subject.construction.constructor_call import ConstructorCall
-from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, settle_sizes
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, is_built, settle_sizes
 from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
@@ -62,29 +61,21 @@ def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
 def mend_with_guess(call: ConstructorCall) -> None:
     """Where it cannot be built with an optional argument at its default, in one size or the other, try another value of one."""
     several = [call.sizes] if call.sizes else [FIRST_SIZES, OTHER_SIZES]
-    if _is_built(call, several):
+    if is_built(call, several):
         return
-    before, switches = call.read, not _is_built(call, several[:1])
+    before, switches = call.read, not is_built(call, several[:1])
     # A width that is None by default, and without which it cannot be built: vdim where nothing stands for it.
     roles = {n: role_of(n) for n, p in call.left.items() if p.default is None and n not in before.roles}
     widths: dict[str, Role] = {n: role for n, role in roles.items() if role in ("other width", "head width")}
     call.read = replace(before, roles=before.roles | widths)
-    if widths and _is_built(call, several):
+    if widths and is_built(call, several):
         return
     left = {n: p for n, p in call.left.items() if n not in before.roles}
     for chosen in optional_guesses(call.target, left, switches=switches):
         _apply(call, chosen, before)
-        if _is_built(call, several):
+        if is_built(call, several):
             return
     call.read, call.guessed, call.established = before, {}, set()
-
-
-def _is_built(call: ConstructorCall, several: Sequence[tuple[int, int]]) -> bool:
-    with contextlib.suppress(Exception):
-        for sizes in several:
-            call.build(*sizes)
-        return True
-    return False
 
 
 def _apply(call: ConstructorCall, chosen: Mapping[str, Guess], before: Parameters) -> None:
