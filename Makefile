@@ -18,7 +18,7 @@ test-more: .venv/ready  ## the rest of the tests: more of the same kinds, and wh
 	$(BIN)/python -m pytest -n 2 -m more
 
 mutation: .venv/ready  ## change the oracle, the checks, the sequential test and the verdicts a little: do fast tests notice?
-	MHSA_FORKSERVER= $(BIN)/python benchmarks/mutation.py
+	MHSA_FORKSERVER= MHSA_CACHE= $(BIN)/python benchmarks/mutation.py
 
 lint: .venv/ready  ## style, types, and which room imports which
 	$(BIN)/ruff check .

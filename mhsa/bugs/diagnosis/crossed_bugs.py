@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -43,9 +44,23 @@ def bug_under(name: str, value: float | None, formula: Formula) -> Bug | None:
     mutant = _by_name()[name]
     kind: type[Plain] = getattr(importlib.import_module(f"mhsa.bugs.mutants.{mutant.kind}"), name)
     bug = Bug(kind) if kind.mhsa_contract.formula == formula else _crossed(mutant, kind, formula)
-    if bug is None or value is None:
-        return bug
-    return replace(bug, kind=type(name, (bug.kind,), {mutant.free: value}))
+    if bug is not None and value is not None:
+        bug = replace(bug, kind=type(name, (bug.kind,), {mutant.free: value}))
+    if bug is not None and bug.kind is not kind:
+        _names[bug.kind] = repr((mutant.kind, name, value, formula))
+    return bug
+
+
+_names: dict[type[Plain], str] = {}  # of classes that were made; bug_under keeps the classes, too
+
+
+def name_of(kind: type[Plain]) -> str | None:
+    """Return a name of a class that is the same in every process; None for one that is not known."""
+    if getattr(sys.modules.get(kind.__module__), kind.__qualname__, None) is kind:
+        return f"{kind.__module__}.{kind.__qualname__}"
+    if issubclass(kind, Declared) and kind is right_under(kind.formula):
+        return f"right {kind.formula!r}"
+    return _names.get(kind)
 
 
 def bugs_under(formula: Formula) -> list[Mutant]:

@@ -8,6 +8,7 @@ from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.diagnosis.crossed_bugs import bug_under, bugs_under
 from mhsa.bugs.diagnosis.dropout_places import SITES
 from mhsa.bugs.diagnosis.equivalence import EVERYTHING, SCOPES, Claim, Equivalence, Match
+from mhsa.bugs.diagnosis.kept_answers import write_kept
 from mhsa.bugs.diagnosis.observe import Observation, observe, observe_mutant
 from mhsa.bugs.diagnosis.quantity import ASPECTS, RAISES, alike
 from mhsa.bugs.mutants.plain import Plain
@@ -29,6 +30,13 @@ def compare(subject: Subject, more: Sequence[Case] = ()) -> Equivalence:
     Raises:
         SubjectError: it has an inner width of its own, which no mutant has.
     """
+    try:
+        return _compared(subject, more)
+    finally:
+        write_kept()
+
+
+def _compared(subject: Subject, more: Sequence[Case]) -> Equivalence:
     observations = [observe(subject, case) for case in (*cases_for(subject), *more)]
     for trial in (observation.trial for observation in observations):
         if trial.inner != trial.case.d_model or trial.d_v != trial.d_k:

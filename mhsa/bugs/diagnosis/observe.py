@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from mhsa.bugs.diagnosis.crossed_bugs import name_of
 from mhsa.bugs.diagnosis.every_quantity import RATE, quantities_of
 from mhsa.bugs.diagnosis.kept_answers import inputs_of, kept
 from mhsa.bugs.diagnosis.quantity import Quantity
@@ -92,7 +93,9 @@ def observe_mutant(kind: type[Plain], observation: Observation, fully_masked_row
     """
     trial, rate = observation.trial, observation.rate
     key = (kind, fully_masked_row, rate, trial.case, trial.formula, trial.key_heads, trial.subject.device, observation.inputs)
-    return kept(key, lambda: _ask(kind, trial, rate, fully_masked_row))
+    name = name_of(kind)
+    words = None if name is None else repr((name, *key[1:]))
+    return kept(key, words, lambda: _ask(kind, trial, rate, fully_masked_row))
 
 
 def _ask(kind: type[Plain], given: Trial, rate: float, fully_masked_row: FullyMaskedRow) -> Iterator[Quantity]:
