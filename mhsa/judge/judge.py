@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from mhsa.introspect.questions import load_under, quiet, without_judging
+from mhsa.introspect.questions import quiet
+from mhsa.judge.finding import explain, find
+from mhsa.judge.loaded_subjects import LoadedSubjects
 from mhsa.judge.property_modules import Effort, import_properties
-from mhsa.judge.side_effects import SideEffectMonitor
 from mhsa.judge.strategies import judging
 from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue, is_slow, property_id
@@ -23,18 +22,10 @@ from mhsa.records.errors import Question, SubjectError, describe
 from mhsa.records.explained import is_violation
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
-from mhsa.records.request import Request, read_requests
 from mhsa.reports.phrases import not_judged
-from mhsa.run import cuda_errors
-from mhsa.run.process_limits import end_with_parent, limit_memory
 from mhsa.subject import check
-from mhsa.subject.guard import treat_interrupt_as_violation
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
-
-if TYPE_CHECKING:
-    from mhsa.judge.line_coverage import Covering
-from mhsa.judge.finding import explain, find
 
 _PLUGIN = "mhsa-judge"
 
@@ -52,7 +43,8 @@ class Judge:
     def __init__(self, config: pytest.Config) -> None:
         option = config.getoption
         self.config = config
-        self.requests = _requests(config)
+        self.loaded = LoadedSubjects(config)
+        self.requests = self.loaded.requests
         replay = option("--attention-replay")
         self.effort = Effort(
             profile=option("--attention-profile"),
@@ -67,10 +59,6 @@ class Judge:
         self.planned: dict[int, list[str]] = {}
         skip = option("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
-        self._subjects: list[Subject | SubjectError] | None = None
-        self._questions: dict[int, Question] = {}
-        self._watch: SideEffectMonitor | None = None
-        self._covering: Covering | None = None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Judge:
@@ -83,32 +71,8 @@ class Judge:
 
     @property
     def subjects(self) -> list[Subject | SubjectError]:
-        """Every subject, or why it cannot be judged; loaded once."""
-        if self._subjects is None:
-            if self.config.getoption("--attention-coverage"):
-                from mhsa.judge.line_coverage import Covering
-
-                self._covering = Covering()
-            limit_memory(self.config.getoption("--attention-memory"))
-            self._watch = SideEffectMonitor()
-            if self.config.getoption("--attention-requests"):
-                self._watch.listen()
-            self._subjects = []
-            for request in self.requests:
-                loaded = load_under(request)
-                subject = loaded.subject
-                if loaded.question is not None:
-                    self._questions[len(self._subjects) + 1] = loaded.question
-                    if loaded.question.means and request.is_unnamed:
-                        subject = loaded.question  # each is judged instead
-                    if not self.config.getoption("--attention-requests"):  # a green run would hide the question
-                        subject = without_judging(request, loaded)
-                self._end_without_cuda()
-                changes = self._watch.changes(processes=False)  # a library may start processes when it is imported
-                if changes:
-                    subject = SubjectError(f"loading {request.label} {changes}; nothing can be judged with that")
-                self._subjects.append(subject)
-        return self._subjects
+        """Every subject, or why it cannot be judged; the first call loads them."""
+        return self.loaded.subjects
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Give each property the subjects that it judges; ids are numbers, so that -k never matches a subject's name."""
@@ -168,7 +132,6 @@ class Judge:
         subject = self.subjects[number_of(item) - 1]
         if isinstance(subject, SubjectError):
             raise subject
-        assert self._watch is not None
         with check.recording() as record, judging(subject), quiet():
             item.stash[_RECORD] = record
             if self.config.getoption("--attention-script"):
@@ -180,7 +143,7 @@ class Judge:
                     return (yield)
             finally:  # whether or not the property holds
                 compiles = is_slow(property_id(item.nodeid))  # torch's compiler starts processes of its own
-                changes = self._watch.changes(processes=not compiles)
+                changes = self.loaded.watch.changes(processes=not compiles)
                 if changes:
                     record.drop_tensors()  # which may have come from a replaced function
                     check.fail(f"a call {changes}, but must leave the process alone", what="call", observed=changes)
@@ -204,8 +167,8 @@ class Judge:
                 "not_judged": list(subject.not_judged),
                 "reading": [asdict(part) for part in subject.understood],
             }
-            if number in self._questions:
-                question = self._questions[number]
+            if number in self.loaded.questions:
+                question = self.loaded.questions[number]
                 about |= {"question": str(question), "declaration": question.declaration}
             report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
         if report.when == "call" or report.failed:
@@ -242,13 +205,7 @@ class Judge:
 
     def pytest_runtest_logfinish(self) -> None:
         """Once the property that made the GPU unusable is reported, leave the others to another process."""
-        self._end_without_cuda()
-
-    def _end_without_cuda(self) -> None:
-        """End a process that was started by ``mhsa verify``; a worker's last report would be lost with it."""
-        ours = self.config.getoption("--attention-requests") and not hasattr(self.config, "workerinput")
-        if ours and cuda_errors.context_is_unusable():
-            os._exit(cuda_errors.EXIT_CODE)
+        self.loaded.end_without_cuda()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Remember, in xdist's controller too, whether something could not be judged."""
@@ -260,10 +217,7 @@ class Judge:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Exit with 2 where something could not be judged, as ``mhsa verify`` does."""
-        if self._covering is not None:
-            places = {n: s.place for n, s in enumerate(self.subjects, 1) if isinstance(s, Subject)}
-            files = {n: place[0] for n, place in places.items() if place is not None}
-            self._covering.write(Path(self.config.getoption("--attention-coverage")), files)
+        self.loaded.write_coverage()
         if self.unjudged and not hasattr(session.config, "workerinput"):
             session.exitstatus = 2
 
@@ -289,23 +243,3 @@ def number_of(item: pytest.Item) -> int:
     """Return which subject, counted from 1, an item judges."""
     assert isinstance(item, pytest.Function)
     return int(item.callspec.id)
-
-
-def _requests(config: pytest.Config) -> list[Request]:
-    option = config.getoption
-    file = option("--attention-requests")
-    if file:  # started by mhsa verify
-        end_with_parent()
-        treat_interrupt_as_violation()
-        sys.dont_write_bytecode = True  # importing leaves nothing in the user's folders either
-        try:
-            return list(read_requests(Path(file)))
-        except ValueError as error:
-            raise pytest.Collector.CollectError(f"--attention-requests {error}") from None
-    dtypes = tuple(dict.fromkeys(option("--attention-dtype")))
-    names = option("--attention")
-    if not names or not all(name.strip() for name in names):
-        raise pytest.Collector.CollectError(
-            "the properties judge a subject, and none is named: pytest --attention package.module:attr (or path/file.py[:attr])"
-        )
-    return [Request.of(name, dtypes=dtypes, device=option("--attention-device")) for name in names]
