@@ -10,6 +10,7 @@ from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.construction.argument_roles import role_of
+from mhsa.subject.construction.argument_use import counts_heads
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
@@ -28,7 +29,16 @@ def left_at_defaults(subject: Subject, about_switches: Mapping[str, str]) -> tup
         *(f"argument {n}" for n in not_given if n not in named and not _is_among(n, subject.not_judged)),
         *(f"arguments of the call in **{n}" for n in _collected(subject.adapter)),
         *(f"constructor argument {n}" for n in _options(subject.adapter) if n not in about_switches),
+        *_other_heads(subject.adapter),
     )
+
+
+def _other_heads(adapter: Adapter) -> tuple[str, ...]:
+    """Return that one head alone is judged, of a class that counts heads: more of them may be merged in a wrong way."""
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    if constructor is None or constructor.sizes is None or constructor.sizes[0] != 1 or not counts_heads(constructor.target):
+        return ()
+    return ("more than one head",)
 
 
 def _options(adapter: Adapter) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mhsa.records.names import WIDTH, is_called
+from mhsa.records.names import HEAD, WIDTH, is_called
 from mhsa.source.written_code import tree_of
 
 # Calls that take a number of features: layers, and tensors made for a parameter.
@@ -31,6 +31,7 @@ class Use:
         called: it is called, or what keeps it is.
         makes: it is called without arguments, and so makes what is called.
         divides: a width is divided by it, as by a number of heads.
+        width_of_head: a number of heads is what something is divided by it.
         read: the attributes and items of it that are read, as those of a configuration are.
         stored: it is kept as an attribute, of which nothing is made.
         words: the strings that it is compared with, in the order of the source.
@@ -44,6 +45,7 @@ class Use:
     called: bool = False
     makes: bool = False
     divides: bool = False
+    width_of_head: bool = False
     read: tuple[str, ...] = ()
     stored: bool = False
     words: tuple[str, ...] = ()
@@ -70,10 +72,17 @@ def use_of(target: Any, name: str) -> Use:
         called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
         makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
         divides=any(_divides(node, names) for node in nodes),
+        width_of_head=any(_makes_heads(node, names) for node in nodes),
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         stored=_is_stored(nodes, name, names),
         words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
     )
+
+
+def counts_heads(target: Any) -> bool:
+    """Whether the source of a class or function has a number of heads, by its name."""
+    nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
+    return any(is_called(_name(node), HEAD) for node in nodes)
 
 
 def is_multiplied(target: Any, name: str, other: str) -> bool:
@@ -182,8 +191,19 @@ def _divides(node: ast.AST, names: set[str]) -> bool:
     """Whether an expression is a width divided by the argument."""
     if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv) or not _refers(node.right, names):
         return False
-    left = node.left.attr if isinstance(node.left, ast.Attribute) else node.left.id if isinstance(node.left, ast.Name) else ""
-    return is_called(left, WIDTH)
+    return is_called(_name(node.left), WIDTH)
+
+
+def _makes_heads(node: ast.AST, names: set[str]) -> bool:
+    """Whether an assignment gives something called a number of heads what is divided by the argument."""
+    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.BinOp):
+        return False
+    divided = isinstance(node.value.op, ast.FloorDiv) and _refers(node.value.right, names)
+    return divided and any(is_called(_name(target), HEAD) for target in node.targets)
+
+
+def _name(node: ast.AST) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
 
 
 def _words(node: ast.AST, names: set[str]) -> Iterator[str]:

@@ -11,7 +11,8 @@ from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import SubjectError
 from mhsa.source.written_code import source_of
-from mhsa.subject.construction.argument_roles import DROPOUT_RATE, WIDTH_READINGS, WidthReading
+from mhsa.subject.construction.argument_roles import DROPOUT_RATE, WIDTH_READINGS, Role, WidthReading
+from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.how_to_state import FACTORY
@@ -106,13 +107,24 @@ def _find(call: ConstructorCall) -> None:
     if call.configs and error is not None and not found:
         return  # a configuration that lacks something: building says what
     roles = call.roles()
-    head = "head" in roles
+    head = "head" in roles or _divides_into_heads(call, roles)
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
     if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *OTHER_SIZES)):
         width = False  # it stands in the code, though it may be that of the first try
     call.any_width = head and not width and _has_no_maps(call)
     if (not head or not width) and not call.any_width:
         _read_sizes(call, head, width)
+
+
+def _divides_into_heads(call: ConstructorCall, roles: set[Role]) -> bool:
+    """Whether it has as many heads as heads of the width that it is given fit into d_model."""
+    if "head width" not in roles or not roles & {"d_model", "other width"}:
+        return False
+    if any(use_of(call.target, n).width_of_head for n, role in call.read.roles.items() if role == "head width"):
+        return True
+    with contextlib.suppress(Exception):
+        return all(head_of(call.build(*sizes), sizes[1]) == sizes[0] for sizes in (FIRST_SIZES, OTHER_SIZES))
+    return False
 
 
 def _has_no_maps(call: ConstructorCall) -> bool:

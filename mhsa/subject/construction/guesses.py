@@ -104,10 +104,12 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
     """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
-    a number of positions, or the file has the part.
+    a number of positions, a number of heads is what is divided by it, or the file has the part.
     """
     use = use_of(target, name)
-    return guess.made is not None or (guess.role in _WIDTHS and use.width) or (guess.role == "length" and use.square)
+    if guess.made is not None or (guess.role == "length" and use.square):
+        return True
+    return (guess.role in _WIDTHS and use.width) or (guess.role == "head width" and use.width_of_head)
 
 
 def optional_guesses(
@@ -150,7 +152,8 @@ def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]
 
 
 def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> list[Guess]:
-    found = [Guess(role="head")] if use.divides and not headed else []
+    found = [Guess(role="head width")] if use.width_of_head and not headed else []
+    found += [Guess(role="head")] if use.divides and not use.width_of_head and not headed else []
     found += [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
     found += [Guess(role="dropout")] if use.rate else []
     found += [Guess(role="length")] if use.square else []

@@ -11,7 +11,7 @@ from typing import Any
 from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
 from mhsa.subject.construction.annotated_config import config_class, is_record
 from mhsa.subject.construction.argument_roles import Role, role_of
-from mhsa.subject.construction.argument_use import is_multiplied
+from mhsa.subject.construction.argument_use import is_multiplied, use_of
 from mhsa.subject.construction.guesses import is_configuration
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
@@ -113,10 +113,15 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
 
 
 def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parameters:
-    """Return the parameters with a second width that the source multiplies by the number of heads as the width of a head."""
+    """Return the parameters with a second width as that of a head: the source multiplies it by the number of heads, or makes
+    that number by dividing another width by it.
+    """
     head = next((n for n, role in read.roles.items() if role == "head"), None)
+    if head is None:
+        divide = [n for n, role in read.roles.items() if role in ("d_model", "other width") and use_of(target, n).width_of_head]
+        return replace(read, roles=read.roles | dict.fromkeys(divide, "head width")) if divide else read
     widths = [n for n, role in read.roles.items() if role == "d_model"]
-    of_head = [n for n in widths if head is not None and is_multiplied(target, n, head)]
+    of_head = [n for n in widths if is_multiplied(target, n, head)]
     if not of_head or len(of_head) == len(widths):
         return read
     return replace(read, roles=read.roles | dict.fromkeys(of_head, "head width"))

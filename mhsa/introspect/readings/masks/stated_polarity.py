@@ -19,9 +19,12 @@ from mhsa.subject.signature import call_of
 
 _SHOWN = r"\b(attend(s|ed)?|keep|kept|valid|allow(s|ed)?|real|visible|tokens?|unmasked|unpadded|included?|participates?)\b"
 _SHOWN_BY_NOT = r"\b(not|non|never|un)[- ]?(be )?(masked|padd(ed|ing)|pad|ignored|hidden|blocked|excluded)\b"
-_HIDDEN = r"\b(mask(s|ed)?|ignored?|pad(s|ded|ding)?|hid(es?|den)|block(s|ed)?|exclude[ds]?|prevent(s|ed)?|disallow(s|ed)?)\b"
+_HIDDEN = (
+    r"\b(mask(s|ed)?|invalid|ignored?|pad(s|ded|ding)?|hid(es?|den)|block(s|ed)?|exclude[ds]?|prevent(s|ed)?|disallow(s|ed)?)\b"
+)
 _HIDDEN_BY_NOT = r"\b(not|never|cannot|no|may not|must not)\b.{0,24}\b(attend(ed)?|allowed|valid|visible|kept)\b"
 _TRUE, _FALSE = r"(?<![\w.-])(true|1(\.0)?|ones?|nonzero)(?![\w.])", r"(?<![\w.-])(false|0(\.0)?|zeros?)(?![\w.])"
+_INDICATED_BY = r"\b(indicated|marked|denoted|represented|flagged|signalled)\s+(by|with|as)\W*$"  # ... by True
 _ADDED = r"\badditive\b|\badded\b|\badds\b|-\s?inf|-1e\d|float mask"
 
 
@@ -103,7 +106,9 @@ def _polarities(text: str) -> Iterator[MaskMeaning]:
         true, false = (re.search(words, clause, re.IGNORECASE) for words in (_TRUE, _FALSE))
         if bool(true) == bool(false):
             continue
-        rest = clause[(true or false).end() :] if (true or false) else clause  # type: ignore[union-attr]
+        flag = true or false
+        assert flag is not None
+        rest = clause[: flag.start()] if re.search(_INDICATED_BY, clause[: flag.start()]) else clause[flag.end() :]
         shown = re.search(_SHOWN_BY_NOT, rest, re.IGNORECASE) is not None
         hidden = re.search(_HIDDEN_BY_NOT, rest, re.IGNORECASE) is not None
         if not (shown or hidden):

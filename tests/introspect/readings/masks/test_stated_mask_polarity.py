@@ -18,6 +18,8 @@ from tests.helpers.plain_attention import Plain
         ("mask: True means to keep, False means to mask out", "allowed"),
         ("mask: positions with True are not allowed to attend while False values will be unchanged", "blocked"),
         ("mask: 1 for tokens that are not masked, 0 for masked tokens", "allowed"),
+        ("mask: where invalid positions are indicated by `True` values", "blocked"),
+        ("mask: valid positions are marked with 1", "allowed"),
         ("mask: additive", "additive"),
         ("mask: 0 where allowed and -inf where not, added to the scores", "additive"),
         ("mask: shape [B, Tq, Tk]", None),
