@@ -24,6 +24,7 @@ from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
+from mhsa.introspect.projections.parts import WHOLE
 from mhsa.introspect.projections.unregistered import of_unregistered, unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
@@ -169,7 +170,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     lost = unregistered(module)
     if lost:
         return of_unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found, recipe = bind_projections(adapter, module, sizes, forward)
+    bind, found, recipe = bind_projections(adapter, module, sizes, forward, around.taken_apart if around else WHOLE)
     require_same_maps(adapter, bind)
     about_maps = require_maps(name, adapter.contract, bind(module, sizes))
     subject = Subject(
@@ -180,7 +181,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
-        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0])
+        parts = around.taken_apart if around else WHOLE
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0], parts)
         return replace(subject, adapter=adapter, caller=caller, bind=bind, device="cpu")
 
     read = read_call(replace(subject, device="cpu"), module, request, called_by)

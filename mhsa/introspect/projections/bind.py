@@ -21,11 +21,11 @@ Bind = Callable[[nn.Module, Sizes], Projections]
 
 
 def bind_projections(
-    adapter: Adapter, module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor]
+    adapter: Adapter, module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], parts: Parts = WHOLE
 ) -> tuple[Bind, str, Recipe | None]:
     """Return how to view the maps of any module that ``adapter`` builds, a line on where they were found, and the recipe.
 
-    ``module`` has these sizes, generic parameters, and lets gradients through. There is no recipe where the adapter knows.
+    ``module`` has these sizes, generic parameters, and lets gradients through; ``parts`` are parameters of which a map is a part. There is no recipe where the adapter knows.
 
     Raises:
         SubjectError: they cannot be found.
@@ -44,7 +44,7 @@ def bind_projections(
             )
 
         try:
-            recipe = _of_parts(found, four_in_one(module, sizes))
+            recipe = found(parts) if parts else _of_parts(found, four_in_one(module, sizes))
         except SubjectError:
             times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter)
             if times == 1:

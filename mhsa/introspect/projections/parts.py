@@ -67,6 +67,13 @@ class Parts:
                 found[path] = whole
         return found
 
+    def of_the_query(self, parameters: Mapping[str, Tensor], sizes: Sizes) -> dict[str, Tensor]:
+        """Return the part of a joined weight that is the query's, and belongs to no map, by a path of its own."""
+        if not self.joined:
+            return {}
+        whole = parameters[self.joined]
+        return {f"{self.joined}[query]": whole[:, -sizes.d_model :] if self.heads_first else whole[:, : sizes.d_model]}
+
 
 WHOLE = Parts()  # every parameter is one
 
@@ -99,7 +106,8 @@ def place_of(path: str) -> str:
 def read_four(parts: Parts, fits: Callable[[str, AxisReading], bool]) -> dict[str, AxisReading]:
     """Return how the four maps of one parameter are read: in the first order, all of them the same way round, that fits.
 
-    Where none fits, which a wrong module may be to blame for, they are query, key, value and out, stored as linear layers are.
+    Where none fits, which a wrong module may be to blame for, they are query, key, value and out, stored as linear layers are. The
+    weight of a layer is none then: four maps that are applied at once are no out projection.
     """
     paths = [parts.four[0].path + place for place in _PLACES] if parts.four else []
 
@@ -111,4 +119,7 @@ def read_four(parts: Parts, fits: Callable[[str, AxisReading], bool]) -> dict[st
                 for path, role in zip(paths, order, strict=True)
             }
 
-    return next((o for o in orders() if all(fits(p, r) for p, r in o.items())), next(orders())) if paths else {}
+    fitting = next((o for o in orders() if all(fits(p, r) for p, r in o.items())), None) if paths else {}
+    if fitting is None:
+        return {} if parts.four[0].path.endswith(".weight") else next(orders())
+    return fitting

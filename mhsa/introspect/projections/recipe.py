@@ -60,7 +60,8 @@ class Recipe:
         if self.adds:
             switch_off(module)
         # Under all their names: a layer that is registered twice plays two roles, which a property will object to.
-        parameters = self.parts.taken(dict(module.named_parameters(remove_duplicate=False)), sizes)
+        whole = dict(module.named_parameters(remove_duplicate=False))
+        parameters = self.parts.taken(whole, sizes)
         computed = computed_maps(module, sizes) if self.computes else {}
         sources = {path: parameters.pop(path) for c in computed.values() for path in c.sources if path in parameters}
         found: dict[tuple[str, bool], list[Tensor]] = {}
@@ -95,6 +96,7 @@ class Recipe:
         sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
         table = View((by_buckets(parameters[self.table], sizes.head),)) if self.table else None
         extra = tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items())
+        extra += tuple((path, View((part,))) for path, part in self.parts.of_the_query(whole, sizes).items())
         found_maps = Projections(**roles, **self._norms(parameters), sources=extra, sinks=sinks, table=table)
         return share(found_maps, self.tied) if self.tied else found_maps
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.discover import is_linear
 from mhsa.introspect.projections.role_names import named_roles
-from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 
 # "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
@@ -119,6 +119,10 @@ def _explain(
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
+    joined = _joined(attention, residuals)
+    if joined:
+        text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
+        parts, stated = ("query joined with the heads", *parts), True
     if before:
         kind = type(before[0].part).__name__
         text = f"{kind} before the attention" + (f", {text}" if text else "")
@@ -128,8 +132,21 @@ def _explain(
     frozen = _only_after(module, calls, attention, whole)
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
-        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens
-    )
+        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
+        joined,
+    )  # fmt: skip
+
+
+def _joined(attention: PartCall, inputs: Sequence[Tensor]) -> Joined:
+    """Return whether an out projection is given one of the module's inputs next to the heads, and which of them comes first."""
+    if not isinstance(attention.part, nn.Linear) or len(attention.given) != 1:
+        return ""
+    given, width = attention.given[0], attention.part.out_features
+    if given.dim() != 3 or given.size(-1) <= width:
+        return ""
+    if any(same(given[..., :width], x) for x in inputs):
+        return "query first"
+    return "heads first" if any(same(given[..., -width:], x) for x in inputs) else ""
 
 
 def _after(
