@@ -25,7 +25,8 @@ def bind_projections(
 ) -> tuple[Bind, str, Recipe | None]:
     """Return how to view the maps of any module that ``adapter`` builds, a line on where they were found, and the recipe.
 
-    ``module`` has these sizes, generic parameters, and lets gradients through; ``parts`` are parameters of which a map is a part. There is no recipe where the adapter knows.
+    ``module`` has these sizes, generic parameters, and lets gradients through. There is no recipe where the adapter knows.
+    ``parts`` are parameters of which a map is a part.
 
     Raises:
         SubjectError: they cannot be found.

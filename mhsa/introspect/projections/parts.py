@@ -106,8 +106,8 @@ def place_of(path: str) -> str:
 def read_four(parts: Parts, fits: Callable[[str, AxisReading], bool]) -> dict[str, AxisReading]:
     """Return how the four maps of one parameter are read: in the first order, all of them the same way round, that fits.
 
-    Where none fits, which a wrong module may be to blame for, they are query, key, value and out, stored as linear layers are. The
-    weight of a layer is none then: four maps that are applied at once are no out projection.
+    Where none fits, which a wrong module may be to blame for, they are query, key, value and out, stored as linear layers are.
+    The weight of a layer is none then: four maps that are applied at once are no out projection.
     """
     paths = [parts.four[0].path + place for place in _PLACES] if parts.four else []
 

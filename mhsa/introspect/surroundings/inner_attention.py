@@ -160,7 +160,7 @@ def _begin(module: nn.Module, args: Any) -> None:
 
 
 def _heads_alone(part: nn.Linear, args: tuple[Tensor, ...], *, first: bool) -> tuple[Tensor]:
-    """Return what an out projection is given, with zeros in the place of the query, which has as many features as the output."""
+    """Return what an out projection is given, with zeros in the place of the query, which is as wide as the output."""
     heads, width = args[0], part.out_features
     query = torch.zeros_like(heads[..., :width])
     return (torch.cat((heads[..., :-width], query) if first else (query, heads[..., width:]), dim=-1),)

@@ -6,7 +6,7 @@ import pytest
 
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
-from mhsa.judge.verification import verify
+from mhsa.subject.parameter_layout import Sizes
 from tests.helpers.model_file import model_file
 
 MODELS = """
@@ -73,13 +73,11 @@ def test_what_is_wrong_with_such_heads_is_judged(file: Path) -> None:
 
 
 def test_all_parameters_of_such_a_module_are_accounted_for(file: Path) -> None:
-    chosen = (
-        "construction.parameters_are_those_of_four_maps",
-        "gradients.gradients_of_parameters",
-        "oracle.output_under_masks",
-    )
-    found = verify(f"{file}:QueryFirst", dtypes="float64", properties=chosen)
-    assert found, str(found)
+    subject = understand(f"{file}:QueryFirst")
+    module = subject.adapter.build(2, 4)
+    found = subject.bind(module, Sizes(2, 2))
+    views = [view for _, view in (*found.views(), *found.sources)]
+    assert sum(view.read().numel() for view in views) == sum(p.numel() for p in module.parameters())
 
 
 def test_a_query_that_is_changed_before_is_not_left_out(file: Path) -> None:
