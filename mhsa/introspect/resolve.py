@@ -32,6 +32,7 @@ from mhsa.introspect.readings.equal_lengths import declared_equal
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
+from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
@@ -60,7 +61,6 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
-from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.signature import call_of
@@ -88,7 +88,9 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
+            return read_tables(
+                adapter, lambda adapter: read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
+            )
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
@@ -115,12 +117,6 @@ def _declared(adapter: Adapter, request: Request) -> Adapter:
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
     require_bias(name, adapter)
-    if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary and adapter.contract.rotary is None:
-        names = adapter.signature.rotary
-        raise Question(
-            f"{name}: forward needs {', '.join(names)}: it seems to rotate queries and keys by their places",
-            {"rotary": usual_layout(names)},
-        )
     sizes = first_sizes(adapter)
     head, d_model = adapter.sizes or (sizes.head, sizes.d_model)
     try:

@@ -50,6 +50,7 @@ class ModuleAdapter(Adapter):
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
+        self.rotary_form: rotary_tables.Form | None = None  # of tables of rotary positions, where the name does not say it
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -158,7 +159,7 @@ class ModuleAdapter(Adapter):
             raise TypeError(f"forward needs {', '.join(self.signature.rotary)}, and rotary is not declared")
         head = number(module, HEAD)
         d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
-        return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
+        return {name: rotary_tables.given(name, rotary, query, d_k, self.rotary_form) for name in self.signature.rotary}
 
     def describe(self) -> str:
         """Return the call."""
