@@ -1,4 +1,4 @@
-"""Tables of rotary positions that a forward takes from its caller: in whatever form, and a question with the layout that fits."""
+"""Tables of rotary positions from the caller, in whatever form: the question about them has the layout that fits."""
 
 from pathlib import Path
 
