@@ -29,6 +29,7 @@ from mhsa.introspect.projections.unregistered import of_unregistered, unregister
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
+from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
@@ -88,9 +89,10 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_tables(
-                adapter, lambda adapter: read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
-            )
+            def plainly(adapter: Adapter) -> Subject:
+                return read_fixed_lengths(adapter, lambda adapter: _understand(adapter, target, complete))
+
+            return read_tables(adapter, lambda adapter: read_second_argument(adapter, plainly))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
