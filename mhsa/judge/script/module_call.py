@@ -35,7 +35,7 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *function_lines(subject, request, call)]
-    if _is_called_through(subject.adapter):
+    if is_called_through(subject.adapter):
         one = {"attention": subject.adapter.others.path} if isinstance(subject.adapter, OneAttention) else {}
         declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract) | one!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
@@ -59,10 +59,21 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     return lines + _comparison(subject, call)
 
 
-def _is_called_through(adapter: Adapter) -> bool:
+def is_called_through(adapter: Adapter) -> bool:
     """Whether the adapter that mhsa finds for a subject does more than build and call it once."""
     more = isinstance(adapter, (InnerAttention, OneAttention, SeveralCalls))
     return more or (isinstance(adapter, ModuleAdapter) and _gives_more(adapter))
+
+
+def why_called_through(adapter: Adapter) -> str:
+    """Return what the adapter does more, in words that follow "to"."""
+    if isinstance(adapter, SeveralCalls):
+        return adapter.why
+    if isinstance(adapter, ModuleAdapter) and adapter.of_fixed_lengths:
+        return "build it for the lengths of the call"
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary:
+        return "give it the tables of rotary positions"
+    return "leave out what is around the attention"
 
 
 def _gives_more(adapter: ModuleAdapter) -> bool:
@@ -92,7 +103,7 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if _is_called_through(adapter) or not isinstance(adapter, ModuleAdapter):
+    if is_called_through(adapter) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
