@@ -11,7 +11,7 @@ import torch
 from mhsa.introspect.calls.call_returns import returns
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
-from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.construction.argument_roles import role_of
@@ -56,7 +56,7 @@ def _is_taken(adapter: ModuleAdapter) -> bool:
     """Whether a call returns with other lengths of queries and keys, or the same, without a mask or with one of zeros."""
     sizes = first_sizes(adapter)
     try:
-        module = adapter.build(sizes.head, sizes.d_model).double().eval()
+        module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
     except Exception:
         return False
     query, key, value = generic_tensors(adapter)

@@ -108,7 +108,14 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
         return object_text(request) + "()" * (not isinstance(target_of(request), nn.Module))
-    return f"{object_text(request)}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+    return f"{object_text(request)}({', '.join(f'{k}={_written(v)}' for k, v in arguments.items())})"
+
+
+def _written(value: object) -> str:
+    """Return an argument of a constructor in Python."""
+    if value is nn.Identity or isinstance(value, nn.Identity):
+        return "torch.nn.Identity" if value is nn.Identity else "torch.nn.Identity()"
+    return repr(value)
 
 
 def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:

@@ -15,7 +15,7 @@ from mhsa.introspect.readings.fit import fits
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
-from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.forms.rotary_tables import TABLES, Form, forms, usual_layout
@@ -123,7 +123,7 @@ def _is_taken(adapter: ModuleAdapter) -> bool:
     """Whether a plain call returns, without a mask or with one that hides nothing, in the usual sizes."""
     sizes = first_sizes(adapter)
     try:
-        module = adapter.build(sizes.head, sizes.d_model).double().eval()
+        module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
     except Exception:  # it will be raised again, and reported
         return True
     query, key, value = generic_tensors(adapter)
