@@ -58,7 +58,10 @@ class Built(Base):
 file = model_file(MODELS)
 
 
-@pytest.mark.parametrize(
+NAMES = [("Layered", "norm_layer"), ("Activation", "activation"), ("Built", "nonlinearity")]
+
+
+@pytest.mark.parametrize(("name", "given"), NAMES)
     ("name", "given"), [("Layered", "norm_layer"), ("Activation", "activation"), ("Built", "nonlinearity")]
 )
 def test_it_is_given_what_changes_nothing(file: Path, name: str, given: str) -> None:
