@@ -62,8 +62,6 @@ NAMES = [("Layered", "norm_layer"), ("Activation", "activation"), ("Built", "non
 
 
 @pytest.mark.parametrize(("name", "given"), NAMES)
-    ("name", "given"), [("Layered", "norm_layer"), ("Activation", "activation"), ("Built", "nonlinearity")]
-)
 def test_it_is_given_what_changes_nothing(file: Path, name: str, given: str) -> None:
     subject = understand(f"{file}:{name}")
     assert fits(subject)
