@@ -119,7 +119,9 @@ def _explain(
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
-    joined = _joined(attention, residuals)
+    query = whole.given[:1]  # the first that a call is given
+    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
+    joined = _joined(attention, [*query, *normed])
     if joined:
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
         parts, stated = ("query joined with the heads", *parts), True
@@ -137,16 +139,16 @@ def _explain(
     )  # fmt: skip
 
 
-def _joined(attention: PartCall, inputs: Sequence[Tensor]) -> Joined:
-    """Return whether an out projection is given one of the module's inputs next to the heads, and which of them comes first."""
+def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
+    """Return whether an out projection is given the query, or a norm of it, next to the heads, and which of both is first."""
     if not isinstance(attention.part, nn.Linear) or len(attention.given) != 1:
         return ""
     given, width = attention.given[0], attention.part.out_features
     if given.dim() != 3 or given.size(-1) <= width:
         return ""
-    if any(same(given[..., :width], x) for x in inputs):
+    if any(same(given[..., :width], x) for x in queries):
         return "query first"
-    return "heads first" if any(same(given[..., -width:], x) for x in inputs) else ""
+    return "heads first" if any(same(given[..., -width:], x) for x in queries) else ""
 
 
 def _after(

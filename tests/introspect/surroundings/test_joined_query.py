@@ -54,6 +54,11 @@ class HeadsFirst(QueryFirst):
         return torch.cat((heads, query), dim=-1)
 
 
+class MemoryFirst(QueryFirst):
+    def forward(self, memory, decoder_input, mask=None):
+        return super().forward(decoder_input, memory, mask)
+
+
 class ChangedQuery(QueryFirst):
     def joined(self, query, heads):
         return torch.cat((1.01 * query, heads), dim=-1)
@@ -61,7 +66,7 @@ class ChangedQuery(QueryFirst):
 file = model_file(MODELS)
 
 
-@pytest.mark.parametrize("name", ["QueryFirst", "HeadsFirst"])
+@pytest.mark.parametrize("name", ["QueryFirst", "HeadsFirst", "MemoryFirst"])
 def test_a_query_that_is_joined_with_the_heads(file: Path, name: str) -> None:
     subject = understand(f"{file}:{name}")
     assert fits(subject)
