@@ -24,13 +24,16 @@ from mhsa.introspect.limited_lengths import require_lengths
 from mhsa.introspect.load import chosen
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
+from mhsa.introspect.projections.parts import WHOLE
 from mhsa.introspect.projections.unregistered import of_unregistered, unregistered
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
+from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
+from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
@@ -59,7 +62,6 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
-from mhsa.subject.forms.rotary_tables import usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.signature import call_of
@@ -87,7 +89,10 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
+            def plainly(adapter: Adapter) -> Subject:
+                return read_fixed_lengths(adapter, lambda adapter: _understand(adapter, target, complete))
+
+            return read_tables(adapter, lambda adapter: read_second_argument(adapter, plainly))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
@@ -114,12 +119,6 @@ def _declared(adapter: Adapter, request: Request) -> Adapter:
 def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     name, dtypes, device = request.label, request.dtypes, request.device
     require_bias(name, adapter)
-    if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary and adapter.contract.rotary is None:
-        names = adapter.signature.rotary
-        raise Question(
-            f"{name}: forward needs {', '.join(names)}: it seems to rotate queries and keys by their places",
-            {"rotary": usual_layout(names)},
-        )
     sizes = first_sizes(adapter)
     head, d_model = adapter.sizes or (sizes.head, sizes.d_model)
     try:
@@ -169,7 +168,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     lost = unregistered(module)
     if lost:
         return of_unregistered(name, adapter, caller, dtypes, device, lost)
-    bind, found, recipe = bind_projections(adapter, module, sizes, forward)
+    bind, found, recipe = bind_projections(adapter, module, sizes, forward, around.taken_apart if around else WHOLE)
     require_same_maps(adapter, bind)
     about_maps = require_maps(name, adapter.contract, bind(module, sizes))
     subject = Subject(
@@ -180,7 +179,8 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     )  # fmt: skip
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
-        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0])
+        parts = around.taken_apart if around else WHOLE
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda module, q, k, v: caller(module, q, k, v, None)[0], parts)
         return replace(subject, adapter=adapter, caller=caller, bind=bind, device="cpu")
 
     read = read_call(replace(subject, device="cpu"), module, request, called_by)

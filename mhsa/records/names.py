@@ -22,6 +22,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
             "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
+KV_HEADS_NEXT_TO_HEADS = {"n_local_heads"}  # where another parameter is the number of heads
 # hidden_size is d_model everywhere but in a recurrent network; hidden_dim and hidden are so in attention modules alone.
 WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "embed_size", "emb_size", "emb_dim", "dmodel",
          "model_dim", "embedding_dim", "d_embed", "d_embedding", "features", "num_hiddens", "channels", "width", "size",
@@ -70,6 +71,15 @@ POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "ma
              "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
              "max_relative_position", "context_window_size", "max_target_positions",
              "max_target_length", "max_source_length", "ctx", "n_data"}  # fmt: skip
+# Lengths of the inputs themselves, of queries and of keys, where a module is built for one length.
+QUERY_LENGTH = {"len_q", "q_len", "query_len", "query_length", "seq_len_q", "n_queries", "num_queries", "tgt_len", "target_len",
+                "target_length", "tgt_length", "q_length", "q_seq_len", "len_query", "seqlen_q", "lq"}  # fmt: skip
+KEY_LENGTH = {"len_k", "k_len", "key_len", "key_length", "seq_len_k", "len_kv", "kv_len", "n_keys", "num_keys", "src_len",
+              "source_len", "source_length", "src_length", "len_v", "v_len", "kv_seq_len", "k_seq_len", "k_length", "len_key",
+              "len_value", "seqlen_k", "seq_len_kv", "lk"}  # fmt: skip
+TOKENS = {"num_tokens", "n_tokens", "num_token", "token_num", "num_patches", "n_patches", "num_nodes", "n_nodes", "num_frames",
+          "n_frames", "seq_size", "sequence_size", "time_steps", "timesteps", "n_timesteps", "num_timesteps"}  # fmt: skip
+SEQUENCE = {"seq_len", "seq_length", "sequence_length", "seqlen"}  # of POSITIONS, those that say no maximum
 LAYERS = {"layer_idx", "layer_id", "layer_index", "block_idx", "block_id", "idx"}
 SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "add_bias", "out_bias", "attn_bias", "q_bias",
                "kv_bias", "k_bias", "v_bias", "out_proj_bias", "in_proj_bias", "with_bias", "has_bias", "qkvbias",

@@ -22,6 +22,7 @@ from mhsa.records.names import (
     QUERY,
     QUERY_MASK,
     SELF,
+    VAGUE_CONTEXT,
     VALUE,
     WANT_WEIGHTS,
     is_called,
@@ -32,6 +33,7 @@ from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.list_argument import unpacked
 from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
 
+_OTHERS = CONTEXT - VAGUE_CONTEXT - SELF  # names of sequences that the queries are not of
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
 
@@ -132,6 +134,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         rest = [n for n in parameters if n not in (alone, bias, *masks)]
         left = [n for n in tensors if n != alone]
         context = pick(rest, CONTEXT)
+        if not query and len(left) == 1 and is_called(alone, _OTHERS) and not is_called(left[0], CONTEXT):
+            alone, context = left[0], alone  # forward(memory, decoder_input)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
         guessed = names[1] is not None
     elif query and (key or value):  # keys and values are made from one tensor: forward(q, k), forward(q, v)

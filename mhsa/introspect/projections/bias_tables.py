@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from mhsa.oracle.formula.fields import Bias, BiasTable
 from mhsa.records.errors import Question
@@ -15,7 +15,7 @@ _NAMES = re.compile(
 )
 
 
-def named_table(parameters: Mapping[str, nn.Parameter], head: int) -> str:
+def named_table(parameters: Mapping[str, Tensor], head: int) -> str:
     """Return the path of the parameter that is called so and has a number for each head and bucket; or empty."""
     fitting = (path for path, p in parameters.items() if p.dim() == 2 and head in p.shape and _NAMES.search(path))
     return next(fitting, "")

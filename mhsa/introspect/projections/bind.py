@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mhsa.introspect.projections.discover import discover
 from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.projections.key_heads import require_key_heads
+from mhsa.introspect.projections.parts import WHOLE, Parts, four_in_one
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
@@ -20,11 +21,12 @@ Bind = Callable[[nn.Module, Sizes], Projections]
 
 
 def bind_projections(
-    adapter: Adapter, module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor]
+    adapter: Adapter, module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], parts: Parts = WHOLE
 ) -> tuple[Bind, str, Recipe | None]:
     """Return how to view the maps of any module that ``adapter`` builds, a line on where they were found, and the recipe.
 
     ``module`` has these sizes, generic parameters, and lets gradients through. There is no recipe where the adapter knows.
+    ``parts`` are parameters of which a map is a part.
 
     Raises:
         SubjectError: they cannot be found.
@@ -36,8 +38,14 @@ def bind_projections(
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
+
+        def found(parts: Parts) -> Recipe:
+            return discover(
+                module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias, parts=parts
+            )
+
         try:
-            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias)
+            recipe = found(parts) if parts else _of_parts(found, four_in_one(module, sizes))
         except SubjectError:
             times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter)
             if times == 1:
@@ -58,6 +66,19 @@ def bind_projections(
 
     require_views(lambda other: bind(other, sizes), module, f"{type(adapter).__name__}.projections()")
     return in_order(bind, adapter.contract.heads), "", None
+
+
+def _of_parts(found: Callable[[Parts], Recipe], four: Parts) -> Recipe:
+    """Return the recipe in which every parameter is one map or a packed one; where there is none, of four maps in one."""
+    try:
+        return found(WHOLE)
+    except SubjectError as error:
+        if not four:
+            raise
+        try:
+            return found(four)
+        except SubjectError:
+            raise error from None
 
 
 def _times_as_narrow(module: nn.Module, sizes: Sizes, forward: Callable[..., Tensor], adapter: Adapter) -> int:

@@ -22,6 +22,7 @@ from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.norm_gains import named_gains, require_norms
+from mhsa.introspect.projections.parts import WHOLE, Parts, place_of, read_four
 from mhsa.introspect.projections.recipe import Recipe, computed_maps
 from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
 from mhsa.introspect.projections.sinks import named_sinks, require_sinks
@@ -37,12 +38,13 @@ _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 def discover(
     module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False,
-    norm: QkNorm | None = None, bias: Bias = None,
+    norm: QkNorm | None = None, bias: Bias = None, parts: Parts = WHOLE,
 ) -> Recipe:  # fmt: skip
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
     Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them, and
-    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores.
+    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores. ``parts`` are parameters of which a map is a
+    part.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
@@ -51,7 +53,8 @@ def discover(
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
     sources = {path for c in computed.values() for path in c.sources} | set(factors)
-    named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
+    parameters = parts.taken(dict(module.named_parameters(remove_duplicate=False)), sizes)
+    named = {path: p for path, p in parameters.items() if path not in sources}
     sink = named_sinks(named, sizes.head)
     gains = named_gains(named)
     table = named_table({path: p for path, p in named.items() if path not in gains}, sizes.head)
@@ -62,7 +65,7 @@ def discover(
     linear |= {path for path in computed if "#" in path}
     of_norms = _of_norms(module)
     groups = _group_heads({path: shape for path, shape in shapes.items() if path not in of_norms}, sizes)
-    tags = tag(module, sizes, forward, inputs).without(computed)
+    tags = tag(module, sizes, forward, inputs).of_parts(parts, sizes).without(computed)
     require_norms(module, {path: view for path, view in gains.items() if tags.moves(path)}, norm)
     require_table(table if table and tags.moves(table) else "", bias=bias, found=table)
     require_sinks(sink if sinks or (sink and tags.moves(sink)) else "", declared=sinks)
@@ -86,7 +89,7 @@ def discover(
     def fits(path: str, roles: tuple[str, ...]) -> bool:
         return any(tags.fit(r, groups[path], sizes) for r in choices(path, roles, False))
 
-    weights: dict[str, AxisReading] = {}
+    weights = read_four(parts, lambda path, reading: tags.fit(reading, [path], sizes))
     tied: dict[str, str] = {}
     unnamed: list[str] = []
     namesakes: dict[tuple[str, ...], list[str]] = {}
@@ -94,7 +97,7 @@ def discover(
         if not _is_bias(path, shapes[groups[path][0]]):
             namesakes.setdefault(named_roles(path), []).append(path)
     for path in groups:
-        if _is_bias(path, shapes[groups[path][0]]):
+        if path in weights or _is_bias(path, shapes[groups[path][0]]):
             continue
         roles = named_roles(path)
         possible = choices(path, roles, False) if roles else []
@@ -134,7 +137,7 @@ def discover(
     found = Recipe(
         recipe, absent, computes=any(path in computed for path in recipe), adds=bool(factors), tied=tied, unsure=unsure,
         sinks=sink if sinks else "", gains=gains if norm else {},
-        table=table if isinstance(bias, BiasTable) else "",
+        table=table if isinstance(bias, BiasTable) else "", parts=parts,
     )  # fmt: skip
     for path in shapes:
         if path not in used and path not in computed and tags.moves(path):
@@ -232,6 +235,8 @@ def _biases(
         if not _is_bias(path, shapes[groups[path][0]]):
             continue
         owner = owners.get(path.removesuffix(".bias")) or siblings.get(path.rpartition(".")[0])
+        if place := place_of(path):  # the bias of one of four maps in one parameter
+            owner = next((w for p, w in weights.items() if place_of(p) == place), owner)
         roles = owner.roles if owner else named_roles(path)
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
         if owner is None and not roles and len(shapes[groups[path][0]]) > 1:  # the only packed map that it has the axes for

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.projections.parts import Parts
 from mhsa.subject.parameter_layout import AxisReading, Sizes
 
 # Gradients below this share of the largest count as zero: rounding in float64 leaves about 1e-16, real ones about 1.
@@ -32,6 +33,12 @@ class Tags:
         """Return the gradients of plain parameters alone: those that a map is computed from have other axes."""
         two, one = ({p: g for p, g in x.items() if p not in computed} for x in (self.two_keys, self.one_key))
         return Tags(self.inputs, two, one)
+
+    def of_parts(self, parts: Parts, sizes: Sizes) -> Tags:
+        """Return the gradients of the parts of those parameters that are taken apart."""
+        if not parts:
+            return self
+        return Tags(self.inputs, parts.taken(self.two_keys, sizes), parts.taken(self.one_key, sizes))
 
     def moves(self, path: str) -> bool:
         """Whether a parameter changes the result (yes, when nothing is known)."""

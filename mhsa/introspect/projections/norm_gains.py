@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from torch import nn
+from torch import Tensor, nn
 
 from mhsa.oracle.formula.fields import QkNorm
 from mhsa.records.errors import Question
@@ -37,7 +37,7 @@ def norm_parts(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
             yield role, path, part
 
 
-def named_gains(parameters: Mapping[str, nn.Parameter]) -> dict[str, str]:
+def named_gains(parameters: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the paths of gains and shifts, each with its name as a view: ``query_norm.weight`` and so on."""
     found: dict[str, str] = {}
     for path in parameters:

@@ -12,6 +12,7 @@ from mhsa.introspect.projections.bias_tables import by_buckets
 from mhsa.introspect.projections.computed import Computed, computed_tensors
 from mhsa.introspect.projections.head_index import natural, with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
+from mhsa.introspect.projections.parts import WHOLE, Parts
 from mhsa.introspect.projections.role_names import ROLES
 from mhsa.introspect.projections.shared_by_heads import within_heads
 from mhsa.introspect.projections.tied import share
@@ -39,6 +40,7 @@ class Recipe:
         sinks: path of the parameter with a logit of each head that takes part in the softmax; empty where there is none.
         gains: paths of the gains and shifts of normalised queries and keys, each with its name as a view.
         table: path of the parameter with a bias of each head and bucket of distances; empty where there is none.
+        parts: parameters of which a map is a part.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
 
@@ -51,13 +53,15 @@ class Recipe:
     sinks: str = ""
     gains: dict[str, str] = field(default_factory=dict)
     table: str = ""
+    parts: Parts = WHOLE
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
         """Views into this module, which may have other sizes than the one that the recipe was found on."""
         if self.adds:
             switch_off(module)
         # Under all their names: a layer that is registered twice plays two roles, which a property will object to.
-        parameters = dict(module.named_parameters(remove_duplicate=False))
+        whole = dict(module.named_parameters(remove_duplicate=False))
+        parameters = self.parts.taken(whole, sizes)
         computed = computed_maps(module, sizes) if self.computes else {}
         sources = {path: parameters.pop(path) for c in computed.values() for path in c.sources if path in parameters}
         found: dict[tuple[str, bool], list[Tensor]] = {}
@@ -92,10 +96,11 @@ class Recipe:
         sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
         table = View((by_buckets(parameters[self.table], sizes.head),)) if self.table else None
         extra = tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items())
+        extra += tuple((path, View((part,))) for path, part in self.parts.of_the_query(whole, sizes).items())
         found_maps = Projections(**roles, **self._norms(parameters), sources=extra, sinks=sinks, table=table)
         return share(found_maps, self.tied) if self.tied else found_maps
 
-    def _norms(self, parameters: dict[str, nn.Parameter]) -> dict[str, Role]:
+    def _norms(self, parameters: dict[str, Tensor]) -> dict[str, Role]:
         """Return gain and shift of queries and of keys, as far as there are some."""
         views = {name: View((parameters[path].view(-1),)) for path, name in self.gains.items()}
         roles = ("query_norm", "key_norm")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from torch import nn
+from torch import Tensor
 
 from mhsa.records.errors import Question
 from mhsa.records.names import SINKS, is_called
 
 
-def named_sinks(parameters: Mapping[str, nn.Parameter], head: int) -> str:
+def named_sinks(parameters: Mapping[str, Tensor], head: int) -> str:
     """Return the path of the parameter that is called so and has ``head`` numbers; empty where there is none."""
     found = (path for path, p in parameters.items() if p.numel() == head and is_called(path.rpartition(".")[2], SINKS))
     return next(found, "")

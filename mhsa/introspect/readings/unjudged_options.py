@@ -50,7 +50,8 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
     ):
         return ()  # mhsa's own option is what a function is judged in
     grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
-    return tuple(n for n in adapter.constructor.options if not (grouped and role_of(n) == "kv head"))
+    given = adapter.constructor.lengths if adapter.of_fixed_lengths else ()  # those of each call
+    return tuple(n for n in adapter.constructor.options if n not in given and not (grouped and role_of(n) == "kv head"))
 
 
 def _collected(adapter: Adapter) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.discover import is_linear
 from mhsa.introspect.projections.role_names import named_roles
-from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 
 # "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
@@ -119,6 +119,12 @@ def _explain(
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
+    query = whole.given[:1]  # the first that a call is given
+    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
+    joined = _joined(attention, [*query, *normed])
+    if joined:
+        text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
+        parts, stated = ("query joined with the heads", *parts), True
     if before:
         kind = type(before[0].part).__name__
         text = f"{kind} before the attention" + (f", {text}" if text else "")
@@ -128,8 +134,21 @@ def _explain(
     frozen = _only_after(module, calls, attention, whole)
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
-        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens
-    )
+        attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
+        joined,
+    )  # fmt: skip
+
+
+def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
+    """Return whether an out projection is given the query, or a norm of it, next to the heads, and which of both is first."""
+    if not isinstance(attention.part, nn.Linear) or len(attention.given) != 1:
+        return ""
+    given, width = attention.given[0], attention.part.out_features
+    if given.dim() != 3 or given.size(-1) <= width:
+        return ""
+    if any(same(given[..., :width], x) for x in queries):
+        return "query first"
+    return "heads first" if any(same(given[..., -width:], x) for x in queries) else ""
 
 
 def _after(

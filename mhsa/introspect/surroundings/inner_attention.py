@@ -6,10 +6,12 @@ import functools
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.projections.parts import WHOLE, Parts
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapters.adapter import Adapter
@@ -18,6 +20,9 @@ from mhsa.subject.projection_views import Projections
 
 # What the attention of the call in progress gave: each thread has its own.
 _GIVEN: ContextVar[list[Tensor] | None] = ContextVar("mhsa_inner_attention", default=None)
+
+
+Joined = Literal["", "query first", "heads first"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Surroundings:
         parts: each of them in a word or two, for what is not judged.
         stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.
         tokens: whether the attention gives [B, N, C], where the module gives images of N pixels.
+        joined: whether the out projection is given the query next to the heads: "query first", "heads first"; empty where not.
     """
 
     attention: str
@@ -41,6 +47,12 @@ class Surroundings:
     parts: tuple[str, ...]
     stated: bool
     tokens: bool = False
+    joined: Joined = ""
+
+    @property
+    def taken_apart(self) -> Parts:
+        """The weight of an out projection of which the heads take a part alone."""
+        return Parts(joined=f"{self.attention}.weight", heads_first=self.joined == "heads first") if self.joined else WHOLE
 
 
 class InnerAttention(Adapter):
@@ -86,7 +98,10 @@ class InnerAttention(Adapter):
             if path in parameters:
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
-        _nearest(module, self.around.attention).register_forward_hook(_catch)
+        attention = _nearest(module, self.around.attention)
+        attention.register_forward_hook(_catch)
+        if self.around.joined:
+            attention.register_forward_pre_hook(functools.partial(_heads_alone, first=self.around.joined == "heads first"))
         module.register_forward_hook(functools.partial(_give, tokens=self.around.tokens))
         return module
 
@@ -142,6 +157,13 @@ def _nearest(module: nn.Module, path: str) -> nn.Module:
 
 def _begin(module: nn.Module, args: Any) -> None:
     _GIVEN.set([])
+
+
+def _heads_alone(part: nn.Linear, args: tuple[Tensor, ...], *, first: bool) -> tuple[Tensor]:
+    """Return what an out projection is given, with zeros in the place of the query, which is as wide as the output."""
+    heads, width = args[0], part.out_features
+    query = torch.zeros_like(heads[..., :width])
+    return (torch.cat((heads[..., :-width], query) if first else (query, heads[..., width:]), dim=-1),)
 
 
 def _catch(part: nn.Module, args: Any, gave: Any) -> None:

@@ -35,7 +35,7 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines = [f"# {call.case}" if number is None else f"# call {number + 1}: {call.case}"]
     if isinstance(subject.adapter, FunctionAdapter):
         return [*lines, *function_lines(subject, request, call)]
-    if isinstance(subject.adapter, (InnerAttention, OneAttention, SeveralCalls)):
+    if is_called_through(subject.adapter):
         one = {"attention": subject.adapter.others.path} if isinstance(subject.adapter, OneAttention) else {}
         declared = f"arguments={dict(request.arguments)!r}, contract={dict(request.contract) | one!r}"
         asked_for = f"Request({request.label!r}, {request.spec!r}, {declared})"
@@ -57,6 +57,28 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines += [f"torch.manual_seed({call.case.seed})", f"with torch.set_grad_enabled({call.grad}):"]
     lines.append(f"    result = {_call(subject, call, has_mask=mask is not None)}")
     return lines + _comparison(subject, call)
+
+
+def is_called_through(adapter: Adapter) -> bool:
+    """Whether the adapter that mhsa finds for a subject does more than build and call it once."""
+    more = isinstance(adapter, (InnerAttention, OneAttention, SeveralCalls))
+    return more or (isinstance(adapter, ModuleAdapter) and _gives_more(adapter))
+
+
+def why_called_through(adapter: Adapter) -> str:
+    """Return what the adapter does more, in words that follow "to"."""
+    if isinstance(adapter, SeveralCalls):
+        return adapter.why
+    if isinstance(adapter, ModuleAdapter) and adapter.of_fixed_lengths:
+        return "build it for the lengths of the call"
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.rotary:
+        return "give it the tables of rotary positions"
+    return "leave out what is around the attention"
+
+
+def _gives_more(adapter: ModuleAdapter) -> bool:
+    """Whether a call takes more than the tensors: a module for its lengths, or tables of rotary positions."""
+    return adapter.of_fixed_lengths or bool(adapter.signature.rotary)
 
 
 def _comparison(subject: Subject, call: RecordedCall) -> list[str]:
@@ -81,12 +103,19 @@ def _construction(subject: Subject, request: Request, call: RecordedCall) -> str
     adapter, case = subject.adapter, call.case
     if isinstance(adapter, TorchAdapter):
         return f"torch.nn.MultiheadAttention({case.d_model}, {case.head}, batch_first=True)"
-    if isinstance(adapter, (InnerAttention, OneAttention, SeveralCalls)) or not isinstance(adapter, ModuleAdapter):
+    if is_called_through(adapter) or not isinstance(adapter, ModuleAdapter):
         return f"adapter.build({case.head}, {case.d_model})"
     arguments = adapter.construction(case.head, case.d_model)
     if arguments is None:  # it is there, or a function without arguments gives it
         return object_text(request) + "()" * (not isinstance(target_of(request), nn.Module))
-    return f"{object_text(request)}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+    return f"{object_text(request)}({', '.join(f'{k}={_written(v)}' for k, v in arguments.items())})"
+
+
+def _written(value: object) -> str:
+    """Return an argument of a constructor in Python."""
+    if value is nn.Identity or isinstance(value, nn.Identity):
+        return "torch.nn.Identity" if value is nn.Identity else "torch.nn.Identity()"
+    return repr(value)
 
 
 def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
@@ -102,7 +131,7 @@ def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
         first = "*(x if module.batch_first else x.transpose(0, 1) for x in (query, key, value))"
         turn = "lambda output, weights: (output if module.batch_first else output.transpose(0, 1), weights)"
         return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
-    if isinstance(adapter, SeveralCalls) or not isinstance(adapter, ModuleAdapter):
+    if not isinstance(adapter, ModuleAdapter) or isinstance(adapter, SeveralCalls) or _gives_more(adapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
         shape = f", mask_shape={subject.contract.mask_shape!r}" if isinstance(adapter, OfOneLength) and has_mask else ""
         return f"adapter.call(module, query, key, value, {mask}{wanted}{shape})"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from mhsa.introspect.surroundings.inner_attention import InnerAttention
-from mhsa.introspect.surroundings.one_attention import OneAttention
-from mhsa.judge.script.module_call import call_lines
+from mhsa.judge.script.module_call import call_lines, is_called_through, why_called_through
 from mhsa.judge.script.named_subject import import_lines
 from mhsa.judge.script.recorded_calls import RecordedCall, called_function
 from mhsa.judge.script.written_tensors import wrapped
@@ -15,7 +13,6 @@ from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.adapters.several_calls import SeveralCalls
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.subject import Subject
 
@@ -42,9 +39,9 @@ def write_script(
         raise SubjectError("inputs of another width than d_model are shown by no script yet")
     if not chosen:
         raise SubjectError("the property makes no call of the subject that a script could show")
-    inside = isinstance(subject.adapter, (InnerAttention, OneAttention, SeveralCalls))
+    inside = is_called_through(subject.adapter)
     known = not inside and isinstance(subject.adapter, (ModuleAdapter, TorchAdapter, FunctionAdapter))
-    why = subject.adapter.why if isinstance(subject.adapter, SeveralCalls) else "leave out what is around the attention"
+    why = why_called_through(subject.adapter)
     with_adapter = f"mhsa, to {why}." if inside else "its mhsa.Adapter."
     needs = "Needs torch and the subject only." if known else f"Needs torch, the subject and {with_adapter}"
     about = f"{request.spec}: {summary}\n\nObserved: {message}\nProperty: {identity} of mhsa. {needs}"

@@ -17,6 +17,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import Adapter, contract_of
+from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE
@@ -50,6 +51,8 @@ class ModuleAdapter(Adapter):
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
+        self.rotary_form: rotary_tables.Form | None = None  # of tables of rotary positions, where the name does not say it
+        self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -87,7 +90,12 @@ class ModuleAdapter(Adapter):
     def build(self, head: int, d_model: int) -> nn.Module:
         """Construct with the arguments that its parameter names call for."""
         self._d_k = d_model // head
+        if self.of_fixed_lengths:
+            return built_for_any(self._made, head, d_model, DROPOUT_RATE)
         return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
+
+    def _made(self, head: int, d_model: int, rate: float) -> nn.Module:
+        return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
 
     def construction(self, head: int, d_model: int) -> dict[str, Any] | None:
         """Return the arguments of the constructor; None for a built module."""
@@ -99,6 +107,8 @@ class ModuleAdapter(Adapter):
         assert self._arguments is not None
         given = self._arguments(head, d_model, rate, self.kv_heads(head, d_model), self.contract)
         given |= widths_of(self.other_widths, d_model) | self.options
+        if self.of_fixed_lengths and self.constructor is not None:
+            given |= self.constructor.optional_lengths()
         return given | {name: given[name] + 1 for name in self.wider_values}
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
@@ -112,6 +122,8 @@ class ModuleAdapter(Adapter):
         """Construct with this dropout, if the constructor takes one."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
+        if self.of_fixed_lengths:
+            return built_for_any(self._made, head, d_model, rate)
         return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
@@ -144,6 +156,8 @@ class ModuleAdapter(Adapter):
             bias = torch.zeros(1, 1, query.size(1), key.size(1), dtype=query.dtype, device=query.device)
         if name is not None and bias is not None:
             given[name] = bias
+        if self.of_fixed_lengths:
+            module = of_lengths(self._made, module, query.size(1), key.size(1))
         with _as_compiled(module):
             result = called_in_float32(module, given) if self.in_float32 else module(**given)
         flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2
@@ -158,7 +172,7 @@ class ModuleAdapter(Adapter):
             raise TypeError(f"forward needs {', '.join(self.signature.rotary)}, and rotary is not declared")
         head = number(module, HEAD)
         d_k = number(module, HEAD_WIDTH) or (query.size(-1) // head if head else None) or self._d_k
-        return {name: rotary_tables.given(name, rotary, query, d_k) for name in self.signature.rotary}
+        return {name: rotary_tables.given(name, rotary, query, d_k, self.rotary_form) for name in self.signature.rotary}
 
     def describe(self) -> str:
         """Return the call."""

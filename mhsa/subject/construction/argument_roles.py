@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 from mhsa.records.names import (
@@ -11,18 +13,35 @@ from mhsa.records.names import (
     FEED_FORWARD,
     HEAD,
     HEAD_WIDTH,
+    KEY_LENGTH,
     KV_HEADS,
     LAYERS,
     OTHER_WIDTHS,
     POSITIONS,
+    QUERY_LENGTH,
+    SEQUENCE,
     SWITCHES_OFF,
     SWITCHES_ON,
+    TOKENS,
     WIDTH,
     is_called,
 )
 
 Role = Literal[
-    "head", "kv head", "d_model", "other width", "head width", "dropout", "length", "layer", "on", "off", "feed-forward"
+    "head",
+    "kv head",
+    "d_model",
+    "other width",
+    "head width",
+    "dropout",
+    "length",
+    "layer",
+    "on",
+    "off",
+    "feed-forward",
+    "query length",
+    "key length",
+    "tokens",
 ]
 # How widths that may be of one head or of all heads together are taken: those called d_k or dim_head are tried of one head
 # first, those called key_dim or out_dim of all of them first.
@@ -46,7 +65,27 @@ _NAMES: tuple[tuple[Role, Collection[str]], ...] = (
     ("on", {*SWITCHES_ON, "batch_first"}),
     ("off", SWITCHES_OFF),
     ("feed-forward", FEED_FORWARD),
+    ("query length", QUERY_LENGTH),
+    ("key length", KEY_LENGTH),
+    ("tokens", TOKENS),
 )
+# Lengths of queries and of keys that a module is built for, where it takes no others.
+_LENGTHS: ContextVar[tuple[int, int]] = ContextVar("mhsa_lengths", default=(LENGTH, LENGTH))
+
+
+@contextmanager
+def for_lengths(queries: int, keys: int) -> Iterator[None]:
+    """Have arguments that are lengths be those of one call while a module is built."""
+    before = _LENGTHS.set((queries, keys))
+    try:
+        yield
+    finally:
+        _LENGTHS.reset(before)
+
+
+def is_length_of_inputs(name: str) -> bool:
+    """Whether a name says that it is the length of the inputs, and not a maximum of that."""
+    return role_of(name) in ("query length", "key length", "tokens") or is_called(name, SEQUENCE)
 
 
 # Before the name of a size: of which part of a model it is, as in encoder_embed_dim and vit_n_heads. One word alone may follow
@@ -94,15 +133,20 @@ def value_of(
         return of_all if reading == "all of all heads" else of_head
     if role == "other width":
         return of_head if reading == "all of one head" else of_all
+    queries, keys = _LENGTHS.get()
     values: dict[Role, Any] = {
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
-        "length": LENGTH, "layer": 0, "on": True, "off": False, "feed-forward": 2 * d_model,
+        "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
+        "off": False, "feed-forward": 2 * d_model,
     }  # fmt: skip
     return values[role]
 
 
 WORDS: dict[Role, str] = {
     "length": f"{LENGTH} positions, more than any case has",
+    "query length": f"{LENGTH} positions, more than any case has",
+    "key length": f"{LENGTH} positions, more than any case has",
+    "tokens": f"{LENGTH} positions, more than any case has",
     "layer": "0, the first layer",
     "on": "True",
     "off": "False",

@@ -7,7 +7,14 @@ from typing import Any
 
 from mhsa.records.contract import PLAIN, Contract
 from mhsa.records.understood import Known, Understood
-from mhsa.subject.construction.argument_roles import WORDS, WidthReading, size_at_the_end
+from mhsa.subject.construction.argument_roles import (
+    WORDS,
+    WidthReading,
+    is_length_of_inputs,
+    role_of,
+    size_at_the_end,
+    value_of,
+)
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, leave_dropout, settle_sizes
@@ -78,6 +85,17 @@ class Constructor:
         """Whether a parameter, or an attribute of a configuration, is the number of heads of keys and values."""
         configured = any(config.read is not None and config.read.kv_heads for config in self._call.configs.values())
         return bool(self._call.read.kv_heads) or configured or "kv head" in self._call.roles()
+
+    @property
+    def lengths(self) -> tuple[str, ...]:
+        """Parameters and attributes of configurations that are lengths of the inputs, by their names."""
+        inside = tuple(f"{n}.{x}" for n, c in self._call.configs.items() for x in c.answered.values if is_length_of_inputs(x))
+        return (*(n for n in self._call.left if is_length_of_inputs(n)), *inside)
+
+    def optional_lengths(self) -> dict[str, Any]:
+        """Return the lengths of inputs that are left at their defaults otherwise, with what they are given for one call."""
+        roles = {n: role_of(n) for n in self.options if is_length_of_inputs(n)}
+        return {n: value_of(role, 1, 1, 0.0, "usual") for n, role in roles.items() if role is not None}
 
     @property
     def left_off(self) -> tuple[str, ...]:

@@ -75,7 +75,13 @@ class Guess:
         """The value, as it is printed."""
         if self.role is not None:
             return {"other width": "d_model", "head width": "d_model / heads"}.get(self.role, self.role)
+        if self.value in (_IDENTITY, nn.Identity):
+            return "nn.Identity"
         return str(self.made) if self.made is not None else repr(self.value)
+
+
+_OF_LAYERS = re.compile(r"norm|act(ivation)?_layer|act(ivation)?_class", re.IGNORECASE)
+_IDENTITY = nn.Identity()  # in the place of an activation or a norm, which plain attention has not; it has no numbers
 
 
 # Tried where nothing else is suggested, or can be called.
@@ -104,10 +110,15 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
     """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
-    a number of positions, a number of heads is what is divided by it, or the file has the part.
+    a number of positions, a number of heads is what is divided by it, the file has the part, or it is a class of norms or
+    activations, of which there may be none.
     """
     use = use_of(target, name)
-    if guess.made is not None or (guess.role == "length" and use.square):
+    if (
+        guess.made is not None
+        or (guess.role == "length" and use.square)
+        or (guess.value is nn.Identity and _OF_LAYERS.search(name))
+    ):
         return True
     return (guess.role in _WIDTHS and use.width) or (guess.role == "head width" and use.width_of_head)
 
@@ -115,11 +126,12 @@ def is_established(target: Any, name: str, guess: Guess) -> bool:
 def optional_guesses(
     target: Any, parameters: Mapping[str, inspect.Parameter], *, switches: bool
 ) -> Iterator[dict[str, Guess]]:  # fmt: skip
-    """Yield other values of optional arguments, where the defaults cannot be built: widths that are None, or numbers.
+    """Yield other values of optional arguments, where the defaults cannot be built: of what is None and called, of widths.
 
     With ``switches`` each of them follows, turned round.
     """
     none = [n for n, p in parameters.items() if p.default is None and role_of(n) != "head"]
+    yield from ({n: guess} for n in none for guess in _identities(use_of(target, n)))
     widths = {n: Guess(role="other width") for n in none if use_of(target, n).width}
     if widths:
         yield widths
@@ -160,7 +172,13 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
     found += [Guess(value=word) for word in use.words]
     found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
+    found += _identities(use)
     return found + ([Guess(value=False)] if use.switch and not use.words else [])
+
+
+def _identities(use: Use) -> list[Guess]:
+    """Return the class and an object of it, for what is called: a class of activations or norms is, or an activation itself."""
+    return [Guess(value=nn.Identity), Guess(value=_IDENTITY)] if use.called else []
 
 
 def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:

@@ -8,7 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mhsa.records.names import CONFIG, DROPOUT, HEAD, OTHER_WIDTHS, SCALED, WIDTH, is_called, pick
+from mhsa.records.names import (
+    CONFIG,
+    DROPOUT,
+    HEAD,
+    KV_HEADS_NEXT_TO_HEADS,
+    OTHER_WIDTHS,
+    SCALED,
+    WIDTH,
+    is_called,
+    pick,
+)
 from mhsa.subject.construction.annotated_config import config_class, is_record
 from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.argument_use import is_multiplied, use_of
@@ -83,6 +93,8 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
     unknown = []
     for name, parameter in parameters.items():
         role, needed, default = role_of(name), name in required, parameter.default
+        if name != head and is_called(name, KV_HEADS_NEXT_TO_HEADS):
+            role = "kv head"
         if name == head:
             roles[name] = "head"
         elif role == "head width" and default is not None:
@@ -108,7 +120,8 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
         elif needed:
             unknown.append(name)
     sized = width is not None or any(roles[n] in ("head width", "other width") for n in required if n in roles)
-    shared = next((n for n in parameters if role_of(n) == "kv head"), "")
+    own = KV_HEADS_NEXT_TO_HEADS if head is not None else ()
+    shared = next((n for n in parameters if n != head and (role_of(n) == "kv head" or is_called(n, own))), "")
     return Parameters(roles, fixed, tuple(unknown), head is not None, sized, shared)
 
 
