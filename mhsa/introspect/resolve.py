@@ -26,6 +26,7 @@ from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import of_unregistered, unregistered
 from mhsa.introspect.reading_in_words import understood_of
+from mhsa.introspect.readings.call_switches import read_call_switches
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
@@ -87,7 +88,7 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_second_argument(adapter, lambda adapter: _understand(adapter, target, complete))
+            return read_second_argument(adapter, lambda a: read_call_switches(a, lambda b: _understand(b, target, complete)))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon

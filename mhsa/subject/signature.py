@@ -30,7 +30,8 @@ from mhsa.records.names import (
 )
 from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.list_argument import unpacked
-from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
+from mhsa.subject.forms.needless_arguments import NONE, OFF, Given, needless_arguments
+from mhsa.subject.forms.required_switches import is_switch
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
@@ -155,6 +156,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
+    if switches := {n: OFF for n in unknown if is_switch(forward, n)}:
+        signature = replace(signature, more={**signature.more, **switches})
+        unknown = [n for n in unknown if n not in switches]
     if unknown:
         none = dict.fromkeys(unknown, NONE)
         asks = f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}"

@@ -42,6 +42,8 @@ class Given:
 
 NONE = Given(lambda query: None, "None")
 _FALSE = Given(lambda query: False, "False")
+# Of what the source uses as a switch alone; the position that is exactly attention is taken.
+OFF, ON = Given(lambda query: False, "False"), Given(lambda query: True, "True")
 _HEIGHT = Given(lambda query: 1, "1")
 _WIDTH = Given(lambda query: query.size(1), "T")
 _BATCH = Given(lambda query: query.size(0), "B")
