@@ -29,6 +29,7 @@ from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.call_switches import read_call_switches
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
+from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.formula.qk_norm import seems_normed, with_epsilon
@@ -188,7 +189,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     ask_about_upcast(read)
-    require_fit_of_guesses(read, recipe.unsure if recipe else "")
+    require_fit_of_guesses(read, recipe.unsure if recipe else "", lambda name: _fits_turned(adapter, name, target, request))
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     read = find_lse(read, module, sizes)
@@ -221,6 +222,19 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
+
+
+def _fits_turned(adapter: Adapter, name: str, target: Any, request: Request) -> bool:
+    """Whether it is exactly attention with a guessed switch of its constructor in its other position."""
+    assert isinstance(adapter, ModuleAdapter)
+    if name in adapter.options:
+        return False
+    turned = copy.copy(adapter)
+    turned.options = adapter.options | {name: True}  # a guess is that it is off
+    try:
+        return fits(_understand(turned, target, request))
+    except SubjectError as error:
+        return isinstance(error, Question) and bool(error.declaration)
 
 
 def _spec(target: Any, request: Request) -> str:

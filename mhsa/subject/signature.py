@@ -124,6 +124,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     known = {*masks, *rotary_tables.NAMES}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
     tensors = [n for n in required if n not in (*known, bias, *more)]
+    nameless = [n for n in tensors[1:] if not is_called(n, QUERY | KEY | VALUE | CONTEXT | SELF)]
+    more |= {n: OFF for n in nameless if is_switch(forward, n)}
+    tensors = [n for n in tensors if n not in more]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
@@ -156,9 +159,6 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
-    if switches := {n: OFF for n in unknown if is_switch(forward, n)}:
-        signature = replace(signature, more={**signature.more, **switches})
-        unknown = [n for n in unknown if n not in switches]
     if unknown:
         none = dict.fromkeys(unknown, NONE)
         asks = f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}"

@@ -17,7 +17,7 @@ def read_call_switches(adapter: Adapter, read: Callable[[Adapter], Subject]) -> 
     """Return what ``read`` gives with such switches off, or with one of them on, if only that is exactly attention.
 
     Raises:
-        SubjectError: what ``read`` raises with the switches off.
+        SubjectError: what ``read`` raises with the switches off, where it can be judged in no position.
     """
     more: Mapping[str, Given] = adapter.signature.more if isinstance(adapter, ModuleAdapter) else {}
     switches = [name for name, given in more.items() if given is OFF]
@@ -43,6 +43,7 @@ def read_call_switches(adapter: Adapter, read: Callable[[Adapter], Subject]) -> 
             continue
         if fits(on):
             return on
+        off = on if isinstance(off, SubjectError) and not isinstance(off, Question) else off
     if isinstance(off, SubjectError):
         raise off
     return off

@@ -1,4 +1,4 @@
-"""Arguments of a call that must be given and are switches: the source uses them as conditions alone, or hands them on to such."""
+"""Arguments of a call that must be given and are switches: the source uses them as conditions, or hands them on to such."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DEPTH = 4  # functions that hand an argument on to each other; more of them are
 
 
 def is_switch(function: Callable[..., Any], name: str, depth: int = _DEPTH) -> bool:
-    """Whether all that a function does with its argument ``name`` is to test whether it is true, itself or where it hands it on.
+    """Whether a function only tests whether its argument ``name`` is true, itself or where it hands it on.
 
     What is compared with None is no such switch: None is one of its values.
     """
@@ -69,11 +69,11 @@ def _called(function: Callable[..., Any], call: ast.Call) -> Callable[..., Any] 
     return method if inspect.isfunction(method) else None
 
 
-def _part(owner: type[Any], name: str, place: dict[str, Any]) -> type[nn.Module] | None:
+def _part(owner: Any, name: str, place: dict[str, Any]) -> type[nn.Module] | None:
     """Return the class of the file that a class keeps an object of: ``self.core = Core()``."""
     with contextlib.suppress(OSError, TypeError, SyntaxError):
-        for node in ast.walk(tree_of(owner)):
-            kept = isinstance(node, ast.Assign) and any(isinstance(t, ast.Attribute) and t.attr == name for t in node.targets)
+        for node in (node for node in ast.walk(tree_of(owner)) if isinstance(node, ast.Assign)):
+            kept = any(isinstance(t, ast.Attribute) and t.attr == name for t in node.targets)
             if kept and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
                 kind = place.get(node.value.func.id)
                 return kind if inspect.isclass(kind) and issubclass(kind, nn.Module) else None
