@@ -26,7 +26,6 @@ from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.unregistered import of_unregistered, unregistered
 from mhsa.introspect.reading_in_words import understood_of
-from mhsa.introspect.readings.call_switches import read_call_switches
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
 from mhsa.introspect.readings.fit import fits
@@ -39,6 +38,7 @@ from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.masks.fill import find_fill
 from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
+from mhsa.introspect.readings.options.call_options import read_call_options
 from mhsa.introspect.readings.other_widths import with_other_widths
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
@@ -89,7 +89,7 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_second_argument(adapter, lambda a: read_call_switches(a, lambda b: _understand(b, target, complete)))
+            return read_second_argument(adapter, lambda a: read_call_options(a, lambda b: _understand(b, target, complete)))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
