@@ -19,6 +19,8 @@ Sizes = tuple[tuple[str, int], ...]  # arguments, with how many numbers each hol
 NUMBER = 0  # entries of what is a number itself
 _SHAPING = {"view", "reshape", "unflatten", "rearrange", "repeat", "expand", "range", "arange", "int", "zeros", "ones", "chunk",
             "split", "unfold", "repeat_interleave", "prod", "sqrt", "empty"}  # fmt: skip
+_TENSORS = {"reshape", "unflatten", "rearrange", "repeat", "chunk", "split", "unfold", "repeat_interleave", "prod", "sqrt",
+            "reduce", "view"}  # fmt: skip
 # Names of the size of a picture or its rows and columns; frames and the like may well be those of the batch.
 _NAMED = re.compile(
     r"(.*_)?([dthw]{2,3}|(d|t)?hw|spatial|resolution|grid)(_?(shapes?|sizes?|resolution))?|((n|num|patch(es)?|grid|feat|x|img)_?)?"
@@ -87,6 +89,8 @@ class _Source:
         """Whether a name is a number that tensors are reshaped by, and no tensor."""
         if any(isinstance(node, ast.Attribute) and _is(node.value, name) for node in self._nodes):
             return False
+        if any(call.args and _is(call.args[0], name) and _shapes_its_first(call) for call in self._calls):
+            return False
         shaped = any(_is_shaping(call) and any(_mentions(x, name) for x in given_in(call)) for call in self._calls)
         divided = any(
             isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod)) and _mentions(node, name)
@@ -137,6 +141,14 @@ def _mentions(node: ast.AST, name: str) -> bool:
 
 def _first(call: ast.Call, name: str) -> ast.expr:
     return next(x for x in given_in(call) if _is(x, name))
+
+
+def _shapes_its_first(call: ast.Call) -> bool:
+    """Whether a call is one of a function that reshapes its first argument: torch.chunk(x, 2), einops.rearrange(x, ...)."""
+    if isinstance(call.func, ast.Attribute):
+        of_a_library = isinstance(call.func.value, ast.Name) and call.func.value.id in ("torch", "einops", "F")
+        return of_a_library and call.func.attr in _TENSORS
+    return isinstance(call.func, ast.Name) and call.func.id in _TENSORS
 
 
 def _is_shaping(call: ast.Call) -> bool:
