@@ -39,6 +39,7 @@ from mhsa.introspect.readings.masks.fill import find_fill
 from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.options.call_options import read_call_options
+from mhsa.introspect.readings.options.two_streams import read_two_streams, without_other_direction
 from mhsa.introspect.readings.other_widths import with_other_widths
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
@@ -89,7 +90,10 @@ def understand(
         adapter = _declared(as_adapter(target, name, request.arguments, request.contract), request)
 
         def read(adapter: Adapter) -> Subject:
-            return read_second_argument(adapter, lambda a: read_call_options(a, lambda b: _understand(b, target, complete)))
+            def plainly(adapter: Adapter) -> Subject:
+                return read_call_options(adapter, lambda adapter: _understand(adapter, target, complete))
+
+            return read_second_argument(adapter, lambda adapter: read_two_streams(adapter, plainly))
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
@@ -151,6 +155,9 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter
         module = randomised(adapter.build(head, d_model), name)
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.co_attention:
+        adapter = without_other_direction(adapter, caller, module)
+        caller = replace(caller, adapter=adapter)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
     require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))

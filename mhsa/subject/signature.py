@@ -42,6 +42,7 @@ from mhsa.subject.forms.needless_arguments import (
 )
 from mhsa.subject.forms.required_switches import is_switch
 from mhsa.subject.forms.token_sizes import Sizes, entries, is_named_size, of_sizes
+from mhsa.subject.forms.two_streams import mask_of_each
 
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
 
@@ -76,6 +77,9 @@ class Signature:
     bias: str | None = None
     bias_required: bool = False
     as_list: tuple[str, ...] = ()  # roles in the order in which one argument holds them: query, key, value = x
+    streams: tuple[str, str] | None = None  # masks of two streams that attend to each other: the query's and the key's
+    stream_mask: str = ""  # that of the query's stream, where it must be given
+    co_attention: bool = False  # whether the key's stream attends to the query's, too, in an output of its own
     sizes: Sizes = ()  # arguments whose product is the number of tokens
     asks: str = ""  # the question about arguments of unknown names; they are given None, which counts only with an exact fit
 
@@ -151,6 +155,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         context = pick(rest, CONTEXT)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
         guessed = names[1] is not None
+    elif not query and len(tensors) == 2 and mask_of_each((tensors[0], tensors[1]), masks):  # forward(v, l, mask_v, mask_l)
+        names, guessed = (tensors[0], tensors[1], None), True
     elif query and (key or value):  # keys and values are made from one tensor: forward(q, k), forward(q, v)
         names = (query, key or value, None)
     else:
@@ -158,6 +164,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     own = None
     if names[1] is not None and names[2] is None and (of_keys := pick(masks, KEY_MASK)):
         own, mask = next((n for n in masks if n.lower() in MASK), None), of_keys
+    streams = mask_of_each((names[0], names[1]), masks) if guessed and names[1] and not names[2] and own is None else None
+    if streams is not None:
+        mask = streams[1]
     want = pick(parameters, WANT_WEIGHTS)
     not_given = tuple(n for n in parameters if n not in (*names, mask, own, want))
     signature = Signature(
@@ -166,6 +175,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         mask is not None and mask not in required and parameters[mask].default is not None,
         {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
         bias=bias, bias_required=bias in required and bias not in more, sizes=sizes,
+        streams=streams, co_attention=streams is not None, stream_mask=streams[0] if streams and streams[0] in required else "",
     )  # fmt: skip
     if unsure:
         given = ", ".join(f"{n}={x.words}" for n, x in of_sizes(sizes).items())
@@ -173,7 +183,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
             f"{shown} needs {', '.join(unsure)}, which seems to be a size: with {given} it is not exactly attention. {adapter}"
         )
         signature = replace(signature, asks=asks)
-    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
+    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, signature.stream_mask, *more)]
     if signature.key is None and (held := unpacked(forward, signature.query)):
         signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared

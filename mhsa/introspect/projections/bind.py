@@ -13,6 +13,7 @@ from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections
 
@@ -36,8 +37,11 @@ def bind_projections(
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
+        apart = adapter.apart if isinstance(adapter, ModuleAdapter) else frozenset()
         try:
-            recipe = discover(module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias)
+            recipe = discover(
+                module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias, apart=apart
+            )  # fmt: skip
         except SubjectError:
             times = 1 if grouped else _times_as_narrow(module, sizes, call, adapter)
             if times == 1:

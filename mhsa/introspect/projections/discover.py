@@ -37,12 +37,12 @@ _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 def discover(
     module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False,
-    norm: QkNorm | None = None, bias: Bias = None,
+    norm: QkNorm | None = None, bias: Bias = None, apart: Collection[str] = (),
 ) -> Recipe:  # fmt: skip
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
     Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them, and
-    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores.
+    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores. Parameters ``apart`` are of no concern.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
@@ -50,7 +50,7 @@ def discover(
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
-    sources = {path for c in computed.values() for path in c.sources} | set(factors)
+    sources = {path for c in computed.values() for path in c.sources} | {*factors, *apart}
     named = {path: p for path, p in module.named_parameters(remove_duplicate=False) if path not in sources}
     sink = named_sinks(named, sizes.head)
     gains = named_gains(named)
