@@ -234,12 +234,11 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
 def _fits_turned(adapter: Adapter, name: str, target: Any, request: Request) -> bool:
     """Whether it is exactly attention with a guessed switch of its constructor in its other position."""
     assert isinstance(adapter, ModuleAdapter)
-    if name in adapter.options:
-        return False
-    turned = copy.copy(adapter)
-    turned.options = adapter.options | {name: True}  # a guess is that it is off
+    arguments = {**request.arguments, name: True}  # a guess is that it is off
     try:
-        return fits(_understand(turned, target, request))
+        turned = _declared(of_module(target, request.label, arguments, None, request.contract), request)
+        assert isinstance(turned, ModuleAdapter)
+        return fits(_understand(turned.with_signature(adapter.signature), target, request))
     except SubjectError as error:
         return isinstance(error, Question) and bool(error.declaration)
 

@@ -61,8 +61,8 @@ class Constructor:
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
         self.established = call.established
-        off = [n for n in call.guessed if call.read.fixed.get(n) is False]
-        self.switches = tuple(n for n in off if use_of(target, n).only_switch)
+        off = [n for n, words in self.guessed.items() if words == "False"]
+        self.switches = tuple(n for n in off if use_of(target, n.rpartition(".")[2]).only_switch)
         self.drops = "dropout" in call.roles()
         known = {*call.read.roles, *self.guessed, *_MEANINGLESS, *call.stating(_FIRST_WIDTH, contract)}
         self.options = tuple(n for n, p in call.left.items() if p.default is not p.empty and n not in known)

@@ -5,13 +5,16 @@ Where the other is not exactly attention, it is judged instead, so that what is 
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
@@ -19,7 +22,6 @@ from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, freeze
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
-from mhsa.subject.returned import listed
 from mhsa.subject.signature import Signature
 from mhsa.subject.subject import Subject
 
@@ -34,9 +36,9 @@ def read_two_streams(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Su
     if signature is None or not signature.guessed or signature.value is not None or signature.key is None:
         return read(adapter)
     first, error = _try(adapter, read)
+    if (first is not None and first.caller.returns < 2) or not _returns_both(adapter):
+        return _given(first, error)
     if not signature.co_attention:
-        if not (_returns_both(adapter) if first is None else first.caller.returns > 1 and _returns_both(first.adapter)):
-            return _given(first, error)
         assert isinstance(adapter, ModuleAdapter)
         adapter = adapter.with_signature(replace(signature, co_attention=True))
         first, error = _try(adapter, read)
@@ -65,12 +67,13 @@ def without_other_direction(adapter: ModuleAdapter, caller: Caller, module: nn.M
     Those of ``module``, which it has built, are frozen, too. What neither output depends on is none of them.
     """
     query, key, value = generic_tensors(adapter)
-    try:
-        items = caller.items(module, query, key, value, None)
-    except Exception:  # the properties will raise it again and report it
-        return adapter
+    items: list[object] = []
+    with_masks = [replace(form, fills_mask=True) for form in forms_of_mask(caller)] if adapter.signature.stream_mask else []
+    for tokens, called in itertools.product((query, key), (caller, *with_masks)):  # as many of both, where others raise
+        with contextlib.suppress(Exception):  # the properties will raise it again and report it
+            items = items or called.items(module, tokens, key, value, None)
     outputs = [x for x in items if isinstance(x, Tensor) and x.dim() == 3 and x.requires_grad]
-    own = items[caller.output_from]
+    own = items[caller.output_from] if caller.output_from < len(items) else None
     if len(outputs) < 2 or not any(x is own for x in outputs):
         return adapter
     used, other = (_used(module, [x for x in outputs if (x is own) == mine]) for mine in (True, False))
@@ -125,14 +128,16 @@ def _returns_both(adapter: Adapter) -> bool:
     """Whether a call gives an output of as many rows as there are queries, and one of as many as there are keys."""
     sizes = first_sizes(adapter)
     query, key, value = generic_tensors(adapter)
-    try:
-        with torch.no_grad():
-            module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
-            items = listed(adapter.call(module, query, key, value, None))
-    except Exception:  # the properties will raise it again and report it
-        return False
+    caller = Caller(adapter, adapter.contract)
+    with_masks = forms_of_mask(replace(caller, fills_mask=True)) if adapter.takes_mask else []
+    items: list[object] = []
+    with contextlib.suppress(Exception), torch.no_grad():  # the properties will raise it again and report it
+        module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
+        for called, tokens in itertools.product((caller, *with_masks), (query, key)):
+            with contextlib.suppress(Exception):
+                items = items or called.items(module, tokens, key, value, None)
     rows = [x.shape[:2] for x in items if isinstance(x, Tensor) and x.dim() == 3]
-    return query.shape[:2] in rows and key.shape[:2] in rows
+    return (query.shape[:2] in rows and key.shape[:2] in rows) or rows.count(key.shape[:2]) > 1
 
 
 def _fits(subject: Subject) -> bool:
