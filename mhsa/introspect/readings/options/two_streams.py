@@ -40,7 +40,7 @@ def read_two_streams(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Su
         return _given(first, error)
     if not signature.co_attention:
         assert isinstance(adapter, ModuleAdapter)
-        adapter = adapter.with_signature(replace(signature, co_attention=True))
+        adapter = adapter.with_signature(replace(signature, co_attention=True, guessed=False))
         first, error = _try(adapter, read)
     assert isinstance(adapter, ModuleAdapter)
     here, there = (f"the direction in which {q} attends to {k}" for q, k in _both(signature))
@@ -112,7 +112,7 @@ def _both(signature: Signature) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def _turned(signature: Signature) -> Signature:
     """Return the call in the other direction: query and key change places, and so do the masks of the two streams."""
-    turned = replace(signature, query=str(signature.key), key=signature.query)
+    turned = replace(signature, query=str(signature.key), key=signature.query, guessed=False)
     if signature.streams is None:
         return turned
     of_query, of_key = signature.streams
