@@ -36,13 +36,12 @@ def read_two_streams(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Su
     if signature is None or not signature.guessed or signature.value is not None or signature.key is None:
         return read(adapter)
     first, error = _try(adapter, read)
+    assert isinstance(adapter, ModuleAdapter)
     if (first is not None and first.caller.returns < 2) or not _returns_both(adapter):
         return _given(first, error)
     if not signature.co_attention:
-        assert isinstance(adapter, ModuleAdapter)
         adapter = adapter.with_signature(replace(signature, co_attention=True, guessed=False))
         first, error = _try(adapter, read)
-    assert isinstance(adapter, ModuleAdapter)
     here, there = (f"the direction in which {q} attends to {k}" for q, k in _both(signature))
     asked = isinstance(error, Question) and bool(error.declaration)
     if not asked and (first is None or not _fits(first)):
@@ -66,12 +65,7 @@ def without_other_direction(adapter: ModuleAdapter, caller: Caller, module: nn.M
 
     Those of ``module``, which it has built, are frozen, too. What neither output depends on is none of them.
     """
-    query, key, value = generic_tensors(adapter)
-    items: list[object] = []
-    with_masks = [replace(form, fills_mask=True) for form in forms_of_mask(caller)] if adapter.signature.stream_mask else []
-    for tokens, called in itertools.product((query, key), (caller, *with_masks)):  # as many of both, where others raise
-        with contextlib.suppress(Exception):  # the properties will raise it again and report it
-            items = items or called.items(module, tokens, key, value, None)
+    items = _returned(adapter, caller, module)
     outputs = [x for x in items if isinstance(x, Tensor) and x.dim() == 3 and x.requires_grad]
     own = items[caller.output_from] if caller.output_from < len(items) else None
     if len(outputs) < 2 or not any(x is own for x in outputs):
@@ -81,6 +75,20 @@ def without_other_direction(adapter: ModuleAdapter, caller: Caller, module: nn.M
     found.apart = frozenset(other - used)
     freeze(module, found.apart)
     return found
+
+
+def _returned(adapter: ModuleAdapter, caller: Caller, module: nn.Module) -> list[object]:
+    """Return what a call returns that gives two sequences, with as many tokens in both streams where others raise."""
+    query, key, value = generic_tensors(adapter)
+    anew = Caller(adapter, adapter.contract, fills_mask=True)
+    with_masks = forms_of_mask(anew) if adapter.takes_mask else []
+    for tokens, called in itertools.product((query, key), (caller, *with_masks)):
+        with contextlib.suppress(Exception):  # the properties will raise it again and report it
+            items: list[object] = called.items(module, tokens, key, value, None)
+            outer = [(x.size(0), x.size(-1)) for x in items if isinstance(x, Tensor) and x.dim() == 3]
+            if outer.count((query.size(0), query.size(-1))) > 1:
+                return items
+    return []
 
 
 def _used(module: nn.Module, outputs: list[Tensor]) -> set[str]:
@@ -124,18 +132,14 @@ def _turned(signature: Signature) -> Signature:
     )  # fmt: skip
 
 
-def _returns_both(adapter: Adapter) -> bool:
+def _returns_both(adapter: ModuleAdapter) -> bool:
     """Whether a call gives an output of as many rows as there are queries, and one of as many as there are keys."""
     sizes = first_sizes(adapter)
-    query, key, value = generic_tensors(adapter)
-    caller = Caller(adapter, adapter.contract)
-    with_masks = forms_of_mask(replace(caller, fills_mask=True)) if adapter.takes_mask else []
+    query, key, _ = generic_tensors(adapter)
     items: list[object] = []
-    with contextlib.suppress(Exception), torch.no_grad():  # the properties will raise it again and report it
+    with contextlib.suppress(Exception), torch.no_grad():  # building says what is wrong
         module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
-        for called, tokens in itertools.product((caller, *with_masks), (query, key)):
-            with contextlib.suppress(Exception):
-                items = items or called.items(module, tokens, key, value, None)
+        items = _returned(adapter, Caller(adapter, adapter.contract), module)
     rows = [x.shape[:2] for x in items if isinstance(x, Tensor) and x.dim() == 3]
     return (query.shape[:2] in rows and key.shape[:2] in rows) or rows.count(key.shape[:2]) > 1
 
