@@ -34,6 +34,20 @@ def is_switch(function: Callable[..., Any], name: str, depth: int = DEPTH) -> bo
     return all(depth > 0 and taken is not None and is_switch(*taken, depth - 1) for taken in handed)
 
 
+def is_compared_with_none(function: Callable[..., Any], name: str) -> bool:
+    """Whether a function asks whether its argument ``name`` is None, so that it may be."""
+    try:
+        nodes = list(ast.walk(tree_of(inspect.unwrap(function))))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    compared = [node for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot))]
+    return any(
+        isinstance(node.left, ast.Name) and node.left.id == name and isinstance(x, ast.Constant) and x.value is None
+        for node in compared
+        for x in node.comparators
+    )
+
+
 def _tests(node: ast.AST) -> Iterator[ast.expr]:
     """Yield what is tested for being true, by itself or compared with True and False."""
     if isinstance(node, (ast.If, ast.IfExp, ast.While, ast.Assert)):

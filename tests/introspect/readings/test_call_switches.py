@@ -50,6 +50,39 @@ def test_a_module_that_is_right_in_no_position_is_judged_and_no_question() -> No
     assert "blank=False" in dict(understand(f"{__file__}:SwitchedWrongly").notes)["call"]
 
 
+class Kept(Switched):
+    """Takes a policy of what to keep, or None."""
+
+    def forward(self, x, policy):  # type: ignore[no-untyped-def]
+        q, k, v = (self.maps[i](x).unflatten(-1, (self.count, -1)).transpose(1, 2) for i in range(3))
+        weights = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
+        if policy is not None:
+            weights = weights * policy.reshape(len(x), 1, 1, x.size(1))
+        return self.maps[3]((weights @ v).transpose(1, 2).flatten(2))
+
+
+def test_a_second_argument_that_may_be_none_is_none_and_named() -> None:
+    subject = understand(f"{__file__}:Kept")
+    assert dict(subject.notes)["call"] == "forward(x=query, policy=None)"
+    assert "argument policy" in subject.not_judged
+
+
+class Told(Plain):
+    """Needs a switch that no name tells, and is right in neither position."""
+
+    def __init__(self, num_heads: int, d_model: int, colourful) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(num_heads, d_model)
+        self.colourful = colourful
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(2 * x if self.colourful else 3 * x)
+
+
+def test_a_switch_of_a_constructor_that_is_right_in_neither_position_is_no_question() -> None:
+    assert not understand(f"{__file__}:Told").not_judged
+
+
 def _read(x: Any, policy: Any, cache: Any, causal: Any) -> Any:
     if policy is None or cache:
         return cache
