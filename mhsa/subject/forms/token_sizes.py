@@ -42,7 +42,7 @@ def entries(function: Callable[..., Any], name: str, depth: int = DEPTH) -> int 
         nodes = list(ast.walk(tree_of(function)))
     except (OSError, TypeError, SyntaxError):
         return None
-    return _Source(function, nodes, depth).entries(name)
+    return _SizesInSource(function, nodes, depth).entries(name)
 
 
 def is_named_size(name: str) -> bool:
@@ -50,7 +50,7 @@ def is_named_size(name: str) -> bool:
     return _NAMED.fullmatch(name) is not None
 
 
-class _Source:
+class _SizesInSource:
     def __init__(self, function: Callable[..., Any], nodes: list[ast.AST], depth: int) -> None:
         self._function, self._nodes, self._depth = function, nodes, depth
         self._calls = [node for node in nodes if isinstance(node, ast.Call)]
