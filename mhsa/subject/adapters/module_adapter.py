@@ -50,6 +50,7 @@ class ModuleAdapter(Adapter):
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
+        self.apart: frozenset[str] = frozenset()  # parameters of the other direction of co-attention, which are frozen
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -73,7 +74,6 @@ class ModuleAdapter(Adapter):
         self.takes_mask = self.signature.mask is not None
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
-        self.apart: frozenset[str] = frozenset()  # parameters of the other direction of co-attention, which are frozen
         self.also: dict[str, Any] = {}  # further arguments of every call
         self.query_mask = self.signature.stream_mask  # the argument for a mask of the queries, which is needed next to a mask
 

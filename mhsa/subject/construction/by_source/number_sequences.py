@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Collection, Sequence
 
-_PRODUCTS = {"prod", "product", "len", "reduce"}
+_PRODUCTS = {"prod", "product", "reduce"}
+_SHAPE = re.compile(
+    r"shape|size|resolution|grid|dims", re.IGNORECASE
+)  # names of what is counted
 
 
 def entries_of(nodes: Sequence[ast.AST], names: Collection[str]) -> int:
@@ -20,7 +24,8 @@ def entries_of(nodes: Sequence[ast.AST], names: Collection[str]) -> int:
     """
     found = 0
     for node in nodes:
-        if isinstance(node, ast.Call) and _called(node) in _PRODUCTS and any(_refers(x, names) for x in node.args):
+        counted = {"len"} if any(_SHAPE.search(name) for name in names) else set()
+        if isinstance(node, ast.Call) and _called(node) in _PRODUCTS | counted and any(_refers(x, names) for x in node.args):
             found = max(found, 1)
         elif isinstance(node, ast.Assign) and _refers(node.value, names):
             found = max([found, *(len(target.elts) for target in node.targets if isinstance(target, ast.Tuple))])
