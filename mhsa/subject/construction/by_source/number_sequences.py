@@ -7,9 +7,7 @@ import re
 from collections.abc import Collection, Sequence
 
 _PRODUCTS = {"prod", "product", "reduce"}
-_SHAPE = re.compile(
-    r"shape|size|resolution|grid|dims", re.IGNORECASE
-)  # names of what is counted
+_SHAPE = re.compile(r"shape|size|resolution|grid|dims", re.IGNORECASE)  # names of what is counted
 
 
 def entries_of(nodes: Sequence[ast.AST], names: Collection[str]) -> int:
