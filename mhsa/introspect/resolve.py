@@ -29,6 +29,7 @@ from mhsa.introspect.projections.unregistered import of_unregistered, unregister
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.equal_lengths import declared_equal
+from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
 from mhsa.introspect.readings.formula.biases import find_bias_form, require_bias
 from mhsa.introspect.readings.formula.lse import find_lse
@@ -40,6 +41,8 @@ from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.masks.fill import find_fill
 from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
+from mhsa.introspect.readings.options.call_options import read_call_options
+from mhsa.introspect.readings.options.two_streams import read_two_streams, without_other_direction
 from mhsa.introspect.readings.other_widths import with_other_widths
 from mhsa.introspect.readings.query_key_value import try_without_keys
 from mhsa.introspect.readings.read_call import read_call, reads
@@ -90,9 +93,15 @@ def understand(
 
         def read(adapter: Adapter) -> Subject:
             def plainly(adapter: Adapter) -> Subject:
-                return read_fixed_lengths(adapter, lambda adapter: _understand(adapter, target, complete))
+                def of_lengths(adapter: Adapter) -> Subject:
+                    return read_fixed_lengths(adapter, lambda adapter: _understand(adapter, target, complete))
 
-            return read_tables(adapter, lambda adapter: read_second_argument(adapter, plainly))
+                return read_call_options(adapter, of_lengths)
+
+            def second(adapter: Adapter) -> Subject:
+                return read_second_argument(adapter, lambda adapter: read_two_streams(adapter, plainly))
+
+            return read_tables(adapter, second)
 
         turned = seems_rotary(adapter) or seems_normed(adapter)
         understand_it = understand_turned if turned else understand_with_epsilon
@@ -148,6 +157,9 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
         adapter = caller.adapter
         module = randomised(adapter.build(head, d_model), name)
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.co_attention:
+        adapter = without_other_direction(adapter, caller, module)
+        caller = replace(caller, adapter=adapter)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target)
     require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
@@ -187,7 +199,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     contract = replace(read.contract, fully_masked_row=find_fully_masked_row(read))
     read = replace(read, contract=contract, caller=replace(read.caller, contract=contract))
     ask_about_upcast(read)
-    require_fit_of_guesses(read, recipe.unsure if recipe else "")
+    require_fit_of_guesses(read, recipe.unsure if recipe else "", lambda name: _fits_turned(adapter, name, target, request))
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     read = find_lse(read, module, sizes)
@@ -220,6 +232,18 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
+
+
+def _fits_turned(adapter: Adapter, name: str, target: Any, request: Request) -> bool:
+    """Whether it is exactly attention with a guessed switch of its constructor in its other position."""
+    assert isinstance(adapter, ModuleAdapter)
+    arguments = {**request.arguments, name: True}  # a guess is that it is off
+    try:
+        turned = _declared(of_module(target, request.label, arguments, None, request.contract), request)
+        assert isinstance(turned, ModuleAdapter)
+        return fits(_understand(turned.with_signature(adapter.signature), target, request))
+    except SubjectError as error:
+        return isinstance(error, Question) and bool(error.declaration)
 
 
 def _spec(target: Any, request: Request) -> str:

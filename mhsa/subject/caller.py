@@ -92,11 +92,18 @@ class Caller:
         if self.bias is not None:
             more["bias"] = self.bias
         if mask is not None and isinstance(self.adapter, ModuleAdapter) and self.adapter.query_mask:
-            more["of_queries"] = self.form.all_queries(query.size(0), query.size(1), query)
+            more["of_queries"] = self._of_queries(module, self.adapter, query, key)
         if isinstance(self.adapter, OfOneLength):
             more["mask_shape"] = self.contract.mask_shape
         query, key, value = self.layout.give(query, key, value, masked=mask is not None)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
+
+    def _of_queries(self, module: nn.Module, adapter: ModuleAdapter, query: Tensor, key: Tensor) -> Tensor:
+        """Return the second mask, which allows everything: that of the queries, or of the other direction of co-attention."""
+        if adapter.query_mask == adapter.signature.stream_mask:
+            heads = heads_of(module, adapter.sizes)
+            return self.form.of_other_stream(query.size(0), query.size(1), key.size(1), query, heads)
+        return self.form.all_queries(query.size(0), query.size(1), query)
 
     def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
         """Return a caller that knows where output and weights are, found by shape; sizes should all differ.

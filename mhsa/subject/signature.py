@@ -14,6 +14,7 @@ from mhsa.records.errors import Question
 from mhsa.records.names import (
     BIAS,
     CONTEXT,
+    HEAD,
     HIDING,
     KEY,
     KEY_MASK,
@@ -31,7 +32,18 @@ from mhsa.records.names import (
 )
 from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.list_argument import unpacked
-from mhsa.subject.forms.needless_arguments import NONE, Given, needless_arguments
+from mhsa.subject.forms.needless_arguments import (
+    HEIGHT_OF_PICTURE,
+    NONE,
+    OFF,
+    PICTURE,
+    WIDTH_OF_PICTURE,
+    Given,
+    needless_arguments,
+)
+from mhsa.subject.forms.required_switches import is_switch
+from mhsa.subject.forms.token_sizes import Sizes, entries, is_named_size, of_sizes
+from mhsa.subject.forms.two_streams import mask_of_each
 
 _OTHERS = CONTEXT - VAGUE_CONTEXT - SELF  # names of sequences that the queries are not of
 _NUMBERS = (bool, int, float, "bool", "int", "float")  # annotations
@@ -67,6 +79,10 @@ class Signature:
     bias: str | None = None
     bias_required: bool = False
     as_list: tuple[str, ...] = ()  # roles in the order in which one argument holds them: query, key, value = x
+    streams: tuple[str, str] | None = None  # masks of two streams that attend to each other: the query's and the key's
+    stream_mask: str = ""  # that of the query's stream, where it must be given
+    co_attention: bool = False  # whether the key's stream attends to the query's, too, in an output of its own
+    sizes: Sizes = ()  # arguments whose product is the number of tokens
     asks: str = ""  # the question about arguments of unknown names; they are given None, which counts only with an exact fit
 
     @property
@@ -125,6 +141,11 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     known = {*masks, *rotary_tables.NAMES}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
     tensors = [n for n in required if n not in (*known, bias, *more)]
+    nameless = [n for n in tensors[1:] if not is_called(n, QUERY | KEY | VALUE | CONTEXT | SELF)]
+    more |= {n: OFF for n in nameless if is_switch(forward, n)}
+    sizes, unsure = _sizes_among(forward, more, [n for n in nameless if n not in more])
+    more |= of_sizes(sizes)
+    tensors = [n for n in tensors if n not in more]
     guessed = False
     if query and key and value:
         names: tuple[str, str | None, str | None] = (query, key, value)
@@ -138,6 +159,8 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
             alone, context = left[0], alone  # forward(memory, decoder_input)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
         guessed = names[1] is not None
+    elif not query and len(tensors) == 2 and mask_of_each((tensors[0], tensors[1]), masks):  # forward(v, l, mask_v, mask_l)
+        names, guessed = (tensors[0], tensors[1], None), True
     elif query and (key or value):  # keys and values are made from one tensor: forward(q, k), forward(q, v)
         names = (query, key or value, None)
     else:
@@ -145,6 +168,9 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     own = None
     if names[1] is not None and names[2] is None and (of_keys := pick(masks, KEY_MASK)):
         own, mask = next((n for n in masks if n.lower() in MASK), None), of_keys
+    streams = mask_of_each((names[0], names[1]), masks) if guessed and names[1] and not names[2] and own is None else None
+    if streams is not None:
+        mask = streams[1]
     want = pick(parameters, WANT_WEIGHTS)
     not_given = tuple(n for n in parameters if n not in (*names, mask, own, want))
     signature = Signature(
@@ -152,9 +178,16 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         names[1] is not None and names[1] not in required, guessed,
         mask is not None and mask not in required and parameters[mask].default is not None,
         {n: x for n, x in more.items() if n not in (*names, mask, own, want)},
-        bias=bias, bias_required=bias in required and bias not in more,
+        bias=bias, bias_required=bias in required and bias not in more, sizes=sizes,
+        streams=streams, co_attention=streams is not None, stream_mask=streams[0] if streams and streams[0] in required else "",
     )  # fmt: skip
-    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, *more)]
+    if unsure:
+        given = ", ".join(f"{n}={x.words}" for n, x in of_sizes(sizes).items())
+        asks = (
+            f"{shown} needs {', '.join(unsure)}, which seems to be a size: with {given} it is not exactly attention. {adapter}"
+        )
+        signature = replace(signature, asks=asks)
+    unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, signature.stream_mask, *more)]
     if signature.key is None and (held := unpacked(forward, signature.query)):
         signature = replace(signature, as_list=held)
     if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
@@ -164,6 +197,17 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         asks = f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}"
         return replace(signature, more={**signature.more, **none}, asks=asks)
     return signature
+
+
+def _sizes_among(forward: Callable[..., Any], more: Mapping[str, Given], nameless: Sequence[str]) -> tuple[Sizes, list[str]]:
+    """Return the required arguments that are sizes, and those of them whose names do not say so."""
+    picture = (HEIGHT_OF_PICTURE, WIDTH_OF_PICTURE, PICTURE)
+    found = {n: (entries(forward, n) or 2) if more[n] is PICTURE else 0 for n in more if more[n] in picture}
+    shown = {n: count for n in nameless if (count := entries(forward, n)) is not None}
+    if len(shown) == 1 and is_called(next(iter(shown)), HEAD):  # nh may be a height, but next to a width alone
+        shown = {}
+    order = [n for n in inspect.signature(forward).parameters if n in found or n in shown]
+    return tuple((n, (found | shown)[n]) for n in order), [n for n in shown if not is_named_size(n)]
 
 
 def call_of(owner: type[Any]) -> Callable[..., Any]:

@@ -190,6 +190,11 @@ def _without_weights(caller: Caller, module: nn.Module, given: tuple[Tensor, Ten
     return None
 
 
+def _is_co_attention(adapter: Adapter) -> bool:
+    """Whether a call needs the masks of two streams that attend to each other."""
+    return isinstance(adapter, ModuleAdapter) and bool(adapter.signature.stream_mask)
+
+
 def _may_need_mask(adapter: Adapter) -> bool:
     """Whether a call without a mask is not promised: it has no default, or one of None, which may be there for other masks."""
     if isinstance(adapter, FunctionAdapter):
@@ -204,5 +209,7 @@ def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor,
     for form in forms_of_mask(replace(caller, fills_mask=True)):
         with contextlib.suppress(Exception):
             found = form.locate(module, *given)
+            if _is_co_attention(caller.adapter) and _giving_tokens(form, module, given) is None:
+                continue  # the two masks of co-attention fit together in other shapes, too
             return found if caller.mask_is_required or found.error_without_mask(module, *given) else None
     return None

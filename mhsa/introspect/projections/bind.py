@@ -14,6 +14,7 @@ from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections
 
@@ -38,11 +39,13 @@ def bind_projections(
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
+        apart = adapter.apart if isinstance(adapter, ModuleAdapter) else frozenset()
 
         def found(parts: Parts) -> Recipe:
             return discover(
-                module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias, parts=parts
-            )
+                module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias, apart=apart,
+                parts=parts,
+            )  # fmt: skip
 
         try:
             recipe = found(parts) if parts else _of_parts(found, four_in_one(module, sizes))

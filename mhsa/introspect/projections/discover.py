@@ -38,13 +38,13 @@ _SHARED = {"key", "value"}  # whose heads several query heads may share
 
 def discover(
     module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False,
-    norm: QkNorm | None = None, bias: Bias = None, parts: Parts = WHOLE,
+    norm: QkNorm | None = None, bias: Bias = None, apart: Collection[str] = (), parts: Parts = WHOLE,
 ) -> Recipe:  # fmt: skip
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
     Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them, and
-    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores. ``parts`` are parameters of which a map is a
-    part.
+    ``norm`` that queries and keys are normalised; ``bias`` is that of the scores. Parameters ``apart`` are of no concern;
+    ``parts`` are parameters of which a map is a part.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
@@ -52,7 +52,7 @@ def discover(
     """
     computed = computed_maps(module, sizes)
     factors = switch_off(module)
-    sources = {path for c in computed.values() for path in c.sources} | set(factors)
+    sources = {path for c in computed.values() for path in c.sources} | {*factors, *apart}
     parameters = parts.taken(dict(module.named_parameters(remove_duplicate=False)), sizes)
     named = {path: p for path, p in parameters.items() if path not in sources}
     sink = named_sinks(named, sizes.head)

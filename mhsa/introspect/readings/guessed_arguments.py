@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from mhsa.introspect.readings.fit import Fit
@@ -11,12 +12,14 @@ from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
 
-def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
+def require_fit_of_guesses(subject: Subject, unsure: str, turned: Callable[[str], bool]) -> None:
     """Raise unless a subject that was built or read with guesses fits the oracle as it was read, without a mask and with one.
 
     Args:
         subject: as it was read.
         unsure: what was taken for granted of its parameters, in words.
+        turned: whether it is exactly attention with a switch of its constructor, of this name, in its other position; where it
+            is in neither, nothing else can be meant, and it is judged.
 
     Raises:
         Question: it does not fit; something else may be meant, so that it cannot be called wrong.
@@ -35,6 +38,11 @@ def require_fit_of_guesses(subject: Subject, unsure: str = "") -> None:
     if asks:
         raise Question(asks)
     where = " under masks" if without else ""
+    switches = [n for n in guessed if constructor is not None and n in constructor.switches]
+    guessed = {n: words for n, words in guessed.items() if n not in switches}
+    if not guessed and not unsure and not any(map(turned, switches)):
+        return
+    guessed |= {n: constructor.guessed[n] for n in switches if constructor is not None}
     if unsure:
         words = f"if {unsure}, which no name says, it is not exactly attention{where}"
         raise Question(f"{words}. Say it in an mhsa.Adapter with a projections() method")

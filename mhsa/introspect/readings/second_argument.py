@@ -11,6 +11,9 @@ from mhsa.records.names import CONTEXT, KEY, is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.forms.needless_arguments import NONE
+from mhsa.subject.forms.required_switches import is_compared_with_none
+from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 
@@ -22,7 +25,7 @@ def read_second_argument(adapter: Adapter, read: Callable[[Adapter], Subject]) -
     """Return what ``read`` gives where the second argument is the mask, if that is exactly attention, and else as it is.
 
     An adjacency matrix of a graph is such an argument: nothing else hides keys, and it comes without a default. Where the
-    contract says what a mask means, it is the mask.
+    contract says what a mask means, it is the mask. Where it can be neither, and the source compares it with None, it is None.
 
     Raises:
         SubjectError: what ``read`` raises.
@@ -48,8 +51,26 @@ def read_second_argument(adapter: Adapter, read: Callable[[Adapter], Subject]) -
             return replace(subject, understood=(*subject.understood, Understood("roles", f"{name} is the mask", "fitted")))
     try:
         return read(adapter)
-    except UnknownArgument as unknown:
-        raise UnknownArgument(str(unknown), {"mask": "allowed"} if takes_masks else {}) from None
+    except SubjectError as error:
+        if not (isinstance(error, Question) and error.declaration) and is_compared_with_none(call_of(adapter.owner), name):
+            return read(_without(adapter, name))
+        if isinstance(error, UnknownArgument):
+            raise UnknownArgument(str(error), {"mask": "allowed"} if takes_masks else {}) from None
+        raise
+
+
+def _without(adapter: ModuleAdapter, name: str) -> ModuleAdapter:
+    """Return the adapter that gives None as an argument, which counts only with an exact fit."""
+    asks = (
+        f"{adapter.name}.forward needs {name}, and mhsa does not know what to give: it may be None, and then it is not exactly "
+        "attention. Describe the call in an mhsa.Adapter (docs/adapters.md)"
+    )
+    more = {**adapter.signature.more, name: NONE}
+    return adapter.with_signature(
+        replace(
+            adapter.signature, key=None, guessed=False, more=more, asks=asks, not_given=(*adapter.signature.not_given, name)
+        )
+    )
 
 
 def ask_about_second(subject: Subject) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -53,6 +53,7 @@ class ModuleAdapter(Adapter):
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
         self.rotary_form: rotary_tables.Form | None = None  # of tables of rotary positions, where the name does not say it
         self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
+        self.apart: frozenset[str] = frozenset()  # parameters of the other direction of co-attention, which are frozen
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -77,13 +78,14 @@ class ModuleAdapter(Adapter):
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
         self.also: dict[str, Any] = {}  # further arguments of every call
-        self.query_mask = ""  # the argument for a mask of the queries, which is needed next to a mask
+        self.query_mask = self.signature.stream_mask  # the argument for a mask of the queries, which is needed next to a mask
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
         """Return this adapter for other roles of forward's arguments."""
         other = copy.copy(self)
         other.signature, other.inputs, other.takes_mask = signature, signature.inputs, signature.mask is not None
         other.not_given = signature.not_given
+        other.query_mask = signature.stream_mask or (self.query_mask if self.query_mask != self.signature.stream_mask else "")
         other.weights_on_request = signature.want_weights is not None
         return other
 
@@ -129,7 +131,7 @@ class ModuleAdapter(Adapter):
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
             self.understood = (*self.understood, LAZY)
-        return module
+        return freeze(module, self.apart) if self.apart else module
 
     def call(
         self,
@@ -182,6 +184,14 @@ class ModuleAdapter(Adapter):
         more = "" if bias is None else f", {bias}" if bias == "bias" else f", {bias}=bias"
         others = {n: given for n, given in self.signature.more.items() if n != bias}
         return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
+
+
+def freeze(module: nn.Module, paths: Collection[str]) -> nn.Module:
+    """Return the module, of which parameters with these names take no gradients."""
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        if path in paths:
+            parameter.requires_grad_(False)
+    return module
 
 
 def has_own_head_width(target: Any, adapter: Adapter) -> bool:

@@ -12,6 +12,9 @@ from typing import Any
 
 from mhsa.records.names import HEAD, WIDTH, is_called
 from mhsa.source.written_code import tree_of
+from mhsa.subject.construction.by_source.closed_sets import listed_words
+from mhsa.subject.construction.by_source.collected_arguments import Keys, keys_of
+from mhsa.subject.construction.by_source.number_sequences import entries_of
 
 # Calls that take a number of features: layers, and tensors made for a parameter.
 _SIZED = re.compile("(linear|conv[123]?d?|conv_nd|norm|dense|empty|zeros|ones|randn?|tensor)$", re.IGNORECASE)
@@ -28,6 +31,7 @@ class Use:
         epsilon: a normalisation takes it as its epsilon.
         rate: a dropout takes it.
         switch: it is used as a condition.
+        only_switch: it is used as nothing else.
         called: it is called, or what keeps it is.
         makes: it is called without arguments, and so makes what is called.
         divides: a width is divided by it, as by a number of heads.
@@ -35,6 +39,8 @@ class Use:
         read: the attributes and items of it that are read, as those of a configuration are.
         stored: it is kept as an attribute, of which nothing is made.
         words: the strings that it is compared with, in the order of the source.
+        keys: where it is a dict, what may be in it.
+        entries: how many numbers it is a sequence of, 0 where it is none.
     """
 
     width: bool = False
@@ -42,6 +48,7 @@ class Use:
     epsilon: bool = False
     rate: bool = False
     switch: bool = False
+    only_switch: bool = False
     called: bool = False
     makes: bool = False
     divides: bool = False
@@ -49,6 +56,8 @@ class Use:
     read: tuple[str, ...] = ()
     stored: bool = False
     words: tuple[str, ...] = ()
+    keys: tuple[Keys, ...] = ()
+    entries: int = 0
 
     @property
     def is_known(self) -> bool:
@@ -56,8 +65,11 @@ class Use:
         return self != Use()
 
 
-def use_of(target: Any, name: str) -> Use:
-    """Return how a class (with its bases) or function uses what it is given as ``name``, or reads as ``config.name``."""
+def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -> Use:
+    """Return how a class (with its bases) or function uses what it is given as ``name``, or reads as ``config.name``.
+
+    ``parameter`` is it, if it is an argument.
+    """
     name = as_written(target, name)
     nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
     names = {name} | {attr for node in nodes for attr in _kept_as(node, name)}
@@ -69,13 +81,18 @@ def use_of(target: Any, name: str) -> Use:
         epsilon=any(_refers(x, names) for call in calls for x in _epsilons(call)),
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(_refers(test, names) for test in tests),
+        only_switch=bool(tests) and _is_tested_alone(nodes, tests, name, names),
         called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
         makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
         divides=any(_divides(node, names) for node in nodes),
         width_of_head=any(_makes_heads(node, names) for node in nodes),
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         stored=_is_stored(nodes, name, names),
-        words=tuple(dict.fromkeys(word for node in nodes for word in _words(node, names))),
+        words=tuple(
+            dict.fromkeys([*(w for node in nodes for w in _words(node, names)), *listed_words(target, parameter, nodes, names)])
+        ),
+        keys=tuple(keys_of(target, nodes, names)),
+        entries=entries_of(nodes, names),
     )
 
 
@@ -127,6 +144,13 @@ def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:
     kept = [node for node in nodes if _kept_as(node, name)]
     named = sum(_refers(node, names) for node in nodes if isinstance(node, ast.expr))
     return bool(kept) and named == sum(1 + len(_kept_as(node, name)) for node in kept)
+
+
+def _is_tested_alone(nodes: list[ast.AST], tests: list[ast.expr], name: str, names: set[str]) -> bool:
+    """Whether all that the source has of the argument are conditions, and assignments that keep it."""
+    named = [node for node in nodes if isinstance(node, ast.expr) and _refers(node, names)]
+    kept = sum(1 + len(attributes) for node in nodes if (attributes := _kept_as(node, name)))
+    return bool(named) and len(named) == kept + sum(_refers(test, names) for test in tests)
 
 
 def _refers(node: ast.expr, names: set[str]) -> bool:

@@ -15,6 +15,7 @@ from mhsa.subject.construction.argument_roles import (
     size_at_the_end,
     value_of,
 )
+from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, leave_dropout, settle_sizes
@@ -33,6 +34,7 @@ class Constructor:
         missing: ``config.NAME`` that the constructor reads and mhsa does not know.
         guessed: what was given for names that nothing is known of, in words.
         established: those of them that the source leaves no doubt of.
+        switches: those that are guessed to be off, and of which the source tests only whether they are true.
         may_be_head: parameters that may be the number of heads, against their names.
         options: parameters that are left at their defaults, whatever these are.
     """
@@ -66,6 +68,8 @@ class Constructor:
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
         self.established = call.established
+        off = [n for n, words in self.guessed.items() if words == "False"]
+        self.switches = tuple(n for n in off if use_of(target, n.rpartition(".")[2]).only_switch)
         self.drops = "dropout" in call.roles()
         known = {*call.read.roles, *self.guessed, *_MEANINGLESS, *call.stating(_FIRST_WIDTH, contract)}
         self.options = tuple(n for n, p in call.left.items() if p.default is not p.empty and n not in known)

@@ -12,6 +12,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.argument_roles import Role, WidthReading, value_of
+from mhsa.subject.construction.by_source.collected_arguments import Keys
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
@@ -36,6 +37,7 @@ class ConstructorCall:
         stated: whether the user states these sizes.
         required: parameters without a default.
         made: arguments that are made anew for each module.
+        dicts: arguments that are a dict, with its keys.
         guessed: what is given for names that nothing is known of, in words.
         established: those of them that the source leaves no doubt of.
         parameters: all of them, as the signature has them.
@@ -66,6 +68,7 @@ class ConstructorCall:
         self.stated, self.any_width = self.sizes is not None, False
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
         self.made: dict[str, Core] = {}
+        self.dicts: dict[str, Keys] = {}
         self.guessed: dict[str, str] = {}
         self.established: set[str] = set()
 
@@ -93,6 +96,7 @@ class ConstructorCall:
                 values[config.read.kv_heads] = kv_heads
             values |= options_of(config.fields, contract, d_model // head, config.given)
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
+        chosen |= {name: {key: value_of(role, *sizes) for key, role in keys} for name, keys in self.dicts.items()}
         return chosen | self.read.fixed | {name: core() for name, core in self.made.items()} | self.given
 
     @property
@@ -103,7 +107,7 @@ class ConstructorCall:
 
     def roles(self) -> set[Role]:
         """Return the roles that parameters and fields of configurations have."""
-        found = set(self.read.roles.values())
+        found = {*self.read.roles.values(), *(role for keys in self.dicts.values() for _, role in keys)}
         for config in self.configs.values():
             found |= config.answered.roles if config.read is None else set(config.read.roles.values())
         return found

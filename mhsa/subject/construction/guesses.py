@@ -6,6 +6,7 @@ asked about (``mhsa/introspect/readings/guessed_arguments.py``) instead of being
 
 from __future__ import annotations
 
+import enum
 import functools
 import inspect
 import itertools
@@ -16,8 +17,10 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.subject.construction.argument_roles import SIZED, Role, role_of
+from mhsa.subject.construction.argument_roles import LENGTH, SIZED, Role, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
+from mhsa.subject.construction.by_source.closed_sets import is_plain, members, plain_first
+from mhsa.subject.construction.by_source.collected_arguments import Keys
 
 EPSILON = 1e-5  # torch's own of nn.LayerNorm
 _ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second
@@ -64,22 +67,27 @@ class Guess:
         role: what it stands for, where the value depends on the sizes.
         value: it is given, where it has no role.
         made: builds what is given, one for each module.
+        keys: of a dict that is given, with their roles; None where it is no dict.
     """
 
     role: Role | None = None
     value: Any = None
     made: Core | None = None
+    keys: Keys | None = None
 
     @property
     def words(self) -> str:
         """The value, as it is printed."""
         if self.role is not None:
-            return {"other width": "d_model", "head width": "d_model / heads"}.get(self.role, self.role)
+            return _WORDS.get(self.role, self.role)
+        if self.keys is not None:
+            return f"dict({', '.join(f'{name}={_WORDS.get(role, role)}' for name, role in self.keys)})"
         if self.value in (_IDENTITY, nn.Identity):
             return "nn.Identity"
         return str(self.made) if self.made is not None else repr(self.value)
 
 
+_WORDS: dict[Role, str] = {"other width": "d_model", "head width": "d_model / heads", "dropout": "a rate of dropout"}
 _OF_LAYERS = re.compile(r"norm|act(ivation)?_layer|act(ivation)?_class", re.IGNORECASE)
 _IDENTITY = nn.Identity()  # in the place of an activation or a norm, which plain attention has not; it has no numbers
 
@@ -97,9 +105,11 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
         parameter: it, if it is an argument.
         sized, headed: whether other arguments are the width and the number of heads.
     """
-    use = use_of(target, name)
+    use = use_of(target, name, parameter)
     found = [
+        *([Guess(value=1)] if _counts_layers(name) else []),
         *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
+        *(Guess(value=member) for member in members(parameter)),
         *_by_annotation(parameter, use),
         *_by_use(target, name, use, sized=sized, headed=headed),
         *_by_name(name, sized=sized, headed=headed),
@@ -110,17 +120,24 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
     """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
-    a number of positions, a number of heads is what is divided by it, the file has the part, or it is a class of norms or
-    activations, of which there may be none.
+    a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of norms or
+    activations, of which there may be none, the word for plain attention, or a dict of keys that are read.
     """
     use = use_of(target, name)
-    if (
+    said = guess.value.name if isinstance(guess.value, enum.Enum) else guess.value
+    word = (isinstance(said, str) and is_plain(said)) or (guess.value == 1 and _counts_layers(name))
+    of_layers = guess.value is nn.Identity and _OF_LAYERS.search(name) is not None
+    shape = isinstance(guess.value, tuple) and use.entries > 0
+    width = (guess.role in _WIDTHS and use.width) or (guess.role == "head width" and use.width_of_head)
+    return (
         guess.made is not None
+        or bool(guess.keys)
+        or word
+        or of_layers
+        or shape
+        or width
         or (guess.role == "length" and use.square)
-        or (guess.value is nn.Identity and _OF_LAYERS.search(name))
-    ):
-        return True
-    return (guess.role in _WIDTHS and use.width) or (guess.role == "head width" and use.width_of_head)
+    )
 
 
 def optional_guesses(
@@ -157,7 +174,7 @@ def combinations(choices: Mapping[str, list[Guess]]) -> Iterator[dict[str, Guess
 def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]:
     annotation = parameter.annotation if parameter is not None else None
     if annotation in (str, "str"):
-        return [Guess(value=word) for word in use.words]
+        return [Guess(value=word) for word in plain_first(list(use.words))]
     if annotation in (float, "float") and not use.rate:
         return [Guess(value=EPSILON)] if use.epsilon else [Guess(value=1.0)]
     return []
@@ -170,7 +187,9 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(role="dropout")] if use.rate else []
     found += [Guess(role="length")] if use.square else []
     found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
-    found += [Guess(value=word) for word in use.words]
+    found += [Guess(value=word) for word in plain_first(list(use.words))]
+    found += [Guess(keys=keys) for keys in use.keys]
+    found += [Guess(value=(*[1] * (use.entries - 1), LENGTH))] if use.entries else []
     found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
     found += _identities(use)
     return found + ([Guess(value=False)] if use.switch and not use.words else [])
@@ -188,6 +207,12 @@ def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:
     if words & _WIDTH_WORDS and not words & _NO_WIDTH:
         return [Guess(role="head width" if words & _HEAD_WORDS else "other width" if sized else "d_model")]
     return []
+
+
+def _counts_layers(name: str) -> bool:
+    """Whether a name is that of a number of layers, of which an attention is one: it scales how weights are drawn, at most."""
+    words = _words(name)
+    return bool(words & _COUNTS) and bool(words & {"layer", "layers", "block", "blocks"})
 
 
 def _cores(target: Any) -> list[Core]:
@@ -215,7 +240,7 @@ def _words(name: str) -> set[str]:
 
 
 def _same(one: Guess, other: Guess) -> bool:
-    return (one.role, repr(one.value), one.made) == (other.role, repr(other.value), other.made)
+    return (one.role, repr(one.value), one.made, one.keys) == (other.role, repr(other.value), other.made, other.keys)
 
 
 def is_configuration(target: Any, name: str) -> bool:

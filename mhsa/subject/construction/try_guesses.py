@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -47,6 +48,9 @@ def try_guesses(call: ConstructorCall, unknown: Sequence[str]) -> None:
         except Exception:
             continue
         if runs(module, d_model):
+            call.established |= {
+                n for n, g in chosen.items() if g.role in ("other width", "head width") and _is_only_width(call, n)
+            }
             return
         built = built or chosen
     call.sizes, call.reading = stated, "usual"
@@ -75,14 +79,28 @@ def mend_with_guess(call: ConstructorCall) -> None:
         _apply(call, chosen, before)
         if is_built(call, several):
             return
-    call.read, call.guessed, call.established = before, {}, set()
+    call.read, call.guessed, call.established, call.dicts = before, {}, set(), {}
+
+
+def _is_only_width(call: ConstructorCall, name: str) -> bool:
+    """Whether it cannot be called where an argument that was given a width is given the other: d_model, or that of a head."""
+    head, d_model = call.sizes or FIRST_SIZES
+    if "." in name or head == 1:
+        return False
+    given = call.arguments(head, d_model, 0.0)
+    other = d_model // head if given[name] == d_model else d_model
+    with contextlib.suppress(Exception):
+        return not runs(call.target(**given | {name: other}), d_model)
+    return True
 
 
 def _apply(call: ConstructorCall, chosen: Mapping[str, Guess], before: Parameters) -> None:
     """Take guesses for known; those of a configuration's fields are given to it as they are."""
     plain = {name: guess for name, guess in chosen.items() if "." not in name}
     roles = before.roles | {name: guess.role for name, guess in plain.items() if guess.role is not None}
-    fixed = before.fixed | {n: g.value for n, g in plain.items() if g.role is None and g.made is None}
+    valued = {n: g.value for n, g in plain.items() if g.role is None and g.made is None and g.keys is None}
+    fixed = before.fixed | valued
+    call.dicts = {name: guess.keys for name, guess in plain.items() if guess.keys is not None}
     call.made = {name: guess.made for name, guess in plain.items() if guess.made is not None}
     width = before.width or any(guess.role in ("d_model", "other width", "head width") for guess in plain.values())
     head = before.head or any(guess.role == "head" for guess in plain.values())

@@ -55,6 +55,11 @@ class MaskForm:
         everything = torch.ones(batch, queries, queries, dtype=torch.bool, device=like.device)
         return replace(self, shape="[B, Tk]").convert(everything, like.dtype)
 
+    def of_other_stream(self, batch: int, queries: int, keys: int, like: Tensor, head: int) -> Tensor:
+        """Return the mask of the other direction of co-attention, by which each key may attend to every query, in this form."""
+        everything = torch.ones(batch, keys, queries, dtype=torch.bool, device=like.device)
+        return self.convert(everything, like.dtype, head)
+
     def _shaped(self, mask: Tensor, head: int) -> Tensor:
         if self.shape == "[B, 1, Tq, Tk]":
             return mask.unsqueeze(1)

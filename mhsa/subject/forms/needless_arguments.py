@@ -42,10 +42,14 @@ class Given:
 
 NONE = Given(lambda query: None, "None")
 _FALSE = Given(lambda query: False, "False")
-_HEIGHT = Given(lambda query: 1, "1")
-_WIDTH = Given(lambda query: query.size(1), "T")
+# Of what the source uses as a switch alone; the position that is exactly attention is taken.
+OFF, ON = Given(lambda query: False, "False"), Given(lambda query: True, "True")
+_LENGTH = Given(lambda query: query.size(1), "T")
+# Of a picture: how its rows and columns are given in the end, ``token_sizes.py`` says.
+HEIGHT_OF_PICTURE = Given(lambda query: 1, "1")
+WIDTH_OF_PICTURE = Given(lambda query: query.size(1), "T")
 _BATCH = Given(lambda query: query.size(0), "B")
-_PICTURE = Given(lambda query: (1, query.size(1)), "(1, T)")
+PICTURE = Given(lambda query: (1, query.size(1)), "(1, T)")
 
 
 def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, Given]:
@@ -53,18 +57,18 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
     found: dict[str, Given] = {}
     height, width = pick(required, HEIGHT), pick(required, PICTURE_WIDTH)
     if height and width and len(required) > 2:
-        found |= {height: _HEIGHT, width: _WIDTH}
+        found |= {height: HEIGHT_OF_PICTURE, width: WIDTH_OF_PICTURE}
     for name, parameter in list(required.items())[1:]:
         if is_called(name, QUERY | KEY | VALUE):
             continue
         if is_called(name, PICTURE_SIZE):
-            found[name] = _PICTURE
+            found[name] = PICTURE
         elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
             found[name] = NONE
         elif is_called(name, BATCH_SIZE):
             found[name] = _BATCH
         elif is_called(name, SEQUENCE_LENGTH):
-            found[name] = _WIDTH
+            found[name] = _LENGTH
         elif parameter.annotation in (bool, "bool") or is_called(name, TRAINING):
             found[name] = _FALSE
     return found

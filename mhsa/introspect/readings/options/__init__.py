@@ -1,0 +1,1 @@
+"""What a call is given besides tokens and masks: switches and sizes."""

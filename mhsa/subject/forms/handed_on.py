@@ -1,0 +1,62 @@
+"""Where a function hands an argument on: the function of the file, the method or the part that is called with it."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mhsa.source.written_code import tree_of
+
+
+def handed_on(function: Callable[..., Any], call: ast.Call, given: ast.expr) -> tuple[Callable[..., Any], str] | None:
+    """Return what a call in a function calls, and the name of the argument that takes ``given``; None where it is not seen."""
+    callee = _called(function, call)
+    if callee is None:
+        return None
+    try:
+        parameters = list(inspect.signature(callee).parameters)
+    except (TypeError, ValueError):
+        return None
+    name = next((k.arg for k in call.keywords if k.value is given), None)
+    place = call.args.index(given) if given in call.args else None
+    if place is not None and not any(isinstance(x, ast.Starred) for x in call.args[:place]):
+        own = 1 if parameters[:1] == ["self"] else 0
+        name = parameters[place + own] if place + own < len(parameters) else None
+    return (callee, name) if name is not None and name in parameters else None
+
+
+def given_in(call: ast.Call) -> list[ast.expr]:
+    """Return what a call is given."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def _called(function: Callable[..., Any], call: ast.Call) -> Callable[..., Any] | None:
+    """Return what is called: a function of the file, a method of the same class, or the forward of a part of it."""
+    place: dict[str, Any] = getattr(function, "__globals__", {})
+    if isinstance(call.func, ast.Name):
+        found = place.get(call.func.id)
+        return found if inspect.isfunction(found) else None
+    if not (isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name) and call.func.value.id == "self"):
+        return None
+    owner = place.get(function.__qualname__.partition(".")[0])
+    method = getattr(owner, call.func.attr, None) if inspect.isclass(owner) else None
+    if method is None and inspect.isclass(owner):
+        part = _part(owner, call.func.attr, place)
+        method = part.forward if part is not None else None
+    return method if inspect.isfunction(method) else None
+
+
+def _part(owner: Any, name: str, place: dict[str, Any]) -> type[nn.Module] | None:
+    """Return the class of the file that a class keeps an object of: ``self.core = Core()``."""
+    with contextlib.suppress(OSError, TypeError, SyntaxError):
+        for node in (node for node in ast.walk(tree_of(owner)) if isinstance(node, ast.Assign)):
+            kept = any(isinstance(t, ast.Attribute) and t.attr == name for t in node.targets)
+            if kept and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
+                kind = place.get(node.value.func.id)
+                return kind if inspect.isclass(kind) and issubclass(kind, nn.Module) else None
+    return None
