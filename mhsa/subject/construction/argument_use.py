@@ -220,10 +220,11 @@ def _divides(node: ast.AST, names: set[str]) -> bool:
 
 def _makes_heads(node: ast.AST, names: set[str]) -> bool:
     """Whether an assignment gives something called a number of heads what is divided by the argument."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.BinOp):
+    if not isinstance(node, ast.Assign) or not any(is_called(_name(target), HEAD) for target in node.targets):
         return False
-    divided = isinstance(node.value.op, ast.FloorDiv) and _refers(node.value.right, names)
-    return divided and any(is_called(_name(target), HEAD) for target in node.targets)
+    whole = isinstance(node.value, ast.Call) and _called(node.value) == "int"  # int(dim / head_dim)
+    value = node.value.args[0] if isinstance(node.value, ast.Call) and whole and node.value.args else node.value
+    return isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv | ast.Div) and _refers(value.right, names)
 
 
 def _name(node: ast.AST) -> str:
