@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
 from mhsa.introspect.calls.find_weights_form import find_weights_form
+from mhsa.introspect.calls.finite_call import finite_call
 from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.choose_adapter import as_adapter, of_module
 from mhsa.introspect.choose_subject import Choice
@@ -153,8 +154,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     require_no_growth(module, there, request, target)
     require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
 
+    finite = finite_call(caller, module)
+
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        output: Tensor = caller(module, query, key, value, None)[0]
+        output: Tensor = finite(module, query, key, value, None)[0]
         return output
 
     around: Surroundings | None = None
@@ -166,6 +169,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
             raise ask_about_residual(inner.around)
         if is_certain(inner):
             adapter, module, caller, around = inner, alone, of_inner, inner.around
+            finite = finite_call(caller, module)
     lost = unregistered(module)
     if lost:
         return of_unregistered(name, adapter, caller, dtypes, device, lost)
