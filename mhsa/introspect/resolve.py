@@ -211,6 +211,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *(around.parts if around else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
+        *(f"the rate of {path}, which the constructor does not set" for path in _fixed_dropouts(adapter, module, head, d_model)),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
     if subject.caller.weights_form:
@@ -224,6 +225,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         subject = replace(subject, understood=(*subject.understood, adapter.about))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood), not_judged=left, no_weights=wrong)
+
+
+def _fixed_dropouts(adapter: Adapter, module: nn.Module, head: int, d_model: int) -> tuple[str, ...]:
+    return adapter.fixed_dropouts(module, head, d_model) if isinstance(adapter, ModuleAdapter) else ()
 
 
 def _spec(target: Any, request: Request) -> str:
