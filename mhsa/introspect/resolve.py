@@ -211,7 +211,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *(around.parts if around else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
-        *(f"the rate of {path}, which the constructor does not set" for path in _fixed_dropouts(adapter, module, head, d_model)),
+        *(
+            f"the rate of {path}, which the constructor does not set"
+            for path in _fixed_dropouts(adapter, module, head, d_model)
+        ),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
     if subject.caller.weights_form:

@@ -1,4 +1,4 @@
-"""A call that is finite, to look at: a mask that must be given, and allows everything, hides everything where True means hidden."""
+"""A call that is finite, to look at: a mask of True that must be given hides everything where True means hidden."""
 
 from __future__ import annotations
 

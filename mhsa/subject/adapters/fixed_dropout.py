@@ -1,4 +1,4 @@
-"""Dropouts of parts whose rate the constructor does not set: a core that is built with its own default, next to one that is set."""
+"""Dropouts whose rate the constructor does not set, as that of a core with a default of its own, next to one that it sets."""
 
 from __future__ import annotations
 
