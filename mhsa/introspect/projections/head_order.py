@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -37,7 +38,8 @@ def in_order(bind: Bind, heads: Heads | None) -> Bind:
 
     def sorted_by_head(module: nn.Module, sizes: Sizes) -> Projections:
         found = bind(module, sizes)
-        return replace(found, **{role: _role(getattr(found, role), sizes, 1 if role == "out" else 0) for role in roles})
+        moved: dict[str, Any] = {role: _role(getattr(found, role), sizes, 1 if role == "out" else 0) for role in roles}
+        return replace(found, **moved)
 
     return sorted_by_head
 

@@ -59,7 +59,7 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
             continue
         if is_called(name, PICTURE_SIZE):
             found[name] = _PICTURE
-        elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
+        elif is_called(name, KEPT) or may_be_none(parameter.annotation):
             found[name] = NONE
         elif is_called(name, BATCH_SIZE):
             found[name] = _BATCH
@@ -70,7 +70,8 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
     return found
 
 
-def _may_be_none(annotation: Any) -> bool:
+def may_be_none(annotation: Any) -> bool:
+    """Whether an annotation says that an argument may be None."""
     if isinstance(annotation, str):
         return annotation.startswith(("Optional[", "typing.Optional[")) or annotation.endswith("| None")
     return typing.get_origin(annotation) in (typing.Union, types.UnionType) and type(None) in typing.get_args(annotation)
