@@ -17,7 +17,7 @@ from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.failing_builds import GPU_IS_MISSING, needs_a_gpu
 from mhsa.records.errors import Question, one_line
 from mhsa.records.request import Request
-from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
 from mhsa.subject.caller import Caller, heads_of
 from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.parameter_layout import Sizes
@@ -71,7 +71,7 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
     modules = [(module, first_sizes(adapter).d_model)]
     for sizes in () if adapter.sizes else _OTHER_SIZES:
         try:
-            modules.append((adapter.build(sizes.head, sizes.d_model).eval(), sizes.d_model))
+            modules.append((in_eval_mode(adapter.build(sizes.head, sizes.d_model)), sizes.d_model))
         except Exception:  # it cannot be built so; the first one could
             continue
     forms = forms_of_mask(Caller(adapter, adapter.contract)) if adapter.takes_mask else []
