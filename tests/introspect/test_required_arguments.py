@@ -120,3 +120,29 @@ def test_an_unknown_argument_that_changes_nothing_is_none_and_named(name: str, u
 def test_what_is_wrong_or_is_called_a_key_is_a_question_still(name: str) -> None:
     with pytest.raises(Question, match="mhsa does not know what to give"):
         understand(f"{__file__}:{name}")
+
+
+class ScalesIfSo(Places):
+    """A switch that must be given: right where it is on."""
+
+    def forward(self, x: Tensor, scaled: bool) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        scores = q @ k.mT * (q.size(-1) ** -0.5 if scaled else 1.0)
+        out: Tensor = self.proj((self.weights(scores) @ v).transpose(1, 2).flatten(2))
+        return out
+
+    def weights(self, scores: Tensor) -> Tensor:
+        return scores.softmax(-1)
+
+
+class SharesItsSoftmax(ScalesIfSo):
+    def weights(self, scores: Tensor) -> Tensor:
+        return scores.softmax(1)
+
+
+def test_a_switch_that_must_be_given_is_on_where_that_is_exact() -> None:
+    subject = understand(f"{__file__}:ScalesIfSo")
+    assert fits(subject)
+    assert "scaled=True" in dict(subject.notes)["roles"]
+    assert "argument scaled" in subject.not_judged
+    assert not fits(understand(f"{__file__}:SharesItsSoftmax"))

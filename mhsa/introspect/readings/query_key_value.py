@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -15,12 +16,12 @@ from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, VAGUE_CONTEXT, VALUE, is_called
+from mhsa.records.names import CONTEXT, KEY, TRAINING, VAGUE_CONTEXT, VALUE, is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
-from mhsa.subject.forms.needless_arguments import NONE
+from mhsa.subject.forms.needless_arguments import FALSE, NONE, TRUE
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import Signature, call_of
 from mhsa.subject.subject import Subject
@@ -87,6 +88,18 @@ def try_without_keys(subject: Subject) -> Subject:
         return replace(subject, understood=(*subject.understood, Understood("roles", text, "fitted")))
     left = f"calls without {which}, which do not give the self-attention of {signature.query}"
     return replace(subject, not_judged=(*subject.not_judged, left))
+
+
+def switch_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
+    """Yield the readings in which one switch that must be given, or an argument of an unknown name, is True, and not off."""
+    adapter = subject.adapter
+    if not isinstance(adapter, ModuleAdapter):
+        return
+    signature = adapter.signature
+    for name, given in signature.more.items():
+        unknown = given is NONE and re.search(rf"\b{name}\b", signature.asks.partition(" needs ")[2].partition(", and mhsa")[0])
+        if unknown or (given is FALSE and not is_called(name, TRAINING)):
+            yield from _reading(subject, bind, replace(signature, more={**signature.more, name: TRUE}))
 
 
 def unused_readings(subject: Subject, module: nn.Module, bind: Bind) -> Iterator[Reading]:

@@ -41,7 +41,8 @@ class Given:
 
 
 NONE = Given(lambda query: None, "None")
-_FALSE = Given(lambda query: False, "False")
+FALSE = Given(lambda query: False, "False")
+TRUE = Given(lambda query: True, "True")
 _HEIGHT = Given(lambda query: 1, "1")
 _WIDTH = Given(lambda query: query.size(1), "T")
 _BATCH = Given(lambda query: query.size(0), "B")
@@ -66,7 +67,7 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
         elif is_called(name, SEQUENCE_LENGTH):
             found[name] = _WIDTH
         elif parameter.annotation in (bool, "bool") or is_called(name, TRAINING):
-            found[name] = _FALSE
+            found[name] = FALSE
     return found
 
 
