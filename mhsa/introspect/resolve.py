@@ -48,7 +48,7 @@ from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain, with_dropout_of_its_own
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.several_attentions import one_of_several
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
@@ -168,6 +168,7 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
             raise ask_about_residual(inner.around)
         if is_certain(inner):
+            with_dropout_of_its_own(inner, lambda module: of_inner(module, *generic_tensors(inner), None)[0])
             adapter, module, caller, around = inner, alone, of_inner, inner.around
             finite = finite_call(caller, module)
     lost = unregistered(module)

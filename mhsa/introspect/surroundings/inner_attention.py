@@ -32,6 +32,7 @@ class Surroundings:
         parts: each of them in a word or two, for what is not judged.
         stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.
         tokens: whether the attention gives [B, N, C], where the module gives images of N pixels.
+        drops_after: whether every dropout comes after the attention, so that there is none in it.
     """
 
     attention: str
@@ -41,6 +42,7 @@ class Surroundings:
     parts: tuple[str, ...]
     stated: bool
     tokens: bool = False
+    drops_after: bool = False
 
 
 class InnerAttention(Adapter):
@@ -58,7 +60,7 @@ class InnerAttention(Adapter):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = self.base.build_dropping(head, d_model, rate)
+        module = None if self.around.drops_after else self.base.build_dropping(head, d_model, rate)
         return None if module is None else self._prepared(module)
 
     def call(
@@ -104,7 +106,7 @@ class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = ModuleAdapter.build_dropping(self, head, d_model, rate)
+        module = None if self.around.drops_after else ModuleAdapter.build_dropping(self, head, d_model, rate)
         return None if module is None else self._prepared(module)
 
     call = ModuleAdapter.call
@@ -121,7 +123,7 @@ class InnerAttentionOfOne(InnerAttentionOfModule, OneAttention):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = OneAttention.build_dropping(self, head, d_model, rate)
+        module = None if self.around.drops_after else OneAttention.build_dropping(self, head, d_model, rate)
         return None if module is None else self._prepared(module)
 
 
