@@ -135,14 +135,28 @@ class ScalesIfSo(Places):
         return scores.softmax(-1)
 
 
+class Unannotated(Places):
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, scaled) -> Tensor:  # type: ignore[no-untyped-def, override]
+        maps = self.qkv.weight.chunk(3), self.qkv.bias.chunk(3)
+        projected = (nn.functional.linear(x, w, b) for x, w, b in zip((query, key, value), *maps, strict=True))
+        q, k, v = (x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for x in projected)
+        scale = q.size(-1) ** -0.5 if scaled else 1.0
+        out: Tensor = self.proj(((q @ k.mT * scale).softmax(-1) @ v).transpose(1, 2).flatten(2))
+        return out
+
+
 class SharesItsSoftmax(ScalesIfSo):
     def weights(self, scores: Tensor) -> Tensor:
         return scores.softmax(1)
 
 
-def test_a_switch_that_must_be_given_is_on_where_that_is_exact() -> None:
-    subject = understand(f"{__file__}:ScalesIfSo")
+@pytest.mark.parametrize("name", ["ScalesIfSo", "Unannotated"])
+def test_a_switch_that_must_be_given_is_on_where_that_is_exact(name: str) -> None:
+    subject = understand(f"{__file__}:{name}")
     assert fits(subject)
     assert "scaled=True" in dict(subject.notes)["roles"]
     assert "argument scaled" in subject.not_judged
+
+
+def test_a_switch_explains_no_bug_away() -> None:
     assert not fits(understand(f"{__file__}:SharesItsSoftmax"))

@@ -18,6 +18,7 @@ from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
 from mhsa.records.names import CONTEXT, KEY, TRAINING, VAGUE_CONTEXT, VALUE, is_called
 from mhsa.records.understood import Understood
+from mhsa.source.written_code import source_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
@@ -91,15 +92,24 @@ def try_without_keys(subject: Subject) -> Subject:
 
 
 def switch_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
-    """Yield the readings in which one switch that must be given, or an argument of an unknown name, is True, and not off."""
+    """Yield the readings in which one switch that must be given, by its annotation or its use in the source, is on."""
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter):
         return
     signature = adapter.signature
     for name, given in signature.more.items():
-        unknown = given is NONE and re.search(rf"\b{name}\b", signature.asks.partition(" needs ")[2].partition(", and mhsa")[0])
-        if unknown or (given is FALSE and not is_called(name, TRAINING)):
+        unknown = given is NONE and signature.asks
+        if (unknown and _is_switch(adapter, name)) or (given is FALSE and not is_called(name, TRAINING)):
             yield from _reading(subject, bind, replace(signature, more={**signature.more, name: TRUE}))
+
+
+def _is_switch(adapter: ModuleAdapter, name: str) -> bool:
+    """Whether the source of a call uses an argument as a switch: ``if flag:``, ``x if flag else y``, ``flag is True``."""
+    try:
+        source = source_of(call_of(adapter.owner))
+    except (OSError, TypeError):  # it has none
+        return False
+    return re.search(rf"\bif\s+(not\s+)?{name}\s*(:|else\b|and\b|or\b)|\b{name}\s*(==|is)\s*(True|False)\b", source) is not None
 
 
 def unused_readings(subject: Subject, module: nn.Module, bind: Bind) -> Iterator[Reading]:
