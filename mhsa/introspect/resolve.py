@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
 from mhsa.introspect.calls.find_weights_form import find_weights_form
+from mhsa.introspect.calls.finite_call import finite_call
 from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.choose_adapter import as_adapter, of_module
 from mhsa.introspect.choose_subject import Choice
@@ -53,7 +54,7 @@ from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.readings.value_width import read_value_width
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain, with_dropout_of_its_own
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.several_attentions import one_of_several
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
@@ -164,8 +165,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
     require_no_growth(module, there, request, target)
     require_lengths(module, d_model, lambda x: caller(module, x, x, x, None))
 
+    finite = finite_call(caller, module)
+
     def forward(module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        output: Tensor = caller(module, query, key, value, None)[0]
+        output: Tensor = finite(module, query, key, value, None)[0]
         return output
 
     around: Surroundings | None = None
@@ -176,7 +179,9 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         if not is_certain(inner) and _fits_alone(name, inner, alone, of_inner, sizes):
             raise ask_about_residual(inner.around)
         if is_certain(inner):
+            with_dropout_of_its_own(inner, lambda module: of_inner(module, *generic_tensors(inner), None)[0])
             adapter, module, caller, around = inner, alone, of_inner, inner.around
+            finite = finite_call(caller, module)
     lost = unregistered(module)
     if lost:
         return of_unregistered(name, adapter, caller, dtypes, device, lost)
@@ -219,6 +224,10 @@ def _understand(adapter: Adapter, target: Any, request: Request) -> Subject:
         *(around.parts if around else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
+        *(
+            f"the rate of {path}, which the constructor does not set"
+            for path in _fixed_dropouts(adapter, module, head, d_model)
+        ),
     )
     wrong = next((x.wrong for x in unread if x.wrong), "")
     if subject.caller.weights_form:
@@ -244,6 +253,10 @@ def _fits_turned(adapter: Adapter, name: str, target: Any, request: Request) -> 
         return fits(_understand(turned.with_signature(adapter.signature), target, request))
     except SubjectError as error:
         return isinstance(error, Question) and bool(error.declaration)
+
+
+def _fixed_dropouts(adapter: Adapter, module: nn.Module, head: int, d_model: int) -> tuple[str, ...]:
+    return adapter.fixed_dropouts(module, head, d_model) if isinstance(adapter, ModuleAdapter) else ()
 
 
 def _spec(target: Any, request: Request) -> str:

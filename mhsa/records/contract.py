@@ -46,7 +46,10 @@ Surroundings = Literal["none", "left-out"]
 Out = Literal["projection", "none"]
 Maps = Literal["projection", "none", "shared by heads"]
 Widths = Literal["equal", "apart"]
-Heads = Literal["consecutive", "interleaved", "interleaved-where-split"]
+Heads = Literal[
+    "consecutive", "interleaved", "interleaved-where-split",
+    "interleaved-queries", "interleaved-keys", "interleaved-queries-and-keys", "interleaved-values",
+]  # fmt: skip
 Accumulation = Literal["float32", "dtype"]
 
 
@@ -98,7 +101,9 @@ class Contract:
             it is called through the layer, whose other attentions give nothing.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
             one from the h-th (``"interleaved"``), both where heads are split and where they are merged, or
-            ``"interleaved-where-split"`` and consecutive where they are merged.
+            ``"interleaved-where-split"`` and consecutive where they are merged; ``"interleaved-queries"``,
+            ``"interleaved-keys"``, ``"interleaved-queries-and-keys"`` or ``"interleaved-values"``: those of these alone, and
+            heads of values are merged as they are split.
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is

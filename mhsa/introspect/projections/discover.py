@@ -18,6 +18,7 @@ from dataclasses import replace
 from torch import nn
 
 from mhsa.introspect.projections.bias_tables import named_table, require_table
+from mhsa.introspect.projections.fewer_maps import fewer_maps
 from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.head_index import with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
@@ -130,6 +131,11 @@ def discover(
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, tags.moves_alone)):
         tied, unsure = tied | of_key, "the values are those of the key's map"
     absent = _absent(_missing(weights, tied), left)
+    named_all = bool(weights) and all(named_roles(path) for path in weights)
+    fewer = None if absent else fewer_maps(_missing(weights, tied), left, choices, tags, named=named_all)
+    if fewer is not None:
+        absent, unsure, tied = fewer.absent, fewer.unsure, tied | dict(fewer.tied)
+        weights |= fewer.weights
     _require_all_roles(weights, shapes, (*absent, *tied))
     _require_widths(weights, groups, shapes, sizes, tied)
     recipe = weights | _biases(weights, groups, shapes, choices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -15,25 +16,30 @@ from mhsa.subject.projection_views import Projections, Role, View
 Bind = Callable[[nn.Module, Sizes], Projections]
 
 
+# The maps whose features are interleaved under each declaration.
+_INTERLEAVED: dict[Heads | None, tuple[str, ...]] = {
+    "interleaved": ("query", "key", "value", "out"),
+    "interleaved-where-split": ("query", "key", "value"),
+    "interleaved-queries": ("query",),
+    "interleaved-keys": ("key",),
+    "interleaved-queries-and-keys": ("query", "key"),
+    "interleaved-values": ("value", "out"),
+}
+
+
 def in_order(bind: Bind, heads: Heads | None) -> Bind:
-    """Return ``bind`` for a module whose heads are ordered as a contract says."""
-    if heads in (None, "consecutive"):
-        return bind
-    return interleaved(bind, merged=heads == "interleaved")
+    """Return ``bind`` for a module whose heads are ordered as a contract says: its views have a head's features side by side.
 
-
-def interleaved(bind: Bind, *, merged: bool = True) -> Bind:
-    """Return ``bind`` for a module whose heads are interleaved: its views have the features of each head side by side.
-
-    Without ``merged`` they are so where heads are split alone. A map that is not a parameter is left as it is: an identity in
-    another order would not be one any more.
+    A map that is not a parameter is left as it is: an identity in another order would not be one any more.
     """
+    roles = _INTERLEAVED.get(heads, ())
+    if not roles:
+        return bind
 
     def sorted_by_head(module: nn.Module, sizes: Sizes) -> Projections:
         found = bind(module, sizes)
-        query, key, value = (_role(role, sizes, 0) for role in (found.query, found.key, found.value))
-        out = _role(found.out, sizes, 1) if merged else found.out
-        return replace(found, query=query, key=key, value=value, out=out)
+        moved: dict[str, Any] = {role: _role(getattr(found, role), sizes, 1 if role == "out" else 0) for role in roles}
+        return replace(found, **moved)
 
     return sorted_by_head
 

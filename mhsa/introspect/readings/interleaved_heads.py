@@ -10,11 +10,21 @@ from dataclasses import replace
 from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.contract import Heads
+from mhsa.records.names import HEAD, is_called
 from mhsa.source.written_code import source_of
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
+# A map may be split in an order of its own: the numbers are the same, its parameters are only named in another order.
+_OF_SOME: dict[Heads, str] = {
+    "interleaved-keys": "its keys, and these alone",
+    "interleaved-queries": "its queries, and these alone",
+    "interleaved-queries-and-keys": "its queries and keys, and these alone",
+    "interleaved-values": "its values, and these alone; it merges them so, too",
+}
+_LAST = re.compile(r"\b(?:view|reshape|unflatten)\([^()]*,\s*(?:self\.)?(\w+)\s*[\])]")  # the last axis that is split into
+_SPLIT = re.compile(r"[\"'][^\"'\n]*\(\s*(?!h\b|n?_?heads?\b)\w+\s+(?:h|n?_?heads?)\s*\)[^\"'\n]*->")  # "b t (d h) -> b h t d"
 _PATTERN = re.compile(r"[\"'][^\"'\n]*\(\s*\w+\s+\w+\s+\w+\s*\)[^\"'\n]*->")
 
 
@@ -30,6 +40,8 @@ def interleaved_heads(subject: Subject) -> Iterator[Reading]:
     yield _reading(subject, "interleaved", text)
     if _says_its_order(subject):
         yield _reading(subject, "interleaved-where-split", f"{text}, where it splits its packed map")
+    for heads, of_which in _OF_SOME.items() if _splits_heads_last(subject) else ():
+        yield _reading(subject, heads, f"{text}, where it splits {of_which}")
 
 
 def _reading(subject: Subject, heads: Heads, text: str) -> Reading:
@@ -40,11 +52,20 @@ def _reading(subject: Subject, heads: Heads, text: str) -> Reading:
 
 def _says_its_order(subject: Subject) -> bool:
     """Whether the source has a pattern of einops for a packed map, as ``b t (qkv d h)``."""
+    return any(_PATTERN.search(source) for source in _sources(subject))
+
+
+def _splits_heads_last(subject: Subject) -> bool:
+    """Whether the source splits a map into [d_k, H], the number of heads last, or has a pattern of einops that does."""
+    last = (name for source in _sources(subject) for name in _LAST.findall(source))
+    return any(is_called(name, HEAD) for name in last) or any(_SPLIT.search(source) for source in _sources(subject))
+
+
+def _sources(subject: Subject) -> Iterator[str]:
     adapter = subject.adapter
     for owner in inspect.getmro(adapter.owner) if isinstance(adapter, ModuleAdapter) else ():
         try:
-            if owner.__module__.partition(".")[0] != "torch" and _PATTERN.search(source_of(owner)):
-                return True
+            if owner.__module__.partition(".")[0] != "torch":
+                yield source_of(owner)
         except (OSError, TypeError):  # it has no source
             continue
-    return False

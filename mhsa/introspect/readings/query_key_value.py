@@ -15,11 +15,12 @@ from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, VAGUE_CONTEXT, is_called
+from mhsa.records.names import CONTEXT, KEY, VAGUE_CONTEXT, VALUE, is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.needless_arguments import NONE
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import Signature, call_of
 from mhsa.subject.subject import Subject
@@ -88,15 +89,28 @@ def try_without_keys(subject: Subject) -> Subject:
     return replace(subject, not_judged=(*subject.not_judged, left))
 
 
-def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
-    """Change what was taken for key and value, one at a time: what the output does not depend on is something else.
+def unused_readings(subject: Subject, module: nn.Module, bind: Bind) -> Iterator[Reading]:
+    """Yield the reading in which required arguments that change nothing are None: they may be there for what is switched off.
 
-    Raises:
-        Question: with the names of such arguments, which must be given and which mhsa does not know.
+    One whose name says that it is another sequence to attend to is judged as that.
     """
+    adapter, unused = subject.adapter, unused_arguments(subject, module)
+    if not unused or not isinstance(adapter, ModuleAdapter) or any(is_called(name, CONTEXT | KEY | VALUE) for name in unused):
+        return
+    signature = adapter.signature
+    key = None if signature.key in unused else signature.key
+    value = None if signature.value in unused else signature.value
+    more = {**signature.more, **dict.fromkeys(unused, NONE)}
+    left = (*signature.not_given, *(name for name in unused if name not in signature.not_given))
+    read = replace(signature, key=key or value, value=value if key else None, more=more, not_given=left)
+    yield from _reading(subject, bind, read)
+
+
+def unused_arguments(subject: Subject, module: nn.Module) -> tuple[str, ...]:
+    """Return which required arguments of unknown names were taken for key and value, and change nothing."""
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter) or not adapter.signature.guessed or adapter.signature.key_optional:
-        return
+        return ()
     signature = adapter.signature
     tensors = list(generic_tensors(adapter))
     names = [signature.key, signature.value] if signature.value is not None else [signature.key]
@@ -110,7 +124,7 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
         return found if isinstance(found, Tensor) else None
 
     before = output(*tensors)
-    unknown = []
+    unused = []
     for n, name in enumerate(names, 1):
         changed = [copy.copy(x) for x in tensors]
         changed[n] = changed[n] + 1.0
@@ -118,9 +132,19 @@ def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
             changed[2] = changed[1]
         after = output(*changed)
         if before is not None and after is not None and torch.equal(before, after):
-            unknown.append(str(name))
-    if unknown and signature.asks:
-        raise Question(signature.asks)
+            unused.append(str(name))
+    return tuple(unused)
+
+
+def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
+    """Ask about what was taken for key and value, and the output does not depend on: it is something else.
+
+    Raises:
+        Question: with the names of such arguments, which must be given and which mhsa does not know.
+    """
+    adapter, unknown = subject.adapter, unused_arguments(subject, module)
+    if unknown and isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
+        raise Question(adapter.signature.asks)
     if unknown:
         raise Question(
             question_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,7 +22,7 @@ from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
 from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone, with_lengths_of_samples
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
-from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings
+from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings, unused_readings
 from mhsa.introspect.readings.second_argument import ask_about_second
 from mhsa.introspect.readings.strides import contiguous_alone
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
@@ -80,7 +81,8 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if same is not None and not same.subject.caller.fills_mask:
         ask_about_places(same, module, fit)
     if not subject.caller.fills_mask:
-        roles = first_fit(_with_float64(role_readings(subject, bind)), fit.without_mask)
+        others = itertools.chain(role_readings(subject, bind), unused_readings(subject, module, bind))
+        roles = first_fit(_with_float64(others), fit.without_mask)
         if roles is not None:
             masks = _masks_of(roles.subject, fit)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)

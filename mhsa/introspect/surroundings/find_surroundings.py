@@ -135,7 +135,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined,
+        joined, _drops_after(module, calls, at, attention),
     )  # fmt: skip
 
 
@@ -149,6 +149,13 @@ def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
     if any(same(given[..., :width], x) for x in queries):
         return "query first"
     return "heads first" if any(same(given[..., -width:], x) for x in queries) else ""
+
+
+def _drops_after(module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall) -> bool:
+    """Whether the module has dropouts, and each of them is called after the attention, and outside of it."""
+    there = {path for path, part in module.named_modules() if isinstance(part, nn.modules.dropout._DropoutNd)}
+    after = {c.path for c in calls[at + 1 :] if not c.path.startswith(f"{attention.path}.")}
+    return bool(there) and there <= after - {c.path for c in calls[:at]}
 
 
 def _after(

@@ -38,6 +38,7 @@ class Surroundings:
         stated: whether the module's parts show it (a norm, a feed-forward); a residual alone is seen by trying.
         tokens: whether the attention gives [B, N, C], where the module gives images of N pixels.
         joined: whether the out projection is given the query next to the heads: "query first", "heads first"; empty where not.
+        drops_after: whether every dropout comes after the attention, so that there is none in it.
     """
 
     attention: str
@@ -48,6 +49,7 @@ class Surroundings:
     stated: bool
     tokens: bool = False
     joined: Joined = ""
+    drops_after: bool = False
 
     @property
     def taken_apart(self) -> Parts:
@@ -70,7 +72,7 @@ class InnerAttention(Adapter):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = self.base.build_dropping(head, d_model, rate)
+        module = None if self.around.drops_after else self.base.build_dropping(head, d_model, rate)
         return None if module is None else self._prepared(module)
 
     def call(
@@ -119,7 +121,7 @@ class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = ModuleAdapter.build_dropping(self, head, d_model, rate)
+        module = None if self.around.drops_after else ModuleAdapter.build_dropping(self, head, d_model, rate)
         return None if module is None else self._prepared(module)
 
     call = ModuleAdapter.call
@@ -136,7 +138,7 @@ class InnerAttentionOfOne(InnerAttentionOfModule, OneAttention):
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
         """Build the same with this dropout."""
-        module = OneAttention.build_dropping(self, head, d_model, rate)
+        module = None if self.around.drops_after else OneAttention.build_dropping(self, head, d_model, rate)
         return None if module is None else self._prepared(module)
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.generic_inputs import first_sizes
 
 
 def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]) -> InnerAttention | None:
@@ -26,6 +30,25 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
     except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)
+
+
+def with_dropout_of_its_own(inner: InnerAttention, call: Callable[[nn.Module], Tensor]) -> None:
+    """Have the attention judged with dropout where it drops something, though every part that drops comes after it.
+
+    ``call`` calls a module (float64) on fixed inputs and gives what its attention gives.
+    """
+    if not inner.around.drops_after:
+        return
+    after, inner.around = inner.around, replace(inner.around, drops_after=False)
+    head, d_model = inner.sizes or (first_sizes(inner).head, first_sizes(inner).d_model)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]), contextlib.suppress(Exception):  # the properties report it
+        module = inner.build_dropping(head, d_model, 0.5)
+        if module is None:
+            return
+        module.double().train()
+        first, second = call(module), call(module)
+        if torch.equal(first, second):
+            inner.around = replace(after, parts=(*after.parts, "dropout after the attention"))
 
 
 def is_certain(adapter: InnerAttention) -> bool:

@@ -56,11 +56,12 @@ class FunctionAdapter(Adapter):
     def contract(self, contract: Contract) -> None:
         self._contract = contract
         given, wider = self.options(_WIDTH), self.options(2 * _WIDTH)
-        kept = [n for n, value in given.values.items() if value is False]  # a switch that must be given, and may be turned
+        kept = [n for n, value in given.values.items() if value is False or value is None]  # it may be given something else
         left = [n for n in slot_rest(self.function) if n != self.mask_name]
         self.not_given = (*self.left_out, *(n for n in left if n not in given.names or n in kept))
         width = "" if given == wider else f" (for heads of {_WIDTH} features)"
-        words = [Understood("call", f"given what is declared{width}: {given.words}", "named")] if given.names else []
+        what = "given what is usual" if given.usual else "given what is declared"
+        words = [Understood("call", f"{what}{width}: {given.words}", "named")] if given.names else []
         if contract.kv_heads is not None:
             words.append(Understood("call", "keys and values are given with fewer heads than queries", "declared"))
         self.understood = (*self.said, *words)
@@ -72,7 +73,20 @@ class FunctionAdapter(Adapter):
     def with_options(self, head: int, d_k: int) -> Callable[..., Any]:
         """Return the function, given its options in every call."""
         options = self.options(d_k)
-        return WithOptions(self.function, options, head, self.contract) if options.names else self.function
+        function = WithOptions(self.function, options, head, self.contract) if options.names else self.function
+        return WithBias(function, self.bias_name, required=True) if self.bias_required and self._has_bias else function
+
+    @property
+    def bias_required(self) -> bool:
+        """Whether the function's parameter for a bias has no default."""
+        if not self.bias_name:
+            return False
+        return inspect.signature(self.function).parameters[self.bias_name].default is inspect.Parameter.empty
+
+    @property
+    def _has_bias(self) -> bool:
+        """Whether there is a bias, and the function has a parameter for it."""
+        return bool(self.bias_name) and self.contract.bias == "given"
 
     @property
     def layout(self) -> Layout:
@@ -183,9 +197,8 @@ class FunctionAdapter(Adapter):
     def _in_slot(self, head: int, d_k: int) -> Callable[..., Any]:
         function = self.with_options(head, d_k)
         function = function if self.values is None else ArrangedFunction(function, self.values)
-        if self.bias_name and self.contract.bias == "given":
-            parameter = inspect.signature(self.function).parameters[self.bias_name]
-            function = WithBias(function, self.bias_name, required=parameter.default is parameter.empty)
+        if self._has_bias and not self.bias_required:
+            function = WithBias(function, self.bias_name, required=False)
         layout = self.layout
         usual = layout == "BHTD" and usual_form(self.form)
         if usual and not self.query_mask and (not self.takes_mask or self.mask_name.lower() in MASK or not self.mask_name):

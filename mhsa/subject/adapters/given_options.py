@@ -16,7 +16,9 @@ from mhsa.oracle.formula.alibi import slopes
 from mhsa.records.contract import Contract
 from mhsa.records.names import SINKS, is_called
 from mhsa.reference.core_slot import slot_names
+from mhsa.subject.adapters.required_arguments import required_values
 from mhsa.subject.construction.declared_options import is_causality, options_of
+from mhsa.subject.signature import bias_among, masks_among
 
 # Arguments that are tensors [H]: the logits of sinks, and the slopes of ALiBi.
 _SINK_ARGUMENTS = SINKS | {"learnable_sink", "learnable_sinks", "s_aux", "sink_token_logits"}
@@ -34,11 +36,13 @@ class GivenOptions:
     Attributes:
         values: of the options that state a declared feature, by name.
         sinks, slopes: names of the arguments for tensors [H], empty where none is given.
+        usual: whether nothing among them is declared: they must be given, and are given what is usual.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     sinks: str = ""
     slopes: str = ""
+    usual: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +65,10 @@ def options_given(function: Callable[..., Any], contract: Contract, d_k: int) ->
     for name, parameter in parameters.items():  # a switch that must be given is off where nothing is declared
         if is_causality(name) and parameter.default is parameter.empty:
             values.setdefault(name, False)
-    return GivenOptions(values, sinks, alibi)
+    bias = bias_among(parameters, masks_among(parameters_of(function))) or ""
+    usual = not values and contract.scale is None
+    values = {**required_values(function, parameters, contract, d_k, bias), **values}
+    return GivenOptions(values, sinks, alibi, usual=usual and not sinks and not alibi)
 
 
 def sinks_argument(function: Callable[..., Any]) -> str:

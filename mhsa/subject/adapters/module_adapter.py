@@ -17,6 +17,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import Adapter, contract_of
+from mhsa.subject.adapters.fixed_dropout import fixed_dropouts, rates, set_fixed
 from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.key_heads import key_heads
@@ -121,12 +122,21 @@ class ModuleAdapter(Adapter):
         return key_heads(self.contract.kv_heads, head, d_model // head)
 
     def build_dropping(self, head: int, d_model: int, rate: float) -> nn.Module | None:
-        """Construct with this dropout, if the constructor takes one."""
+        """Construct with this dropout, if the constructor takes one; parts that it does not reach are set next to others."""
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
         if self.of_fixed_lengths:
             return built_for_any(self._made, head, d_model, rate)
-        return self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
+        module = self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
+        if isinstance(module, nn.Module) and len(rates(module)) > 1:
+            set_fixed(module, self._make(**self._given(head, d_model, rate / 2 or 0.5)), rate)
+        return module
+
+    def fixed_dropouts(self, module: nn.Module, head: int, d_model: int) -> tuple[str, ...]:
+        """Return the paths of dropouts whose rate the constructor does not set, where it sets that of others."""
+        if self._arguments is None or not self._dropout_argument or sum(rate > 0 for rate in rates(module).values()) < 2:
+            return ()
+        return fixed_dropouts(module, self._make(**self._given(head, d_model, 2 * DROPOUT_RATE)))
 
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:

@@ -44,7 +44,7 @@ _SOFTCAP = {"softcap", "softcapping", "cap", "logit_cap", "logits_cap", "logit_s
             "attn_softcap", "attn_softcapping", "attention_softcap", "attn_logit_cap", "attn_logit_softcap",
             "attn_logit_softcapping", "attn_logits_softcap", "attention_logit_cap", "score_cap", "scores_cap", "score_softcap",
             "max_attn_val"}  # fmt: skip
-_SCALE = {"scale", "scaling", "softmax_scale", "sm_scale", "attn_scale", "attention_scale", "score_scale", "scores_scale",
+SCALE = {"scale", "scaling", "softmax_scale", "sm_scale", "attn_scale", "attention_scale", "score_scale", "scores_scale",
           "qk_scale", "scale_factor", "scaling_factor", "attention_multiplier", "attn_output_multiplier", "attn_multiplier",
           "softmax_scaling"}  # fmt: skip
 _SQUARED_SCALE = {"query_pre_attn_scalar"}  # 1 / scale^2
@@ -208,7 +208,7 @@ _VALUES: tuple[tuple[Collection[str], _Value], ...] = (
     (_WINDOW_LEFT, _side(0)),
     (_WINDOW_RIGHT, _side(1)),
     (_SOFTCAP, lambda contract, d_k, default: UNDECLARED if contract.softcap is None else contract.softcap),
-    (_SCALE, _scale),
+    (SCALE, _scale),
     (_SQUARED_SCALE, _squared_scale),
     (_ALIBI, _where(lambda contract: bool(contract.formula.distant))),
     (_SINKS, _where(lambda contract: contract.sinks == "learned")),

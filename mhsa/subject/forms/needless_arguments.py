@@ -41,8 +41,7 @@ class Given:
 
 
 NONE = Given(lambda query: None, "None")
-_FALSE = Given(lambda query: False, "False")
-# Of what the source uses as a switch alone; the position that is exactly attention is taken.
+# Of what is a switch, by its annotation or its use in the source alone; the position that is exactly attention is taken.
 OFF, ON = Given(lambda query: False, "False"), Given(lambda query: True, "True")
 _LENGTH = Given(lambda query: query.size(1), "T")
 # Of a picture: how its rows and columns are given in the end, ``token_sizes.py`` says.
@@ -63,18 +62,19 @@ def needless_arguments(required: Mapping[str, inspect.Parameter]) -> dict[str, G
             continue
         if is_called(name, PICTURE_SIZE):
             found[name] = PICTURE
-        elif is_called(name, KEPT) or _may_be_none(parameter.annotation):
+        elif is_called(name, KEPT) or may_be_none(parameter.annotation):
             found[name] = NONE
         elif is_called(name, BATCH_SIZE):
             found[name] = _BATCH
         elif is_called(name, SEQUENCE_LENGTH):
             found[name] = _LENGTH
         elif parameter.annotation in (bool, "bool") or is_called(name, TRAINING):
-            found[name] = _FALSE
+            found[name] = OFF
     return found
 
 
-def _may_be_none(annotation: Any) -> bool:
+def may_be_none(annotation: Any) -> bool:
+    """Whether an annotation says that an argument may be None."""
     if isinstance(annotation, str):
         return annotation.startswith(("Optional[", "typing.Optional[")) or annotation.endswith("| None")
     return typing.get_origin(annotation) in (typing.Union, types.UnionType) and type(None) in typing.get_args(annotation)

@@ -22,6 +22,8 @@ def require_tensors(name: str, adapter: FunctionAdapter) -> None:
         )
     if slopes and contract.bias not in ALIBI and is_required(adapter.function, slopes):
         raise Question(f"{name} needs {slopes}: the slope of each head [H], of ALiBi?", {"bias": "alibi"})
+    if adapter.bias_required and contract.bias is None and adapter.bias_name not in adapter.options(1).names:
+        raise Question(f"{name} needs {adapter.bias_name}: a floating bias that is added to the scores?", {"bias": "given"})
     if contract.sinks == "learned" and not sinks:
         raise Question(
             f'{name}: sinks = "learned" is declared, but applies to nothing: no argument for a tensor with a number for each '
