@@ -68,7 +68,7 @@ def test_an_empty_name_is_no_subject(here: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize("name", [[], [""], ["mhsa:MultiHeadAttention", ""]])
 def test_the_bare_engine_needs_a_subject_too(monkeypatch: pytest.MonkeyPatch, name: list[str]) -> None:
-    from mhsa.judge.judge import _requests
+    from mhsa.judge.loaded_subjects import _requests
 
     class Config:
         def getoption(self, option: str) -> object:
