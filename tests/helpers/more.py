@@ -140,7 +140,7 @@ MORE = {
     "judge/test_decorators.py::test_there_is_a_test_for_each_subject_and_property": More(_SESSION),
     "judge/test_verification.py::TestThreads::test_properties_that_pytest_runs_itself_do_so_too": More(_SESSION),
     "reference/test_fused_core.py::test_it_holds_every_property": More(
-        "judged by all properties in each dtype; its output and gradients are compared with the oracle in make test"
+        "judged by all properties in every dtype; its output and gradients are compared with the oracle in make test"
     ),
     "judge/test_verification.py::test_a_contract_may_be_given_whole_or_by_its_fields": More(
         "each of four subjects with each of two contracts; each of both stays",
@@ -170,7 +170,7 @@ MORE = {
     "properties/test_census.py::test_the_bug_is_found": More(
         _ALIKE, ("no_maximum.py", "stale_causal_cache.py", "softmax_dim_zero.py:make"),
     ),
-    "commands/test_cli.py::test_half_formats_hold_when_asked_for": More("a run by all properties for each format"),
+    "commands/test_cli.py::test_half_formats_hold_when_asked_for": More("two runs by all properties"),
     "commands/test_cli.py::test_workers_find_the_same": More("two runs, one of them on two processes"),
     "commands/test_cli.py::test_a_subject_that_kills_workers_never_holds": More(
         "each worker that dies is followed by one that imports torch; what kills a run on one process stays"
