@@ -171,8 +171,6 @@ def main() -> None:
     _warm_up()
     gc.collect()
     gc.freeze()  # a child that looks for garbage would copy all that it shares with the server
-    # Cases leave next to nothing behind that only a search frees: with the usual 700, searches take 3 % of a verdict.
-    gc.set_threshold(20_000)
     request = Server(source).serve()
     if request is not None:
         forking.work(request)
