@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.records.diagnosis import Diagnosis
+from mhsa.records.request import Request
 from mhsa.records.results import EXIT_CODES, PropertyResult, SubjectResult, as_data, as_json, exit_code, write_json
 from mhsa.records.understood import Understood
 
@@ -171,3 +172,33 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
 
 def test_it_is_json_as_strict_readers_want_it() -> None:
     assert as_json({"a": float("nan"), "b": [1]}) == '{\n  "a": "nan",\n  "b": [\n    1\n  ]\n}\n'
+
+
+DECLARED = {"mask": "blocked", "layout": "TBD", "reason": "https://example.org/1"}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "words"),
+    [
+        (("pass", "pass", "not-applicable"), "2 of 2 properties hold"),
+        (("pass", "expected-failure", "unexpected-pass"), "3 of 3 properties hold"),
+        (("pass", "fail", "fail"), "2 of 3 properties fail"),
+        (("pass", "pass", "error"), "2 of 3 properties hold, 1 could not be judged"),
+        (("pass", "fail", "error", "error"), "1 of 4 properties fail, 2 could not be judged"),
+    ],
+    ids=str,
+)
+def test_what_then_holds_under_the_declaration_of_a_question(outcomes: tuple[str, ...], words: str) -> None:
+    asked = result(*outcomes, question=True, declaration=DECLARED)
+    assert asked.then == f'under mask = "blocked", layout = "TBD": {words}'
+    assert result(*outcomes, question=True).then == ""
+    assert result(*outcomes, declaration=DECLARED).then == ""
+    assert result("not-applicable", question=True, declaration=DECLARED).then == ""
+
+
+def test_a_request_is_repeated_as_it_was_judged() -> None:
+    request = Request.of("m.py:A")
+    asked = result("pass", question=True, declaration=DECLARED)
+    assert dict(asked.as_judged(request).contract) == DECLARED
+    assert result("not-applicable", question=True, declaration=DECLARED).as_judged(request) == request
+    assert result("pass", declaration=DECLARED).as_judged(request) == request
