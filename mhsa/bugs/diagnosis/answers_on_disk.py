@@ -141,10 +141,11 @@ def _unpacked(value: bytes) -> tuple[list[Quantity], bool]:
 @functools.cache
 def on_disk() -> AnswersOnDisk | None:
     """Return the store of this state of mhsa; None where the variable ``MHSA_CACHE`` is empty, or there is no home."""
+    named = os.environ.get(CACHE)
+    if named == "":
+        return None
     try:
-        folder = Path(os.environ[CACHE]) if CACHE in os.environ else _usual_folder()
-        if CACHE in os.environ and not os.environ[CACHE]:
-            return None
+        folder = _usual_folder() if named is None else Path(named)
         return AnswersOnDisk(folder / f"answers-{_state()}.sqlite")
     except (OSError, RuntimeError):  # RuntimeError: pathlib knows no home
         return None

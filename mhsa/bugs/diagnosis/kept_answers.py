@@ -35,7 +35,7 @@ def kept(key: Hashable, words: str | None, compute: Callable[[], Iterator[Quanti
     ``words`` say the same as ``key``, and do in every process; with None, nothing is kept on the disk.
     """
     disk = None if words is None else on_disk()
-    place = b"" if disk is None else hashlib.blake2b(f"{words}".encode(), digest_size=20).digest()
+    place = b"" if disk is None else hashlib.blake2b(str(words).encode(), digest_size=20).digest()
     if key in _answers:
         known, whole = _answers.pop(key)
     else:

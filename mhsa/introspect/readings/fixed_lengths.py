@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 
-import torch
-
-from mhsa.introspect.calls.call_returns import returns
+from mhsa.introspect.calls.call_returns import returns_with_some_mask
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
@@ -61,12 +58,4 @@ def _is_taken(adapter: ModuleAdapter) -> bool:
         return False
     query, key, value = generic_tensors(adapter)
     caller = Caller(adapter, adapter.contract)
-    for given in ((query, key, value), (key, key, value)):
-        masks: list[torch.Tensor | None] = [None]
-        if adapter.takes_mask:
-            zeros = torch.zeros(given[0].size(0), 1, given[0].size(1), key.size(1), dtype=query.dtype)
-            masks += [form for mask in (zeros, zeros[:, 0], zeros[:, 0, 0]) for form in (mask, mask.bool())]
-        for mask in masks:
-            if returns(functools.partial(caller, module, *given, mask)):
-                return True
-    return False
+    return any(returns_with_some_mask(caller, module, tokens, key, value, of_keys=True) for tokens in (query, key))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal
 
-import torch
-
-from mhsa.introspect.calls.call_returns import returns
+from mhsa.introspect.calls.call_returns import returns_with_some_mask
 from mhsa.introspect.readings.fit import fits
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.errors import Question, SubjectError
@@ -126,10 +123,4 @@ def _is_taken(adapter: ModuleAdapter) -> bool:
         module = in_eval_mode(adapter.build(sizes.head, sizes.d_model).double())
     except Exception:  # it will be raised again, and reported
         return True
-    query, key, value = generic_tensors(adapter)
-    masks: list[torch.Tensor | None] = [None]
-    if adapter.takes_mask:
-        zeros = torch.zeros(query.size(0), 1, query.size(1), key.size(1), dtype=query.dtype)
-        masks += [form for mask in (zeros, zeros[:, 0]) for form in (mask, mask.bool())]
-    caller = Caller(adapter, adapter.contract)
-    return any(returns(functools.partial(caller, module, query, key, value, mask)) for mask in masks)
+    return returns_with_some_mask(Caller(adapter, adapter.contract), module, *generic_tensors(adapter))
