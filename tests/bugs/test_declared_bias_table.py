@@ -137,3 +137,10 @@ def test_a_table_that_is_not_declared_or_not_there_is_a_question(file: Path) -> 
     assert asked.value.declaration == {"bias": "table"}
     with pytest.raises(Question, match='bias = "table" is declared, but applies to nothing'):
         understand(Request("a", f"{file}:NoTable", contract=T5))
+
+
+def test_a_distance_within_the_single_buckets_is_a_question(file: Path) -> None:
+    """32 buckets of both directions: eight of each have one distance, and the logarithm of 8 / 8 would divide by zero."""
+    near = {**T5, "bias": {"max_distance": 8}}
+    with pytest.raises(Question, match=r"of the 32 buckets 8 of a direction are for one distance each; .* 9 or more"):
+        understand(Request("a", f"{file}:T5Attention", contract=near))

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from mhsa.oracle.formula.bias_table import single_distances
 from mhsa.oracle.formula.fields import Bias, BiasTable
+from mhsa.oracle.formula.formula import Formula
 from mhsa.records.errors import Question
 
 _NAMES = re.compile(
@@ -46,4 +48,24 @@ def require_table(path: str, *, bias: Bias, found: str) -> None:
         raise Question(
             'bias = "table" is declared, but applies to nothing: no parameter with a number for each head and bucket is called '
             "relative_attention_bias, rel_pos_bias, position_bias or the like. Remove it, or rename the parameter"
+        )
+
+
+def require_distances(formula: Formula, buckets: int) -> None:
+    """Raise where the declared distances end before the logarithm begins.
+
+    Args:
+        formula: what is declared.
+        buckets: of the table; 0 where there is none.
+
+    Raises:
+        Question: with the least that max_distance may be.
+    """
+    if not isinstance(formula.bias, BiasTable) or not buckets:
+        return
+    single = single_distances(formula.bias, formula.causal, buckets)
+    if formula.bias.max_distance <= single:
+        raise Question(
+            f"bias has max_distance = {formula.bias.max_distance}, but of the {buckets} buckets {single} of a direction "
+            f"are for one distance each; declare the largest distance, {single + 1} or more"
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from mhsa.introspect.projections.bias_tables import require_distances
 from mhsa.introspect.projections.discover import discover
 from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.projections.key_heads import require_key_heads
@@ -31,8 +32,8 @@ def bind_projections(
 
     Raises:
         SubjectError: they cannot be found.
-        Question: the adapter's are no views of its parameters, or keys and values have fewer heads than queries, which
-            nothing declares.
+        Question: the adapter's are no views of its parameters, keys and values have fewer heads than queries, which
+            nothing declares, or a table of biases has more buckets than the declared distances fill.
     """
     if adapter.projections(module) is None:
         grouped = adapter.contract.kv_heads is not None
@@ -58,7 +59,9 @@ def bind_projections(
                 "share a head of keys and values",
                 {"kv_heads": "grouped"},
             ) from None
-        require_key_heads(adapter, recipe.bind(module, sizes), sizes)
+        maps = recipe.bind(module, sizes)
+        require_key_heads(adapter, maps, sizes)
+        require_distances(adapter.contract.formula, maps.table.shape[0] if maps.table else 0)
         return in_order(recipe.bind, adapter.contract.heads), recipe.describe(), recipe
 
     def bind(other: nn.Module, _: Sizes) -> Projections:

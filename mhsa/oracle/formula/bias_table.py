@@ -25,7 +25,7 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
         distance = np.abs(distance)
     else:
         distance = np.maximum(-distance, 0)
-    exact = max(own // 2, 1)
+    exact = single_distances(table, causal, count)
     beyond = np.maximum(distance, exact)
     share = np.log(beyond / exact) / np.log(table.max_distance / exact) * (own - exact)
     single = (
@@ -38,6 +38,12 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
     both = (np.where(distance < exact, distance, np.minimum(far, own - 1)) for far in found)
     rule, rounded = (first + own_bucket for own_bucket in both)
     return rule, rounded
+
+
+def single_distances(table: BiasTable, causal: Causal, count: int) -> int:
+    """Return how many distances of a direction have a bucket each; the largest distance must be above them."""
+    own = count // 2 if directions(table, causal) == "both" else count
+    return max(own // 2, 1)
 
 
 def directions(table: BiasTable, causal: Causal) -> str:
