@@ -292,14 +292,31 @@ class TestNotApplicable:
             check.inapplicable("why")
         assert raised.value.msg == "why"
 
-    def test_weights_are_handed_on_or_missed(self) -> None:
-        weights, handed_on = np.ones(2), None
+    @pytest.mark.parametrize(
+        ("ask_for", "message"),
+        [
+            (check.offered, "needs weights [B, H, Tq, Tk], and the subject returns none"),
+            (check.offered_lse, "needs a log-sum-exp [B, H, Tq], and the subject returns none"),
+        ],
+    )
+    def test_what_is_returned_is_handed_on_or_missed(self, ask_for: Callable[..., Any], message: str) -> None:
+        returned, handed_on = np.ones(2), None
         with contextlib.suppress(pytest.skip.Exception):  # a skip would end this test, too, and fail nothing
-            handed_on = check.offered(weights)
-        assert handed_on is weights
+            handed_on = ask_for(returned)
+        assert handed_on is returned
         with pytest.raises(pytest.skip.Exception) as raised:
-            check.offered(None)
-        assert raised.value.msg == "needs weights [B, H, Tq, Tk], and the subject returns none"
+            ask_for(None)
+        assert raised.value.msg == message
+
+    def test_a_law_that_a_declared_feature_breaks(self) -> None:
+        ended = True
+        with contextlib.suppress(pytest.skip.Exception):
+            check.not_under("", "keys are deleted")
+            ended = False
+        assert not ended
+        with pytest.raises(pytest.skip.Exception) as raised:
+            check.not_under("causal = 'top-left'", "keys are deleted")
+        assert raised.value.msg == "keys are deleted: not under causal = 'top-left'"
 
     @pytest.mark.parametrize("wrong", [True, False])
     def test_a_gpu_that_is_lost_ends_the_property(self, wrong: bool) -> None:
