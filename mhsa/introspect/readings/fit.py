@@ -15,6 +15,7 @@ from mhsa.subject import check
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Mask
+from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -76,13 +77,25 @@ class Fit:
         """
         contract = replace(subject.contract, mask_shape="[B, Tq, Tk]")
         whole = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
-        case = generic_case(whole)
+        return self.with_square_mask(whole) is not None
+
+    def with_square_mask(self, subject: Subject) -> bool | None:
+        """Whether a mask of as many queries as keys gives the oracle's output; None where it is not taken.
+
+        What hides the same keys from every query may mark tokens: then the queries that it marks may give anything.
+        """
+        case = generic_case(subject)
+        mask = hiding((case.batch, case.key_length, case.key_length), 0, subject.contract)
         try:
-            trial = Trial(whole, replace(case, query_length=case.key_length), counted=False)
-            trial(mask=hiding((case.batch, case.key_length, case.key_length), 0, contract))
+            trial = Trial(subject, replace(case, query_length=case.key_length), counted=False)
+            answer = trial(mask=mask)
         except (check.Violation, check.Inapplicable):
+            return None
+        required = answer.expected.output
+        rows = mask[:, 0] if subject.contract.mask_shape in ALIKE_FOR_QUERIES else np.ones(mask.shape[:2], dtype=bool)
+        if answer.output.shape != required.value.shape:
             return False
-        return True
+        return bool((np.abs(answer.output - required.value) <= required.error)[rows].all())
 
     def is_taken_without_mask(self, subject: Subject) -> bool:
         """Whether a call without a mask returns."""

@@ -20,6 +20,7 @@ from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
+from mhsa.introspect.readings.masks.other_forms import with_other_forms
 from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone, with_lengths_of_samples
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings, unused_readings
@@ -148,7 +149,7 @@ def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
     read = None if read is None else of_keys_alone(read, fit)
     if read is None or read.subject.contract.mask != "lengths":
-        return read
+        return None if read is None else with_other_forms(read, fit)
     return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)
 
 
@@ -186,7 +187,8 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     nan = open_row and exact and fit.fully_masked_is_nan(last)
     if not doubtful and not nan:
         understood = tuple(reading.understood for reading in read if reading.text)
-        known = replace(last, understood=(*subject.understood, *understood))
+        added = (each for each in last.understood if each not in subject.understood)
+        known = replace(last, understood=(*subject.understood, *understood, *added))
         return try_other_masks(known, fit, _masks_of, lambda s: by_names(s, module)) if read[-1].part == "mask" else known
     fields: dict[str, Any] = {name: value for reading in doubtful for name, value in reading.declaration.items()}
     words = " and ".join(reading.text for reading in doubtful)

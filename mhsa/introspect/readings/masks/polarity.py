@@ -40,7 +40,7 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
     others = () if declared else tuple(m for m in usual if m != likely)
     shape, axes = subject.contract.mask_shape, stated_axes(subject.adapter)
     if shape is not None and axes in (None, axes_of(shape)) and (shape in LENGTH_SHAPES) == (likely == "lengths"):
-        yield _reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
+        yield mask_reading(subject, likely, shape, subject.caller.float_masks, stated, declared)
     for meaning in (likely, *others):
         shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
         # Torch's own attention takes a padding of keys with the axes of a whole mask, too, where no gradient is asked for.
@@ -48,9 +48,9 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
         shapes = sorted(shapes, key=lambda s: (axes not in (None, axes_of(s)), padding and s != "[B, Tk]"))
         for fixed in _shapes(subject, shapes):
             for floating in (False,) if meaning == "additive" else (False, True):
-                yield _reading(subject, meaning, fixed, floating, stated, declared)
+                yield mask_reading(subject, meaning, fixed, floating, stated, declared)
             if meaning == "additive":
-                yield _reading(subject, meaning, fixed, False, stated, declared, finite=True)
+                yield mask_reading(subject, meaning, fixed, False, stated, declared, finite=True)
 
 
 def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
@@ -62,7 +62,7 @@ def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
     subject = read.subject
     if subject.contract.mask_shape != "[B, Tq]" or not asked:
         return read
-    usual = _reading(subject, "lengths", "[B]", subject.caller.float_masks, None, None)
+    usual = mask_reading(subject, "lengths", "[B]", subject.caller.float_masks, None, None)
     if not fit.is_taken(usual.subject):
         return read
     if fit.with_mask(usual.subject):
@@ -92,7 +92,7 @@ def _shapes(subject: Subject, shapes: list[MaskShape]) -> list[MaskShape]:
     return shapes if declared is None else [s for s in shapes if s == declared]
 
 
-def _reading(
+def mask_reading(
     subject: Subject,
     meaning: MaskMeaning,
     shape: MaskShape,
@@ -101,6 +101,7 @@ def _reading(
     declared: MaskMeaning | None,
     finite: bool = False,
 ) -> Reading:
+    """Return one reading of the mask; certain unless it contradicts what is stated, or the usual meaning where nothing is."""
     contract = replace(subject.contract, mask=meaning, mask_shape=shape)
     caller = replace(subject.caller, contract=contract, float_masks=floating, finite_masks=finite)
     said = declared or subject.adapter.contract.mask_shape
