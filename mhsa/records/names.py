@@ -202,3 +202,12 @@ def pick(given: Iterable[str], names: Collection[str]) -> str | None:
 def number(owner: Any, names: Collection[str]) -> int | None:
     """First whole number among an object's attributes that goes by one of ``names``, whatever its case and underscores."""
     return next((v for n, v in vars(owner).items() if type(v) is int and is_called(n, names)), None)
+
+
+_OF_AN_ENCODER = re.compile(r"(enc|encoder|mem|memory|ctx|context)_?(?!mask|len|size)[a-z]+", re.IGNORECASE)
+_OF_A_DECODER = re.compile(r"(dec|decoder|tgt|trg)_?(?!mask|len|size)[a-z]+", re.IGNORECASE)
+
+
+def is_attended_to(first: str, second: str) -> bool:
+    """Whether two names say that the second sequence attends to the first: encoder_embs and decoder_embs."""
+    return bool(_OF_AN_ENCODER.fullmatch(first) and _OF_A_DECODER.fullmatch(second))

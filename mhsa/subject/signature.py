@@ -26,6 +26,7 @@ from mhsa.records.names import (
     VAGUE_CONTEXT,
     VALUE,
     WANT_WEIGHTS,
+    is_attended_to,
     is_called,
     is_lengths,
     pick,
@@ -155,7 +156,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         rest = [n for n in parameters if n not in (alone, bias, *masks)]
         left = [n for n in tensors if n != alone]
         context = pick(rest, CONTEXT)
-        if not query and len(left) == 1 and is_called(alone, _OTHERS) and not is_called(left[0], CONTEXT):
+        if not query and len(left) == 1 and _is_context_of(alone, left[0]):
             alone, context = left[0], alone  # forward(memory, decoder_input)
         names = (alone, context or (left[0] if len(left) == 1 else None), None)
         guessed = names[1] is not None
@@ -197,6 +198,11 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
         asks = f"{shown} needs {', '.join(unknown)}, and mhsa does not know what to give. {adapter}"
         return replace(signature, more={**signature.more, **none}, asks=asks)
     return signature
+
+
+def _is_context_of(first: str, second: str) -> bool:
+    """Whether the names of two sequences say that the second one attends to the first."""
+    return is_attended_to(first, second) or (is_called(first, _OTHERS) and not is_called(second, CONTEXT))
 
 
 def _sizes_among(forward: Callable[..., Any], more: Mapping[str, Given], nameless: Sequence[str]) -> tuple[Sizes, list[str]]:

@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from mhsa.oracle.attention import Linear, MultiHead, ProjectionWeights, attention, multi_head
-from mhsa.oracle.bounded import Arithmetic, Bounded
-from mhsa.oracle.formula import fill, lse, qk_norm, rotary, sinks, softcap
+from mhsa.oracle.bounded import Bounded
 from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.oracle.gradients import derivative, gradients
 from mhsa.oracle.precision import PRECISIONS, Precision
-from tests.oracle.pinned_bounds import bounded, numbers
+from tests.oracle.pinned_bounds import numbers
+from tests.oracle.pinned_stages import stages
 
 FILE = Path(__file__).with_suffix(".json")
 # Coarse and fine; in bfloat16 sums are finer than results. In float64 the last digits of a library would show in a bound.
@@ -68,9 +68,10 @@ def maps(formula: Formula, *, bias: bool) -> ProjectionWeights:
     widths = ((HEAD * D, D_MODEL), (shared, D_MODEL), (shared, D_MODEL), (D_MODEL, HEAD * D))
     linear = (Linear(numbers(60 + n, *w), numbers(70 + n, w[0]) if bias else None) for n, w in enumerate(widths))
     norm = formula.qk_norm if bias else None
+    own = norm is not None and (norm.over == "all" or norm.place == "after-rotary")  # numbers for each head
     gains = (
-        None if norm is None else Linear(numbers(80 + n, width if norm.over == "all" else D),
-                                         numbers(90 + n, width if norm.over == "all" else D) if norm.kind == "layer" else None)
+        None if norm is None else Linear(numbers(80 + n, width if own else D),
+                                         numbers(90 + n, width if own else D) if norm.kind == "layer" else None)
         for n, width in enumerate((HEAD * D, shared))
     )  # fmt: skip
     return ProjectionWeights(
@@ -135,49 +136,6 @@ def of_formula(name: str, precision: Precision) -> Iterator[tuple[str, object]]:
             *heads, None if seen is None else seen[:, None], precision, formula=formula, sinks=learned
         )  # fmt: skip
         yield f"{name}, a function", found
-
-
-def stages(precision: Precision) -> Iterator[tuple[str, object]]:
-    """Evaluate single stages where numbers of ordinary size do not lead: at zero, far away, and where a bound is lost."""
-    by = Arithmetic(precision)
-    far = Bounded(np.array([[0.0, 1e-9, 0.4, -3.0, 80.0, 2.0, 1.0]]), np.array([[0.0, 1e-3, 0.5, 0.1, 3.0, 1e9, 400.0]]))
-    for cap in (0.5, 20.0):
-        yield f"cap {cap}", softcap.stage(by, far, cap)
-        slope = softcap.slope(by, far, cap)
-        yield f"slope of {cap}", slope
-        yield f"through {cap}", softcap.chain(by, bounded(1, 1, 7), slope)
-    scores = Bounded(far.value[..., None, :].repeat(2, 1), far.error[..., None, :].repeat(2, 1))
-    mask = np.array([[[True] * 4 + [False] * 3, [False] * 7]])
-    for kind in ("natural", "base-2"):
-        for n in (0, 4, 6, 7):
-            yield f"lse {kind} of {n}", lse.stage(by, scores[..., :n], None, None, kind)
-        yield f"lse {kind}, masked", lse.stage(by, scores, mask, None, kind)
-        yield f"lse {kind}, lost keys masked", lse.stage(by, scores[..., :5], mask[..., :5], Bounded.exact([[[0.3]]]), kind)
-    for number in (-10000.0, -1e9, -65504.0):
-        for how in ("set", "added"):
-            near = Bounded(number * np.array([[0.7, 0.85, 0.9, 1.0, 1.1, 0.0, 1.2]]), far.error / 100.0)
-            hidden = np.array([[True, False, False, True, True, False, True]])
-            filled, seen = fill.stage(by, near, hidden, Fill(number, how))
-            yield f"fill {number:g} {how}", filled
-            yield f"seen under {number:g} {how}", Bounded.exact(seen)
-    for kind in ("rms", "layer", "l2"):
-        for eps in (None, 0.0, 0.5):
-            small = bounded(3, 1, 2, 4, 3)
-            scale = np.array([0.0, 1e-4, 1.0, 1e4])[:, None]
-            x = Bounded(small.value * scale, small.error * np.array([0.0, 1.0, 5.0, 0.0])[:, None])
-            with np.errstate(all="ignore"):
-                y, normed = qk_norm.stage(by, QkNorm(kind, eps), x, numbers(4, 3), numbers(5, 3))
-                yield f"{kind}, eps {eps}", (y, normed.units, normed.inverse, normed.short)
-                for back in (True, False):
-                    moved = qk_norm.chain(by, normed, bounded(6, 1, 2, 4, 3), back=back)
-                    yield f"{kind}, eps {eps}, back {back}", moved
-    for of in (Rotary(), Rotary(1e6, "interleaved", 0.5, 7, "dtype")):
-        tables = rotary.tables(by, of, np.array([0, 1, 5, 4000, 10**7]), 8)
-        yield f"tables of {of.layout}", tables
-        for back in (True, False):
-            yield f"turned {of.layout}, back {back}", rotary.turn(by, of, bounded(7, 1, 1, 5, 8), tables, back=back)
-    yield "a sink of zero", sinks.logits(by, 0.0, None)
-    yield "a constant sink", sinks.logits(by, -2.5, None)
 
 
 def quantities(precision: str, what: str) -> dict[str, list[float]]:

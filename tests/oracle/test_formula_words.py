@@ -2,10 +2,11 @@
 
 import pytest
 
-from mhsa.oracle.attention import Linear, ProjectionWeights, attention
+from mhsa.oracle.attention import Linear, ProjectionWeights, attention, multi_head
 from mhsa.oracle.formula import bias_table, sinks
 from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
+from mhsa.oracle.gradients import gradients
 from mhsa.oracle.precision import PRECISIONS
 from tests.oracle.pinned_bounds import numbers
 
@@ -14,7 +15,7 @@ WORDS = {
     Formula("bottom-right"): "causal (the last query sees all keys, each earlier one a key less)",
     Formula(window=(3, -1)): "window (3 keys before the own place, all after it)",
     Formula(window=(-1, 0)): "window (all keys before the own place, 0 after it)",
-    Formula(scale=0.25): "scores times 0.25",
+    Formula(scale=2.0): "scores times 2",
     Formula(scale="1/d_k"): "scores times 1/d_k",
     Formula(softcap=50.0): "soft cap 50 * tanh(scores / 50)",
     Formula(kv_heads="grouped"): "grouped keys and values (query head h reads key head h // group)",
@@ -110,6 +111,19 @@ def test_what_the_formula_needs_must_be_given() -> None:
 )
 def test_how_many_distances_have_a_bucket_each(causal: str, direction: str | None, count: int, single: int) -> None:
     assert bias_table.single_distances(BiasTable(direction=direction), causal, count) == single
+
+
+def test_a_window_of_the_own_place_and_those_after_it() -> None:
+    seen = Formula(window=(0, 1)).visible(3, 3)
+    assert seen is not None
+    assert seen.tolist() == [[True, True, False], [False, True, True], [False, False, True]]
+
+
+def test_a_table_that_the_formula_does_not_have_gets_no_gradient() -> None:
+    maps = ProjectionWeights(*(Linear(numbers(n, 4, 4)) for n in range(4)), table=numbers(5, 8, 2))
+    x = numbers(1, 1, 3, 4)
+    result = multi_head(x, x, x, maps, 2, None, PRECISIONS["float64"])
+    assert "table" not in gradients(result, PRECISIONS["float64"], x).parameters
 
 
 def test_a_sink_sees_every_query() -> None:

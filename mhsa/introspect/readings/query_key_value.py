@@ -15,7 +15,7 @@ from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, VAGUE_CONTEXT, VALUE, is_called
+from mhsa.records.names import CONTEXT, KEY, QUERY, SELF, VAGUE_CONTEXT, VALUE, is_called
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -29,6 +29,8 @@ from mhsa.subject.subject import Subject
 Bind = Callable[[Adapter, Caller], Subject]
 # Orders of (query, key, value) among three arguments that are not named after them, the commonest first.
 _ORDERS = ((2, 1, 0), (2, 0, 1), *(o for o in itertools.permutations(range(3)) if o[0] != 2 and o != (0, 1, 2)))
+
+_SAYING = QUERY | KEY | VALUE | SELF | CONTEXT  # names that say which of two sequences attends to the other
 
 
 def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
@@ -46,6 +48,8 @@ def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
             query, key, value = (given[n] for n in order)
             assert query is not None
             yield from _reading(subject, bind, replace(signature, query=query, key=key, value=value))
+    elif not signature.key_optional and not any(is_called(name, _SAYING) for name in (signature.query, str(signature.key))):
+        yield from _reading(subject, bind, replace(signature, query=str(signature.key), key=signature.query))
     elif signature.key_optional and not is_called(str(signature.key), CONTEXT - VAGUE_CONTEXT):
         left = (*signature.not_given, str(signature.key))
         yield from _reading(

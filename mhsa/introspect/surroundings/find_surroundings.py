@@ -67,7 +67,7 @@ def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int,
     yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
     yield from (
         (n, c) for n, c in fitting
-        if not is_norm(c.part) and _is_called_attention(c)
+        if not is_norm(c.part) and _is_called_attention(c) and not is_a_head(c, calls)
     )  # fmt: skip
     yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
     yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
@@ -81,6 +81,18 @@ def _is_called_attention(call: PartCall) -> bool:
 def is_called_attention(path: str, part: nn.Module) -> bool:
     """Whether a part has the name of an attention, or its class has."""
     return any(_ATTENTION.search(name) for name in (path.rpartition(".")[2], type(part).__name__))
+
+
+def is_a_head(call: PartCall, calls: Sequence[PartCall]) -> bool:
+    """Whether another part of the same list and class is given the same tensors, as each head of a list of heads is."""
+    return any(
+        d.path != call.path
+        and d.path.rpartition(".")[0] == call.path.rpartition(".")[0]
+        and type(d.part) is type(call.part)
+        and len(d.given) == len(call.given)
+        and all(map(same, d.given, call.given))
+        for d in calls
+    )
 
 
 def _has_a_map(part: nn.Module) -> bool:

@@ -19,7 +19,7 @@ from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
-from mhsa.introspect.surroundings.find_surroundings import is_called_attention, is_norm, same
+from mhsa.introspect.surroundings.find_surroundings import is_a_head, is_called_attention, is_norm, same
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 from mhsa.records.declarations import in_words
@@ -56,7 +56,7 @@ def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller, sp
         Question: there are several, and none of them is declared; or what is declared is none of them.
     """
     declared, paths = adapter.contract.attention, _paths(module)
-    if declared is None and (type(adapter) is not ModuleAdapter or len(paths) < 2):
+    if declared is None and (type(adapter) is not ModuleAdapter or len(paths) < 2 or _are_heads(adapter, caller, paths)):
         return None
     found = list(_found(adapter, caller, paths))
     if declared is None:
@@ -81,6 +81,17 @@ def _paths(module: nn.Module) -> list[str]:
         if path and called and not inside and not is_norm(part) and any(p.dim() > 1 for p in part.parameters()):
             found.append(path)
     return found
+
+
+def _are_heads(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> bool:
+    """Whether the attentions are the heads of one: of one list, and given the same tensors."""
+    sizes = first_sizes(adapter)
+    module = randomised(adapter.build(sizes.head, sizes.d_model), adapter.name)
+    try:
+        _, calls = _watched(module, caller)
+    except Exception:  # it cannot be called so
+        return False
+    return all(is_a_head(call, calls) for call in calls if call.path in paths)
 
 
 def _found(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> Iterator[_Found]:

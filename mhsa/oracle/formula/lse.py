@@ -31,10 +31,9 @@ def stage(
     total = np.where(some, p.sum(axis=-1), 1.0)
     p = p / total[..., None]
     e = e + gamma(4, arithmetic.unit + OWN) * np.where(np.isfinite(distance), distance, 0.0)
-    # Scores that are off by d_k move the logarithm by ln sum p_k exp(d_k).
+    # Scores that are off by d_k move the logarithm by ln sum p_k exp(d_k); by Jensen's inequality never more downwards.
     up = np.log(np.where(some, (p * np.exp(np.minimum(e, _LOST))).sum(axis=-1), 1.0))
-    down = -np.log(np.where(some, (p * np.exp(-np.minimum(e, _LOST))).sum(axis=-1), 1.0))
-    moved = np.where(e.max(axis=-1, initial=0.0) > _LOST, np.inf, np.maximum(up, down))
+    moved = np.where(e.max(axis=-1, initial=0.0) > _LOST, np.inf, up)
     rest = arithmetic.normalisation(keys)
     summed = -np.log1p(-rest) if rest < 1.0 else np.inf
     value = top + np.log(total)

@@ -74,10 +74,10 @@ def stage(
     largest = (1.0 if norm.kind == "l2" else np.sqrt(n)) * (1.0 + gamma(2 * n + _BACK, arithmetic.unit + OWN))
     error = np.nan_to_num(units.error, nan=np.inf)
     units = Bounded(units.value, np.where(short, error, np.minimum(error, largest + np.abs(units.value))))
-    factor = None if gain is None else _factor(arithmetic, norm, _spread(norm, gain, heads, n))
+    factor = None if gain is None else _factor(arithmetic, norm, _spread(gain, heads, n))
     y = units if factor is None else arithmetic.multiply(units, factor)
     if shift is not None:
-        y = arithmetic.add(y, Bounded.exact(np.broadcast_to(_spread(norm, shift, heads, n), y.value.shape)))
+        y = arithmetic.add(y, Bounded.exact(np.broadcast_to(_spread(shift, heads, n), y.value.shape)))
     normed = Normalised(norm, units, inverse, factor, short, heads, 0 if gain is None else gain.size, shift is not None)
     return _narrow(norm, y, heads), normed
 
@@ -170,7 +170,7 @@ def _factor(arithmetic: Arithmetic, norm: QkNorm, gain: Array) -> Bounded:
     )
 
 
-def _spread(norm: QkNorm, numbers: Array, heads: int, n: int) -> Array:
+def _spread(numbers: Array, heads: int, n: int) -> Array:
     """Return [n], or [heads, 1, n], of as many numbers."""
     return numbers.reshape(n) if numbers.size == n else numbers.reshape(heads, 1, n)
 
