@@ -17,7 +17,7 @@ HEAD = {"head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "n
         "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads", "head_number", "total_heads",
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
         "n_attention_heads", "n_local_heads", "multi_head_num", "multihead_num", "n_q_heads",
-        "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
+        "num_mha_heads", "n_mha_heads", "no_heads", "n_query_heads", "att_heads", "multi_head", "multihead", "multi_heads",
         "num_att_heads", "nb_head", "multi_attention_heads", "q_heads", "query_heads", "n_splits", "num_splits"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
@@ -206,6 +206,11 @@ def number(owner: Any, names: Collection[str]) -> int | None:
 
 _OF_AN_ENCODER = re.compile(r"(enc|encoder|mem|memory|ctx|context)_?(?!mask|len|size)[a-z]+", re.IGNORECASE)
 _OF_A_DECODER = re.compile(r"(dec|decoder|tgt|trg)_?(?!mask|len|size)[a-z]+", re.IGNORECASE)
+
+
+def is_context(name: str) -> bool:
+    """Whether a name says that it is another sequence to attend to: memory, encoder_embs."""
+    return is_called(name, CONTEXT - VAGUE_CONTEXT) or _OF_AN_ENCODER.fullmatch(name) is not None
 
 
 def is_attended_to(first: str, second: str) -> bool:

@@ -56,6 +56,16 @@ class ByItems(Plain):
         self.prepare(cfg["n_heads"], cfg["emb_dim"])
 
 
+class Settings:
+    """What is set by whoever makes one."""
+
+
+class OfSettings(Plain):
+    def __init__(self, settings: Settings) -> None:
+        super().__init__()
+        self.prepare(settings.num_mha_heads, settings.embed_dim)  # type: ignore[attr-defined]
+
+
 class Windowed(Configured):
     def __init__(self, config) -> None:  # type: ignore[no-untyped-def]
         super().__init__(config)
@@ -217,6 +227,11 @@ def test_a_configuration_may_be_a_dict_or_a_dataclass() -> None:
     found = adapter(ByDataclass)
     assert found.construction(4, 20) == {"shape": Shape(20, 4)}
     assert "shape is a Shape" in words(found)
+
+
+def test_a_class_that_holds_nothing_stands_for_what_is_read() -> None:
+    module = adapter(OfSettings).build(4, 20)
+    assert (module.count, module.maps[0].in_features) == (4, 20)
 
 
 def test_what_a_configuration_lacks_is_a_question_and_can_be_stated() -> None:

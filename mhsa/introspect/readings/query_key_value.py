@@ -15,7 +15,7 @@ from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question
-from mhsa.records.names import CONTEXT, KEY, QUERY, SELF, VAGUE_CONTEXT, VALUE, is_called
+from mhsa.records.names import CONTEXT, KEY, QUERY, SELF, VALUE, is_called, is_context
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -29,8 +29,6 @@ from mhsa.subject.subject import Subject
 Bind = Callable[[Adapter, Caller], Subject]
 # Orders of (query, key, value) among three arguments that are not named after them, the commonest first.
 _ORDERS = ((2, 1, 0), (2, 0, 1), *(o for o in itertools.permutations(range(3)) if o[0] != 2 and o != (0, 1, 2)))
-
-_SAYING = QUERY | KEY | VALUE | SELF | CONTEXT  # names that say which of two sequences attends to the other
 
 
 def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
@@ -48,13 +46,18 @@ def role_readings(subject: Subject, bind: Bind) -> Iterator[Reading]:
             query, key, value = (given[n] for n in order)
             assert query is not None
             yield from _reading(subject, bind, replace(signature, query=query, key=key, value=value))
-    elif not signature.key_optional and not any(is_called(name, _SAYING) for name in (signature.query, str(signature.key))):
+    elif not signature.key_optional and not any(map(_says_its_role, (signature.query, str(signature.key)))):
         yield from _reading(subject, bind, replace(signature, query=str(signature.key), key=signature.query))
-    elif signature.key_optional and not is_called(str(signature.key), CONTEXT - VAGUE_CONTEXT):
+    elif signature.key_optional and not is_context(str(signature.key)):
         left = (*signature.not_given, str(signature.key))
         yield from _reading(
             subject, bind, replace(signature, key=None, mask=signature.own_mask or signature.mask, not_given=left)
         )
+
+
+def _says_its_role(name: str) -> bool:
+    """Whether a name says which of two sequences attends to the other."""
+    return is_called(name, QUERY | KEY | VALUE | SELF | CONTEXT) or is_context(name)
 
 
 def _reading(subject: Subject, bind: Bind, signature: Signature) -> Iterator[Reading]:
@@ -99,7 +102,7 @@ def unused_readings(subject: Subject, module: nn.Module, bind: Bind) -> Iterator
     One whose name says that it is another sequence to attend to is judged as that.
     """
     adapter, unused = subject.adapter, unused_arguments(subject, module)
-    if not unused or not isinstance(adapter, ModuleAdapter) or any(is_called(name, CONTEXT | KEY | VALUE) for name in unused):
+    if not unused or not isinstance(adapter, ModuleAdapter) or any(map(_says_its_role, unused)):
         return
     signature = adapter.signature
     key = None if signature.key in unused else signature.key
@@ -141,12 +144,12 @@ def unused_arguments(subject: Subject, module: nn.Module) -> tuple[str, ...]:
 
 
 def ask_about_unknown(subject: Subject, module: nn.Module) -> None:
-    """Ask about what was taken for key and value, and the output does not depend on: it is something else.
+    """Ask about what was taken for key and value, is not named so, and changes nothing: it is something else.
 
     Raises:
         Question: with the names of such arguments, which must be given and which mhsa does not know.
     """
-    adapter, unknown = subject.adapter, unused_arguments(subject, module)
+    adapter, unknown = subject.adapter, [n for n in unused_arguments(subject, module) if not _says_its_role(n)]
     if unknown and isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
         raise Question(adapter.signature.asks)
     if unknown:

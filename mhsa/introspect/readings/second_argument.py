@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question, SubjectError
-from mhsa.records.names import CONTEXT, KEY, is_called
+from mhsa.records.names import CONTEXT, KEY, is_called, is_context
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -93,6 +93,6 @@ def unknown_second(adapter: Adapter) -> str | None:
         return None
     signature = adapter.signature
     second = signature.guessed and signature.value is None and signature.mask is None and not signature.key_optional
-    if not second or signature.key is None or is_called(signature.key, CONTEXT | KEY):
+    if not second or signature.key is None or is_called(signature.key, CONTEXT | KEY) or is_context(signature.key):
         return None
     return signature.key

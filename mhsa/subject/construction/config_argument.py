@@ -38,7 +38,9 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
             fields = fields_of(kind)
         except (TypeError, ValueError):  # no readable signature
             kind = None
-        else:
+        # A class that holds nothing by itself stands for what somebody sets on it.
+        kind = kind if fields else None
+        if kind is not None:
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
             read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
