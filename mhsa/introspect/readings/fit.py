@@ -52,8 +52,7 @@ class Fit:
         whole = _WHOLE.get(subject.contract.mask_shape)
         if whole is None:
             return True
-        contract = replace(subject.contract, mask_shape=whole)
-        return not self.is_taken(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
+        return not self.is_taken(subject.under(replace(subject.contract, mask_shape=whole)))
 
     def is_taken(self, subject: Subject, samples: int = 0) -> bool:
         """Whether a mask of the subject's form that hides something is taken without an error; in ``samples`` if given."""
@@ -75,7 +74,7 @@ class Fit:
         Then nothing shows whether the mask is one of keys, or one of queries and keys that is transposed by mistake.
         """
         contract = replace(subject.contract, mask_shape="[B, Tq, Tk]")
-        whole = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+        whole = subject.under(contract)
         case = generic_case(whole)
         try:
             trial = Trial(whole, replace(case, query_length=case.key_length), counted=False)

@@ -111,8 +111,7 @@ def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | No
 def reads(subject: Subject, module: nn.Module) -> bool:
     """Whether it is attention to the last digit as it is called, or with a mask in some reading if it needs one."""
     fit = Fit()
-    contract = find_float64(subject)
-    if fit.without_mask(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))):
+    if fit.without_mask(subject.under(find_float64(subject))):
         return True
     return subject.caller.fills_mask and _stages(subject, module, fit) is not None
 
@@ -127,13 +126,11 @@ def _with_float64(readings: Iterator[Reading], *meanings: MaskMeaning | None) ->
         for meaning in dict.fromkeys(meanings or (None,)):
             subject = reading.subject
             meant = replace(subject.contract, mask=meaning) if meaning else subject.contract
-            found = find_float64(replace(subject, contract=meant, caller=replace(subject.caller, contract=meant))).float64_in
+            found = find_float64(subject.under(meant)).float64_in
             if found in seen:
                 continue
             seen.append(found)
-            contract = replace(subject.contract, float64_in=found)
-            caller = replace(subject.caller, contract=contract)
-            yield replace(reading, subject=replace(subject, contract=contract, caller=caller))
+            yield replace(reading, subject=subject.under(replace(subject.contract, float64_in=found)))
 
 
 def _declared_meaning(subject: Subject) -> MaskMeaning | None:
@@ -156,8 +153,7 @@ def _not_laid_out(subject: Subject) -> Subject:
     """Return the subject without a layout that it can be called in, but which does not fit either."""
     if subject.contract.layout != "TBD" or subject.adapter.contract.layout is not None:
         return subject
-    contract = replace(subject.contract, layout=None)
-    return replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+    return subject.under(replace(subject.contract, layout=None))
 
 
 def by_names(subject: Subject, module: nn.Module) -> Subject:
