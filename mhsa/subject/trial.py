@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mhsa.oracle.bounded import Array, Bounded
-from mhsa.records.contract import LENGTH_SHAPES
+from mhsa.records.conventions.values import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.adapters.several_calls import is_square

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mhsa.oracle.bounded import Bounded
-from mhsa.records.contract import MaskShape
+from mhsa.records.conventions.values import MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter

@@ -26,7 +26,7 @@ from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, ro
 from mhsa.introspect.readings.second_argument import ask_about_second
 from mhsa.introspect.readings.strides import contiguous_alone
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
-from mhsa.records.contract import MaskMeaning
+from mhsa.records.conventions.values import MaskMeaning
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
