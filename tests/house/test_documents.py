@@ -27,7 +27,7 @@ from mhsa.records.defaults import PROFILES
 from mhsa.records.options import TIME_LIMITS
 from mhsa.records.power_record import recorded
 from mhsa.records.pyproject.known_keys import EFFORT, EXPECTED, SUBJECT, TOP
-from mhsa.run import child, runner
+from mhsa.run import child, endings
 from tests.helpers.places import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -344,7 +344,7 @@ NUMBERS = [
     ("docs/isolation.md", f"({QUICK} in quick, {CI} in ci, {THOROUGH} in thorough)"),
     ("docs/isolation.md", f"ended after {child._ENDING:g} s"),
     ("docs/isolation.md", f"more than {tampering._FLOOD / 2**20:g} MiB in one property"),
-    ("docs/isolation.md", f"after {WORDS[runner._DEATHS]} it is given up"),
+    ("docs/isolation.md", f"after {WORDS[endings.DEATHS]} it is given up"),
     ("docs/cases.md", f"the integers from {literals._SMALLEST} to {literals._LARGEST}"),
     ("docs/gate.md", "| nothing | 20 | 200 | 0 |"),
     ("README.md", "0 of 200 comparisons of identical code called slower, 38 of 40 slow-downs of 3 %"),
