@@ -9,7 +9,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.case import Case
-from mhsa.records.contract import LENGTH_SHAPES
+from mhsa.records.conventions.values import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.guard import attempt

@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_tor
 from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import HEAD, WIDTH, pick
+from mhsa.records.request import Request
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject.adapters.adapter import Adapter, contract_of
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -30,6 +31,30 @@ from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.signature import masks_among
+
+
+def requested_adapter(target: Any, request: Request) -> Adapter:
+    """Choose the adapter for a loaded object, and declare what the request declares.
+
+    Raises:
+        SubjectError: none fits, or it takes no such arguments.
+    """
+    return _declared(as_adapter(target, request.label, request.arguments, request.contract), request)
+
+
+def requested_module(target: Any, request: Request, head: str | None = None) -> ModuleAdapter:
+    """Return the adapter of a module as the request declares it, in which the parameter ``head`` is the number of heads."""
+    return _declared(of_module(target, request.label, request.arguments, head, request.contract), request)
+
+
+_Given = TypeVar("_Given", bound=Adapter)
+
+
+def _declared(adapter: _Given, request: Request) -> _Given:
+    if request.contract:
+        adapter = copy.copy(adapter)  # it may be the user's own object
+        adapter.contract = replace(adapter.contract, **request.contract)
+    return adapter
 
 
 def as_adapter(

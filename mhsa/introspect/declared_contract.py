@@ -13,7 +13,8 @@ from typing import Any, get_args
 from torch import nn
 
 from mhsa.introspect.surroundings.one_attention import OneAttention
-from mhsa.records.contract import FUNCTION_LAYOUTS, LENGTH_SHAPES, Contract, Layout
+from mhsa.records.contract import Contract
+from mhsa.records.conventions.values import FUNCTION_LAYOUTS, LENGTH_SHAPES, Layout
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Layout
+from mhsa.records.conventions.values import Layout
 from mhsa.reference.core_slot import fit_slot
 from mhsa.subject.forms.arranged_function import Places
 from mhsa.subject.forms.heads_function import HeadsFunction

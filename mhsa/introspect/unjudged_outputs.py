@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from mhsa.records.names import WEIGHTS_ATTRIBUTE
 from mhsa.subject.caller import Caller
-from mhsa.subject.filled_module import batch_norms
+from mhsa.subject.filled.filled_module import batch_norms
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 

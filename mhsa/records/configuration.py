@@ -5,14 +5,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.defaults import DTYPES, PROFILES
 from mhsa.records.errors import UsageError
-from mhsa.records.request import PLAIN, Expected, Request, is_plain, nearest_id
+from mhsa.records.pyproject.key_lines import KeyLines
+from mhsa.records.pyproject.known_keys import EFFORT, EXPECTED, SUBJECT, TEXT, TOP, ValueKind
+from mhsa.records.pyproject.memory_size import size
+from mhsa.records.request import Expected, Request, nearest_id
 
 
 class ConfigurationError(UsageError):
@@ -90,102 +92,21 @@ def read(path: Path | None) -> Configuration:
     return _TableReader(path, text).configuration(tool.get("mhsa", {}))
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """A kind of value: its description, whether something is one, and the names that can be mistyped."""
-
-    words: str
-    fits: Callable[[Any], bool]
-    names: tuple[str, ...] = ()
-
-    def nearest(self, value: Any) -> str:
-        """Return a hint at the name that may have been meant."""
-        given = value if isinstance(value, list) else [value]
-        wrong = [x for x in given if isinstance(x, str) and x not in self.names]
-        near = difflib.get_close_matches(wrong[0], self.names, n=1) if wrong else []
-        return f"; did you mean {near[0]}?" if near else ""
-
-
-def _one_of(names: Mapping[str, Any] | tuple[str, ...]) -> _Kind:
-    return _Kind(f"one of {', '.join(names)}", lambda x: isinstance(x, str) and x in names, tuple(names))
-
-
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_TEXT = _Kind("a text of one line", lambda x: isinstance(x, str) and bool(x) and not _CONTROL.search(x))
-_TABLE = _Kind("a table", lambda x: isinstance(x, dict))
-_ARGUMENTS = _Kind(f"a table of {PLAIN}", lambda x: isinstance(x, dict) and is_plain(x))
-_LIST = _Kind("a list of tables", lambda x: isinstance(x, list) and all(isinstance(e, dict) for e in x))
-_EFFORT = {
-    "profile": _one_of(PROFILES),
-    "seed": _Kind("a whole number of at least 0", lambda x: type(x) is int and x >= 0),
-    "dtypes": _Kind(
-        f"a list of {', '.join(DTYPES)}", lambda x: isinstance(x, list) and bool(x) and all(d in DTYPES for d in x), DTYPES
-    ),
-    "device": _TEXT,
-}
-_TOP = _EFFORT | {
-    "timeout": _Kind("a number of seconds above 0", lambda x: type(x) in (int, float) and 0 < x < float("inf")),
-    "memory": _Kind('a size such as "8 GiB"', lambda x: isinstance(x, str) and size(x) is not None),
-    "strict": _Kind("true or false", lambda x: isinstance(x, bool)),
-    "cases": _TEXT,
-    "database": _TEXT,
-    "subjects": _TABLE,
-}
-_SUBJECT = _EFFORT | {
-    "subject": _TEXT,
-    "build": _TEXT,
-    "submodule": _TEXT,
-    "arguments": _ARGUMENTS,
-    "contract": _TABLE,
-    "expected_failures": _LIST,
-    "not_judged": _Kind("a list of texts", lambda x: isinstance(x, list) and all(isinstance(e, str) and e for e in x)),
-}
-_EXPECTED = {
-    "property": _TEXT,
-    "reason": _Kind("a text", lambda x: isinstance(x, str)),
-    "link": _TEXT,
-    "form": _TEXT,
-    "cause": _TEXT,
-}
-_UNITS = {
-    "": 1,
-    "B": 1,
-    "KIB": 2**10,
-    "MIB": 2**20,
-    "GIB": 2**30,
-    "TIB": 2**40,
-    "KB": 10**3,
-    "MB": 10**6,
-    "GB": 10**9,
-    "TB": 10**12,
-}
-_MOST_BYTES = 2**62  # what the limits of a process are counted in ends there
-
-
-def size(text: str) -> int | None:
-    """Return the bytes that a size such as ``8 GiB`` stands for; None if it is not a size."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    factor = _UNITS.get(match[2].upper()) if match else None
-    size_in_bytes = float(match[1]) * factor if match and factor else 0.0
-    return int(size_in_bytes) if 1 <= size_in_bytes < _MOST_BYTES else None
-
-
 _LONGEST = 400  # characters of a message that are worth a line
-_HEADER = r"\s*\[+[^\[\],]+\]+\s*(#.*)?$"
 
 
 class _TableReader:
-    """Checks the tables of one file, and knows where everything stands in it."""
+    """Checks the tables of one file, and says in which line a mistake is."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self.lines = text.splitlines()
+        self.lines = KeyLines(text)
 
     def configuration(self, table: Any) -> Configuration:
         if not isinstance(table, dict):
             self.refuse((), "", f"tool.mhsa is {_shown(table)}; must be a table")
-        self.check(table, _TOP, ())
-        effort = {k: tuple(v) if k == "dtypes" else v for k, v in table.items() if k in _EFFORT}
+        self.check(table, TOP, ())
+        effort = {k: tuple(v) if k == "dtypes" else v for k, v in table.items() if k in EFFORT}
         given = {k: table[k] for k in ("timeout", "strict", "cases", "database") if k in table}
         requests = tuple(self.request(name, entry, effort) for name, entry in table.get("subjects", {}).items())
         return Configuration(self.path, requests, memory=size(table["memory"]) if "memory" in table else None, **given)
@@ -194,11 +115,11 @@ class _TableReader:
         where = ("subjects", name)
         if isinstance(entry, str):  # short for { subject = "..." }
             entry = {"subject": entry}
-        if not _TEXT.fits(name):
-            self.refuse(("subjects",), name, f"a subject is called {_shown(name)}; must be {_TEXT.words}")
+        if not TEXT.fits(name):
+            self.refuse(("subjects",), name, f"a subject is called {_shown(name)}; must be {TEXT.words}")
         if not isinstance(entry, dict):
             self.refuse(("subjects",), name, f"{name} is {_shown(entry)}; must be a table, or the subject as a text")
-        self.check(entry, _SUBJECT, where)
+        self.check(entry, SUBJECT, where)
         if ("subject" in entry) == ("build" in entry):
             both = "build" if "build" in entry else ""
             self.refuse(where, both, 'needs either subject = "package.module:attr" or build = "package.module:function"')
@@ -206,7 +127,7 @@ class _TableReader:
             self.refuse(where, "build", 'build makes a whole model, so it needs submodule = "encoder.layers.0.self_attn", say')
         expected = []
         for n, entry_expected in enumerate(entry.get("expected_failures", [])):
-            self.check(entry_expected, _EXPECTED, (*where, "expected_failures"), n)
+            self.check(entry_expected, EXPECTED, (*where, "expected_failures"), n)
             if "property" not in entry_expected:
                 self.refuse((*where, "expected_failures"), "", "an expected failure needs the id of a property", n)
             self.check_property(entry_expected["property"], (*where, "expected_failures"), n)
@@ -238,7 +159,7 @@ class _TableReader:
         if words:
             self.refuse(where, wrong, words)
 
-    def check(self, table: dict[str, Any], known: Mapping[str, _Kind], where: tuple[str, ...], nth: int = 0) -> None:
+    def check(self, table: dict[str, Any], known: Mapping[str, ValueKind], where: tuple[str, ...], nth: int = 0) -> None:
         """Refuse keys that are not known, with the nearest one, and values that are not of their kind."""
         for key, value in table.items():
             if key not in known:
@@ -250,41 +171,9 @@ class _TableReader:
                 self.refuse(where, key, f"{key} = {_shown(value)}; {words}", nth, value)
 
     def refuse(self, where: tuple[str, ...], key: str, problem: str, nth: int = 0, value: Any = None) -> Any:
-        table = ".".join(("tool", "mhsa", *where))
+        table = ("tool", "mhsa", *where)
         problem = problem if len(problem) <= _LONGEST else f"{problem[:_LONGEST]}..."
-        raise ConfigurationError(f"{self.path}:{self.line(where, key, nth, value)}: [{table}] {problem}")
-
-    def line(self, where: tuple[str, ...], key: str, nth: int = 0, value: Any = None) -> int:
-        """Return the line of a key in its table, or else of the table, or of the first one below it.
-
-        Of several tables of one name the ``nth`` is meant, and of several lines with the key one with the value.
-        """
-        path = ("tool", "mhsa", *where)
-        start, rest = 0, path
-        for depth in range(len(path), 0, -1):
-            heads = self.headers(path[:depth], r"\]")
-            if heads:
-                start, rest = heads[min(nth, len(heads) - 1) if depth == len(path) else 0], path[depth:]
-                break
-        end = next((n for n in range(start, len(self.lines)) if re.match(_HEADER, self.lines[n])), len(self.lines))
-        nearest = start
-        for part in rest:  # keys with dots, and tables in one line
-            inner = self.keys(part, start, end)
-            start, nearest = (inner[0] - 1, inner[0]) if inner else (start, nearest)
-        simple = isinstance(value, (str, int, float))
-        literal = str(value).lower() if isinstance(value, bool) else str(value) if simple else ""
-        lines = self.keys(key, start, end) if key else []
-        exact = [n for n in lines if literal and literal in self.lines[n - 1]]
-        below = self.headers((*path, key), r"[.\]]") if key else self.headers(path, r"\.")
-        return next(iter([*exact, *lines, *below, nearest or 1]))
-
-    def headers(self, path: tuple[str, ...], after: str) -> list[int]:
-        name = r"\s*\.\s*".join(f"[\"']?{re.escape(part)}[\"']?" for part in path)
-        return [n for n, line in enumerate(self.lines, 1) if re.match(rf"\s*\[+\s*{name}\s*{after}", line)]
-
-    def keys(self, key: str, start: int, end: int) -> list[int]:
-        pattern = rf"(?!\s*#)(.*[\s{{,.\"'])?[\"']?{re.escape(key)}[\"']?\s*[=.]"
-        return [n + 1 for n in range(start, end) if re.match(pattern, self.lines[n])]
+        raise ConfigurationError(f"{self.path}:{self.lines.line_of(table, key, nth, value)}: [{'.'.join(table)}] {problem}")
 
 
 def _shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from mhsa.oracle.formula.fields import (
     Bias,
@@ -24,48 +24,37 @@ from mhsa.oracle.formula.fields import (
     qk_norm_of,
     rotary_of,
 )
+from mhsa.records.conventions.refusals import (
+    refuse_unknown_words,
+    require_fitting_shape,
+    require_heads,
+    require_numbers,
+    window_of,
+)
+from mhsa.records.conventions.values import (
+    Accumulation,
+    Float64In,
+    FullyMaskedRow,
+    Heads,
+    Indivisible,
+    Layout,
+    Lengths,
+    Maps,
+    Masked,
+    MaskMeaning,
+    MaskShape,
+    Out,
+    ShapeMismatch,
+    Strides,
+    Surroundings,
+    Widths,
+)
 
 if TYPE_CHECKING:
     from mhsa.oracle.formula.formula import Formula
 
-FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
-MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
-# In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
-MaskShape = Literal[
-    "[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, H, Tq, Tk]", "[B*H, Tq, Tk]", "[Tq, Tk, B]", "[Tq, Tk]",
-    "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tk, 1]", "[B, Tq]", "[B]",
-]  # fmt: skip
-LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
-Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BHTD", "BTHD", "(BH)TD"]
-FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
-Lengths = Literal["any", "equal"]
-Strides = Literal["any", "contiguous"]
-Masked = Literal["may-be-read", "never-read"]
-ShapeMismatch = Literal["raises", "unchecked"]
-Surroundings = Literal["none", "left-out"]
-Out = Literal["projection", "none"]
-Maps = Literal["projection", "none", "shared by heads"]
-Widths = Literal["equal", "apart"]
-Heads = Literal[
-    "consecutive", "interleaved", "interleaved-where-split",
-    "interleaved-queries", "interleaved-keys", "interleaved-queries-and-keys", "interleaved-values",
-]  # fmt: skip
-Accumulation = Literal["float32", "dtype"]
-
-
 # What fields and values were called before they had the field's words; a declaration that uses them keeps its meaning.
 FORMER_NAMES = {"empty_row": "fully_masked_row", "misfits": "shape_mismatch"}
-NUMBERS = (
-    "bias",
-    "scale",
-    "window",
-    "softcap",
-    "rotary",
-    "sinks",
-    "qk_norm",
-    "kv_heads",
-    "fill",
-)  # fields that may hold something else than a text
 _FORMER_VALUES = {"indivisible": {"refused": "raises"}, "shape_mismatch": {"refused": "raises"}}
 
 
@@ -149,9 +138,9 @@ class Contract:
     lengths: Lengths | None = None
     strides: Strides | None = None
     masked: Masked = "may-be-read"
-    indivisible: Literal["raises", "any"] | None = None
+    indivisible: Indivisible | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
-    float64_in: Literal["float64", "float32"] | None = None
+    float64_in: Float64In | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
     attention: str | None = None
@@ -183,42 +172,8 @@ class Contract:
         for name, values in _FORMER_VALUES.items():
             value = getattr(self, name)
             object.__setattr__(self, name, values.get(value, value))
-        allowed: dict[str, tuple[Any, ...]] = {
-            "fully_masked_row": (None, *get_args(FullyMaskedRow)),
-            "mask": (None, *get_args(MaskMeaning)),
-            "mask_shape": (None, *get_args(MaskShape)),
-            "layout": (None, *get_args(Layout)),
-            "lengths": (None, *get_args(Lengths)),
-            "strides": (None, *get_args(Strides)),
-            "masked": get_args(Masked),
-            "indivisible": (None, "raises", "any"),
-            "shape_mismatch": get_args(ShapeMismatch),
-            "float64_in": (None, "float64", "float32"),
-            "accumulation": get_args(Accumulation),
-            "surroundings": (None, *get_args(Surroundings)),
-            "heads": (None, *get_args(Heads)),
-            "causal": (None, *get_args(Causal)),
-            "softcap_order": get_args(SoftcapOrder),
-            "out": (None, *get_args(Out)),
-            "projections": (None, *get_args(Maps)),
-            "widths": (None, *get_args(Widths)),
-            "lse": (None, *get_args(get_args(Lse)[0])),
-        }
-        if isinstance(self.causal, bool):
-            raise ValueError(
-                f"Contract(causal={self.causal!r}); must be 'top-left' (query i sees the keys 0 to i), 'bottom-right' (the "
-                "last query sees every key), or 'no'. With as many queries as keys, the first two are the same"
-            )
-        for field in fields(self):
-            given = getattr(self, field.name)
-            if field.name in allowed and given not in allowed[field.name]:
-                listed = ", ".join(repr(a) for a in allowed[field.name])
-                raise ValueError(f"Contract({field.name}={given!r}); must be one of {listed}")
-        if self.mask is not None and self.mask_shape is not None:
-            fitting = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (self.mask == "lengths")]
-            if self.mask_shape not in fitting:
-                listed = ", ".join(map(repr, fitting))
-                raise ValueError(f"Contract(mask={self.mask!r}, mask_shape={self.mask_shape!r}); must be one of {listed}")
+        refuse_unknown_words({field.name: getattr(self, field.name) for field in fields(self)})
+        require_fitting_shape(self.mask, self.mask_shape)
         self._check_formula()
         if self.fully_masked_row == "nan" and not self.reason:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
@@ -231,29 +186,9 @@ class Contract:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:
                 raise ValueError(f"Contract({name}={getattr(self, name)!r}); {error}") from None
-        for name in ("scale", "softcap"):
-            value = getattr(self, name)
-            number = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if value is None or (name == "scale" and value == "1/d_k") or (number and 0.0 < value < float("inf")):
-                continue
-            also = ", '1/d_k'" if name == "scale" else ""
-            raise ValueError(f"Contract({name}={value!r}); must be a number above 0{also} or None")
-        kv_heads = self.kv_heads
-        if not (kv_heads in (None, "grouped") or (type(kv_heads) is int and kv_heads >= 1)):
-            raise ValueError(f"Contract(kv_heads={kv_heads!r}); must be 'grouped', a whole number of at least 1, or None")
-        sinks = self.sinks
-        number = isinstance(sinks, (int, float)) and not isinstance(sinks, bool) and abs(sinks) < float("inf")
-        if not (sinks is None or sinks == "learned" or number):
-            raise ValueError(f"Contract(sinks={sinks!r}); must be 'learned', a number or None")
-        if self.window is None:
-            return
-        sides = tuple(self.window) if isinstance(self.window, (list, tuple)) else ()
-        if len(sides) != 2 or not all(type(side) is int and side >= -1 for side in sides) or sides == (-1, -1):
-            raise ValueError(
-                f"Contract(window={self.window!r}); must be [left, right]: how many keys before and after the own place are "
-                "seen, -1 for all on one side"
-            )
-        object.__setattr__(self, "window", sides)  # TOML has lists
+        require_numbers(self.scale, self.softcap)
+        require_heads(self.kv_heads, self.sinks)
+        object.__setattr__(self, "window", window_of(self.window))  # TOML has lists
 
     @functools.cached_property  # each case of each property reads it
     def formula(self) -> Formula:

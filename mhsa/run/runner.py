@@ -6,30 +6,23 @@ This process imports neither torch nor the subject, so nothing that a subject do
 from __future__ import annotations
 
 import json
-import re
-import sysconfig
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 from mhsa.records.catalogue import catalogue
 from mhsa.records.errors import UsageError
-from mhsa.records.explained import ask_instead, is_violation
-from mhsa.records.lines_to_paste import answers
 from mhsa.records.options import Options
-from mhsa.records.request import Request, nearest_id, unmatched
-from mhsa.records.results import PropertyResult, SubjectResult
+from mhsa.records.request import Request
+from mhsa.records.results import SubjectResult
 from mhsa.run import cuda_errors
 from mhsa.run.child import Child, Event, Listener
-from mhsa.run.listener import how_it_ended
+from mhsa.run.endings import abandon_after_crashes, mark_missing, record_crash, record_hanging_end, record_import_error
+from mhsa.run.look_back import look_back
+from mhsa.run.pytest_output import error_line
 from mhsa.run.sandbox import child_environment
 
 __all__ = ["CannotRun", "Event", "Interrupted", "Listener", "Options", "child_environment", "run"]
-
-_IN_A_CALL = " in a call"
-_DEATHS = 3
-_PLANNED = (0, 1, 5)  # pytest's exit codes where it collected well: all passed, some failed, none was chosen
-_RAISED = re.compile(r"(E +)?[\w.]*(Error|Exception)\b")
 
 
 class CannotRun(UsageError):
@@ -70,31 +63,8 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
         order = {p.id: n for n, p in enumerate(catalogue())}
         for request, result in zip(requests, results, strict=True):
             result.properties.sort(key=lambda p: order[p.id])  # workers finish in any order
-            _look_back(request, result, options)
+            look_back(request, result, options)
     return results
-
-
-def _look_back(request: Request, result: SubjectResult, options: Options) -> None:
-    """Give the reason if nothing was judged, what answers a question, and warn of expectations that do not match."""
-    ask_instead(result)
-    result.declare = answers(result.declaration, request)
-    if not result.properties and not result.reason and not result.interrupted:
-        near = nearest_id(options.keyword, [p.id for p in catalogue()])
-        hint = f"did you mean {near}?" if near else "`mhsa properties` lists them"
-        result.reason = f"no property matches -k {options.keyword!r}; {hint}" if options.keyword else "no property ran"
-    passed = [p.id for p in result.properties if p.outcome == "unexpected-pass"]
-    result.warnings += [f"{identity} passes, but was expected to fail: remove it from expected_failures" for identity in passed]
-    for e in unmatched(request, (p.id for p in catalogue())):
-        result.warnings.append(f"expected_failures names {e.id!r}, and no property has that id; `mhsa properties` lists them")
-    result.accepted = [words for words in request.not_judged if words in result.not_judged]
-    if result.notes:  # what could not be loaded has nothing left to judge
-        there = ", ".join(result.not_judged) or "nothing"
-        result.warnings += [
-            f"not_judged accepts {words!r}, and nothing is left under that name; left is {there}"
-            for words in request.not_judged
-            if words not in result.not_judged
-        ]
-    result.warnings += [f"the expected failure of {e.id} has no reason" for e in request.expected if not e.reason]
 
 
 class _SubjectGroup:
@@ -123,22 +93,22 @@ class _SubjectGroup:
             child = Child(self.options, self.requests, self.folder, self.results, self._pass_on)
             child.run()
             if child.refused:
-                raise CannotRun(_error_line(child.output))
+                raise CannotRun(error_line(child.output))
             if child.finished:
-                _record_hanging_end(child)
-                _record_import_error(child)
+                record_hanging_end(child)
+                record_import_error(child)
                 break
             if not child.planned and len(self.members) > 1:  # each alone shows which one it was
                 self._one_by_one()
                 return
             if child.returncode != cuda_errors.EXIT_CODE or not self._advanced(child):
-                _record_crash(child)
+                record_crash(child)
                 if not child.running:
                     break
-            _abandon_after_crashes(child)
+            abandon_after_crashes(child)
             if self._all_reported(child):
                 break
-        _mark_missing(child)
+        mark_missing(child)
         self._take_coverage()
 
     def _advanced(self, child: Child) -> bool:
@@ -165,91 +135,3 @@ class _SubjectGroup:
         if self.options.coverage and file.exists():
             for number, covered in json.loads(file.read_text()).items():
                 self.results[int(number) - 1].coverage = covered
-
-
-def _record_crash(child: Child) -> None:
-    """Record what a child was doing when it crashed or was ended: a running property fails, loading leaves it unjudged."""
-    if child.overdue:
-        cause = f"did not end within {child.time_limit:g} s, so it was ended (--timeout)"
-    elif child.returncode == cuda_errors.EXIT_CODE:
-        cause = cuda_errors.MESSAGE
-    elif child.garbled:
-        cause = "something else was written where the process reports, so it was ended"
-    else:
-        cause = how_it_ended(child.returncode)
-    if not child.running:
-        for result in child.results:
-            if not result.properties and not result.reason:
-                result.reason = (
-                    f"{cause} while subjects were loaded{_crash_site(child.output) or '; ' + _error_line(child.output)}"
-                )
-        return
-    # With workers, several were running; only the one that has been longest can be said to be it.
-    number, identity = min(child.running, key=lambda key: child.running[key])
-    if child.overdue:  # slow is not wrong
-        child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))
-    else:
-        child.add(number, PropertyResult(identity, "fail", reason=f"{cause}{_IN_A_CALL}{_crash_site(child.output)}"))
-
-
-def _record_hanging_end(child: Child) -> None:
-    """A process that judged everything and does not end would not end in a user's hands either."""
-    if child.overdue:
-        for result in child.results:
-            result.reason = (
-                result.reason or f"all properties finished, but the process did not exit within {child.time_limit:g} s"
-            )
-
-
-def _record_import_error(child: Child) -> None:
-    """Where nothing was planned because the properties themselves cannot be imported (a broken torch, say), say so."""
-    if child.planned or child.returncode in _PLANNED:
-        return
-    for result in child.results:
-        if not result.properties:
-            result.reason = result.reason or f"the properties could not be imported: {_error_line(child.output)}"
-
-
-def _abandon_after_crashes(child: Child) -> None:
-    """Abandon a subject that has ended three processes, as it would end one in every property: mark the rest as not run."""
-    for number, planned in child.planned.items():
-        result = child.results[number - 1]
-        ends = (_IN_A_CALL, "did not end within", cuda_errors.MESSAGE)
-        counted = [p for p in result.properties if p.outcome != "not-applicable"]  # a subject may refuse with an error
-        ended = [p for p in counted if any(words in p.reason for words in ends)]
-        if len(ended) >= _DEATHS:
-            _mark_not_run(planned, result, f"not run: this subject has ended {_DEATHS} processes, or taken too long in them")
-
-
-def _mark_missing(child: Child) -> None:
-    """Record an error for each planned property without a result, so that the subject cannot hold."""
-    for number, planned in child.planned.items():
-        result = child.results[number - 1]
-        if child.options.exit_first and any(map(is_violation, result.properties)):
-            continue
-        _mark_not_run(planned, result, "gave no result")
-
-
-def _mark_not_run(planned: list[str], result: SubjectResult, reason: str) -> None:
-    """Record an error for every property that was planned and has no result."""
-    missing = sorted(set(planned) - {p.id for p in result.properties})
-    result.properties += [PropertyResult(identity, "error", reason=reason) for identity in missing]
-
-
-def _crash_site(output: str) -> str:
-    """Return where a crash happened, from the stack that Python prints of one; libraries apart."""
-    libraries = (sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), str(Path(__file__).parents[1]))
-    for file, line, function in re.findall(r'File "([^"]+)", line (\d+) in (\w+)', output):
-        if not file.startswith((*libraries, "<")):
-            return f" (in {function}, {file}, line {line})"
-    return ""
-
-
-def _error_line(output: str) -> str:
-    """Return the line of pytest's output that says what went wrong."""
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    raised = [line.removeprefix("E ").strip() for line in lines if _RAISED.match(line)]
-    if raised:
-        return raised[-1]
-    errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith(("ERROR", "E  ", "error:"))]
-    return (errors or lines or ["it printed nothing"])[-1]

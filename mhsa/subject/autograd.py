@@ -1,12 +1,16 @@
-"""One backward pass, started from tensors that lie in memory as they are."""
+"""One backward pass, started from tensors that lie in memory as they are, and its gradients by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from mhsa.oracle.bounded import Array
+from mhsa.subject.memory_layout import numbers
+from mhsa.subject.projection_views import Projections
 
 
 def backward_pass(starts: Iterable[tuple[Tensor, Tensor]], leaves: Iterable[Tensor]) -> dict[Tensor, Tensor]:
@@ -16,9 +20,28 @@ def backward_pass(starts: Iterable[tuple[Tensor, Tensor]], leaves: Iterable[Tens
         The gradients of those leaves that require one and that autograd knows an output to depend on.
     """
     trained = [leaf for leaf in leaves if leaf.requires_grad]
-    numbers = [_Start.apply(output, gradient) for output, gradient in starts]  # type: ignore[no-untyped-call]
-    gradients = torch.autograd.grad(numbers, trained, allow_unused=True)
+    sums = [_Start.apply(output, gradient) for output, gradient in starts]  # type: ignore[no-untyped-call]
+    gradients = torch.autograd.grad(sums, trained, allow_unused=True)
     return {leaf: gradient for leaf, gradient in zip(trained, gradients, strict=True) if gradient is not None}
+
+
+def by_name(
+    gradients: Mapping[Tensor, Tensor], inputs: Mapping[str, Tensor], views: Projections, bias: Tensor | None
+) -> tuple[dict[str, Array], frozenset[str]]:  # fmt: skip
+    """Return the gradients of inputs, parameters and bias as numbers, and the names of those that no output depends on.
+
+    Gradients of the latter are zero.
+    """
+    given = inputs if bias is None else {**inputs, "bias": bias}
+    missing = {name for name, tensor in given.items() if tensor not in gradients}
+    found = {name: numbers(gradients.get(tensor, torch.zeros_like(tensor))) for name, tensor in inputs.items()}
+    for name, view in views.views():
+        gradient, complete = view.gradient(gradients)
+        found[name] = numbers(gradient)
+        missing |= set() if complete else {name}
+    if bias is not None:
+        found["bias"] = numbers(gradients.get(bias, torch.zeros_like(bias)))
+    return found, frozenset(missing)
 
 
 class _Start(torch.autograd.Function):

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import FUNCTION_LAYOUTS, Contract
+from mhsa.records.contract import Contract
+from mhsa.records.conventions.values import FUNCTION_LAYOUTS
 from mhsa.records.errors import one_line
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapters.adapter import Adapter

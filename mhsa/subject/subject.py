@@ -86,6 +86,10 @@ class Subject:
     fill: Fill | None = None
     switches: tuple[Switch, ...] = ()
 
+    def under(self, contract: Contract) -> Subject:
+        """Return the subject as it is called and judged under another contract."""
+        return replace(self, contract=contract, caller=replace(self.caller, contract=contract))
+
     def precision(self, dtype: str) -> Precision:
         """How results in this dtype are rounded, by the contract."""
         precision = PRECISIONS[dtype]

@@ -14,18 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mhsa.oracle.attention import FullyMaskedRow, MultiHead, ProjectionWeights, multi_head
 from mhsa.oracle.bounded import Array, Bounded
-from mhsa.records.contract import LENGTH_SHAPES
+from mhsa.records.conventions.values import LENGTH_SHAPES
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients, expected_gradients
-from mhsa.subject.autograd import backward_pass
+from mhsa.subject.autograd import backward_pass, by_name
 from mhsa.subject.caller import Caller
-from mhsa.subject.filled_module import FilledModule
+from mhsa.subject.filled.predicted_module import PredictedModule
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
+from mhsa.subject.returned_form import require_form, require_lse_form
 from mhsa.subject.subject import Subject
 
 
@@ -35,16 +35,13 @@ class CaseMask(Enum):
     UNCHANGED = "the mask of the case"
 
 
-class Trial(FilledModule):
+class Trial(PredictedModule):
     """A filled module that is called: with the case's tensors or others, and differentiated.
 
     Attributes:
-        exact_heads: whether parameters and tensors are such that Q, K and V are exact, so that the oracle allows no rounding
-            for them; set by the properties that choose such numbers (:mod:`mhsa.subject.crafted_inputs`).
         arguments: of the last call: the tensor that was passed, and the numbers that it held then.
     """
 
-    exact_heads = False
     arguments: Mapping[str, tuple[Tensor, Array]] = MappingProxyType({})
 
     def fresh_copy(self) -> Trial:
@@ -125,18 +122,10 @@ class Trial(FilledModule):
         bias = self.arguments["bias"][0] if "bias" in self.arguments else None
         leaves = [*roles, *self.module.parameters(), *([] if bias is None else [bias])]
         of_tensors = guard("the backward pass", lambda: backward_pass(starts, leaves))
-        observed, missing = {}, set()
-        for tensor, (name, *_) in roles.items():
-            observed[name] = numbers(of_tensors.get(tensor, torch.zeros_like(tensor)))
-            missing |= set() if tensor in of_tensors else {name}
-        for name, view in self.views.views():
-            gradient, complete = view.gradient(of_tensors)
-            observed[name] = numbers(gradient)
-            missing |= set() if complete else {name}
+        observed, missing = by_name(of_tensors, {names[0]: tensor for tensor, names in roles.items()}, self.views, bias)
         if bias is not None:
             assert self.bias is not None
-            observed["bias"] = numbers(of_tensors.get(bias, torch.zeros_like(bias))).reshape(self.bias.shape)
-            missing |= set() if bias in of_tensors else {"bias"}
+            observed["bias"] = observed["bias"].reshape(self.bias.shape)
         ties = {names[0]: names for names in roles.values()}
         fixed = self.views.fixed
 
@@ -144,7 +133,7 @@ class Trial(FilledModule):
             of_all = expected_gradients(answer, ties, d_output, d_weights, self.precision)
             return {name: gradient for name, gradient in of_all.items() if name not in fixed}
 
-        return Differentiated(answer, ObservedGradients(observed, fixed), frozenset(missing), expected)
+        return Differentiated(answer, ObservedGradients(observed, fixed), missing, expected)
 
     def _inputs(
         self, query: Array | None, key: Array | None, value: Array | None, mask: Mask | CaseMask | None
@@ -181,7 +170,7 @@ class Trial(FilledModule):
             )
         self.check_form(output, weights, query.shape[0], query.shape[1], key.shape[1])
         if self.subject.caller.lse_from is not None:
-            self._check_lse(lse, [query.shape[0], self.case.head, query.shape[1]])
+            require_lse_form(lse, [query.shape[0], self.case.head, query.shape[1]])
         projections, given_bias = self.projections, self.bias
         effective = self.effective(mask, query, key)
         answer = Answer(
@@ -190,7 +179,7 @@ class Trial(FilledModule):
             effective,
             (output, weights if is_tensor(weights) else None),
             self.subject.contract.fully_masked_row,
-            lambda: self._oracle(query, key, value, projections, effective, given_bias),
+            lambda: self.predict(query, key, value, projections, effective, given_bias),
             numbers(lse) if is_tensor(lse) else None,
         )
         if (call := check.current().call) is not None:
@@ -198,39 +187,6 @@ class Trial(FilledModule):
         if recorder is not None:
             recorder.calls[-1].answer = answer
         return answer
-
-    def expect(self, bias: Array) -> MultiHead:
-        """Return what the case's tensors give without a mask, with a bias [B, Tq, Tk] added to the scores."""
-        whole = self.effective(None, self.query, self.key)
-        return self._oracle(self.query, self.key, self.value, self.projections, whole, bias)
-
-    def expect_under(self, mask: Mask | None) -> MultiHead:
-        """Return what the case's tensors give under another mask [B, Tq, Tk]."""
-        return self._oracle(self.query, self.key, self.value, self.projections, mask, self.bias)
-
-    def _oracle(
-        self,
-        query: Array,
-        key: Array,
-        value: Array,
-        projections: ProjectionWeights,
-        mask: Mask | None,
-        bias: Array | None = None,
-    ) -> MultiHead:
-        fully_masked_row: FullyMaskedRow = "uniform" if self.subject.contract.fully_masked_row == "uniform" else "zeros"
-        return multi_head(
-            query,
-            key,
-            value,
-            projections,
-            self.case.head,
-            mask,
-            self.precision,
-            fully_masked_row,
-            bias,
-            exact_heads=self.exact_heads,
-            formula=self.formula,
-        )
 
     def hidden_in(self, bias: Array, mask: Mask | None) -> Array:
         """Return a bias that says what is masked, too: -inf there, or the least finite number."""
@@ -266,28 +222,9 @@ class Trial(FilledModule):
             torch.manual_seed(self.case.seed)
         return self.caller.with_lse(self.module, query, key, value, mask, self.case.need_weights)
 
-    def _check_lse(self, lse: Any, shape: list[int]) -> None:
-        got = list(lse.shape) if is_tensor(lse) else f"a {type(lse).__name__}"
-        if got != shape:
-            check.fail(f"log-sum-exp is {got}, but must be a tensor {shape}", what="log-sum-exp", observed=got, required=shape)
-
     def check_form(self, output: Any, weights: Any, batch: int, queries: int, keys: int) -> None:
         """Fail unless output is a tensor [B, Tq, d_model] of the case's dtype, and weights, if any, [B, head, Tq, Tk]."""
-        shape = [batch, queries, self.case.d_model]
-        if not is_tensor(output):
-            check.fail(f"output is a {type(output).__name__}, but must be a tensor {shape}", what="output")
-        if output.device.type != torch.device(self.subject.device).type:
-            check.fail(f"output is on {output.device}, but must be on {self.subject.device}", what="output")
-        if list(output.shape) != shape:
-            check.fail(
-                f"output has shape {list(output.shape)}, but must be {shape}",
-                what="output", observed=list(output.shape), required=shape,
-            )  # fmt: skip
-        if self.subject.caller.weights_from is not None and self.case.need_weights:
-            expected = [batch, self.case.head, queries, keys]
-            got = list(weights.shape) if is_tensor(weights) else f"a {type(weights).__name__}"
-            if got != expected:
-                check.fail(f"weights are {got}, but must be a tensor {expected}", what="weights")
+        require_form(self.subject, self.case, output, weights, batch, queries, keys)
 
 
 def _shapes(**arrays: NDArray[Any] | None) -> str:

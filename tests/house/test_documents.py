@@ -21,12 +21,13 @@ from mhsa.introspect import source_constants as literals
 from mhsa.judge import side_effects as tampering
 from mhsa.records.case import BIASES, DATA, LAYOUTS, MASKS
 from mhsa.records.catalogue import FAMILIES, catalogue
-from mhsa.records.configuration import _EFFORT, _EXPECTED, _SUBJECT, _TOP, read
+from mhsa.records.configuration import read
 from mhsa.records.contract import Contract
 from mhsa.records.defaults import PROFILES
 from mhsa.records.options import TIME_LIMITS
 from mhsa.records.power_record import recorded
-from mhsa.run import child, runner
+from mhsa.records.pyproject.known_keys import EFFORT, EXPECTED, SUBJECT, TOP
+from mhsa.run import child, endings
 from tests.helpers.places import ROOT
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -167,7 +168,7 @@ def test_the_documented_configuration_declares_a_failure(tmp_path: Path, mhsa) -
     toml, *_ = blocks(page, "toml")  # the others show parts
     package(tmp_path, HOLDS.replace("None if mask is None else mask[:, None]", "None"))
     (tmp_path / "pyproject.toml").write_text(toml)
-    for table in (_TOP, _SUBJECT, _EXPECTED, _EFFORT):
+    for table in (TOP, SUBJECT, EXPECTED, EFFORT):
         assert all(re.search(rf"\b{key}\b", toml) for key in table), "every key is shown"
     assert [r.label for r in read(tmp_path / "pyproject.toml").requests] == ["short", "encoder", "layer0"]
     done = mhsa("verify", "encoder", "-v", "-k", "masking_is_deleting", cwd=tmp_path)
@@ -343,7 +344,7 @@ NUMBERS = [
     ("docs/isolation.md", f"({QUICK} in quick, {CI} in ci, {THOROUGH} in thorough)"),
     ("docs/isolation.md", f"ended after {child._ENDING:g} s"),
     ("docs/isolation.md", f"more than {tampering._FLOOD / 2**20:g} MiB in one property"),
-    ("docs/isolation.md", f"after {WORDS[runner._DEATHS]} it is given up"),
+    ("docs/isolation.md", f"after {WORDS[endings.DEATHS]} it is given up"),
     ("docs/cases.md", f"the integers from {literals._SMALLEST} to {literals._LARGEST}"),
     ("docs/gate.md", "| nothing | 20 | 200 | 0 |"),
     ("README.md", "0 of 200 comparisons of identical code called slower, 38 of 40 slow-downs of 3 %"),

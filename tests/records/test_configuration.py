@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mhsa.commands.cli import main
-from mhsa.records.configuration import Configuration, find, read, size
+from mhsa.records.configuration import Configuration, find, read
 from mhsa.records.options import Options
+from mhsa.records.pyproject.memory_size import size
 from mhsa.records.request import Expected
 from mhsa.records.results import PropertyResult
 from mhsa.run.child import Child

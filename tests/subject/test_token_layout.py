@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mhsa.records.contract import Layout
+from mhsa.records.conventions.values import Layout
 from mhsa.subject.forms.token_layout import TokenLayout
 
 

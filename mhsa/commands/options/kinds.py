@@ -32,7 +32,7 @@ def percent(text: str) -> float:
 
 def size(text: str) -> int:
     """Return bytes, of a text such as 8GiB."""
-    from mhsa.records.configuration import size as bytes_of
+    from mhsa.records.pyproject.memory_size import size as bytes_of
 
     found = bytes_of(text)
     if found is None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
 from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_query_mask
-from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
+from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter

@@ -8,7 +8,7 @@ import numpy as np
 
 from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
 from mhsa.oracle.bounded import Array
-from mhsa.records.contract import FullyMaskedRow
+from mhsa.records.conventions.values import FullyMaskedRow
 from mhsa.subject.subject import Subject
 
 

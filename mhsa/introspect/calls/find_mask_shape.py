@@ -13,7 +13,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import LENGTH_SHAPES, MaskShape
+from mhsa.records.conventions.values import LENGTH_SHAPES, MaskShape
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.caller import Caller, heads_of
 from mhsa.subject.generic_inputs import first_sizes

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mhsa.records.contract import Heads
+from mhsa.records.conventions.values import Heads
 from mhsa.subject.computed_views import ComputedView
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections, Role, View

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from mhsa.oracle.bounded import Bounded
-from mhsa.records.contract import MaskShape
+from mhsa.records.conventions.values import MaskShape
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -53,8 +53,7 @@ class Fit:
         whole = _WHOLE.get(subject.contract.mask_shape)
         if whole is None:
             return True
-        contract = replace(subject.contract, mask_shape=whole)
-        return not self.is_taken(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
+        return not self.is_taken(subject.under(replace(subject.contract, mask_shape=whole)))
 
     def is_taken(self, subject: Subject, samples: int = 0) -> bool:
         """Whether a mask of the subject's form that hides something is taken without an error; in ``samples`` if given."""
@@ -76,8 +75,7 @@ class Fit:
         Then nothing shows whether the mask is one of keys, or one of queries and keys that is transposed by mistake.
         """
         contract = replace(subject.contract, mask_shape="[B, Tq, Tk]")
-        whole = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
-        return self.with_square_mask(whole) is not None
+        return self.with_square_mask(subject.under(contract)) is not None
 
     def with_square_mask(self, subject: Subject) -> bool | None:
         """Whether a mask of as many queries as keys gives the oracle's output; None where it is not taken.

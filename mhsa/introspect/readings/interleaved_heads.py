@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.readings.candidate_reading import Reading
-from mhsa.records.contract import Heads
+from mhsa.records.conventions.values import Heads
 from mhsa.records.names import HEAD, is_called
 from mhsa.source.written_code import source_of
 from mhsa.subject.adapters.function_adapter import FunctionAdapter

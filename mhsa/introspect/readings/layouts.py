@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mhsa.introspect.readings.candidate_reading import Reading
-from mhsa.records.contract import FUNCTION_LAYOUTS, Layout
+from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter

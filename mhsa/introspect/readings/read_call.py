@@ -27,7 +27,7 @@ from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, ro
 from mhsa.introspect.readings.second_argument import ask_about_second
 from mhsa.introspect.readings.strides import contiguous_alone
 from mhsa.introspect.torch_attention import TorchModuleAdapter, within
-from mhsa.records.contract import MaskMeaning
+from mhsa.records.conventions.values import MaskMeaning
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -112,8 +112,7 @@ def _stages(subject: Subject, module: nn.Module, fit: Fit) -> list[Reading] | No
 def reads(subject: Subject, module: nn.Module) -> bool:
     """Whether it is attention to the last digit as it is called, or with a mask in some reading if it needs one."""
     fit = Fit()
-    contract = find_float64(subject)
-    if fit.without_mask(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))):
+    if fit.without_mask(subject.under(find_float64(subject))):
         return True
     return subject.caller.fills_mask and _stages(subject, module, fit) is not None
 
@@ -128,13 +127,11 @@ def _with_float64(readings: Iterator[Reading], *meanings: MaskMeaning | None) ->
         for meaning in dict.fromkeys(meanings or (None,)):
             subject = reading.subject
             meant = replace(subject.contract, mask=meaning) if meaning else subject.contract
-            found = find_float64(replace(subject, contract=meant, caller=replace(subject.caller, contract=meant))).float64_in
+            found = find_float64(subject.under(meant)).float64_in
             if found in seen:
                 continue
             seen.append(found)
-            contract = replace(subject.contract, float64_in=found)
-            caller = replace(subject.caller, contract=contract)
-            yield replace(reading, subject=replace(subject, contract=contract, caller=caller))
+            yield replace(reading, subject=subject.under(replace(subject.contract, float64_in=found)))
 
 
 def _declared_meaning(subject: Subject) -> MaskMeaning | None:
@@ -157,8 +154,7 @@ def _not_laid_out(subject: Subject) -> Subject:
     """Return the subject without a layout that it can be called in, but which does not fit either."""
     if subject.contract.layout != "TBD" or subject.adapter.contract.layout is not None:
         return subject
-    contract = replace(subject.contract, layout=None)
-    return replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+    return subject.under(replace(subject.contract, layout=None))
 
 
 def by_names(subject: Subject, module: nn.Module) -> Subject:

@@ -31,8 +31,7 @@ def contiguous_alone(subject: Subject, module: nn.Module) -> Reading | None:
     if all(_is_taken(subject, module, layout) for layout in _STRIDED) or not _is_taken(subject, module, "contiguous"):
         return None
     fields = {"strides": "contiguous"}
-    contract = replace(subject.contract, strides="contiguous")
-    read = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+    read = subject.under(replace(subject.contract, strides="contiguous"))
     return Reading(read, "call", _TEXT, certain=False, declaration=fields, pins=fields)
 
 

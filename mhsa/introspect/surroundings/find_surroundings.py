@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.projections.discover import is_linear
 from mhsa.introspect.projections.role_names import named_roles
+from mhsa.introspect.projections.search.layers import is_linear
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.contract import Contract, Layout
+from mhsa.records.contract import Contract
+from mhsa.records.conventions.values import Layout
 from mhsa.records.names import MASK
 from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import slot_rest

@@ -20,7 +20,8 @@ from torch import nn
 from mhsa.source.written_code import tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
-from mhsa.subject.construction.guesses import LAST, Guess, guesses
+from mhsa.subject.construction.guess import LAST, Guess
+from mhsa.subject.construction.guesses import guesses
 
 NO_DEFAULT = object()
 _CONFIGURATION = re.compile("config|args|params|options|settings", re.IGNORECASE)

@@ -17,7 +17,7 @@ from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
-from mhsa.subject.construction.guesses import Core
+from mhsa.subject.construction.guess import Core
 from mhsa.subject.construction.parameters import configs_of, read_parameters, with_widths_of_heads
 
 

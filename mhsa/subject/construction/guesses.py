@@ -7,22 +7,20 @@ asked about (``mhsa/introspect/readings/guessed_arguments.py``) instead of being
 from __future__ import annotations
 
 import enum
-import functools
 import inspect
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from mhsa.subject.construction.argument_roles import LENGTH, SIZED, Role, role_of
+from mhsa.subject.construction.argument_roles import LENGTH, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
 from mhsa.subject.construction.by_source.closed_sets import is_plain, members, plain_first
-from mhsa.subject.construction.by_source.collected_arguments import Keys
+from mhsa.subject.construction.guess import EPSILON, IDENTITY, LAST, Core, Guess, is_same
 
-EPSILON = 1e-5  # torch's own of nn.LayerNorm
 _ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second
 _WIDTH_WORDS = {"dim", "dims", "width", "channel", "channels", "chan", "feature", "features", "feat", "d", "units", "hidden",
                 "embed", "emb", "embd", "embedding", "size", "depth", "in", "out", "inner"}  # fmt: skip
@@ -33,67 +31,7 @@ _WIDTHS = {"d_model", "other width", "head width"}
 _COUNTS, _SHARING = {"num", "n", "number", "nb", "count"}, {"head", "heads", "kv", "groups"}
 
 
-@dataclass(frozen=True)
-class Core:
-    """A class of the file that attends on heads, and has no parameters: what it is built with.
-
-    Attributes:
-        kind: the class.
-        off: switches that plain attention has off, and this class on by default.
-        whole: whether the class is given, which the constructor calls itself.
-    """
-
-    kind: type[nn.Module]
-    off: tuple[str, ...] = ()
-    whole: bool = False
-
-    def __call__(self) -> Any:
-        """Build one, or return what builds one."""
-        make = functools.partial(self.kind, **dict.fromkeys(self.off, False))
-        return make if self.whole else make()
-
-    def __str__(self) -> str:
-        given = ", ".join(f"{name}=False" for name in self.off)
-        if self.whole and not given:
-            return self.kind.__name__
-        return f"partial({self.kind.__name__}, {given})" if self.whole else f"{self.kind.__name__}({given})"
-
-
-@dataclass(frozen=True)
-class Guess:
-    """One value to try.
-
-    Attributes:
-        role: what it stands for, where the value depends on the sizes.
-        value: it is given, where it has no role.
-        made: builds what is given, one for each module.
-        keys: of a dict that is given, with their roles; None where it is no dict.
-    """
-
-    role: Role | None = None
-    value: Any = None
-    made: Core | None = None
-    keys: Keys | None = None
-
-    @property
-    def words(self) -> str:
-        """The value, as it is printed."""
-        if self.role is not None:
-            return _WORDS.get(self.role, self.role)
-        if self.keys is not None:
-            return f"dict({', '.join(f'{name}={_WORDS.get(role, role)}' for name, role in self.keys)})"
-        if self.value in (_IDENTITY, nn.Identity):
-            return "nn.Identity"
-        return str(self.made) if self.made is not None else repr(self.value)
-
-
-_WORDS: dict[Role, str] = {"other width": "d_model", "head width": "d_model / heads", "dropout": "a rate of dropout"}
 _OF_LAYERS = re.compile(r"norm|act(ivation)?_layer|act(ivation)?_class", re.IGNORECASE)
-_IDENTITY = nn.Identity()  # in the place of an activation or a norm, which plain attention has not; it has no numbers
-
-
-# Tried where nothing else is suggested, or can be called.
-LAST = (Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width"))
 
 
 def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, sized: bool, headed: bool) -> list[Guess]:
@@ -115,7 +53,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
         *_by_name(name, sized=sized, headed=headed),
     ]
     found += LAST
-    return [guess for n, guess in enumerate(found) if not any(_same(guess, other) for other in found[:n])]
+    return [guess for n, guess in enumerate(found) if not any(is_same(guess, other) for other in found[:n])]
 
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
@@ -197,7 +135,7 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
 
 def _identities(use: Use) -> list[Guess]:
     """Return the class and an object of it, for what is called: a class of activations or norms is, or an activation itself."""
-    return [Guess(value=nn.Identity), Guess(value=_IDENTITY)] if use.called else []
+    return [Guess(value=nn.Identity), Guess(value=IDENTITY)] if use.called else []
 
 
 def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:
@@ -237,16 +175,3 @@ def _cores(target: Any) -> list[Core]:
 
 def _words(name: str) -> set[str]:
     return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
-
-
-def _same(one: Guess, other: Guess) -> bool:
-    return (one.role, repr(one.value), one.made, one.keys) == (other.role, repr(other.value), other.made, other.keys)
-
-
-def is_configuration(target: Any, name: str) -> bool:
-    """Whether an argument of a name that says nothing is a configuration: a number of heads or two other sizes are read."""
-    if role_of(name) is not None:
-        return False
-    use = use_of(target, name)
-    sizes = {role for read in use.read if (role := role_of(read)) in SIZED}
-    return not use.called and ("head" in sizes or len(sizes) > 1)

@@ -20,9 +20,8 @@ from mhsa.records.names import (
     pick,
 )
 from mhsa.subject.construction.annotated_config import config_class, is_record
-from mhsa.subject.construction.argument_roles import Role, role_of
+from mhsa.subject.construction.argument_roles import SIZED, Role, role_of
 from mhsa.subject.construction.argument_use import is_multiplied, use_of
-from mhsa.subject.construction.guesses import is_configuration
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
 
@@ -67,7 +66,7 @@ def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
         by_name = is_called(name, CONFIG)
         if kind is not None and (by_name or is_record(kind) or _CONFIG_CLASS.search(kind.__name__)):
             found[name] = kind
-        elif by_name or is_configuration(target, name):
+        elif by_name or _is_configuration(target, name):
             found[name] = None
     return found
 
@@ -166,3 +165,12 @@ def _is_rate(parameter: inspect.Parameter) -> bool:
     if type(parameter.default) in (int, float):
         return is_called(parameter.name, DROPOUT) and parameter.annotation not in (bool, "bool")
     return False
+
+
+def _is_configuration(target: Any, name: str) -> bool:
+    """Whether an argument of a name that says nothing is a configuration: a number of heads or two other sizes are read."""
+    if role_of(name) is not None:
+        return False
+    use = use_of(target, name)
+    sizes = {role for read in use.read if (role := role_of(read)) in SIZED}
+    return not use.called and ("head" in sizes or len(sizes) > 1)

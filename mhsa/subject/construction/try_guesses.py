@@ -13,7 +13,8 @@ from mhsa.subject.construction.argument_roles import Role, role_of
 from mhsa.subject.construction.built_sizes import runs
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, is_built, settle_sizes
-from mhsa.subject.construction.guesses import Guess, combinations, guesses, is_established, optional_guesses
+from mhsa.subject.construction.guess import Guess
+from mhsa.subject.construction.guesses import combinations, guesses, is_established, optional_guesses
 from mhsa.subject.construction.how_to_state import FACTORY, how_to_state
 from mhsa.subject.construction.parameters import Parameters
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 
-from mhsa.records.contract import MaskShape
+from mhsa.records.conventions.values import MaskShape
 
 BiasShape = Literal["[B, H, Tq, Tk]", "[H, Tq, Tk]", "[B*H, Tq, Tk]", "[B, Tq, Tk]", "[Tq, Tk]"]
 BIAS_SHAPES: tuple[BiasShape, ...] = get_args(BiasShape)

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mhsa.records.contract import Layout
+from mhsa.records.conventions.values import Layout
 from mhsa.records.names import KEY, QUERY, VALUE, pick
 from mhsa.subject.forms.mask_conversion import MaskForm
 

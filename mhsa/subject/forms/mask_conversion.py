@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from mhsa.records.contract import MaskMeaning, MaskShape
+from mhsa.records.conventions.values import MaskMeaning, MaskShape
 
 # Shapes of masks that hide the same keys from every query of a sample.
 ALIKE_FOR_QUERIES: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, Tk]", "[B, 1, 1, Tk]", "[B, Tk, 1]", "[B]")

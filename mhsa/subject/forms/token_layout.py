@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mhsa.records.contract import Layout
+from mhsa.records.conventions.values import Layout
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,7 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
         return  # it is declared what it computes
     sizes = generic_sizes(subject.adapter)
     for aligned, words in _WORDS.items():
-        causal = replace(contract, causal=aligned)
-        read = replace(subject, contract=causal, caller=replace(subject.caller, contract=causal))
+        read = subject.under(replace(contract, causal=aligned))
         if fit.without_mask(read):
             where = "" if sizes.queries == sizes.keys else f", aligned {aligned} ({words})"
             fields: dict[str, Any] = {"causal": aligned}

@@ -48,8 +48,7 @@ def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
 
 
 def _under(subject: Subject, fields: dict[str, Any]) -> Subject:
-    contract = replace(subject.contract, **fields)
-    return replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+    return subject.under(replace(subject.contract, **fields))
 
 
 def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:

@@ -51,8 +51,7 @@ def _find(subject: Subject, how: How) -> Fill | None:
         middle = (low + high) / 2.0
         low, high = (middle, high) if calls.share(middle) > 0.5 else (low, middle)
     for number in _written(calls.measured(high)):
-        contract = replace(subject.contract, fill=Fill(number, how))
-        under = replace(subject, contract=contract, caller=replace(subject.caller, contract=contract))
+        under = subject.under(replace(subject.contract, fill=Fill(number, how)))
         at = -number if how == "set" else -number / 2.0
         sizes = (LEAST_FILL / 4.0, at - 1.0, at, at + 1.0, _FARTHEST)
         if all(tried.is_exact(size) for seed in _SEEDS for tried in [_Calls(under, how, seed)] for size in sizes):

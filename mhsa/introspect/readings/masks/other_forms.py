@@ -17,7 +17,7 @@ from mhsa.introspect.readings.masks.own_code import own_code
 from mhsa.introspect.readings.masks.polarity import MEANS, mask_reading
 from mhsa.introspect.readings.masks.stated_polarity import mask_parameter
 from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one
-from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
+from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Understood
 from mhsa.source.written_code import tree_of
 from mhsa.subject.adapters.adapter import Adapter

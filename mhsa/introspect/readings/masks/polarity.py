@@ -11,7 +11,7 @@ from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.masks.stated_polarity import Stated, about, mask_parameter
 from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, stated_axes
-from mhsa.records.contract import LENGTH_SHAPES, MaskMeaning, MaskShape
+from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.subject import Subject

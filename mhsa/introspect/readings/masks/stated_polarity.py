@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mhsa.introspect.readings.masks.comments import comments_on_masks
-from mhsa.records.contract import MaskMeaning
+from mhsa.records.conventions.values import MaskMeaning
 from mhsa.records.names import HIDING, is_lengths
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.adapter import Adapter

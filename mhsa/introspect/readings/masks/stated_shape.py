@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from mhsa.introspect.readings.masks.stated_polarity import about, mask_parameter
-from mhsa.records.contract import MaskShape
+from mhsa.records.conventions.values import MaskShape
 from mhsa.subject.adapters.adapter import Adapter
 
 _SHAPE = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")

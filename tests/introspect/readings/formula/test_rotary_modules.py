@@ -134,7 +134,7 @@ def test_another_layout_or_base_fits_not(file: Path) -> None:
     for other in ({"rotary": "half"}, {"rotary": {"base": 500.0, "layout": "interleaved"}}, {"rotary": None}):
         subject = understand(Request("a", f"{file}:ComplexRotaryAttention", contract={"rotary": "interleaved", **NAN}))
         contract = replace(subject.contract, **other)
-        assert not Fit().without_mask(replace(subject, contract=contract, caller=replace(subject.caller, contract=contract)))
+        assert not Fit().without_mask(subject.under(contract))
     assert not Fit().without_mask(understand(Request("a", f"{file}:ValuesToo", contract=LLAMA)))
 
 

@@ -1,0 +1,126 @@
+"""The first stage: a module with generic numbers is built, and how it is called is found, or asked about."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from mhsa.introspect.calls.find_call import find_call
+from mhsa.introspect.calls.finite_call import finite_call
+from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.declared_contract import require_use
+from mhsa.introspect.failing_builds import failed_build
+from mhsa.introspect.failing_calls import require_a_call
+from mhsa.introspect.late_parameters import require_no_growth
+from mhsa.introspect.limited_lengths import require_lengths
+from mhsa.introspect.readings.equal_lengths import declared_equal
+from mhsa.introspect.readings.formula.qk_norm import with_epsilon
+from mhsa.introspect.readings.masks.ignored import without_ignored_mask
+from mhsa.introspect.readings.one_length import of_one_length
+from mhsa.introspect.readings.options.two_streams import without_other_direction
+from mhsa.introspect.surroundings.several_attentions import one_of_several
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.request import Request
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import first_sizes
+from mhsa.subject.parameter_layout import Sizes
+
+
+@dataclass(frozen=True)
+class BuiltAndCalled:
+    """A module with generic numbers, and how it is called.
+
+    Attributes:
+        adapter: which has built it.
+        module: float64, in eval mode, on the CPU.
+        caller: of the module.
+        finite: the same with a mask that leaves its output finite, where one must be given.
+        sizes: of the module.
+        given: the number of heads and the width that its constructor was given.
+        understood: what was found out on the way.
+    """
+
+    adapter: Adapter
+    module: nn.Module
+    caller: Caller
+    finite: Caller
+    sizes: Sizes
+    given: tuple[int, int]
+    understood: tuple[Understood, ...]
+
+    def output(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Return what the module gives, without a mask or with one that leaves it finite."""
+        output: Tensor = self.finite(self.module, query, key, value, None)[0]
+        return output
+
+
+def build_and_call(adapter: Adapter, target: Any, request: Request) -> BuiltAndCalled:
+    """Build a module and find out how it is called: which attention of it, with which lengths, and whether with a mask.
+
+    Raises:
+        SubjectError: it cannot be built.
+        Question: no call returns, or what it does in a call cannot be judged.
+    """
+    name, sizes = request.label, first_sizes(adapter)
+    given = adapter.sizes or (sizes.head, sizes.d_model)
+    module = _built(adapter, name, given)
+    adapter, about_epsilon = with_epsilon(adapter, target, module)
+    there = {path for path, _ in module.named_parameters()}
+    returning: list[str] = []  # the dtype of a call that returns, where the plainest one does not
+    caller = find_call(adapter, module, lambda: returning.append(_require_a_call(adapter, module, request, target)))
+    if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
+        adapter.in_float32 = True
+        caller = find_call(adapter, module)
+    one = one_of_several(adapter, module, caller, _spec(target, request)) if isinstance(adapter, ModuleAdapter) else None
+    if one is not None:
+        adapter, module = one, randomised(one.build(*given), name)
+        caller = find_call(adapter, module)
+    alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
+    if alike is not None:
+        adapter, caller = alike, find_call(alike, module)
+    caller = without_ignored_mask(caller, module)
+    if caller.adapter is not adapter:  # a function that is called in another layout, or a mask that is not read
+        adapter = caller.adapter
+        module = randomised(adapter.build(*given), name)
+    if isinstance(adapter, ModuleAdapter) and adapter.signature.co_attention:
+        adapter = without_other_direction(adapter, caller, module)
+        caller = replace(caller, adapter=adapter)
+    require_use(name, target, adapter, request.contract, caller.contract)
+    require_no_growth(module, there, request, target)
+    require_lengths(module, given[1], lambda x: caller(module, x, x, x, None))
+    finite = finite_call(caller, module)  # before anybody watches what is called within the module
+    return BuiltAndCalled(adapter, module, caller, finite, sizes, given, (about_epsilon,) if about_epsilon else ())
+
+
+def _built(adapter: Adapter, name: str, given: tuple[int, int]) -> nn.Module:
+    try:
+        module = adapter.build(*given)
+    except SubjectError:
+        raise
+    except Exception as error:
+        raise failed_build(name, adapter, given, error) from error
+    if not isinstance(module, nn.Module):
+        raise SubjectError(f"{name} builds a {type(module).__name__}; must build an nn.Module")
+    return randomised(module, name)
+
+
+def _spec(target: Any, request: Request) -> str:
+    """Return the spec that names the class of a subject; empty where it is no class that a spec names."""
+    if not inspect.isclass(target) or not request.is_unnamed:
+        return ""
+    return f"{request.spec}:{target.__name__}" if request.spec.endswith(".py") else request.spec
+
+
+def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:
+    try:
+        return require_a_call(adapter, module, request, target)
+    except Question:
+        if isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
+            raise Question(adapter.signature.asks) from None
+        raise

@@ -1,0 +1,43 @@
+"""The third stage: the call is read, as attention to the last digit wherever it is that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
+from mhsa.introspect.calls.find_weights_form import find_weights_form
+from mhsa.introspect.readings.formula.biases import find_bias_form
+from mhsa.introspect.readings.formula.lse import find_lse
+from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
+from mhsa.introspect.readings.query_key_value import Bind, try_without_keys
+from mhsa.introspect.readings.read_call import read_call
+from mhsa.introspect.readings.upcast import ask_about_upcast
+from mhsa.introspect.stages.built_and_called import BuiltAndCalled
+from mhsa.records.request import Request
+from mhsa.subject.subject import Subject
+
+
+def read_exactly(
+    subject: Subject, built: BuiltAndCalled, request: Request, called_by: Bind, unsure: str, turned: Callable[[str], bool]
+) -> Subject:  # fmt: skip
+    """Return the subject, on the CPU, as it is called: layout, masks, fully masked rows, weights, bias and log-sum-exp.
+
+    Args:
+        subject: read by names.
+        built: its module, and how it is called.
+        request: what was asked for.
+        called_by: makes the subject anew where arguments have other roles.
+        unsure: what was taken for granted of its parameters, in words.
+        turned: whether it fits with a guessed switch in its other position.
+
+    Raises:
+        Question: it is exactly attention only in another reading than the usual one, or was built with guesses and is not.
+    """
+    read = read_call(replace(subject, device="cpu"), built.module, request, called_by)
+    read = read.under(replace(read.contract, fully_masked_row=find_fully_masked_row(read)))
+    ask_about_upcast(read)
+    require_fit_of_guesses(read, unsure, turned)
+    read = try_without_keys(read)
+    read = find_bias_form(replace(read, caller=find_weights_form(read)))
+    return find_lse(read, built.module, built.sizes)

@@ -1,0 +1,49 @@
+"""The last stage: what a user can reach and no property tries, each in a few words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from mhsa.introspect.projections.recipe import Recipe
+from mhsa.introspect.readings.unjudged_options import left_at_defaults
+from mhsa.introspect.stages.built_and_called import BuiltAndCalled
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.one_attention import OneAttention
+from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.subject import Subject
+
+
+def with_what_is_left(
+    subject: Subject, read: Subject, built: BuiltAndCalled, about_switches: Mapping[str, str],
+    around: Surroundings | None, recipe: Recipe | None,
+) -> Subject:  # fmt: skip
+    """Return the subject with what is not judged of it.
+
+    Args:
+        subject: as it is judged.
+        read: the same before it was given other widths and switches.
+        built: its module, and how it is called.
+        about_switches: why a switch is not judged, by name.
+        around: what is left out around the attention.
+        recipe: of its projections, where mhsa found them.
+    """
+    adapter, module = built.adapter, built.module
+    unread = find_unread(subject.caller, module, built.sizes)
+    raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
+    fixed = adapter.fixed_dropouts(module, *built.given) if isinstance(adapter, ModuleAdapter) else ()
+    left = (
+        *read.not_judged,
+        *([f"calls without a mask, which all raise ({raised})"] if raised else []),
+        *left_at_defaults(read, about_switches),
+        *(each.words for each in unread),
+        *batch_norms_in_words(module),
+        *(around.parts if around else ()),
+        *(adapter.left if isinstance(adapter, OneAttention) else ()),
+        *(recipe.not_judged if recipe else ()),
+        *(f"the rate of {path}, which the constructor does not set" for path in fixed),
+    )
+    wrong = next((each.wrong for each in unread if each.wrong), "")
+    return replace(subject, not_judged=left, no_weights=wrong)

@@ -1,0 +1,50 @@
+"""The second stage: an attention with something around it, a norm say, is taken out, where that is certain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from mhsa.introspect.calls.finite_call import finite_call
+from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.projections.bind import bind_projections
+from mhsa.introspect.readings.read_call import reads
+from mhsa.introspect.stages.built_and_called import BuiltAndCalled
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain, with_dropout_of_its_own
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.caller import Caller
+from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.subject import Subject
+
+
+def without_surroundings(whole: BuiltAndCalled, name: str) -> tuple[BuiltAndCalled, Surroundings | None]:
+    """Return the attention within a module and what is around it; the module as it is, where nothing certainly is.
+
+    Raises:
+        Question: a residual is all that is around it.
+    """
+    adapter, module = whole.adapter, whole.module
+    inner = inner_attention(adapter, module, lambda: whole.output(*generic_tensors(adapter)))
+    if inner is None:
+        return whole, None
+    alone = randomised(inner.build(*whole.given), name)
+    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(adapter))
+    if not is_certain(inner):
+        if _fits_alone(name, inner, alone, caller, whole.sizes):
+            raise ask_about_residual(inner.around)
+        return whole, None
+    with_dropout_of_its_own(inner, lambda module: caller(module, *generic_tensors(inner), None)[0])
+    return replace(whole, adapter=inner, module=alone, caller=caller, finite=finite_call(caller, alone)), inner.around
+
+
+def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:
+    """Whether what an adapter builds is attention to the last digit."""
+    try:
+        bind, _, _ = bind_projections(adapter, module, sizes, lambda m, q, k, v: caller(m, q, k, v, None)[0])
+        subject = Subject(name, adapter, caller.contract, ("float64",), "cpu", bind, caller)
+        return reads(subject, module)
+    except Exception:  # it cannot be read so
+        return False
