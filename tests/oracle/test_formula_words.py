@@ -113,10 +113,13 @@ def test_how_many_distances_have_a_bucket_each(causal: str, direction: str | Non
     assert bias_table.single_distances(BiasTable(direction=direction), causal, count) == single
 
 
-def test_a_window_of_the_own_place_and_those_after_it() -> None:
-    seen = Formula(window=(0, 1)).visible(3, 3)
+@pytest.mark.parametrize(
+    ("window", "rows"), [((0, 1), ["xx.", ".xx", "..x"]), ((1, 0), ["x..", "xx.", ".xx"]), ((0, 0), ["x..", ".x.", "..x"])]
+)
+def test_a_window_without_a_side(window: tuple[int, int], rows: list[str]) -> None:
+    seen = Formula(window=window).visible(3, 3)
     assert seen is not None
-    assert seen.tolist() == [[True, True, False], [False, True, True], [False, False, True]]
+    assert ["".join("x" if x else "." for x in row) for row in seen] == rows
 
 
 def test_a_table_that_the_formula_does_not_have_gets_no_gradient() -> None:
