@@ -111,6 +111,7 @@ def arrays(part: object) -> Iterator[Bounded]:
         yield Bounded.exact(part)
     elif isinstance(part, dict):
         yield from (found for value in part.values() for found in arrays(value))
+        yield Bounded.exact([ord(letter) for name in part for letter in name])
     elif isinstance(part, tuple):
         yield from (found for value in part for found in arrays(value))
     elif is_dataclass(part) and not isinstance(part, ProjectionWeights | Formula):

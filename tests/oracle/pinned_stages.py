@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from mhsa.oracle.bounded import Arithmetic, Bounded
-from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, lse, qk_norm, rotary, sinks, softcap
+from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, groups, lse, qk_norm, rotary, sinks, softcap
 from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
 from mhsa.oracle.precision import PRECISIONS, Precision
 from tests.oracle.pinned_bounds import bounded, numbers
@@ -35,10 +35,27 @@ def stages(precision: Precision) -> Iterator[tuple[str, object]]:
             for head in (3, 6):
                 found = alibi.stage(Arithmetic(PRECISIONS[name]), bias, "bottom-right", (1, head, 3, 7))
                 yield f"{bias} of {head} heads in {name}", found
+    yield "gradients of two heads that share one", groups.gather(by, bounded(11, 1, 4, 2, 3), 2)
+    yield "gradients of heads of their own", groups.gather(by, bounded(11, 1, 4, 2, 3), 4)
+    yield "a cap of nothing", softcap.stage(by, Bounded.exact([0.0]), 5.0)
+    yield from of_the_finest_format()
     # Distance 12 of 17 buckets up to 27 is at a border, and float32 puts it on the other side of it.
     table, shape = BiasTable(direction="past", max_distance=27), (2, 3, 2, 16)
     yield "a table at a border", bias_table.stage(table, "bottom-right", shape, numbers(9, 17, 3))
     yield "its gradient", bias_table.gradient(by, table, "bottom-right", bounded(10, *shape), 17, 2)
+
+
+def of_the_finest_format() -> Iterator[tuple[str, object]]:
+    """Yield what stages give in float64, where this arithmetic's own roundoff is half of the bound; of numbers without an error."""
+    by = Arithmetic(PRECISIONS["float64"])
+    for part, found in (("cap", softcap.stage), ("slope", softcap.slope)):
+        yield f"{part} in float64", found(by, Bounded.exact(far().value), 3.0)
+    yield "tables in float64", rotary.tables(by, Rotary(tables="dtype"), np.array([0, 1, 5, 400]), 8)
+    yield "sink in float64", sinks.softmax(by, Bounded.exact(numbers(1, 1, 2, 2, 3)), None, Bounded.exact([[[0.5]]]))
+    for kind in ("rms", "layer", "l2"):
+        y, normed = qk_norm.stage(by, QkNorm(kind), Bounded.exact(numbers(3, 1, 2, 5, 3)), None, None)
+        yield f"{kind} in float64", (y, normed.inverse)
+        yield f"{kind} in float64, back", qk_norm.chain(by, normed, Bounded.exact(numbers(6, 1, 2, 5, 3)), back=True)
 
 
 def of_caps(by: Arithmetic) -> Iterator[tuple[str, object]]:
