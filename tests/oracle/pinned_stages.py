@@ -46,7 +46,7 @@ def stages(precision: Precision) -> Iterator[tuple[str, object]]:
 
 
 def of_the_finest_format() -> Iterator[tuple[str, object]]:
-    """Yield what stages give in float64, where this arithmetic's own roundoff is half of the bound; of numbers without an error."""
+    """Yield what stages give in float64, where this arithmetic's own roundoff is half of the bound; numbers are exact."""
     by = Arithmetic(PRECISIONS["float64"])
     for part, found in (("cap", softcap.stage), ("slope", softcap.slope)):
         yield f"{part} in float64", found(by, Bounded.exact(far().value), 3.0)
