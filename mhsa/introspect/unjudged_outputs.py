@@ -24,6 +24,7 @@ from mhsa.subject.parameter_layout import Sizes
 # Weights kept in bfloat16 are rounded by 2^-9 each, and the sum of the few here by little more; scores sum to anything.
 _OFF = 2.0**-5
 _FORMS = (("B", "H", "Tq", "Tk"), ("B", "Tq", "Tk"), ("B*H", "Tq", "Tk"), ("H", "Tq", "Tk"))
+_OF_A_PART = "[B, Tq, Tk]"
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,12 @@ class Unread:
     Attributes:
         words: what it is.
         wrong: what is wrong with it, where it can only be weights and is not; or empty.
+        part: which of the values returned has the weights of a part of the heads, [B, Tq, Tk]; None where it has not.
     """
 
     words: str
     wrong: str = ""
+    part: int | None = None
 
 
 def batch_norms_in_words(module: nn.Module) -> list[str]:
@@ -71,7 +74,8 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     for n, item in enumerate(items):
         if _holds_tensors(item) and not _is_among(item, known):
             known.append(item)  # kept as well, it is named once
-            found.append(_told(item, axes, "weights returned", f"value {n + 1} of {len(items)} returned"))
+            told = _told(item, axes, "weights returned", f"value {n + 1} of {len(items)} returned")
+            found.append(replace(told, part=n) if told.words == f"weights returned: shape {_OF_A_PART}" else told)
     for path, x in _kept(module):
         if before.get(path) != id(x) and not _is_among(x, known):
             known.append(x)

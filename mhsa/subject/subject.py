@@ -65,6 +65,7 @@ class Subject:
         fill: the finite number that was found to hide masked keys, where none is declared.
         switches: options that are judged in their other position, too.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
+        wrong_weights: what is wrong with weights of a part of the heads, or empty.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Subject:
     understood: tuple[Understood, ...] = ()
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
+    wrong_weights: str = ""
     fill: Fill | None = None
     switches: tuple[Switch, ...] = ()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from mhsa.introspect.calls.partial_weights import part_of_weights
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.readings.unjudged_options import left_at_defaults
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled
@@ -32,13 +33,14 @@ def with_what_is_left(
     """
     adapter, module = built.adapter, built.module
     unread = find_unread(subject.caller, module, built.sizes)
+    parts = {each.words: part_of_weights(subject, each.part) for each in unread if each.part is not None}
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
     fixed = adapter.fixed_dropouts(module, *built.given) if isinstance(adapter, ModuleAdapter) else ()
     left = (
         *read.not_judged,
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
         *left_at_defaults(read, about_switches),
-        *(each.words for each in unread),
+        *(", ".join(filter(None, (each.words, parts.get(each.words, ("", ""))[0]))) for each in unread),
         *batch_norms_in_words(module),
         *(around.parts if around else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
@@ -46,4 +48,5 @@ def with_what_is_left(
         *(f"the rate of {path}, which the constructor does not set" for path in fixed),
     )
     wrong = next((each.wrong for each in unread if each.wrong), "")
-    return replace(subject, not_judged=left, no_weights=wrong)
+    of_a_part = next((f"{words}: {said}" for words, (_, said) in parts.items() if said), "")
+    return replace(subject, not_judged=left, no_weights=wrong, wrong_weights=of_a_part)

@@ -46,14 +46,14 @@ def with_other_forms(read: Reading, fit: Fit) -> Reading:
         taken = [r for r in _readings(read, axes) if fit.is_taken(r.subject)]
         square = [(r, fit.with_square_mask(r.subject)) for r in _readings(read, axes)] if not taken else []
         if any(fits for _, fits in square):
-            left.append(f"masks of {axes} axes, where there are as many queries as keys: with others every call raises")
+            left.append(f"masks of {axes} axes, where there are as many queries as keys: else none is taken")
         elif wrong := taken or [r for r, fits in square if fits is False]:
             why = f"of {axes} axes it is right in no reading, and so is judged; {shape} is right"
             judged = wrong[0].subject
             judged = replace(judged, understood=(*judged.understood, Understood("mask", why, "fitted")))
             return replace(wrong[0], subject=judged, certain=read.certain, declaration=read.declaration)
         else:
-            left.append(f"masks of {axes} axes, which the source tells from others: every call with one raises")
+            left.append(f"masks of {axes} axes, which the source tells from others: none that mhsa gives is taken")
     said = (Understood("mask", f"or {' or '.join(also)}; tried {len(SEEDS)} times", "fitted"),) if also else ()
     understood = (*subject.understood, *said)
     return replace(read, subject=replace(subject, understood=understood, not_judged=(*subject.not_judged, *left)))

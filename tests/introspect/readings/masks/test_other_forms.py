@@ -95,13 +95,14 @@ def test_a_form_of_the_other_meaning_is_said() -> None:
 
 
 def test_a_form_that_raises_is_said() -> None:
-    assert "masks of 2 axes, which the source tells from others: every call with one raises" in read(RefusesTwoAxes).not_judged
+    left = read(RefusesTwoAxes).not_judged
+    assert "masks of 2 axes, which the source tells from others: none that mhsa gives is taken" in left
 
 
 def test_queries_that_a_mask_of_tokens_marks_may_give_anything() -> None:
     subject = read(PairsOfTokens)
     assert subject.contract.mask_shape == "[B, Tq, Tk]"
-    assert "masks of 2 axes, where there are as many queries as keys: with others every call raises" in subject.not_judged
+    assert "masks of 2 axes, where there are as many queries as keys: else none is taken" in subject.not_judged
 
 
 def test_the_axes_that_a_source_tells_apart() -> None:
