@@ -96,6 +96,10 @@ def results(name: str, precision: Precision) -> Iterator[tuple[str, MultiHead]]:
             *x, maps(formula, bias=how is None), HEAD, seen, precision, "uniform" if how == "masked, uniform" else "zeros",
             bias=given, formula=formula,
         )  # fmt: skip
+    if formula.qk_norm is not None and given is None:  # over 40 tokens gradients are stored more often on their way
+        x = [numbers(10 + n, BATCH, length, D_MODEL) for n, length in enumerate((20, 2, 2))]
+        seen = formula.allowed(None, BATCH, 20, 2)
+        yield f"{name}, 40 tokens", multi_head(*x, maps(formula, bias=True), HEAD, seen, precision, formula=formula)
     if given is not None:
         yield f"{name}, of three axes", multi_head(
             *x, maps(formula, bias=True), HEAD, formula.allowed(None, BATCH, QUERIES, KEYS), precision,
@@ -123,7 +127,7 @@ def arrays(part: object) -> Iterator[Bounded]:
 def of_formula(name: str, precision: Precision) -> Iterator[tuple[str, object]]:
     for title, result in results(name, precision):
         yield title, replace(result, inputs=())
-        start, of_weights = numbers(20, BATCH, QUERIES, D_MODEL), numbers(21, BATCH, HEAD, QUERIES, KEYS)
+        start, of_weights = numbers(20, *result.output.value.shape), numbers(21, *result.weights.value.shape)
         yield f"{title}: gradients", gradients(result, precision, start)
         yield f"{title}: gradients, those of the weights among them", gradients(result, precision, start, of_weights)
         moves = (numbers(22 + n, *x.shape) for n, x in enumerate(result.inputs))

@@ -23,6 +23,7 @@ MEANS: dict[MaskMeaning, str] = {
     "lengths": "attends to the first keys of each sample, as many as it is given",
 }
 _PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)
+_MATRIX = re.compile(r"adj|attn_mask|att_mask|causal", re.IGNORECASE)  # names of masks of queries and keys
 # Named so, a mask is known to have no axis for the samples, as torch's attn_mask; other masks are expected to have one.
 _WITHOUT_SAMPLES = re.compile(r"attn_mask|att_mask|causal|look_?ahead|future|tril|triangular|subsequent|slf_attn")
 
@@ -80,7 +81,7 @@ def of_keys_alone(read: Reading, fit: Fit) -> Reading | None:
     open_shape = read.subject.contract.mask_shape == "[B, Tk, 1]" and adapter.contract.mask_shape is None
     if not open_shape or ends_in_one(adapter) or not fit.is_taken_transposed(read.subject):
         return read
-    if "adj" in mask_parameter(adapter).lower() or stated_axes(adapter) == 3:
+    if _MATRIX.search(mask_parameter(adapter)) or stated_axes(adapter) == 3:
         return None
     text = f"{read.text}, where a mask [B, Tq, Tk] is taken, too, and transposed"
     return replace(read, text=text, certain=False, declaration={**read.declaration, "mask_shape": "[B, Tk, 1]"})

@@ -20,6 +20,11 @@ class OfAGraph(Layers):
         return self.attend(x, x, x, None if adj is None else ~adj.mT)
 
 
+class NamedAsAMatrix(Layers):
+    def forward(self, x, attn_mask=None):
+        return self.attend(x, x, x, None if attn_mask is None else ~attn_mask.mT)
+
+
 class SaysAMatrix(Layers):
     def forward(self, x, mask=None):
         """Attend; mask is (B, T, T), True may attend."""
@@ -48,7 +53,7 @@ def test_where_both_are_taken_it_is_a_question() -> None:
     assert understand(declared).contract.mask_shape == "[B, Tk, 1]"
 
 
-@pytest.mark.parametrize("wrong", [OfAGraph, SaysAMatrix])
+@pytest.mark.parametrize("wrong", [OfAGraph, NamedAsAMatrix, SaysAMatrix])
 def test_a_matrix_by_name_or_docstring_is_transposed_by_mistake(wrong: Any) -> None:
     assert understand(f"{__file__}:{wrong.__name__}", ("float64",)).contract.mask_shape == "[B, Tq, Tk]"
     assert fails(f"{__file__}:{wrong.__name__}")
