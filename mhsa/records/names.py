@@ -54,7 +54,7 @@ HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
               "kv_channels", "hidden_size_per_head",
               "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
-              "dim_queries", "d_per_head", "d_queries_keys"}  # fmt: skip
+              "dim_queries", "d_per_head", "d_queries_keys", "d_feature"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
            "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop", "dropatt",
            "attention_probs_dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "attention_dropout_rate",
