@@ -95,7 +95,7 @@ class Caller:
         if mask is not None and isinstance(self.adapter, ModuleAdapter) and self.adapter.query_mask:
             more["of_queries"] = self._of_queries(module, self.adapter, query, key)
         if isinstance(self.adapter, OfOneLength):
-            more["mask_shape"] = self.contract.mask_shape
+            more |= {"mask_shape": self.contract.mask_shape, "layout": self.layout.layout}
         query, key, value = self.layout.give(query, key, value, masked=mask is not None)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
 

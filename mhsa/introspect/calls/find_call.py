@@ -24,7 +24,7 @@ from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
 # What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
 # and where time comes first, queries and keys of different lengths look like different batches.
-NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD")
+NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD", "BCDHW", "BDHWC")
 
 
 def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] = lambda: None) -> Caller:
@@ -124,6 +124,22 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
         needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
         if needing is not None:
             return needing
+    return _with_equal_lengths(caller, module, given)
+
+
+def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in the first other layout that takes as many queries as keys; others raise, and are asked about.
+
+    [B, T, D] with equal lengths looks like time first, and is taken by its names.
+    """
+    query, key, value = given
+    same = query, key[:, : query.size(1)], value[:, : query.size(1)]
+    if caller.adapter.inputs == "x" or _giving_tokens(caller, module, same) is not None:
+        return None
+    for layout in (each for each in NOT_CALLED_AS_TOKENS if each != "TBD"):
+        laid = replace(caller, contract=replace(caller.contract, layout=layout))
+        if (found := _giving_tokens(laid, module, same)) is not None:
+            return found
     return None
 
 
