@@ -40,7 +40,7 @@ TAKES: dict[Layout, str] = {
     "BTHD": "takes heads after time, [B, T, H, d]",
     "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
 }
-FOUND_BY_CALLING: tuple[Layout, ...] = ("BCHW", "BDT", "BNTD", "BCDHW", "BDHWC")  # where tokens cannot be called
+FOUND_BY_CALLING: tuple[Layout, ...] = ("BCHW", "BDT", "BNTD", "BTND", "BCDHW", "BDHWC")  # where tokens cannot be called
 # Of what else takes the same tensors: attention along some of their axes, which may be a mistake, and is asked about.
 _ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {
     "BNTD": ("BTND",),

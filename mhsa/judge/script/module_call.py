@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from mhsa.introspect.load import target_of
@@ -49,10 +48,11 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines += [f"module = {_construction(subject, request, call)}", f"module.to(torch.{call.case.dtype})"]
     lines += [f"module.{'train' if call.training else 'eval'}()", "module.load_state_dict({"]
     lines += [f"    {name!r}: {tensor_text(x)}," for name, x in call.state.items()]
+    masked = mask is not None
     if mask is None and subject.caller.fills_mask:
-        everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
-        mask = subject.caller.convert(everything, query.dtype, call.case.head)
-    query, key, value = subject.caller.layout.give(query, key, value, masked=mask is not None)
+        masked = not subject.caller.shares_mask
+        mask = subject.caller.convert(subject.caller.everything(query, key), query.dtype, call.case.head)
+    query, key, value = subject.caller.layout.give(query, key, value, masked=masked)
     lines += ["})", f"query = {tensor_text(query)}"]
     lines.append("key = query" if key is query else f"key = {tensor_text(key)}")
     lines.append("value = key" if value is key else "value = query" if value is query else f"value = {tensor_text(value)}")

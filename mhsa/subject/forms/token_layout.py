@@ -46,6 +46,10 @@ class TokenLayout:
         """Return how many axes are of samples (``"b"``), or of tokens (``"t"``)."""
         return self._axes.count(kind)
 
+    def samples(self, batch: int) -> int:
+        """Return how many of a batch's samples the first axis of samples has."""
+        return sizes_of(batch, self.count("b"))[0]
+
     @property
     def _axes(self) -> str:
         return _AXES[self.layout]

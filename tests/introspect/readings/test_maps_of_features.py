@@ -191,6 +191,53 @@ class EachJointPutBackInAnotherOrder(Layers):
         return self.attend(y, y, y).reshape(x.shape)
 
 
+class EachJointOfVisibleFrames(Layers):
+    def forward(self, x, frame_mask):
+        batch, frames, joints, width = x.shape
+        hide = (frame_mask == 0)[:, None].repeat_interleave(joints, dim=0)
+        x = x.transpose(1, 2).reshape(batch * joints, frames, width)
+        return self.back(self.attend(x, x, x, hide), batch, frames, joints)
+
+    def back(self, y, batch, frames, joints):
+        return y.reshape(batch, joints, frames, -1).transpose(1, 2)
+
+
+class EachJointOfVisibleFramesPutBackInAnotherOrder(EachJointOfVisibleFrames):
+    def back(self, y, batch, frames, joints):
+        return y.reshape(batch, frames, joints, -1)
+
+
+class EachJointOfHiddenFrames(EachJointOfVisibleFrames):
+    def forward(self, x, frame_mask):
+        return super().forward(x, frame_mask == 0)
+
+
+class EachJointOfFramesUnscaled(EachJointOfVisibleFrames):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.scale = 1.0
+
+
+class EachJointOfFramesThatMayBeHidden(EachJointOfVisibleFrames):
+    def forward(self, x, mask=None):
+        return super().forward(x, x.new_ones(x.shape[:2]) if mask is None else mask)
+
+
+class JointsAttendWithAMask(Layers):
+    """Takes a mask of joints and frames."""
+
+    def forward(self, x, mask=None):
+        batch, joints, frames, width = x.shape
+        hide = None if mask is None else (mask == 0).reshape(batch * joints, 1, frames)
+        x = x.reshape(batch * joints, frames, width)
+        return self.attend(x, x, x, hide).reshape(batch, joints, frames, width)
+
+
+class JointsAttendWithARequiredMask(JointsAttendWithAMask):
+    def forward(self, x, mask):
+        return super().forward(x, mask.bool())
+
+
 def read(name: str, **contract: Any) -> Subject:
     return understand(Request("x", f"{__file__}:{name}", contract=contract))
 
@@ -249,6 +296,34 @@ def test_attention_along_some_axes_is_a_question_and_holds_as_declared(
     assert judged(wrong, "oracle.*", **declaration).verdict == "violated"
 
 
+def test_a_mask_of_frames_tells_the_axis_of_tokens() -> None:
+    """It is the same for every joint, of which there are several where it hides nothing."""
+    subject = read("EachJointOfVisibleFrames")
+    assert (subject.contract.layout, subject.contract.mask_shape, subject.caller.shares_mask) == ("BTND", "[B, Tk]", True)
+    assert subject.not_judged == ("masks where an axis N has several samples",)
+    found = judged("EachJointOfVisibleFrames", ("oracle.*", "masks.*"))
+    assert found, str(found)
+    assert asked("EachJointOfHiddenFrames") == {"mask": "blocked"}
+    assert judged("EachJointOfHiddenFrames", "oracle.*", mask="blocked")
+    assert asked("EachJointOfFramesThatMayBeHidden") == {"layout": "BTND"}
+    assert judged("EachJointOfFramesThatMayBeHidden", "oracle.*", layout="BTND")
+
+
+@pytest.mark.parametrize("name", ["EachJointOfVisibleFramesPutBackInAnotherOrder", "EachJointOfFramesUnscaled"])
+def test_a_mask_of_frames_explains_no_bug_away(name: str) -> None:
+    assert judged(name, "oracle.*").verdict == "violated"
+
+
+def test_a_mask_of_all_samples_is_given_with_one_of_a_further_axis() -> None:
+    """A mask that must be given for every joint and frame is none that joints share: they are not judged."""
+    subject = read("JointsAttendWithARequiredMask")
+    assert subject.contract.layout == "BNTD"
+    assert not subject.caller.shares_mask
+    assert "calls in which an axis N has several samples" in subject.not_judged
+    assert judged("JointsAttendWithARequiredMask", "oracle.*")
+    assert read("JointsAttendWithAMask").not_judged == ("masks where an axis N has several samples",)
+
+
 def test_four_axes_that_fit_in_no_way_are_asked_about() -> None:
     assert asked("EachJointPutBackInAnotherOrder") == {"layout": "BNTD"}
 
@@ -265,6 +340,7 @@ def test_four_axes_that_fit_in_no_way_are_asked_about() -> None:
         ("AlongWidth", {"layout": "BCNNW"}),
         ("EachColumn", {"layout": "BCHN"}),
         ("EachJoint", {"layout": "BTND"}),
+        ("EachJointOfVisibleFrames", {}),
     ],
 )
 def test_a_script_lays_out_maps(name: str, contract: dict[str, Any], tmp_path: Path) -> None:
@@ -272,6 +348,7 @@ def test_a_script_lays_out_maps(name: str, contract: dict[str, Any], tmp_path: P
     with check.recording() as record:
         record.recorder = Recorder()
         Trial(subject, generic_case(subject))()
+        Trial(subject, generic_case(subject, "padding" if subject.adapter.takes_mask else "none", seed=1))()
         request = Request(name, f"{__file__}:{name}", contract=contract)
         write_script(tmp_path / "s.py", request, subject, "oracle.x", "words", "message", record.recorder.calls)
     runpy.run_path(str(tmp_path / "s.py"))  # raises where a number is off by more than rounding
