@@ -27,7 +27,8 @@ class Caller:
 
     ``returns`` is how many values a call gives; ``weights_form`` names the axes of the weights among them, where they are not
     [B, H, Tq, Tk] (:mod:`mhsa.subject.returned`). With ``fills_mask`` a call without a mask is given one that allows
-    everything: the subject cannot be called without. With ``finite_masks`` what an additive mask hides is the least finite
+    everything: the subject cannot be called without. With ``shares_mask`` that one has the first axis of samples alone, where
+    the layout has several. With ``finite_masks`` what an additive mask hides is the least finite
     number instead of -inf. ``lse_from`` is the place of the log-sum-exp, ``lse_form`` its axes. ``bias`` is added to the scores
     in this call, in the ``bias_form`` that the subject takes.
     """
@@ -38,6 +39,7 @@ class Caller:
     output_from: int = 0
     weights_from: int | str | None = None
     fills_mask: bool = False
+    shares_mask: bool = False
     weights_form: tuple[str, ...] = ()
     returns: int = 1
     finite_masks: bool = False
@@ -86,18 +88,24 @@ class Caller:
     def _as_returned(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
     ) -> list[Any]:
+        masked = mask is not None
         if mask is None and self.fills_mask:
-            everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool, device=query.device)
-            mask = self.convert(everything, query.dtype, heads_of(module, self.adapter.sizes))
+            masked = not self.shares_mask
+            mask = self.convert(self.everything(query, key), query.dtype, heads_of(module, self.adapter.sizes))
         more: dict[str, Any] = {"need_weights": need_weights} if self.adapter.weights_on_request else {}
         if self.bias is not None:
             more["bias"] = self.bias
         if mask is not None and isinstance(self.adapter, ModuleAdapter) and self.adapter.query_mask:
             more["of_queries"] = self._of_queries(module, self.adapter, query, key)
         if isinstance(self.adapter, OfOneLength):
-            more["mask_shape"] = self.contract.mask_shape
-        query, key, value = self.layout.give(query, key, value, masked=mask is not None)
+            more |= {"mask_shape": self.contract.mask_shape, "layout": self.layout.layout}
+        query, key, value = self.layout.give(query, key, value, masked=masked)
         return listed(self.adapter.call(module, query, key, value, mask, **more))
+
+    def everything(self, query: Tensor, key: Tensor) -> Tensor:
+        """Return the canonical mask that allows everything, given to a subject that needs one."""
+        samples = self.layout.samples(query.size(0)) if self.shares_mask else query.size(0)
+        return torch.ones(samples, query.size(1), key.size(1), dtype=torch.bool, device=query.device)
 
     def _of_queries(self, module: nn.Module, adapter: ModuleAdapter, query: Tensor, key: Tensor) -> Tensor:
         """Return the second mask, which allows everything: that of the queries, or of the other direction of co-attention."""

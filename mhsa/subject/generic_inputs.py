@@ -28,7 +28,10 @@ _WIDEST = 2000  # features of a head of a generic module: some fraction of them 
 _LONGEST = 130  # tokens: with more of them the many calls of a reading would be slow
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
-_PICTURES = (6, 14)  # pixels of queries and of keys: 2 x 3 and 2 x 7
+# Places of queries and of keys, by the number of their axes, as a prime number of them has one axis: 2 x 3 and 2 x 7 pixels,
+# 3 x 2 x 5 and 3 x 2 x 7 voxels.
+_PLACES = {2: (6, 14), 3: (30, 42)}
+_SAMPLES = {2: 6, 3: 12}  # where some of these axes may be of samples: 2 x 3, 2 x 2 x 3
 
 
 def first_sizes(adapter: Adapter) -> Sizes:
@@ -89,10 +92,13 @@ def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str
     """Return a case of generic sizes with random numbers; the freest tie that the subject can be called with."""
     sizes = generic_sizes(subject.adapter)
     queries, keys = sizes.queries, sizes.keys
-    if subject.contract.layout in ("BCHW", "BNTD"):  # a picture of more rows than one, as a prime number of pixels has none
-        queries, keys = _PICTURES[0], _PICTURES[not is_square(subject.adapter)]
+    laid = subject.caller.layout
+    # One axis of tokens and two of samples may be two of tokens in another reading: all readings are compared in one case.
+    axes = max(laid.count("t"), laid.count("b"))
+    if axes > 1:
+        queries, keys = _PLACES[axes][0], _PLACES[axes][not is_square(subject.adapter)]
     return Case(
-        dtype, sizes.batch, sizes.module.head, queries, keys, sizes.module.d_k,
+        dtype, _SAMPLES.get(laid.count("t"), sizes.batch), sizes.module.head, queries, keys, sizes.module.d_k,
         data="normal", mask=mask, tie=subject.ties[0], seed=seed,
     )  # fmt: skip
 

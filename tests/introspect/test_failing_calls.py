@@ -26,15 +26,15 @@ class Pixels(nn.Module):
         super().__init__()
         assert dim % num_heads == 0
         self.num_heads = num_heads
-        self.qkv, self.proj = nn.Conv3d(dim, 3 * dim, 1), nn.Conv3d(dim, dim, 1)
+        self.qkv, self.proj = nn.Conv1d(dim, 3 * dim, 1), nn.Conv1d(dim, dim, 1)
 
     def forward(self, x, attn_mask=None):
-        B, C, D, H, W = x.shape
-        q, k, v = self.qkv(x).view(B, 3, self.num_heads, -1, D * H * W).mT.unbind(1)
+        B, C, A, D, H, W = x.shape
+        q, k, v = self.qkv(x.flatten(2)).view(B, 3, self.num_heads, -1, A * D * H * W).mT.unbind(1)
         s = q @ k.mT / q.size(-1) ** 0.5
         if attn_mask is not None:
             s = s.masked_fill(~attn_mask[:, None], -1e9)
-        return self.proj((s.softmax(-1) @ v).mT.reshape(x.shape))
+        return self.proj((s.softmax(-1) @ v).mT.reshape(B, C, -1)).view(x.shape)
 """
 
 
@@ -186,7 +186,7 @@ def test_the_adapter_can_be_pasted_and_with_one_line_changed_holds(tmp_path: Pat
     Path("my_adapter.py").write_text(code)
     with pytest.raises(Question, match="not enough values to unpack"):
         understand("my_adapter.py")
-    right = "x = query.mT[..., None, None]\n        return module(x=x, attn_mask=mask).flatten(2).mT"
+    right = "x = query.mT[..., None, None, None]\n        return module(x=x, attn_mask=mask).flatten(2).mT"
     Path("changed.py").write_text(code.replace("return module(x=query, attn_mask=mask)", right))
     understood = dict(understand("changed.py").notes)
     assert understood["mask"].startswith("[B, Tq, Tk], bool")

@@ -1,13 +1,15 @@
 """Tokens in other layouts: what a module is given is like a tensor that its caller makes, whatever size an axis has."""
 
+from typing import get_args
+
 import pytest
 import torch
 
-from mhsa.records.conventions.values import Layout
+from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.subject.forms.token_layout import TokenLayout
 
 
-@pytest.mark.parametrize("layout", ["TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD"])
+@pytest.mark.parametrize("layout", [layout for layout in get_args(Layout) if layout not in FUNCTION_LAYOUTS])
 @pytest.mark.parametrize("tokens", [1, 6])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_strides_are_those_of_a_new_tensor(layout: Layout, tokens: int, batch: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -24,7 +24,7 @@ from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
 # What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
 # and where time comes first, queries and keys of different lengths look like different batches.
-NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD")
+NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD", "BTND", "BCDHW", "BDHWC")
 
 
 def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] = lambda: None) -> Caller:
@@ -124,6 +124,22 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
         needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
         if needing is not None:
             return needing
+    return _with_equal_lengths(caller, module, given)
+
+
+def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in the first other layout that takes as many queries as keys; others raise, and are asked about.
+
+    [B, T, D] with equal lengths looks like time first, and is taken by its names.
+    """
+    query, key, value = given
+    same = query, key[:, : query.size(1)], value[:, : query.size(1)]
+    if caller.adapter.inputs == "x" or _giving_tokens(caller, module, same) is not None:
+        return None
+    for layout in (each for each in NOT_CALLED_AS_TOKENS if each != "TBD"):
+        laid = replace(caller, contract=replace(caller.contract, layout=layout))
+        if (found := _giving_tokens(laid, module, same)) is not None:
+            return found
     return None
 
 
@@ -190,6 +206,14 @@ def _without_weights(caller: Caller, module: nn.Module, given: tuple[Tensor, Ten
     return None
 
 
+def _filling(caller: Caller) -> Iterator[Caller]:
+    """Yield the forms of a mask that allows everything; where samples have several axes, those that they share first."""
+    forms = forms_of_mask(replace(caller, fills_mask=True))
+    if caller.layout.count("b") > 1:
+        yield from (replace(form, shares_mask=True) for form in forms)
+    yield from forms
+
+
 def _is_co_attention(adapter: Adapter) -> bool:
     """Whether a call needs the masks of two streams that attend to each other."""
     return isinstance(adapter, ModuleAdapter) and bool(adapter.signature.stream_mask)
@@ -206,8 +230,10 @@ def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor,
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
     if isinstance(caller.adapter, FunctionAdapter):
         return _function_with_a_mask(caller, caller.adapter, given)
-    for form in forms_of_mask(replace(caller, fills_mask=True)):
+    for form in _filling(caller):
         with contextlib.suppress(Exception):
+            if form.shares_mask:  # of the generic batch the first axis has one sample: too few to see what is shared
+                form.locate(module, *(x.repeat(3, 1, 1) for x in given))
             found = form.locate(module, *given)
             if _is_co_attention(caller.adapter) and _giving_tokens(form, module, given) is None:
                 continue  # the two masks of co-attention fit together in other shapes, too

@@ -28,9 +28,24 @@ TAKES: dict[Layout, str] = {
     "BD1T": "takes pixels of one row, [B, d_model, 1, T]",
     "BHWC": "takes pictures with their channels last, [B, H, W, d_model], whose pixels are the tokens",
     "BNTD": "takes samples in two axes, [B, N, T, d_model]",
+    "BTND": "takes samples in two axes around the tokens, [B, T, N, d_model]",
+    "BCDHW": "takes voxels [B, d_model, D, H, W], which are the tokens",
+    "BDHWC": "takes voxels with their channels last, [B, D, H, W, d_model], which are the tokens",
+    "BCHN": "takes pictures and attends within each column alone",
+    "BCDNN": "takes voxels and attends along D alone, as within each pixel of a video",
+    "BCNHN": "takes voxels and attends along H alone",
+    "BCNNW": "takes voxels and attends along W alone",
+    "BCNHW": "takes voxels and attends within each D alone, as within each frame of a video",
     "BHTD": "takes heads [B, H, T, d]",
     "BTHD": "takes heads after time, [B, T, H, d]",
     "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
+}
+FOUND_BY_CALLING: tuple[Layout, ...] = ("BCHW", "BDT", "BNTD", "BTND", "BCDHW", "BDHWC")  # where tokens cannot be called
+# Of what else takes the same tensors: attention along some of their axes, which may be a mistake, and is asked about.
+_ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {
+    "BNTD": ("BTND",),
+    "BCHW": ("BCHN",),
+    "BCDHW": ("BCDNN", "BCNHW", "BCNNW", "BCNHN"),
 }
 _TIME_FIRST = re.compile(
     r"[\[(]\s*(T|L|S|seq\w*|time|(src|tgt|source|target)_?len\w*|length)\s*,\s*(B|N|bs|bsz|batch\w*)\s*,"
@@ -51,7 +66,7 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
     contract, adapter = subject.contract, subject.adapter
     if adapter.contract.layout is not None:
         yield _reading(subject, adapter.contract.layout, "declared")
-    elif contract.layout in ("BCHW", "BDT", "BNTD"):
+    elif contract.layout in FOUND_BY_CALLING:
         yield _reading(subject, contract.layout, "fitted")
         if contract.layout == "BCHW" and isinstance(adapter, ModuleAdapter):
             says_so = _ONE_ROW.search(_docs(adapter)) is not None
@@ -59,6 +74,8 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
                 yield _reading(subject, "BD1T", "documented" if says_so else "fitted", certain=says_so)
         if contract.layout == "BNTD":
             yield _reading(subject, "BHWC", "fitted")
+        for layout in _ALONG_SOME_AXES.get(contract.layout, ()):
+            yield _reading(subject, layout, "fitted", certain=False)
     elif isinstance(adapter, ModuleAdapter):
         stated = _stated(adapter, module)
         if stated is not None:

@@ -30,7 +30,16 @@ def left_at_defaults(subject: Subject, about_switches: Mapping[str, str]) -> tup
         *(f"arguments of the call in **{n}" for n in _collected(subject.adapter)),
         *(f"constructor argument {n}" for n in _options(subject.adapter) if n not in about_switches),
         *_other_heads(subject.adapter),
+        *_masks_of_several(subject),
     )
+
+
+def _masks_of_several(subject: Subject) -> tuple[str, ...]:
+    """Return that further axes of samples have one place under a mask, or in every call, of a layout that has some."""
+    if not subject.adapter.takes_mask or subject.caller.layout.count("b") == 1:
+        return ()
+    always = subject.caller.fills_mask and not subject.caller.shares_mask
+    return ("calls in which an axis N has several samples" if always else "masks where an axis N has several samples",)
 
 
 def _other_heads(adapter: Adapter) -> tuple[str, ...]:

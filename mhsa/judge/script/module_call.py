@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from mhsa.introspect.load import target_of
@@ -26,6 +25,10 @@ from mhsa.subject.subject import Subject
 _OUTPUT_OF = {
     "TBD": ".transpose(0, 1)", "BDT": ".transpose(1, 2)", "BCHW": ".flatten(2).transpose(1, 2)",
     "BD1T": ".flatten(2).transpose(1, 2)", "BNTD": ".flatten(0, 1)", "BHWC": ".flatten(1, 2)",
+    "BTND": ".transpose(1, 2).flatten(0, 1)", "BCDHW": ".flatten(2).transpose(1, 2)", "BDHWC": ".flatten(1, 3)",
+    "BCHN": ".permute(0, 3, 2, 1).flatten(0, 1)", "BCDNN": ".permute(0, 3, 4, 2, 1).flatten(0, 2)",
+    "BCNHN": ".permute(0, 2, 4, 3, 1).flatten(0, 2)",
+    "BCNNW": ".permute(0, 2, 3, 4, 1).flatten(0, 2)", "BCNHW": ".permute(0, 2, 3, 4, 1).flatten(2, 3).flatten(0, 1)",
 }  # fmt: skip
 
 
@@ -45,10 +48,11 @@ def call_lines(subject: Subject, request: Request, call: RecordedCall, number: i
     lines += [f"module = {_construction(subject, request, call)}", f"module.to(torch.{call.case.dtype})"]
     lines += [f"module.{'train' if call.training else 'eval'}()", "module.load_state_dict({"]
     lines += [f"    {name!r}: {tensor_text(x)}," for name, x in call.state.items()]
+    masked = mask is not None
     if mask is None and subject.caller.fills_mask:
-        everything = torch.ones(query.size(0), query.size(1), key.size(1), dtype=torch.bool)
-        mask = subject.caller.convert(everything, query.dtype, call.case.head)
-    query, key, value = subject.caller.layout.give(query, key, value, masked=mask is not None)
+        masked = not subject.caller.shares_mask
+        mask = subject.caller.convert(subject.caller.everything(query, key), query.dtype, call.case.head)
+    query, key, value = subject.caller.layout.give(query, key, value, masked=masked)
     lines += ["})", f"query = {tensor_text(query)}"]
     lines.append("key = query" if key is query else f"key = {tensor_text(key)}")
     lines.append("value = key" if value is key else "value = query" if value is query else f"value = {tensor_text(value)}")
@@ -133,8 +137,11 @@ def _call(subject: Subject, call: RecordedCall, *, has_mask: bool) -> str:
         return f"({turn})(*module({first}, attn_mask={repeated}, {wanted}))"
     if not isinstance(adapter, ModuleAdapter) or isinstance(adapter, SeveralCalls) or _gives_more(adapter):
         wanted = f", need_weights={call.case.need_weights}" if adapter.weights_on_request else ""
-        shape = f", mask_shape={subject.contract.mask_shape!r}" if isinstance(adapter, OfOneLength) and has_mask else ""
-        return f"adapter.call(module, query, key, value, {mask}{wanted}{shape})"
+        if isinstance(adapter, OfOneLength):
+            laid = subject.caller.layout.layout
+            wanted += f", mask_shape={subject.contract.mask_shape!r}" if has_mask else ""
+            wanted += f", layout={laid!r}" if laid != "BTD" else ""
+        return f"adapter.call(module, query, key, value, {mask}{wanted})"
     alone = adapter.signature.own_mask is not None and call.tensors[1] is call.tensors[0]
     names = ("query", "query" if alone else "key", "value", mask if has_mask else None, call.case.need_weights)
     bound = adapter.signature.bind(*names) | adapter.also  # type: ignore[arg-type]

@@ -12,7 +12,11 @@ MaskShape = Literal[
     "[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]", "[B, Tk, 1]", "[B, Tq]", "[B]",
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
-Layout = Literal["BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BHTD", "BTHD", "(BH)TD"]
+Layout = Literal[
+    "BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BTND", "BCDHW", "BDHWC",
+    "BCHN", "BCDNN", "BCNHN", "BCNNW", "BCNHW",
+    "BHTD", "BTHD", "(BH)TD",
+]  # fmt: skip
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
 Lengths = Literal["any", "equal"]
 Strides = Literal["any", "contiguous"]

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.conventions.values import MaskShape
+from mhsa.records.conventions.values import Layout, MaskShape
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.forms.token_layout import TokenLayout
 from mhsa.subject.returned import listed
 
 # Where the queries are in a mask, counted from its end; in the others they are not.
@@ -75,22 +76,30 @@ class OfOneLength(SeveralCalls):
 
     def call(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, *_: Any,
-        bias: Tensor | None = None, mask_shape: MaskShape | None = None, **__: Any,
+        bias: Tensor | None = None, mask_shape: MaskShape | None = None, layout: Layout | None = None, **__: Any,
     ) -> Any:  # fmt: skip
-        """Return the output [B, Tq, d_model], of which no row depends on another query; ``mask_shape`` is the mask's form."""
+        """Return the output, of which no row depends on another query.
+
+        ``mask_shape`` is the mask's form, ``layout`` that of the other tensors and of the output; [B, T, d_model] else.
+        """
+        laid = TokenLayout(layout or "BTD")
+        whole = (query, key, value)
+        query, key, value = (laid.take(x) for x in whole)
         queries, keys = query.size(1), key.size(1)
         if queries == keys or not queries or not keys:
-            return self.once(module, query, key, value, mask, bias)
+            return self.once(module, *whole, mask, bias)
         groups = []
         for first in range(0, queries, keys):
             rows = list(range(first, min(first + keys, queries)))
             filled = [*rows, *[first] * (keys - len(rows))]
             given = _rows(mask, filled, _QUERIES_OF_MASK.get(mask_shape or "[B, Tq, Tk]"))
-            output = self.once(module, query[:, filled], key, value, given, _rows(bias, filled, -2))
-            if not isinstance(output, Tensor) or output.dim() != 3:
+            of_group = laid.give(query[:, filled], key, value, masked=mask is not None)
+            output = self.once(module, *of_group, given, _rows(bias, filled, -2))
+            if not isinstance(output, Tensor) or output.dim() != whole[0].dim():
                 return output
-            groups.append(output[:, : len(rows)])
-        return torch.cat(groups, dim=1)
+            groups.append(laid.take(output)[:, : len(rows)])
+        joined = torch.cat(groups, dim=1)
+        return laid.give(joined, joined, joined, masked=mask is not None)[0]
 
 
 def is_square(adapter: Adapter) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,13 @@ import torch
 from torch import Tensor
 
 from mhsa.records.conventions.values import Layout
+
+# What each axis holds: samples (b), tokens (t) or features (d); several axes of one kind hold their product.
+_AXES: dict[Layout, str] = {
+    "BTD": "btd", "TBD": "tbd", "BDT": "bdt", "BNTD": "bbtd", "BTND": "btbd",
+    "BCHW": "bdtt", "BD1T": "bdtt", "BHWC": "bttd", "BCDHW": "bdttt", "BDHWC": "btttd",
+    "BCHN": "bdtb", "BCDNN": "bdtbb", "BCNHN": "bdbtb", "BCNNW": "bdbbt", "BCNHW": "bdbtt",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,46 +27,54 @@ class TokenLayout:
     def give(self, query: Tensor, key: Tensor, value: Tensor, *, masked: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Lay out query, key and value, each [B, T, D]; tensors that are one object stay one object.
 
-        Where they are ``masked`` a second axis of samples has size 1: how masks are shared among them is not known.
+        Where they are ``masked`` further axes of samples have size 1: how masks are shared among them is not known.
         """
         if self.layout == "BTD":
             return query, key, value
-        if self.layout == "BNTD" and masked:
-            laid = {id(x): x.unsqueeze(1) for x in (query, key, value)}
-        else:
-            laid = {id(x): self._laid(x) for x in (query, key, value)}
+        laid = {id(x): self._laid(x, masked=masked) for x in (query, key, value)}
         return laid[id(query)], laid[id(key)], laid[id(value)]
 
     def take(self, output: Any) -> Any:
         """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
-        if not isinstance(output, Tensor) or output.dim() != (4 if self.layout in ("BCHW", "BD1T", "BHWC", "BNTD") else 3):
+        if self.layout == "BTD" or not isinstance(output, Tensor) or output.dim() != len(self._axes):
             return output
-        if self.layout == "BNTD":
-            return output.flatten(0, 1)
-        if self.layout == "BHWC":
-            return output.flatten(1, 2)
-        if self.layout == "TBD":
-            return output.transpose(0, 1)
-        if self.layout == "BDT":
-            return output.transpose(1, 2)
-        return output.flatten(2).transpose(1, 2) if self.layout in ("BCHW", "BD1T") else output
+        samples, tokens = self.count("b"), self.count("t")
+        output = output.permute(self._order)
+        return output.flatten(samples, samples + tokens - 1).flatten(0, samples - 1)
 
-    def _laid(self, x: Tensor) -> Tensor:
-        if self.layout == "BNTD":
-            return x.reshape(*(_height_and_width(x.size(0)) if x.size(0) else (0, 1)), *x.shape[1:])
-        if self.layout == "BHWC":
-            return x.reshape(x.size(0), *_height_and_width(x.size(1)), x.size(2))
-        laid = x.transpose(0, 1) if self.layout == "TBD" else x.transpose(1, 2)
-        if self.layout == "BCHW":
-            laid = laid.reshape(*laid.shape[:2], *_height_and_width(x.size(1)))
-        if self.layout == "BD1T":
-            laid = laid.unsqueeze(2)
+    def count(self, kind: str) -> int:
+        """Return how many axes are of samples (``"b"``), or of tokens (``"t"``)."""
+        return self._axes.count(kind)
+
+    def samples(self, batch: int) -> int:
+        """Return how many of a batch's samples the first axis of samples has."""
+        return sizes_of(batch, self.count("b"))[0]
+
+    @property
+    def _axes(self) -> str:
+        return _AXES[self.layout]
+
+    @property
+    def _order(self) -> list[int]:
+        """The places of samples, tokens and features among the axes."""
+        return sorted(range(len(self._axes)), key=lambda n: "btd".index(self._axes[n]))
+
+    def _laid(self, x: Tensor, *, masked: bool) -> Tensor:
+        samples, tokens = self.count("b"), self.count("t")
+        first = (x.size(0), *[1] * (samples - 1)) if masked else sizes_of(x.size(0), samples)
+        second = (1, x.size(1)) if self.layout == "BD1T" else sizes_of(x.size(1), tokens)
+        order, laid = self._order, x.reshape(*first, *second, x.size(2))
+        if order == sorted(order):
+            return laid
+        laid = laid.permute([order.index(n) for n in range(len(order))])
         # What comes contiguous is contiguous in the other layout, too, as a caller's tensor would be. A clone has the strides
         # of a new tensor where an axis has size 1, too: contiguous() leaves others, with which torch's GroupNorm crashes.
         return laid.clone(memory_format=torch.contiguous_format) if x.is_contiguous() else laid
 
 
-def _height_and_width(tokens: int) -> tuple[int, int]:
-    """Return the sizes of the picture that is nearest to a square with so many pixels."""
-    height = next((n for n in range(math.isqrt(tokens), 0, -1) if tokens % n == 0), 1)
-    return height, tokens // height
+def sizes_of(number: int, axes: int) -> tuple[int, ...]:
+    """Return the sizes, nearest to a square or cube, of so many axes with this number of places."""
+    if axes == 1:
+        return (number,)
+    first = next((n for n in range(number, 0, -1) if n**axes <= number and number % n == 0), 1)
+    return (first, *sizes_of(number // first, axes - 1))
