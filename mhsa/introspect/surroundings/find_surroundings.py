@@ -36,10 +36,12 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     if not _may_have(module):
         return None
     calls, _ = watch(module, call)
-    whole = next((c for c in calls if c.path == ""), None)
-    if whole is None or whole.output is None:
+    first = next((n for n, c in enumerate(calls) if c.path == ""), None)
+    if first is None or calls[first].output is None:
         return None
+    calls, whole = calls[: first + 1], calls[first]  # it may be called once for each query
     final = whole.output
+    assert final is not None
     calls = [c.with_pixels_of(final) for c in calls if _is_within(c.path, within)]
     whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
