@@ -133,7 +133,7 @@ def _explain(
         parts = (kind, *parts)
     if not text:
         return None
-    frozen = _only_after(module, calls, attention, whole)
+    frozen = only_after(module, inner, final)
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
@@ -192,7 +192,7 @@ def _in_axes_of(final: Tensor, x: Tensor) -> Tensor | None:
     return next((x.permute(order) for order in orders if x.permute(order).shape == final.shape), None)
 
 
-def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCall, whole: PartCall) -> tuple[str, ...]:
+def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None) -> tuple[str, ...]:
     """Return the paths of parameters that the module's output depends on, and its attention's does not."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
 
@@ -202,7 +202,7 @@ def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCal
         found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
         return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
-    return tuple(sorted(reached(whole.output) - reached(attention.output)))
+    return tuple(sorted(reached(whole) - reached(attention)))
 
 
 def same(a: Tensor, b: Tensor) -> bool:
