@@ -111,7 +111,7 @@ def _query_by_query(
 
 
 def _query_by_query_with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
-    """Return the call in which a sample has one query, and a mask of keys that allows everything; None where it is not taken."""
+    """Return the call in which a sample has one query, and keys a mask that allows everything; None where it is not taken."""
     if not _may_need_mask(caller.adapter) or not isinstance(caller.adapter, ModuleAdapter):
         return None
     forms = forms_of_mask(replace(caller, fills_mask=True))

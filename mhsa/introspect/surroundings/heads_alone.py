@@ -12,7 +12,6 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -170,4 +169,3 @@ def _tensors(given: Any) -> Iterator[Tensor]:
             yield x
         elif isinstance(x, (list, tuple)):
             yield from _tensors(x)
-
