@@ -16,13 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.names import WEIGHTS_ATTRIBUTE
+from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.caller import Caller
 from mhsa.subject.filled.filled_module import batch_norms
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.parameter_layout import Sizes
+from mhsa.subject.returned import listed
 
 # Weights kept in bfloat16 are rounded by 2^-9 each, and the sum of the few here by little more; scores sum to anything.
 _OFF = 2.0**-5
+_SAME = 2.0**-26  # half the digits of float64
 _FORMS = (("B", "H", "Tq", "Tk"), ("B", "Tq", "Tk"), ("B*H", "Tq", "Tk"), ("H", "Tq", "Tk"))
 _OF_A_PART = "[B, Tq, Tk]"
 
@@ -56,11 +59,15 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     batch = query.size(0)
     axes = {"B": batch, "H": sizes.head, "Tq": query.size(1), "Tk": key.size(1), "B*H": batch * sizes.head}
     before = {path: id(x) for path, x in _kept(module)}
+    values: list[int] = []
+    counting = module.register_forward_hook(lambda _, given, gave: values.append(len(listed(gave))))
     try:
         with torch.no_grad():
             items = caller.items(module, query, key, value, None)
     except Exception:  # the properties will raise it again and report it
         return []
+    finally:
+        counting.remove()
     if not (caller.output_from < len(items) and _is_tensor(items[caller.output_from], query.shape)):
         return []
     known = [items[caller.output_from]]
@@ -71,9 +78,15 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     if isinstance(caller.weights_from, str):
         known.append(getattr(module, caller.weights_from, None))
     found = []
+    if values and values[0] > 1 and isinstance(getattr(caller.adapter, "base", caller.adapter), EachQueryAlone):
+        found.append(Unread(f"{values[0] - 1} of {values[0]} values returned"))
+    weights = known[1] if isinstance(caller.weights_from, int) and len(known) > 1 else None
     for n, item in enumerate(items):
         if _holds_tensors(item) and not _is_among(item, known):
             known.append(item)  # kept as well, it is named once
+            if _are_scores(item, weights, sizes):
+                found.append(Unread("scores returned: shape [B, H, Tq, Tk]"))
+                continue
             told = _told(item, axes, "weights returned", f"value {n + 1} of {len(items)} returned")
             found.append(replace(told, part=n) if told.words == f"weights returned: shape {_OF_A_PART}" else told)
     for path, x in _kept(module):
@@ -81,6 +94,13 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
             known.append(x)
             found.append(_told(x, axes, f"weights in {path}", f"weights in {path}"))
     return found
+
+
+def _are_scores(x: Any, weights: Any, sizes: Sizes) -> bool:
+    """Whether these are what the weights are the softmax of, with the scale or before it."""
+    if not isinstance(x, Tensor) or not isinstance(weights, Tensor) or x.shape != weights.shape or not x.is_floating_point():
+        return False
+    return any(bool(((x * scale).softmax(-1) - weights).abs().max() <= _SAME) for scale in (1.0, sizes.d_k**-0.5))
 
 
 def _kept(module: nn.Module) -> list[tuple[str, Tensor]]:

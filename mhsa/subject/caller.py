@@ -20,6 +20,8 @@ from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
 from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order
 
+_OFF = 2.0**-5  # of a sum of weights, which may be kept in bfloat16; scores sum to anything
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -126,7 +128,8 @@ class Caller:
         fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == laid]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))
-        where: list[int | str] = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
+        found = [i for i, x in enumerate(items) if i != output and _is_weights(x, shape)]
+        where: list[int | str] = [*sorted(found, key=lambda i: not _sums_to_one(items[i]))]  # scores may come before weights
         where += [name for name in WEIGHTS_ATTRIBUTE if _is_weights(getattr(module, name, None), shape)]
         return replace(self, output_from=output, weights_from=where[0] if where else None, returns=len(items))
 
@@ -170,6 +173,11 @@ def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:
     if sizes is not None:
         return sizes[0]
     return next((n for part in module.modules() if (n := number(part, HEAD)) is not None), 1)
+
+
+def _sums_to_one(x: Tensor) -> bool:
+    """Whether this may be weights by its numbers: none is negative, and over the keys they sum to one."""
+    return bool((x >= 0).all()) and bool(((x.sum(-1) - 1).abs() <= _OFF).all())
 
 
 def _is_weights(x: Any, expected: tuple[int, int | None, int, int]) -> bool:

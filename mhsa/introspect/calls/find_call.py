@@ -42,6 +42,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
             needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
             needing = needing or _without_weights(caller, module, given)
             needing = needing or _with_two_masks(caller, module, given) or _without_dropout(caller, given)
+            needing = needing or _query_by_query_with_a_mask(caller, module, given)
             if needing is None:
                 refused()
             caller = needing or caller
@@ -107,6 +108,14 @@ def _query_by_query(
         if (found := _giving_tokens(replace(caller, adapter=alone), module, given)) is not None:
             return found
     return None
+
+
+def _query_by_query_with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call in which a sample has one query, and keys a mask that allows everything; None where it is not taken."""
+    if not _may_need_mask(caller.adapter) or not isinstance(caller.adapter, ModuleAdapter):
+        return None
+    forms = forms_of_mask(replace(caller, fills_mask=True))
+    return next((found for form in forms if (found := _query_by_query(form, module, given)) is not None), None)
 
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:

@@ -42,7 +42,8 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
 
     A form is understood if a mask that says the same everywhere, everything allowed or everything blocked, gives
     what no mask gives: so the finding does not depend on which of the two True means. Where none is understood
-    the documented form, bool [B, Tq, Tk], is used, and the properties will show what is wrong with it.
+    the documented form, bool [B, Tq, Tk], is used, and the properties will show what is wrong with it; so is the first form
+    that is taken at all, where that one raises.
     """
     if isinstance(caller.adapter, FunctionAdapter):  # the reference around it takes every shape
         return replace(caller, contract=replace(caller.contract, mask_shape=caller.adapter.form.shape))
@@ -53,10 +54,10 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
     last_key = everything.clone()
     # A causal module hides the last key by itself.
     last_key[..., 0 if caller.contract.formula.positional else -1] = False
-    try:
-        plain = caller(module, query, key, value, None)[0]
-    except Exception:  # the properties will raise it again and report it
+    plain = _without_a_mask([caller, *(forms if caller.fills_mask else [])], module, query, key, value)
+    if plain is None:  # the properties will raise it again and report it
         return forms[0]
+    taken: list[Caller] = []
     for form in forms:
         outputs = []
         for mask in (everything, ~everything, last_key):
@@ -65,7 +66,18 @@ def find_mask_form(caller: Caller, module: nn.Module, query: Tensor, key: Tensor
                 outputs.append(isinstance(output, Tensor) and output.shape == plain.shape and _same(output, plain))
         if len(outputs) == 3 and any(outputs[:2]) and not outputs[2]:  # the last: the mask is not just ignored
             return form
-    return forms[0]
+        if outputs:
+            taken.append(form)
+    return taken[0] if taken else forms[0]
+
+
+def _without_a_mask(callers: list[Caller], module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Tensor | None:
+    """Return the output without a mask, or with one that allows everything, of the first call that returns."""
+    for caller in callers:
+        with contextlib.suppress(Exception):
+            output: Tensor = caller(module, query, key, value, None)[0]
+            return output
+    return None
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

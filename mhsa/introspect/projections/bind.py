@@ -15,7 +15,6 @@ from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.writable_views import require_views
 from mhsa.records.errors import Question, SubjectError
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.projection_views import Projections
 
@@ -40,7 +39,7 @@ def bind_projections(
         call: Callable[..., Tensor] = lambda q, k, v: forward(module, q, k, v)  # noqa: E731
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
-        apart = adapter.apart if isinstance(adapter, ModuleAdapter) else frozenset()
+        apart = adapter.apart
 
         def found(parts: Parts) -> Recipe:
             return discover(

@@ -36,10 +36,12 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     if not _may_have(module):
         return None
     calls, _ = watch(module, call)
-    whole = next((c for c in calls if c.path == ""), None)
-    if whole is None or whole.output is None:
+    first = next((n for n, c in enumerate(calls) if c.path == ""), None)
+    if first is None or calls[first].output is None:
         return None
+    calls, whole = calls[: first + 1], calls[first]  # it may be called once for each query
     final = whole.output
+    assert final is not None
     calls = [c.with_pixels_of(final) for c in calls if _is_within(c.path, within)]
     whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
@@ -143,7 +145,7 @@ def _explain(
         parts = (kind, *parts)
     if not text:
         return None
-    frozen = _only_after(module, calls, attention, whole)
+    frozen = only_after(module, inner, final)
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
@@ -202,7 +204,7 @@ def _in_axes_of(final: Tensor, x: Tensor) -> Tensor | None:
     return next((x.permute(order) for order in orders if x.permute(order).shape == final.shape), None)
 
 
-def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCall, whole: PartCall) -> tuple[str, ...]:
+def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None) -> tuple[str, ...]:
     """Return the paths of parameters that the module's output depends on, and its attention's does not."""
     parameters = dict(module.named_parameters(remove_duplicate=False))
 
@@ -212,7 +214,7 @@ def _only_after(module: nn.Module, calls: Sequence[PartCall], attention: PartCal
         found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
         return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
-    return tuple(sorted(reached(whole.output) - reached(attention.output)))
+    return tuple(sorted(reached(whole) - reached(attention)))
 
 
 def same(a: Tensor, b: Tensor) -> bool:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import WHOLE, Parts
+from mhsa.introspect.surroundings.heads_alone import Residual, heads_alone
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapters.adapter import Adapter
@@ -39,6 +40,8 @@ class Surroundings:
         tokens: whether the attention gives [B, N, C], where the module gives images of N pixels.
         joined: whether the out projection is given the query next to the heads: "query first", "heads first"; empty where not.
         drops_after: whether every dropout comes after the attention, so that there is none in it.
+        residual: what is added to the heads before any out projection; then their sum with it is left out, and ``attention``
+            is empty.
     """
 
     attention: str
@@ -50,6 +53,7 @@ class Surroundings:
     tokens: bool = False
     joined: Joined = ""
     drops_after: bool = False
+    residual: Residual = ""
 
     @property
     def taken_apart(self) -> Parts:
@@ -65,6 +69,7 @@ class InnerAttention(Adapter):
         self.inputs, self.takes_mask, self.needs_mask = base.inputs, base.takes_mask, base.needs_mask
         self.weights_on_request, self.sizes, self.contract = base.weights_on_request, base.sizes, base.contract
         self.not_given = base.not_given
+        self.apart = _apart(base, around)
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Build the whole module, and have it give what its attention gives."""
@@ -100,6 +105,10 @@ class InnerAttention(Adapter):
             if path in parameters:
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
+        if self.around.residual:
+            put = functools.partial(_put, tokens=self.around.tokens)
+            module.forward = functools.partial(heads_alone, module.forward, put)
+            return module
         attention = _nearest(module, self.around.attention)
         attention.register_forward_hook(_catch)
         if self.around.joined:
@@ -114,6 +123,7 @@ class InnerAttentionOfModule(InnerAttention, ModuleAdapter):
     def __init__(self, base: ModuleAdapter, around: Surroundings) -> None:
         vars(self).update(vars(base))
         self.base, self.around = base, around
+        self.apart = _apart(base, around)
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Build the whole module, and have it give what its attention gives."""
@@ -149,6 +159,11 @@ def inside(base: Adapter, around: Surroundings) -> InnerAttention:
     return InnerAttentionOfModule(base, around) if type(base) is ModuleAdapter else InnerAttention(base, around)
 
 
+def _apart(base: Adapter, around: Surroundings) -> frozenset[str]:
+    """Return the parameters that are no maps of the attention: one that comes after heads without an out projection is none."""
+    return base.apart | frozenset(around.frozen) if around.residual else base.apart
+
+
 def _nearest(module: nn.Module, path: str) -> nn.Module:
     """Return the part at a path, or what holds its place: in some sizes an identity stands for the whole out projection."""
     parts: dict[str, nn.Module] = dict(module.named_modules(remove_duplicate=False))
@@ -181,7 +196,10 @@ def _give(module: nn.Module, args: Any, gave: Any, *, tokens: bool) -> Any:
     _GIVEN.set(None)
     if not given:
         return gave
-    inner = given[-1]
+    return _put(given[-1], gave, tokens=tokens)
+
+
+def _put(inner: Tensor, gave: Any, *, tokens: bool) -> Any:
     if isinstance(gave, Tensor):
         return in_shape_of(inner, gave, tokens=tokens)
     items = list(gave.values()) if isinstance(gave, Mapping) else list(gave)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.surroundings.find_heads import find_heads
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.introspect.surroundings.one_attention import OneAttention
@@ -26,7 +27,10 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
     if adapter.contract.surroundings == "none" or adapter.projections(module) is not None:
         return None
     try:
-        around = find_surroundings(module, call, adapter.others.path if isinstance(adapter, OneAttention) else "")
+        if isinstance(adapter, OneAttention):
+            around = find_surroundings(module, call, adapter.others.path)
+        else:
+            around = find_surroundings(module, call) or find_heads(module, call)
     except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)

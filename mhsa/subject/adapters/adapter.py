@@ -29,6 +29,7 @@ class Adapter:
             [B or 1, H or 1, Tq, Tk] that is added to the scores.
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
         understood: how the constructor and the call were understood, part by part, where mhsa has read it.
+        apart: paths of parameters that are no maps of the attention.
     """
 
     inputs: Inputs = "qkv"
@@ -40,6 +41,7 @@ class Adapter:
     contract: Contract = Contract()
     not_given: tuple[str, ...] = ()
     understood: tuple[Understood, ...] = ()
+    apart: frozenset[str] = frozenset()
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""

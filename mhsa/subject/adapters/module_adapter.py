@@ -54,7 +54,7 @@ class ModuleAdapter(Adapter):
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
         self.rotary_form: rotary_tables.Form | None = None  # of tables of rotary positions, where the name does not say it
         self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
-        self.apart: frozenset[str] = frozenset()  # parameters of the other direction of co-attention, which are frozen
+        self.apart = frozenset()  # parameters of the other direction of co-attention, which are frozen
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target

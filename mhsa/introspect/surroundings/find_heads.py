@@ -1,0 +1,44 @@
+"""Finds heads to which the queries are added before any out projection, in a block that goes on with a norm or a map.
+
+Blocks of the Set Transformer do so: s = norm(queries + heads), and s + fc(s) after that. A sum alone is no such block, and
+neither is one that a single map follows without a residual around it: that may be a residual in the wrong place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from mhsa.introspect.surroundings.find_surroundings import is_norm, only_after, same
+from mhsa.introspect.surroundings.heads_alone import NORMS, HeadsAlone
+from mhsa.introspect.surroundings.inner_attention import Surroundings
+from mhsa.introspect.surroundings.watched_call import in_shape_of, watch
+
+AFTER = "what comes after it"
+
+
+def find_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings | None:
+    """Return what is around the heads of ``module`` (float64, eval, generic parameters); None where it is no such block."""
+    with HeadsAlone(leave_out=False) as followed:
+        calls, _ = watch(module, call)
+    whole = next((c for c in calls if c.path == ""), None)
+    merged = followed.merged
+    if merged is None or whole is None or whole.output is None:
+        return None
+    tokens = whole.output.dim() > 3 and merged.shape == whole.output.flatten(2).transpose(1, 2).shape
+    if in_shape_of(merged, whole.output, tokens=tokens).shape != whole.output.shape:
+        return None
+    norms = [c for c in calls if c.path and is_norm(c.part) and c.given]
+    normed = followed.next in NORMS or any(same(c.given[0], merged) for c in norms)
+    if not followed.around_a_map and not (normed and followed.maps_after != 1):
+        return None
+    before = tuple(dict.fromkeys(c.path for c in norms if any(same(c.given[0], x) for x in whole.given)))
+    residual = f"the residual of the {followed.residual}"
+    text = f"{residual}, which is added to the heads before any out projection, and {AFTER}"
+    drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.modules())
+    return Surroundings(
+        "", before, only_after(module, merged, whole.output), f"left out: {text}", (residual, AFTER), True, tokens,
+        drops_after=drops and not followed.drops, residual=followed.residual,
+    )  # fmt: skip
