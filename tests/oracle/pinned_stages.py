@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from mhsa.oracle.attention import core
 from mhsa.oracle.bounded import Arithmetic, Bounded
 from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, groups, lse, qk_norm, rotary, sinks, softcap
 from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
@@ -36,6 +37,9 @@ def stages(precision: Precision) -> Iterator[tuple[str, object]]:
                 found = alibi.stage(Arithmetic(PRECISIONS[name]), bias, "bottom-right", (1, head, 3, 7))
                 yield f"{bias} of {head} heads in {name}", found
     yield "gradients of two heads that share one", groups.gather(by, bounded(11, 1, 4, 2, 3), 2)
+    yield "two heads that share one", groups.repeat(bounded(12, 1, 2, 2, 3), 4)
+    heads = bounded(13, 1, 2, 3, 4), bounded(14, 1, 2, 5, 4), bounded(15, 1, 2, 5, 4)
+    yield "a bias that errs", core(by, *heads, None, bias=bounded(16, 1, 2, 3, 5))
     yield "gradients of heads of their own", groups.gather(by, bounded(11, 1, 4, 2, 3), 4)
     yield "a cap of nothing", softcap.stage(by, Bounded.exact([0.0]), 5.0)
     yield from of_the_finest_format()
