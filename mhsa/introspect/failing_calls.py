@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,17 +28,19 @@ _SHAPES = ((2, 3, 6), (2, 4, 4), (1, 1, 1), (3, 16, 16), (1, 64, 64))
 # In addition to the sizes of the first module: a d_k that is even and a power of two, as rotary and kernels need.
 _OTHER_SIZES = (Sizes(head=2, d_k=8),)
 
+_OF_NUMPY = "NumPy raises in every call without a mask, and mhsa judges what computes with tensors of PyTorch"
 
 _Try = tuple[str, str, Callable[[], Any]]  # the words for what a call is given, its dtype, the call
 
 
 @dataclass(frozen=True)
 class Refused:
-    """A call that raised: the words for what it was given, the error in one line, and its line of the subject's code."""
+    """A call that raised: the words for what it was given, the error in one line, its line, and whether NumPy raised it."""
 
     given: str
     error: str
     place: str
+    of_numpy: bool
 
 
 def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target: Any) -> str:
@@ -48,22 +51,32 @@ def require_a_call(adapter: Adapter, module: nn.Module, request: Request, target
     A call that ends in anything else than an exception (it leaves the interpreter, say) is for the properties to judge.
 
     Raises:
-        Question: every one raises.
+        Question: every one raises, or NumPy raises in every one without a mask.
     """
     refused: list[Refused] = []
+    what = "every call raises"
     try:
         for given, dtype, call in _calls(adapter, module, request.dtypes, request.device):
             try:
                 call()
             except Exception as error:
-                refused.append(Refused(given, one_line(error), _place(error, module)))
+                refused.append(Refused(given, one_line(error), _place(error, module), _is_of_numpy(error)))
             except SystemExit:
                 return dtype
             else:
-                return dtype
+                if not refused or not all(each.of_numpy for each in refused):
+                    return dtype
+                what = _OF_NUMPY
+                break
     finally:
         module.to(device="cpu", dtype=torch.float64)
-    raise Question(_words(refused, adapter, request, target))
+    raise Question(_words(what, refused, adapter, request, target))
+
+
+def _is_of_numpy(error: Exception) -> bool:
+    """Whether NumPy raised: it is given tensors of PyTorch, which it takes in some operations, and in others not."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.filename.startswith(str(Path(np.__file__).parent)) for frame in frames)
 
 
 def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: str) -> Iterator[_Try]:
@@ -119,9 +132,9 @@ def _tensors(
 
 def _place(error: Exception, module: nn.Module) -> str:
     """Return file and line where the subject raised, rather than where a library that it called did."""
-    mine, torchs = str(Path(__file__).parents[1]), str(Path(torch.__file__).parent)
+    mine, libraries = str(Path(__file__).parents[1]), tuple(str(Path(x.__file__ or "").parent) for x in (torch, np))
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((mine, "<"))]
-    own = [f for f in frames if not f.filename.startswith(torchs)] or frames
+    own = [f for f in frames if not f.filename.startswith(libraries)] or frames
     if own:
         return f"{_short(own[-1].filename)}, line {own[-1].lineno}"
     return f"the call itself: {type(module).__name__}.forward does not take it"
@@ -133,13 +146,13 @@ def _short(file: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
 
 
-def _words(refused: list[Refused], adapter: Adapter, request: Request, target: Any) -> str:
+def _words(first: str, refused: list[Refused], adapter: Adapter, request: Request, target: Any) -> str:
     """Return the question, in lines: what came of the calls, how the subject was read, and what to write."""
     kinds: dict[tuple[str, str], list[Refused]] = {}
     for each in refused:
         kinds.setdefault((each.error.partition(":")[0], each.place), []).append(each)
     most = sorted(kinds.values(), key=len, reverse=True)
-    lines = [f"every call raises ({len(refused)} were tried), so nothing was judged"]
+    lines = [f"{first} ({len(refused)} were tried), so nothing was judged"]
     for found in most[:2]:
         row = [("given", found[0].given), ("raised", found[0].error), ("at", found[0].place)]
         lines += [line for topic, words in row for line in _row(topic, words)]

@@ -127,9 +127,11 @@ MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", 
 # Masks of the keys where they come from another sequence than the queries, and of a sample's padding.
 KEY_MASK = {"context_mask", "memory_mask", "encoder_attention_mask", "kv_mask", "key_mask", "k_mask", "memory_key_padding_mask",
             "cross_attention_mask", "enc_mask", "encoder_mask", "source_mask", "y_mask", "context_attention_mask",
-            "memory_padding_mask", "context_padding_mask"}  # fmt: skip
+            "memory_padding_mask", "context_padding_mask", "mask_key", "mask_keys", "mask_k", "mask_kv",
+            "mask_context"}  # fmt: skip
 # Masks of the queries, next to one of the keys: what they hide is not attended from.
-QUERY_MASK = {"q_mask", "query_mask", "queries_mask", "query_masks", "q_masks", "mask_q", "query_padding_mask", "x_mask"}
+QUERY_MASK = {"q_mask", "query_mask", "queries_mask", "query_masks", "q_masks", "mask_q", "mask_query", "mask_queries",
+              "query_padding_mask", "x_mask"}  # fmt: skip
 # Masks that are named after what they hide.
 HIDING = {"blocked", "blocked_mask", "is_blocked", "hide", "hide_mask", "masked_out", "mask_out", "is_masked", "ignored",
           "ignore", "ignore_mask", "excluded", "exclude", "disallowed", "disallowed_mask", "forbidden", "forbidden_mask",

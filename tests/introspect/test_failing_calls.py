@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -214,3 +215,20 @@ def test_the_summary_shows_the_code_as_it_stands() -> None:
     text = markdown(RunRecord.of(as_data([asked], {})))
     assert "❔ question: every call raises given query |" in text
     assert "```text\nevery call raises\n    given    query\n\nimport mhsa\n\n\nclass A:\n    pass\n```" in text
+
+
+def of_arrays(q, k, v, mask=None):
+    """Attention on arrays of NumPy: with a mask it takes tensors, too, as numpy.where makes arrays of them."""
+    scores = np.matmul(q, np.swapaxes(k, -1, -2)) / np.sqrt(q.shape[-1])
+    if mask is not None:
+        scores = np.where(mask > 0, scores, -1e9)
+    weights = np.exp(scores - np.max(scores, axis=-1, keepdims=True))
+    return np.matmul(weights / np.sum(weights, axis=-1, keepdims=True), v)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of NumPy, about tensors
+def test_what_is_written_for_numpy_is_a_question() -> None:
+    with pytest.raises(
+        Question, match=r"\ANumPy raises in every call without a mask, .* \(\d+ were tried\), so nothing was judged"
+    ):
+        understand(f"{__file__}:of_arrays")
