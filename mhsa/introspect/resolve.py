@@ -16,6 +16,7 @@ from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.options.call_options import read_call_options
+from mhsa.introspect.readings.options.cross_switch import read_cross_switch
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
@@ -23,6 +24,7 @@ from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.request import Request
+from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.subject import Subject
 
 # In this order: with each form of the tables each role of a second argument is tried, with each of these each direction, ...
@@ -58,8 +60,15 @@ def _understand(target: Any, request: Request) -> Subject:
     read = in_turn(FORMS, lambda adapter: understand_adapter(adapter, target, request))
     turned = seems_rotary(adapter) or seems_normed(adapter)
     understand_formula = understand_turned if turned else understand_with_epsilon
-    return read_constructor(
-        adapter,
-        lambda adapter: understand_formula(adapter, target, read),
-        lambda parameter: requested_module(target, request, head=parameter),
-    )
+
+    def with_head(adapter: Adapter) -> Subject:
+        return read_constructor(
+            adapter,
+            lambda adapter: understand_formula(adapter, target, read),
+            lambda parameter: requested_module(target, request, head=parameter),
+        )
+
+    def turned_on(switch: str) -> Adapter:
+        return requested_module(target, replace(request, arguments={**request.arguments, switch: True}))
+
+    return read_cross_switch(adapter, with_head, turned_on)
