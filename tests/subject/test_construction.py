@@ -146,6 +146,20 @@ class Grouped(Plain):
         self.norm = nn.GroupNorm(32, dim)
 
 
+@dataclass
+class GroupedShape:
+    dim: int
+    num_heads: int = 8
+    norm_groups: int = 32
+
+
+class GroupedByDataclass(Plain):
+    def __init__(self, shape: GroupedShape) -> None:
+        super().__init__()
+        self.prepare(shape.num_heads, shape.dim)
+        self.norm = nn.GroupNorm(shape.norm_groups, shape.dim)
+
+
 class FourGroups(Plain):
     def __init__(self, heads: int, dim: int) -> None:
         super().__init__()
@@ -269,7 +283,7 @@ def test_an_unknown_argument_is_a_question_and_can_be_stated() -> None:
 
 
 def test_a_size_that_is_refused_is_replaced_by_one_that_is_not() -> None:
-    assert adapter(Grouped).sizes == (4, 64)
+    assert adapter(Grouped).sizes == adapter(GroupedByDataclass).sizes == (4, 64)
     assert adapter(FourGroups).sizes == (4, 20)
 
 

@@ -42,7 +42,8 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     calls, whole = calls[: first + 1], calls[first]  # it may be called once for each query
     final = whole.output
     assert final is not None
-    calls = [c.with_pixels_of(final) for c in calls if _is_within(c.path, within)]
+    images = (final, *(x for x in whole.given if x.dim() > 3))
+    calls = [c.with_pixels_of(*images) for c in calls if _is_within(c.path, within)]
     whole = whole.with_pixels_of(final)
     for at, attention in _candidates(calls, final):
         if around := _explain(module, calls, at, attention, whole):

@@ -24,12 +24,18 @@ class PartCall:
         """Return the first tensor that it gave."""
         return next((x for x in self.gave if isinstance(x, Tensor)), None)
 
-    def with_pixels_of(self, final: Tensor) -> PartCall:
-        """Return the call with what is flattened, [B, C, H * W] or [B, H * W, C], in the shape of the output [B, C, H, W]."""
-        given, gave = (
-            tuple(in_shape_of(x, final, tokens=_is_tokens(x, final)) for x in each) for each in (self.given, self.gave)
-        )
-        return replace(self, given=given, gave=gave, tokens=any(_is_tokens(x, final) for x in self.gave))
+    def with_pixels_of(self, *images: Tensor) -> PartCall:
+        """Return the call with what is flattened, [B, C, H * W] or [B, H * W, C], in the shape of its image [B, C, H, W].
+
+        The first image is the output.
+        """
+        call = self
+        for image in images:
+            given, gave = (
+                tuple(in_shape_of(x, image, tokens=_is_tokens(x, image)) for x in each) for each in (call.given, call.gave)
+            )
+            call = replace(call, given=given, gave=gave)
+        return replace(call, tokens=any(_is_tokens(x, images[0]) for x in self.gave))
 
 
 def in_shape_of(x: Any, final: Tensor, *, tokens: bool) -> Any:

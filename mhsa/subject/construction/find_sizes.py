@@ -105,7 +105,8 @@ def _find(call: ConstructorCall) -> None:
     # is built.
     call.reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
     if call.configs and error is not None and not found:
-        return  # a configuration that lacks something: building says what
+        _require_first_sizes(call)  # where a configuration lacks something, building says what
+        return
     roles = call.roles()
     head = "head" in roles or _divides_into_heads(call, roles)
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
