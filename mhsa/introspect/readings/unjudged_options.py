@@ -29,6 +29,7 @@ def left_at_defaults(subject: Subject, about_switches: Mapping[str, str]) -> tup
         *(f"argument {n}" for n in not_given if n not in named and not _is_among(n, subject.not_judged)),
         *(f"arguments of the call in **{n}" for n in _collected(subject.adapter)),
         *(f"constructor argument {n}" for n in _options(subject.adapter) if n not in about_switches),
+        *(f"constructor argument {n} that is off" for n in _turned_on(subject.adapter)),
         *_other_heads(subject.adapter),
         *_masks_of_several(subject),
     )
@@ -61,6 +62,12 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
     grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
     given = adapter.constructor.lengths if adapter.of_fixed_lengths else ()  # those of each call
     return tuple(n for n in adapter.constructor.options if n not in given and not (grouped and role_of(n) == "kv head"))
+
+
+def _turned_on(adapter: Adapter) -> tuple[str, ...]:
+    """Return the switches that a module is built with whatever their default: what it does without is not judged."""
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    return () if constructor is None else constructor.turned_on
 
 
 def _collected(adapter: Adapter) -> tuple[str, ...]:

@@ -107,6 +107,11 @@ class Constructor:
         return tuple(n for n in self.options if self._call.parameters[n].default is False)
 
     @property
+    def turned_on(self) -> tuple[str, ...]:
+        """Switches of the layout that are on, whatever their default: ``batch_first``."""
+        return tuple(n for n, role in self._call.read.roles.items() if role == "on" and n == "batch_first")
+
+    @property
     def head_widths(self) -> tuple[str, ...]:
         """Parameters that are given the width of one head."""
         of_one: dict[WidthReading, set[str]] = {"usual": {"head width"}, "all of one head": {"head width", "other width"}}
