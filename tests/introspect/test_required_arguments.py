@@ -117,10 +117,14 @@ def test_an_unknown_argument_that_changes_nothing_is_none_and_named(name: str, u
     assert {f"argument {n}" for n in unknown} <= set(subject.not_judged)
 
 
-@pytest.mark.parametrize("name", ["Unscaled", "IgnoresItsMemory"])
-def test_what_is_wrong_or_is_called_a_key_is_a_question_still(name: str) -> None:
+def test_what_is_wrong_is_a_question_still() -> None:
     with pytest.raises(Question, match="mhsa does not know what to give"):
-        understand(f"{__file__}:{name}")
+        understand(f"{__file__}:Unscaled")
+
+
+def test_what_is_called_another_sequence_and_changes_nothing_is_judged_as_one() -> None:
+    subject = understand(f"{__file__}:IgnoresItsMemory")
+    assert (subject.adapter.inputs, fits(subject)) == ("q,kv", False)
 
 
 class ScalesIfSo(Places):

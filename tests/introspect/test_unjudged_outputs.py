@@ -125,7 +125,7 @@ model = model_file(MODEL)
         ("Rounded", "weights in attn: shape [H, B, Tq, Tk]"),
         ("Rows", "weights in attn: shape [2, 4, 3] for B=2, H=4, Tq=3, Tk=7"),
         ("ReturnedHeadsFirst", ""),
-        ("ReturnedAveraged", "weights returned: shape [B, Tq, Tk]"),
+        ("ReturnedAveraged", "weights returned: shape [B, Tq, Tk], the mean over heads"),
         ("ReturnedCache", "value 2 of 2 returned: a tuple"),
         ("SelfHeadsLast", "weights in attn: shape [B, Tq, Tk, H]"),
         ("Nested", "weights in inner.attn_weights: shape [B, H, Tq, Tk]"),
