@@ -42,6 +42,12 @@ MORE = {
         "judges two modules by 60 properties; both are compared with the oracle in make test"
     ),
     "introspect/readings/test_qk_norm.py::test_a_bug_is_named_under_any_formula_that_normalises": More(_COMPARED),
+    "introspect/readings/test_maps_of_features.py::test_attention_along_some_axes_is_a_question_and_holds_as_declared": More(
+        _ALIKE, ("EachFrame-declaration0-Voxels",)
+    ),
+    "introspect/readings/test_maps_of_features.py::test_maps_are_read_and_hold": More(
+        _ALIKE, ("Voxels-BCDHW", "TwoPictures-BCHW")
+    ),
     "judge/test_decorators.py::test_last_failed_and_xdist_run_the_same_tests": More(
         "three sessions of pytest, one of them on two processes; what one session does stays"
     ),
