@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         code |= score < LEAST
         print(f"{path}: {score:.1%} of {len(codes)} mutants are noticed")
         for name in alive:
-            short = name.rpartition(".")[2]
+            short = ".".join(name.split(".")[-2:])  # names of functions are those of several files
             code |= short not in explained
             print(f"    {'explained' if short in explained else 'not explained'}: {name}")
     return code
