@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from mhsa.introspect.readings.fit import Fit
@@ -36,22 +36,37 @@ def read_constructor(adapter: Adapter, understand: Understand, as_head: AsHead) 
     except SubjectError as error:
         failed = error
     if may_be and not (isinstance(failed, Question) and failed.declaration) and not (subject and _fits(subject)):
-        for name in may_be:
-            try:
-                other = understand(as_head(name))
-            except Question as question:
-                if question.declaration:
-                    raise
-                continue
-            except Exception:  # it cannot be built or called so
-                continue
-            if _fits(other):
-                part = Understood("constructor", f"{name} is the number of heads", "fitted")
-                return replace(other, understood=(part, *other.understood))
+        found = first_that_fits(may_be, lambda name: understand(as_head(name)), _fits)
+        if found is not None:
+            name, other = found
+            part = Understood("constructor", f"{name} is the number of heads", "fitted")
+            return replace(other, understood=(part, *other.understood))
     if failed is not None:
         raise failed
     assert subject is not None
     return subject
+
+
+def first_that_fits(
+    names: Iterable[str], understand: Callable[[str], Subject], fits: Callable[[Subject], bool]
+) -> tuple[str, Subject] | None:  # fmt: skip
+    """Return the first parameter with which a subject can be read another way and fits, and the subject; None where none does.
+
+    Raises:
+        Question: it is exactly attention so, under something that has to be declared.
+    """
+    for name in names:
+        try:
+            subject = understand(name)
+        except Question as question:
+            if question.declaration:
+                raise
+            continue
+        except Exception:  # it cannot be built or called so
+            continue
+        if fits(subject):
+            return name, subject
+    return None
 
 
 def _fits(subject: Subject) -> bool:

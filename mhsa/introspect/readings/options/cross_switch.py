@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from mhsa.introspect.readings.constructors import first_that_fits
 from mhsa.introspect.readings.fit import fits
-from mhsa.records.errors import Question, SubjectError
+from mhsa.records.errors import Question
 from mhsa.records.names import is_context
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
@@ -32,36 +33,26 @@ def read_cross_switch(
         SubjectError: what ``understand`` raises with the default.
     """
     switches = _switches(adapter)
+    subject: Subject | None = None
+    failed: Question | None = None
     try:
         subject = understand(adapter)
     except Question as question:
         if not switches or question.declaration:
             raise
-        return _turned(switches, understand, turned) or _raised(question)
-    if not switches or fits(subject):
+        failed = question
+    if subject is not None and (not switches or fits(subject)):
         return subject
-    return _turned(switches, understand, turned) or subject
-
-
-def _turned(switches: list[str], understand: Callable[[Adapter], Subject], turned: Callable[[str], Adapter]) -> Subject | None:
-    for name in switches:
-        try:
-            other = understand(turned(name))
-        except Question as question:
-            if question.declaration:
-                raise
-        except SubjectError:  # it cannot be judged so
-            continue
-        else:
-            if fits(other):
-                part = Understood("constructor", f"{name} is on, without which there is no other sequence", "fitted")
-                left = f"constructor argument {name} that is off"
-                return replace(other, understood=(part, *other.understood), not_judged=(*other.not_judged, left))
-    return None
-
-
-def _raised(question: Question) -> Subject:
-    raise question
+    found = first_that_fits(switches, lambda name: understand(turned(name)), fits)
+    if found is not None:
+        name, other = found
+        part = Understood("constructor", f"{name} is on, without which there is no other sequence", "fitted")
+        left = f"constructor argument {name} that is off"
+        return replace(other, understood=(part, *other.understood), not_judged=(*other.not_judged, left))
+    if failed is not None:
+        raise failed
+    assert subject is not None
+    return subject
 
 
 def _switches(adapter: Adapter) -> list[str]:
