@@ -89,6 +89,36 @@ class ByDataclass(Plain):
         self.prepare(shape.n_head, shape.n_embd)
 
 
+@dataclass
+class WholeModel:
+    """What a whole model needs; the rate is that of its feed-forward part."""
+
+    dim: int = 16
+    n_heads: int = 4
+    dropout: float = 0.1
+
+
+class NeverAsksForTheRate(Plain):
+    def __init__(self, config: WholeModel) -> None:
+        super().__init__()
+        self.config = config
+        self.prepare(config.n_heads, self.config.dim)
+
+
+class KeepsTheRate(Plain):
+    def __init__(self, config: WholeModel) -> None:
+        super().__init__()
+        self.rate = config.dropout
+        self.prepare(config.n_heads, config.dim)
+
+
+class HandsItOn(Plain):
+    def __init__(self, config: WholeModel) -> None:
+        super().__init__()
+        self.inner = KeepsTheRate(config)
+        self.prepare(config.n_heads, config.dim)
+
+
 class OfGlobals(Plain):
     def __init__(self) -> None:
         super().__init__()
@@ -241,6 +271,14 @@ def test_a_configuration_may_be_a_dict_or_a_dataclass() -> None:
     found = adapter(ByDataclass)
     assert found.construction(4, 20) == {"shape": Shape(20, 4)}
     assert "shape is a Shape" in words(found)
+
+
+@pytest.mark.parametrize(("target", "drops"), [(NeverAsksForTheRate, False), (KeepsTheRate, True), (HandsItOn, True)])
+def test_a_rate_of_a_configuration_is_that_of_who_asks_for_it(target: type[nn.Module], drops: bool) -> None:
+    found = adapter(target)
+    assert found.constructor is not None
+    assert found.constructor.drops is drops
+    assert found.build(4, 20).count == 4
 
 
 def test_a_class_that_holds_nothing_stands_for_what_is_read() -> None:

@@ -32,7 +32,7 @@ def is_object(name: str, more: Mapping[str, Any] | None) -> bool:
 
 def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[str, Any]) -> StatedConfiguration:
     """Return the configuration ``name`` of ``target``: its fields where its class is known."""
-    read, fields = None, dict[str, inspect.Parameter]()
+    read, fields, source = None, dict[str, inspect.Parameter](), configuration_source(target, name)
     if kind is not None:
         try:
             fields = fields_of(kind)
@@ -43,5 +43,9 @@ def configuration(target: Any, name: str, kind: type[Any] | None, given: dict[st
         if kind is not None:
             read = read_parameters({n: p for n, p in fields.items() if n not in given})
             usual = {n: USUAL[n] for n in read.unknown if n in USUAL}
-            read = replace(read, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual))
-    return StatedConfiguration(kind, given, read, configuration_source(target, name), fields=fields)
+            # A rate that the class never asks for is that of another part of the model.
+            roles = {n: role for n, role in read.roles.items() if role != "dropout" or not source.leaves(n)}
+            read = replace(
+                read, roles=roles, fixed=read.fixed | usual, unknown=tuple(n for n in read.unknown if n not in usual)
+            )
+    return StatedConfiguration(kind, given, read, source, fields=fields)

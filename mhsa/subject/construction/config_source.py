@@ -35,11 +35,17 @@ class Source:
         target: the class or function that reads it.
         absent: names that are only looked for.
         optional: names that are looked for somewhere, so that no value is made up for them.
+        read: all names that the source reads; None where it hands the configuration on, or is not there.
     """
 
     target: Any
     absent: frozenset[str]
     optional: frozenset[str]
+    read: frozenset[str] | None = None
+
+    def leaves(self, name: str) -> bool:
+        """Whether the attribute is not read: a configuration of a whole model has what other parts of it need."""
+        return self.read is not None and name not in self.read
 
     def is_read_further(self, name: str) -> bool:
         """Whether the attribute is a configuration itself: config.transformer["num_heads"]."""
@@ -84,11 +90,14 @@ def configuration_source(target: Any, argument: str) -> Source:
     read: set[str] = set()
     with_default: set[str] = set()
     without_default: set[str] = set()
+    nodes: list[ast.AST] = []
     for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
         if getattr(owner, "__module__", "builtins").partition(".")[0] in ("torch", "builtins"):
             continue
         with contextlib.suppress(OSError, TypeError, SyntaxError):
-            for node in ast.walk(tree_of(owner)):
+            own = list(ast.walk(tree_of(owner)))
+            nodes += own
+            for node in own:
                 if isinstance(node, ast.Attribute) and _is(node.value, argument):
                     read.add(node.attr)
                 elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and _is(node.value, argument):
@@ -98,9 +107,20 @@ def configuration_source(target: Any, argument: str) -> Source:
                     if isinstance(name, ast.Constant) and node.func.id in ("hasattr", "getattr"):
                         (without_default if len(node.args) == 2 else with_default).add(str(name.value))
     answered = {name for name in with_default if role_of(name) in ("head", "d_model", "dropout")}
-    return Source(
-        target, frozenset((without_default | with_default) - read - answered), frozenset(without_default | with_default)
+    looked_for = without_default | with_default
+    whole = None if not nodes or _is_handed_on(nodes, argument) else frozenset(read | looked_for)
+    return Source(target, frozenset(looked_for - read - answered), frozenset(looked_for), whole)
+
+
+def _is_handed_on(nodes: list[ast.AST], argument: str) -> bool:
+    """Whether the configuration goes anywhere else than into an attribute of the module: somebody else may read it."""
+    named = sum(isinstance(node, ast.expr) and _is(node, argument) for node in nodes)
+    asked = sum(isinstance(node, ast.Attribute | ast.Subscript) and _is(node.value, argument) for node in nodes)
+    kept = sum(
+        isinstance(node, ast.Assign) and all(_is(x, argument) for x in (*node.targets, node.value)) and 1 + len(node.targets)
+        for node in nodes
     )
+    return named != asked + kept
 
 
 def _is(node: ast.expr, argument: str) -> bool:
