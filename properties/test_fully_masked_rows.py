@@ -1,6 +1,7 @@
 """A query that may attend to no key: harmless to itself, to its neighbours and to every gradient."""
 
 import numpy as np
+import torch
 from hypothesis import given
 
 from mhsa.judge.budget import light
@@ -8,6 +9,9 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.answer import Mask
+from mhsa.subject.guard import attempt
+from mhsa.subject.memory_layout import tied
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -20,6 +24,23 @@ def declared_nan(subject: Subject, *arrays: Array) -> bool:
         return False
     if not all(np.isfinite(x).all() for x in arrays):
         check.expected_failure(subject.contract.reason)
+    return True
+
+
+def declared_to_raise(trial: Trial, mask: Mask) -> bool:
+    """Whether the contract says that a call with this mask raises; that it does is judged here."""
+    if trial.subject.contract.fully_masked_row != "raises":
+        return False
+    q, k, v = tied(trial.tensor, trial.query, trial.key, trial.value)
+    given_mask = trial.convert(mask)
+    with torch.no_grad():
+        result, _ = attempt(lambda: trial.call_unchecked(q, k, v, given_mask))
+    check.current().add_ratio(0.0)
+    if result is not None:
+        check.fail(
+            "a query that may attend to no key was answered, but Contract(fully_masked_row='raises') promises an error",
+            what="refusal",
+        )
     return True
 
 
@@ -52,7 +73,8 @@ def test_one_fully_masked_row(subject: Subject, case: Case) -> None:
 def test_other_rows_are_unchanged(subject: Subject, case: Case) -> None:
     """Hiding every key from one query changes nothing for the other queries and the other samples.
 
-    Statement: O_b'i'(M') = O_b'i'(M) for (b', i') != (b, i), where M' is M with row i of sample b emptied.
+    Statement: O_b'i'(M') = O_b'i'(M) for (b', i') != (b, i), where M' is M with row i of sample b emptied; or the call raises,
+        where the contract says so.
     Requires: masks that can hide every key from one query.
     Source: P06.
     Breaks it: NaN that spreads through a later product, a repair that looks at the whole batch, normalisation over rows.
@@ -62,6 +84,8 @@ def test_other_rows_are_unchanged(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     sample, row = case.rng(11).integers(case.batch), case.rng(12).integers(case.query_length)
     mask[sample, row] = False
+    if declared_to_raise(trial, mask):
+        return
     before, after = trial(), trial(mask=mask)
     check.agree("output of other rows", after.output_and_bound, before.output_and_bound, after.attended)
 
@@ -71,7 +95,8 @@ def test_other_rows_are_unchanged(subject: Subject, case: Case) -> None:
 def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
     """A sample in which nothing may be attended to, all padding say, disturbs no other sample.
 
-    Statement: with M_b false everywhere for one sample b, O_b is finite and O_b' is as it was for b' != b.
+    Statement: with M_b false everywhere for one sample b, O_b is finite and O_b' is as it was for b' != b; or the call raises,
+        where the contract says so.
     Requires: masks.
     Source: P06; pytorch/pytorch#81077 (sequences of length zero).
     Breaks it: a softmax or a mean over nothing, lengths of zero used as an index or a divisor.
@@ -81,6 +106,8 @@ def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
     mask = trial.mask.copy()
     sample = case.rng(11).integers(case.batch)
     mask[sample] = False
+    if declared_to_raise(trial, mask):
+        return
     before, after = trial(), trial(mask=mask)
     others = np.arange(case.batch)[:, None, None] != sample
     check.agree("output of other samples", after.output_and_bound, before.output_and_bound, others)

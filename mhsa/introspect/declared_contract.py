@@ -68,7 +68,8 @@ def _with_a_mask_of_its_own_number(promise: Promise) -> str:
 
 def _with_an_fully_masked_row(promise: Promise) -> str:
     shape = promise.contract.mask_shape
-    if promise.value != "nan" and promise.adapter.takes_mask and shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES, "[Tq, Tk]"):
+    alike_for_queries = () if promise.value == "raises" else (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES)  # a sample is refused, too
+    if promise.value != "nan" and promise.adapter.takes_mask and shape in (*alike_for_queries, "[Tq, Tk]"):
         alike = "sample" if shape == "[Tq, Tk]" else "query"
         words = "lengths" if shape in LENGTH_SHAPES else f"the same for every {alike}"
         return f"its masks are {shape}, {words}, and of one that hides every key no property says more than that it is finite"

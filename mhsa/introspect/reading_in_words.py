@@ -28,6 +28,7 @@ _ROWS = {
     "zero-output": "a row with no allowed key has zero output",
     "finite": "a row with no allowed key has some finite output; its value is not judged",
     "nan": "a row with no allowed key has NaN",
+    "raises": "a call with a row with no allowed key is refused with an error",
     None: "a row with no allowed key has no finite output",
 }
 
@@ -74,7 +75,7 @@ def _of_masks(subject: Subject, declared: Mapping[str, Known]) -> list[Understoo
     ]
     parts += read[1:]  # of other masks
     row = contract.fully_masked_row
-    if "fully_masked_row" in subject.masks:
+    if row == "raises" or "fully_masked_row" in subject.masks:
         pinned = {} if row is None else {"fully_masked_row": row} | ({"reason": contract.reason} if row == "nan" else {})
         words = f"{_ROWS[row]}: {contract.reason}" if row == "nan" else _ROWS[row]
         parts.append(Understood("empty rows", words, declared.get("fully_masked_row", "fitted"), pinned))
@@ -84,7 +85,8 @@ def _of_masks(subject: Subject, declared: Mapping[str, Known]) -> list[Understoo
 def _call_known(subject: Subject) -> Known:
     if isinstance(subject.adapter, TorchAdapter):
         return "documented"
-    return "named" if isinstance(subject.adapter, (ModuleAdapter, FunctionAdapter)) else "declared"
+    own = declared_of(subject.adapter) is None or isinstance(subject.adapter, (ModuleAdapter, FunctionAdapter))
+    return "named" if own else "declared"
 
 
 def _declared(subject: Subject, configured: Mapping[str, Any]) -> dict[str, Known]:

@@ -65,7 +65,7 @@ class Contract:
     Attributes:
         fully_masked_row: a query that may attend to no key has weights of zero (``"zeros"``: the output is W_O's bias), of
             1 / Tk (``"uniform"``), an output of zero (``"zero-output"``), some finite output (``"finite"``), or NaN
-            (``"nan"``, which needs ``reason``; the other rows are judged all the same).
+            (``"nan"``, which needs ``reason``; the other rows are judged all the same), or the call ``"raises"`` an error.
         mask: what True means: ``"allowed"`` to attend (the usual meaning), ``"blocked"``, or ``"additive"``: the mask
             is a floating tensor, 0 where attention is allowed and -inf where not; ``"lengths"``: no mask but the number of
             keys, the first of their sample, that may be attended to.

@@ -129,7 +129,9 @@ class Subject:
             return "none", "all", "padding", "causal"
         if self.contract.mask_shape in ALIKE_FOR_QUERIES:
             return "none", "all", "padding"
-        return ("none", "all", "causal", "broadcast") if self.contract.mask_shape == "[Tq, Tk]" else MASKS
+        if self.contract.mask_shape == "[Tq, Tk]":
+            return "none", "all", "causal", "broadcast"
+        return tuple(kind for kind in MASKS if kind != "fully_masked_row" or self.contract.fully_masked_row != "raises")
 
 
 def in_a_position(subject: Subject, case: Case) -> tuple[Subject, Case, str]:

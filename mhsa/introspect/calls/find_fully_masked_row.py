@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
+from mhsa.introspect.calls.refuses_fully_masked import refuses_fully_masked
 from mhsa.oracle.bounded import Array
 from mhsa.records.conventions.values import FullyMaskedRow
 from mhsa.subject.subject import Subject
@@ -15,11 +16,17 @@ from mhsa.subject.subject import Subject
 def find_fully_masked_row(subject: Subject) -> FullyMaskedRow | None:
     """Return what a query without any allowed key gets, or None where that is not even finite, or no such call can be made.
 
+    A call that is refused with an error, by a statement of the subject for that, is an answer, too: nobody overlooks it.
+
     The call is made in float64, which distinguishes most, and in every dtype to be judged; where the answers differ, as for
     masks that are added and absorb the scores in one format only, nothing but being finite is promised.
     """
-    if subject.contract.fully_masked_row is not None or "fully_masked_row" not in subject.masks:
+    if subject.contract.fully_masked_row is not None:
         return subject.contract.fully_masked_row
+    if refuses_fully_masked(subject):
+        return "raises"
+    if "fully_masked_row" not in subject.masks:
+        return None
     fill = subject.contract.formula.fill
     if fill is not None:  # the number decides it: where a sink takes part, or scores do, the row is no plain mean
         return "uniform" if fill.how == "set" and subject.contract.sinks is None else "finite"

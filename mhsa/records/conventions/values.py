@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan"]
+FullyMaskedRow = Literal["zeros", "uniform", "zero-output", "finite", "nan", "raises"]
 MaskMeaning = Literal["allowed", "blocked", "additive", "lengths"]
 # In the order in which they are tried: most say everything that a mask can say, the last ones the same for every query.
 MaskShape = Literal[

@@ -60,7 +60,7 @@ def raised(error: BaseException) -> str:
     name = type(error).__name__
     codes = [frame.f_code for frame, _ in traceback.walk_tb(error.__traceback__)]
     codes = [code for code in codes if not code.co_filename.startswith(("<", _OURS))]
-    own = [code for code in codes if not _is_library(code.co_filename)]
+    own = [code for code in codes if not is_library(code.co_filename)]
     return f"{name} in {(own or codes)[-1].co_name}" if codes else name
 
 
@@ -68,7 +68,8 @@ _OURS = str(Path(__file__).parents[1])
 _PYTHONS_OWN = sysconfig.get_path("stdlib")
 
 
-def _is_library(file: str) -> bool:
+def is_library(file: str) -> bool:
+    """Whether a file is of torch or of Python itself."""
     if "site-packages" in Path(file).parts or "dist-packages" in Path(file).parts:
         return "torch" in Path(file).parts
     return file.startswith(_PYTHONS_OWN)
