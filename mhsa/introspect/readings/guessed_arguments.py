@@ -12,7 +12,9 @@ from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
 
-def require_fit_of_guesses(subject: Subject, unsure: str, turned: Callable[[str], bool]) -> None:
+def require_fit_of_guesses(
+    subject: Subject, unsure: str, turned: Callable[[str], bool], harmless: Callable[[str], bool]
+) -> None:
     """Raise unless a subject that was built or read with guesses fits the oracle as it was read, without a mask and with one.
 
     Args:
@@ -20,6 +22,7 @@ def require_fit_of_guesses(subject: Subject, unsure: str, turned: Callable[[str]
         unsure: what was taken for granted of its parameters, in words.
         turned: whether it is exactly attention with a switch of its constructor, of this name, in its other position; where it
             is in neither, nothing else can be meant, and it is judged.
+        harmless: whether an argument of its constructor, of this name, changes nothing, whatever its value.
 
     Raises:
         Question: it does not fit; something else may be meant, so that it cannot be called wrong.
@@ -35,6 +38,7 @@ def require_fit_of_guesses(subject: Subject, unsure: str, turned: Callable[[str]
     without = fit.without_mask(on_cpu)
     if without and (not adapter.takes_mask or fit.with_mask(on_cpu)):
         return
+    guessed = {n: words for n, words in guessed.items() if not harmless(n)}
     if asks:
         raise Question(asks)
     where = " under masks" if without else ""

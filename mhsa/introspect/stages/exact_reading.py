@@ -19,7 +19,8 @@ from mhsa.subject.subject import Subject
 
 
 def read_exactly(
-    subject: Subject, built: BuiltAndCalled, request: Request, called_by: Bind, unsure: str, turned: Callable[[str], bool]
+    subject: Subject, built: BuiltAndCalled, request: Request, called_by: Bind, unsure: str,
+    turned: Callable[[str], bool], harmless: Callable[[str], bool],
 ) -> Subject:  # fmt: skip
     """Return the subject, on the CPU, as it is called: layout, masks, fully masked rows, weights, bias and log-sum-exp.
 
@@ -30,6 +31,7 @@ def read_exactly(
         called_by: makes the subject anew where arguments have other roles.
         unsure: what was taken for granted of its parameters, in words.
         turned: whether it fits with a guessed switch in its other position.
+        harmless: whether a guessed argument changes nothing, whatever its value.
 
     Raises:
         Question: it is exactly attention only in another reading than the usual one, or was built with guesses and is not.
@@ -37,7 +39,7 @@ def read_exactly(
     read = read_call(replace(subject, device="cpu"), built.module, request, called_by)
     read = read.under(replace(read.contract, fully_masked_row=find_fully_masked_row(read)))
     ask_about_upcast(read)
-    require_fit_of_guesses(read, unsure, turned)
+    require_fit_of_guesses(read, unsure, turned, harmless)
     read = try_without_keys(read)
     read = find_bias_form(replace(read, caller=find_weights_form(read)))
     return find_lse(read, built.module, built.sizes)

@@ -22,6 +22,7 @@ from mhsa.introspect.readings.formula.biases import require_bias
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_call
 from mhsa.introspect.stages.exact_reading import read_exactly
+from mhsa.introspect.stages.harmless_guesses import changes_nothing
 from mhsa.introspect.stages.other_positions import with_other_positions
 from mhsa.introspect.stages.what_is_left import with_what_is_left
 from mhsa.introspect.stages.without_surroundings import without_surroundings
@@ -60,10 +61,15 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
     def turned(switch: str) -> bool:
         return _fits_turned(built.adapter, switch, target, request)
 
+    def harmless(argument: str) -> bool:
+        return changes_nothing(
+            argument, built, target, lambda value: requested_module(target, _stating(request, argument, value))
+        )
+
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
         return _called_by(by_names, built, around, adapter, caller)
 
-    read = read_exactly(by_names, built, request, called_by, recipe.unsure if recipe else "", turned)
+    read = read_exactly(by_names, built, request, called_by, recipe.unsure if recipe else "", turned, harmless)
     subject, about_switches = with_other_positions(replace(read, device=request.device))
     subject = with_what_is_left(subject, read, built, about_switches, around, recipe)
     subject = replace(subject, understood=(*subject.understood, *_of_the_whole(subject, built.adapter, around)))
@@ -103,12 +109,15 @@ def _called_by(
 def _fits_turned(adapter: Adapter, name: str, target: Any, request: Request) -> bool:
     """Whether it is exactly attention with a guessed switch of its constructor in its other position."""
     assert isinstance(adapter, ModuleAdapter)
-    arguments = {**request.arguments, name: True}  # a guess is that it is off
     try:
-        turned = requested_module(target, replace(request, arguments=arguments))
+        turned = requested_module(target, _stating(request, name, True))  # a guess is that it is off
         return fits(understand_adapter(turned.with_signature(adapter.signature), target, request))
     except SubjectError as error:
         return isinstance(error, Question) and bool(error.declaration)
+
+
+def _stating(request: Request, name: str, value: Any) -> Request:
+    return replace(request, arguments={**request.arguments, name: value})
 
 
 def _of_the_whole(subject: Subject, adapter: Adapter, around: Surroundings | None) -> list[Understood]:

@@ -1,0 +1,65 @@
+"""A module that is no attention is asked about where an argument was guessed, but for one that changes nothing."""
+
+from typing import Any
+
+import pytest
+from torch import nn
+
+from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
+from tests.helpers.layers import Layers, fails
+
+
+class DrawsByName(Layers):
+    """A word says how weights are drawn."""
+
+    def __init__(self, num_heads: int, d_model: int, fashion: str) -> None:
+        super().__init__(num_heads, d_model)
+        if fashion not in ("glorot", "he"):
+            raise ValueError(fashion)
+        for map_ in (self.q, self.k):
+            nn.init.xavier_uniform_(map_.weight) if fashion == "glorot" else nn.init.kaiming_uniform_(map_.weight)
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
+
+
+class DrawsByNameAndUsesKeysTwice(DrawsByName):
+    def forward(self, query, key, value):
+        return self.attend(query, key, key)
+
+
+class DrawsByNumberAndUsesKeysTwice(Layers):
+    def __init__(self, num_heads: int, d_model: int, spread: float) -> None:
+        super().__init__(num_heads, d_model)
+        nn.init.normal_(self.q.weight, std=spread)
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, key)
+
+
+class ScalesByName(Layers):
+    """A word says by what scores are divided: neither is the usual scale of two heads."""
+
+    def __init__(self, num_heads: int, d_model: int, fashion: str) -> None:
+        super().__init__(num_heads, d_model)
+        if fashion not in ("small", "large"):
+            raise ValueError(fashion)
+        self.scale = 0.5 if fashion == "small" else 0.125
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
+
+
+def test_a_right_one_is_read() -> None:
+    assert not fails(f"{__file__}:DrawsByName")
+
+
+@pytest.mark.parametrize("wrong", [DrawsByNameAndUsesKeysTwice, DrawsByNumberAndUsesKeysTwice])
+def test_a_wrong_one_is_judged(wrong: Any) -> None:
+    assert fails(f"{__file__}:{wrong.__name__}")
+
+
+def test_what_changes_the_output_is_asked_about() -> None:
+    with pytest.raises(Question, match="fashion"):
+        understand(f"{__file__}:ScalesByName", ("float64",))
