@@ -16,7 +16,7 @@ from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
 from mhsa.introspect.readings.options.call_options import read_call_options
-from mhsa.introspect.readings.options.cross_switch import read_cross_switch
+from mhsa.introspect.readings.options.default_switches import read_default_switches
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
@@ -58,8 +58,8 @@ def _understand(target: Any, request: Request) -> Subject:
     """Understand an object: its constructor, what it does to queries and keys, the forms of its call, and then all the rest."""
     adapter = requested_adapter(target, request)
     read = in_turn(FORMS, lambda adapter: understand_adapter(adapter, target, request))
-    turned = seems_rotary(adapter) or seems_normed(adapter)
-    understand_formula = understand_turned if turned else understand_with_epsilon
+    rotated = seems_rotary(adapter) or seems_normed(adapter)
+    understand_formula = understand_turned if rotated else understand_with_epsilon
 
     def with_head(adapter: Adapter) -> Subject:
         return read_constructor(
@@ -68,7 +68,7 @@ def _understand(target: Any, request: Request) -> Subject:
             lambda parameter: requested_module(target, request, head=parameter),
         )
 
-    def turned_on(switch: str) -> Adapter:
-        return requested_module(target, replace(request, arguments={**request.arguments, switch: True}))
+    def turned(switch: str, on: bool) -> Adapter:
+        return requested_module(target, replace(request, arguments={**request.arguments, switch: on}))
 
-    return read_cross_switch(adapter, with_head, turned_on)
+    return read_default_switches(adapter, with_head, turned)

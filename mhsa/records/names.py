@@ -119,6 +119,20 @@ CONTEXT = {"context", "memory", "encoder_hidden_states", "y", "kv", "x_kv", "xkv
            "xa", "k_v", "kv_states", "cross_states", "key_value_states", "memory_states", "other",
            "kv_input", "input_kv", "source_states", "ctx_tensor", "encoder_state", "encoder_states", "key_value_sequences",
            "memory_antecedent", "history", "history_sequence"}  # fmt: skip
+# Roles are written before or behind what is given: key_features, feats_kv, value_tokens. (query_embed is of positions.)
+_GIVEN = {"feature", "features", "feat", "feats", "token", "tokens", "input", "inputs", "state", "states", "seq", "sequence",
+          "vec", "vector", "vectors", "tensor", "data", "x", "map", "src", "source"}  # fmt: skip
+_EMBEDDED = _GIVEN | {"emb", "embs", "embed", "embeds", "embedding", "embeddings"}
+
+
+def _with_given(roles: set[str], given: set[str]) -> set[str]:
+    return {name for role in roles for word in given for name in (f"{role}_{word}", f"{word}_{role}")}
+
+
+QUERY |= _with_given({"query", "q"}, _GIVEN)
+KEY |= _with_given({"key", "k"}, _EMBEDDED)
+VALUE |= _with_given({"value", "v"}, _EMBEDDED)
+CONTEXT |= _with_given({"kv", "key_value", "context", "ctx", "memory"}, _EMBEDDED)
 # Of those, what may well mean something else than another sequence to attend to.
 VAGUE_CONTEXT = {"y", "c", "x2", "xa", "cond", "source", "cross", "enc", "target", "other"}
 MASK = {"mask", "attn_mask", "attention_mask", "att_mask", "src_mask", "masks", "allowed", "allow", "allowed_mask", "m",

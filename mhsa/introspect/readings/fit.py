@@ -154,6 +154,7 @@ class Fit:
             subject.contract.formula,
             seed,
             held,
+            answer.output.shape,
         )
         if key not in self._required:
             self._required[key] = answer.expected.output
@@ -161,9 +162,10 @@ class Fit:
 
     def _trial(self, subject: Subject, seed: int, samples: int = 0) -> Trial:
         """Return a trial of the subject; those of one adapter share the module and its parameters."""
-        key = (id(subject.adapter), id(subject.bind), subject.ties[0], seed, samples)
+        case = generic_case(subject, seed=seed)  # of other layouts it may have other sizes
+        sizes = (case.batch, case.query_length, case.key_length)
+        key = (id(subject.adapter), id(subject.bind), subject.ties[0], sizes, seed, samples)
         if key not in self._trials:
-            case = generic_case(subject, seed=seed)
             made = Trial(subject, replace(case, batch=samples or case.batch), counted=False)
             self._trials[key] = subject.adapter, made  # the adapter is kept, so that no other one gets its id
         trial = copy.copy(self._trials[key][1])

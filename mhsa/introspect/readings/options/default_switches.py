@@ -1,0 +1,96 @@
+"""A switch of the constructor whose default keeps a module from being attention: to another sequence, or without positions."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mhsa.introspect.readings.constructors import first_that_fits
+from mhsa.introspect.readings.fit import fits
+from mhsa.records.errors import Question
+from mhsa.records.names import is_context
+from mhsa.records.understood import Understood
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.subject import Subject
+
+_CROSS = re.compile(r"cross|encoder_decoder|with_(context|memory)", re.IGNORECASE)
+_POSITIONS = re.compile(r"(^|_)(pos|positions?|positional|pe|posenc|posemb)(_|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A switch that is turned.
+
+    Attributes:
+        name: of the parameter.
+        on: its other position.
+        why: the module is exactly attention only so, in words.
+    """
+
+    name: str
+    on: bool
+    why: str
+
+
+def read_default_switches(
+    adapter: Adapter, understand: Callable[[Adapter], Subject], turned: Callable[[str, bool], Adapter]
+) -> Subject:  # fmt: skip
+    """Return the subject with switches as they are by default; with one turned where it is exactly attention only so.
+
+    Args:
+        adapter: with the switches at their defaults.
+        understand: finds out the rest.
+        turned: makes the adapter that is built with a switch of this name in this position.
+
+    Raises:
+        SubjectError: what ``understand`` raises with the defaults.
+    """
+    switches = {switch.name: switch for switch in _switches(adapter)}
+    turns_on = any(switch.on for switch in switches.values())
+    subject: Subject | None = None
+    failed: Question | None = None
+    try:
+        subject = understand(adapter)
+    except Question as question:
+        if not switches or (question.declaration and turns_on):
+            raise
+        failed = question
+    if subject is not None and (not switches or fits(subject)):
+        return subject
+    try:
+        # With positions it is no attention in any case, so that it is judged without, right or wrong.
+        found = first_that_fits(
+            switches, lambda name: understand(turned(name, switches[name].on)), lambda s: fits(s) or not turns_on
+        )
+    except Question:  # the other position needs a declaration, too: that of the default says more
+        if failed is not None and failed.declaration:
+            raise failed from None
+        raise
+    if found is not None:
+        switch, other = switches[found[0]], found[1]
+        part = Understood("constructor", f"{switch.name} is {'on' if switch.on else 'off'}, {switch.why}", "fitted")
+        left = f"constructor argument {switch.name} that is {'off' if switch.on else 'on'}"
+        return replace(other, understood=(part, *other.understood), not_judged=(*other.not_judged, left))
+    if failed is not None:
+        raise failed
+    assert subject is not None
+    return subject
+
+
+def _switches(adapter: Adapter) -> list[Switch]:
+    """Return the switches that are off by default and called after another sequence, and that are on and after positions."""
+    if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None:
+        return []
+    parameters = inspect.signature(adapter.constructor.target).parameters
+    defaults = {n: parameters[n].default for n in adapter.constructor.options if n in parameters}
+    key = adapter.signature.key
+    attends = key is not None and adapter.signature.key_optional and is_context(key)
+    cross = [n for n, default in defaults.items() if attends and _CROSS.search(n) and default is False]
+    positions = [n for n, default in defaults.items() if _POSITIONS.search(n) and default is True]
+    return [
+        *(Switch(n, True, "without which there is no other sequence") for n in cross),
+        *(Switch(n, False, "since positions are no part of attention") for n in positions),
+    ]
