@@ -45,13 +45,15 @@ def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int)
 def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None:
     """The trained parameters are those of the query, key, value and out projections, and no more.
 
-    Statement: the number of trained parameters is 4 d_model^2, plus d_model for each bias.
+    Statement: the number of trained parameters is 4 d_model^2, plus d_model for each bias. More of them are a question, unless
+        the contract says that there are none.
     Requires: nothing; frozen parameters are not counted. Parameters that change the result beyond the four maps are no plain
         attention and not judged at all.
     Source: Vaswani et al. 2017, section 3.2.2, with d_k = d_v = d_model / h.
     Breaks it: a layer that is made and never used, which takes memory, optimizer state and weight decay for nothing.
     """
     check.not_under('widths = "apart"' if subject.contract.widths == "apart" else "", "counts maps of d_model features")
+    check.not_under('spare_parameters = "any"' if subject.contract.spare_parameters == "any" else "", "counts parameters")
     trial = Trial(subject, case)
     trained = [p for p in trial.module.parameters() if p.requires_grad]
     pieces = [piece for _, view in (*trial.views.views(), *trial.views.sources) for piece in view.pieces]
@@ -59,9 +61,13 @@ def test_parameters_are_those_of_four_maps(subject: Subject, case: Case) -> None
     count = sum(p.numel() for p in trained)
     four = sum(x.numel() for x in locations.values() if any(lies_in(x, p) for p in trained))
     if count > four:
+        spare = [n for n, p in trial.module.named_parameters() if p.requires_grad and not any(lies_in(x, p) for x in pieces)]
+        listed = f" ({', '.join(spare[:4])}{', ...' if len(spare) > 4 else ''})" if spare else ""
         check.fail(
-            f"the module has {count} trained parameters, but its four maps have {four} of them",
+            f"the module has {count} trained parameters, but its four maps have {four} of them{listed}",
             what="parameters", observed=count, required=four,
+            declaration={} if subject.contract.spare_parameters == "none" else {"spare_parameters": "any"},
+            question=f"it has trained parameters that change nothing{listed}; nothing else is wrong",
         )  # fmt: skip
     check.current().add_ratio(0.0)
 

@@ -16,6 +16,7 @@ from torch import nn
 from mhsa.judge.budget import rare
 from mhsa.judge.single_heads import key_head
 from mhsa.judge.strategies import cases
+from mhsa.judge.unused_rate import not_if_never, require_use
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -89,6 +90,11 @@ def by_head(x: Array, head: int) -> Array:
     return x.reshape(*x.shape[:2], head, -1).transpose(0, 2, 1, 3)
 
 
+def rounding(subject: Subject, case: Case, kept: Array) -> float:
+    """How far from its value a weight times the number of keys may be."""
+    return gamma(kept.shape[-1] + 16, subject.precision(case.dtype).unit) + 2.0**-50
+
+
 def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     """Build the module with this rate, call it in train mode and read off what was dropped."""
     trial, inputs = uniform(subject, case, rate)
@@ -96,6 +102,7 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     weights = by_head(answer.output, trial.case.head)
     seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
     kept = weights * seen.sum(axis=-1, keepdims=True)
+    require_use(subject, rate, used=bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any()))
     scale = 1.0 / (1.0 - rate)
     # Two dropouts in a row, on the weights and on the output, are usual too; the size of the weights that are left shows it.
     sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
@@ -108,15 +115,14 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
 
     Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^2 if the output is dropped as well; E[O] is the output in
-        eval.
+        eval. A rate that is never used is a question; where that is declared, each A_ij is p_ij.
     Requires: dropout whose rate can be set.
     Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
     Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
     """
     dropped = drop(subject, case, rate)
-    scale = 1.0 / (1.0 - rate) ** dropped.sites
-    precision = subject.precision(case.dtype)
-    tolerance = (gamma(dropped.kept.shape[-1] + 16, precision.unit) + 2.0**-50) * scale
+    scale = 1.0 if subject.contract.dropout == "never" else 1.0 / (1.0 - rate) ** dropped.sites
+    tolerance = rounding(subject, case, dropped.kept) * scale
     required = np.where(dropped.kept == 0, 0.0, scale)
     kept = dropped.kept, np.full_like(dropped.kept, tolerance)
     check.agree("weight times Tk", kept, (required, np.zeros_like(required)), dropped.seen)
@@ -133,6 +139,7 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     Breaks it: p taken for the probability of being kept, a rate that is fixed, dropout that never comes on (Megatron-LM
         PR#411).
     """
+    not_if_never(subject)
     dropped = drop(subject, case, rate)
     zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
     check.count_as_expected("weights dropped", zeros, total, dropped.rate)
@@ -149,6 +156,7 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
     Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys
         dropped.
     """
+    not_if_never(subject)
     dropped = drop(subject, case, rate)
     gone = dropped.kept == 0
     for axis, name in enumerate(("samples", "heads", "queries", "keys")):
@@ -243,6 +251,7 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.
     Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside.
     """
+    not_if_never(subject)
     module = dropping(subject, case, 0.5)
     length = 40 if case.tie == "all" else 30
     case = case.resized(batch=2, query_length=length, key_length=length, data="normal", layout="contiguous")
@@ -255,6 +264,8 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
         torch.manual_seed(seed)
         seen.append(numbers(trial.call_again()[0]))
     if np.array_equal(*seen):
+        trial.train(False)
+        require_use(subject, 0.5, used=not np.array_equal(seen[0], numbers(trial.call_again()[0])))
         check.fail(
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"
         )

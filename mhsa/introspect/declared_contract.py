@@ -100,6 +100,12 @@ def _with_a_constructor(promise: Promise) -> str:
     return ""
 
 
+def _with_a_rate(promise: Promise) -> str:
+    if isinstance(promise.adapter, ModuleAdapter) and promise.adapter.constructor is not None:
+        return "" if promise.adapter.constructor.drops else "its constructor takes no rate of dropout"
+    return ""
+
+
 def _with_keys(promise: Promise) -> str:
     if isinstance(promise.adapter, FunctionAdapter):
         return "a function on [B, H, T, d] is judged with any"
@@ -153,6 +159,8 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "masked": _with_a_mask,
     "fully_masked_row": _with_an_fully_masked_row,
     "indivisible": _with_a_constructor,
+    "dropout": _with_a_rate,
+    "spare_parameters": _with_maps,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
     "accumulation": _always,

@@ -33,6 +33,7 @@ from mhsa.records.conventions.refusals import (
 )
 from mhsa.records.conventions.values import (
     Accumulation,
+    Dropout,
     Float64In,
     FullyMaskedRow,
     Heads,
@@ -45,6 +46,7 @@ from mhsa.records.conventions.values import (
     MaskShape,
     Out,
     ShapeMismatch,
+    SpareParameters,
     Strides,
     Surroundings,
     Widths,
@@ -83,6 +85,10 @@ class Contract:
             NaN there is NaN in the output), or are ``"never-read"``: they may hold NaN and infinities.
         indivisible: ``"raises"``: a constructor must raise for d_model % head != 0; ``"any"``: it need not. None: one that does
             not is a question, if nothing else is wrong.
+        dropout: ``"applied"``: a rate that can be set is that of what is dropped in train mode; ``"never"``: nothing is.
+            None: a rate that is never used is a question, if nothing else is wrong.
+        spare_parameters: ``"none"``: all trained parameters are those of the maps; ``"any"``: there may be some that nothing
+            uses. None: such are a question, if nothing else is wrong.
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
@@ -141,6 +147,8 @@ class Contract:
     strides: Strides | None = None
     masked: Masked = "may-be-read"
     indivisible: Indivisible | None = None
+    dropout: Dropout | None = None
+    spare_parameters: SpareParameters | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None
     accumulation: Accumulation = "float32"

@@ -23,6 +23,7 @@ DECLARED = {
     "mask_equals_one.py": {"mask": "allowed"},
     "nanogpt_always_causal.py": {"causal": "no"},
     "fill_for_half.py": {"fill": "none"},
+    "rate_never_used.py": {"dropout": "applied"},
 }
 
 

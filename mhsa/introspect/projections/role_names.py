@@ -23,7 +23,10 @@ _PACKED = {"qkv": QKV, "kqv": ("key", "query", "value"), "qvk": ("query", "value
 
 def named_roles(path: str) -> tuple[str, ...]:
     """Return roles that the path's last telling component names; empty when none does."""
-    for component in reversed(path.split(".")):
+    components = path.split(".")
+    if _is_layer_of_a_wrapper(components):
+        components = components[:-2]
+    for component in reversed(components):
         words = re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*", component)
         telling = [w.lower() for w in words if w.lower() not in _FILLER]
         if not telling:
@@ -34,6 +37,16 @@ def named_roles(path: str) -> tuple[str, ...]:
         if hits:
             return hits[0]
     return ()
+
+
+_LAYER = re.compile(r"conv|linear|dense|proj|fc", re.IGNORECASE)
+
+
+def _is_layer_of_a_wrapper(components: list[str]) -> bool:
+    """Whether a weight is that of the one layer of a wrapper, which calls it ``out``: query_conv.out.weight."""
+    return (
+        components[-1] == "weight" and len(components) > 2 and components[-2] == "out" and bool(_LAYER.search(components[-3]))
+    )
 
 
 def _word_roles(word: str) -> tuple[str, ...]:

@@ -32,4 +32,6 @@ Heads = Literal[
 ]  # fmt: skip
 Accumulation = Literal["float32", "dtype"]
 Indivisible = Literal["raises", "any"]
+Dropout = Literal["applied", "never"]
+SpareParameters = Literal["none", "any"]
 Float64In = Literal["float64", "float32"]

@@ -13,6 +13,8 @@ from mhsa.introspect.projections.search.candidates import Candidates, Weights
 from mhsa.introspect.projections.tied import named_tied, value_of_key
 from mhsa.subject.parameter_layout import AxisReading
 
+_KV = ("key", "value")
+
 
 @dataclass(frozen=True)
 class RolesOfWeights:
@@ -79,7 +81,8 @@ def _by_names(candidates: Candidates, known: Collection[str]) -> tuple[Weights, 
 def _in_named_order(candidates: Candidates, path: str, roles: tuple[str, ...]) -> AxisReading | None:
     """Return the first reading that gradients show, of the roles in the order of the name, or in others that it leaves open."""
     orders = [roles, *(order for order in itertools.permutations(roles) if order != roles and not tells_order(path))]
-    orders += [QKV] if set(roles) == set(QKV) else []  # the usual order, whatever letters the name puts first
+    # The usual order, whatever letters the name puts first.
+    orders += [usual for usual in (QKV, _KV) if set(roles) == set(usual) and roles != usual]
     return next((r for order in orders for r in candidates.readings(path, order) if candidates.shows(r, path)), None)
 
 
@@ -119,6 +122,7 @@ def _guesses(unnamed: Sequence[str], weights: Weights) -> list[tuple[str, tuple[
     if len(unnamed) == 1 and not weights:  # inputs that are projected already, and one map that brings the heads together
         missing = ["out"]
     packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
+    packed += [(path, _KV) for path in unnamed if set(_KV) <= set(missing) and "query" not in missing]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
 
 
