@@ -29,7 +29,7 @@ _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
 # Of a constructor, next to a triangle in its source, this may be one: it is judged where it fits exactly.
-_MASKS = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
+_MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IGNORECASE)
 _ALIGNED: dict[Causal, re.Pattern[str]] = {
     "top-left": re.compile(r"\b(left[- ]aligned|(top|upper)[- ]left)\b", re.IGNORECASE),
     "bottom-right": re.compile(r"\b(right[- ]aligned|(bottom|lower)[- ]right)\b", re.IGNORECASE),
@@ -105,15 +105,17 @@ def _options(subject: Subject) -> Iterator[_Option]:
         for name, parameter in parameters.items():
             default = False if parameter.default is parameter.empty else parameter.default
             named = is_causality(name) or _says(function, name)
-            by_use = where.startswith("constructor") and _MASKS.fullmatch(name) is not None and _makes_triangles(function)
+            by_use = where.startswith("constructor") and _MASKS.search(name) is not None and _makes_triangles(function)
             if name in free and type(default) is bool and default == causal and (named or by_use):
                 yield _Option(name, where, default, named)
 
 
 def _makes_triangles(target: Any) -> bool:
-    """Whether a class makes a triangle, as a causal mask is."""
+    """Whether a class, or one that it inherits from, makes a triangle, as a causal mask is."""
+    kinds = inspect.getmro(target) if inspect.isclass(target) else (target,)
+    own = [kind for kind in kinds if not kind.__module__.startswith(("torch", "builtins"))]
     try:
-        return re.search(r"\btri[lu]\b", source_of(target)) is not None
+        return any(re.search(r"\btri[lu](_indices)?\b", source_of(kind)) for kind in own)
     except (OSError, TypeError):
         return False
 

@@ -61,7 +61,8 @@ def _options(adapter: Adapter) -> tuple[str, ...]:
         return ()  # mhsa's own option is what a function is judged in
     grouped = adapter.contract.kv_heads is not None  # then a number of key heads is given, whatever its default
     given = adapter.constructor.lengths if adapter.of_fixed_lengths else ()  # those of each call
-    return tuple(n for n in adapter.constructor.options if n not in given and not (grouped and role_of(n) == "kv head"))
+    options = (*adapter.constructor.options, *adapter.constructor.off_by_annotation)
+    return tuple(n for n in options if n not in given and not (grouped and role_of(n) == "kv head"))
 
 
 def _turned_on(adapter: Adapter) -> tuple[str, ...]:

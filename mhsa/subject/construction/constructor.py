@@ -107,6 +107,12 @@ class Constructor:
         return tuple(n for n in self.options if self._call.parameters[n].default is False)
 
     @property
+    def off_by_annotation(self) -> tuple[str, ...]:
+        """Switches that must be given and are off, of which nothing but their annotation is known."""
+        required = {n for n, p in self._call.parameters.items() if p.default is p.empty}
+        return tuple(n for n, role in self._call.read.roles.items() if role == "off" and n in required and role_of(n) is None)
+
+    @property
     def turned_on(self) -> tuple[str, ...]:
         """Switches of the layout that are on, whatever their default: ``batch_first``."""
         return tuple(n for n, role in self._call.read.roles.items() if role == "on" and n == "batch_first")
@@ -130,7 +136,7 @@ class Constructor:
     @property
     def switched_off(self) -> set[str]:
         """Parameters that are left at their defaults, or are switches that must be given and are off."""
-        return {*self.options, *(n for n, role in self._call.read.roles.items() if role == "off")}
+        return {*self.options, *self.switches, *(n for n, role in self._call.read.roles.items() if role == "off")}
 
     def _said(self) -> list[Understood]:
         call = self._call

@@ -26,6 +26,16 @@ _WIDTH_WORDS = {"dim", "dims", "width", "channel", "channels", "chan", "feature"
                 "embed", "emb", "embd", "embedding", "size", "depth", "in", "out", "inner"}  # fmt: skip
 _NO_WIDTH = {"window", "patch", "kernel", "vocab", "batch", "block", "grid", "image", "img", "chunk", "pool", "codebook", "num",
              "spatial", "n", "seq", "max", "group", "groups", "spacial", "pos", "rel", "ratio", "factor"}  # fmt: skip
+_COUNTED = {
+    "in",
+    "out",
+    "inner",
+    "hidden",
+    "units",
+    "features",
+    "feats",
+    "channels",
+}  # num_in is a width, num_embeddings is none
 _HEAD_WORDS = {"head", "heads"}
 _WIDTHS = {"d_model", "other width", "head width"}
 _COUNTS, _SHARING = {"num", "n", "number", "nb", "count"}, {"head", "heads", "kv", "groups"}
@@ -124,7 +134,7 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
     found += [Guess(role="dropout")] if use.rate else []
     found += [Guess(role="length")] if use.square else []
-    found += [Guess(role="other width" if sized else "d_model")] if use.width and not _NO_WIDTH & _words(name) else []
+    found += [Guess(role="other width" if sized else "d_model")] if use.width and _may_be_width(name) else []
     found += [Guess(value=word) for word in plain_first(list(use.words))]
     found += [Guess(keys=keys) for keys in use.keys]
     found += [Guess(value=(*[1] * (use.entries - 1), LENGTH))] if use.entries else []
@@ -145,6 +155,11 @@ def _by_name(name: str, *, sized: bool, headed: bool) -> list[Guess]:
     if words & _WIDTH_WORDS and not words & _NO_WIDTH:
         return [Guess(role="head width" if words & _HEAD_WORDS else "other width" if sized else "d_model")]
     return []
+
+
+def _may_be_width(name: str) -> bool:
+    words = _words(name)
+    return not (words - {"num", "n"} if words & _COUNTED else words) & _NO_WIDTH
 
 
 def _counts_layers(name: str) -> bool:
