@@ -11,10 +11,10 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.introspect.surroundings.find_surroundings import is_norm, only_after, same
+from mhsa.introspect.surroundings.find_surroundings import is_norm, only_after
 from mhsa.introspect.surroundings.heads_alone import NORMS, HeadsAlone
 from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.introspect.surroundings.watched_call import in_shape_of, watch
+from mhsa.introspect.surroundings.watched_call import in_shape_of, same, watch
 
 AFTER = "what comes after it"
 
