@@ -17,6 +17,7 @@ from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.watched_call import in_shape_of, same, watch
 
 AFTER = "what comes after it"
+GATE = "the learned number"
 
 
 def find_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings | None:
@@ -32,13 +33,16 @@ def find_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings | Non
         return None
     norms = [c for c in calls if c.path and is_norm(c.part) and c.given]
     normed = followed.next in NORMS or any(same(c.given[0], merged) for c in norms)
-    if not followed.around_a_map and not (normed and followed.maps_after != 1):
+    if not followed.gate and not followed.around_a_map and not (normed and followed.maps_after != 1):
         return None
     before = tuple(dict.fromkeys(c.path for c in norms if any(same(c.given[0], x) for x in whole.given)))
     residual = f"the residual of the {followed.residual}"
     text = f"{residual}, which is added to the heads before any out projection, and {AFTER}"
+    if followed.gate:
+        residual = f"{GATE}, {residual}"
+        text = f"{GATE} that multiplies the heads, {text}"
     drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.modules())
     return Surroundings(
         "", before, only_after(module, merged, whole.output), f"left out: {text}", (residual, AFTER), True, tokens,
-        drops_after=drops and not followed.drops, residual=followed.residual,
+        drops_after=drops and not followed.drops, residual=followed.residual, gated=followed.gate,
     )  # fmt: skip

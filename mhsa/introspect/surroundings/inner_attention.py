@@ -42,6 +42,7 @@ class Surroundings:
         drops_after: whether every dropout comes after the attention, so that there is none in it.
         residual: what is added to the heads before any out projection; then their sum with it is left out, and ``attention``
             is empty.
+        gated: whether a learned number multiplies the heads before that.
     """
 
     attention: str
@@ -54,6 +55,7 @@ class Surroundings:
     joined: Joined = ""
     drops_after: bool = False
     residual: Residual = ""
+    gated: bool = False
 
     @property
     def taken_apart(self) -> Parts:
@@ -107,7 +109,7 @@ class InnerAttention(Adapter):
         module.register_forward_pre_hook(_begin)
         if self.around.residual:
             put = functools.partial(_put, tokens=self.around.tokens)
-            module.forward = functools.partial(heads_alone, module.forward, put)
+            module.forward = functools.partial(heads_alone, module.forward, put, self.around.gated)
             return module
         attention = _nearest(module, self.around.attention)
         attention.register_forward_hook(_catch)

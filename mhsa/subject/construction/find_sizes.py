@@ -213,7 +213,9 @@ def _runs_in(call: ConstructorCall, head: int, d_model: int) -> bool:
 
 def _can_be_built(call: ConstructorCall, head: int, d_model: int) -> bool:
     with contextlib.suppress(Exception):
-        return head_of(call.build(head, d_model), d_model) in (head, None)
+        module = call.build(head, d_model)
+        empty = any(p.numel() == 0 for p in module.parameters() if not is_lazy(p))  # of an eighth of the width, say
+        return not empty and head_of(module, d_model) in (head, None)
     return False
 
 
