@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
 from mhsa.introspect.surroundings.gates import activated, gated
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.watched_call import PartCall, same, watch
+from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, same, watch
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 _NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
@@ -43,12 +44,19 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     assert final is not None
     images = (final, *(x for x in whole.given if x.dim() > 3))
     calls, whole = [c for c in calls if _is_within(c.path, within)], whole.with_pixels_of(final)
-    # Tokens that are put back into a picture as they lie are in the wrong places: that is a bug of what is judged.
+    # Tokens that are put back into a picture as they lie, alone or with all that is added to them, are in the wrong places:
+    # that is a bug of what is judged.
     for as_they_lie in (False, True) if final.dim() > 3 else (False,):
         laid = [c.with_pixels_of(*images, as_they_lie=as_they_lie) for c in calls]
         for at, attention in _candidates(laid, final):
             if around := _explain(module, laid, at, attention, whole):
                 return around
+    if final.dim() == 4:
+        turned = replace(whole, gave=(as_if_turned(final), *whole.gave[1:]))
+        laid = [c.with_pixels_of(*images) for c in calls]
+        for at, attention in _candidates(laid, final):
+            if attention.tokens and (around := _explain(module, laid, at, attention, turned)):
+                return replace(around, tokens=False)
     return None
 
 

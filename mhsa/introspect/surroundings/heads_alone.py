@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 Residual = Literal["", "queries", "projected queries"]
+Gate = Literal["", "number", "any"]  # what follows on the heads: a learned number before the residual, or whatever there is
 
 _SUMS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 _LAYERS = {"linear", "conv1d", "conv2d"}
@@ -25,6 +26,7 @@ NORMS = {"layer_norm", "rms_norm", "group_norm", "batch_norm", "instance_norm"}
 _DROPOUTS = {"dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout"}
 _SCALINGS = {"mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "mul_", "div_", *_DROPOUTS}
 _PRODUCTS_OF_NUMBERS = {"mul", "__mul__", "__rmul__", "mul_", "__imul__"}
+_JOINS = {"cat", "concat", "concatenate", "stack", "hstack", "vstack"}
 _SQUASHING = {"sigmoid", "tanh", "sigmoid_", "tanh_"}
 _RESHAPINGS = {
     "view", "reshape", "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "contiguous", "clone", "flatten",
@@ -47,10 +49,10 @@ class HeadsAlone(TorchFunctionMode):
         drops: whether there is a dropout before it.
     """
 
-    def __init__(self, *, leave_out: bool, by_any_number: bool = False) -> None:
-        """Follow a call; with ``by_any_number`` the gate is known to be there, though its parameter may be replaced."""
+    def __init__(self, *, leave_out: bool, known: Gate = "") -> None:
+        """Follow a call. A ``known`` number is there though its parameter may be replaced; before "any" gate heads end."""
         super().__init__()
-        self.leave_out, self.by_any_number = leave_out, by_any_number
+        self.leave_out, self.known = leave_out, known
         self.residual: Residual = ""
         self.gate = False
         self._learned: set[int] = set()  # learned numbers, reshaped or squashed
@@ -81,7 +83,7 @@ class HeadsAlone(TorchFunctionMode):
             else:
                 self._heads.add(id(gave))
             return gave
-        if self.merged is None and name not in _RESHAPINGS and name != "__get__":
+        if self.merged is None and not self._reshapes(name, operands):
             into = next((x for x in operands if id(x) in self._heads), None)
             if into is not None:
                 self.merged, self.next = into.clone(), name
@@ -92,7 +94,7 @@ class HeadsAlone(TorchFunctionMode):
 
     def _heads_of(self, a: Tensor, b: Tensor) -> Tensor | None:
         """Return the heads of a sum of them with the queries; None where it is another sum, or there was one before."""
-        if self.residual or self._scored is None or a.shape != b.shape:
+        if self.residual or self._scored is None or a.shape != b.shape or self.known == "any":
             return None
         for heads, other in ((a, b), (b, a)):
             if self._products.get(id(heads), 0) < 2 or self._products.get(id(other), 0):
@@ -117,7 +119,7 @@ class HeadsAlone(TorchFunctionMode):
             self._hand_on(self._source, operands, gave)
         if name in _RESHAPINGS:
             self._hand_on(self._origin, operands, gave)
-            if any(id(x) in self._heads for x in operands):
+            if self._reshapes(name, operands) and any(id(x) in self._heads for x in operands):
                 self._heads |= {id(x) for x in gave}
         activation = _mapped(name, operands)
         if activation is not None:
@@ -131,6 +133,8 @@ class HeadsAlone(TorchFunctionMode):
                 self._scored = self._source_of(operands[0]), self._source_of(operands[1])
             for x in gave:
                 self._products[id(x)] += 2 if name == _FUSED else 1
+                if self.known == "any" and self._products[id(x)] == 2:
+                    self._heads.add(id(x))
         self._follow(name, operands, gave, maps=activation is not None)
 
     def _note_gates(self, name: str, operands: list[Tensor], gave: list[Tensor]) -> None:
@@ -143,8 +147,13 @@ class HeadsAlone(TorchFunctionMode):
             if self._products.get(id(heads), 0) > 1:
                 self._gated |= {id(x): heads for x in gave if x.shape == heads.shape}
 
+    def _reshapes(self, name: str, operands: list[Tensor]) -> bool:
+        """Whether an operation reshapes heads, or joins them with each other alone."""
+        joined = self.known == "any" and name in _JOINS and not all(id(x) in self._heads for x in operands)
+        return name in _RESHAPINGS and not joined
+
     def _is_learned(self, x: Tensor) -> bool:
-        return self.by_any_number or isinstance(x, nn.Parameter) or id(x) in self._learned
+        return self.known == "number" or isinstance(x, nn.Parameter) or id(x) in self._learned
 
     def _follow(self, name: str, operands: list[Tensor], gave: list[Tensor], *, maps: bool) -> None:
         through = [self._after[id(x)] for x in operands if id(x) in self._after]
@@ -172,10 +181,10 @@ class HeadsAlone(TorchFunctionMode):
 
 
 def heads_alone(
-    forward: Callable[..., Any], put: Callable[[Tensor, Any], Any], gated: bool, *args: Any, **kwargs: Any
+    forward: Callable[..., Any], put: Callable[[Tensor, Any], Any], gate: Gate, *args: Any, **kwargs: Any
 ) -> Any:  # fmt: skip
-    """Call ``forward``, and ``put`` the merged heads in the place of what it returned; a learned number multiplies them."""
-    with HeadsAlone(leave_out=True, by_any_number=gated) as followed:
+    """Call ``forward``, and ``put`` the merged heads in the place of what it returned."""
+    with HeadsAlone(leave_out=True, known=gate) as followed:
         gave = forward(*args, **kwargs)
     return gave if followed.merged is None else put(followed.merged, gave)
 

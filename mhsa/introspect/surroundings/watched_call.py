@@ -52,6 +52,12 @@ def _is_tokens(x: Any, final: Tensor) -> bool:
     return isinstance(x, Tensor) and x.dim() == 3 and final.dim() > 3 and x.shape == final.flatten(2).transpose(1, 2).shape
 
 
+def as_if_turned(picture: Tensor) -> Tensor:
+    """Return a picture into which tokens [B, H * W, C] were put as they lie, as if they had been turned before."""
+    batch, width = picture.shape[:2]
+    return picture.reshape(batch, -1, width).transpose(1, 2).reshape(picture.shape)
+
+
 def same(a: Tensor, b: Tensor) -> bool:
     """Whether two tensors are the same numbers, up to the order of operations."""
     return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())

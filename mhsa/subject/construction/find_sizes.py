@@ -104,7 +104,7 @@ def _find(call: ConstructorCall) -> None:
     # The first that can be called and has projections of the full width, and no more; else that can be called; else that
     # is built.
     call.reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
-    if call.configs and error is not None and not found:
+    if (call.configs or by_name) and error is not None and not found:
         _require_first_sizes(call)  # where a configuration lacks something, building says what
         return
     roles = call.roles()

@@ -31,7 +31,7 @@ class PixelsAskTokens(nn.Module):
         self.to_k, self.to_v = (nn.Linear(context_dim, channels, bias=False) for _ in range(2))
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        b, c, h, w = x.shape
+        c, h, w = x.shape[1:]
         q = split(self.to_q(x).flatten(2).transpose(1, 2), self.heads)
         k, v = split(self.to_k(context), self.heads), split(self.to_v(context), self.heads)
         weights = (q @ k.mT * self.scale(c)).softmax(self.over)
