@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.adapters.shared_queries import SharedQueries
 from mhsa.subject.subject import Subject
@@ -165,6 +166,12 @@ class KeysOfAnotherSample(TableOfQueries):
         return memory.roll(1, 0)
 
 
+class PixelsAskOneVector(PixelsAskTokens):
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        assert context.dim() == 2
+        return super().forward(x, context.unsqueeze(1))
+
+
 def read(name: str) -> Subject:
     return understand(Request("x", f"{__file__}:{name}"))
 
@@ -209,3 +216,8 @@ def test_queries_without_an_axis_of_samples_are_those_of_each_sample_in_turn() -
 @pytest.mark.parametrize("name", ["NormalisedOverQueries", "KeysOfAnotherSample"])
 def test_bugs_with_shared_queries_are_found(name: str) -> None:
     assert judged(name, "oracle.*").verdict == "violated"
+
+
+def test_one_vector_to_attend_to_is_a_question() -> None:
+    with pytest.raises(Question, match="a single key is 1"):
+        read("PixelsAskOneVector")
