@@ -36,6 +36,6 @@ def ask_about_one_vector(adapter: Adapter, module: nn.Module) -> None:
         if returns(call):
             shape = "a picture [B, C, H, W]" if laid.dim() == 4 else "tokens [B, T, D]"
             raise Question(
-                f"{adapter.signature.key} is one vector for each sample, [B, D], next to {shape}: the weight of a single key is "
-                "1, whatever queries, keys and their scale are, so nothing of attention can be judged"
+                f"{adapter.signature.key} is one vector for each sample, [B, D], next to {shape}: the weight of a single key "
+                "is 1, whatever queries, keys and their scale are, so nothing of attention can be judged"
             )

@@ -93,7 +93,7 @@ def _terms(
 def _fits(gate: Tensor, inner: Tensor) -> bool:
     """Whether a gate is as large as what it scales, or is repeated for that."""
     try:
-        return torch.broadcast_shapes(gate.shape, inner.shape) == inner.shape
+        return gate.expand_as(inner).shape == inner.shape
     except RuntimeError:
         return False
 
