@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
 from tests.helpers.layers import Layers
 
 
@@ -111,6 +112,26 @@ class FusedOverQueries(Fused):
     over = -2
 
 
+class OneMapAndAnActivation(nn.Module):
+    """One map of queries, whose name says nothing; the keys are the values as they are."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Sequential(nn.Linear(2 * dim, dim), nn.ReLU())
+
+    def forward(self, query: Tensor, memory: Tensor) -> Tensor:
+        heads = (self.proj(query) @ memory.mT / query.size(-1) ** 0.5).softmax(self.over) @ memory
+        out: Tensor = self.out(torch.cat([heads, query], dim=-1))
+        return out
+
+    over = -1
+
+
+class OneMapOverQueries(OneMapAndAnActivation):
+    over = -2
+
+
 class FusedInAResidual(OneHead):
     def joined(self, x: Tensor, y: Tensor) -> Tensor:
         fused: Tensor = self.fuse(torch.cat([x, y], dim=-1))
@@ -159,6 +180,7 @@ def judged(name: str, properties: Any = ("oracle.*", "gradients.gradients_of_inp
         ("GateOfTheQuery", ("gate gate",)),
         ("OneHead", ("gate fuse", "residual")),
         ("Fused", ("query joined with the heads", "tanh")),
+        ("OneMapAndAnActivation", ("query joined with the heads", "relu")),
         ("FusedInAResidual", ("query joined with the heads", "residual")),
         ("PixelsWithANumber", ("the learned number", "the residual of the queries")),
     ],
@@ -180,3 +202,8 @@ def test_bugs_inside_are_found(name: str) -> None:
 
 def test_a_gate_that_is_not_made_of_the_attention_is_no_reason_to_leave_it_out() -> None:
     assert judged("GateOfTheQueryAlone", "oracle.*").verdict != "holds"
+
+
+def test_one_map_alone_is_read_on_an_exact_fit() -> None:
+    with pytest.raises(Question, match="no map of key and value, which no name says, it is not exactly attention"):
+        understand(f"{__file__}:OneMapOverQueries")
