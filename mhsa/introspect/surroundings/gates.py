@@ -79,7 +79,8 @@ def _terms(
 ) -> Iterator[tuple[str, tuple[str, ...], Tensor]]:  # fmt: skip
     """Yield what a gate makes, with its words and the names of its parts."""
     g, name = gate.value, f"gate {gate.name}"
-    yield f"the {name} that scales it", (name,), g * inner
+    if g.numel() == 1 or g.dim() > 1:  # a learned number for each feature, without a residual, may be a part of anything
+        yield f"the {name} that scales it", (name,), g * inner
     for x in residuals:
         both = (name, "residual")
         yield f"the {name} that scales it and the residual that is added to it", both, g * inner + x
