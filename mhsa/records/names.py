@@ -46,7 +46,10 @@ OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim",
                 "all_head_size", "crossattention_dim", "inner_size",
                 "d_context", "query_features", "key_features",
                 "value_features", "query_channels", "key_channels", "value_channels", "q_size", "k_size", "v_size",
-                "query_in_dim", "key_in_dim", "value_in_dim", "d_query", "k_dim"}  # fmt: skip
+                "query_in_dim", "key_in_dim", "value_in_dim", "d_query", "k_dim",
+                "d_cond", "cond_dim", "dim_cond", "cond_channels", "condition_dim", "d_cross", "dim_cross", "cross_channels",
+                "text_dim", "d_text", "dim_text", "text_channels", "dim_context", "context_channels", "context_size",
+                "ctx_dim", "d_ctx"}  # fmt: skip
 # Of one head first (dim_head, head_dim always), and where the module cannot be built or called so, of all heads together.
 HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk", "dv", "dim_k", "dim_v", "d_key", "d_value",
               "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",

@@ -94,7 +94,7 @@ def generic_case(subject: Subject, mask: str = "none", seed: int = 0, dtype: str
     queries, keys = sizes.queries, sizes.keys
     laid = subject.caller.layout
     # One axis of tokens and two of samples may be two of tokens in another reading: all readings are compared in one case.
-    axes = max(laid.count("t"), laid.count("b"))
+    axes = max(laid.most("t"), laid.count("b"))
     if axes > 1:
         queries, keys = _PLACES[axes][0], _PLACES[axes][not is_square(subject.adapter)]
     return Case(

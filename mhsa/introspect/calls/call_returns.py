@@ -33,3 +33,12 @@ def returns_with_some_mask(
         forms = (zeros, zeros[:, 0], *([zeros[:, 0, 0]] if of_keys else []))
         masks += [form for mask in forms for form in (mask, mask.bool())]
     return any(returns(functools.partial(caller, module, query, key, value, mask)) for mask in masks)
+
+
+def giving_tokens(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call where it gives [B, Tq, d_model]."""
+    with contextlib.suppress(Exception):
+        found = caller.locate(module, *given)
+        output = found.items(module, *given, None)[found.output_from]
+        return found if isinstance(output, Tensor) and output.shape == given[0].shape else None
+    return None

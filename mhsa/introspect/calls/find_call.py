@@ -9,8 +9,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.calls.call_returns import giving_tokens
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
 from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_query_mask
+from mhsa.introspect.calls.other_queries import may_need_mask, queries_of_no_sample, query_by_query, query_by_query_with_a_mask
 from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
@@ -18,13 +20,14 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.learned_queries import learned_queries
 from mhsa.subject.adapters.left_out_dropout import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
 # What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
 # and where time comes first, queries and keys of different lengths look like different batches.
-NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = ("BCHW", "BDT", "TBD", "BNTD", "BTND", "BCDHW", "BDHWC")
+NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = (
+    "BCHW", "BDT", "TBD", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW",
+)  # fmt: skip
 
 
 def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] = lambda: None) -> Caller:
@@ -38,11 +41,13 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
         try:
             caller = caller.locate(module, *given)
         except Exception:  # the properties will raise it again and report it
-            needing = _with_a_mask(caller, module, given) if _may_need_mask(adapter) else None
-            needing = needing or _in_another_layout(caller, module, given) or _query_by_query(caller, module, given)
+            needing = _with_a_mask(caller, module, given) if may_need_mask(adapter) else None
+            needing = needing or _in_another_layout(caller, module, given) or query_by_query(caller, module, given)
             needing = needing or _without_weights(caller, module, given)
             needing = needing or _with_two_masks(caller, module, given) or _without_dropout(caller, given)
-            needing = needing or _query_by_query_with_a_mask(caller, module, given)
+            needing = (
+                needing or query_by_query_with_a_mask(caller, module, given) or queries_of_no_sample(caller, module, given)
+            )
             if needing is None:
                 refused()
             caller = needing or caller
@@ -62,11 +67,11 @@ def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tens
     output = caller.items(module, *given, None)[caller.output_from]
     learned = learned_queries(caller.adapter, module, output)
     if learned is not None and _is_as_long(caller, module, given, output):
-        return _giving_tokens(replace(caller, adapter=learned), module, generic_tensors(learned))
+        return giving_tokens(replace(caller, adapter=learned), module, generic_tensors(learned))
     if isinstance(output, Tensor) and output.shape == given[0].shape:
         return None
     laid = replace(caller, contract=replace(caller.contract, layout="BNTD"))
-    return _giving_tokens(laid, module, given) or _query_by_query(caller, module, given, rows=(False,))
+    return giving_tokens(laid, module, given) or query_by_query(caller, module, given, rows=(False,))
 
 
 def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], output: Tensor) -> bool:
@@ -78,46 +83,6 @@ def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, 
     return False
 
 
-def _giving_tokens(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
-    """Return the call where it gives [B, Tq, d_model]."""
-    with contextlib.suppress(Exception):
-        found = caller.locate(module, *given)
-        output = found.items(module, *given, None)[found.output_from]
-        return found if isinstance(output, Tensor) and output.shape == given[0].shape else None
-    return None
-
-
-def _query_by_query(
-    caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], rows: tuple[bool, ...] = (False, True)
-) -> Caller | None:
-    """Return the call in which a sample has one query, without an axis of queries or with one; None where it is not taken so.
-
-    One with such an axis is read so only where more queries raise: a module that gives one row for several is wrong. So is one
-    that takes as many queries as keys, and raises for others.
-    """
-    adapter = caller.adapter
-    _, key, value = given
-    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or _giving_tokens(caller, module, (key, key, value)):
-        return None
-    for row in rows:
-        alone = EachQueryAlone(adapter)
-        alone.row = row
-        shape = "[B, 1, d_model]" if row else "[B, d_model]"
-        text = f"one query for each sample, {adapter.signature.query} {shape}: each query is given alone"
-        alone.understood = (*adapter.understood, Understood("layout", text, "fitted"))
-        if (found := _giving_tokens(replace(caller, adapter=alone), module, given)) is not None:
-            return found
-    return None
-
-
-def _query_by_query_with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
-    """Return the call in which a sample has one query, and keys a mask that allows everything; None where it is not taken."""
-    if not _may_need_mask(caller.adapter) or not isinstance(caller.adapter, ModuleAdapter):
-        return None
-    forms = forms_of_mask(replace(caller, fills_mask=True))
-    return next((found for form in forms if (found := _query_by_query(form, module, given)) is not None), None)
-
-
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first layout that is taken where [B, T, D] is not; None where there is none."""
     if caller.contract.layout is not None:
@@ -126,14 +91,19 @@ def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, T
         return _function_in_another_layout(caller, caller.adapter, given)
     if not isinstance(caller.adapter, ModuleAdapter):
         return None
-    for layout in NOT_CALLED_AS_TOKENS:
+    for layout in _layouts_of(caller.adapter):
         laid = replace(caller, contract=replace(caller.contract, layout=layout))
-        if (found := _giving_tokens(laid, module, given)) is not None:
+        if (found := giving_tokens(laid, module, given)) is not None:
             return found
-        needing = _with_a_mask(laid, module, given) if _may_need_mask(caller.adapter) else None
+        needing = _with_a_mask(laid, module, given) if may_need_mask(caller.adapter) else None
         if needing is not None:
             return needing
     return _with_equal_lengths(caller, module, given)
+
+
+def _layouts_of(adapter: Adapter) -> list[Layout]:
+    """Return the layouts to try; those in which keys lie in another way where there are keys."""
+    return [layout for layout in NOT_CALLED_AS_TOKENS if adapter.inputs != "x" or "," not in layout]
 
 
 def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
@@ -143,11 +113,11 @@ def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, 
     """
     query, key, value = given
     same = query, key[:, : query.size(1)], value[:, : query.size(1)]
-    if caller.adapter.inputs == "x" or _giving_tokens(caller, module, same) is not None:
+    if caller.adapter.inputs == "x" or giving_tokens(caller, module, same) is not None:
         return None
-    for layout in (each for each in NOT_CALLED_AS_TOKENS if each != "TBD"):
+    for layout in (each for each in NOT_CALLED_AS_TOKENS if each != "TBD" and "," not in each):
         laid = replace(caller, contract=replace(caller.contract, layout=layout))
-        if (found := _giving_tokens(laid, module, same)) is not None:
+        if (found := giving_tokens(laid, module, same)) is not None:
             return found
     return None
 
@@ -228,13 +198,6 @@ def _is_co_attention(adapter: Adapter) -> bool:
     return isinstance(adapter, ModuleAdapter) and bool(adapter.signature.stream_mask)
 
 
-def _may_need_mask(adapter: Adapter) -> bool:
-    """Whether a call without a mask is not promised: it has no default, or one of None, which may be there for other masks."""
-    if isinstance(adapter, FunctionAdapter):
-        return adapter.mask_required
-    return isinstance(adapter, ModuleAdapter) and adapter.signature.mask is not None and not adapter.signature.mask_omitted
-
-
 def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first form in which a mask that allows everything is taken, None where there is none."""
     if isinstance(caller.adapter, FunctionAdapter):
@@ -244,7 +207,7 @@ def _with_a_mask(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor,
             if form.shares_mask:  # of the generic batch the first axis has one sample: too few to see what is shared
                 form.locate(module, *(x.repeat(3, 1, 1) for x in given))
             found = form.locate(module, *given)
-            if _is_co_attention(caller.adapter) and _giving_tokens(form, module, given) is None:
+            if _is_co_attention(caller.adapter) and giving_tokens(form, module, given) is None:
                 continue  # the two masks of co-attention fit together in other shapes, too
             return found if caller.mask_is_required or found.error_without_mask(module, *given) else None
     return None

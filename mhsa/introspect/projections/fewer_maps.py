@@ -32,7 +32,7 @@ def fewer_maps(missing: Sequence[str], left: Sequence[str], choices: Choices, ta
         left: weights without a role.
         choices: the readings of a weight in given roles.
         tags: gradients of the weights.
-        named: whether names say the roles of all other weights.
+        named: whether names say the role of some other weight; gradients may say the others.
     """
     if not left:
         return FewerMaps(tuple(missing), _none(missing)) if missing and named else None

@@ -76,11 +76,13 @@ def _without(adapter: ModuleAdapter, name: str) -> ModuleAdapter:
 def ask_about_second(subject: Subject) -> None:
     """Ask what the second argument is, where nothing that was tried is attention.
 
+    One that is taken as tokens where the first is a picture, or the other way round, is a sequence to attend to.
+
     Raises:
         UnknownArgument: its name does not say that it is another sequence to attend to.
     """
     name = unknown_second(subject.adapter)
-    if name is not None:
+    if name is not None and "," not in (subject.contract.layout or ""):
         raise UnknownArgument(
             f"forward needs {name}, and mhsa does not know what to give: with the keys there it is not attention, nor with a "
             "mask. If it is the mask, state what that means; else describe the call in an mhsa.Adapter (docs/adapters.md)"

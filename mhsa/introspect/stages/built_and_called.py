@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.finite_call import finite_call
 from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.calls.one_vector import ask_about_one_vector
 from mhsa.introspect.declared_contract import require_use
 from mhsa.introspect.failing_builds import failed_build
 from mhsa.introspect.failing_calls import require_a_call
@@ -123,4 +124,5 @@ def _require_a_call(adapter: Adapter, module: nn.Module, request: Request, targe
     except Question:
         if isinstance(adapter, ModuleAdapter) and adapter.signature.asks:
             raise Question(adapter.signature.asks) from None
+        ask_about_one_vector(adapter, module)
         raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,11 +19,10 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
+from mhsa.introspect.surroundings.gates import activated, gated
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.watched_call import PartCall, watch
+from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, same, watch
 
-# "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
-_SAME = 2.0**-26
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 _NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 
@@ -43,11 +43,20 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     final = whole.output
     assert final is not None
     images = (final, *(x for x in whole.given if x.dim() > 3))
-    calls = [c.with_pixels_of(*images) for c in calls if _is_within(c.path, within)]
-    whole = whole.with_pixels_of(final)
-    for at, attention in _candidates(calls, final):
-        if around := _explain(module, calls, at, attention, whole):
-            return around
+    calls, whole = [c for c in calls if _is_within(c.path, within)], whole.with_pixels_of(final)
+    # Tokens that are put back into a picture as they lie, alone or with all that is added to them, are in the wrong places:
+    # that is a bug of what is judged.
+    for as_they_lie in (False, True) if final.dim() > 3 else (False,):
+        laid = [c.with_pixels_of(*images, as_they_lie=as_they_lie) for c in calls]
+        for at, attention in _candidates(laid, final):
+            if around := _explain(module, laid, at, attention, whole):
+                return around
+    if final.dim() == 4:
+        turned = replace(whole, gave=(as_if_turned(final), *whole.gave[1:]))
+        laid = [c.with_pixels_of(*images) for c in calls]
+        for at, attention in _candidates(laid, final):
+            if attention.tokens and (around := _explain(module, laid, at, attention, turned)):
+                return replace(around, tokens=False)
     return None
 
 
@@ -126,6 +135,13 @@ def _explain(
     residuals = [*inputs, *(c.output for c in before if c.output is not None and c.output.shape == final.shape)]
     norms = [c for c in calls[at + 1 :] if c.path and is_norm(c.part) and c.given]
     text, parts = _after(inner, final, residuals, norms)
+    query = whole.given[:1]  # the first that a call is given
+    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
+    joined = _joined(attention, [*query, *normed])
+    if not text and not same(final, inner):
+        text, parts = _gated(module, calls, inner, final, residuals, norms)
+    if not text and joined and (activation := activated(inner, final)):
+        text, parts = f"{activation} after it", (activation,)
     stated = bool(before) or any(part != "residual" for part in parts)
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
@@ -134,9 +150,6 @@ def _explain(
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
-    query = whole.given[:1]  # the first that a call is given
-    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
-    joined = _joined(attention, [*query, *normed])
     if joined:
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
         parts, stated = ("query joined with the heads", *parts), True
@@ -152,6 +165,21 @@ def _explain(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
         joined, _drops_after(module, calls, at, attention),
     )  # fmt: skip
+
+
+def _gated(
+    module: nn.Module, calls: Sequence[PartCall], inner: Tensor, final: Tensor, residuals: Sequence[Tensor],
+    norms: Sequence[PartCall],
+) -> tuple[str, tuple[str, ...]]:  # fmt: skip
+    """Return how a gate makes the output, or what a norm makes it of, of what the attention gives; empty if none does."""
+    text, parts = gated(module, calls, inner, [final], residuals)
+    for norm in () if text else norms:
+        given, gave = (x if x is None else _in_axes_of(final, x) for x in (norm.given[0], norm.output))
+        if given is not None and gave is not None and same(gave, final):
+            text, parts = gated(module, calls, inner, [given], residuals)
+            if text:
+                return f"{text} and {type(norm.part).__name__} after that", (*parts, type(norm.part).__name__)
+    return text, parts
 
 
 def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
@@ -216,8 +244,3 @@ def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None
         return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
     return tuple(sorted(reached(whole) - reached(attention)))
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same numbers, up to the order of operations."""
-    return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import WHOLE, Parts
-from mhsa.introspect.surroundings.heads_alone import Residual, heads_alone
+from mhsa.introspect.surroundings.heads_alone import Gate, Residual, heads_alone
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
 from mhsa.subject.adapters.adapter import Adapter
@@ -42,6 +42,7 @@ class Surroundings:
         drops_after: whether every dropout comes after the attention, so that there is none in it.
         residual: what is added to the heads before any out projection; then their sum with it is left out, and ``attention``
             is empty.
+        gate: what multiplies the heads, or makes a mix of them and the queries, before that.
     """
 
     attention: str
@@ -54,6 +55,7 @@ class Surroundings:
     joined: Joined = ""
     drops_after: bool = False
     residual: Residual = ""
+    gate: Gate = ""
 
     @property
     def taken_apart(self) -> Parts:
@@ -107,7 +109,7 @@ class InnerAttention(Adapter):
         module.register_forward_pre_hook(_begin)
         if self.around.residual:
             put = functools.partial(_put, tokens=self.around.tokens)
-            module.forward = functools.partial(heads_alone, module.forward, put)
+            module.forward = functools.partial(heads_alone, module.forward, put, self.around.gate)
             return module
         attention = _nearest(module, self.around.attention)
         attention.register_forward_hook(_catch)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.surroundings.find_heads import find_heads
+from mhsa.introspect.surroundings.find_heads import find_gated_heads, find_heads
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.introspect.surroundings.one_attention import OneAttention
@@ -30,7 +30,7 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
         if isinstance(adapter, OneAttention):
             around = find_surroundings(module, call, adapter.others.path)
         else:
-            around = find_surroundings(module, call) or find_heads(module, call)
+            around = find_surroundings(module, call) or find_heads(module, call) or find_gated_heads(module, call)
     except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)

@@ -8,6 +8,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+# "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
+_SAME = 2.0**-26
+
 
 @dataclass(frozen=True)
 class PartCall:
@@ -24,18 +27,17 @@ class PartCall:
         """Return the first tensor that it gave."""
         return next((x for x in self.gave if isinstance(x, Tensor)), None)
 
-    def with_pixels_of(self, *images: Tensor) -> PartCall:
+    def with_pixels_of(self, *images: Tensor, as_they_lie: bool = False) -> PartCall:
         """Return the call with what is flattened, [B, C, H * W] or [B, H * W, C], in the shape of its image [B, C, H, W].
 
-        The first image is the output.
+        The first image is the output. What it gave may be put there ``as_they_lie``, [B, H * W, C] without turning it.
         """
         call = self
         for image in images:
-            given, gave = (
-                tuple(in_shape_of(x, image, tokens=_is_tokens(x, image)) for x in each) for each in (call.given, call.gave)
-            )
+            given = tuple(in_shape_of(x, image, tokens=_is_tokens(x, image)) for x in call.given)
+            gave = tuple(in_shape_of(x, image, tokens=_is_tokens(x, image) and not as_they_lie) for x in call.gave)
             call = replace(call, given=given, gave=gave)
-        return replace(call, tokens=any(_is_tokens(x, images[0]) for x in self.gave))
+        return replace(call, tokens=not as_they_lie and any(_is_tokens(x, images[0]) for x in self.gave))
 
 
 def in_shape_of(x: Any, final: Tensor, *, tokens: bool) -> Any:
@@ -48,6 +50,17 @@ def in_shape_of(x: Any, final: Tensor, *, tokens: bool) -> Any:
 def _is_tokens(x: Any, final: Tensor) -> bool:
     """Whether a tensor is [B, N, C], where the output is an image [B, C, H, W] of N pixels; all sizes differ."""
     return isinstance(x, Tensor) and x.dim() == 3 and final.dim() > 3 and x.shape == final.flatten(2).transpose(1, 2).shape
+
+
+def as_if_turned(picture: Tensor) -> Tensor:
+    """Return a picture into which tokens [B, H * W, C] were put as they lie, as if they had been turned before."""
+    batch, width = picture.shape[:2]
+    return picture.reshape(batch, -1, width).transpose(1, 2).reshape(picture.shape)
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """Whether two tensors are the same numbers, up to the order of operations."""
+    return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
 def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], Any]:

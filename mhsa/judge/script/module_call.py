@@ -28,6 +28,7 @@ _OUTPUT_OF = {
     "BTND": ".transpose(1, 2).flatten(0, 1)", "BCDHW": ".flatten(2).transpose(1, 2)", "BDHWC": ".flatten(1, 3)",
     "BCHN": ".permute(0, 3, 2, 1).flatten(0, 1)", "BCDNN": ".permute(0, 3, 4, 2, 1).flatten(0, 2)",
     "BCNHN": ".permute(0, 2, 4, 3, 1).flatten(0, 2)",
+    "BCHW,BTD": ".flatten(2).transpose(1, 2)",
     "BCNNW": ".permute(0, 2, 3, 4, 1).flatten(0, 2)", "BCNHW": ".permute(0, 2, 3, 4, 1).flatten(2, 3).flatten(0, 1)",
 }  # fmt: skip
 

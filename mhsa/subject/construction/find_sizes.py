@@ -104,7 +104,7 @@ def _find(call: ConstructorCall) -> None:
     # The first that can be called and has projections of the full width, and no more; else that can be called; else that
     # is built.
     call.reading = max(found, key=lambda x: x[:3])[3] if found else "usual"
-    if call.configs and error is not None and not found:
+    if (call.configs or by_name) and error is not None and not found:
         _require_first_sizes(call)  # where a configuration lacks something, building says what
         return
     roles = call.roles()
@@ -213,7 +213,9 @@ def _runs_in(call: ConstructorCall, head: int, d_model: int) -> bool:
 
 def _can_be_built(call: ConstructorCall, head: int, d_model: int) -> bool:
     with contextlib.suppress(Exception):
-        return head_of(call.build(head, d_model), d_model) in (head, None)
+        module = call.build(head, d_model)
+        empty = any(p.numel() == 0 for p in module.parameters() if not is_lazy(p))  # of an eighth of the width, say
+        return not empty and head_of(module, d_model) in (head, None)
     return False
 
 

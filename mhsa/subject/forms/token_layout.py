@@ -16,6 +16,8 @@ _AXES: dict[Layout, str] = {
     "BCHW": "bdtt", "BD1T": "bdtt", "BHWC": "bttd", "BCDHW": "bdttt", "BDHWC": "btttd",
     "BCHN": "bdtb", "BCDNN": "bdtbb", "BCNHN": "bdbtb", "BCNNW": "bdbbt", "BCNHW": "bdbtt",
 }  # fmt: skip
+_OF_KEYS: dict[Layout, Layout] = {"BCHW,BTD": "BTD", "BTD,BCHW": "BCHW"}  # where keys and values lie in another way
+_OF_QUERIES: dict[Layout, Layout] = {"BCHW,BTD": "BCHW", "BTD,BCHW": "BTD"}
 
 
 @dataclass(frozen=True)
@@ -31,20 +33,28 @@ class TokenLayout:
         """
         if self.layout == "BTD":
             return query, key, value
+        if self.layout in _OF_KEYS:
+            own, other = self._of(_OF_QUERIES), self._of(_OF_KEYS)
+            keys, values, _ = other.give(key, value, value, masked=masked)
+            return own.give(query, query, query, masked=masked)[0], keys, values
         laid = {id(x): self._laid(x, masked=masked) for x in (query, key, value)}
         return laid[id(query)], laid[id(key)], laid[id(value)]
 
     def take(self, output: Any) -> Any:
         """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
-        if self.layout == "BTD" or not isinstance(output, Tensor) or output.dim() != len(self._axes):
+        if self._axes == "btd" or not isinstance(output, Tensor) or output.dim() != len(self._axes):
             return output
         samples, tokens = self.count("b"), self.count("t")
         output = output.permute(self._order)
         return output.flatten(samples, samples + tokens - 1).flatten(0, samples - 1)
 
     def count(self, kind: str) -> int:
-        """Return how many axes are of samples (``"b"``), or of tokens (``"t"``)."""
+        """Return how many axes are of samples (``"b"``), or of tokens (``"t"``), in the outputs."""
         return self._axes.count(kind)
+
+    def most(self, kind: str) -> int:
+        """Return the same, in queries or in keys: wherever there are more."""
+        return max(self.count(kind), self._of(_OF_KEYS).count(kind))
 
     def samples(self, batch: int) -> int:
         """Return how many of a batch's samples the first axis of samples has."""
@@ -52,7 +62,10 @@ class TokenLayout:
 
     @property
     def _axes(self) -> str:
-        return _AXES[self.layout]
+        return _AXES[_OF_QUERIES.get(self.layout, self.layout)]
+
+    def _of(self, which: dict[Layout, Layout]) -> TokenLayout:
+        return TokenLayout(which.get(self.layout, self.layout))
 
     @property
     def _order(self) -> list[int]:
