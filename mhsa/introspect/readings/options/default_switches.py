@@ -21,7 +21,7 @@ _POSITIONS = re.compile(r"(^|_)(pos|positions?|positional|pe|posenc|posemb)(_|$)
 
 
 @dataclass(frozen=True)
-class Switch:
+class TurnedSwitch:
     """A switch that is turned.
 
     Attributes:
@@ -80,7 +80,7 @@ def read_default_switches(
     return subject
 
 
-def _switches(adapter: Adapter) -> list[Switch]:
+def _switches(adapter: Adapter) -> list[TurnedSwitch]:
     """Return the switches that are off by default and called after another sequence, and that are on and after positions."""
     if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None:
         return []
@@ -91,6 +91,6 @@ def _switches(adapter: Adapter) -> list[Switch]:
     cross = [n for n, default in defaults.items() if attends and _CROSS.search(n) and default is False]
     positions = [n for n, default in defaults.items() if _POSITIONS.search(n) and default is True]
     return [
-        *(Switch(n, True, "without which there is no other sequence") for n in cross),
-        *(Switch(n, False, "since positions are no part of attention") for n in positions),
+        *(TurnedSwitch(n, True, "without which there is no other sequence") for n in cross),
+        *(TurnedSwitch(n, False, "since positions are no part of attention") for n in positions),
     ]
