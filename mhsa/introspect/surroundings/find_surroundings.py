@@ -18,13 +18,17 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
+from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
+from mhsa.introspect.surroundings.same import same
+from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 
-# "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
-_SAME = 2.0**-26
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
-_NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
+
+POOLING: tuple[str, tuple[str, ...]] = (
+    "the pooling of tokens, and all that comes after the attention", ("what comes after the attention",)
+)  # fmt: skip
 
 
 def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = "") -> Surroundings | None:
@@ -45,8 +49,10 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     images = (final, *(x for x in whole.given if x.dim() > 3))
     calls = [c.with_pixels_of(*images) for c in calls if _is_within(c.path, within)]
     whole = whole.with_pixels_of(final)
-    for at, attention in _candidates(calls, final):
+    pooled = final.dim() == 2 and bool(whole.given) and whole.given[0].dim() == 3
+    for at, attention in _named(calls, whole.given[0]) if pooled else _candidates(calls, final):
         if around := _explain(module, calls, at, attention, whole):
+            require_even(calls, around.before)
             return around
     return None
 
@@ -60,20 +66,31 @@ def _may_have(module: nn.Module) -> bool:
     return any(path for path, _ in module.named_modules())
 
 
-def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
-    """Yield the calls whose output may be the attention's, the likeliest first."""
-    fitting = [
+def _fitting(calls: Sequence[PartCall], final: Tensor) -> list[tuple[int, PartCall]]:
+    """Return the calls of parts that are called once, and give what has the shape of the module's output."""
+    return [
         (n, c) for n, c in enumerate(calls)
         if c.path and c.output is not None and c.output.shape == final.shape and sum(d.path == c.path for d in calls) == 1
     ]  # fmt: skip
+
+
+def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
+    """Yield the calls whose output may be the attention's, the likeliest first."""
+    yield from _named(calls, final)
+    fitting = _fitting(calls, final)
+    yield from ((n, c) for n, c in fitting if is_linear(c.part) and not named_roles(f"{c.path}.weight"))
+    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
+
+
+def _named(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
+    """Yield those that names show."""
+    fitting = _fitting(calls, final)
     linear = [(n, c) for n, c in fitting if is_linear(c.part)]
     yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
     yield from (
         (n, c) for n, c in fitting
         if not is_norm(c.part) and _is_called_attention(c) and not is_a_head(c, calls)
     )  # fmt: skip
-    yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
-    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
 
 
 def _is_called_attention(call: PartCall) -> bool:
@@ -107,11 +124,6 @@ def _is_of_feed_forward(path: str) -> bool:
     return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not _ATTENTION.search(path)
 
 
-def is_norm(part: nn.Module) -> bool:
-    """Whether a part is a norm, by the name of its class."""
-    return bool(_NORM.search(type(part).__name__))
-
-
 def _explain(
     module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall
 ) -> Surroundings | None:  # fmt: skip
@@ -119,14 +131,13 @@ def _explain(
     assert inner is not None
     assert final is not None
     inputs = [x for x in whole.given if x.is_floating_point() and x.shape == final.shape]
-    before = [
-        c for c in calls[:at]
-        if is_norm(c.part) and len(c.given) == 1 and any(same(c.given[0], x) for x in whole.given)
-    ]  # fmt: skip
+    before = in_front(calls, whole.given, until=at)
     residuals = [*inputs, *(c.output for c in before if c.output is not None and c.output.shape == final.shape)]
     norms = [c for c in calls[at + 1 :] if c.path and is_norm(c.part) and c.given]
-    text, parts = _after(inner, final, residuals, norms)
-    stated = bool(before) or any(part != "residual" for part in parts)
+    text, parts = POOLING if final.shape != inner.shape else _after(inner, final, residuals, norms)
+    stated = shows(before) or any(part != "residual" for part in parts)
+    if parts == POOLING[1]:
+        stated = _is_called_attention(attention)
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
@@ -135,15 +146,15 @@ def _explain(
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
     query = whole.given[:1]  # the first that a call is given
-    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
+    normed = [c.output for c in in_front(calls, query, until=at) if c.output is not None]
     joined = _joined(attention, [*query, *normed])
     if joined:
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
         parts, stated = ("query joined with the heads", *parts), True
     if before:
-        kind = type(before[0].part).__name__
-        text = f"{kind} before the attention" + (f", {text}" if text else "")
-        parts = (kind, *parts)
+        kinds = kinds_of(before)
+        text = f"{' and '.join(kinds)} before the attention" + (f", {text}" if text else "")
+        parts = (*kinds, *parts)
     if not text:
         return None
     frozen = only_after(module, inner, final)
@@ -216,8 +227,3 @@ def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None
         return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
     return tuple(sorted(reached(whole) - reached(attention)))
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same numbers, up to the order of operations."""
-    return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import WHOLE, Parts
+from mhsa.introspect.surroundings.activations import without_activations
 from mhsa.introspect.surroundings.heads_alone import Residual, heads_alone
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
@@ -42,6 +43,8 @@ class Surroundings:
         drops_after: whether every dropout comes after the attention, so that there is none in it.
         residual: what is added to the heads before any out projection; then their sum with it is left out, and ``attention``
             is empty.
+        bare: whether a norm takes the heads, without an out projection; then ``attention`` is empty, too.
+        activations: operations between the maps of queries, keys and values and the scores, which are left out.
     """
 
     attention: str
@@ -54,6 +57,8 @@ class Surroundings:
     joined: Joined = ""
     drops_after: bool = False
     residual: Residual = ""
+    bare: bool = False
+    activations: tuple[str, ...] = ()
 
     @property
     def taken_apart(self) -> Parts:
@@ -105,9 +110,13 @@ class InnerAttention(Adapter):
             if path in parameters:
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
-        if self.around.residual:
+        if self.around.activations:
+            module.forward = functools.partial(without_activations, module.forward)
+        if self.around.residual or self.around.bare:
             put = functools.partial(_put, tokens=self.around.tokens)
-            module.forward = functools.partial(heads_alone, module.forward, put)
+            module.forward = functools.partial(heads_alone, module.forward, put, self.around.bare)
+            return module
+        if not self.around.attention:
             return module
         attention = _nearest(module, self.around.attention)
         attention.register_forward_hook(_catch)
@@ -161,7 +170,7 @@ def inside(base: Adapter, around: Surroundings) -> InnerAttention:
 
 def _apart(base: Adapter, around: Surroundings) -> frozenset[str]:
     """Return the parameters that are no maps of the attention: one that comes after heads without an out projection is none."""
-    return base.apart | frozenset(around.frozen) if around.residual else base.apart
+    return base.apart | frozenset(around.frozen) if around.residual or around.bare else base.apart
 
 
 def _nearest(module: nn.Module, path: str) -> nn.Module:
