@@ -43,7 +43,7 @@ def understand(
     """
     request = Request.of(given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
     try:
-        choice = chosen(request) if target is None else Choice(target)
+        choice = chosen(request) if target is None else Choice(target).of_modules
         if choice.attention:
             request = replace(request, contract={**request.contract, "attention": choice.attention})
         subject = _understand(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))

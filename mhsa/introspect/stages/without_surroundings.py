@@ -49,12 +49,12 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
     """Return the attention without what is around it, where that is certain.
 
     Raises:
-        Question: it is not certain, and the attention is exactly right so.
+        Question: it is not certain, and the attention is exactly right so, or the output has no tokens.
     """
     alone = randomised(inner.build(*whole.given), name)
     caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
     if not is_certain(inner):
-        if _fits_alone(name, inner, alone, caller, whole.sizes):
+        if inner.around.pooled or _fits_alone(name, inner, alone, caller, whole.sizes):
             raise ask_about_residual(inner.around)
         return None
     with_dropout_of_its_own(inner, lambda module: caller(module, *generic_tensors(inner), None)[0])

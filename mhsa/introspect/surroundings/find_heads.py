@@ -13,11 +13,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mhsa.introspect.surroundings.find_surroundings import only_after
+from mhsa.introspect.surroundings.find_surroundings import POOLING, only_after
 from mhsa.introspect.surroundings.heads_alone import After, HeadsAlone
 from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.introspect.surroundings.operations import NORMS
+from mhsa.introspect.surroundings.operations import LAYERS, NORMS, PRODUCTS
 from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, in_shape_of, watch
@@ -42,19 +42,22 @@ def find_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings | Non
     found = _bare(followed, norms) or _with_residual(followed, norms, whole.output)
     if found is None and before and followed.is_heads(whole.output):
         found = whole.output, Surroundings("", (), (), "", (), False)
+    if found is None and _is_pooled(followed, whole):
+        assert followed.bare is not None
+        found = followed.bare, Surroundings("", (), (), *POOLING, False, bare=True, pooled=True)
     if found is None:
         return None
     require_even(first, before)
     merged, around = found
     tokens = whole.output.dim() > 3 and merged.shape == whole.output.flatten(2).transpose(1, 2).shape
-    if in_shape_of(merged, whole.output, tokens=tokens).shape != whole.output.shape:
+    if not around.pooled and in_shape_of(merged, whole.output, tokens=tokens).shape != whole.output.shape:
         return None
     drops = any(isinstance(part, nn.modules.dropout._DropoutNd) for part in module.modules())
     kinds = kinds_of(ahead)
     text = ", ".join(filter(None, [*(f"{kind} before the attention" for kind in kinds), around.text]))
     return replace(
         around, before=before, frozen=only_after(module, merged, whole.output), text=f"left out: {text}",
-        parts=(*kinds, *around.parts), stated=around.stated or shows(ahead), tokens=tokens,
+        parts=(*kinds, *around.parts), stated=around.stated or (shows(ahead) and not around.pooled), tokens=tokens,
         drops_after=drops and not followed.drops,
     )  # fmt: skip
 
@@ -80,6 +83,19 @@ def _taken_out(module: nn.Module, paths: Sequence[str]) -> Iterator[None]:
     finally:
         for path, part in parts.items():
             put(path, part)
+
+
+def _is_pooled(followed: HeadsAlone, whole: PartCall) -> bool:
+    """Whether the heads of each token are there and mapped no more, and the output has no tokens.
+
+    That of the first token alone is another reading.
+    """
+    heads, final = followed.bare, whole.output
+    if followed.next_to_bare in LAYERS | PRODUCTS:
+        return False
+    if heads is None or final is None or final.dim() != 2 or not whole.given or heads.shape != whole.given[0].shape:
+        return False
+    return not (heads.size(1) and same(final, heads[:, 0]))
 
 
 def _bare(followed: HeadsAlone, norms: Sequence[PartCall]) -> tuple[Tensor, Surroundings] | None:

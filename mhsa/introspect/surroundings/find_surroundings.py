@@ -136,8 +136,10 @@ def _explain(
     norms = [c for c in calls[at + 1 :] if c.path and is_norm(c.part) and c.given]
     text, parts = POOLING if final.shape != inner.shape else _after(inner, final, residuals, norms)
     stated = shows(before) or any(part != "residual" for part in parts)
-    if parts == POOLING[1]:
+    if pooled := final.shape != inner.shape:
         stated = _is_called_attention(attention)
+        if inner.size(1) and same(final, inner[:, 0]):  # the row of the first token
+            return None
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
@@ -161,7 +163,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention),
+        joined, _drops_after(module, calls, at, attention), pooled=pooled,
     )  # fmt: skip
 
 

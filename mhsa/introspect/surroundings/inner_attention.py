@@ -45,6 +45,7 @@ class Surroundings:
             is empty.
         bare: whether a norm takes the heads, without an out projection; then ``attention`` is empty, too.
         activations: operations between the maps of queries, keys and values and the scores, which are left out.
+        pooled: whether the module's output has no tokens any more, though the attention's has.
     """
 
     attention: str
@@ -59,6 +60,7 @@ class Surroundings:
     residual: Residual = ""
     bare: bool = False
     activations: tuple[str, ...] = ()
+    pooled: bool = False
 
     @property
     def taken_apart(self) -> Parts:

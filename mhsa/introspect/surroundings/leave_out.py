@@ -94,8 +94,10 @@ def ask_about_residual(around: Surroundings) -> Question:
     fields = {"surroundings": "left-out"}
     if around.activations:
         words = f"its output is exactly right but for {around.parts[-1]}"
+    elif around.pooled:
+        words = f"its output has no tokens, and the attention in it is judged alone where this is {around.text}"
     elif around.parts != ("residual",):
-        words = f"the attention in it is exactly right, and it is judged alone where this is {around.text}"
+        words = f"the attention in it is exactly right, and is judged alone where this is {around.text}"
     else:
         words = "its output is exactly right but for the residual: it adds its input to what attention gives"
     return Question(f'{words}. If that is not meant, it is wrong, which surroundings = "none" declares', fields)
