@@ -96,7 +96,8 @@ def choose(module: ModuleType, spec: str) -> Choice:
 
 def _weighted(functions: dict[str, Any]) -> dict[str, Any]:
     """Return the functions that are given their weights: those with a number of heads, where there are any."""
-    weighted = _outermost(_computing({n: o for n, o in functions.items() if weights_among(o)}))
+    weighted = {n: o for n, o in functions.items() if weights_among(o)}
+    weighted = _outermost(_computing(weighted) or weighted)
     return {n: o for n, o in weighted.items() if _takes(o, HEAD)} or weighted
 
 

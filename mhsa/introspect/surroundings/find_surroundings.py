@@ -143,7 +143,8 @@ def _explain(
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
-        if len(after) < 2 or not shown:
+        summed = any(same(c.given[0], inner + x) for c in norms for x in residuals if c.given[0].shape == x.shape)
+        if not shown or (len(after) < 2 and not summed):
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)

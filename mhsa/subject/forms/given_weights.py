@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from mhsa.records.errors import Question
 from mhsa.records.names import HEAD, is_called
 from mhsa.subject.returned import listed
 
@@ -20,6 +21,7 @@ _WEIGHT = {"w", "weight", "weights", "mat", "matrix", "kernel"}
 _BIAS = {"b", "bias"}
 _LETTERS = {"query": "q", "key": "k", "value": "v", "out": "o", "output": "o", "in": "qkv"}
 _FIRST = (4, 20)  # heads and width of a first call
+_FORMS = ("rows", "columns", "per head")  # of weights: [n * d_model, d_model], [d_model, n * d_model], [H, d_model, d_k]
 
 
 class GivenWeights(nn.Module):
@@ -58,6 +60,11 @@ class GivenWeights(nn.Module):
         together = tuple(torch.stack(each) if isinstance(each[0], Tensor) else each for each in zip(*rows, strict=True))
         return together if len(together) > 1 else together[0]
 
+    def of_numpy(self, x: Tensor, tokens: Sequence[str]) -> Any:
+        """Call the function with arrays of NumPy."""
+        more = {n: getattr(self, n).detach().numpy() for n in self.weights} | ({self.head: self.num_heads} if self.head else {})
+        return listed(type(self).function(**dict.fromkeys(tokens, x.numpy()), **more))[0]
+
 
 class OfManyHeads(GivenWeights):
     """Takes a number of heads."""
@@ -71,7 +78,7 @@ class OfOneHead(GivenWeights):
 
 
 def weights_among(function: Callable[..., Any]) -> dict[str, str]:
-    """Return the arguments that are weights or biases, each with the letters of its maps; empty where they are not of q, k, v."""
+    """Return the arguments that are weights or biases, each with the letters of its maps; empty where these are not q, k, v."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -82,7 +89,11 @@ def weights_among(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def with_weights(function: Any) -> type[GivenWeights] | None:
-    """Return the class of modules that hold what a function is given; None where it is given no weights."""
+    """Return the class of modules that hold what a function is given; None where it is given no weights.
+
+    Raises:
+        Question: it takes arrays of NumPy.
+    """
     weights = weights_among(function) if inspect.isfunction(function) else {}
     if not weights:
         return None
@@ -97,33 +108,46 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
     forward.__wrapped__ = function  # type: ignore[attr-defined]
     forward.__signature__ = inspect.Signature([itself, *called])  # type: ignore[attr-defined]
     optional = [name for name in weights if parameters[name].default is None]
-    made: type[GivenWeights] = type(
-        function.__name__,
-        (OfManyHeads if head else OfOneHead,),
-        {
-            "function": staticmethod(function), "head": head, "weights": weights, "forward": forward,
-            "one_sample": False, "form": "rows", "__module__": function.__module__, "__doc__": function.__doc__,
+
+    def made(kind: type[GivenWeights]) -> type[GivenWeights]:
+        more = {
+            "function": staticmethod(function), "head": head, "weights": weights, "forward": forward, "one_sample": False,
+            "form": "rows", "__module__": function.__module__, "__doc__": function.__doc__,
             "not_judged": tuple(f"calls without {name}" for name in optional),
-        },
-    )  # fmt: skip
-    made.one_sample, made.form = next(_taken(made, called), (False, "rows"))
-    return made
+        }  # fmt: skip
+        return type(function.__name__, (kind,), more)
+
+    tokens = [p.name for p in called if p.default is p.empty and p.kind in (1, 3) and "mask" not in p.name]
+    many = made(OfManyHeads)
+    if _is_taken(many, tokens, _FORMS if head else _FORMS[2:]):
+        return many
+    one = many if head else made(OfOneHead)
+    if not head and _is_taken(one, tokens, _FORMS):
+        return one
+    if _is_taken(one, tokens, _FORMS, of_numpy=True):
+        raise Question(f"{function.__name__} takes arrays of NumPy, and mhsa judges what computes with tensors of PyTorch")
+    return one
 
 
-def _taken(made: type[GivenWeights], called: list[inspect.Parameter]) -> Iterator[tuple[bool, str]]:
-    """Yield whether it takes one sample alone, and the form of its weights, where a call returns tokens."""
-    head, d_model = _FIRST if made.head else (1, _FIRST[1])
-    needed = [p.name for p in called if p.default is p.empty and p.kind in (1, 3) and not re.search("mask", p.name)]
-    x = torch.randn(2, 3, d_model, dtype=torch.float64)
+@torch.random.fork_rng(devices=[])
+def _is_taken(made: type[GivenWeights], tokens: list[str], forms: Sequence[str], *, of_numpy: bool = False) -> bool:
+    """Whether a call of a class returns tokens; the form of the weights and one sample alone are set as they are taken."""
+    x = torch.randn(2, 3, _FIRST[1], dtype=torch.float64)
     for made.one_sample in (False, True):
-        for made.form in ("rows", "columns", "per head"):
+        for made.form in forms:
             try:
-                module: Any = (made(d_model, head) if made.head else made(d_model)).double()
-                output = listed(module(**dict.fromkeys(needed, x)))[0]
-            except Exception:  # the next form is tried; where none is taken, the usual flow says what is raised
+                module: Any = (made(_FIRST[1]) if issubclass(made, OfOneHead) else made(_FIRST[1], _FIRST[0])).double()
+                if of_numpy:
+                    output = torch.from_numpy(module.of_numpy(x[0] if made.one_sample else x, tokens))
+                    expected = x[0].shape if made.one_sample else x.shape
+                else:
+                    output, expected = listed(module(**dict.fromkeys(tokens, x)))[0], x.shape
+                if isinstance(output, Tensor) and output.shape == expected:
+                    return True
+            except Exception:
                 continue
-            if isinstance(output, Tensor) and output.shape == x.shape:
-                yield made.one_sample, made.form
+    made.one_sample, made.form = False, "rows"
+    return False
 
 
 def _words(name: str) -> list[str]:
@@ -136,12 +160,14 @@ def _is_bias(name: str) -> bool:
 
 
 def _letters(name: str) -> str:
-    """Return the letters of the maps that an argument has the weight or bias of, q, k, v, o; empty where it is something else."""
+    """Return the letters, q, k, v, o, of the maps that an argument is the weight or bias of; empty where it is of none."""
     words = _words(name)
     glued = [match for word in words if (match := _GLUED.fullmatch(word))]
     if not glued and not set(words) & (_WEIGHT | _BIAS):
         return ""
-    said = [next(filter(None, match.groups())) for match in glued] or [w for w in words if w in _LETTERS or w in _ROLE.split("|")]
+    said = [next(filter(None, match.groups())) for match in glued] or [
+        w for w in words if w in _LETTERS or w in _ROLE.split("|")
+    ]
     letters = "".join(_LETTERS.get(word, word) for word in said)
     return letters if set(letters) <= set("qkvo") else ""
 
