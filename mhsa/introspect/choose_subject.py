@@ -68,14 +68,14 @@ def choose(module: ModuleType, spec: str) -> Choice:
     kinds: list[dict[str, Any]] = [
         {n: o for n, o in classes.items() if issubclass(o, Adapter)},
         _meant(attentions) if attentions else {},
-        {} if attentions else _outermost(_computing(from_sizes)),
+        {} if attentions else _outermost(computing(from_sizes)),
         _weighted(functions),
-        _named(_computing(of_heads)) or _computing(of_heads),
+        _named(computing(of_heads)) or computing(of_heads),
         from_sizes,
         {n: o for n, o in functions.items() if takes_sizes(o)},
         of_heads,
         {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
-        _outermost(_computing(called)),
+        _outermost(computing(called)),
         {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
     ]
     found = next((kind for kind in kinds if kind), {})
@@ -97,7 +97,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
 def _weighted(functions: dict[str, Any]) -> dict[str, Any]:
     """Return the functions that are given their weights: those with a number of heads, where there are any."""
     weighted = {n: o for n, o in functions.items() if weights_among(o)}
-    weighted = _outermost(_computing(weighted) or weighted)
+    weighted = _outermost(computing(weighted) or weighted)
     return {n: o for n, o in weighted.items() if _takes(o, HEAD)} or weighted
 
 
@@ -142,7 +142,7 @@ def _uses(owner: Any, names: dict[str, Any], own: str) -> set[str]:
     return said - inherited
 
 
-def _computing(found: dict[str, Any]) -> dict[str, Any]:
+def computing(found: dict[str, Any]) -> dict[str, Any]:
     """Return the classes in whose source, or in what they use of the file, there is a softmax or torch's own attention."""
     return {n: o for n, o in found.items() if _says(o, _COMPUTES, set())}
 
