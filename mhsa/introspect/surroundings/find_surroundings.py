@@ -98,6 +98,14 @@ def _is_called_attention(call: PartCall) -> bool:
     return is_called_attention(call.path, call.part) and any(True for _ in call.part.children())
 
 
+def _is_within_attention(module: nn.Module, path: str) -> bool:
+    """Whether a part is an attention by its name, or a part of one."""
+    names = path.split(".")
+    paths = [".".join(names[:n]) for n in range(1, len(names) + 1)]
+    parts = [(path, module.get_submodule(path)) for path in paths]
+    return any(is_called_attention(path, part) and any(True for _ in part.children()) for path, part in parts)
+
+
 def is_called_attention(path: str, part: nn.Module) -> bool:
     """Whether a part has the name of an attention, or its class has."""
     return any(_ATTENTION.search(name) for name in (path.rpartition(".")[2], type(part).__name__))
@@ -137,7 +145,7 @@ def _explain(
     text, parts = POOLING if final.shape != inner.shape else _after(inner, final, residuals, norms)
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:
-        stated = _is_called_attention(attention)
+        stated = _is_within_attention(module, attention.path)
         if inner.size(1) and same(final, inner[:, 0]):  # the row of the first token
             return None
     if not text and not same(final, inner):
