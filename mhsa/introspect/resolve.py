@@ -20,8 +20,8 @@ from mhsa.introspect.readings.options.cross_switch import read_cross_switch
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
+from mhsa.introspect.stages.parts_alone import or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
-from mhsa.introspect.surroundings.parts_alone import or_its_parts
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
 from mhsa.records.request import Request
