@@ -33,7 +33,7 @@ def in_front(calls: Sequence[PartCall], inputs: Sequence[Tensor], *, until: int 
     for n, call in enumerate(calls[:until]):
         if len(call.given) != 1 or call.output is None or not any(same(call.given[0], x) for x in sources):
             continue
-        if call.path and (is_norm(call.part) or _is_input_map(call, calls[n + 1 : until])):
+        if call.path and (is_norm(call.part) or _is_input_map(call, calls[n + 1 : None if until is None else until + 1])):
             found.append(call)
             sources.append(call.output)
     return found
@@ -58,6 +58,8 @@ def _is_input_map(call: PartCall, later: Sequence[PartCall]) -> bool:
         return False
     made = [call.output]
     for other in later:
+        if isinstance(other.part, nn.MultiheadAttention) and all(any(same(y, x) for x in made) for y in other.given[:3]):
+            return True
         if len(other.given) != 1 or not any(same(other.given[0], x) for x in made):
             continue
         if is_linear(other.part) and set(named_roles(f"{other.path}.weight")) & set(QKV):

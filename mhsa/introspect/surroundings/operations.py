@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 SUMS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 LAYERS = {"linear", "conv1d", "conv2d"}
-PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "einsum"}
+PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "einsum", "tensordot"}
 FUSED = "scaled_dot_product_attention"
 NORMS = {"layer_norm", "rms_norm", "group_norm", "batch_norm", "instance_norm"}
 DROPOUTS = {"dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout"}
