@@ -58,7 +58,7 @@ def find_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings | Non
     return replace(
         around, before=before, frozen=only_after(module, merged, whole.output), text=f"left out: {text}",
         parts=(*kinds, *around.parts), stated=around.stated or (shows(ahead) and not around.pooled), tokens=tokens,
-        drops_after=drops and not followed.drops,
+        drops_after=drops and not (followed.drops_bare if around.bare else followed.drops),
     )  # fmt: skip
 
 

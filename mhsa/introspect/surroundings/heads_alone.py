@@ -64,7 +64,7 @@ class HeadsAlone(TorchFunctionMode):
         bare: the heads, merged, before the first operation that is neither a reshaping nor a dropout nor the residual.
         next_to_bare: the name of that operation.
         after_bare: what comes after that.
-        drops: whether there is a dropout before the merged heads.
+        drops, drops_bare: whether there is a dropout before the merged heads, and before the bare ones.
     """
 
     def __init__(self, *, leave_out: bool) -> None:
@@ -75,7 +75,7 @@ class HeadsAlone(TorchFunctionMode):
         self.next, self.after = "", After()
         self.bare: Tensor | None = None
         self.next_to_bare, self.after_bare = "", After()
-        self.drops = False
+        self.drops, self.drops_bare = False, False
         self._seen: list[Any] = []  # so that no other tensor gets the id of one of them
         self._products: dict[int, int] = {}  # how many products of activations a tensor comes from
         self._origin: dict[int, int] = {}  # what a tensor is, reshaped
@@ -143,6 +143,8 @@ class HeadsAlone(TorchFunctionMode):
             self._keep(x, operands)
         if self.merged is None:
             self.drops |= name in DROPOUTS
+        if self.bare is None:
+            self.drops_bare |= name in DROPOUTS
         activates = name in ACTIVATIONS and bool(operands) and not self._products[id(operands[0])]
         if name in RESHAPINGS or name in SCALINGS or activates:
             self._hand_on(self._source, operands, gave)

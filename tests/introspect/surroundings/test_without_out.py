@@ -71,7 +71,7 @@ class NormBehindOverQueries(NormBehind):
 class NormThenSum(Heads):
     def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> Tensor:
         normed: Tensor = self.norm(self.attend(query, memory, mask))
-        return query + normed
+        return query + self.drop(normed)
 
 
 class NormThenSumScrambled(NormThenSum):
@@ -119,6 +119,11 @@ def test_a_bug_inside_stays(name: str) -> None:
 )
 def test_what_is_left_out_is_named(name: str, named: set[str]) -> None:
     assert named <= set(understand(f"{__file__}:{name}").not_judged)
+
+
+def test_a_dropout_behind_the_norm_is_none_of_the_attention() -> None:
+    assert "dropout after the attention" in understand(f"{__file__}:NormThenSum").not_judged
+    assert "dropout after the attention" not in understand(f"{__file__}:NormBehind").not_judged
 
 
 def test_a_sum_alone_is_a_question() -> None:
