@@ -6,7 +6,7 @@ import ast
 import contextlib
 import inspect
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -18,6 +18,7 @@ from mhsa.records.understood import Understood
 from mhsa.source.written_code import tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
+from mhsa.subject.forms.given_weights import weights_among, with_weights
 from mhsa.subject.signature import call_of
 
 _CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)
@@ -38,6 +39,16 @@ class Choice:
     understood: tuple[Understood, ...] = ()
     attention: str = ""
 
+    @property
+    def of_modules(self) -> Choice:
+        """The same, where a function that is given its weights is a class of modules that have them."""
+        made = with_weights(self.target)
+        if made is None:
+            return self
+        text = f"a function that is given its weights: {', '.join(made.weights)} are parameters of a module that calls it"
+        text += ", once for each sample" if made.one_sample else ""
+        return replace(self, target=made, understood=(*self.understood, Understood("subject", text, "named")))
+
 
 def choose(module: ModuleType, spec: str) -> Choice:
     """Return the one attention that a file defines: an adapter, a class, a factory, a function or a built module.
@@ -57,13 +68,14 @@ def choose(module: ModuleType, spec: str) -> Choice:
     kinds: list[dict[str, Any]] = [
         {n: o for n, o in classes.items() if issubclass(o, Adapter)},
         _meant(attentions) if attentions else {},
-        {} if attentions else _outermost(_computing(from_sizes)),
-        _named(_computing(of_heads)) or _computing(of_heads),
+        {} if attentions else _outermost(computing(from_sizes)),
+        _weighted(functions),
+        _named(computing(of_heads)) or computing(of_heads),
         from_sizes,
         {n: o for n, o in functions.items() if takes_sizes(o)},
         of_heads,
         {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
-        _outermost(_computing(called)),
+        _outermost(computing(called)),
         {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
     ]
     found = next((kind for kind in kinds if kind), {})
@@ -80,6 +92,13 @@ def choose(module: ModuleType, spec: str) -> Choice:
         raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
+
+
+def _weighted(functions: dict[str, Any]) -> dict[str, Any]:
+    """Return the functions that are given their weights: those with a number of heads, where there are any."""
+    weighted = {n: o for n, o in functions.items() if weights_among(o)}
+    weighted = _outermost(computing(weighted) or weighted)
+    return {n: o for n, o in weighted.items() if _takes(o, HEAD)} or weighted
 
 
 def _named(found: dict[str, Any]) -> dict[str, Any]:
@@ -123,7 +142,7 @@ def _uses(owner: Any, names: dict[str, Any], own: str) -> set[str]:
     return said - inherited
 
 
-def _computing(found: dict[str, Any]) -> dict[str, Any]:
+def computing(found: dict[str, Any]) -> dict[str, Any]:
     """Return the classes in whose source, or in what they use of the file, there is a softmax or torch's own attention."""
     return {n: o for n, o in found.items() if _says(o, _COMPUTES, set())}
 

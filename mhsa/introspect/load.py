@@ -34,7 +34,7 @@ def chosen(request: Request) -> Choice:
     """
     choice = _choice(request.spec, request.folder)
     if not request.submodule:
-        return choice
+        return choice.of_modules
     return Choice(_submodule(request, choice.target), choice.understood)
 
 

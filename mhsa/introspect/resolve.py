@@ -20,6 +20,7 @@ from mhsa.introspect.readings.options.default_switches import read_default_switc
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
+from mhsa.introspect.stages.parts_alone import or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
@@ -43,10 +44,13 @@ def understand(
     """
     request = Request.of(given, dtypes=tuple(dtypes), device=device) if isinstance(given, str) else given
     try:
-        choice = chosen(request) if target is None else Choice(target)
+        choice = chosen(request) if target is None else Choice(target).of_modules
         if choice.attention:
             request = replace(request, contract={**request.contract, "attention": choice.attention})
-        subject = _understand(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        try:
+            subject = _understand(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+        except SubjectError as error:
+            raise or_its_parts(error, choice.target, request) from error
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise

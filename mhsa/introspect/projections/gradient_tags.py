@@ -6,7 +6,7 @@ to the columns of its role. No number is compared with an expected one: a wrong 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,7 +44,7 @@ class Tags:
         """Whether a parameter changes the result (yes, when nothing is known)."""
         if not self.two_keys:
             return True
-        return any(path in g and bool(g[path].abs().max() > 0) for g in (self.two_keys, self.one_key))
+        return any(path in g and _largest([g[path]]) > 0 for g in (self.two_keys, self.one_key))
 
     def moves_alone(self, path: str) -> bool:
         """Whether a parameter changes the result for a single key, whose weight is 1 whatever the score."""
@@ -71,8 +71,8 @@ class Tags:
             return True
         # With a single key its weight is 1 whatever the score: only value and out matter then.
         one = [self._canonical(self.one_key, reading, role, m, sizes) for m in members]
-        scale = max(float(g.abs().max()) for g in self.one_key.values())
-        moved = max(float(g.abs().max()) for g in one) > _NOTHING * scale
+        scale = _largest(self.one_key.values())
+        moved = _largest(one) > _NOTHING * scale
         return moved == (role == "value")
 
     @staticmethod
@@ -80,9 +80,14 @@ class Tags:
         return torch.cat(reading.pieces(gradients[path], role, sizes), dim=1 if role == "out" else 0)
 
     def _support(self, gradient: Tensor, axis: int) -> list[int]:
-        scale = max(float(g.abs().max()) for g in self.two_keys.values())
+        scale = _largest(self.two_keys.values())
         size = gradient.abs().amax(dim=1 - axis)
         return [i for i, s in enumerate(size.tolist()) if s > _NOTHING * scale]
+
+
+def _largest(gradients: Iterable[Tensor]) -> float:
+    """Return the largest absolute number; 0 where there is none: a parameter may be empty."""
+    return max((float(g.abs().max()) for g in gradients if g.numel()), default=0.0)
 
 
 def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:

@@ -35,6 +35,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
+from mhsa.subject.forms.given_weights import GivenWeights
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
@@ -146,6 +147,8 @@ def _place(adapter: Adapter, module: nn.Module) -> tuple[str, int] | None:
 
 def _refusal(target: Any, adapter: Adapter) -> Callable[[int, int], Any] | None:
     """Return the constructor that must refuse d_model % head != 0, if the subject has one of its own."""
+    if inspect.isclass(target) and issubclass(target, GivenWeights):  # a function, of which no constructor is anybody's own
+        return None
     if adapter.sizes is not None or isinstance(adapter, FunctionAdapter) or adapter.contract.indivisible == "any":
         return None
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 
 from mhsa.introspect.calls.finite_call import finite_call
 from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.readings.read_call import reads
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled
-from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.introspect.surroundings.leave_out import ask_about_residual, inner_attention, is_certain, with_dropout_of_its_own
+from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings
+from mhsa.introspect.surroundings.leave_out import (
+    ask_about_residual,
+    inner_attention,
+    is_certain,
+    with_dropout_of_its_own,
+    without_activations_of,
+)
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import generic_tensors
@@ -27,17 +33,32 @@ def without_surroundings(whole: BuiltAndCalled, name: str) -> tuple[BuiltAndCall
         Question: a residual is all that is around it.
     """
     adapter, module = whole.adapter, whole.module
-    inner = inner_attention(adapter, module, lambda: whole.output(*generic_tensors(adapter)))
-    if inner is None:
-        return whole, None
+
+    def call() -> Tensor:
+        return whole.output(*generic_tensors(adapter))
+
+    inner = inner_attention(adapter, module, call)
+    activated = without_activations_of(adapter, inner, module, call)
+    for each in (activated, inner):
+        if each is not None and (found := _taken(whole, each, name)) is not None:
+            return found, each.around
+    return whole, None
+
+
+def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndCalled | None:
+    """Return the attention without what is around it, where that is certain.
+
+    Raises:
+        Question: it is not certain, and the attention is exactly right so, or the output has no tokens.
+    """
     alone = randomised(inner.build(*whole.given), name)
-    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(adapter))
+    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
     if not is_certain(inner):
-        if _fits_alone(name, inner, alone, caller, whole.sizes):
+        if inner.around.pooled or _fits_alone(name, inner, alone, caller, whole.sizes):
             raise ask_about_residual(inner.around)
-        return whole, None
+        return None
     with_dropout_of_its_own(inner, lambda module: caller(module, *generic_tensors(inner), None)[0])
-    return replace(whole, adapter=inner, module=alone, caller=caller, finite=finite_call(caller, alone)), inner.around
+    return replace(whole, adapter=inner, module=alone, caller=caller, finite=finite_call(caller, alone))
 
 
 def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:

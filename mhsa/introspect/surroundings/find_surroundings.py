@@ -8,7 +8,6 @@ bug inside does not disturb the finding.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,12 +18,19 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
-from mhsa.introspect.surroundings.gates import activated, gated
+from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate
+from mhsa.introspect.surroundings.gates import activated
+from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, same, watch
+from mhsa.introspect.surroundings.same import same
+from mhsa.introspect.surroundings.uneven import require_even
+from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
-_NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
+
+POOLING: tuple[str, tuple[str, ...]] = (
+    "the pooling of tokens, and all that comes after the attention", ("what comes after the attention",)
+)  # fmt: skip
 
 
 def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = "") -> Surroundings | None:
@@ -44,12 +50,14 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     assert final is not None
     images = (final, *(x for x in whole.given if x.dim() > 3))
     calls, whole = [c for c in calls if _is_within(c.path, within)], whole.with_pixels_of(final)
+    pooled = final.dim() == 2 and bool(whole.given) and whole.given[0].dim() == 3
     # Tokens that are put back into a picture as they lie, alone or with all that is added to them, are in the wrong places:
     # that is a bug of what is judged.
     for as_they_lie in (False, True) if final.dim() > 3 else (False,):
         laid = [c.with_pixels_of(*images, as_they_lie=as_they_lie) for c in calls]
-        for at, attention in _candidates(laid, final):
+        for at, attention in _named(laid, whole.given[0]) if pooled else _candidates(laid, final):
             if around := _explain(module, laid, at, attention, whole):
+                require_even(laid, around.before)
                 return around
     if final.dim() == 4:
         turned = replace(whole, gave=(as_if_turned(final), *whole.gave[1:]))
@@ -69,25 +77,44 @@ def _may_have(module: nn.Module) -> bool:
     return any(path for path, _ in module.named_modules())
 
 
-def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
-    """Yield the calls whose output may be the attention's, the likeliest first."""
-    fitting = [
+def _fitting(calls: Sequence[PartCall], final: Tensor) -> list[tuple[int, PartCall]]:
+    """Return the calls of parts that are called once, and give what has the shape of the module's output."""
+    return [
         (n, c) for n, c in enumerate(calls)
         if c.path and c.output is not None and c.output.shape == final.shape and sum(d.path == c.path for d in calls) == 1
     ]  # fmt: skip
+
+
+def _candidates(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
+    """Yield the calls whose output may be the attention's, the likeliest first."""
+    yield from _named(calls, final)
+    fitting = _fitting(calls, final)
+    yield from ((n, c) for n, c in fitting if is_linear(c.part) and not named_roles(f"{c.path}.weight"))
+    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
+
+
+def _named(calls: Sequence[PartCall], final: Tensor) -> Iterator[tuple[int, PartCall]]:
+    """Yield those that names show."""
+    fitting = _fitting(calls, final)
     linear = [(n, c) for n, c in fitting if is_linear(c.part)]
     yield from ((n, c) for n, c in linear if named_roles(f"{c.path}.weight") == ("out",) and not _is_of_feed_forward(c.path))
     yield from (
         (n, c) for n, c in fitting
         if not is_norm(c.part) and _is_called_attention(c) and not is_a_head(c, calls)
     )  # fmt: skip
-    yield from ((n, c) for n, c in linear if not named_roles(f"{c.path}.weight"))
-    yield from reversed([(n, c) for n, c in fitting if not is_linear(c.part) and not is_norm(c.part) and _has_a_map(c.part)])
 
 
 def _is_called_attention(call: PartCall) -> bool:
     """Whether a part has parts of its own and the name of an attention, or its class has."""
     return is_called_attention(call.path, call.part) and any(True for _ in call.part.children())
+
+
+def _is_within_attention(module: nn.Module, path: str) -> bool:
+    """Whether a part is an attention by its name, or a part of one."""
+    names = path.split(".")
+    paths = [".".join(names[:n]) for n in range(1, len(names) + 1)]
+    parts = [(path, module.get_submodule(path)) for path in paths]
+    return any(is_called_attention(path, part) and any(True for _ in part.children()) for path, part in parts)
 
 
 def is_called_attention(path: str, part: nn.Module) -> bool:
@@ -116,11 +143,6 @@ def _is_of_feed_forward(path: str) -> bool:
     return re.search(r"ffn?(?![a-z])|feed|mlp|intermediate", path, re.IGNORECASE) is not None and not _ATTENTION.search(path)
 
 
-def is_norm(part: nn.Module) -> bool:
-    """Whether a part is a norm, by the name of its class."""
-    return bool(_NORM.search(type(part).__name__))
-
-
 def _explain(
     module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall
 ) -> Surroundings | None:  # fmt: skip
@@ -128,25 +150,27 @@ def _explain(
     assert inner is not None
     assert final is not None
     inputs = [x for x in whole.given if x.is_floating_point() and x.shape == final.shape]
-    before = [
-        c for c in calls[:at]
-        if is_norm(c.part) and len(c.given) == 1 and any(same(c.given[0], x) for x in whole.given)
-    ]  # fmt: skip
+    before = in_front(calls, whole.given, until=at)
     residuals = [*inputs, *(c.output for c in before if c.output is not None and c.output.shape == final.shape)]
     norms = [c for c in calls[at + 1 :] if c.path and is_norm(c.part) and c.given]
-    text, parts = _after(inner, final, residuals, norms)
+    text, parts = POOLING if final.shape != inner.shape else after_attention(inner, final, residuals, norms)
     query = whole.given[:1]  # the first that a call is given
-    normed = [c.output for c in before if c.output is not None and any(same(c.given[0], x) for x in query)]
+    normed = [c.output for c in in_front(calls, query, until=at) if c.output is not None]
     joined = _joined(attention, [*query, *normed])
     if not text and not same(final, inner):
-        text, parts = _gated(module, calls, inner, final, residuals, norms)
+        text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
-    stated = bool(before) or any(part != "residual" for part in parts)
+    stated = shows(before) or any(part != "residual" for part in parts)
+    if pooled := final.shape != inner.shape:
+        stated = _is_within_attention(module, attention.path)
+        if inner.size(1) and same(final, inner[:, 0]):  # the row of the first token
+            return None
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
-        if len(after) < 2 or not shown:
+        summed = any(same(c.given[0], inner + x) for c in norms for x in residuals if c.given[0].shape == x.shape)
+        if not shown or (len(after) < 2 and not summed):
             return None
         text, stated = "the feed-forward and all else that comes after the attention", True
         parts = ("block around the attention",)
@@ -154,32 +178,17 @@ def _explain(
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
         parts, stated = ("query joined with the heads", *parts), True
     if before:
-        kind = type(before[0].part).__name__
-        text = f"{kind} before the attention" + (f", {text}" if text else "")
-        parts = (kind, *parts)
+        kinds = kinds_of(before)
+        text = f"{' and '.join(kinds)} before the attention" + (f", {text}" if text else "")
+        parts = (*kinds, *parts)
     if not text:
         return None
     frozen = only_after(module, inner, final)
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention),
+        joined, _drops_after(module, calls, at, attention), pooled=pooled,
     )  # fmt: skip
-
-
-def _gated(
-    module: nn.Module, calls: Sequence[PartCall], inner: Tensor, final: Tensor, residuals: Sequence[Tensor],
-    norms: Sequence[PartCall],
-) -> tuple[str, tuple[str, ...]]:  # fmt: skip
-    """Return how a gate makes the output, or what a norm makes it of, of what the attention gives; empty if none does."""
-    text, parts = gated(module, calls, inner, [final], residuals)
-    for norm in () if text else norms:
-        given, gave = (x if x is None else _in_axes_of(final, x) for x in (norm.given[0], norm.output))
-        if given is not None and gave is not None and same(gave, final):
-            text, parts = gated(module, calls, inner, [given], residuals)
-            if text:
-                return f"{text} and {type(norm.part).__name__} after that", (*parts, type(norm.part).__name__)
-    return text, parts
 
 
 def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
@@ -199,38 +208,6 @@ def _drops_after(module: nn.Module, calls: Sequence[PartCall], at: int, attentio
     there = {path for path, part in module.named_modules() if isinstance(part, nn.modules.dropout._DropoutNd)}
     after = {c.path for c in calls[at + 1 :] if not c.path.startswith(f"{attention.path}.")}
     return bool(there) and there <= after - {c.path for c in calls[:at]}
-
-
-def _after(
-    inner: Tensor, final: Tensor, residuals: Sequence[Tensor], norms: Sequence[PartCall]
-) -> tuple[str, tuple[str, ...]]:  # fmt: skip
-    """Return how the module's output is made of the attention's, in words; empty if it is the same or is not explained."""
-    if same(final, inner):
-        return "", ()
-    if any(same(final, inner + x) for x in residuals):
-        return "the residual that is added to it", ("residual",)
-    if any(same(final, (inner + x) / 2**0.5) for x in residuals):
-        return "the residual that is added to it, over the root of 2", ("residual",)
-    for norm in norms:
-        kind = type(norm.part).__name__
-        given, gave = (x if x is None else _in_axes_of(final, x) for x in (norm.given[0], norm.output))
-        if given is None or gave is None:
-            continue
-        if same(gave, final) and same(given, inner):
-            return f"{kind} after the attention", (kind,)
-        if same(gave, final) and any(same(given, inner + x) for x in residuals):
-            return f"the residual that is added to it and {kind} after that", ("residual", kind)
-        if same(given, inner) and any(same(final, gave + x) for x in residuals):
-            return f"{kind} after the attention and the residual that is added to it", (kind, "residual")
-    return "", ()
-
-
-def _in_axes_of(final: Tensor, x: Tensor) -> Tensor | None:
-    """Return a tensor with its axes in the order of the output's, whose sizes all differ: BatchNorm1d takes [B, D, T]."""
-    if x.shape == final.shape:
-        return x
-    orders = itertools.permutations(range(x.dim())) if x.dim() == final.dim() == 3 else iter(())
-    return next((x.permute(order) for order in orders if x.permute(order).shape == final.shape), None)
 
 
 def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import WHOLE, Parts
+from mhsa.introspect.surroundings.activations import without_activations
 from mhsa.introspect.surroundings.heads_alone import Gate, Residual, heads_alone
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
@@ -43,6 +44,9 @@ class Surroundings:
         residual: what is added to the heads before any out projection; then their sum with it is left out, and ``attention``
             is empty.
         gate: what multiplies the heads, or makes a mix of them and the queries, before that.
+        bare: whether a norm takes the heads, without an out projection; then ``attention`` is empty, too.
+        activations: operations between the maps of queries, keys and values and the scores, which are left out.
+        pooled: whether the module's output has no tokens any more, though the attention's has.
     """
 
     attention: str
@@ -56,6 +60,9 @@ class Surroundings:
     drops_after: bool = False
     residual: Residual = ""
     gate: Gate = ""
+    bare: bool = False
+    activations: tuple[str, ...] = ()
+    pooled: bool = False
 
     @property
     def taken_apart(self) -> Parts:
@@ -107,9 +114,13 @@ class InnerAttention(Adapter):
             if path in parameters:
                 parameters[path].requires_grad_(False)
         module.register_forward_pre_hook(_begin)
-        if self.around.residual:
+        if self.around.activations:
+            module.forward = functools.partial(without_activations, module.forward)
+        if self.around.residual or self.around.bare:
             put = functools.partial(_put, tokens=self.around.tokens)
-            module.forward = functools.partial(heads_alone, module.forward, put, self.around.gate)
+            module.forward = functools.partial(heads_alone, module.forward, put, self.around.gate, self.around.bare)
+            return module
+        if not self.around.attention:
             return module
         attention = _nearest(module, self.around.attention)
         attention.register_forward_hook(_catch)
@@ -163,7 +174,7 @@ def inside(base: Adapter, around: Surroundings) -> InnerAttention:
 
 def _apart(base: Adapter, around: Surroundings) -> frozenset[str]:
     """Return the parameters that are no maps of the attention: one that comes after heads without an out projection is none."""
-    return base.apart | frozenset(around.frozen) if around.residual else base.apart
+    return base.apart | frozenset(around.frozen) if around.residual or around.bare else base.apart
 
 
 def _nearest(module: nn.Module, path: str) -> nn.Module:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.surroundings.activations import activations_of
 from mhsa.introspect.surroundings.find_heads import find_gated_heads, find_heads
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
@@ -31,9 +32,37 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
             around = find_surroundings(module, call, adapter.others.path)
         else:
             around = find_surroundings(module, call) or find_heads(module, call) or find_gated_heads(module, call)
+    except Question:
+        raise
     except Exception:  # the properties will raise it again and report it
         return None
     return None if around is None else inside(adapter, around)
+
+
+def without_activations_of(
+    adapter: Adapter, inner: InnerAttention | None, module: nn.Module, call: Callable[[], Any]
+) -> InnerAttention | None:  # fmt: skip
+    """Return the adapter in which activations after the maps are left out, too; None where there are none.
+
+    ``inner`` is the adapter of the attention without its other surroundings, where it has any.
+    """
+    if adapter.contract.surroundings == "none" or adapter.projections(module) is not None:
+        return None
+    try:
+        activations = activations_of(call)
+    except Exception:  # the properties will raise it again and report it
+        return None
+    if not activations:
+        return None
+    text = f"{' and '.join(activations)} after the maps of queries, keys or values, which plain attention does not have"
+    around = inner.around if inner is not None else Surroundings("", (), (), "left out", (), False)
+    separator = ", " if inner is not None else ": "
+    return inside(
+        adapter,
+        replace(
+            around, activations=activations, text=f"{around.text}{separator}{text}", parts=(*around.parts, text), stated=False
+        ),
+    )
 
 
 def with_dropout_of_its_own(inner: InnerAttention, call: Callable[[nn.Module], Tensor]) -> None:
@@ -63,5 +92,12 @@ def is_certain(adapter: InnerAttention) -> bool:
 def ask_about_residual(around: Surroundings) -> Question:
     """Return the question whether a residual is meant, where the attention is exactly right without it."""
     fields = {"surroundings": "left-out"}
-    words = "its output is exactly right but for the residual: it adds its input to what attention gives"
+    if around.activations:
+        words = f"its output is exactly right but for {around.parts[-1]}"
+    elif around.pooled:
+        words = f"its output has no tokens, and the attention in it is judged alone where this is {around.text}"
+    elif around.parts != ("residual",):
+        words = f"the attention in it is exactly right, and is judged alone where this is {around.text}"
+    else:
+        words = "its output is exactly right but for the residual: it adds its input to what attention gives"
     return Question(f'{words}. If that is not meant, it is wrong, which surroundings = "none" declares', fields)

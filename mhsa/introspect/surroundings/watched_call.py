@@ -8,9 +8,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# "The same tensor, in other operations or in another order?": half the digits of float64, far above rounding.
-_SAME = 2.0**-26
-
 
 @dataclass(frozen=True)
 class PartCall:
@@ -56,11 +53,6 @@ def as_if_turned(picture: Tensor) -> Tensor:
     """Return a picture into which tokens [B, H * W, C] were put as they lie, as if they had been turned before."""
     batch, width = picture.shape[:2]
     return picture.reshape(batch, -1, width).transpose(1, 2).reshape(picture.shape)
-
-
-def same(a: Tensor, b: Tensor) -> bool:
-    """Whether two tensors are the same numbers, up to the order of operations."""
-    return a.shape == b.shape and bool((a - b).abs().max() <= _SAME * b.abs().max())
 
 
 def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], Any]:

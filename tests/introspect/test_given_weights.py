@@ -1,0 +1,122 @@
+"""Functions that are given their weights: each is read as a module that has them as parameters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
+from mhsa.subject.forms.given_weights import weights_among
+
+FEW = ("oracle.output_without_mask", "oracle.output_under_masks")
+
+PACKED = """
+import torch
+import torch.nn.functional as F
+
+def multi_head(x, w_qkv, b_qkv, w_out, n_heads, mask=None):
+    q, k, v = F.linear(x, w_qkv, b_qkv).chunk(3, -1)
+    q, k, v = (t.unflatten(-1, (n_heads, -1)).transpose(1, 2) for t in (q, k, v))
+    scores = q @ k.mT / q.size(-1) ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None], -1e9)
+    return F.linear((torch.softmax(scores, -1) @ v).transpose(1, 2).flatten(2), w_out)
+"""
+APART = """
+def softmax(x):
+    e = (x - x.amax(-1, keepdim=True)).exp()
+    return e / e.sum(-1, keepdim=True)
+
+def core(q, k, v):
+    return softmax(q @ k.mT / q.size(-1) ** 0.5) @ v
+
+def attention(query, key, value, Wq, Wk, Wv, num_heads, Wo=None):
+    def split(x):
+        return x.view(*x.shape[:2], num_heads, -1).transpose(1, 2)
+    z = core(split(query @ Wq), split(key @ Wk), split(value @ Wv)).transpose(1, 2).reshape(query.shape)
+    return z if Wo is None else z @ Wo
+"""
+ONE_SAMPLE = """
+import torch
+
+def self_attention(tokens, q_weight, k_weight, v_weight, o_weight, num_heads):
+    size = tokens.size(1) // num_heads
+    q, k, v = tokens @ q_weight, tokens @ k_weight, tokens @ v_weight
+    heads = []
+    for h in range(num_heads):
+        at = slice(h * size, (h + 1) * size)
+        weights = torch.softmax(q[:, at] @ k[:, at].T / size ** 0.5, dim=1)
+        heads.append(weights @ v[:, at])
+    return torch.cat(heads, 1) @ o_weight
+"""
+PER_HEAD = """
+import torch
+
+def attend(q, k, v, wq, wk, wv, wo):
+    q, k, v = (torch.einsum("btd,hdf->bhtf", x, w) for x, w in ((q, wq), (k, wk), (v, wv)))
+    weights = torch.softmax(q @ k.mT / wq.size(2) ** 0.5, -1)
+    return torch.einsum("bhtf,hfd->btd", weights @ v, wo)
+"""
+ARRAYS = """
+import numpy as np
+
+def attention(x, w_q, w_k, w_v):
+    q, k, v = np.dot(x, w_q), np.dot(x, w_k), np.dot(x, w_v)
+    e = np.exp(np.matmul(q, np.swapaxes(k, -1, -2)) / np.sqrt(q.shape[-1]))
+    return np.matmul(e / e.sum(axis=-1, keepdims=True), v)
+"""
+
+
+def _file(folder: Path, text: str) -> str:
+    path = folder / "attention.py"
+    path.write_text(text)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "into"),
+    [
+        (PACKED, "q.size(-1) ** 0.5", "x.size(-1) ** 0.5"),
+        (PACKED, ".transpose(1, 2).flatten(2), w_out", ".reshape(x.shape), w_out"),
+        (PACKED, "scores = scores.masked", "scores.masked"),
+        (APART, "split(key @ Wk)", "split(value @ Wk)"),
+        (APART, "amax(-1, keepdim=True)).exp()", "amax(-1, keepdim=True)).exp().mT"),
+        (ONE_SAMPLE, "dim=1)\n", "dim=0)\n"),
+        (PER_HEAD, "wq.size(2)", "wq.size(1)"),
+    ],
+)
+def test_right_ones_hold_and_wrong_ones_do_not(text: str, changed: str, into: str, tmp_path: Path) -> None:
+    for name in ("right", "wrong"):
+        (tmp_path / name).mkdir()
+    assert changed in text
+    assert verify(_file(tmp_path / "right", text), dtypes="float64", properties=FEW)
+    assert not verify(_file(tmp_path / "wrong", text.replace(changed, into)), dtypes="float64", properties=FEW)
+
+
+def test_what_is_read_is_said(tmp_path: Path) -> None:
+    subject = understand(_file(tmp_path, APART))
+    assert any("Wq, Wk, Wv, Wo are parameters of a module" in part.text for part in subject.understood)
+    assert "calls without Wo" in subject.not_judged
+
+
+def test_a_function_that_takes_one_sample_is_called_once_for_each(tmp_path: Path) -> None:
+    assert any("once for each sample" in part.text for part in understand(_file(tmp_path, ONE_SAMPLE)).understood)
+
+
+def test_arrays_of_numpy_are_a_question(tmp_path: Path) -> None:
+    with pytest.raises(Question, match="attention takes arrays of NumPy"):
+        understand(_file(tmp_path, ARRAYS))
+
+
+def test_names_of_weights() -> None:
+    def packed(x, in_proj_weight, in_proj_bias, out_proj_weight, num_heads): ...  # type: ignore[no-untyped-def]
+    def glued(x, Wq, wk, W_V, WO): ...  # type: ignore[no-untyped-def]
+    def plain(query, key, value, mask=None, weights=None, bias=None): ...  # type: ignore[no-untyped-def]
+    def windows(q, k, v, window, block_size, q_scale): ...  # type: ignore[no-untyped-def]
+
+    assert weights_among(packed) == {"in_proj_weight": "qkv", "in_proj_bias": "qkv", "out_proj_weight": "o"}
+    assert weights_among(glued) == {"Wq": "q", "wk": "k", "W_V": "v", "WO": "o"}
+    assert weights_among(plain) == weights_among(windows) == {}

@@ -1,0 +1,60 @@
+"""Classes of the Set Transformer around its blocks: a question names the block, and a norm may be all that follows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
+
+
+class Block(nn.Module):
+    def __init__(self, d_model: int, num_heads: int) -> None:
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.fc = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (self.q(x), self.k(y), self.v(y)))
+        heads = torch.softmax(q @ k.mT / q.size(-1) ** 0.5, -1) @ v
+        z = (q + heads).transpose(1, 2).flatten(2)
+        return z + torch.relu(self.fc(z))
+
+
+class Induced(nn.Module):
+    def __init__(self, d_model: int, num_heads: int, num_inducing: int = 7) -> None:
+        super().__init__()
+        self.points = nn.Parameter(torch.randn(1, num_inducing, d_model))
+        self.first, self.second = Block(d_model, num_heads), Block(d_model, num_heads)
+
+    def forward(self, x: Tensor) -> Any:
+        return self.second(x, self.first(self.points.expand(x.size(0), -1, -1), x))
+
+
+class WithTorchs(nn.Module):
+    """Nothing but a further norm comes after the norm of the residual."""
+
+    def __init__(self, d_model: int, num_heads: int) -> None:
+        super().__init__()
+        self.multihead = nn.MultiheadAttention(d_model, num_heads, batch_first=True)
+        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        h = self.norm1(x + self.multihead(x, y, y)[0])
+        return self.norm2(h + h.tanh())
+
+
+def test_the_block_is_named() -> None:
+    with pytest.raises(Question, match=r"It is built of Block, judged by itself as .*:Block"):
+        understand(f"{__file__}:Induced")
+
+
+@pytest.mark.parametrize("name", ["Block", "WithTorchs"])
+def test_the_blocks_hold(name: str) -> None:
+    assert verify(f"{__file__}:{name}", dtypes="float64", properties="oracle.output_without_mask")
