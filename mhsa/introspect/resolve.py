@@ -50,7 +50,9 @@ def understand(
         try:
             subject = _understand(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
         except SubjectError as error:
-            raise or_its_parts(error, choice.target, request) from error
+            if (named := or_its_parts(error, choice.target, request)) is error:
+                raise
+            raise named from error
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise
