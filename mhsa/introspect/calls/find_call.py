@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from mhsa.introspect.calls.call_returns import giving_tokens
 from mhsa.introspect.calls.find_mask_shape import find_mask_form, forms_of_mask
 from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_query_mask
-from mhsa.introspect.calls.other_queries import may_need_mask, queries_of_no_sample, query_by_query, query_by_query_with_a_mask
+from mhsa.introspect.calls.other_queries import (
+    keys_of_each_query,
+    may_need_mask,
+    queries_of_no_sample,
+    query_by_query,
+    query_by_query_with_a_mask,
+)
 from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
@@ -48,6 +54,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
             needing = (
                 needing or query_by_query_with_a_mask(caller, module, given) or queries_of_no_sample(caller, module, given)
             )
+            needing = needing or keys_of_each_query(caller, module, given)
             if needing is None:
                 refused()
             caller = needing or caller

@@ -11,6 +11,7 @@ from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.keys_of_each_query import KeysOfEachQuery
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.adapters.shared_queries import SharedQueries
@@ -54,6 +55,18 @@ def queries_of_no_sample(caller: Caller, module: nn.Module, given: tuple[Tensor,
     if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
         return None
     called = replace(caller, adapter=SharedQueries(adapter))
+    if (found := giving_tokens(called, module, given)) is not None or not may_need_mask(adapter):
+        return found
+    forms = forms_of_mask(replace(called, fills_mask=True))
+    return next((found for form in forms if (found := giving_tokens(form, module, given)) is not None), None)
+
+
+def keys_of_each_query(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call with keys [B, Tq, Tk, d_model], of each query its own; None where it is not taken so."""
+    adapter = caller.adapter
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
+        return None
+    called = replace(caller, adapter=KeysOfEachQuery(adapter))
     if (found := giving_tokens(called, module, given)) is not None or not may_need_mask(adapter):
         return found
     forms = forms_of_mask(replace(called, fills_mask=True))
