@@ -54,7 +54,26 @@ def _word_roles(word: str) -> tuple[str, ...]:
     stripped = {word}
     for prefix in ("w", "to", "fc", "lin", "linear", "proj", "b", "dense", "c", "m"):
         stripped.add(word.removeprefix(prefix))
-    for suffix in ("w", "proj", "linear", "layer", "lin", "fc", "b", "s", "net", "weight", "bias"):
+    for suffix in (
+        "w",
+        "proj",
+        "linear",
+        "layer",
+        "lin",
+        "fc",
+        "b",
+        "s",
+        "net",
+        "weight",
+        "bias",
+        "trans",
+        "transform",
+        "map",
+        "mat",
+        "dense",
+        "conv",
+        "mlp",
+    ):
         stripped |= {s.removesuffix(suffix) for s in tuple(stripped)}
     for candidate in sorted(stripped, key=len, reverse=True):
         if candidate in _PACKED:
