@@ -32,12 +32,14 @@ _MAPS = re.compile("linear|conv|^Parameter$|^Dense$|einsum_?layer|MultiheadAtten
 class Choice:
     """The object that is judged, and in words what else the file has; no words where nothing else was possible.
 
-    ``attention`` is the path of the one that is judged of a layer with several, where it is named with the layer's class.
+    ``attention`` is the path of the one that is judged of a layer with several, where it is named with the layer's class;
+    ``around`` are the classes of the file that are built of the object, and are not judged.
     """
 
     target: Any
     understood: tuple[Understood, ...] = ()
     attention: str = ""
+    around: tuple[str, ...] = ()
 
     @property
     def of_modules(self) -> Choice:
@@ -82,10 +84,11 @@ def choose(module: ModuleType, spec: str) -> Choice:
     if len(found) == 1:
         name, target = next(iter(found.items()))
         others = [n for n in {**attentions, **_named(functions)} if n != name]
+        around = tuple(n for n, o in modules.items() if n != name and n not in others and _uses(o, {name: target}, n))
         if not others:
-            return Choice(target)
+            return Choice(target, around=around)
         listed = ", ".join(f"{spec}:{n}" for n in others)
-        return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),))
+        return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),), around=around)
     if found:
         means = [f"{spec}:{name}" for name in found]
         words = f"{spec} defines several attention-like objects; name one of {', '.join(means)}"

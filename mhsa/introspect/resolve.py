@@ -53,7 +53,8 @@ def understand(
             if (named := or_its_parts(error, choice.target, request)) is error:
                 raise
             raise named from error
-        return replace(subject, understood=(*choice.understood, *subject.understood))
+        left = tuple(f"{name}, which is built of it" for name in choice.around)
+        return replace(subject, understood=(*choice.understood, *subject.understood), not_judged=(*subject.not_judged, *left))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -43,6 +43,13 @@ def test_the_attention_that_contains_the_others_is_the_subject(tmp_path: Path, s
     assert load(str(file)).__name__ == "MultiHeadAttention"
 
 
+def test_what_is_built_of_the_subject_is_named_as_not_judged(tmp_path: Path) -> None:
+    (tmp_path / "m.py").write_text(CORE + MULTI + LAYER)
+    assert chosen(Request("m", str(tmp_path / "m.py"))).around == ("EncoderLayer",)
+    (tmp_path / "n.py").write_text(CORE + MULTI)
+    assert chosen(Request("n", str(tmp_path / "n.py"))).around == ()
+
+
 def test_two_attentions_are_a_question_with_what_to_type(tmp_path: Path) -> None:
     file = tmp_path / "two.py"
     file.write_text(CORE + MULTI + OTHER)
