@@ -27,6 +27,7 @@ from mhsa.subject.trial import Trial
 
 RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 SINGLE = ("float64", "float32")
+MOST_SITES = 3  # weights, what each head gives, the output
 NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
 
 
@@ -37,7 +38,7 @@ class Dropped:
     Attributes:
         kept: [B, H, Tq, Tk], the mixed weights times the number of keys that the query sees: 0 where dropped.
         seen: bool [B, H, Tq, Tk], the keys that each query sees.
-        sites: 1 if weights are dropped, 2 if the output is dropped as well.
+        sites: 1 if weights are dropped, 2 if the output is dropped as well, 3 if what each head gives is, too.
         rate: the share that must be dropped.
     """
 
@@ -104,8 +105,10 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     kept = weights * seen.sum(axis=-1, keepdims=True)
     require_use(subject, rate, used=bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any()))
     scale = 1.0 / (1.0 - rate)
-    # Two dropouts in a row, on the weights and on the output, are usual too; the size of the weights that are left shows it.
-    sites = 2 if kept.size and np.median(kept[kept != 0]) > (scale + scale**2) / 2 else 1
+    # Dropouts in a row, on the weights, on what each head gives and on the output, are usual too; the size of the weights that
+    # are left shows how many: how often they were scaled up, each time by the same factor.
+    left = kept[kept != 0]
+    sites = int(np.clip(np.round(np.log(np.median(np.abs(left))) / np.log(scale)), 1, MOST_SITES)) if left.size else 1
     return Dropped(kept, seen, sites, 1 - (1 - rate) ** sites)
 
 
@@ -114,8 +117,8 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
 def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) -> None:
     """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
 
-    Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^2 if the output is dropped as well; E[O] is the output in
-        eval. A rate that is never used is a question; where that is declared, each A_ij is p_ij.
+    Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^n if that and the output are dropped n times; E[O] is the
+        output in eval. A rate that is never used is a question; where that is declared, each A_ij is p_ij.
     Requires: dropout whose rate can be set.
     Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
     Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
