@@ -129,14 +129,19 @@ def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, 
     return None
 
 
+_MERGED: tuple[Layout, ...] = ("BHTD", "BTHD")  # of what a function takes, where what it returns is [B, Tq, H * d]
+
+
 def _function_with_a_mask(
     caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
 ) -> Caller | None:  # fmt: skip
     """Return the call of a function in the first layout and form of its mask in which one that allows everything is taken."""
     declared = caller.contract.layout
-    for layout in FUNCTION_LAYOUTS if declared is None else (declared,):
+    layouts = FUNCTION_LAYOUTS if declared is None else (declared,)
+    for layout, merges in [*((each, False) for each in layouts), *((each, True) for each in layouts if each in _MERGED)]:
         for form in forms_of_mask(replace(caller, fills_mask=True)):
             other = adapter.read_as(form.contract, float_masks=form.float_masks)
+            other = other.merging(layout) if merges else other
             other.callable_in = layout
             sizes = first_sizes(other)
             with contextlib.suppress(Exception):
@@ -148,9 +153,12 @@ def _function_with_a_mask(
 def _function_in_another_layout(
     caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]
 ) -> Caller | None:
+    others = []
     for layout in FUNCTION_LAYOUTS[1:]:
         other = adapter.read_as(adapter.contract)
         other.callable_in = layout
+        others.append(other)
+    for other in (*others, *(adapter.merging(layout) for layout in _MERGED)):
         sizes = first_sizes(other)
         built = other.build(sizes.head, sizes.d_model).double().eval()
         with contextlib.suppress(Exception):

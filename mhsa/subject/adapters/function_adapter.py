@@ -25,6 +25,7 @@ from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keepi
 from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
 from mhsa.subject.forms.mask_conversion import MaskForm
+from mhsa.subject.forms.merged_heads import MergedHeads
 from mhsa.subject.projection_views import Projections
 from mhsa.subject.signature import bias_among, masks_among
 
@@ -47,6 +48,7 @@ class FunctionAdapter(Adapter):
         self.query_mask = ""  # the parameter for a mask of the queries, which is needed next to a mask
         self.more_of_values = 0  # features that values have in addition to those of queries and keys
         self.callable_in: Layout | None = None  # the layout that it can be called in, where it is not the usual one
+        self.merges = False  # it returns [B, Tq, H * d]
 
     @property
     def contract(self) -> Contract:
@@ -131,6 +133,14 @@ class FunctionAdapter(Adapter):
         other.contract, other.float_masks, other.finite_masks = contract, float_masks, finite_masks
         return other
 
+    def merging(self, layout: Layout) -> FunctionAdapter:
+        """Return this adapter for a function that takes heads in this layout and returns them merged."""
+        other = copy.copy(self)
+        other.callable_in, other.merges = layout, True
+        other.said = (*self.said, Understood("output", "heads are returned merged, [B, Tq, H * d]", "fitted"))
+        other.contract = self.contract
+        return other
+
     def build(self, head: int, d_model: int) -> nn.Module:
         """Plug the function into the reference module."""
         return self._built(head, d_model, DROPOUT_RATE if self.takes_dropout else 0.0)
@@ -197,6 +207,7 @@ class FunctionAdapter(Adapter):
 
     def _in_slot(self, head: int, d_k: int) -> Callable[..., Any]:
         function = self.with_options(head, d_k)
+        function = MergedHeads(function, self.layout) if self.merges else function
         function = function if self.values is None else ArrangedFunction(function, self.values)
         if self._has_bias and not self.bias_required:
             function = WithBias(function, self.bias_name, required=False)
