@@ -15,6 +15,7 @@ from mhsa.introspect.calls.find_query_mask import with_each_other_mask, with_que
 from mhsa.introspect.calls.other_queries import (
     keys_of_each_query,
     may_need_mask,
+    one_sample,
     queries_of_no_sample,
     query_by_query,
     query_by_query_with_a_mask,
@@ -54,7 +55,7 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
             needing = (
                 needing or query_by_query_with_a_mask(caller, module, given) or queries_of_no_sample(caller, module, given)
             )
-            needing = needing or keys_of_each_query(caller, module, given)
+            needing = needing or keys_of_each_query(caller, module, given) or one_sample(caller, module, given)
             if needing is None:
                 refused()
             caller = needing or caller

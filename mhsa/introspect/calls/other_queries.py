@@ -13,6 +13,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.keys_of_each_query import KeysOfEachQuery
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.one_sample import OneSample
 from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.adapters.shared_queries import SharedQueries
 from mhsa.subject.caller import Caller
@@ -54,11 +55,7 @@ def queries_of_no_sample(caller: Caller, module: nn.Module, given: tuple[Tensor,
     adapter = caller.adapter
     if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
         return None
-    called = replace(caller, adapter=SharedQueries(adapter))
-    if (found := giving_tokens(called, module, given)) is not None or not may_need_mask(adapter):
-        return found
-    forms = forms_of_mask(replace(called, fills_mask=True))
-    return next((found for form in forms if (found := giving_tokens(form, module, given)) is not None), None)
+    return _called_so(caller, SharedQueries(adapter), module, given)
 
 
 def keys_of_each_query(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
@@ -66,7 +63,22 @@ def keys_of_each_query(caller: Caller, module: nn.Module, given: tuple[Tensor, T
     adapter = caller.adapter
     if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
         return None
-    called = replace(caller, adapter=KeysOfEachQuery(adapter))
+    return _called_so(caller, KeysOfEachQuery(adapter), module, given)
+
+
+def one_sample(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call with the tokens of one sample, [T, d_model]; None where it is not taken so."""
+    adapter = caller.adapter
+    if type(adapter) is not ModuleAdapter or caller.contract.layout is not None:
+        return None
+    return _called_so(caller, OneSample(adapter), module, given)
+
+
+def _called_so(
+    caller: Caller, adapter: ModuleAdapter, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]
+) -> Caller | None:  # fmt: skip
+    """Return the call by another adapter, with a mask that allows everything where it needs one; None where none returns."""
+    called = replace(caller, adapter=adapter)
     if (found := giving_tokens(called, module, given)) is not None or not may_need_mask(adapter):
         return found
     forms = forms_of_mask(replace(called, fills_mask=True))

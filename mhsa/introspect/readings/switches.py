@@ -28,7 +28,8 @@ from mhsa.subject.trial import Trial
 _SAID = re.compile(
     r"causal|auto-?regressive|look[- ]?ahead|future|upper triang|lower triang|triangular|subsequent", re.IGNORECASE
 )
-# Of a constructor, next to a triangle in its source, this may be one: it is judged where it fits exactly.
+# Of a constructor this may be one, and it is judged where it fits exactly; the second next to a triangle in its source.
+_CALLED_MASK = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
 _MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IGNORECASE)
 _ALIGNED: dict[Causal, re.Pattern[str]] = {
     "top-left": re.compile(r"\b(left[- ]aligned|(top|upper)[- ]left)\b", re.IGNORECASE),
@@ -105,9 +106,14 @@ def _options(subject: Subject) -> Iterator[_Option]:
         for name, parameter in parameters.items():
             default = False if parameter.default is parameter.empty else parameter.default
             named = is_causality(name) or _says(function, name)
-            by_use = where.startswith("constructor") and _MASKS.search(name) is not None and _makes_triangles(function)
+            by_use = where.startswith("constructor") and _may_be_causality(function, name)
             if name in free and type(default) is bool and default == causal and (named or by_use):
                 yield _Option(name, where, default, named)
+
+
+def _may_be_causality(target: Any, name: str) -> bool:
+    """Whether an option of a constructor may be a switch of causality, though nothing says so."""
+    return _CALLED_MASK.fullmatch(name) is not None or (_MASKS.search(name) is not None and _makes_triangles(target))
 
 
 def _makes_triangles(target: Any) -> bool:
