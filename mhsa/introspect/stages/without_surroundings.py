@@ -53,6 +53,9 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
     """
     alone = randomised(inner.build(*whole.given), name)
     caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
+    open_after = inner.around.unexplained and inner.contract.surroundings != "left-out"
+    if open_after and _fits_alone(name, inner, alone, caller, whole.sizes):  # where it is wrong, it is wrong in any case
+        raise ask_about_residual(inner.around)
     if not is_certain(inner):
         if inner.around.pooled or _fits_alone(name, inner, alone, caller, whole.sizes):
             raise ask_about_residual(inner.around)

@@ -65,6 +65,16 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
         for at, attention in _candidates(laid, final):
             if attention.tokens and (around := _explain(module, laid, at, attention, turned)):
                 return replace(around, tokens=False)
+    return _unexplained(module, [c.with_pixels_of(*images) for c in calls], whole)
+
+
+def _unexplained(module: nn.Module, calls: Sequence[PartCall], whole: PartCall) -> Surroundings | None:
+    """Return what is around an attention behind a norm whose maps all have their names, whatever comes after it."""
+    assert whole.output is not None
+    for at, attention in _named(calls, whole.output):
+        named = {role for c in calls[:at] if is_linear(c.part) for role in named_roles(f"{c.path}.weight")}
+        if named_roles(f"{attention.path}.weight") == ("out",) and {"query", "key", "value"} <= named:
+            return _explain(module, calls, at, attention, whole, last=True)
     return None
 
 
@@ -144,7 +154,7 @@ def _is_of_feed_forward(path: str) -> bool:
 
 
 def _explain(
-    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall
+    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall, *, last: bool = False
 ) -> Surroundings | None:  # fmt: skip
     inner, final = attention.output, whole.output
     assert inner is not None
@@ -161,6 +171,7 @@ def _explain(
         text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
+    unexplained = False
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:
         stated = _is_within_attention(module, attention.path)
@@ -170,9 +181,11 @@ def _explain(
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
         summed = any(same(c.given[0], inner + x) for c in norms for x in residuals if c.given[0].shape == x.shape)
-        if not shown or (len(after) < 2 and not summed):
+        block = shown and (len(after) >= 2 or summed)
+        if not block and not (last and before):
             return None
-        text, stated = "the feed-forward and all else that comes after the attention", True
+        text = f"{'the feed-forward and all else that' if block else 'what'} comes after the attention"
+        stated, unexplained = True, not block
         parts = ("block around the attention",)
     if joined:
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
@@ -187,7 +200,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention), pooled=pooled,
+        joined, _drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained,
     )  # fmt: skip
 
 

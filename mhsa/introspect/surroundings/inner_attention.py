@@ -47,6 +47,7 @@ class Surroundings:
         bare: whether a norm takes the heads, without an out projection; then ``attention`` is empty, too.
         activations: operations between the maps of queries, keys and values and the scores, which are left out.
         pooled: whether the module's output has no tokens any more, though the attention's has.
+        unexplained: whether what comes after the attention is no residual, norm or feed-forward that is known.
     """
 
     attention: str
@@ -63,6 +64,7 @@ class Surroundings:
     bare: bool = False
     activations: tuple[str, ...] = ()
     pooled: bool = False
+    unexplained: bool = False
 
     @property
     def taken_apart(self) -> Parts:
