@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
-from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate
+from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate, is_usual_block
 from mhsa.introspect.surroundings.gates import activated
 from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
@@ -31,6 +31,9 @@ _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECAS
 POOLING: tuple[str, tuple[str, ...]] = (
     "the pooling of tokens, and all that comes after the attention", ("what comes after the attention",)
 )  # fmt: skip
+
+
+_REST = "the feed-forward and all else that comes after the attention"
 
 
 def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = "") -> Surroundings | None:
@@ -184,8 +187,9 @@ def _explain(
         block = shown and (len(after) >= 2 or summed)
         if not block and not (last and before):
             return None
-        text = f"{'the feed-forward and all else that' if block else 'what'} comes after the attention"
-        stated, unexplained = True, not block
+        unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
+        text = "what comes after the attention, in no usual form" if unexplained else _REST
+        stated = True
         parts = ("block around the attention",)
     if joined:
         text = "the query that is joined with the heads before the out projection" + (f", {text}" if text else "")
