@@ -8,6 +8,7 @@ from dataclasses import replace
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.guess import WIDTHS
 from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
@@ -38,7 +39,8 @@ def require_fit_of_guesses(
     without = fit.without_mask(on_cpu)
     if without and (not adapter.takes_mask or fit.with_mask(on_cpu)):
         return
-    guessed = {n: words for n, words in guessed.items() if not harmless(n)}
+    # A width with which it is exact without a mask is that width, whatever masks do.
+    guessed = {n: words for n, words in guessed.items() if not (without and words in WIDTHS) and not harmless(n)}
     if asks:
         raise Question(asks)
     where = " under masks" if without else ""

@@ -71,6 +71,8 @@ class Guess:
 
 _WORDS: dict[Role, str] = {"other width": "d_model", "head width": "d_model / heads", "dropout": "a rate of dropout"}
 
+WIDTHS = ("d_model", _WORDS["other width"], _WORDS["head width"])  # as they are printed
+
 # Tried where nothing else is suggested, or can be called.
 LAST = (Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width"))
 
