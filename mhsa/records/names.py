@@ -12,7 +12,8 @@ from typing import Any
 # them): heads are num_heads 28 times, n_head 11, heads 7, n_heads 6, h 4, and once or twice each heads_num, head_number,
 # total_heads, n_h, nheads, nhead, numAttentionHeads; widths are d_model 18, dim 11, n_embd 8, embed_dim 5, hidden_size 4, and
 # twenty others once or twice; 11 take one config object. Case and underscores do not count.
-HEAD = {"num_of_heads", "heads_number", "mha_heads", "nr_heads", "num_attention_head", "attn_n_heads", "n_attn_head", "head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "num_head", "h", "nb_heads", "numheads",
+HEAD = {"num_of_heads", "heads_number", "mha_heads", "nr_heads", "num_attention_head", "attn_n_heads", "n_attn_head",
+        "head", "heads", "num_heads", "n_heads", "nhead", "nheads", "n_head", "num_head", "h", "nb_heads", "numheads",
         "head_num", "head_count", "nums_head", "num_attn_heads", "heads_count", "n_h", "heads_num", "attn_heads",
         "num_attention_heads", "attention_heads", "number_of_heads", "n_attn_heads", "head_number", "total_heads",
         "attention_head_num", "encoder_attention_heads", "decoder_attention_heads", "num_q_heads", "num_query_heads",
