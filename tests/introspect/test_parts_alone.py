@@ -38,16 +38,16 @@ class Induced(nn.Module):
 
 
 class WithTorchs(nn.Module):
-    """Nothing but a further norm comes after the norm of the residual."""
+    """Its feed-forward is one map, activated by a function."""
 
     def __init__(self, d_model: int, num_heads: int) -> None:
         super().__init__()
         self.multihead = nn.MultiheadAttention(d_model, num_heads, batch_first=True)
-        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.norm1, self.norm2, self.fc = nn.LayerNorm(d_model), nn.LayerNorm(d_model), nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor, y: Tensor) -> Any:
         h = self.norm1(x + self.multihead(x, y, y)[0])
-        return self.norm2(h + h.tanh())
+        return self.norm2(h + self.fc(h).relu())
 
 
 def test_the_block_is_named() -> None:

@@ -34,7 +34,7 @@ class GuessedWrongly(Plain):
     def __init__(self, heads: int, dim: int, sharpness: float) -> None:
         super().__init__()
         self.prepare(heads, dim)
-        self.sharpness = 2.0
+        self.sharpness = 2.0 * sharpness
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return attend(self.maps, self.count, x * self.sharpness)

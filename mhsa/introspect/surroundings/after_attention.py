@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mhsa.introspect.surroundings.gates import gated
+from mhsa.introspect.surroundings.gates import ACTIVATION_FUNCTIONS, gated
 from mhsa.introspect.surroundings.in_front import is_norm
 from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall
@@ -78,4 +78,5 @@ def is_usual_block(inner: Tensor, final: Tensor, residuals: Sequence[Tensor], af
             sums.append(norm.output)
     outputs = [final, *(c.given[0] for c in norms if c.output is not None and same(c.output, final))]
     fed = [c.output for c in fitting if c.output is not None]
+    fed += [activate(f) for f in fed for activate in ACTIVATION_FUNCTIONS.values()]
     return any(same(out, s + f) for out in outputs if out.shape == final.shape for s in sums for f in fed if f is not final)
