@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 from mhsa.introspect.surroundings.operations import (
     ACTIVATIONS,
     DROPOUTS,
-    FUSED,
     PRODUCTS,
     RESHAPINGS,
+    WHOLE_ATTENTIONS,
     adds_a_bias,
     mapped,
     tensors_in,
@@ -49,7 +49,7 @@ class WithoutActivations(TorchFunctionMode):
         self._seen.append((operands, gave))
         made = {id(x) for x in tensors_in((gave,))}
         maps = mapped(name, operands) is not None
-        product = not maps and ((name in PRODUCTS and len(operands) == 2) or name == FUSED)
+        product = not maps and ((name in PRODUCTS and len(operands) == 2) or name in WHOLE_ATTENTIONS)
         if product or any(id(x) in self._attended for x in operands):
             self._attended |= made
         elif maps or (_keeps(name, operands) and any(id(x) in self._mapped for x in operands)):

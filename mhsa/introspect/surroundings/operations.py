@@ -12,6 +12,8 @@ SUMS = {"add", "add_", "__add__", "__radd__", "__iadd__"}
 LAYERS = {"linear", "conv1d", "conv2d"}
 PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "einsum", "tensordot"}
 FUSED = "scaled_dot_product_attention"
+# Functions that have the scores and their maps inside, and are one operation to who follows a call.
+WHOLE_ATTENTIONS = {FUSED, "multi_head_attention_forward", "_native_multi_head_attention", "flex_attention"}
 NORMS = {"layer_norm", "rms_norm", "group_norm", "batch_norm", "instance_norm"}
 DROPOUTS = {"dropout", "dropout1d", "dropout2d", "feature_dropout", "alpha_dropout"}
 SCALINGS = {"mul", "__mul__", "__rmul__", "div", "__truediv__", "true_divide", "mul_", "div_", *DROPOUTS}
