@@ -55,6 +55,24 @@ MORE = {
     "introspect/readings/formula/test_rotary_tables.py::test_a_question_has_the_layout_and_key_heads_that_fit": More(
         _ALIKE, ("WithoutSamples-declaration0", "Tiled-declaration3")
     ),
+    "introspect/calls/test_pictures_and_tokens.py::test_bugs_between_pictures_and_tokens_are_found": More(
+        _ALIKE, ("ColumnsForRows", "MaskUnread")
+    ),
+    "introspect/surroundings/test_gates.py::test_what_is_around_is_left_out_and_named": More(
+        _ALIKE, ("Scaled-left0", "GateOfTheQuery-left3", "Fused-left5")
+    ),
+    "introspect/surroundings/test_gates.py::test_bugs_inside_are_found": More(_ALIKE, ("GateOverQueries", "PixelsTurned")),
+    "introspect/surroundings/test_without_out.py::test_what_is_around_the_heads_is_left_out": More(
+        _ALIKE, ("NormInFront", "NormBehind")
+    ),
+    "introspect/surroundings/test_without_out.py::test_a_bug_inside_stays": More(
+        _ALIKE, ("NormInFrontUnscaled", "NormThenSumScrambled")
+    ),
+    "introspect/surroundings/test_activations.py::test_a_bug_next_to_them_stays": More(
+        _ALIKE, ("RectifiedUnscaled-declared0",)
+    ),
+    "introspect/surroundings/test_pooling.py::test_right_ones_hold": More(_ALIKE, ("Recogniser",)),
+    "introspect/surroundings/test_pooling.py::test_wrong_ones_are_violated": More(_ALIKE, ("RecogniserUnscaled",)),
     "bench/measure/test_correctness.py::test_narrow_heads_hide_no_lost_key": More(
         "one format or shape more, each of many heads; one of each bug stays",
         ("LosesTheLastKey-many heads-float32", "LosesAKeyOfEachBlock-1x300x2x32-float16"),
