@@ -2,8 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+import torch
+
 from mhsa.subject import check
+from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+
+def ever_drops(judged: Trial, rate: float) -> bool:
+    """Return whether two calls of a new module differ in train mode: scores that are dropped, or a rate that eval() takes away.
+
+    Neither shows where all weights are equal, or once a module was in eval mode. The sizes are those of a trial.
+    """
+    subject, case = judged.subject, judged.case
+    module = subject.adapter.build_dropping(case.head, case.d_model, rate)
+    if module is None:
+        return False
+    trial = Trial(subject, replace(case, data="normal", layout="contiguous"), counted=False)
+    trial()
+    module = module.to(device=subject.device, dtype=trial.dtype)
+    outputs = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        outputs.append(numbers(trial.caller(module, *trial.last_tensors, False)[0]))
+    return not np.array_equal(outputs[0], outputs[1])
 
 
 def require_use(subject: Subject, rate: float, *, used: bool) -> None:
