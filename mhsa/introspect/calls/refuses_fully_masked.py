@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dis
-import traceback
+from collections.abc import Iterator
+from types import TracebackType
 
 import numpy as np
 import torch
@@ -45,15 +46,14 @@ def _is_refused(trial: Trial, place: tuple[int, ...]) -> bool:
         with torch.no_grad():
             trial.call_unchecked(query, key, value, given)
     except Exception as error:
-        frame, _ = list(traceback.walk_tb(error.__traceback__))[-1]
-        code, at = frame.f_code, _last_instruction(error)
-        return code.co_code[at] == _RAISE and not is_library(code.co_filename)
+        *_, last = _steps(error.__traceback__)
+        code = last.tb_frame.f_code
+        return code.co_code[last.tb_lasti] == _RAISE and not is_library(code.co_filename)
     return False
 
 
-def _last_instruction(error: Exception) -> int:
-    last = error.__traceback__
-    assert last is not None  # it was raised within a call
-    while last.tb_next is not None:
-        last = last.tb_next
-    return last.tb_lasti
+def _steps(at: TracebackType | None) -> Iterator[TracebackType]:
+    """Yield the steps of a traceback, the one that raised last."""
+    while at is not None:
+        yield at
+        at = at.tb_next

@@ -39,6 +39,8 @@ def named_roles(path: str) -> tuple[str, ...]:
     return ()
 
 
+_SUFFIXES = ("w", "proj", "linear", "layer", "lin", "fc", "b", "s", "net", "weight", "bias", "trans", "transform", "map", "mat",
+             "dense", "conv", "mlp")  # fmt: skip
 _LAYER = re.compile(r"conv|linear|dense|proj|fc", re.IGNORECASE)
 
 
@@ -54,26 +56,7 @@ def _word_roles(word: str) -> tuple[str, ...]:
     stripped = {word}
     for prefix in ("w", "to", "fc", "lin", "linear", "proj", "b", "dense", "c", "m"):
         stripped.add(word.removeprefix(prefix))
-    for suffix in (
-        "w",
-        "proj",
-        "linear",
-        "layer",
-        "lin",
-        "fc",
-        "b",
-        "s",
-        "net",
-        "weight",
-        "bias",
-        "trans",
-        "transform",
-        "map",
-        "mat",
-        "dense",
-        "conv",
-        "mlp",
-    ):
+    for suffix in _SUFFIXES:
         stripped |= {s.removesuffix(suffix) for s in tuple(stripped)}
     for candidate in sorted(stripped, key=len, reverse=True):
         if candidate in _PACKED:

@@ -68,8 +68,7 @@ def find_gated_heads(module: nn.Module, call: Callable[[], Any]) -> Surroundings
     """Return what is around heads that a gate follows on, without any out projection; None where no gate explains all."""
     with HeadsAlone(leave_out=False, known="any") as followed:
         calls, _ = watch(module, call)
-    whole = next((c for c in calls if c.path == ""), None)
-    merged = followed.merged
+    whole, merged = _whole(calls), followed.merged
     if merged is None or whole is None or whole.output is None:
         return None
     final = whole.output

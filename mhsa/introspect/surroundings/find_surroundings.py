@@ -31,8 +31,6 @@ _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECAS
 POOLING: tuple[str, tuple[str, ...]] = (
     "the pooling of tokens, and all that comes after the attention", ("what comes after the attention",)
 )  # fmt: skip
-
-
 _REST = "the feed-forward and all else that comes after the attention"
 
 

@@ -43,7 +43,7 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, candidates.tags.moves_alone)):
         tied, unsure = tied | of_key, "the values are those of the key's map"
     absent = _absent(_missing(weights, tied), left)
-    some_named = bool(weights) and any(named_roles(path) for path in weights)
+    some_named = any(named_roles(path) for path in weights)
     missing = _missing(weights, tied)
     fewer = None if absent else fewer_maps(missing, left, candidates.readings, candidates.tags, named=some_named)
     if fewer is None:
