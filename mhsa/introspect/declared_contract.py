@@ -165,6 +165,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "float64_in": _always,
     "accumulation": _always,
     "surroundings": _within_a_module,
+    "layer": _within_a_module,
     "attention": _of_a_layer,
     "heads": _within_a_module,
     "reason": _with_a_deviation,

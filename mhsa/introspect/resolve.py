@@ -20,6 +20,7 @@ from mhsa.introspect.readings.options.default_switches import read_default_switc
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
+from mhsa.introspect.stages.layers_of_file import with_layers_of_file
 from mhsa.introspect.stages.parts_alone import or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -53,8 +54,8 @@ def understand(
             if (named := or_its_parts(error, choice.target, request)) is error:
                 raise
             raise named from error
-        left = tuple(f"{name}, which is built of it" for name in choice.around)
-        return replace(subject, understood=(*choice.understood, *subject.understood), not_judged=(*subject.not_judged, *left))
+        subject = with_layers_of_file(subject, choice.target, choice.around, request)
+        return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:

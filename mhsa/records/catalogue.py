@@ -8,7 +8,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-# Families about declared features, whose known bugs are those of registry.declared(); `mhsa power` does not measure them.
+# Families about declared features, whose known bugs are those of registry.declared(), and about what is around the attention;
+# `mhsa power` does not measure them.
 DECLARED = (
     "causality",
     "groups",
@@ -19,6 +20,7 @@ DECLARED = (
     "qk_norm",
     "lse",
     "fills",
+    "layers",
 )
 
 # Strongest first: the order in which families run. On the wrong modules in tests/corpus the oracle finds all but

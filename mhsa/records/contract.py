@@ -24,6 +24,7 @@ from mhsa.oracle.formula.fields import (
     qk_norm_of,
     rotary_of,
 )
+from mhsa.records.conventions.layer import layer_of
 from mhsa.records.conventions.refusals import (
     refuse_unknown_words,
     require_fitting_shape,
@@ -95,6 +96,9 @@ class Contract:
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
+        layer: what the whole layer computes, ``"x + attention(norm(x))"`` say: a sum of its inputs x, y, z and of norm(...),
+            map(...), attention(...) and feed_forward(...). None: what is found is printed, an unusual form is a question, and a
+            term that is added twice is a violation. What is in the feed-forward and the norms is not judged.
         attention: path of the one that is judged, ``"self_attn"`` say, of a layer with several attentions, as a decoder has;
             it is called through the layer, whose other attentions give nothing.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
@@ -154,6 +158,7 @@ class Contract:
     float64_in: Float64In | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
+    layer: str | None = None
     attention: str | None = None
     heads: Heads | None = None
     reason: str = ""
@@ -199,6 +204,12 @@ class Contract:
                 raise ValueError(f"Contract({name}={getattr(self, name)!r}); {error}") from None
         require_numbers(self.scale, self.softcap)
         require_heads(self.kv_heads, self.sinks)
+        if self.layer is not None:
+            object.__setattr__(self, "layer", str(layer_of(self.layer)))  # its terms in order
+            if self.surroundings == "none":
+                raise ValueError(
+                    f"Contract(surroundings='none', layer={self.layer!r}); with a layer, must be None or 'left-out'"
+                )
         object.__setattr__(self, "window", window_of(self.window))  # TOML has lists
 
     @functools.cached_property  # each case of each property reads it

@@ -63,6 +63,7 @@ class Subject:
         understood: the same part by part, with how each is known and what would declare it.
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
         fill: the finite number that was found to hide masked keys, where none is declared.
+        layer: what is computed around the attention, as a formula, and wrong_layer: what is wrong with that; or empty.
         switches: options that are judged in their other position, too.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
@@ -86,6 +87,8 @@ class Subject:
     no_weights: str = ""
     wrong_weights: str = ""
     fill: Fill | None = None
+    layer: str = ""
+    wrong_layer: str = ""
     switches: tuple[Switch, ...] = ()
 
     def under(self, contract: Contract) -> Subject:

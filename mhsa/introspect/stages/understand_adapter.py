@@ -23,6 +23,7 @@ from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_call
 from mhsa.introspect.stages.exact_reading import read_exactly
 from mhsa.introspect.stages.harmless_guesses import changes_nothing
+from mhsa.introspect.stages.layer_in_words import with_layer
 from mhsa.introspect.stages.other_positions import with_other_positions
 from mhsa.introspect.stages.what_is_left import with_what_is_left
 from mhsa.introspect.stages.without_surroundings import without_surroundings
@@ -73,6 +74,7 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
     read = read_exactly(by_names, built, request, called_by, recipe.unsure if recipe else "", turned, harmless)
     subject, about_switches = with_other_positions(replace(read, device=request.device))
     subject = with_what_is_left(subject, read, built, about_switches, around, recipe)
+    subject = with_layer(subject, around)
     subject = replace(subject, understood=(*subject.understood, *_of_the_whole(subject, built.adapter, around)))
     understood = understood_of(subject, request.contract, found)
     return replace(subject, understood=understood, notes=notes_of(understood))
@@ -128,8 +130,10 @@ def _of_the_whole(subject: Subject, adapter: Adapter, around: Surroundings | Non
         returned = f"the weights are returned as [{', '.join(subject.caller.weights_form)}]"
         found.append(Understood("output", returned, "fitted"))
     if around is not None:
-        known: Known = "declared" if adapter.contract.surroundings else "named"
-        found.append(Understood("surroundings", around.text, known, {"surroundings": "left-out"}))
+        known: Known = "declared" if adapter.contract.surroundings or adapter.contract.layer else "named"
+        stated = {"layer": subject.layer} if subject.layer else {"surroundings": "left-out"}
+        text = f"{around.text}; the layer computes {subject.layer}" if subject.layer else around.text
+        found.append(Understood("surroundings", text, known, stated))
     if isinstance(adapter, OneAttention):
         found.append(adapter.about)
     return found

@@ -16,6 +16,8 @@ from mhsa.introspect.surroundings.leave_out import (
     ask_about_residual,
     inner_attention,
     is_certain,
+    is_declared,
+    mistake_of,
     with_dropout_of_its_own,
     without_activations_of,
 )
@@ -53,7 +55,7 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
     """
     alone = randomised(inner.build(*whole.given), name)
     caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
-    open_after = inner.around.unexplained and inner.contract.surroundings != "left-out"
+    open_after = inner.around.unexplained and not is_declared(inner) and not mistake_of(inner.around)
     if open_after and _fits_alone(name, inner, alone, caller, whole.sizes):  # where it is wrong, it is wrong in any case
         raise ask_about_residual(inner.around)
     if not is_certain(inner):

@@ -22,9 +22,11 @@ from mhsa.introspect.surroundings.after_attention import after_attention, behind
 from mhsa.introspect.surroundings.gates import activated
 from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
+from mhsa.introspect.surroundings.layer_formula import layer_formula
 from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
+from mhsa.records.conventions.layer import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 
@@ -172,7 +174,8 @@ def _explain(
         text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
-    unexplained = False
+    layer = None if joined or final.shape != inner.shape else layer_formula(calls, at, attention, whole, before)
+    unexplained = bool(text) and layer is not None and not is_usual(layer)
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:
         stated = _is_within_attention(module, attention.path)
@@ -183,9 +186,12 @@ def _explain(
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
         summed = any(same(c.given[0], inner + x) for c in norms for x in residuals if c.given[0].shape == x.shape)
         block = shown and (len(after) >= 2 or summed)
-        if not block and not (last and before):
+        if layer is None and not block and not (last and before):
             return None
-        unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
+        if layer is not None:
+            unexplained = not is_usual(layer)
+        else:
+            unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
         text = "what comes after the attention, in no usual form" if unexplained else _REST
         stated = True
         parts = ("block around the attention",)
@@ -202,7 +208,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained,
+        joined, _drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
     )  # fmt: skip
 
 
@@ -232,7 +238,10 @@ def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None
     def reached(output: Tensor | None) -> set[str]:
         if output is None or not output.requires_grad:
             return set()
-        found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
+        try:
+            found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
+        except RuntimeError:  # an input of a norm was changed in place, say: the properties of gradients report it
+            return set()
         return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
     return tuple(sorted(reached(whole) - reached(attention)))

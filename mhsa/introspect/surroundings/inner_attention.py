@@ -16,6 +16,7 @@ from mhsa.introspect.surroundings.activations import without_activations
 from mhsa.introspect.surroundings.heads_alone import Gate, Residual, heads_alone
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.surroundings.watched_call import in_shape_of
+from mhsa.records.conventions.layer import Sum
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.projection_views import Projections
@@ -48,6 +49,7 @@ class Surroundings:
         activations: operations between the maps of queries, keys and values and the scores, which are left out.
         pooled: whether the module's output has no tokens any more, though the attention's has.
         unexplained: whether what comes after the attention is no residual, norm or feed-forward that is known.
+        layer: what the whole layer computes, where that is sums, norms, the attention and a feed-forward.
     """
 
     attention: str
@@ -65,6 +67,7 @@ class Surroundings:
     activations: tuple[str, ...] = ()
     pooled: bool = False
     unexplained: bool = False
+    layer: Sum | None = None
 
     @property
     def taken_apart(self) -> Parts:

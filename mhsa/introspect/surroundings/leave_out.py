@@ -15,6 +15,7 @@ from mhsa.introspect.surroundings.find_heads import find_gated_heads, find_heads
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.introspect.surroundings.one_attention import OneAttention
+from mhsa.records.conventions.layer import is_usual, mistake_in
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.generic_inputs import first_sizes
@@ -84,18 +85,30 @@ def with_dropout_of_its_own(inner: InnerAttention, call: Callable[[nn.Module], T
             inner.around = replace(after, parts=(*after.parts, "dropout after the attention"))
 
 
+def is_declared(adapter: InnerAttention) -> bool:
+    """Whether the contract says that something is around the attention, or what."""
+    return adapter.contract.surroundings == "left-out" or adapter.contract.layer is not None
+
+
 def is_certain(adapter: InnerAttention) -> bool:
-    """Whether the surroundings are declared, or shown by parts such as a norm: a residual alone may be a slip."""
-    return adapter.around.stated or adapter.contract.surroundings == "left-out"
+    """Whether the surroundings are declared, shown by parts such as a norm, or meant by nobody: a residual may be a slip."""
+    return adapter.around.stated or is_declared(adapter) or bool(mistake_of(adapter.around))
+
+
+def mistake_of(around: Surroundings) -> str:
+    """Return what nobody means in what a layer makes of its attention; empty where there is no such thing."""
+    return "" if around.layer is None else mistake_in(around.layer)
 
 
 def ask_about_residual(around: Surroundings) -> Question:
     """Return the question whether a residual is meant, where the attention is exactly right without it."""
-    fields = {"surroundings": "left-out"}
+    fields = {"surroundings": "left-out"} if around.layer is None or around.activations else {"layer": str(around.layer)}
     if around.activations:
         words = f"its output is exactly right but for {around.parts[-1]}"
     elif around.pooled:
         words = f"its output has no tokens, and the attention in it is judged alone where this is {around.text}"
+    elif around.layer is not None and not is_usual(around.layer):
+        words = f"the attention in it is exactly right, and the layer computes {around.layer}, which is no usual form"
     elif around.parts != ("residual",):
         words = f"the attention in it is exactly right, and is judged alone where this is {around.text}"
     else:

@@ -59,15 +59,22 @@ def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], A
     """Return the calls of all parts during ``call``, and what it returned; nothing is left behind in the module."""
     calls: list[PartCall] = []
 
+    given: list[tuple[Tensor, ...]] = []  # of the calls in progress, the innermost last
+
+    def note_given(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        given.append(tuple(x.clone() for x in (*args, *kwargs.values()) if isinstance(x, Tensor)))  # it may be changed in place
+
     def note(path: str) -> Callable[..., None]:
         def hook(part: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], gave: Any) -> None:
-            given = tuple(x.clone() for x in (*args, *kwargs.values()) if isinstance(x, Tensor))  # it may be added to in place
             items = tuple(gave) if isinstance(gave, (tuple, list)) else (gave,)
-            calls.append(PartCall(path, part, given, tuple(x.clone() if isinstance(x, Tensor) else x for x in items)))
+            calls.append(PartCall(path, part, given.pop(), tuple(x.clone() if isinstance(x, Tensor) else x for x in items)))
 
         return hook
 
-    handles = [part.register_forward_hook(note(path), with_kwargs=True) for path, part in module.named_modules()]
+    handles: list[Any] = []
+    for path, part in module.named_modules():
+        handles.append(part.register_forward_pre_hook(note_given, with_kwargs=True))
+        handles.append(part.register_forward_hook(note(path), with_kwargs=True))
     try:
         result = call()
     finally:
