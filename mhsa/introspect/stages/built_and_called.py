@@ -56,8 +56,9 @@ class BuiltAndCalled:
     understood: tuple[Understood, ...]
 
     def output(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Return what the module gives, without a mask or with one that leaves it finite."""
-        output: Tensor = self.finite(self.module, query, key, value, None)[0]
+        """Return what the module gives, without a mask or with one that leaves it finite; it may change what it is given."""
+        own = {id(x): x.clone() for x in (query, key, value)}  # one tensor in several roles stays one
+        output: Tensor = self.finite(self.module, own[id(query)], own[id(key)], own[id(value)], None)[0]
         return output
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
@@ -24,6 +25,8 @@ from mhsa.records.request import Request
 from mhsa.records.understood import Understood
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
+
+CHANGED = "it changes its input in place"
 
 
 def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], request: Request) -> Subject:
@@ -41,11 +44,11 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     declared = subject.contract.layer
     asked = request.contract.get("surroundings") != "left-out"
     for name in names:
-        layer = _layer(name, target, request) if asked else None
+        layer, changed = _layer(name, target, request) if asked else (None, False)
         if layer is None:
             subject = replace(subject, not_judged=(*subject.not_judged, f"{name}, which is built of it"))
             continue
-        wrong = "" if str(layer) == declared else mistake_in(layer)
+        wrong = CHANGED if changed else "" if str(layer) == declared else mistake_in(layer)
         if not wrong and not is_usual(layer) and declared is None:
             raise Question(
                 f"the attention is judged alone, and {name}, which is built of it, computes {layer}, which is no usual form. "
@@ -66,22 +69,28 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     return subject
 
 
-def _layer(name: str, target: Any, request: Request) -> Sum | None:
-    """Return what a class of the target's file computes around one attention of the target's class; None if it is unknown."""
+def _layer(name: str, target: Any, request: Request) -> tuple[Sum | None, bool]:
+    """Return what a class of the target's file computes around one attention of the target's class, None if it is unknown.
+
+    With it comes whether a call changes what it is given.
+    """
     kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        return None
+        return None, False
     alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             whole = build_and_call(requested_adapter(kind, alone), kind, alone)
             inner = inner_attention(whole.adapter, whole.module, lambda: whole.output(*generic_tensors(whole.adapter)))
+            given = generic_tensors(whole.adapter)
+            before = [x.clone() for x in given]
+            whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
-        return None
+        return None, False
     if inner is None or not _is_within(whole.module, inner.around.attention, target):
-        return None
-    return inner.around.layer
+        return None, False
+    return inner.around.layer, not all(map(torch.equal, given, before))
 
 
 def _is_within(module: nn.Module, path: str, target: Any) -> bool:

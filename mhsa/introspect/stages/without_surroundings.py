@@ -41,6 +41,8 @@ def without_surroundings(whole: BuiltAndCalled, name: str) -> tuple[BuiltAndCall
 
     inner = inner_attention(adapter, module, call)
     activated = without_activations_of(adapter, inner, module, call)
+    if activated is not None and inner is not None and _fits(whole, inner, name):
+        activated = None  # they are those of a feed-forward next to the attention
     for each in (activated, inner):
         if each is not None and (found := _taken(whole, each, name)) is not None:
             return found, each.around
@@ -64,6 +66,13 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
         return None
     with_dropout_of_its_own(inner, lambda module: caller(module, *generic_tensors(inner), None)[0])
     return replace(whole, adapter=inner, module=alone, caller=caller, finite=finite_call(caller, alone))
+
+
+def _fits(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> bool:
+    """Whether an attention is exactly right without what is around it."""
+    alone = randomised(inner.build(*whole.given), name)
+    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
+    return _fits_alone(name, inner, alone, caller, whole.sizes)
 
 
 def _fits_alone(name: str, adapter: Adapter, module: nn.Module, caller: Caller, sizes: Sizes) -> bool:

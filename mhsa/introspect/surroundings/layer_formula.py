@@ -72,7 +72,8 @@ def layer_formula(
         return None
     known.add(function("attention", query), inner)
     fed = _follow(known, calls[at + 1 :], attention)
-    return _what_with(known, final, fed)
+    made = _what_with(known, final, fed)
+    return made if made is not None and any(each.holds("attention") for each in made.within()) else None
 
 
 def _queries(calls: Sequence[PartCall], attention: PartCall) -> Iterator[Tensor]:

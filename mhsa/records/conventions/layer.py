@@ -105,23 +105,27 @@ def mistake_in(layer: Sum) -> str:
 
 
 def is_usual(layer: Sum) -> bool:
-    """Whether it is a residual around the attention, one around any feed-forward, or none, with norms in usual places."""
-    if len(layer.terms) == 1 and layer.terms[0].name == "norm":
-        assert layer.terms[0].argument is not None
-        return is_usual(layer.terms[0].argument)
-    fed = [t for t in layer.terms if _bare(t).name == "feed_forward"]
-    rest = Sum(tuple(t for t in layer.terms if t not in fed))
+    """Whether it is a residual around the attention, one around any feed-forward, or none, with norms in usual places.
+
+    Norms behind both sums, or behind both of what is added, are usual, and not one of each; a norm may follow on everything.
+    """
+    normed = _without_norm(layer)
+    fed = [t for t in normed.terms if _bare(t).name == "feed_forward"]
+    rest = Sum(tuple(t for t in normed.terms if t not in fed))
     if not fed:
-        return _is_around_attention(rest)
+        return _is_around_attention(normed)
     if len(fed) > 1 or not rest.terms:
         return False
     (argument,) = (_bare(t).argument for t in fed)
     assert argument is not None
-    stream = rest.terms[0].argument if len(rest.terms) == 1 and rest.terms[0].name == "norm" else rest
-    beside = _without_norm(argument) == Sum((Term("x"),))
-    return (
-        (beside or argument == rest or _without_norm(argument) == rest) and stream is not None and _is_around_attention(stream)
-    )
+    if _without_norm(argument) == Sum((Term("x"),)):  # next to the attention
+        return _is_around_attention(rest)
+    stream = _without_norm(rest)
+    if not _is_around_attention(stream) or rest not in (argument, _without_norm(argument)):
+        return False
+    behind_the_sum = stream != rest, normed != layer
+    behind_each = any(t != _bare(t) for t in stream.terms), fed[0] != _bare(fed[0])
+    return behind_the_sum in ((True, True), (False, False), (False, True)) and behind_each[0] == behind_each[1]
 
 
 def _is_around_attention(layer: Sum) -> bool:

@@ -85,16 +85,17 @@ def _calls(module: nn.Module, d_model: int, *, layouts: bool) -> Iterator[Any]:
     parameter = next(module.parameters(), None)
     dtype = torch.float32 if parameter is None else parameter.dtype
     shapes: list[tuple[int, ...]] = [()]
-    masks: list[tuple[int, ...] | None] = [None]
+    masks: list[tuple[tuple[int, ...], torch.dtype] | None] = [None]
     if signature.mask_required:
-        masks += [(_QUERIES,), (1, _QUERIES)]
+        kinds = (torch.bool, dtype) if dtype.is_floating_point else (torch.bool,)
+        masks += [(more, kind) for kind in kinds for more in ((_QUERIES,), (1, _QUERIES), ())]
     if layouts and signature.inputs == "x":
         shapes += [(_BATCH, d_model, _QUERIES), (_BATCH, d_model, 1, _QUERIES)]
-    for shape, more in itertools.product(shapes, masks):
+    for shape, form in itertools.product(shapes, masks):
         query = torch.randn(shape or (_BATCH, _QUERIES, d_model), dtype=dtype)
         key = query if signature.inputs == "x" else torch.randn(_BATCH, _KEYS, d_model, dtype=dtype)
         keys = _QUERIES if signature.inputs == "x" else _KEYS
-        mask = None if more is None else torch.zeros(_BATCH, *more, keys, dtype=torch.bool)
+        mask = None if form is None else torch.zeros(_BATCH, *form[0], keys, dtype=form[1])
 
         def call(query: Tensor = query, key: Tensor = key, mask: Tensor | None = mask) -> Any:
             training = module.training

@@ -1,0 +1,76 @@
+"""Formulas of layers: how they are read, put in order, and which of them nobody means."""
+
+import pytest
+
+from mhsa.records.contract import Contract
+from mhsa.records.conventions.layer import is_usual, layer_of, mistake_in
+
+STREAM = "x + attention(norm(x))"
+
+
+@pytest.mark.parametrize(
+    ("text", "ordered"),
+    [
+        ("attention(norm(x))+x", STREAM),
+        ("norm( attention(x) + x )", "norm(x + attention(x))"),
+        ("feed_forward(y) + x + attention(map(x))", "x + attention(map(x)) + feed_forward(y)"),
+        ("(x + y) + z", "x + y + z"),
+    ],
+)
+def test_terms_are_put_in_order(text: str, ordered: str) -> None:
+    assert str(layer_of(text)) == ordered
+    assert Contract(layer=text).layer == ordered
+
+
+@pytest.mark.parametrize(
+    "text", ["x + attn(x)", "x - attention(x)", "x +", "norm(x, y)", "norm()", "q", "2 * x", "norm(x=x)", ""]
+)
+def test_other_text_is_refused_with_what_it_can_be(text: str) -> None:
+    with pytest.raises(ValueError, match=r"Contract\(layer=.*must be a sum of x, y, z .*say 'x \+ attention\(norm\(x\)\)'"):
+        Contract(layer=text)
+
+
+def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
+    with pytest.raises(ValueError, match="with a layer, must be None or 'left-out'"):
+        Contract(layer=STREAM, surroundings="none")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attention(x)", STREAM, "norm(x + attention(x))", "x + norm(attention(x))", "x + norm(attention(norm(x)))",
+        f"{STREAM} + feed_forward(norm({STREAM}))", f"norm({STREAM} + feed_forward(norm({STREAM})))",
+        "x + norm(attention(x)) + norm(feed_forward(x + norm(attention(x))))",
+        "norm(norm(x + attention(x)) + feed_forward(norm(x + attention(x))))", f"{STREAM} + feed_forward(norm(x))",
+        "attention(x) + feed_forward(norm(attention(x)))",
+    ],
+)  # fmt: skip
+def test_usual_forms(text: str) -> None:
+    assert is_usual(layer_of(text))
+    assert not mistake_in(layer_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "norm(x + attention(x)) + norm(feed_forward(norm(x + attention(x))))",
+        "norm(x + attention(x)) + feed_forward(norm(x + attention(x)))",
+        "norm(x) + attention(norm(x))", "y + attention(x)", f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
+    ],
+)  # fmt: skip
+def test_unusual_forms_that_somebody_may_mean(text: str) -> None:
+    assert not is_usual(layer_of(text))
+    assert not mistake_in(layer_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x + x + attention(x)", "x + attention(x) + attention(x)", "norm(x + x + attention(x))",
+        f"attention(norm(x)) + feed_forward(norm({STREAM}))", f"x + feed_forward({STREAM})",
+        f"x + x + attention(norm(x)) + feed_forward(norm({STREAM}))",
+    ],
+)  # fmt: skip
+def test_mistakes(text: str) -> None:
+    assert mistake_in(layer_of(text))
+    assert not is_usual(layer_of(text))
