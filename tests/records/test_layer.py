@@ -38,9 +38,9 @@ def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "attention(x)", STREAM, "norm(x + attention(x))", "x + norm(attention(x))", "x + norm(attention(norm(x)))",
+        "attention(x)", STREAM, "norm(x + attention(x))", "norm(attention(x))", "x + norm(attention(norm(x)))",
         f"{STREAM} + feed_forward(norm({STREAM}))", f"norm({STREAM} + feed_forward(norm({STREAM})))",
-        "x + norm(attention(x)) + norm(feed_forward(x + norm(attention(x))))",
+        "x + norm(attention(norm(x))) + norm(feed_forward(norm(x + norm(attention(norm(x))))))",
         "norm(norm(x + attention(x)) + feed_forward(norm(x + attention(x))))", f"{STREAM} + feed_forward(norm(x))",
         "attention(x) + feed_forward(norm(attention(x)))",
     ],
@@ -55,7 +55,8 @@ def test_usual_forms(text: str) -> None:
     [
         "norm(x + attention(x)) + norm(feed_forward(norm(x + attention(x))))",
         "norm(x + attention(x)) + feed_forward(norm(x + attention(x)))",
-        "norm(x) + attention(norm(x))", "y + attention(x)", f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
+        "norm(x) + attention(norm(x))",
+        "x + norm(attention(x))", "y + attention(x)", f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
     ],
 )  # fmt: skip
 def test_unusual_forms_that_somebody_may_mean(text: str) -> None:

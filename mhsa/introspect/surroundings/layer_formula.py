@@ -24,6 +24,12 @@ class _Known:
     def __init__(self) -> None:
         self.tensors: list[tuple[Sum, Tensor]] = []
 
+    def copy(self) -> _Known:
+        """Return another one that knows the same."""
+        other = _Known()
+        other.tensors = list(self.tensors)
+        return other
+
     def add(self, what: Sum, tensor: Tensor) -> None:
         """Note a tensor, unless it is known."""
         if not any(same(tensor, x) for _, x in self.tensors):
@@ -71,9 +77,23 @@ def layer_formula(
     if query is None:
         return None
     known.add(function("attention", query), inner)
-    fed = _follow(known, calls[at + 1 :], attention)
-    made = _what_with(known, final, fed)
-    return made if made is not None and any(each.holds("attention") for each in made.within()) else None
+    after = [c for c in calls[at + 1 :] if c.path and c.given and not c.path.startswith(f"{attention.path}.")]
+    for behind in (0, _out_projection(after, inner)):
+        if behind:  # it is a part of the attention
+            known.tensors[-1] = known.tensors[-1][0], after[behind - 1].gave[0]
+        tried = known.copy()
+        made = _what_with(tried, final, _follow(tried, after[behind:]))
+        if made is not None and any(each.holds("attention") for each in made.within()):
+            return made
+    return None
+
+
+def _out_projection(after: Sequence[PartCall], inner: Tensor) -> int:
+    """Return the place behind the first linear layer after the attention, where that maps what the attention gives; else 0."""
+    first = next((n for n, c in enumerate(after) if is_linear(c.part)), None)
+    if first is None or not same(after[first].given[0], inner) or not isinstance(after[first].gave[0], Tensor):
+        return 0
+    return first + 1 if after[first].gave[0].shape == inner.shape else 0
 
 
 def _queries(calls: Sequence[PartCall], attention: PartCall) -> Iterator[Tensor]:
@@ -86,13 +106,13 @@ def _queries(calls: Sequence[PartCall], attention: PartCall) -> Iterator[Tensor]
     yield from (c.given[0] for c in reversed(maps))
 
 
-def _follow(known: _Known, calls: Sequence[PartCall], attention: PartCall) -> Tensor | None:
+def _follow(known: _Known, calls: Sequence[PartCall]) -> Tensor | None:
     """Note norms and a feed-forward after the attention; return what the last map of that gave."""
     argument: Sum | None = None
     fed: Tensor | None = None
     for call in calls:
         gave = call.output
-        if not call.path or not call.given or gave is None or call.path.startswith(f"{attention.path}."):
+        if gave is None:
             continue
         if is_norm(call.part):
             if fed is not None and argument is not None and known.what(call.given[0]) is None:

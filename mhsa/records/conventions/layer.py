@@ -124,15 +124,21 @@ def is_usual(layer: Sum) -> bool:
     if not _is_around_attention(stream) or rest not in (argument, _without_norm(argument)):
         return False
     behind_the_sum = stream != rest, normed != layer
-    behind_each = any(t != _bare(t) for t in stream.terms), fed[0] != _bare(fed[0])
+    behind_each = any(_bare(t) != t for t in stream.terms), fed[0] != _bare(fed[0])
     return behind_the_sum in ((True, True), (False, False), (False, True)) and behind_each[0] == behind_each[1]
 
 
 def _is_around_attention(layer: Sum) -> bool:
-    """Whether it is what the attention gives, or a norm of that, alone or with the layer's first input."""
+    """Whether it is what the attention gives, alone or with the layer's first input.
+
+    A norm of what it gives is usual, too, but not where it stands in the place of one of the sum.
+    """
     given = [t for t in layer.terms if _bare(t).name == "attention"]
     rest = [t for t in layer.terms if t not in given]
-    return len(given) == 1 and rest in ([], [Term("x")])
+    if len(given) != 1 or rest not in ([], [Term("x")]):
+        return False
+    argument = _bare(given[0]).argument
+    return not rest or given[0] == _bare(given[0]) or (argument is not None and argument != _without_norm(argument))
 
 
 def _bare(term: Term) -> Term:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal
 
+from torch import nn
+
 from mhsa.records.names import (
     DROPOUT,
     FEED_FORWARD,
@@ -34,6 +36,7 @@ Role = Literal[
     "other width",
     "head width",
     "dropout",
+    "dropout layer",
     "length",
     "layer",
     "on",
@@ -136,6 +139,7 @@ def value_of(
     queries, keys = _LENGTHS.get()
     values: dict[Role, Any] = {
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
+        "dropout layer": nn.Dropout(rate),
         "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
         "off": False, "feed-forward": 2 * d_model,
     }  # fmt: skip
@@ -150,6 +154,7 @@ WORDS: dict[Role, str] = {
     "layer": "0, the first layer",
     "on": "True",
     "off": "False",
+    "dropout layer": "nn.Dropout",
     "feed-forward": "2 x d_model",
     "kv head": "as many as heads, unless kv_heads is declared",
 }

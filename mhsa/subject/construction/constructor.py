@@ -70,7 +70,7 @@ class Constructor:
         self.established = call.established
         off = [n for n, words in self.guessed.items() if words == "False"]
         self.switches = tuple(n for n in off if use_of(target, n.rpartition(".")[2]).only_switch)
-        self.drops = "dropout" in call.roles()
+        self.drops = not {"dropout", "dropout layer"}.isdisjoint(call.roles())
         known = {*call.read.roles, *self.guessed, *_MEANINGLESS, *call.stating(_FIRST_WIDTH, contract)}
         self.options = tuple(n for n, p in call.left.items() if p.default is not p.empty and n not in known)
         self.understood = tuple(self._said())

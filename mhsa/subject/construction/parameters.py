@@ -139,6 +139,20 @@ def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parame
     return replace(read, roles=read.roles | dict.fromkeys(of_head, "head width"))
 
 
+def with_dropout_layers(target: Callable[..., Any], read: Parameters, parameters: dict[str, inspect.Parameter]) -> Parameters:
+    """Return the parameters with required dropouts that are layers, not rates: by the annotation, or as they are called."""
+    rates = [n for n, role in read.roles.items() if role == "dropout" and parameters[n].default is inspect.Parameter.empty]
+    layers = [n for n in rates if _is_layer(parameters[n].annotation) or use_of(target, n).called]
+    return replace(read, roles=read.roles | dict.fromkeys(layers, "dropout layer")) if layers else read
+
+
+def _is_layer(annotation: Any) -> bool:
+    """Whether an annotation is the class of a module, or names one."""
+    if isinstance(annotation, str):
+        return re.search(r"Module|Dropout", annotation) is not None
+    return inspect.isclass(annotation) and any(base.__module__.startswith("torch.nn") for base in annotation.__mro__)
+
+
 def takes_sizes(target: Any) -> bool:
     """Whether a class or function is built from a number of heads and a width, by name, and needs nothing unknown."""
     try:
