@@ -312,3 +312,17 @@ def test_an_out_projection_that_is_not_called_is_no_missing_one() -> None:
             return z
 
     assert mhsa.verify(Forgotten, dtypes="float64", properties="oracle.output_*").verdict == "violated"
+
+
+def test_maps_in_a_list_of_which_one_is_given_another_input_are_what_they_are_in_the_usual_order() -> None:
+    class Listed(Attention):
+        def make(self, d, d_k):
+            self.layers = nn.ModuleList(nn.Linear(d, d) for _ in range(4))
+
+        def maps(self, query, key, value):
+            return (self.split(f(x)) for f, x in zip(self.layers, (query, query, value), strict=False))
+
+        def mix(self, z):
+            return self.layers[3](z)
+
+    assert mhsa.verify(Listed, dtypes="float64", properties="oracle.output_*").verdict == "violated"

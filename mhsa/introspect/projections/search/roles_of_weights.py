@@ -37,7 +37,10 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     """Return which weight has which roles; some role may be left without one."""
     weights = read_four(parts, lambda path, reading: candidates.tags.fit(reading, [path], candidates.sizes))
     named, tied, unnamed = _by_names(candidates, weights)
-    weights = _by_order(candidates, _by_gradients(candidates, weights | named, unnamed), unnamed)
+    shown = _by_gradients(candidates, weights | named, unnamed)
+    if not weights and not named and len(unnamed) == len(ROLES) and candidates.tags.inputs != "x" and _is_twice(shown):
+        shown = {}  # one of the maps is given another one's tensor: they are what they are in the usual order
+    weights = _by_order(candidates, shown, unnamed)
     left = [path for path in unnamed if path not in weights]
     unsure = ""
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, candidates.tags.moves_alone)):
@@ -124,6 +127,12 @@ def _guesses(unnamed: Sequence[str], weights: Weights) -> list[tuple[str, tuple[
     packed = [(path, order) for path in unnamed if set(QKV) <= set(missing) for order in itertools.permutations(QKV)]
     packed += [(path, _KV) for path in unnamed if set(_KV) <= set(missing) and "query" not in missing]
     return packed + [(path, (role,)) for path in unnamed for role in missing]
+
+
+def _is_twice(weights: Weights) -> bool:
+    """Whether two weights have one role."""
+    roles = [role for weight in weights.values() for role in weight.roles]
+    return len(roles) > len(set(roles))
 
 
 def _in_order(unnamed: Sequence[str], weights: Weights, *, packed: bool) -> list[tuple[str, tuple[str, ...]]]:
