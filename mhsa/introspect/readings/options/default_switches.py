@@ -1,4 +1,7 @@
-"""A switch of the constructor whose default keeps a module from being attention: to another sequence, or without positions."""
+"""Switches of the constructor that are turned from their defaults.
+
+Those that keep a module from being attention, to another sequence or without positions, and those that have it return weights.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,15 @@ from dataclasses import dataclass, replace
 
 from mhsa.introspect.readings.constructors import first_that_fits
 from mhsa.introspect.readings.fit import fits
-from mhsa.records.errors import Question
-from mhsa.records.names import is_context
+from mhsa.records.errors import Question, SubjectError
+from mhsa.records.names import WANT_WEIGHTS, is_called, is_context
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
 _CROSS = re.compile(r"cross|encoder_decoder|with_(context|memory)", re.IGNORECASE)
+_SHOWS = {"vis", "visualize", "visualise", "visualization", "visualisation"}  # of weights, next to names of the call's switch
 _POSITIONS = re.compile(r"(^|_)(pos|positions?|positional|pe|posenc|posemb)(_|$)", re.IGNORECASE)
 
 
@@ -59,7 +63,7 @@ def read_default_switches(
             raise
         failed = question
     if subject is not None and (not switches or fits(subject)):
-        return subject
+        return _with_weights(subject, adapter, understand, turned)
     try:
         # With positions it is no attention in any case, so that it is judged without, right or wrong.
         found = first_that_fits(
@@ -77,6 +81,25 @@ def read_default_switches(
     if failed is not None:
         raise failed
     assert subject is not None
+    return subject
+
+
+def _with_weights(
+    subject: Subject, adapter: Adapter, understand: Callable[[Adapter], Subject], turned: Callable[[str, bool], Adapter]
+) -> Subject:  # fmt: skip
+    """Return the subject with a switch of its constructor turned on that has it return its weights, too, where that is so."""
+    if subject.caller.weights_from is not None or not isinstance(adapter, ModuleAdapter) or adapter.constructor is None:
+        return subject
+    off = {*adapter.constructor.left_off, *adapter.constructor.switched_off}
+    for name in sorted(n for n in off if is_called(n, WANT_WEIGHTS) or n in _SHOWS):
+        try:
+            other = understand(turned(name, True))
+        except SubjectError:
+            continue
+        if other.caller.weights_from is not None:
+            part = Understood("constructor", f"{name} is on, so that the weights are returned", "fitted")
+            left = f"constructor argument {name} that is off"
+            return replace(other, understood=(part, *other.understood), not_judged=(*other.not_judged, left))
     return subject
 
 
