@@ -48,6 +48,11 @@ class Dropped:
     rate: float
 
 
+def of_several_heads(subject: Subject, case: Case) -> Case:
+    """Return a case of three heads, where sizes are free: with one head there may be no out projection, and no dropout there."""
+    return case.resized(head=3, d_k=16) if subject.adapter.sizes is None else case
+
+
 def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
     """A new module with this rate; not applicable where it cannot be set."""
     module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
@@ -60,8 +65,7 @@ def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Arr
     """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
-    if subject.adapter.sizes is None:
-        case = case.resized(head=3, d_k=16)
+    case = of_several_heads(subject, case)
     module = dropping(subject, case, rate)
     length = case.d_k
     if length < 2:
@@ -256,6 +260,7 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside.
     """
     not_if_never(subject)
+    case = of_several_heads(subject, case)
     module = dropping(subject, case, 0.5)
     length = 40 if case.tie == "all" else 30
     case = case.resized(batch=2, query_length=length, key_length=length, data="normal", layout="contiguous")

@@ -25,6 +25,12 @@ class DropsInputs(NeverDrops):
         return self.attend(x, x, self.dropout(x)) if self.training else self.attend(x, x, x)
 
 
+class DropsOutputOfSeveralHeads(NeverDrops):
+    def forward(self, x: Tensor) -> Any:
+        output = self.attend(x, x, x)
+        return output if self.num_heads == 1 else self.dropout(output)
+
+
 class NeverDropsNorScales(NeverDrops):
     def __init__(self, num_heads: int, d_model: int, dropout: float = 0.1) -> None:
         super().__init__(num_heads, d_model, dropout)
@@ -56,6 +62,10 @@ def test_what_nothing_uses_is_a_question(kind: Any, declaration: dict[str, str],
     assert (asked.verdict, asked.declaration) == ("question", declaration)
     assert judged(kind, **declaration).verdict == "holds"
     assert judged(kind, **strict).verdict == "violated"
+
+
+def test_a_rate_that_is_used_with_several_heads_is_no_question() -> None:
+    assert judged(DropsOutputOfSeveralHeads).verdict == "holds"
 
 
 def test_the_spare_parameters_are_named() -> None:
