@@ -49,7 +49,7 @@ class Dropped:
 
 
 def of_several_heads(subject: Subject, case: Case) -> Case:
-    """Return a case of three heads, where sizes are free: with one head there may be no out projection, and no dropout there."""
+    """Return a case of three heads where sizes are free: with one there may be no out projection, and no dropout behind it."""
     return case.resized(head=3, d_k=16) if subject.adapter.sizes is None else case
 
 
