@@ -188,7 +188,7 @@ class Pairing:
                 refused[side] = error
                 continue
             ratio = seconds[side] / baseline
-            if words := too_fast(built[side], passes, seconds[side], ratio, ratio):
+            if words := too_fast(built[side], ratio, ratio):
                 refused[side] = TimeRefused("suspect", words)
         return refused
 

@@ -169,10 +169,9 @@ class Bench:
             raise
         except BaseException as error:
             return _without(blank, error)
-        assert measured.seconds
         assert measured.ratio
         assert measured.high
-        words = too_fast(one, passes, measured.seconds, measured.ratio, measured.high)
+        words = too_fast(one, measured.ratio, measured.high)
         return replace(blank, outcome="suspect", reason=words) if words else measured
 
     def _time(

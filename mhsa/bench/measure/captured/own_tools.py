@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import time
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -26,9 +27,9 @@ _NAMES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (os, ("pread", "open", "getpid")),
     (torch.autograd, ("grad", "backward")),
     (functional, ("linear", "scaled_dot_product_attention", "softmax")),
-    (torch, ("matmul", "bmm", "softmax", "set_grad_enabled", "no_grad", "is_grad_enabled", "tensor")),
-    (torch.cuda, ("Event", "synchronize", "current_stream")),
-    (torch.Tensor, ("copy_", "clone", "detach", "matmul", "numpy", "to", "data_ptr", "backward")),
+    (torch, ("matmul", "bmm", "softmax", "set_grad_enabled", "no_grad", "is_grad_enabled", "tensor", "equal")),
+    (torch.cuda, ("Event", "synchronize")),
+    (torch.Tensor, ("copy_", "clone", "detach", "matmul", "numpy", "to", "data_ptr", "backward", "index_select")),
 )
 _THERE: tuple[tuple[Any, str, Any], ...] = tuple(
     (owner, name, getattr(owner, name)) for owner, names in _NAMES for name in names if hasattr(owner, name)
@@ -39,7 +40,13 @@ def replaced() -> list[str]:
     """Return the names of what is not any more what it was, and put it back."""
     found = []
     for owner, name, tool in _THERE:
-        if getattr(owner, name, None) is not tool:
+        there = getattr(owner, name, None)
+        if there is not tool and not _is_torchs_own(there):
             setattr(owner, name, tool)
             found.append(f"{owner.__name__}.{name}")
     return found
+
+
+def _is_torchs_own(tool: Any) -> bool:
+    """Whether torch has replaced a function of its own, as it does when its compiler is first used."""
+    return isinstance(tool, FunctionType) and (tool.__module__ or "").partition(".")[0] == "torch"

@@ -1,16 +1,14 @@
-"""A time that is below what the machine can do is not a time of the computation."""
+"""A time that is below what the machine can do is not a time of the computation.
+
+What the machine can do is what the baseline does on it, in turns with what is timed: it makes the same products and reads the
+same bytes, so that a peak or a bandwidth that was measured by itself, at another moment, could only be less than that.
+"""
 
 from __future__ import annotations
 
-import torch
-
-from mhsa.bench.measure.captured.own_tools import gpu_synchronize, now
 from mhsa.bench.measure.implementation import Built
-from mhsa.bench.measure.measurement import Pass
 
-SHARE = 0.6  # of the baseline's time, or of what products alone take: no module that is known to be right is below
-_WIDTH = 512  # of the products by which the machine's peak is measured
-_TIMES = 9
+SHARE = 0.6  # of the baseline's time, for as many products: no module that is known to be right is below
 
 
 def products(built: Built) -> float:
@@ -30,45 +28,18 @@ def of_the_baseline(built: Built) -> float:
     return min(1.0, products(built) / whole)
 
 
-def too_fast(built: Built, passes: Pass, seconds: float, ratio: float, high: float) -> str:
+def too_fast(built: Built, ratio: float, high: float) -> str:
     """Return in words why a time is none; empty if it may be one, or the subject is declared.
 
     Args:
         built: the contender.
-        passes: that were timed.
-        seconds: of a call.
-        ratio: of that to the baseline's.
+        ratio: of its time to the baseline's.
         high: upper end of the ratio's interval.
     """
-    if built.contender.request.faster or high >= 1.0:
-        return ""
     least = SHARE * of_the_baseline(built)
-    declare = 'if there is a reason, declare it: faster = "..." in its table, or --faster'
-    if high < least:
-        return f"it takes {ratio:.2f} x the baseline's time; nothing right is known to take less than {least:.2f} x ({declare})"
-    made = (3 if passes == "training" else 1) * products(built)
-    # The machine may have been busy when its peak was measured: what the baseline reaches, it can do.
-    fastest = max(peak(built.x.dtype, built.trial.subject.device), made / of_the_baseline(built) * ratio / seconds)
-    if seconds * high / ratio < SHARE * made / fastest:
-        return f"it takes less than {SHARE:.2f} x the time that its products alone take at this machine's peak ({declare})"
-    return ""
-
-
-_peaks: dict[tuple[torch.dtype, str], float] = {}
-
-
-def peak(dtype: torch.dtype, device: str) -> float:
-    """Return the multiply-adds in a second of the fastest of some matrix products, measured once."""
-    if (dtype, device) not in _peaks:
-        a, b, c = (torch.ones(_WIDTH, _WIDTH, dtype=dtype, device=device) for _ in range(3))
-        fastest = float("inf")
-        on_gpu = torch.device(device).type == "cuda"
-        with torch.no_grad():
-            for _ in range(_TIMES):
-                begin = now()
-                torch.mm(a, b, out=c)
-                if on_gpu:
-                    gpu_synchronize(device)
-                fastest = min(fastest, now() - begin)
-        _peaks[dtype, device] = _WIDTH**3 / fastest
-    return _peaks[dtype, device]
+    if built.contender.request.faster or high >= least:
+        return ""
+    return (
+        f"it takes {ratio:.2f} x the baseline's time, and nothing that is right is known to take less than {least:.2f} x; if "
+        'there is a reason, declare it: faster = "..." in its table, or --faster'
+    )
