@@ -76,7 +76,7 @@ class Counters:
     instructions: int | None = None
 
 
-_WORDS = {"wrong": "failed: wrong result", "suspect": "suspect: not timed as it seems", "n/a": "n/a"}
+WORDS = {"wrong": "failed: wrong result", "suspect": "suspect: not timed as it seems", "n/a": "n/a"}
 
 
 @dataclass(frozen=True)
@@ -123,4 +123,4 @@ class Measurement:
         """Why there is no figure; empty where there is one."""
         if self.outcome == "measured":
             return ""
-        return f"{_WORDS[self.outcome]}: {self.reason}"
+        return f"{WORDS[self.outcome]}: {self.reason}"

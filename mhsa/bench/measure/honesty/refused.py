@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mhsa.bench.measure.measurement import Outcome
+from mhsa.bench.measure.measurement import WORDS, Outcome
 
 
 class TimeRefused(Exception):
@@ -12,3 +12,8 @@ class TimeRefused(Exception):
         super().__init__(reason)
         self.outcome: Outcome = outcome
         self.reason = reason
+
+    @property
+    def words(self) -> str:
+        """What stands in a report instead of a time."""
+        return f"{WORDS[self.outcome]}: {self.reason}"
