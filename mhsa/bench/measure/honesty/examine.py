@@ -45,9 +45,13 @@ def examine_again(built: Built, passes: Pass, calls: FreshCalls, known: Oracle) 
         TimeRefused: as :func:`examined`.
     """
     slot = calls.fresh(1)[0]
-    with torch.set_grad_enabled(passes == "training"):
-        calls.look(slot, slot.call())
-    calls.put_back()
+    try:
+        with torch.set_grad_enabled(passes == "training"):
+            calls.look(slot, slot.call())
+    except TimeRefused as refused:
+        raise explained(refused, built, passes, calls) from None
+    finally:
+        calls.put_back()
     with _other_numbers(built):
         wrong = find_mismatch(built, passes, known, generic=False)
     if wrong:
