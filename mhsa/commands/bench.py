@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mhsa import __version__
-from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, KNOWN, PASSES, REFUSED, Contender, Measurement
 from mhsa.commands.frame import frame
 from mhsa.commands.options.bench import BenchArguments
 from mhsa.commands.options.declarations import declared_by
@@ -60,9 +61,9 @@ def bench(args: BenchArguments) -> int:
 
 
 def exit_code(run: Run, names: Sequence[str]) -> int:
-    """1 if a subject gives a wrong result anywhere, 2 if one was measured nowhere, else 0."""
+    """1 if a subject has a wrong result, or a time that is not to be believed, 2 if one was measured nowhere, else 0."""
     of = {name: [m.outcome for m in run.measurements if m.implementation == name] for name in names}
-    if any("wrong" in outcomes for outcomes in of.values()):
+    if any(outcome in REFUSED for outcomes in of.values() for outcome in outcomes):
         return 1
     return 0 if all("measured" in outcomes for outcomes in of.values()) else 2
 
@@ -85,6 +86,8 @@ def _subjects(args: BenchArguments, configuration: Configuration) -> list[Conten
     requests = named([name for name in names if name not in KNOWN], configuration) if names else configuration.requests
     others = iter([Contender.of(declared_by(args.contract, args.argument, request)) for request in requests])
     subjects = [Contender.known(name) if name in KNOWN else next(others) for name in names] if names else list(others)
+    if args.faster:
+        subjects = [replace(c, request=replace(c.request, faster=args.faster)) for c in subjects]
     return list({c.name: c for c in subjects}.values())
 
 

@@ -65,6 +65,7 @@ class Request:
         profile, seed, dtypes, device: effort and conditions; no dtypes stand for float64 and float32.
         expected: failures that are accepted.
         not_judged: what nothing tries and the user accepts, in the words of the verdict: ``argument is_causal``.
+        faster: why it may take less time than the machine is known to need, for ``mhsa bench``; empty where it may not.
         typed: the options of a command line that declare a part of contract and arguments, for commands to be copied.
     """
 
@@ -81,6 +82,7 @@ class Request:
     device: str = "cpu"
     expected: tuple[Expected, ...] = ()
     not_judged: tuple[str, ...] = ()
+    faster: str = ""
     typed: tuple[str, ...] = ()
 
     @classmethod
@@ -124,12 +126,12 @@ class Request:
             ValueError: a value that cannot be.
         """
         if isinstance(data, Mapping):  # what asdict was given a request in has it: it says nothing about what is judged
-            data = {name: value for name, value in data.items() if name != "typed"}
+            data = {"faster": "", **{name: value for name, value in data.items() if name != "typed"}}
         _require_fields("a request", data, {name: None for name in cls.__dataclass_fields__ if name != "typed"})
         for e in data["expected"] if isinstance(data["expected"], (list, tuple)) else [data["expected"]]:
             _require_fields("an expected failure", e, Expected.__dataclass_fields__)
             _require_kinds("an expected failure", e, str)
-        texts = ("label", "subject", "build", "submodule", "folder", "profile", "device")
+        texts = ("label", "subject", "build", "submodule", "folder", "profile", "device", "faster")
         _require_kinds("a request", {name: data[name] for name in texts}, str)
         _require_kinds("a request", {name: data[name] for name in ("arguments", "contract")}, dict)
         _require_kinds("a request", {"seed": data["seed"]}, int)

@@ -202,7 +202,8 @@ def test_an_interrupted_run_gives_what_it_has(monkeypatch: pytest.MonkeyPatch, t
         ("reference", "forward", "measured"),
         (BASELINE, "forward", "measured"),
     ]
-    assert list(tmp_path.iterdir()) == []
+    # The folder of its compiler torch makes where operators are first looked at, and keeps it.
+    assert [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor_")] == []
 
 
 def test_a_subject_of_one_size_changes_heads_and_width_of_all_beside_it(folder: Path) -> None:

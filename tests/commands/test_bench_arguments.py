@@ -178,6 +178,17 @@ class TestPlan:
         assert plan.cells == ((SHAPES["exercise"], "float32", "cuda"),)
         assert plan.memory == 2 * 2**30
 
+    def test_a_reason_to_be_faster_is_declared_for_subjects(self, stage: Stage, tmp_path: Path) -> None:
+        (tmp_path / "pyproject.toml").write_text(
+            '[tool.mhsa.subjects.mine]\nsubject = "m.py:A"\nfaster = "a kernel"\n'
+            '[tool.mhsa.subjects.plain]\nsubject = "m.py:B"\n'
+        )
+        options = ("--against", "torch", "--shape", "exercise")
+        assert [c.request.faster for c in self.plan(stage, *options).contenders] == ["a kernel", "", "", ""]
+        stage.plans.clear()
+        plan = self.plan(stage, "plain", *options, "--faster", "a cache")
+        assert [c.request.faster for c in plan.contenders] == ["a cache", "", ""]
+
     def test_one_that_is_ours_by_another_name_is_measured_once(self, stage: Stage) -> None:
         plan = self.plan(stage, "mhsa:fused_attention", "fused", "--against", "fused")
         assert [c.name for c in plan.contenders] == ["fused", BASELINE]
@@ -193,6 +204,7 @@ class TestOutcome:
             ({"a": ["measured"], "b": []}, 2),
             ({"a": ["measured", "wrong"], "b": ["n/a"]}, 1),
             ({"a": ["n/a", "wrong"]}, 1),
+            ({"a": ["measured", "suspect"], "b": ["n/a"]}, 1),
         ],
     )
     def test_exit_codes(self, outcomes: dict[str, list[str]], code: int) -> None:

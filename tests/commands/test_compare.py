@@ -71,6 +71,36 @@ def test_a_wrong_commit_is_wrong_and_not_timed(repository: Repository, capsys: p
     assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a"), "a wrong base has no time to compare with"
 
 
+MEMO = MODULE.replace(
+    "    def forward(",
+    """    last = (None, None)
+
+    def forward(self, query, key, value, mask=None):
+        if torch.is_grad_enabled() or mask is not None:
+            return self.compute(query, key, value, mask)
+        state = [(t.data_ptr(), t._version, t.shape) for t in (query, key, value, *self.parameters())]
+        if self.last[0] != state:
+            self.last = state, self.compute(query, key, value)
+        return self.last[1].clone()
+
+    def compute(""",
+)
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_head_that_keeps_its_answers_is_suspect(
+    repository: Repository, capsys: pytest.CaptureFixture[str], apart: bool
+) -> None:
+    repository.commit("memo", {"pack/attention.py": MEMO})
+    code, found = compare("HEAD~1", *(["--apart"] if apart else []))
+    (benchmark,) = found["benchmarks"]
+    assert (code, found["verdict"], benchmark["verdict"], benchmark["decision"]) == (1, "suspect", "suspect", None)
+    assert list(benchmark["reasons"]) == ["head"]
+    assert "head: it keeps its answers" in capsys.readouterr().out
+    code, found = compare("HEAD", "HEAD~1", *(["--apart"] if apart else []))
+    assert (code, found["benchmarks"][0]["verdict"]) == (2, "n/a"), "a suspect base has no time to compare with"
+
+
 def test_what_is_wrong_at_both_did_not_begin_with_head(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("wrong", {"pack/scale.py": SCALE.replace("math.sqrt(d_k)", "d_k")})
     repository.commit("words", {"pack/attention.py": f"{MODULE}# words\n"})

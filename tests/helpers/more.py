@@ -228,6 +228,17 @@ MORE = {
         ("test_a_wrong_gradient_is_seen_in_training_only",),
     ),
     "commands/test_compare.py::test_both_are_verified_first": More("verifies two commits end to end"),
+    "commands/test_compare.py::test_a_head_that_keeps_its_answers_is_suspect": More(
+        "measures two commits end to end; bench/measure/test_cheats.py has such a module"
+    ),
+    "bench/measure/test_cheats.py::test_it_is_never_timed_and_named": More(
+        "each is a run of mhsa bench, 10 seconds; what is refused before, while and after it is timed stays, one of each",
+        ("memoized_by_version", "garbage_after_some_calls"),
+    ),
+    "bench/measure/test_no_false_suspicion.py::test_right_modules": More(
+        "each is understood and checked before and after it is timed, 2 to 10 seconds; what comes with mhsa stays, and some",
+        ("einsum_parameters.py", "packed_projection.py", "torch.nn.functional:scaled_dot_product_attention"),
+    ),
     "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
     "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),

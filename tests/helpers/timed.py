@@ -117,7 +117,7 @@ class DiesWhileItIsTimed(At):
 
     def happen(self):
         self.calls += 1
-        if self.calls == 9:  # the check needs half of that, and to find out how many make a block some more
+        if self.calls == 20:  # the checks need most of that, and to find out how many make a block some more
             os.kill(os.getpid(), 9)
 
 

@@ -42,7 +42,7 @@ class Pair:
     """What one process found about one benchmark.
 
     Attributes:
-        outcome: "timed", or what stands in the way: "wrong" (which results, in ``reasons``), "n/a"; "apart" if the two sides
+        outcome: "timed", or what stands in the way: "wrong" or "suspect" (why, in ``reasons``), "n/a"; "apart" if the two sides
             cannot be in one process.
         log_ratio: median over pairs of neighbouring blocks of log(head / base).
         seconds: of one call, (base, head).

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mhsa.bench.compare.sequential_test import Decision
+from mhsa.bench.measure.measurement import REFUSED
 
 # What is counted, and the words for more of it; all of it is exact, so every increase is one.
 COUNTED = {
@@ -18,7 +19,7 @@ COUNTED = {
     "kernels": "more kernels",
 }
 # Worst first: the verdict of a run is the first of these that a benchmark has.
-ORDER = ("wrong", "slower", "costs more", "n/a", "cannot tell", "not slower")
+ORDER = ("wrong", "suspect", "slower", "costs more", "n/a", "cannot tell", "not slower")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Comparison:
         decision: on the times; None where there are none, or the code is the same.
         seconds: of one call, (base, head), medians over processes.
         increases: of what is counted.
-        outcome: "timed", "same" (code at both commits), "wrong" or "n/a".
+        outcome: "timed", "same" (code at both commits), "wrong", "suspect" or "n/a".
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
         rounds: head / base in each round.
@@ -61,8 +62,8 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """One of :data:`ORDER`."""
-        if self.outcome == "wrong" and "head" not in self.reasons:
-            return "n/a"  # a wrong base has no time that head could be compared with
+        if self.outcome in REFUSED and "head" not in self.reasons:
+            return "n/a"  # a wrong or suspect base has no time that head could be compared with
         if self.outcome == "same":
             return "not slower"
         if self.outcome != "timed" or self.decision is None:
@@ -102,9 +103,9 @@ def overall(comparisons: Sequence[Comparison]) -> str:
 
 
 def exit_code(comparisons: Sequence[Comparison], *, allow_undecided: bool = False) -> int:
-    """0: nothing is slower or costs more; 1: something does, or is wrong; 2: it could not be decided."""
+    """0: nothing is slower or costs more; 1: something does, or is wrong or suspect; 2: it could not be decided."""
     verdict = overall(comparisons)
-    if verdict in ("wrong", "slower", "costs more"):
+    if verdict in (*REFUSED, "slower", "costs more"):
         return 1
     if verdict == "not slower":
         return 0

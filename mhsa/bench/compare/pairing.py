@@ -16,11 +16,15 @@ from mhsa.bench.compare.unchanged_code import folder_of
 from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.cell import reason_of
-from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import find_mismatch
+from mhsa.bench.measure.clock import Clock
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle
-from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
+from mhsa.bench.measure.honesty.baseline_time import of_the_baseline_at
+from mhsa.bench.measure.honesty.examine import examine_again, examined, explained
+from mhsa.bench.measure.honesty.fastest_possible import too_fast
+from mhsa.bench.measure.honesty.fresh_calls import FreshCalls
+from mhsa.bench.measure.honesty.refused import TimeRefused
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable
 from mhsa.bench.measure.measurement import Contender
 from mhsa.records.request import Request
 
@@ -72,17 +76,16 @@ class Pairing:
             built[side] = found
         if why := self._cannot_be_together():
             return Pair("apart", reasons={"both": why})
-        if self.checked and (hindrance := self._check(benchmark, built)):
-            return hindrance
-        calls = {}
-        for side in self.order:
-            with self.sides[side]:
-                calls[side] = call_of(built[side], benchmark.passes)
+        known = Oracle()
+        calls = self._examine(benchmark, built, known)
+        if isinstance(calls, Pair):
+            return calls
         if self.slow_down:
-            calls = {side: slowed(call, self.slow_down if side == "head" else 0.0) for side, call in calls.items()}
+            for side, call in calls.items():
+                slowed(call, self.slow_down if side == "head" else 0.0)
         self.calling(benchmark.id, "timing")
         with torch.set_grad_enabled(benchmark.passes == "training"):
-            return self._time(benchmark, calls, counted=counted)
+            return self._time(benchmark, built, calls, known, counted=counted)
 
     def _cannot_be_together(self) -> str:
         if once := self.sides["base"].replaced():
@@ -91,20 +94,21 @@ class Pairing:
         differing = [name for name in base if name in head and base[name].read_bytes() != head[name].read_bytes()]
         return f"extension modules that differ: {', '.join(differing)}" if differing else ""
 
-    def _check(self, benchmark: Benchmark, built: Mapping[str, Built]) -> Pair | None:
-        """Compare both sides with the oracle; return what stands in the way, if anything."""
-        known = Oracle()
-        reasons: dict[str, str] = {}
-        for side in SIDES:
+    def _examine(self, benchmark: Benchmark, built: Mapping[str, Built], known: Oracle) -> dict[str, FreshCalls] | Pair:
+        """Return the calls that are timed, or what stands in the way; results are checked where this process does that."""
+        calls: dict[str, FreshCalls] = {}
+        refused: dict[str, TimeRefused] = {}
+        for side in SIDES if self.checked else self.order:
             self.calling(benchmark.id, f"checking {side}")
             try:
                 with self.sides[side]:
-                    wrong = find_mismatch(built[side], benchmark.passes, known)
+                    one, passes = built[side], benchmark.passes
+                    calls[side] = examined(one, passes, known) if self.checked else FreshCalls(one, passes, None)
+            except TimeRefused as error:
+                refused[side] = error
             except Exception as error:
                 return Pair("n/a", reasons={side: reason_of(error)})
-            if wrong:
-                reasons[side] = wrong
-        return Pair("wrong", reasons=reasons) if reasons else None
+        return _pair_of(refused) if refused else calls
 
     def _build(self, benchmark: Benchmark, side: str) -> Built | str:
         request = benchmark.request
@@ -116,34 +120,43 @@ class Pairing:
                     return subject
                 sizes = subject.adapter.sizes
                 shape = benchmark.shape if sizes is None else benchmark.shape.resized(*sizes)
-                return build(contender, subject, shape, benchmark.dtype, request.device)
+                return self._loaded.build(contender, subject, (shape, benchmark.dtype, request.device), side)
             except NotMeasurable as error:
                 return str(error)
             except Exception as error:
                 return reason_of(error)
 
-    def _time(self, benchmark: Benchmark, calls: dict[str, Call], *, counted: bool) -> Pair:
+    def _time(
+        self, benchmark: Benchmark, built: Mapping[str, Built], calls: dict[str, FreshCalls], known: Oracle, *, counted: bool
+    ) -> Pair:  # fmt: skip
         clock = Clock(benchmark.request.device)
-        numbers = []
-        for side in self.order:
+        at = ""
+
+        def block(side: str, number: int = 0) -> float:
+            nonlocal at
+            at = side
             with self.sides[side]:
-                numbers.append(clock.calibrate(calls[side]))
-        number = max(numbers)  # of calls in a block, the same for both
+                return clock.block(calls[side], number) if number else clock.calibrate(calls[side])
+
         ratios: list[float] = []
         seconds: dict[str, list[float]] = {side: [] for side in SIDES}
         spent = 0.0
-        while _goes_on(ratios, spent, self.budget):
-            # The side that begins alternates: what the first block after a change of sides pays is paid by both.
-            first, second = self.order if len(ratios) % 4 == 0 else self.order[::-1]
-            # Neighbours make a ratio of their own: what hits one block then spoils one of them, and not that of a whole quad.
-            for pair in ((first, second), (second, first)):
-                took: dict[str, float] = {}
-                for side in pair:
-                    with self.sides[side]:
-                        took[side] = clock.block(calls[side], number)
-                    seconds[side].append(took[side])
-                    spent += took[side] * number
-                ratios.append(math.log(took["head"] / took["base"]))
+        try:
+            number = max(int(block(side)) for side in self.order)  # of calls in a block, the same for both
+            while _goes_on(ratios, spent, self.budget):
+                # The side that begins alternates: what the first block after a change of sides pays is paid by both.
+                first, second = self.order if len(ratios) % 4 == 0 else self.order[::-1]
+                # Neighbours make a ratio of their own: what hits one block then spoils one, and not that of a whole quad.
+                for pair in ((first, second), (second, first)):
+                    took: dict[str, float] = {}
+                    for side in pair:
+                        took[side] = block(side, number)
+                        seconds[side].append(took[side])
+                        spent += took[side] * number
+                    ratios.append(math.log(took["head"] / took["base"]))
+        except TimeRefused as error:
+            with self.sides[at]:
+                return _pair_of({at: explained(error, built[at], benchmark.passes, calls[at])})
         counters = {}
         if counted:
             for side in SIDES:
@@ -152,8 +165,38 @@ class Pairing:
                 with self.sides[side], contextlib.suppress(Exception):
                     counters[side] = asdict(count(calls[side], benchmark.request.device))
         both = statistics.median(seconds["base"]), statistics.median(seconds["head"])
+        medians = dict(zip(SIDES, both, strict=True))
+        if self.checked and (refused := self._examine_again(benchmark, built, calls, medians, known)):
+            return _pair_of(refused)
         used = {folder_of(path) for side in SIDES for path in self.sides[side].paths()}
         return Pair("timed", statistics.median(ratios), both, len(ratios), counters=counters, used=tuple(sorted(used)))
+
+    def _examine_again(
+        self, benchmark: Benchmark, built: Mapping[str, Built], calls: Mapping[str, FreshCalls],
+        seconds: Mapping[str, float], known: Oracle,
+    ) -> dict[str, TimeRefused]:  # fmt: skip
+        """Return why a side that was timed has no time after all."""
+        refused: dict[str, TimeRefused] = {}
+        passes = benchmark.passes
+        baseline = of_the_baseline_at(built["head"], passes)
+        for side in SIDES:
+            self.calling(benchmark.id, f"checking {side} again")
+            try:
+                with self.sides[side]:
+                    examine_again(built[side], passes, calls[side], known)
+            except TimeRefused as error:
+                refused[side] = error
+                continue
+            ratio = seconds[side] / baseline
+            if words := too_fast(built[side], ratio, ratio):
+                refused[side] = TimeRefused("suspect", words)
+        return refused
+
+
+def _pair_of(refused: Mapping[str, TimeRefused]) -> Pair:
+    """Return what stands in the way of a time; a wrong result counts for more than a suspicion."""
+    outcome = "wrong" if any(error.outcome == "wrong" for error in refused.values()) else "suspect"
+    return Pair(outcome, reasons={side: error.reason for side, error in refused.items()})
 
 
 def _goes_on(ratios: list[float], spent: float, budget: float) -> bool:

@@ -17,8 +17,8 @@ from mhsa.reports.markdown_text import table, text
 from mhsa.reports.tables import aligned
 
 STYLES = {
-    "wrong": "bold red", "slower": "bold red", "costs more": "bold red", "n/a": "bold magenta", "cannot tell": "yellow",
-    "not slower": "green",
+    "wrong": "bold red", "suspect": "bold red", "slower": "bold red", "costs more": "bold red",
+    "n/a": "bold magenta", "cannot tell": "yellow", "not slower": "green",
 }  # fmt: skip
 _SCREEN = 60  # lines of a terminal that a comparison fits into
 _LONGEST = 3  # lines of what there is to say of one kind of row

@@ -19,8 +19,8 @@ class BenchmarkRounds:
         log_ratios: log(head / base), one of each round.
         seconds: of one call, (base, head), of each round.
         counters: of each side, where they were counted.
-        outcome: "timed", or what ended it: "wrong", "n/a"; "same" if both are the same code; "apart" if the sides cannot be in
-            one process.
+        outcome: "timed", or what ended it: "wrong", "suspect", "n/a"; "same" if both are the same code; "apart" if the
+            sides cannot be in one process.
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
     """

@@ -18,6 +18,7 @@ from mhsa.bench.compare.comparison import Comparison, increases_of
 from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Checkout
+from mhsa.bench.measure.measurement import REFUSED
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
@@ -105,7 +106,7 @@ def comparison_of(found: BenchmarkRounds) -> Comparison:
     name = found.benchmark.id
     if found.outcome not in ("timed", "same") or not found.log_ratios:
         reasons = found.reasons or {"both": "it was not measured"}
-        return Comparison(name, outcome="wrong" if found.outcome == "wrong" else "n/a", reasons=reasons)
+        return Comparison(name, outcome=found.outcome if found.outcome in REFUSED else "n/a", reasons=reasons)
     base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
     rounds = tuple(math.exp(ratio) for ratio in found.log_ratios)
     if found.outcome == "same":

@@ -15,7 +15,7 @@ from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.compare.unchanged_code import WORDS, are_the_same
 from mhsa.bench.git.worktrees import Checkout
-from mhsa.bench.measure.measurement import BASELINE, Contender, Measurement
+from mhsa.bench.measure.measurement import BASELINE, REFUSED, Contender, Measurement
 from mhsa.bench.measure.run import Moment, Run, run
 from mhsa.bench.measure.worker import Plan
 
@@ -70,10 +70,10 @@ class Apart:
         return result
 
     def _note(self, found: BenchmarkRounds, sides: Mapping[str, Measurement | None]) -> None:
-        wrong = {side: m.reason for side, m in sides.items() if m is not None and m.outcome == "wrong"}
-        if wrong:
-            found.end("wrong", wrong)
-            return
+        for outcome in REFUSED:
+            if refused := {side: m.reason for side, m in sides.items() if m is not None and m.outcome == outcome}:
+                found.end(outcome, refused)
+                return
         base, head = (sides[side] for side in SIDES)
         if base is None or head is None or not (base.ratio and base.seconds and head.ratio and head.seconds):
             reasons = {side: m.reason if m else "it was not measured" for side, m in sides.items() if not m or m.reason}

@@ -43,6 +43,9 @@ def main(folder: Path) -> int:
     reporter.calling("", IMPORTING)
     import torch
 
+    if plan["first"]:
+        import torch._dynamo  # takes seconds, and torch does it where operators are first looked at
+
     from mhsa.bench.compare.benchmark import Benchmark
     from mhsa.bench.compare.pairing import Pairing
     from mhsa.bench.git.isolated_imports import Side

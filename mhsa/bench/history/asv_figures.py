@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.measure.measurement import REFUSED, Measurement
 from mhsa.bench.tools.asv_suite import Suite
 
 PREFIX = "attention.Attention."  # the file and the class in benchmarks/ that asv itself runs
@@ -33,8 +33,8 @@ def key_of(m: Measurement) -> Key:
 
 
 def figure(name: str, m: Measurement) -> float | None:
-    """Return one of the figures as asv wants it: None is failed (a wrong result), NaN is n/a."""
-    if m.outcome == "wrong":
+    """Return one of the figures as asv wants it: None is failed (a wrong result, or a time not to be believed), NaN is n/a."""
+    if m.outcome in REFUSED:
         return None
     field = _FIELDS[name.removeprefix(PREFIX)]
     value = getattr(m, field) if hasattr(m, field) else getattr(m.counters, field)

@@ -37,7 +37,7 @@ torch.set_num_threads(1)
 print(json.dumps(describe_machine(device, 1)))
 """
 # What of a request says how it is judged or called, and not what it is.
-_BESIDE = ("label", "folder", "profile", "seed", "dtypes", "device", "expected")
+_BESIDE = ("label", "folder", "profile", "seed", "dtypes", "device", "expected", "faster")
 
 
 class MeasuringError(UsageError):

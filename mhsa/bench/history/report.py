@@ -10,7 +10,7 @@ from rich.text import Text
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.git.repository import Commit
 from mhsa.bench.history.steps import Step
-from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.measure.measurement import REFUSED, Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
 from mhsa.reports.line_folding import hanging, show
@@ -21,7 +21,7 @@ _FEW = 2  # benchmarks, each of which has a table of its own with everything
 _COLUMNS = 6  # of ratios that stand in a line of 100 characters, and leave room for a message
 _BAR = 16  # characters
 _LONGEST = 160  # characters of a reason
-_STYLES = {"wrong": "bold red", "slower": "bold red", "faster": "green"}
+_STYLES = {"wrong": "bold red", "suspect": "bold red", "slower": "bold red", "faster": "green"}
 _BYTES = ("more memory", "less memory", "more bytes allocated", "fewer bytes allocated")
 
 Series = Sequence[Measurement | None]
@@ -107,8 +107,8 @@ def print_steps(console: Console, steps: Sequence[Step], most: int) -> None:
 def sentence(step: Step) -> str:
     """Return a step in words."""
     place = f"at {step.commit.sha[:7]} '{step.commit.message}'"
-    if step.words == "wrong":
-        return printable(f"wrong: {step.benchmark} {place}: {_cut(' '.join(step.reason.split()), _LONGEST)}")
+    if step.words in REFUSED:
+        return printable(f"{step.words}: {step.benchmark} {place}: {_cut(' '.join(step.reason.split()), _LONGEST)}")
     if step.between:
         place += f" or up to {step.between} {'commit' if step.between == 1 else 'commits'} before it, which have no figure"
     return printable(f"{step.words}: {step.benchmark} from {_level(step, step.before)} to {_level(step, step.after)} {place}")

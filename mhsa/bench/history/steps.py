@@ -11,7 +11,7 @@ from typing import Any
 
 from mhsa.bench.compare.comparison import COUNTED, increases_of
 from mhsa.bench.git.repository import Commit
-from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.measure.measurement import REFUSED, Measurement
 
 THRESHOLD = 0.05  # of the ratio: smaller steps are within what a process draws by chance
 # The standard deviation of a ratio over processes is 2 to 4 %, to which comes what the blocks of one process leave open. A
@@ -33,7 +33,7 @@ class Step:
     """A commit at which a benchmark changed.
 
     Attributes:
-        words: "slower", "faster", "more memory", ..., or "wrong".
+        words: "slower", "faster", "more memory", ..., "wrong" or "suspect".
         benchmark: its id.
         before, after: levels of the ratio, or what was counted; None for a wrong one.
         last: the last commit that was measured before, in full; None for a wrong one.
@@ -68,9 +68,9 @@ def steps_of(benchmark: str, commits: Sequence[Commit], series: Sequence[Measure
     known = [(n, m) for n, m in enumerate(series) if m is not None and m.outcome == "measured"]
     found = [*_of_ratio(benchmark, commits, known), *_of_counters(benchmark, commits, known)]
     wrong = [
-        Step("wrong", benchmark, commit, reason=m.reason)
+        Step(m.outcome, benchmark, commit, reason=m.reason)
         for n, (commit, m) in enumerate(zip(commits, series, strict=True))
-        if m is not None and m.outcome == "wrong" and not _is_wrong_before(series, n)
+        if m is not None and m.outcome in REFUSED and not _is_so_before(series, n, m.outcome)
     ]
     order = {commit.sha: n for n, commit in enumerate(commits)}
     return sorted([*found, *wrong], key=lambda step: order[step.commit.sha])
@@ -127,7 +127,7 @@ def _of_counters(benchmark: str, commits: Sequence[Commit], known: Sequence[tupl
     return found
 
 
-def _is_wrong_before(series: Sequence[Measurement | None], n: int) -> bool:
-    """Whether the last known commit before was wrong as well: then nothing changed."""
+def _is_so_before(series: Sequence[Measurement | None], n: int, outcome: str) -> bool:
+    """Whether the last known commit before was wrong, or suspect, as well: then nothing changed."""
     last = next((m for m in reversed(series[:n]) if m is not None), None)
-    return last is not None and last.outcome == "wrong"
+    return last is not None and last.outcome == outcome

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import time
 
-from mhsa.bench.measure.clock import Call
+from mhsa.bench.measure.captured.own_tools import now
+from mhsa.bench.measure.clock import Call, ChangingCall
 from mhsa.bench.measure.cpu_wait import waited
 
 
@@ -16,15 +16,16 @@ def slowed(call: Call, share: float) -> Call:
     that the slow-down has the noise that the call has. A share of 0 costs what any costs, some microseconds: what is compared
     with a slowed call should have it.
     """
+    if isinstance(call, ChangingCall):
+        return call.wrapped(lambda one: functools.partial(_spin, one, share))
     return functools.partial(_spin, call, share)
 
 
 def _spin(call: Call, share: float) -> object:
-    clock = time.perf_counter
-    begin, before = clock(), waited()
+    begin, before = now(), waited()
     result = call()
-    took = clock() - begin - (waited() - before)
-    end = clock() + share * took
-    while clock() < end:
+    took = now() - begin - (waited() - before)
+    end = now() + share * took
+    while now() < end:
         pass
     return result

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
+from mhsa.bench.measure.captured.own_tools import linear, scaled_dot_product_attention
 from mhsa.records.contract import Contract
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.projection_views import Projections
@@ -27,7 +27,7 @@ class Baseline(nn.Module):
 
     def flat(self) -> list[Tensor]:
         """Return weights and biases of query, key, value and out in turn."""
-        return [p for linear in self.children() for p in (linear.weight, linear.bias)]  # type: ignore[misc]
+        return [p for layer in self.children() for p in (layer.weight, layer.bias)]  # type: ignore[misc]
 
 
 def plain_attention(
@@ -35,11 +35,11 @@ def plain_attention(
 ) -> Tensor:
     """Return multi-head self-attention of x [B, T, D] with weights [D, D] and biases [D]."""
     batch, length, width = x.shape
-    q = functional.linear(x, wq, bq).view(batch, length, head, -1).transpose(1, 2)
-    k = functional.linear(x, wk, bk).view(batch, length, head, -1).transpose(1, 2)
-    v = functional.linear(x, wv, bv).view(batch, length, head, -1).transpose(1, 2)
-    z = functional.scaled_dot_product_attention(q, k, v)
-    return functional.linear(z.transpose(1, 2).reshape(batch, length, width), wo, bo)
+    q = linear(x, wq, bq).view(batch, length, head, -1).transpose(1, 2)
+    k = linear(x, wk, bk).view(batch, length, head, -1).transpose(1, 2)
+    v = linear(x, wv, bv).view(batch, length, head, -1).transpose(1, 2)
+    z = scaled_dot_product_attention(q, k, v)
+    return linear(z.transpose(1, 2).reshape(batch, length, width), wo, bo)
 
 
 class BaselineAdapter(Adapter):

@@ -14,10 +14,13 @@ from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.call_spec import STATEMENT, as_setup
 from mhsa.bench.measure.callgrind import instructions
 from mhsa.bench.measure.clock import Call, Clock
-from mhsa.bench.measure.correctness import find_mismatch
 from mhsa.bench.measure.counting import count
 from mhsa.bench.measure.expected import Oracle, rows_of
-from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable, build, call_of
+from mhsa.bench.measure.honesty.examine import examine_again, examined, explained
+from mhsa.bench.measure.honesty.fastest_possible import too_fast
+from mhsa.bench.measure.honesty.fresh_calls import FreshCalls
+from mhsa.bench.measure.honesty.refused import TimeRefused
+from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable
 from mhsa.bench.measure.measurement import BASELINE, Contender, Counters, Measurement, Pass
 from mhsa.bench.measure.paired_timing import Timing, take_turns
 from mhsa.records.errors import describe
@@ -113,7 +116,7 @@ class Bench:
             self.calling(contender.name, "a first call")
             try:
                 with self.within(contender):
-                    built[contender.name] = build(contender, subject, cell.shape, cell.dtype, cell.device)
+                    built[contender.name] = self._subject.build(contender, subject, (cell.shape, cell.dtype, cell.device))
             except NotMeasurable as error:
                 reasons[contender.name] = str(error)
             except KeyboardInterrupt:
@@ -127,42 +130,59 @@ class Bench:
     ) -> dict[str, Measurement]:
         found: dict[str, Measurement] = {}
         known = Oracle()
-        calls: dict[str, Call] = {}
+        calls: dict[str, FreshCalls] = {}
         for name, one in built.items():
             self.calling(name, "checking")
             try:
                 with self.within(one.contender):
-                    wrong = find_mismatch(one, passes, known) if self.checked else ""
+                    calls[name] = examined(one, passes, known) if self.checked else FreshCalls(one, passes, None)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                found[name] = replace(blank[name], reason=reason_of(error))
+                found[name] = _without(blank[name], error)
                 continue
-            if wrong:
-                found[name] = replace(blank[name], outcome="wrong", reason=wrong)
-            else:
-                with self.within(one.contender):
-                    calls[name] = call_of(one, passes)
-                if self.slow_down is not None and one.contender.request.folder:
-                    calls[name] = slowed(calls[name], self.slow_down)
-        for name, result in self._time(built, calls, baseline, cell, passes).items():
-            if isinstance(result, str):
-                found[name] = replace(blank[name], reason=result)
+            if self.slow_down is not None and one.contender.request.folder:
+                slowed(calls[name], self.slow_down)
+        for name, result in self._time(built, calls, baseline, cell, passes, known).items():
+            if isinstance(result, BaseException):
+                found[name] = _without(blank[name], result)
                 continue
-            found[name] = replace(
+            counters = self._count(built[name], calls[name], cell, passes)
+            found[name] = self._after(built[name], passes, calls[name], known, replace(
                 blank[name], outcome="measured", seconds=result.seconds, ratio=result.ratio, low=result.low, high=result.high,
-                blocks=result.blocks, rows=len(rows_of(cell.shape)),
-                counters=self._count(built[name], calls[name], cell, passes),
-            )  # fmt: skip
+                blocks=result.blocks, rows=len(rows_of(cell.shape)), counters=counters,
+            ))  # fmt: skip
+        for call in calls.values():
+            call.put_back()
         return found
 
+    def _after(self, one: Built, passes: Pass, calls: FreshCalls, known: Oracle, measured: Measurement) -> Measurement:
+        """Return a measurement, without its figures where they cannot be believed."""
+        blank = Measurement(one.contender.name, passes, measured.shape, measured.dtype, measured.device)
+        if not self.checked:
+            return measured
+        self.calling(one.contender.name, "checking again")
+        try:
+            with self.within(one.contender):
+                examine_again(one, passes, calls, known)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return _without(blank, error)
+        assert measured.ratio
+        assert measured.high
+        words = too_fast(one, measured.ratio, measured.high)
+        return replace(blank, outcome="suspect", reason=words) if words else measured
+
     def _time(
-        self, built: dict[str, Built], calls: dict[str, Call], baseline: Built | str, cell: Cell, passes: Pass
-    ) -> dict[str, Timing | str]:
+        self, built: dict[str, Built], calls: dict[str, FreshCalls], baseline: Built | str, cell: Cell, passes: Pass,
+        known: Oracle,
+    ) -> dict[str, Timing | BaseException]:  # fmt: skip
         """Return a timing of each, or why there is none; one that raises while it is timed is left out of another try."""
-        left = dict(calls)
-        failed: dict[str, Timing | str] = {}
-        while left and not isinstance(baseline, str):
+        left: dict[str, Call] = dict(calls)
+        failed: dict[str, Timing | BaseException] = {}
+        of_baseline = baseline if isinstance(baseline, str) else FreshCalls(baseline, passes, known if self.checked else None)
+        while left and not isinstance(of_baseline, str):
             at = ""
 
             def calling(name: str) -> None:
@@ -175,17 +195,21 @@ class Bench:
 
             try:
                 with torch.set_grad_enabled(passes == "training"):
-                    turns = take_turns(Clock(cell.device), call_of(baseline, passes), left, self.budget, calling, within)
-                    return failed | dict(turns)
+                    turns = take_turns(Clock(cell.device), of_baseline, left, self.budget, calling, within)
+                of_baseline.put_back()
+                return failed | dict(turns)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
                 if at in left:
-                    failed[at] = reason_of(error)
+                    failed[at] = error
+                    if isinstance(error, TimeRefused):
+                        with self.within(built[at].contender):
+                            failed[at] = explained(error, built[at], passes, calls[at])
                     del left[at]
                 else:
-                    baseline = reason_of(error)
-        return failed | dict.fromkeys(left, f"the baseline, which it is compared with: {baseline}")
+                    of_baseline = reason_of(error)
+        return failed | dict.fromkeys(left, NotMeasurable(f"the baseline, which it is compared with: {of_baseline}"))
 
     def _count(self, built: Built, call: Call, cell: Cell, passes: Pass) -> Counters:
         """Count what the clock does not move; it was timed, so where this fails the instruments need more than there is."""
@@ -201,6 +225,13 @@ class Bench:
             with contextlib.suppress(Exception):
                 found = replace(found, instructions=instructions(setup, STATEMENT, number=_EXECUTIONS))
         return found
+
+
+def _without(blank: Measurement, error: BaseException) -> Measurement:
+    """Return why there is no figure."""
+    if isinstance(error, TimeRefused):
+        return replace(blank, outcome=error.outcome, reason=error.reason)
+    return replace(blank, reason=str(error) if isinstance(error, NotMeasurable) else reason_of(error))
 
 
 def reason_of(error: BaseException) -> str:

@@ -26,13 +26,14 @@ _SHORT = 16  # tokens: the bound of a softmax grows with their number, by what a
 _CLEAR = 110.0  # in a score: 1 + exp(-110) is 1 in every format, and thousands of it are
 
 
-def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
+def find_mismatch(built: Built, passes: Pass, known: Oracle, *, generic: bool = True) -> str:
     """Return what is wrong with the result of a pass, in words; empty if it is within the oracle's bounds.
 
     Tokens of which each query picks one show a key that is lost or in another's place; at most 16 tokens of two kinds show
     scales and softmax, and in training some that share all weight alike the gradients of scores; generic numbers go into all
     projections and sums, in half formats of no more tokens than a bound says something of. Of these the output is compared
     at :func:`rows_of`, and the gradients of a loss that looks at those rows: a dense one would need every score of the oracle.
+    ``generic=False`` leaves those numbers out, which take the oracle's time.
 
     Raises whatever the contender raises at the timed shape, where it cannot do this at all.
     """
@@ -44,7 +45,8 @@ def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
             _in_two_clusters(built, compare, known)
             if passes == "training":
                 _uniform_attention(built)
-            _generic(built, compare, known)
+            if generic:
+                _generic(built, compare, known)
         except Violation as violation:
             return str(violation)
         finally:
@@ -52,7 +54,21 @@ def find_mismatch(built: Built, passes: Pass, known: Oracle) -> str:
     return ""
 
 
-def _longest(trial: Trial) -> int:
+def holds_at_few_tokens(built: Built, passes: Pass, known: Oracle) -> str:
+    """Return in words that a wrong contender is right where there are few tokens; empty if it is not, or has no more."""
+    if built.shape.length <= _SHORT:
+        return ""
+    with check.recording():
+        try:
+            _in_two_clusters(built, _forward if passes == "forward" else _training, known)
+        except Exception:
+            return ""
+        finally:
+            built.trial.fill(built.trial.case)
+    return f"it is right at {_SHORT} tokens, and not at the {built.shape.length} that would be timed"
+
+
+def longest(trial: Trial) -> int:
     """Return the longest sequence that the oracle's bound says something of.
 
     An online softmax that stores its sums in the dtype rounds them for every block of 16 keys, four times; together that may
@@ -64,7 +80,7 @@ def _longest(trial: Trial) -> int:
 def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], known: Oracle) -> None:
     trial, shape = built.trial, built.shape
     trial.fill(trial.case)
-    length = min(shape.length, _longest(trial))
+    length = min(shape.length, longest(trial))
     rows = rows_of(replace(shape, length=length))
     _at_length(built, length, lambda: compare(built, Inputs(trial, trial.query[:, :length], rows), known))
 

@@ -11,6 +11,8 @@ import contextlib
 import os
 import threading
 
+from mhsa.bench.measure.captured.own_tools import read_at
+
 _SCHEDSTAT = "/proc/thread-self/schedstat"
 _here = threading.local()
 
@@ -29,5 +31,5 @@ def waited() -> float:
         _here.place = place
     if place >= 0:
         with contextlib.suppress(OSError, ValueError, IndexError):
-            return int(os.pread(place, 128, 0).split()[1]) * 1e-9
+            return int(read_at(place, 128, 0).split()[1]) * 1e-9
     return 0.0

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bench.measure.baseline import Baseline, plain_attention
+from mhsa.bench.measure.captured.own_tools import gradients_of, replaced
 from mhsa.bench.measure.clock import Call
 from mhsa.bench.measure.measurement import Contender, Pass
 from mhsa.introspect.resolve import understand
@@ -38,6 +39,7 @@ class Built:
         x: the input [B, T, d_model], to be query, key and value; it requires no gradient.
         bind: makes the module's own call of an input, ready to be made again and again: nothing else is in its time.
         leaves: the parameters.
+        replaced: names of functions that loading it has replaced, of those that times are taken with; they were put back.
     """
 
     contender: Contender
@@ -46,6 +48,7 @@ class Built:
     x: Tensor
     bind: Callable[[Tensor], Callable[[], Tensor]]
     leaves: tuple[Tensor, ...]
+    replaced: tuple[str, ...] = ()
 
 
 def loaded(contender: Contender, device: str) -> Subject:
@@ -66,7 +69,13 @@ class Loaded:
     """Contenders that are understood once, however often they are used."""
 
     def __init__(self) -> None:
+        self.replaced: dict[tuple[Hashable, ...], tuple[str, ...]] = {}
         self._subjects: dict[tuple[Hashable, ...], Subject | str] = {}
+
+    def build(self, contender: Contender, subject: Subject, cell: tuple[Shape, str, str], *more: Hashable) -> Built:
+        """Build what was loaded, at a shape, dtype and device; raises as :func:`build`."""
+        built = build(contender, subject, *cell)
+        return replace(built, replaced=self.replaced.get((contender.name, cell[2], *more), ()))
 
     def __call__(self, contender: Contender, device: str, *more: Hashable) -> Subject | str:
         """Return the subject, or why there is none; ``more`` distinguishes subjects of one name, as at two commits."""
@@ -77,6 +86,7 @@ class Loaded:
             except SubjectError as error:
                 words = str(error).partition("\n\n")[0]  # a question goes on with code to paste, for `mhsa verify` to show
                 self._subjects[key] = " ".join(words.split())
+            self.replaced[key] = tuple(replaced())
         return self._subjects[key]
 
 
@@ -210,9 +220,14 @@ def call_of(built: Built, passes: Pass) -> Call:
     trial = built.trial
     leaf = built.x.detach().clone().requires_grad_(True)
     start = trial.tensor(trial.cotangent(_STREAM, (built.shape.batch, built.shape.length, built.shape.d_model)))
+    return training_call(built, leaf, start)
+
+
+def training_call(built: Built, leaf: Tensor, start: Tensor) -> Call:
+    """Return a forward pass of a leaf and the backward pass that begins with ``start``."""
     call, leaves = built.bind(leaf), (leaf, *built.leaves)
 
     def training() -> object:
-        return torch.autograd.grad(call(), leaves, start, allow_unused=True)
+        return gradients_of(call(), leaves, start, allow_unused=True)
 
     return training

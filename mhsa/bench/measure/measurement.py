@@ -10,7 +10,8 @@ from mhsa.records.request import Request
 from mhsa.records.shape import Shape
 
 Pass = Literal["forward", "training"]
-Outcome = Literal["measured", "wrong", "n/a"]
+Outcome = Literal["measured", "wrong", "suspect", "n/a"]
+REFUSED = ("wrong", "suspect")  # outcomes for which the exit code is 1
 PASSES: tuple[Pass, ...] = ("forward", "training")
 BASELINE = "baseline"  # four plain projections and torch's scaled_dot_product_attention: what every time is compared with
 # Name in every output: (what is loaded, whether weights are asked for). "torch" without weights is what people use who want
@@ -75,13 +76,16 @@ class Counters:
     instructions: int | None = None
 
 
+WORDS = {"wrong": "failed: wrong result", "suspect": "suspect: not timed as it seems", "n/a": "n/a"}
+
+
 @dataclass(frozen=True)
 class Measurement:
     """One implementation, one pass, one shape, one dtype, one device.
 
     Attributes:
-        outcome: "measured"; "wrong" if the result is not what attention gives, and then nothing was timed; "n/a" if it
-            could not be measured.
+        outcome: "measured"; "wrong" if the result is not what attention gives; "suspect" if it does something that makes its
+            time worthless, or is faster than the machine can be; neither has a figure. "n/a" if it could not be measured.
         reason: why there is no figure.
         seconds: of one call, the median of blocks.
         ratio: of its time to the baseline's, the median over blocks that stand between two of the baseline's.
@@ -119,4 +123,4 @@ class Measurement:
         """Why there is no figure; empty where there is one."""
         if self.outcome == "measured":
             return ""
-        return f"failed: wrong result: {self.reason}" if self.outcome == "wrong" else f"n/a: {self.reason}"
+        return f"{WORDS[self.outcome]}: {self.reason}"

@@ -81,6 +81,9 @@ def main(folder: Path) -> int:
     reporter.calling("", IMPORTING)
     import torch
 
+    if plan.checked or plan.counted:
+        import torch._dynamo  # takes seconds, and torch does it where operators are first looked at
+
     from mhsa.bench.git.isolated_imports import Side
     from mhsa.bench.measure.cell import Bench, Cell
     from mhsa.bench.measure.machine import describe_machine

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from mhsa.bench.measure.measurement import Measurement
+from mhsa.bench.measure.measurement import REFUSED, Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.format import Group
 from mhsa.reports.html.markup import Markup, escape, join, scrolling, tag
 
 _EMPTY = "\N{EN DASH}"
-_SIGNS = {"wrong": "✕ wrong", "n/a": "n/a"}
+_SIGNS = {"wrong": "✕ wrong", "suspect": "✕ suspect", "n/a": "n/a"}
 
 
 def tables(group: Group) -> Markup:
@@ -53,7 +53,7 @@ def _cell(m: Measurement | None, figure: Callable[[Measurement], Markup | str]) 
     if m is None:
         return tag("td", _EMPTY, class_="figure missing")
     if m.outcome != "measured":
-        return tag("td", _SIGNS[m.outcome], class_="figure wrong" if m.outcome == "wrong" else "figure missing")
+        return tag("td", _SIGNS[m.outcome], class_="figure wrong" if m.outcome in REFUSED else "figure missing")
     return tag("td", figure(m), class_="figure")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mhsa.bench.measure.measurement import KNOWN, Contender, Measurement
+from mhsa.bench.measure.measurement import KNOWN, REFUSED, Contender, Measurement
 from mhsa.bench.measure.run import run
 from mhsa.bench.measure.worker import Plan
 from mhsa.records.configuration import find, read
@@ -131,13 +131,13 @@ def require(figures: Figures, params: tuple[str, ...]) -> None:
 
     Raises:
         NotImplementedError: it could not be measured, or was not selected.
-        AssertionError: the result is wrong, so it was not timed.
+        AssertionError: the result is wrong, or its time is not to be believed.
     """
     found = figures.get(params)
     if found is None:
         raise NotImplementedError("n/a: not asked for, or this commit has no such benchmark")
     m = Measurement.of_dict(found)
-    if m.outcome == "wrong":
+    if m.outcome in REFUSED:
         raise AssertionError(m.words)
     if m.outcome != "measured":
         raise NotImplementedError(m.words)

@@ -74,14 +74,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Return the call to be timed, without arguments, once its result is known to be right.
 
-    A wrong result fails the benchmark; what cannot be measured skips it, and what cannot even be loaded fails it.
+    A wrong result fails the benchmark, as does one that is wrong after it, and what makes a time worthless; what cannot be
+    measured skips it, and what cannot even be loaded fails it.
     """
     wanted: Wanted = request.param
     import torch
 
     from mhsa.bench.measure.cell import reason_of
-    from mhsa.bench.measure.correctness import find_mismatch
     from mhsa.bench.measure.expected import rows_of
+    from mhsa.bench.measure.honesty.examine import examine_again, examined
+    from mhsa.bench.measure.honesty.refused import TimeRefused
     from mhsa.bench.measure.implementation import NotMeasurable, build, call_of
 
     if torch.device(wanted.device).type == "cuda" and not torch.cuda.is_available():
@@ -92,13 +94,15 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     shape = wanted.shape if subject.adapter.sizes is None else wanted.shape.resized(*subject.adapter.sizes)
     try:
         built = build(wanted.contender, subject, shape, wanted.dtype, wanted.device)
-        wrong = find_mismatch(built, wanted.passes, _oracle(wanted.passes, shape, wanted.dtype))
+        known = _oracle(wanted.passes, shape, wanted.dtype)
+        fresh = examined(built, wanted.passes, known)
+        fresh.put_back()
+    except TimeRefused as refused:
+        pytest.fail(refused.words, pytrace=False)
     except NotMeasurable as error:
         pytest.skip(f"n/a: {error}")
     except Exception as error:
         pytest.skip(f"n/a: {reason_of(error)}")
-    if wrong:
-        pytest.fail(f"failed: wrong result: {wrong}", pytrace=False)
     benchmark = request.getfixturevalue("benchmark")
     benchmark.group = wanted.group
     benchmark.extra_info |= _machine(wanted.device) | {"compared queries": len(rows_of(shape)), "shape": str(shape)}
@@ -110,6 +114,9 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     try:
         with torch.set_grad_enabled(wanted.passes == "training"):
             yield call
+        examine_again(built, wanted.passes, fresh, known)
+    except TimeRefused as refused:
+        pytest.fail(refused.words, pytrace=False)
     finally:
         torch.set_num_threads(threads)
 

@@ -32,6 +32,7 @@ class BenchArguments(Arguments):
     argument: list[tuple[str, Any]]
     against: list[str] | None
     budget: float
+    faster: str
     threads: int
     counters: bool
     callgrind: bool
@@ -58,9 +59,10 @@ def add_bench(subparsers: Any) -> None:
         description="Measure time and memory of implementations over the sequence length, and of the reference, the fused "
         "core, torch's module and the baseline (four plain projections and scaled_dot_product_attention). Blocks of "
         "milliseconds alternate in one process, so ratios to the baseline hold on a busy machine, too. Results are checked "
-        "before they are timed.",
+        "before they are timed, and again after it; a time that says something else than how long the computation takes (kept "
+        "answers, work that goes on after the call, a time that the machine cannot reach) is suspect.",
         epilog="examples: mhsa bench model.py --html bench.html; mhsa bench fused --shape exercise --shape wide; exit codes: 0 "
-        "measured, 1 a subject gives a wrong result, 2 a subject could not be measured or bad usage",
+        "measured, 1 a subject gives a wrong result or a time is suspect, 2 a subject could not be measured or bad usage",
     )  # fmt: skip
     add = parser.add_argument
     add(
@@ -83,6 +85,9 @@ def add_bench(subparsers: Any) -> None:
         help="what to measure for comparison (default: reference,fused,torch; '' for the baseline alone)")  # fmt: skip
     add("--budget", type=seconds, default=BUDGET, metavar="SECONDS",
         help=f"time for the blocks of one implementation, pass and shape (default: {BUDGET:g})")  # fmt: skip
+    add("--faster", default="", metavar="REASON",
+        help="declare why a subject may take less than 0.6 times the baseline's time, which is suspect otherwise (in the "
+        "configuration: faster)")  # fmt: skip
     add("--threads", type=whole, default=1, metavar="N",
         help="number of threads that torch uses (default: 1, so that idle cores do not count)")  # fmt: skip
     add("--counters", action="store_true", help="also print operators, floating point operations and allocated bytes")

@@ -62,6 +62,7 @@ SUBJECT = EFFORT | {
     "contract": _TABLE,
     "expected_failures": _LIST,
     "not_judged": ValueKind("a list of texts", lambda x: isinstance(x, list) and all(isinstance(e, str) and e for e in x)),
+    "faster": TEXT,
 }
 EXPECTED = {
     "property": TEXT,

