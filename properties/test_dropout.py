@@ -240,7 +240,7 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
     d_scores = d_weights - share * d_weights.sum(-1, keepdims=True)
     largest = np.abs(d_weights) + share * np.abs(d_weights).sum(-1, keepdims=True)
     expected, size = (
-        np.einsum("bhqd,bqm->hdm", ds @ k, q).reshape(case.d_model, case.d_model) * trial.formula.factor(case.d_k)
+        np.einsum("bhqd,bqm->hdm", ds @ k, q).reshape(p.query.weight.shape) * trial.formula.factor(trial.d_k)
         for ds, k, q in ((d_scores, keys, query), (largest, sizes, np.abs(query)))
     )
     # Sums over features, keys, queries and samples; a score of zero leaves softmax and dropout a few roundings each.

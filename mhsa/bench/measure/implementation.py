@@ -100,6 +100,10 @@ def build(contender: Contender, subject: Subject, shape: Shape, dtype: str, devi
         raise NotMeasurable(f"it is declared for {', '.join(contender.request.dtypes)}, not for {dtype}")
     if subject.unregistered:
         raise NotMeasurable(subject.unregistered)
+    formula = subject.contract.formula
+    formula = replace(formula, fill=None, lse=None, bias=None if formula.bias == "given" else formula.bias)  # no mask, no bias
+    if words := formula.words:
+        raise NotMeasurable(f"it is declared with {words[0]}, and the answers that are known are those of plain attention")
     sizes = subject.adapter.sizes
     if sizes is not None and sizes != (shape.head, shape.d_model):
         raise NotMeasurable(f"it exists with head={sizes[0]}, d_model={sizes[1]} only")

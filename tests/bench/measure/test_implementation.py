@@ -201,6 +201,12 @@ class TestBuilding:
             build(contender, subject, shape_of("2x16x3x24"), "float64", "cpu")
         assert verdict(build(contender, subject, shape_of("2x16x3x24"), "float32", "cpu"), "forward") == ""
 
+    def test_another_formula_than_plain_attention_is_not_called_wrong(self) -> None:
+        for name, words in (("Causal", "causal"), ("Grouped", "grouped keys and values")):
+            contender = Contender(name, Request.of(f"mhsa.bugs.mutants.right_formula:{name}"))
+            with pytest.raises(NotMeasurable, match=f"declared with {words}.*known are those of plain attention"):
+                build(contender, loaded(contender, "cpu"), shape_of("exercise"), "float32", "cpu")
+
     def test_what_is_not_there_cannot_be_loaded(self, file: Path) -> None:
         with pytest.raises(SubjectError, match="did you mean Right"):
             loaded(Contender("nosuch", Request("nosuch", f"{file}:Rihgt")), "cpu")
