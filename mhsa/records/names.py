@@ -55,11 +55,11 @@ OTHER_WIDTHS = {"query_size", "key_size", "value_size", "output_dim", "out_dim",
 # Of one head first (dim_head, head_dim always), and where the module cannot be built or called so, of all heads together.
 HEAD_WIDTH = {"d_k", "d_v", "dim_head", "head_dim", "d_head", "head_size", "dk", "dv", "dim_k", "dim_v", "d_key", "d_value",
               "kdim_per_head", "depth", "d_q", "head_width", "d_kv", "dim_heads", "dim_per_head", "d_h", "head_features",
-              "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "d_query", "dim_query", "dim_key", "dim_value", "head_dimension",
+              "attention_head_size", "attn_head_dim", "size_per_head", "d_qk", "dim_key", "dim_value", "head_dimension",
               "key_dim_per_head", "per_head_dim", "dh", "dq",
               "kv_channels", "hidden_size_per_head",
               "hidden_size_per_attention_head", "hidden_size_head", "d_queries", "d_keys", "d_values", "dim_keys", "dim_values",
-              "dim_queries", "d_per_head", "d_queries_keys", "d_feature"}  # fmt: skip
+              "dim_queries", "d_per_head", "d_queries_keys", "d_feature", "d_query", "dim_query"}  # fmt: skip
 DROPOUT = {"dropout", "dropout_p", "p_dropout", "drop", "attn_dropout", "attention_dropout", "dropout_rate", "p", "attn_drop",
            "attn_pdrop", "resid_pdrop", "proj_drop", "drop_rate", "dropout_prob", "drop_p", "pdrop", "dropatt",
            "attention_probs_dropout_prob", "hidden_dropout_prob", "attn_dropout_prob", "attention_dropout_rate",
