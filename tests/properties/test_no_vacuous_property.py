@@ -4,6 +4,7 @@ import pytest
 
 from mhsa.bugs.mutants.registry import declared, mutants
 from mhsa.records.catalogue import catalogue
+from tests.helpers.places import ROOT
 
 # Property: a mutant that it must find.
 BROKEN_BY = {
@@ -152,6 +153,7 @@ BROKEN_BY = {
     "transforms.called_with_other_parameters": "ParametersGathered",
     "transforms.in_autocast": "OtherInAutocast",
     "transforms.on_meta_tensors": "MetaForgotten",
+    "layers.residuals_are_in_their_places": "AddedTwice",
     "construction.indivisible_width_is_refused": "WidthRoundedDown",
     "construction.parameters_are_those_of_four_maps": "SpareLayer",
     "construction.every_map_is_trained": "KeyMapFrozen",
@@ -165,6 +167,7 @@ BROKEN_BY = {
 }
 CONTROL = "mhsa.bugs.mutants.right:AsItIs"
 SPECS = {m.name: m.spec for m in (*mutants(), *declared())}
+SPECS["AddedTwice"] = f"{ROOT / 'tests' / 'introspect' / 'surroundings' / 'test_layers.py'}:AddedTwice"
 EVERY = [p.id for p in catalogue()]
 
 
