@@ -17,6 +17,7 @@ from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.stages.built_and_called import build_and_call
+from mhsa.introspect.stages.layer_in_words import ALONE
 from mhsa.introspect.surroundings.leave_out import inner_attention
 from mhsa.records.conventions.layer import Sum, is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -42,31 +43,34 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
         Question: one of them computes what is no usual form, and no contract says that it is meant.
     """
     declared = subject.contract.layer
-    asked = request.contract.get("surroundings") != "left-out"
-    for name in names:
-        layer, changed = _layer(name, target, request) if asked else (None, False)
-        if layer is None:
-            subject = replace(subject, not_judged=(*subject.not_judged, f"{name}, which is built of it"))
-            continue
-        wrong = CHANGED if changed else "" if str(layer) == declared else mistake_in(layer)
-        if not wrong and not is_usual(layer) and declared is None:
+    own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
+    left_out = request.contract.get("surroundings") == "left-out"
+    found = {name: (None, False) if own or left_out else _layer(name, target, request) for name in names}
+    layers = {name: layer for name, (layer, _) in found.items() if layer is not None}
+    unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
+    named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers)
+    subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
+    if not layers:
+        return subject
+    meant = declared in [str(layer) for layer in layers.values()]
+    wrong = ""
+    for name, layer in layers.items():
+        if declared is None and not is_usual(layer) and not mistake_in(layer) and not found[name][1]:
             raise Question(
                 f"the attention is judged alone, and {name}, which is built of it, computes {layer}, which is no usual form. "
                 'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
                 {"layer": str(layer)},
             )
-        if not wrong and declared is not None and declared != str(layer):
-            wrong = f"it must compute {declared}"
-        subject = replace(
-            subject,
-            layer=str(layer),
-            wrong_layer=f"{name} computes {layer}: {wrong}" if wrong else "",
-            understood=(*subject.understood, Understood("layer", f"{name} computes {layer}", "fitted", {"layer": str(layer)})),
-            not_judged=(*subject.not_judged, f"{name}, but for its residuals and the places of its norms"),
-        )
-        if wrong:
-            break
-    return subject
+        mistake = "" if str(layer) == declared else mistake_in(layer)
+        if found[name][1]:
+            mistake = CHANGED
+        elif declared is not None and not meant:
+            mistake = f"it must compute {declared}"
+        wrong = wrong or (f"{name} computes {layer}: {mistake}" if mistake else "")
+    first = declared if declared is not None and meant else str(next(iter(layers.values())))
+    said = [Understood("layer", f"{name} computes {layer}", "fitted") for name, layer in layers.items()]
+    said[0] = replace(said[0], declaration={"layer": first})
+    return replace(subject, layer=first, wrong_layer=wrong, understood=(*subject.understood, *said))
 
 
 def _layer(name: str, target: Any, request: Request) -> tuple[Sum | None, bool]:

@@ -69,7 +69,7 @@ def layer_of(text: str) -> Sum:
         ValueError: it is none.
     """
     try:
-        return _read(ast.parse(text.strip(), mode="eval").body)
+        return _read(ast.parse(str(text).strip(), mode="eval").body)
     except (SyntaxError, ValueError):
         raise ValueError(
             f"Contract(layer={text!r}); must be a sum of {', '.join(INPUTS)} (the layer's inputs, the first is x) and of "

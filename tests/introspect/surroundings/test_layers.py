@@ -1,7 +1,6 @@
 """What a layer computes around its attention: usual forms hold, unusual ones are questions, and mistakes are violated."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -193,76 +192,6 @@ class AttentionAlone(Layers):
 class Activated(Layer):
     def forward(self, x: Tensor) -> Any:
         return (x + self.attended(self.norm1(x))).relu()
-
-
-FILE = """
-import torch
-from torch import nn
-
-class SelfAttention(nn.Module):
-    def __init__(self, num_heads, d_model):
-        super().__init__()
-        assert d_model % num_heads == 0
-        self.num_heads = num_heads
-        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
-
-    def forward(self, x):
-        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
-        w = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
-        return self.proj((w @ v).transpose(1, 2).flatten(2))
-
-class Block(nn.Module):
-    def __init__(self, num_heads, d_model, expansion):
-        super().__init__()
-        self.attention, self.norm1, self.norm2 = SelfAttention(num_heads, d_model), nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        self.mlp = nn.Sequential(nn.Linear(d_model, expansion * d_model), nn.GELU(), nn.Linear(expansion * d_model, d_model))
-
-    def forward(self, x):
-        BODY
-"""
-BODIES = {
-    "usual": "x = x + self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
-    "mistake": "y = self.attention(self.norm1(x)); x = x + y; return y + self.mlp(self.norm2(x))",
-    "in place": "x += self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
-    "unusual": "x = self.norm1(x); x = x + self.attention(x); return x + self.mlp(self.norm2(x))",
-    "unknown": "x = x + self.attention(self.norm1(x)); return (x + self.mlp(self.norm2(x))).cos()",
-}
-
-
-def file_of(folder: Path, body: str) -> str:
-    (folder / "model.py").write_text(FILE.replace("BODY", BODIES[body]))
-    return str(folder / "model.py")
-
-
-def test_a_layer_in_the_file_of_the_attention_is_read(tmp_path: Path) -> None:
-    subject = understand(file_of(tmp_path, "usual"), ("float64",))
-    assert subject.layer == PRE_NORM
-    assert "Block, but for its residuals and the places of its norms" in subject.not_judged
-
-
-def test_a_mistake_in_a_layer_of_the_file_is_violated(tmp_path: Path) -> None:
-    subject = understand(file_of(tmp_path, "mistake"), ("float64",))
-    assert subject.wrong_layer.startswith("Block computes attention(norm(x)) + feed_forward(")
-
-
-def test_a_layer_of_the_file_that_changes_its_input_is_violated(tmp_path: Path) -> None:
-    subject = understand(file_of(tmp_path, "in place"), ("float64",))
-    assert subject.wrong_layer.endswith("it changes its input in place")
-
-
-def test_an_unusual_layer_of_the_file_is_a_question(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "unusual")
-    with pytest.raises(Question, match="Block, which is built of it, computes") as asked:
-        understand(path, ("float64",))
-    found = verify(path, dtypes="float64", properties=RESIDUALS, contract=asked.value.declaration)
-    assert found.verdict == "holds"
-    assert verify(path, dtypes="float64", properties=RESIDUALS, contract={"layer": PRE_NORM}).verdict == "violated"
-
-
-def test_a_layer_of_the_file_that_is_not_understood_is_named(tmp_path: Path) -> None:
-    subject = understand(file_of(tmp_path, "unknown"), ("float64",))
-    assert subject.layer == ""
-    assert "Block, which is built of it" in subject.not_judged
 
 
 def understand_as(name: str, **contract: Any) -> Any:

@@ -1,0 +1,122 @@
+"""Classes of a file that are built of its attention: as layers they are read, too, and what is pinned of one is no charge."""
+
+from pathlib import Path
+
+import pytest
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
+from mhsa.records.request import Request
+
+RESIDUALS = "layers.residuals_are_in_their_places"
+PRE_NORM = "x + attention(norm(x)) + feed_forward(norm(x + attention(norm(x))))"
+FILE = """
+import torch
+from torch import nn
+
+class SelfAttention(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
+        w = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
+        return self.proj((w @ v).transpose(1, 2).flatten(2))
+
+class Block(nn.Module):
+    def __init__(self, num_heads, d_model, expansion):
+        super().__init__()
+        self.attention, self.norm1, self.norm2 = SelfAttention(num_heads, d_model), nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+        self.mlp = nn.Sequential(nn.Linear(d_model, expansion * d_model), nn.GELU(), nn.Linear(expansion * d_model, d_model))
+
+    def forward(self, x):
+        BODY
+"""
+BODIES = {
+    "usual": "x = x + self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
+    "mistake": "y = self.attention(self.norm1(x)); x = x + y; return y + self.mlp(self.norm2(x))",
+    "in place": "x += self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
+    "unusual": "x = self.norm1(x); x = x + self.attention(x); return x + self.mlp(self.norm2(x))",
+    "unknown": "x = x + self.attention(self.norm1(x)); return (x + self.mlp(self.norm2(x))).cos()",
+}
+
+
+def file_of(folder: Path, body: str) -> str:
+    (folder / "model.py").write_text(FILE.replace("BODY", BODIES[body]))
+    return str(folder / "model.py")
+
+
+def test_a_layer_in_the_file_of_the_attention_is_read(tmp_path: Path) -> None:
+    subject = understand(file_of(tmp_path, "usual"), ("float64",))
+    assert subject.layer == PRE_NORM
+    assert "Block, but for its residuals and the places of its norms" in subject.not_judged
+
+
+def test_a_mistake_in_a_layer_of_the_file_is_violated(tmp_path: Path) -> None:
+    subject = understand(file_of(tmp_path, "mistake"), ("float64",))
+    assert subject.wrong_layer.startswith("Block computes attention(norm(x)) + feed_forward(")
+
+
+def test_a_layer_of_the_file_that_changes_its_input_is_violated(tmp_path: Path) -> None:
+    subject = understand(file_of(tmp_path, "in place"), ("float64",))
+    assert subject.wrong_layer.endswith("it changes its input in place")
+
+
+def test_an_unusual_layer_of_the_file_is_a_question(tmp_path: Path) -> None:
+    path = file_of(tmp_path, "unusual")
+    with pytest.raises(Question, match="Block, which is built of it, computes") as asked:
+        understand(path, ("float64",))
+    found = verify(path, dtypes="float64", properties=RESIDUALS, contract=asked.value.declaration)
+    assert found.verdict == "holds"
+    assert verify(path, dtypes="float64", properties=RESIDUALS, contract={"layer": PRE_NORM}).verdict == "violated"
+
+
+def test_a_layer_of_the_file_that_is_not_understood_is_named(tmp_path: Path) -> None:
+    subject = understand(file_of(tmp_path, "unknown"), ("float64",))
+    assert subject.layer == ""
+    assert "Block, which is built of it" in subject.not_judged
+
+
+SECOND = """
+
+class PostNorm(Block):
+    def forward(self, x):
+        x = self.norm1(x + self.attention(x))
+        return self.norm2(x + self.mlp(x))
+
+
+class Last(nn.Module):
+    def __init__(self, num_heads, d_model, expansion):
+        super().__init__()
+        self.attention, self.norm = SelfAttention(num_heads, d_model), nn.LayerNorm(d_model)
+
+    def forward(self, x):
+        return self.norm(x + self.attention(x))
+"""
+
+
+def test_what_is_pinned_of_one_layer_of_a_file_does_not_accuse_the_others(tmp_path: Path) -> None:
+    path = Path(file_of(tmp_path, "usual"))
+    path.write_text(path.read_text() + SECOND)
+    subject = understand(str(path), ("float64",))
+    assert (subject.layer, subject.wrong_layer) == (PRE_NORM, "")
+    for declared in (PRE_NORM, "norm(x + attention(x))"):
+        found = understand(Request.of(str(path), dtypes=("float64",), contract={"layer": declared}))
+        assert (found.layer, found.wrong_layer) == (declared, "")
+    other = understand(Request.of(str(path), dtypes=("float64",), contract={"layer": "x + attention(x)"}))
+    assert other.wrong_layer == f"Block computes {PRE_NORM}: it must compute x + attention(x)"
+
+
+def test_of_an_attention_with_a_residual_of_its_own_that_one_is_pinned(tmp_path: Path) -> None:
+    path = Path(file_of(tmp_path, "usual"))
+    within = "return self.norm(x + self.proj((w @ v).transpose(1, 2).flatten(2)))"
+    text = path.read_text().replace("return self.proj((w @ v).transpose(1, 2).flatten(2))", within)
+    path.write_text(text.replace("self.num_heads = num_heads", "self.num_heads, self.norm = num_heads, nn.LayerNorm(d_model)"))
+    subject = understand(str(path), ("float64",))
+    assert subject.layer == "norm(x + attention(x))"
+    assert "Block, which is built of it" in subject.not_judged
+    assert not understand(Request.of(str(path), dtypes=("float64",), contract={"layer": subject.layer})).wrong_layer
