@@ -18,6 +18,7 @@ from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.records.conventions.layer import is_usual, mistake_in
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import first_sizes
 
 
@@ -37,7 +38,15 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
         raise
     except Exception:  # the properties will raise it again and report it
         return None
-    return None if around is None else inside(adapter, around)
+    if around is None:
+        return None
+    return inside(adapter, replace(around, layer=None) if _guesses_a_part(adapter) else around)
+
+
+def _guesses_a_part(adapter: Adapter) -> bool:
+    """Whether the constructor was given an identity in the place of a part, a feed-forward say: it adds its input once more."""
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    return constructor is not None and "nn.Identity" in constructor.guessed.values()
 
 
 def without_activations_of(

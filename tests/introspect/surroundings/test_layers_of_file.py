@@ -120,3 +120,31 @@ def test_of_an_attention_with_a_residual_of_its_own_that_one_is_pinned(tmp_path:
     assert subject.layer == "norm(x + attention(x))"
     assert "Block, which is built of it" in subject.not_judged
     assert not understand(Request.of(str(path), dtypes=("float64",), contract={"layer": subject.layer})).wrong_layer
+
+
+GIVEN = """
+
+class GivenItsFeedForward(Block):
+    def __init__(self, num_heads, d_model, rff):
+        super().__init__(num_heads, d_model, 2)
+        self.mlp = rff
+
+    def forward(self, x):
+        x = self.norm1(x + self.attention(x))
+        return self.norm2(x + self.mlp(x))
+"""
+
+
+def test_a_feed_forward_that_is_given_is_not_known_and_nothing_is_said_to_be_added_twice(tmp_path: Path) -> None:
+    path = Path(file_of(tmp_path, "unknown"))
+    path.write_text(
+        path.read_text()
+        + GIVEN.replace("(Block)", "(nn.Module)").replace(
+            "super().__init__(num_heads, d_model, 2)",
+            "super().__init__(); self.attention = SelfAttention(num_heads, d_model); "
+            "self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)",
+        )
+    )
+    subject = understand(str(path), ("float64",))
+    assert (subject.layer, subject.wrong_layer) == ("", "")
+    assert "GivenItsFeedForward, which is built of it" in subject.not_judged
