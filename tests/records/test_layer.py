@@ -56,7 +56,6 @@ def test_usual_forms(text: str) -> None:
     "text",
     [
         "norm(x + attention(x)) + norm(feed_forward(norm(x + attention(x))))",
-        "norm(x + attention(x)) + feed_forward(norm(x + attention(x)))",
         "norm(x) + attention(norm(x))",
         "x + norm(attention(x))", "y + attention(x)", f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
     ],

@@ -107,7 +107,7 @@ def mistake_in(layer: Sum) -> str:
 def is_usual(layer: Sum) -> bool:
     """Whether it is a residual around the attention, one around any feed-forward, or none, with norms in usual places.
 
-    Norms behind both sums, or behind both of what is added, are usual, and not one of each; a norm may follow on everything.
+    Norms of what is added stand behind both, the attention and the feed-forward, or behind neither; a sum may have one or not.
     """
     normed = _without_norm(layer)
     fed = [t for t in normed.terms if _bare(t).name == "feed_forward"]
@@ -123,9 +123,7 @@ def is_usual(layer: Sum) -> bool:
     stream = _without_norm(rest)
     if not _is_around_attention(stream) or rest not in (argument, _without_norm(argument)):
         return False
-    behind_the_sum = stream != rest, normed != layer
-    behind_each = any(_bare(t) != t for t in stream.terms), fed[0] != _bare(fed[0])
-    return behind_the_sum in ((True, True), (False, False), (False, True)) and behind_each[0] == behind_each[1]
+    return any(_bare(t) != t for t in stream.terms) == (fed[0] != _bare(fed[0]))
 
 
 def _is_around_attention(layer: Sum) -> bool:
