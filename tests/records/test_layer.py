@@ -40,6 +40,7 @@ def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "norm(x + attention(x)) + feed_forward(norm(x + attention(x)))",
         "attention(x)", STREAM, "norm(x + attention(x))", "norm(attention(x))", "x + norm(attention(norm(x)))",
         f"{STREAM} + feed_forward(norm({STREAM}))", f"norm({STREAM} + feed_forward(norm({STREAM})))",
         "x + norm(attention(norm(x))) + norm(feed_forward(norm(x + norm(attention(norm(x))))))",
