@@ -55,8 +55,7 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
     Raises:
         Question: it is not certain, and the attention is exactly right so, or the output has no tokens.
     """
-    alone = randomised(inner.build(*whole.given), name)
-    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
+    alone, caller = _alone(whole, inner, name)
     open_after = inner.around.unexplained and not is_declared(inner) and not mistake_of(inner.around)
     if open_after and _fits_alone(name, inner, alone, caller, whole.sizes):  # where it is wrong, it is wrong in any case
         raise ask_about_residual(inner.around)
@@ -68,10 +67,15 @@ def _taken(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> BuiltAndC
     return replace(whole, adapter=inner, module=alone, caller=caller, finite=finite_call(caller, alone))
 
 
+def _alone(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> tuple[nn.Module, Caller]:
+    """Return a module that gives what its attention gives, with generic numbers, and how it is called."""
+    alone = randomised(inner.build(*whole.given), name)
+    return alone, replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
+
+
 def _fits(whole: BuiltAndCalled, inner: InnerAttention, name: str) -> bool:
     """Whether an attention is exactly right without what is around it."""
-    alone = randomised(inner.build(*whole.given), name)
-    caller = replace(whole.caller, adapter=inner).locate(alone, *generic_tensors(whole.adapter))
+    alone, caller = _alone(whole, inner, name)
     return _fits_alone(name, inner, alone, caller, whole.sizes)
 
 

@@ -115,10 +115,7 @@ def _follow(known: _Known, calls: Sequence[PartCall]) -> Tensor | None:
         if gave is None:
             continue
         if is_norm(call.part):
-            if fed is not None and argument is not None and known.what(call.given[0]) is None:
-                made = _what_with(known, call.given[0], fed)
-            else:
-                made = known.what(call.given[0])
+            made = _what_with(known, call.given[0], fed)
             if made is not None:
                 known.add(made, call.given[0])
                 known.add(function("norm", made), gave)
