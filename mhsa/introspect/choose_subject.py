@@ -84,7 +84,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     if len(found) == 1:
         name, target = next(iter(found.items()))
         others = [n for n in {**attentions, **_named(functions)} if n != name]
-        around = tuple(n for n, o in modules.items() if n != name and n not in others and _uses(o, {name: target}, n))
+        around = tuple(n for n, o in modules.items() if n != name and _uses(o, {name: target}, n))
         if not others:
             return Choice(target, around=around)
         listed = ", ".join(f"{spec}:{n}" for n in others)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from mhsa.records.contract import Contract
-from mhsa.records.conventions.layer import is_usual, layer_of, mistake_in
+from mhsa.records.conventions.layer import layer_of
+from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 
 STREAM = "x + attention(norm(x))"
 

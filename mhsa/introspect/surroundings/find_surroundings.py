@@ -8,6 +8,7 @@ bug inside does not disturb the finding.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,17 +17,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear
 from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate, is_usual_block
 from mhsa.introspect.surroundings.gates import activated
 from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.layer_formula import layer_formula
 from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
-from mhsa.records.conventions.layer import is_usual
+from mhsa.records.conventions.usual_layers import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 
@@ -45,6 +46,7 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     if not _may_have(module):
         return None
     calls, _ = watch(module, call)
+    formula = functools.cache(lambda path: None if within else layer_formula(module, call, {path: "attention"}))
     first = next((n for n, c in enumerate(calls) if c.path == ""), None)
     if first is None or calls[first].output is None:
         return None
@@ -59,25 +61,27 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     for as_they_lie in (False, True) if final.dim() > 3 else (False,):
         laid = [c.with_pixels_of(*images, as_they_lie=as_they_lie) for c in calls]
         for at, attention in _named(laid, whole.given[0]) if pooled else _candidates(laid, final):
-            if around := _explain(module, laid, at, attention, whole):
+            if around := _explain(module, laid, at, attention, whole, formula):
                 require_even(laid, around.before)
                 return around
     if final.dim() == 4:
         turned = replace(whole, gave=(as_if_turned(final), *whole.gave[1:]))
         laid = [c.with_pixels_of(*images) for c in calls]
         for at, attention in _candidates(laid, final):
-            if attention.tokens and (around := _explain(module, laid, at, attention, turned)):
+            if attention.tokens and (around := _explain(module, laid, at, attention, turned, formula)):
                 return replace(around, tokens=False)
-    return _unexplained(module, [c.with_pixels_of(*images) for c in calls], whole)
+    return _unexplained(module, [c.with_pixels_of(*images) for c in calls], whole, formula)
 
 
-def _unexplained(module: nn.Module, calls: Sequence[PartCall], whole: PartCall) -> Surroundings | None:
+def _unexplained(
+    module: nn.Module, calls: Sequence[PartCall], whole: PartCall, formula: Callable[[str], Sum | None]
+) -> Surroundings | None:  # fmt: skip
     """Return what is around an attention behind a norm whose maps all have their names, whatever comes after it."""
     assert whole.output is not None
     for at, attention in _named(calls, whole.output):
         named = {role for c in calls[:at] if is_linear(c.part) for role in named_roles(f"{c.path}.weight")}
         if named_roles(f"{attention.path}.weight") == ("out",) and {"query", "key", "value"} <= named:
-            return _explain(module, calls, at, attention, whole, last=True)
+            return _explain(module, calls, at, attention, whole, formula, last=True)
     return None
 
 
@@ -157,7 +161,8 @@ def _is_of_feed_forward(path: str) -> bool:
 
 
 def _explain(
-    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall, *, last: bool = False
+    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall,
+    formula: Callable[[str], Sum | None], *, last: bool = False,
 ) -> Surroundings | None:  # fmt: skip
     inner, final = attention.output, whole.output
     assert inner is not None
@@ -174,7 +179,7 @@ def _explain(
         text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
-    layer = None if joined or final.shape != inner.shape else layer_formula(calls, at, attention, whole, before)
+    layer = None if joined or final.shape != inner.shape else formula(attention.path)
     unexplained = bool(text) and layer is not None and not is_usual(layer)
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mhsa.introspect.surroundings.inner_attention import Surroundings
-from mhsa.records.conventions.layer import layer_of, mistake_in
+from mhsa.records.conventions.layer import layer_of
+from mhsa.records.conventions.usual_layers import mistake_in
 from mhsa.records.errors import SubjectError
 from mhsa.subject.subject import Subject
 
