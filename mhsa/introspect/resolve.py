@@ -20,7 +20,7 @@ from mhsa.introspect.readings.options.default_switches import read_default_switc
 from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
-from mhsa.introspect.layers.of_file import with_layers_of_file
+from mhsa.introspect.stages.layers_of_file import with_layers_of_file
 from mhsa.introspect.stages.parts_alone import or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.layers.stream import UNCLEAR, Known, State, Unclear, as_sum, made_of
-from mhsa.introspect.surroundings.same import same
 from mhsa.records.conventions.layer import INPUTS, Sum, Term, function
 
 _ADD = re.compile(r"^_*(?:i|r)?add_*$")

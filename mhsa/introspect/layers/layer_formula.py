@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mhsa.introspect.layers.follow import Follow, tensors_in
 from mhsa.introspect.layers.stream import UNCLEAR, Known, Made
 from mhsa.introspect.projections.role_names import QKV, named_roles
-from mhsa.introspect.surroundings.in_front import is_norm
+from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.records.conventions.layer import ATTENTIONS, Sum, in_short
 
 MOST_ATTENTIONS = 4  # more than a layer has: in a stack of layers each sum is written within the next one
@@ -138,5 +138,5 @@ def _is_map(part: nn.Module) -> bool:
 
 
 def _is_norm_of_one(part: nn.Module, followed: int) -> bool:
-    """Whether a part is a norm of one tensor, by its class, and no more: it has no matrix. A wrapper may be called a norm, too."""
+    """Whether a part is a norm of one tensor, by its class, and has no matrix: a wrapper may be called so, too."""
     return is_norm(part) and followed == 1 and all(sum(n > 1 for n in p.shape) < 2 for p in part.parameters())

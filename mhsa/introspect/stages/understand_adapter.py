@@ -23,7 +23,7 @@ from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_call
 from mhsa.introspect.stages.exact_reading import read_exactly
 from mhsa.introspect.stages.harmless_guesses import changes_nothing
-from mhsa.introspect.layers.in_words import with_layer
+from mhsa.introspect.stages.layer_in_words import with_layer
 from mhsa.introspect.stages.other_positions import with_other_positions
 from mhsa.introspect.stages.what_is_left import with_what_is_left
 from mhsa.introspect.stages.without_surroundings import without_surroundings

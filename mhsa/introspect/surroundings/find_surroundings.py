@@ -18,15 +18,16 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.role_names import named_roles
-from mhsa.introspect.projections.search.layers import is_linear
+from mhsa.introspect.projections.search.layers import is_linear, is_norm
 from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate, is_usual_block
 from mhsa.introspect.surroundings.gates import activated
-from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
+from mhsa.introspect.surroundings.in_front import in_front, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
+from mhsa.records.conventions.layer import Sum
 from mhsa.records.conventions.usual_layers import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)

@@ -19,10 +19,10 @@ from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.layers.same import same
+from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.introspect.surroundings.find_surroundings import is_a_head, is_called_attention
-from mhsa.introspect.surroundings.in_front import is_norm
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question

@@ -1,4 +1,4 @@
-"""What a whole layer makes of its inputs and its attentions, as a formula: ``a = x + attention(norm(x)); a + feed_forward(norm(a))``.
+"""What a layer makes of its inputs and its attentions, as a formula: ``a = x + attention(norm(x)); a + feed_forward(norm(a))``.
 
 ``x`` is the layer's first input, ``y`` and ``z`` are the next ones, ``norm`` is any norm, ``map`` a linear map in front of the
 attention, ``attention(x, y)`` one whose keys and values are those of ``y``, ``sublayer`` a part that a wrapper is given, and
@@ -78,9 +78,9 @@ def _streams(each: Sum, found: list[Sum]) -> list[Sum]:
             _streams(argument, found)
     for term in each.terms if len(each.terms) > 1 else ():
         rest = each.without(term)
-        if term.argument is not None and rest in (term.argument, without_norm(term.argument)) and rest not in found:
-            if any(map(rest.holds, ATTENTIONS)):
-                found.append(rest)
+        given = () if term.argument is None else (term.argument, without_norm(term.argument))
+        if rest in given and rest not in found and any(map(rest.holds, ATTENTIONS)):
+            found.append(rest)
     return found
 
 
@@ -120,10 +120,13 @@ def function(name: str, *arguments: Sum) -> Sum:
 
 
 def in_short(layer: Sum) -> Sum:
-    """Return a formula without the keys of its attention, where it has one, and keys and values are inputs as they are."""
+    """Return a formula without the keys of its attention, where it has one, and keys are other inputs as they are."""
     found = {term for each in layer.within() for term in each.terms if term.name == "attention"}
-    plain = all(len(k.terms) == 1 and not k.terms[0].arguments for term in found for k in term.arguments[1:])
-    return _without_keys(layer) if len(found) == 1 and plain else layer
+    (term, *more) = found or {Term("attention")}
+    keys = [k.terms[0] for k in term.arguments[1:] if len(k.terms) == 1 and not k.terms[0].arguments]
+    given = {t for each in (term.argument.within() if term.argument is not None else ()) for t in each.terms}
+    plain = not more and len(keys) == len(term.arguments[1:]) and given.isdisjoint(keys)
+    return _without_keys(layer) if plain else layer
 
 
 def _without_keys(each: Sum) -> Sum:
@@ -166,9 +169,11 @@ def _read(node: ast.expr, named: Mapping[str, Sum]) -> Sum:
         return named[node.id]
     if isinstance(node, ast.Name) and node.id in INPUTS:
         return Sum((Term(node.id),))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
-        if 1 <= len(node.args) <= MOST_ARGUMENTS.get(node.func.id, 1):
-            return function(node.func.id, *(_read(argument, named) for argument in node.args))
+    called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    if isinstance(node, ast.Call) and called in FUNCTIONS and not node.keywords:
+        if not 1 <= len(node.args) <= MOST_ARGUMENTS.get(called, 1):
+            raise ValueError(called)
+        return function(called, *(_read(argument, named) for argument in node.args))
     raise ValueError(ast.dump(node))
 
 

@@ -74,7 +74,10 @@ def _has_usual_keys(step: Term) -> bool:
     keys = step.arguments[1:]
     assert step.argument is not None
     of_queries = _inputs_of(step.argument)
-    return all(_is_start(k) and not _inputs_of(k) & of_queries for k in keys) and len({sum(1 for _ in k.within()) for k in keys}) < 2
+    return (
+        all(_is_start(k) and not _inputs_of(k) & of_queries for k in keys)
+        and len({sum(1 for _ in k.within()) for k in keys}) < 2
+    )
 
 
 def _inputs_of(given: Sum) -> set[str]:

@@ -10,7 +10,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 
 RESIDUALS = "layers.residuals_are_in_their_places"
-PRE_NORM = "x + attention(norm(x)) + feed_forward(norm(x + attention(norm(x))))"
+PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
 FILE = """
 import torch
 from torch import nn
@@ -118,7 +118,9 @@ def test_of_an_attention_with_a_residual_of_its_own_that_one_is_pinned(tmp_path:
     path.write_text(text.replace("self.num_heads = num_heads", "self.num_heads, self.norm = num_heads, nn.LayerNorm(d_model)"))
     subject = understand(str(path), ("float64",))
     assert subject.layer == "norm(x + attention(x))"
-    assert "Block, which is built of it" in subject.not_judged
+    assert "Block computes a = x + norm(norm(x) + attention(norm(x))); a + feed_forward(norm(a))" in " ".join(
+        each.text for each in subject.understood
+    )
     assert not understand(Request.of(str(path), dtypes=("float64",), contract={"layer": subject.layer})).wrong_layer
 
 

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
-from mhsa.introspect.stages.built_and_called import build_and_call
-from mhsa.introspect.layers.in_words import ALONE
 from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.wrappers import wrappers_in
+from mhsa.introspect.stages.built_and_called import build_and_call
+from mhsa.introspect.stages.layer_in_words import ALONE
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
 from mhsa.records.conventions.layer import Sum
@@ -69,8 +69,9 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
         elif declared is None and not is_usual(layer) and not mistake:
             if own:  # the contract's field is about that one
                 continue
+            which = f"{name}, which is built of it," if name in found else name
             raise Question(
-                f"the attention is judged alone, and {name}{', which is built of it,' if name in found else ''} computes {layer}, which is no usual form. "
+                f"the attention is judged alone, and {which} computes {layer}, which is no usual form. "
                 'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
                 {"layer": str(layer)},
             )
@@ -118,7 +119,7 @@ def _attentions(module: nn.Module, target: Any) -> list[str]:
     """Return the paths of the parts of a class, without parts of such parts."""
     found: list[str] = []
     for path, part in module.named_modules():
-        if path and inspect.isclass(target) and isinstance(part, target):
-            if not any(path.startswith(f"{other}.") for other in found):
-                found.append(path)
+        within = any(path.startswith(f"{other}.") for other in found)
+        if path and not within and inspect.isclass(target) and isinstance(part, target):
+            found.append(path)
     return found
