@@ -48,8 +48,15 @@ class Choice:
         if made is None:
             return self
         text = f"a function that is given its weights: {', '.join(made.weights)} are parameters of a module that calls it"
+        text = text if made.weights else f"a function on tokens that is given its number of heads, {made.head}, and has no maps"
         text += ", once for each sample" if made.one_sample else ""
         return replace(self, target=made, understood=(*self.understood, Understood("subject", text, "named")))
+
+    def of_part(self, part: type[nn.Module]) -> Choice:
+        """The one attention that the object is built of, in its place."""
+        text = f"{part.__name__}, of which {self.target.__name__} is built, which is not understood"
+        around = (self.target.__name__, *(name for name in self.around if name != part.__name__))
+        return Choice(part, (*self.understood, Understood("subject", text, "named")), around=around)
 
 
 def choose(module: ModuleType, spec: str) -> Choice:

@@ -25,7 +25,7 @@ def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mappin
         call: one call of it.
         attentions: paths of parts: attentions, or their out projections, and what each is called: ``attention``, ``sublayer``.
     """
-    watched = _Watched(attentions)
+    watched = _PartsOfALayer(attentions)
     handles = []
     for path, part in module.named_modules():
         handles.append(part.register_forward_pre_hook(watched.before(path), with_kwargs=True))
@@ -45,7 +45,7 @@ def _has_attention(layer: Sum) -> bool:
     return any(each.holds(name) for each in layer.within() for name in ATTENTIONS)
 
 
-class _Watched:
+class _PartsOfALayer:
     """The hooks of a layer's parts."""
 
     def __init__(self, attentions: Mapping[str, str]) -> None:

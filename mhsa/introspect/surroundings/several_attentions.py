@@ -19,9 +19,9 @@ from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.search.layers import is_norm
-from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.surroundings.find_surroundings import is_a_head, is_called_attention
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
@@ -110,6 +110,13 @@ def _are_heads(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> bool
         _, calls = _watched(module, caller)
     except Exception:  # it cannot be called so
         return False
+    lists = {path.rpartition(".")[0] for path in paths}
+    if (
+        len(lists) == 1
+        and isinstance(module.get_submodule(*lists), nn.ModuleList)
+        and len({c.path for c in calls} & {*paths}) == 1
+    ):
+        return True  # one of a list is called in the place of all
     return all(is_a_head(call, calls) for call in calls if call.path in paths)
 
 
