@@ -50,7 +50,7 @@ def compare(args: CompareArguments) -> int:
             if reason and commits["head"] != trees.commit("HEAD"):
                 raise UsageError("--accept is about the commit that is checked out, in whose files it is kept: leave HEAD out")
             terms = terms_of(args, trees.changed(commits["base"], commits["head"]))
-            place = place_in(Path.cwd(), trees.root)
+            place = place_in(trees)
             accepted = between(trees, commits["base"], commits["head"], place)
             sides = {side: trees.checkout(sha) for side, sha in commits.items()}
             run = Comparing(terms, out.console, sides, *compared(args, Path(sides["head"].folder)))

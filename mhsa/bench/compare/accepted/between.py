@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from mhsa.bench.compare.accepted.acceptance import Acceptance
 from mhsa.bench.compare.accepted.file import NAME, entries
@@ -13,11 +13,12 @@ from mhsa.records.configuration import find
 from mhsa.records.errors import UsageError
 
 
-def place_in(folder: Path, root: Path) -> str:
-    """Return the path of the file in a repository: next to the configuration of a folder, or else in the folder."""
+def place_in(repository: Repository) -> str:
+    """Return the path of the file in a repository: next to the configuration of the project's folder, or else in that."""
+    folder = repository.root / repository.subfolder
     configuration = find(folder)
-    beside = configuration.parent if configuration is not None and configuration.is_relative_to(root) else folder
-    return (beside.resolve().relative_to(root.resolve()) / NAME).as_posix()
+    beside = configuration.parent if configuration is not None and configuration.is_relative_to(repository.root) else folder
+    return (beside.relative_to(repository.root) / NAME).as_posix()
 
 
 def between(repository: Repository, base: str, head: str, place: str) -> list[Acceptance]:
@@ -33,8 +34,7 @@ def between(repository: Repository, base: str, head: str, place: str) -> list[Ac
     Raises:
         UsageError: something is accepted in a way that is not understood, or without a reason.
     """
-    before = entries(repository.text_at(base, place) or "", f"{place} at base")
-    new = [entry for entry in entries(repository.text_at(head, place) or "", place) if entry not in before]
+    new = _added(repository.text_at(base, place), repository.text_at(head, place), place)
     new = [entry for entry in new if not (entry.commit and repository.is_ancestor(entry.commit, base))]
     return [*new, *accepted_in(repository.messages(base, head))]
 
@@ -54,9 +54,14 @@ def introduced(repository: Repository, commits: Sequence[Commit], place: str) ->
     for n, (parent, commit) in enumerate(zip(parents, commits, strict=False)):
         try:
             if texts[commit.sha] != texts[parent]:
-                before = entries(texts[parent] or "", place)
-                found += [(n, entry) for entry in entries(texts[commit.sha] or "", place) if entry not in before]
+                found += [(n, entry) for entry in _added(texts[parent], texts[commit.sha], place)]
             found += [(n, entry) for entry in accepted_in(repository.messages(parent, commit.sha))]
         except UsageError as error:
             problems.append(f"{commit.sha[:7]}: {error}")
     return found, problems
+
+
+def _added(before: str | None, after: str | None, place: str) -> list[Acceptance]:
+    """Return what a file says in addition; what is given another reason is no addition."""
+    known = [replace(entry, reason="") for entry in entries(before or "", f"{place}, as it was before,")]
+    return [entry for entry in entries(after or "", place) if replace(entry, reason="") not in known]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
+from mhsa.bench.compare.pull_request.marker import MARKER
 from mhsa.bench.compare.pull_request.picture import picture
 from mhsa.bench.compare.pull_request.what_to_do import what_to_do
 from mhsa.bench.compare.report import HEAD, acceptances, remarks, rows, sentence
@@ -12,12 +13,12 @@ from mhsa.bench.report.sentences import machine_line
 from mhsa.reports.annotations import command
 from mhsa.reports.markdown_text import table, text
 
-MARKER = "<!-- mhsa compare -->"  # nobody sees it: by it the workflow of `mhsa init --ci` finds the comment to be updated
 _SYMBOLS = {
     "wrong": "❌", "suspect": "❌", "slower": "❌", "costs more": "❌", "n/a": "⚠️", "cannot tell": "⚠️", "accepted": "☑️",
     "not slower": "✅",
 }  # fmt: skip
 _ROWS = 8  # of the table and of the picture: a comment is to fit on a screen; what is behind a click has the others
+_BEHIND = 200  # GitHub refuses a comment of more than 65536 letters
 _REMARK = 240  # letters: what a wrong result is can take ten lines
 _REMARKS = 4
 _RIGHT = (1, 2, 3)
@@ -53,8 +54,10 @@ def comment(
     if advice := what_to_do(comparisons, commits["base"]):
         lines += ["**What to do**", "", *advice, ""]
     if more := worst[_ROWS:]:
-        summary = f"{len(more)} more benchmarks, none of them worse"
-        lines += ["<details>", f"<summary>{summary}</summary>", "", *_table(more), "", "</details>", ""]
+        summary = (
+            f"{len(more)} more benchmarks, none of them worse{f', the first {_BEHIND} of them' if len(more) > _BEHIND else ''}"
+        )
+        lines += ["<details>", f"<summary>{summary}</summary>", "", *_table(more[:_BEHIND]), "", "</details>", ""]
     return "\n".join([*lines, f"<sub>{text(machine_line(machine))}</sub>", ""])
 
 

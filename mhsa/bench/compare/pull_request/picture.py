@@ -15,8 +15,8 @@ from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.reports.line_folding import short
 
-_WIDE = 44  # letters from the smallest to the largest ratio: with a name and a verdict no more than a comment is wide
-_NAME = 36
+_WIDE = 36  # letters from the smallest to the largest ratio: with a name and a verdict no more than a comment is wide
+_NAME = 33
 _LEAST = 0.01  # of the logarithm, from the end of an interval to the edge
 _LARGEST = 16.0  # what is slower is drawn at the edge
 

@@ -38,7 +38,8 @@ def _lines(comparisons: Sequence[Comparison], base: str) -> Iterator[str]:
         trailers = [line(printable(name), figures, "REASON") for name, figures in found.items()][:_MOST]
         yield from (f"  {line}" for line in ("```text", *trailers, "```"))
         if len(found) > _MOST:
-            yield f"  and {len(found) - _MOST} more such lines; `*` stands for any part of a name."
+            rest = len(found) - _MOST
+            yield f"  and {rest} more such {'line' if rest == 1 else 'lines'}; `*` stands for any part of a name."
     if verdict == "cannot tell":
         yield "- **Not decided:** run the job again when the machine is less busy, or give it more time with `--budget`."
     if verdict == "n/a":
