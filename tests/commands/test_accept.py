@@ -94,7 +94,9 @@ def test_a_slow_down_is_accepted_once_and_judged_against_from_then_on(
     repository.commit("accept", {})
     code, found = compare("HEAD~2")
     assert (code, verdicts(found)) == (0, ["not slower", "accepted"])
-    assert f"accepted: {ID.format('training')}, 1.150x, +15 operators: float64, for accuracy ({NAME}, " in capsys.readouterr().out
+    assert (
+        f"accepted: {ID.format('training')}, 1.150x, +15 operators: float64, for accuracy ({NAME}, " in capsys.readouterr().out
+    )
     entry = found["benchmarks"][1]["accepted"]
     assert (entry["ratio"], entry["more"], entry["needed"]) == (1.15, {"operators": 15}, True)
     assert entry["by"][0]["reason"] == "float64, for accuracy"
@@ -114,7 +116,9 @@ def test_a_slow_down_is_accepted_once_and_judged_against_from_then_on(
     capsys.readouterr()
     code, found = compare("HEAD~3")
     assert (code, verdicts(found)) == (0, ["not slower", "not slower"])
-    assert capsys.readouterr().out.count("accepted, but no longer needed, as head is not slower than base; it can be removed") == 2
+    assert (
+        capsys.readouterr().out.count("accepted, but no longer needed, as head is not slower than base; it can be removed") == 2
+    )
 
 
 def test_what_base_has_accepted_is_not_allowed_once_more(repository: Repository, measured: Measured) -> None:

@@ -49,7 +49,8 @@ def page(
         solved: whether asv is there, which finds the levels.
     """
     of = {b.id: [step for step in steps if step.benchmark == b.id] for b, _ in series}
-    title = _title(commits, steps)
+    looked = solved and len(commits) > 1
+    title = _title(commits, steps, looked=looked)
     body = [
         head("mhsa history", title, *({**_range(commits), **machine} for machine in machines)),
         section("What changed", _changes(commits, steps)) if steps else None,
@@ -61,9 +62,10 @@ def page(
     return document(f"mhsa history: {title}", body, ("mhsa.bench.history", "history_page.css"))
 
 
-def _title(commits: Sequence[Commit], steps: Sequence[Step]) -> str:
+def _title(commits: Sequence[Commit], steps: Sequence[Step], *, looked: bool) -> str:
     known = [step for step in steps if kind_of(step) == "accepted"]
-    words = f"{many(len(steps), 'step')} in {many(len(commits), 'commit')}" if steps else f"No step in {len(commits)} commits"
+    measured = many(len(commits), "commit")
+    words = f"{many(len(steps), 'step')} in {measured}" if steps else f"No step in {measured}" if looked else measured
     return f"{words}, {len(known)} accepted" if known else words
 
 
@@ -117,8 +119,12 @@ def _series(
     pieces = levels(known) if solved else []
     parts = [chart(commits, figures, pieces, [(step, sentence(step)) for step in steps])] if known else []
     parts += [_steps(steps)] if steps else []
-    parts += [] if steps or not known else [tag("p", "No step: the ratio is level, and what is counted does not change.")]
-    summary = tag("summary", f"All {len(commits)} commits, in figures")
+    parts += (
+        []
+        if steps or not solved or len(known) < 2
+        else [tag("p", "No step: the ratio is level, and what is counted does not change.")]
+    )
+    summary = tag("summary", f"In figures: {many(len(commits), 'commit')}")
     return section(name, *parts, tag("details", summary, _table(name, commits, figures), class_="more"))
 
 

@@ -68,7 +68,9 @@ def test_a_line_of_a_message() -> None:
 
 
 def test_a_squashed_message_holds_it_in_its_middle_and_a_long_line_goes_on() -> None:
-    text = f"All of it (#12)\n\n* one\n\nMhsa-accept: {IDS[0]}: 1.1x:\n  first\n\tsecond\nmhsa-accept: b c: 1.2x: third\n\n* two\n"
+    text = (
+        f"All of it (#12)\n\n* one\n\nMhsa-accept: {IDS[0]}: 1.1x:\n  first\n\tsecond\nmhsa-accept: b c: 1.2x: third\n\n* two\n"
+    )
     assert [(a.reason, *a.figures) for a in said(text)] == [("first second", IDS[0]), ("third", "b c")]
     assert said("a word on Mhsa-accept: that is none\n") == []
 
@@ -97,7 +99,9 @@ def test_a_line_that_says_too_little_is_an_error_that_says_what_to_write(value: 
 
 # --- In the file ------------------------------------------------------------------------------------------------------------
 
-ONE = Acceptance('why "so"\\', {IDS[0]: Figures(1.15, {"peak": 1}), IDS[1]: Figures(1.2)}, "2026-11-30", NAME, "b" * 40, "c" * 40)
+ONE = Acceptance(
+    'why "so"\\', {IDS[0]: Figures(1.15, {"peak": 1}), IDS[1]: Figures(1.2)}, "2026-11-30", NAME, "b" * 40, "c" * 40
+)
 OTHER = Acceptance("later", {IDS[0]: Figures(1.05)}, "2026-12-01", NAME)
 
 
