@@ -31,7 +31,7 @@ def compare(args: CompareArguments) -> int:
     if not args.base:
         raise UsageError("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
 
-    from mhsa.bench.compare.accepted.between import between, place_in
+    from mhsa.bench.compare.accepted.between import between, place_in, uncommitted
     from mhsa.bench.compare.comparison import exit_code
     from mhsa.bench.compare.pull_request.comment import annotated
     from mhsa.bench.compare.report import print_comparison
@@ -60,6 +60,8 @@ def compare(args: CompareArguments) -> int:
             if reason:
                 comparisons, done = accept(comparisons, reason, commits, (trees.root / place).parent)
                 run.notes.append(done)
+            if commits["head"] == trees.commit("HEAD") and (left := uncommitted(trees, commits["head"], place)):
+                run.notes.append(left)
         names = {side: f"{sha[:10]}" for side, sha in commits.items()}
         out.console.print(f"\n  base {names['base']}  {args.base}\n  head {names['head']}  {args.head or 'HEAD'}")
         hint = (

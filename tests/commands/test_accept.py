@@ -84,13 +84,16 @@ def test_a_slow_down_is_accepted_once_and_judged_against_from_then_on(
     code, found = compare("HEAD~1", "--accept", "float64,\n for accuracy")
     assert (code, found["verdict"], verdicts(found)) == (0, "accepted", ["not slower", "accepted"])
     out = capsys.readouterr().out
-    assert f"{NAME} has what is accepted of 1 benchmark: commit it" in out
+    assert f"{NAME} has what is accepted of 1 benchmark\n" in out
+    assert f"{NAME} is not committed as it stands, and only what is committed counts: commit it\n" in out
     assert "accepted: 1 of 2 benchmarks; not slower: 1" in out
     kept = Path(NAME).read_text()
     assert f'"{ID.format("training")}" = "1.150x, +15 operators"  # 100 us to 115 us; 1.150x, ' in kept
     assert 'reason = "float64, for accuracy"' in kept
     assert repository.git("rev-parse", "HEAD").strip() in kept
 
+    assert compare("HEAD~1")[0] == 1
+    assert f"{NAME} is not committed as it stands" in capsys.readouterr().out, "whoever forgot that is told"
     repository.commit("accept", {})
     code, found = compare("HEAD~2")
     assert (code, verdicts(found)) == (0, ["not slower", "accepted"])
@@ -163,6 +166,15 @@ def test_where_nothing_is_slower_nothing_is_written(
     assert compare("HEAD~1", "--accept", "meant")[0] == 0
     assert "nothing was accepted: no benchmark is slower or costs more" in capsys.readouterr().out
     assert not Path(NAME).exists()
+
+
+def test_a_file_that_git_ignores_is_told(
+    repository: Repository, measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repository.commit("ignored", {".gitignore": "*.toml\n"})
+    measured.ratios["training"] = 1.15
+    assert compare("HEAD~2", "--accept", "meant")[0] == 0
+    assert "commit it, although git ignores it: git add --force" in capsys.readouterr().out
 
 
 def test_only_what_is_checked_out_can_be_accepted(

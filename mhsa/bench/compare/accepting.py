@@ -54,9 +54,7 @@ def accept(
         return list(comparisons), "nothing was accepted: no benchmark is slower or costs more"
     acceptance = Acceptance(reason, found, today(), NAME, commits["base"], commits["head"])
     keep(folder / NAME, acceptance, {c.benchmark: _in_detail(c) for c in comparisons if c.benchmark in found})
-    words = (
-        f"{folder / NAME} has what is accepted of {len(found)} {'benchmark' if len(found) == 1 else 'benchmarks'}: commit it"
-    )
+    words = f"{folder / NAME} has what is accepted of {len(found)} {'benchmark' if len(found) == 1 else 'benchmarks'}"
     return [_accepted(c, acceptance) if c.benchmark in found else c for c in comparisons], words
 
 

@@ -130,6 +130,10 @@ class Repository:
         found = run(self.root, "show", f"{sha}:{path}")
         return None if found.returncode else found.stdout
 
+    def is_ignored(self, path: str) -> bool:
+        """Whether git ignores a file that is not under version control."""
+        return not run(self.root, "check-ignore", "--quiet", path).returncode
+
     def messages(self, base: str | None, head: str) -> list[Message]:
         """Return the messages of the commits that head has and base has not, newest first; without base, that of head."""
         which = (f"{base}..{head}",) if base else ("--no-walk", head)

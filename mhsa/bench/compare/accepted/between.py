@@ -39,6 +39,17 @@ def between(repository: Repository, base: str, head: str, place: str) -> list[Ac
     return [*new, *accepted_in(repository.messages(base, head))]
 
 
+def uncommitted(repository: Repository, head: str, place: str) -> str:
+    """Return what to do where the working tree's file says other than head's; empty where it does not."""
+    path = repository.root / place
+    if not path.is_file() or path.read_bytes().decode("utf-8", "replace").replace("\r\n", "\n") == (
+        (repository.text_at(head, place) or "").replace("\r\n", "\n")
+    ):
+        return ""
+    ignored = ", although git ignores it: git add --force" if repository.is_ignored(place) else ""
+    return f"{place} is not committed as it stands, and only what is committed counts: commit it{ignored}"
+
+
 def introduced(repository: Repository, commits: Sequence[Commit], place: str) -> tuple[list[tuple[int, Acceptance]], list[str]]:
     """Return what came in with each of some commits, with its number, and what could not be read.
 
