@@ -24,6 +24,8 @@ def compare(args: CompareArguments) -> int:
     from mhsa.bench.compare.accepting import accept, reason_of, still_to_accept
 
     reason = None if args.accept is None else reason_of(args.accept)
+    if reason and args.self_test:
+        raise UsageError("--accept is about two commits, and --self-test compares one with itself: give one of them")
     if args.self_test:
         from mhsa.commands.self_test import self_test
 

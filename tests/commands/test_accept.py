@@ -177,6 +177,12 @@ def test_a_file_that_git_ignores_is_told(
     assert "commit it, although git ignores it: git add --force" in capsys.readouterr().out
 
 
+def test_a_self_test_has_nothing_to_accept(
+    repository: Repository, measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "--self-test compares one with itself" in refused(capsys, "--self-test", "--accept", "meant")
+
+
 def test_only_what_is_checked_out_can_be_accepted(
     repository: Repository, measured: Measured, capsys: pytest.CaptureFixture[str]
 ) -> None:

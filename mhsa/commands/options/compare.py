@@ -67,7 +67,7 @@ def add_compare(subparsers: Any) -> None:
         "exactly.",
         epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare main --accept "
         "'float64 softmax'; mhsa compare --self-test --runs 5; exit "
-        "codes: 0 not slower, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
+        "codes: 0 not slower, or accepted, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
     )  # fmt: skip
     add = parser.add_argument
     add("base", metavar="BASE", nargs="?", default="", help="a commit, branch or tag")

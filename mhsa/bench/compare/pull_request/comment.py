@@ -68,5 +68,10 @@ def annotated(comparisons: Sequence[Comparison]) -> str:
 
 
 def _table(comparisons: Sequence[Comparison]) -> list[str]:
-    cells = [[text(cell) for cell in row] for row in rows(comparisons)]
-    return list(table(HEAD, ([*row[:-1], f"**{row[-1]}**"] for row in cells), right=_RIGHT))
+    cells = [[text(row[0]), *(_unbroken(text(cell)) for cell in row[1:])] for row in rows(comparisons)]
+    return list(table(list(map(_unbroken, HEAD)), ([*row[:-1], f"**{row[-1]}**"] for row in cells), right=_RIGHT))
+
+
+def _unbroken(words: str) -> str:
+    """A figure with its unit in one line, however narrow the column is."""
+    return words.replace(" ", "\N{NO-BREAK SPACE}")

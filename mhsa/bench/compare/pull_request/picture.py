@@ -13,9 +13,9 @@ from rich.cells import cell_len
 
 from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.sequential_test import Decision
-from mhsa.reports.line_folding import short
+from mhsa.reports.text import printable
 
-_WIDE = 36  # letters from the smallest to the largest ratio: with a name and a verdict no more than a comment is wide
+_WIDE = 44  # letters from the smallest to the largest ratio: with a name and a verdict no more than a comment is wide
 _NAME = 33
 _LEAST = 0.01  # of the logarithm, from the end of an interval to the edge
 _LARGEST = 16.0  # what is slower is drawn at the edge
@@ -35,7 +35,7 @@ def picture(comparisons: Sequence[Comparison], threshold: float) -> list[str]:
     accepted = {c.allowance.figures.ratio for c, _ in rows if c.allowance is not None}
     ends = [_within(x) for _, d in rows for x in (d.low, d.high)]
     axis = _Axis(min(*ends, 1.0), max(*ends, 1 + threshold, *accepted))
-    names = [short(c.benchmark, _NAME) for c, _ in rows]
+    names = _names([printable(c.benchmark) for c, _ in rows])
     broad = max(map(cell_len, names))
     lines = [
         f"{name}{' ' * (broad - cell_len(name))}  {axis.line(c, d, marks)}  {c.verdict}"
@@ -43,6 +43,18 @@ def picture(comparisons: Sequence[Comparison], threshold: float) -> list[str]:
     ]
     legend = f"| base   : {100 * threshold:g} % slower   o head   --- interval{'   A accepted' if accepted else ''}"
     return [f"{' ' * broad}  {axis.labels([1.0])}", *lines, f"{' ' * broad}  {legend}"]
+
+
+def _names(names: Sequence[str]) -> list[str]:
+    """Return names without the words that all of them begin or end with; of one that is still too long, its end."""
+    words = [name.split() for name in names]
+    least = min(map(len, words)) - 1
+    different = [n for n in range(least) if len({some[n] for some in words}) > 1]
+    begin = different[0] if different else least
+    different = [n for n in range(least - begin) if len({some[-1 - n] for some in words}) > 1]
+    end = different[0] if different else least - begin
+    left = [" ".join(some[begin : len(some) - end]) for some in words] if len(names) > 1 else list(names)
+    return [name if cell_len(name) <= _NAME else f"...{name[3 - _NAME :]}" for name in left]
 
 
 class _Axis:

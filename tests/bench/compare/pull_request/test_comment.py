@@ -49,7 +49,7 @@ def test_a_later_run_finds_it() -> None:
 
 
 def test_it_has_the_verdict_the_table_the_picture_and_what_to_do() -> None:
-    lines = text(*RED).splitlines()
+    lines = text(*RED).replace("\N{NO-BREAK SPACE}", " ").splitlines()
     assert lines[1] == "### ❌ mhsa compare: slower: 1 of 6 benchmarks; not slower: 5"
     assert "Head `1a2b3c4d5e` against base `0f9e8d7c6b`." in lines
     assert "| att training float32 | 100 us | 110 us | 1.150x | 1.140 to 1.160 | **slower** |" in lines
@@ -77,13 +77,29 @@ def test_thousands_of_benchmarks_fit_into_a_comment() -> None:
 
 def test_the_picture_is_in_proportion() -> None:
     lines = picture([made("a", SLOWER), made("b"), made("c", UNSURE), made("d", None, outcome="n/a")], 0.03)
-    slower, same, unsure = (line.partition("float32")[2] for line in lines[1:4])
+    slower, same, unsure = (line[2:] for line in lines[1:4])
     assert len(lines) == 5, "what has no figure is not drawn"
     base = same.index("o")
     assert slower[base] == "|"
     assert slower.index("o") > slower.index(":") > base
     assert unsure.count("-") > 2 * same.count("-"), "an interval is as wide as it is uncertain"
     assert picture([made("d", None, outcome="n/a")], 0.03) == []
+
+
+def test_names_are_as_short_as_they_can_be_told_apart() -> None:
+    long = "a.rather.long.name.of.a.package:WithAClass"
+    names = [f"{long} {p} {s}" for p in ("forward", "training") for s in ("encoder 128", "encoder 512")]
+    lines = picture([made(name) for name in names], 0.03)
+    assert [line.partition("  ")[0] for line in lines[1:5]] == [
+        "forward encoder 128", "forward encoder 512", "training encoder 128", "training encoder 512",
+    ]  # fmt: skip
+    lines = picture([made(f"{n} {long} {long}") for n in "ab"], 0.03)
+    assert [line.partition("  ")[0] for line in lines[1:3]] == ["a", "b"]
+    lines = picture([made(f"{long}{n} {long}{n}") for n in "ab"], 0.03)
+    assert [line.partition("  ")[0][-2:] for line in lines[1:3]] == ["sa", "sb"]
+    assert len(lines[1]) <= WIDE
+    assert picture([made("a b")], 0.03)[1].startswith("att a b float32 ")
+    assert [line[:2] for line in picture([made("a"), made("a")], 0.03)[1:3]] != ["  ", "  "]
 
 
 def test_an_open_interval_ends_at_the_edge() -> None:
