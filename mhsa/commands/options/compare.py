@@ -66,8 +66,8 @@ def add_compare(subparsers: Any) -> None:
         "them in new processes while a benchmark is undecided and there is time. Operators, bytes and peak memory are compared "
         "exactly.",
         epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare main --accept "
-        "'float64 softmax'; mhsa compare --self-test --runs 5; exit "
-        "codes: 0 not slower, or accepted, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
+        "'float64 softmax'; mhsa compare --self-test --runs 5; exit codes: "
+        "0 not slower, or accepted, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
     )  # fmt: skip
     add = parser.add_argument
     add("base", metavar="BASE", nargs="?", default="", help="a commit, branch or tag")
