@@ -46,8 +46,11 @@ class _History:
 
     def run(self) -> int:
         """Do everything; return the exit code."""
+        from mhsa.bench.compare.accepted.between import introduced, place_in
+        from mhsa.bench.history.acknowledged import acknowledged
         from mhsa.bench.history.asv_publish import is_installed, site_of
         from mhsa.bench.history.measure import key
+        from mhsa.bench.history.page import page
         from mhsa.bench.history.report import print_history, print_steps, unmeasured
         from mhsa.bench.history.steps import steps_of
         from mhsa.reports.line_folding import hanging, show
@@ -62,8 +65,11 @@ class _History:
         print_history(self.console, commits, series, [dict(s.machine) for s in measuring.stores.values()])
         steps: list[Step] = []
         notes = [*self.trees.notes, *(line for b, some in series for line in unmeasured(b.id, commits, some))]
+        accepted, problems = introduced(self.trees, commits, place_in(self.trees))
+        notes += problems
         if is_installed():
             steps = [step for b, some in series for step in steps_of(b.id, commits, some)]
+            steps = acknowledged(steps, commits, accepted)
             known = (sum(m is not None and m.outcome == "measured" for m in some) for _, some in series)
             print_steps(self.console, steps, most=max(known))
         else:
@@ -74,7 +80,11 @@ class _History:
         code = 0 if any_figure and not measuring.interrupted else 2
         problems = self._finish(measuring, site, any_figure=any_figure)
         code = 2 if problems else code
-        makers = {"json": lambda: self._as_json(commits, measuring, site, steps, notes, code)}
+        machines = [store.machine for store in measuring.stores.values()]
+        makers = {
+            "json": lambda: self._as_json(commits, measuring, site, steps, notes, code),
+            "html": lambda: page(commits, series, machines, steps, accepted, notes, solved=is_installed()),
+        }
         return self.out.finish(code, makers, problems)
 
     def _commits(self) -> list[Commit]:

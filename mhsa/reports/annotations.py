@@ -19,9 +19,9 @@ def annotate(run: RunRecord) -> list[str]:
 
     All subjects' first errors come before any second one, because GitHub shows only the first ten of a step.
     """
-    errors = [_command("error", "mhsa: interrupted", INTERRUPTED)] if run.interrupted else []
+    errors = [command("error", "mhsa: interrupted", INTERRUPTED)] if run.interrupted else []
     if not run.subjects and not errors:
-        errors = [_command("error", "mhsa: unjudged", NO_SUBJECT)]
+        errors = [command("error", "mhsa: unjudged", NO_SUBJECT)]
     rounds = zip_longest(*(list(_errors(run, subject)) for subject in run.subjects))
     errors += [line for line in chain.from_iterable(rounds) if line is not None]
     notices = [_not_judged(s, "notice") for s in run.subjects if s.not_judged and not (run.strict and s.open)]
@@ -31,11 +31,11 @@ def annotate(run: RunRecord) -> list[str]:
 def _errors(run: RunRecord, subject: SubjectRecord) -> Iterator[str]:
     failures = subject.of_outcome("fail")
     if subject.verdict == "question":
-        yield _command("error", f"{subject.label}: question", question(subject), subject.place)
+        yield command("error", f"{subject.label}: question", question(subject), subject.place)
     for failure in failures[:_MOST]:
-        yield _command("error", f"{subject.label}: {failure.id}", summary(subject, failure), subject.place)
+        yield command("error", f"{subject.label}: {failure.id}", summary(subject, failure), subject.place)
     if not failures and subject.verdict not in ("holds", "question"):
-        yield _command("error", f"{subject.label}: {subject.verdict}", subject.why, subject.place)
+        yield command("error", f"{subject.label}: {subject.verdict}", subject.why, subject.place)
     if subject.open and run.strict:
         yield _not_judged(subject, "error")
 
@@ -43,7 +43,7 @@ def _errors(run: RunRecord, subject: SubjectRecord) -> Iterator[str]:
 def _not_judged(subject: SubjectRecord, kind: str) -> str:
     """What no property tries: an error under --strict, a notice otherwise."""
     words = f"{subject.verdict}; {not_judged(subject.not_judged)}"
-    return _command(kind, f"{subject.label}: not judged", words, subject.place)
+    return command(kind, f"{subject.label}: not judged", words, subject.place)
 
 
 def _warnings(subject: SubjectRecord) -> Iterator[str]:
@@ -51,17 +51,17 @@ def _warnings(subject: SubjectRecord) -> Iterator[str]:
     failures = subject.of_outcome("fail")
     if len(failures) > _MOST:  # not an error, or it would be the eleventh, which GitHub does not show
         rest = [failure.id for failure in failures[_MOST:]]
-        yield _command("warning", f"{name}: {len(rest)} more", f"{len(rest)} more properties fail: {', '.join(rest)}", place)
+        yield command("warning", f"{name}: {len(rest)} more", f"{len(rest)} more properties fail: {', '.join(rest)}", place)
     unjudged = subject.of_outcome("error")
     if unjudged and failures:  # else the verdict says it
         words = "\n".join(f"{p.id}: {p.reason}" for p in unjudged)
-        yield _command("warning", f"{name}: {len(unjudged)} not judged", words, place)
+        yield command("warning", f"{name}: {len(unjudged)} not judged", words, place)
     for words in subject.warnings:
-        yield _command("warning", name, words, place)
+        yield command("warning", name, words, place)
 
 
-def _command(kind: str, title: str, message: str, place: tuple[str, int] | None = None) -> str:
-    """One workflow command; the runner undoes the escapes of a property and of the message, which are not the same."""
+def command(kind: str, title: str, message: str, place: tuple[str, int] | None = None) -> str:
+    """Return one workflow command; the runner undoes the escapes of a property and of the message, which are not the same."""
     properties = {"title": title}
     if place is not None and (file := printable(place[0])):
         properties = {"file": file, "line": str(place[1])} | properties

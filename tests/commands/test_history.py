@@ -433,6 +433,33 @@ def test_six_benchmarks_stand_in_one_table(
     assert sum(line.startswith("  slower: att ") for line in lines) == 6
 
 
+def test_what_is_accepted_is_marked_in_the_table_the_json_and_the_page(
+    repository: Repository, faked: Faked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")  # nothing is folded
+    slow = repository.git("rev-parse", "HEAD~1").strip()
+    entry = f'[[accepted]]\nreason = "for accuracy"\ncommit = "{slow}"\n[accepted.figures]\n"att *" = "1.5x"\n'
+    repository.commit("accept", {"mhsa-accepted.toml": entry})
+    repository.commit("slower\n\nMhsa-accept: att *: 1.1x", {"README.md": "x"})
+    faked.ratios = {"words 1": 1.5, "words 2": 1.5, "accept": 1.5, "slower": 2.5}
+    assert history("HEAD~4..HEAD", "--html", "../history.html") == 0
+    out = capsys.readouterr().out
+    assert "slower: att forward exercise float32 from 1.50x to 2.50x" in out
+    assert "to be sure: mhsa compare" in out
+    assert "without a reason; write why behind it: Mhsa-accept: BENCHMARK: 1.15x: REASON" in out, "a note, and no end"
+    assert history("HEAD~5..HEAD", "--html", "../history.html") == 0
+    out = capsys.readouterr().out
+    assert "    accepted, 1.500x: for accuracy\n" in out
+    steps = json.loads(Path("../out.json").read_text())["steps"]
+    assert [(s["commit"] == slow, s["accepted"] and s["accepted"]["reason"]) for s in steps] == [
+        (True, "for accuracy"),
+        (False, None),
+    ]
+    page = Path("../history.html").read_text()
+    assert "2 steps in 5 commits, 1 accepted" in page
+    assert "✓ accepted, 1.500x: for accuracy" in page
+
+
 def test_a_killed_run_is_gone_on_with(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only one of these that measures: a process that is killed cannot be faked."""
     (tmp_path / "tmp").mkdir()

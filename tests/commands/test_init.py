@@ -375,9 +375,12 @@ def test_the_workflow_is_yaml_with_its_nightly_part_too(
     assert list(nightly["jobs"]) == ["attention", "speed", "thorough"]
     speed = nightly["jobs"].pop("speed")
     assert speed["if"] == "github.event_name == 'pull_request'"
-    assert speed["steps"][0]["with"] == {"fetch-depth": 2}, "what is merged into must be there"
+    assert speed["steps"][0]["with"] == {"fetch-depth": 0}, "what is merged into must be there, and all messages since then"
+    assert speed["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert plain["permissions"] == {"contents": "read"}, "no other job may write"
     assert command in speed["steps"][2]["run"].splitlines()
-    assert speed["steps"][-1]["run"] == "mhsa compare HEAD^1 --allow-undecided"
+    assert speed["steps"][-2]["run"] == 'mhsa compare HEAD^1 --allow-undecided --markdown "$RUNNER_TEMP/speed.md"'
+    assert "uses" not in speed["steps"][-1], "the comment is written by what GitHub's machines have: nobody else's action"
     for job in nightly["jobs"].values():
         steps = job["steps"]
         assert [s["uses"] for s in steps[:2]] == ["actions/checkout@v4", "actions/setup-python@v5"]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from mhsa.bench.compare.accepted.acceptance import Allowance
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.bench.measure.measurement import REFUSED
 
@@ -19,7 +20,7 @@ COUNTED = {
     "kernels": "more kernels",
 }
 # Worst first: the verdict of a run is the first of these that a benchmark has.
-ORDER = ("wrong", "suspect", "slower", "costs more", "n/a", "cannot tell", "not slower")
+ORDER = ("wrong", "suspect", "slower", "costs more", "n/a", "cannot tell", "accepted", "not slower")
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,9 @@ class Comparison:
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
         rounds: head / base in each round.
+        allowance: what is accepted of head; ``decision`` and ``increases`` are of what goes beyond it.
+        needed: whether head is slower, or takes more, than base, so that the allowance decides.
+        slack: whether head is faster than the allowance by as much as matters.
     """
 
     benchmark: str
@@ -58,6 +62,9 @@ class Comparison:
     reasons: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
     rounds: tuple[float, ...] = ()
+    allowance: Allowance | None = None
+    needed: bool = False
+    slack: bool = False
 
     @property
     def verdict(self) -> str:
@@ -70,7 +77,9 @@ class Comparison:
             return self.outcome if self.outcome != "timed" else "cannot tell"
         if self.decision.verdict == "slower":
             return "slower"
-        return "costs more" if self.increases else self.decision.verdict
+        if self.increases:
+            return "costs more"
+        return "accepted" if self.needed and self.decision.verdict == "not slower" else self.decision.verdict
 
     @property
     def words(self) -> str:
@@ -80,10 +89,24 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        data = {**asdict(self), "verdict": self.verdict, "words": self.words}
+        data = {**asdict(replace(self, allowance=None)), "verdict": self.verdict, "words": self.words}
+        del data["allowance"], data["needed"], data["slack"]
+        data["accepted"] = self._accepted()
         if self.decision is not None and math.isinf(self.decision.high):
             data["decision"]["high"] = None  # JSON has no infinity
         return data
+
+    def _accepted(self) -> dict[str, Any] | None:
+        if self.allowance is None:
+            return None
+        figures = self.allowance.figures
+        by = [acceptance.as_dict(self.benchmark) for acceptance in self.allowance.by]
+        return {"ratio": figures.ratio, "more": dict(figures.more), "needed": self.needed, "by": by}
+
+
+def beyond(increases: Sequence[Increase], more: Mapping[str, int]) -> tuple[Increase, ...]:
+    """Return the increases that are larger than what is accepted of them."""
+    return tuple(i for i in increases if i.head - i.base > more.get(i.what, 0))
 
 
 def increases_of(counters: Mapping[str, Mapping[str, int | None]]) -> tuple[Increase, ...]:
@@ -103,10 +126,10 @@ def overall(comparisons: Sequence[Comparison]) -> str:
 
 
 def exit_code(comparisons: Sequence[Comparison], *, allow_undecided: bool = False) -> int:
-    """0: nothing is slower or costs more; 1: something does, or is wrong or suspect; 2: it could not be decided."""
+    """0: nothing is slower or costs more, but for what is accepted; 1: something is, or is wrong or suspect; 2: undecided."""
     verdict = overall(comparisons)
     if verdict in (*REFUSED, "slower", "costs more"):
         return 1
-    if verdict == "not slower":
+    if verdict in ("accepted", "not slower"):
         return 0
     return 0 if verdict == "cannot tell" and allow_undecided else 2

@@ -1,4 +1,4 @@
-"""How ``mhsa compare`` shows what it found: in a terminal, and as Markdown for a pull request."""
+"""How ``mhsa compare`` shows what it found in a terminal, and the sentences that its other reports share."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from mhsa.bench.compare.accepted.figures import Figures
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
 from mhsa.reports.line_folding import fold, hanging, show
-from mhsa.reports.markdown_text import table, text
 from mhsa.reports.tables import aligned
 
 STYLES = {
     "wrong": "bold red", "suspect": "bold red", "slower": "bold red", "costs more": "bold red",
-    "n/a": "bold magenta", "cannot tell": "yellow", "not slower": "green",
+    "n/a": "bold magenta", "cannot tell": "yellow", "accepted": "yellow", "not slower": "green",
 }  # fmt: skip
 _SCREEN = 60  # lines of a terminal that a comparison fits into
 _LONGEST = 3  # lines of what there is to say of one kind of row
-_HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
+HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -45,6 +45,7 @@ def print_comparison(
     width = console.width
     lines = hanging("", machine_line(machine), width, style="dim") if machine else []
     end = [line for words in remarks(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
+    end += [line for words in acceptances(comparisons) for line in hanging("  ", words, width, most=_LONGEST, style="yellow")]
     end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
     end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
     show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
@@ -66,7 +67,7 @@ def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> lis
 
 
 def _table(comparisons: Sequence[Comparison], width: int) -> list[Text]:
-    every = [_HEAD, *rows(comparisons)]
+    every = [HEAD, *rows(comparisons)]
     figures = aligned([row[1:] for row in every], left=())
     room = width - 2 - max(map(cell_len, figures)) - 2
     names = [fold(row[0], room) for row in every]
@@ -89,19 +90,36 @@ def remarks(comparisons: Sequence[Comparison]) -> list[str]:
     return [f"{names[0] if len(names) == 1 else f'{len(names)} benchmarks'}: {words}" for words, names in rows.items()]
 
 
+def acceptances(comparisons: Sequence[Comparison]) -> list[str]:
+    """Return what is accepted, of which benchmarks and why; and where that does not fit what was measured."""
+    found: dict[tuple[str, str], list[tuple[str, Figures]]] = {}
+    for c in comparisons:
+        for acceptance in c.allowance.by if c.allowance else ():
+            why = f"{acceptance.reason} ({', '.join(filter(None, (acceptance.where, acceptance.date)))})"
+            figures = acceptance.of(c.benchmark)
+            if figures is not None:
+                found.setdefault((why, _misfit(c)), []).append((c.benchmark, figures))
+    lines = []
+    for (why, misfit), rows in found.items():
+        names = rows[0][0] if len(rows) == 1 else f"{len(rows)} benchmarks"
+        most = max((figures for _, figures in rows), key=lambda figures: figures.ratio)
+        same = all(figures == most for _, figures in rows)
+        lines.append(f"accepted{misfit and ', but '}{misfit}: {names}, {'' if same else 'at most '}{most}: {why}")
+    return lines
+
+
+def _misfit(c: Comparison) -> str:
+    """Return in what an acceptance no longer fits, if that is known."""
+    if c.verdict == "not slower":
+        return "no longer needed, as head is not slower than base; it can be removed"
+    return (
+        "head is faster than that by as much as matters, so less can be accepted" if c.verdict == "accepted" and c.slack else ""
+    )
+
+
 def sentence(comparisons: Sequence[Comparison]) -> str:
     """Return the verdict in words, with how many benchmarks have it, and how many each of the others."""
     verdict = overall(comparisons)
     having = Counter(c.verdict for c in comparisons)
     others = "".join(f"; {other}: {having[other]}" for other in ORDER if other != verdict and having[other])
     return f"{verdict}: {having[verdict]} of {len(comparisons)} benchmarks{others}"
-
-
-def markdown(
-    comparisons: Sequence[Comparison], machine: Mapping[str, str | int], base: str, head: str, notes: Sequence[str]
-) -> str:
-    """Return it for a pull request."""
-    lines = [f"**{sentence(comparisons)}**, {head} against {base}", ""]
-    lines += table(_HEAD, (list(map(text, row)) for row in rows(comparisons)))
-    lines += ["", *(f"- {text(line)}" for line in (*remarks(comparisons), *notes))]
-    return "\n".join([*lines, "", text(machine_line(machine)), ""])

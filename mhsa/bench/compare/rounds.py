@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from mhsa.bench.compare.accepted.acceptance import Allowance
+from mhsa.bench.compare.accepted.figures import Figures
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.sequential_test import FEWEST, Decision, decide, planned_looks
 from mhsa.bench.compare.settings import MOST
@@ -23,6 +25,7 @@ class BenchmarkRounds:
             sides cannot be in one process.
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
+        allowance: what is accepted of head: it is judged against so much more than base.
     """
 
     benchmark: Benchmark
@@ -33,6 +36,7 @@ class BenchmarkRounds:
     reasons: dict[str, str] = field(default_factory=dict)
     apart: bool = False
     decision: Decision | None = None
+    allowance: Allowance | None = None
 
     def end(self, outcome: str, reasons: dict[str, str]) -> None:
         """Note what stands in the way of a time."""
@@ -86,5 +90,10 @@ def add_rounds(
 
 
 def _decide(found: BenchmarkRounds, threshold: float, looks: Sequence[int], benchmarks: int, *, last: bool) -> None:
-    if found.outcome == "timed" and found.log_ratios:
-        found.decision = decide(found.log_ratios, threshold=threshold, looks=looks, benchmarks=benchmarks, last=last)
+    if found.outcome != "timed" or not found.log_ratios:
+        return
+    # The same test, of head against base times what is accepted: that is fixed before anything is measured.
+    accepted = found.allowance.figures if found.allowance else Figures()
+    judged = [ratio - accepted.shift for ratio in found.log_ratios]
+    decision = decide(judged, threshold=threshold, looks=looks, benchmarks=benchmarks, last=last)
+    found.decision = decision.times(accepted.ratio)

@@ -12,11 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
+from mhsa.bench.compare.accepted.acceptance import Acceptance, allowance_of
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import BothCommits
-from mhsa.bench.compare.comparison import Comparison, increases_of
+from mhsa.bench.compare.comparison import Comparison, beyond, increases_of
 from mhsa.bench.compare.rounds import BenchmarkRounds
-from mhsa.bench.compare.settings import Terms
+from mhsa.bench.compare.settings import THRESHOLD, Terms
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.measurement import REFUSED
 from mhsa.records.options import Options
@@ -35,6 +36,9 @@ class Comparing:
         checkouts: the files of each side.
         requests: the subjects, as head configures them.
         benchmarks: what is measured of them.
+
+    Attributes:
+        accepted: what is accepted of head.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Comparing:
         self.folders = {side: Path(checkout.folder) for side, checkout in checkouts.items()}
         self.machine: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.accepted: Sequence[Acceptance] = ()
         self.requests, self.benchmarks = tuple(requests), list(benchmarks)
 
     def comparisons(self, *, verify: bool) -> list[Comparison]:
@@ -59,9 +64,11 @@ class Comparing:
                 self.checkouts, self.benchmarks, self.terms, lambda words: line.show(lambda: words, time.monotonic())
             )
             for found in measuring.found:
+                found.allowance = allowance_of(found.benchmark.id, self.accepted)
                 if reasons := wrong.get(found.benchmark.request.label):
                     found.end("wrong", reasons)
             measuring.measure()
+        self.notes += self._of_no_benchmark()
         self.machine = measuring.machine
         self.notes += measuring.notes
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
@@ -70,7 +77,16 @@ class Comparing:
                 f"{label} is wrong at base, too, so that did not begin with head: mhsa verify says what is wrong; --no-verify "
                 "times what is right at the benchmarks' shapes all the same"
             )
-        return [comparison_of(found) for found in measuring.found]
+        return [comparison_of(found, self.terms.threshold_of(apart=found.apart)) for found in measuring.found]
+
+    def _of_no_benchmark(self) -> list[str]:
+        """What is accepted of benchmarks that are not among these."""
+        ids = [benchmark.id for benchmark in self.benchmarks]
+        return [
+            f"accepted of {', '.join(acceptance.figures)}, which was not measured: {acceptance.reason} ({acceptance.where})"
+            for acceptance in self.accepted
+            if not any(acceptance.of(identity) for identity in ids)
+        ]
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
@@ -101,14 +117,27 @@ def _holds_as_read(result: SubjectResult) -> bool:
     return result.under is not None and result.under["passed"] == result.under["judged"]
 
 
-def comparison_of(found: BenchmarkRounds) -> Comparison:
-    """Return what is known of a benchmark."""
+def comparison_of(found: BenchmarkRounds, threshold: float = THRESHOLD) -> Comparison:
+    """Return what is known of a benchmark; ``threshold`` is the smallest slow-down that matters."""
     name = found.benchmark.id
     if found.outcome not in ("timed", "same") or not found.log_ratios:
         reasons = found.reasons or {"both": "it was not measured"}
-        return Comparison(name, outcome=found.outcome if found.outcome in REFUSED else "n/a", reasons=reasons)
+        outcome = found.outcome if found.outcome in REFUSED else "n/a"
+        return Comparison(name, outcome=outcome, reasons=reasons, allowance=found.allowance)
     base, head = (statistics.median(seconds) for seconds in zip(*found.seconds, strict=True))
     rounds = tuple(math.exp(ratio) for ratio in found.log_ratios)
     if found.outcome == "same":
-        return Comparison(name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart, rounds=rounds)
-    return Comparison(name, found.decision, (base, head), increases_of(found.counters), apart=found.apart, rounds=rounds)
+        return Comparison(
+            name, seconds=(base, head), outcome="same", reasons=found.reasons, apart=found.apart, rounds=rounds,
+            allowance=found.allowance,
+        )  # fmt: skip
+    every = increases_of(found.counters)
+    plain = Comparison(name, found.decision, (base, head), every, apart=found.apart, rounds=rounds)
+    if found.allowance is None or found.decision is None:
+        return replace(plain, allowance=found.allowance)
+    accepted, high = found.allowance.figures, found.decision.high
+    return replace(
+        plain, increases=beyond(every, accepted.more), allowance=found.allowance,
+        # What is not slower than base is not slower than more than base either, so this spends none of the error.
+        needed=high >= 1 + threshold or bool(every), slack=high * (1 + threshold) < accepted.ratio,
+    )  # fmt: skip

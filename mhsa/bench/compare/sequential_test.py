@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from typing import Literal
@@ -36,7 +36,8 @@ _LARGEST = 700.0  # a logarithm whose exponential is finite
 class Decision:
     """What was decided after ``processes``: ``ratio`` is head / base, between the limits ``low`` and ``high``.
 
-    ``high`` below 1 + threshold is "not slower"; else ``low`` above 1 is "slower" where a look may say so.
+    ``high`` below 1 + threshold is "not slower"; else ``low`` above 1 is "slower" where a look may say so. Where a slow-down
+    is accepted, both are of head / (base x what is accepted).
     """
 
     verdict: Verdict
@@ -44,6 +45,12 @@ class Decision:
     low: float
     high: float
     processes: int
+
+    def times(self, accepted: float) -> Decision:
+        """Return it with figures of head / base, if it was made of head / (base x ``accepted``)."""
+        if accepted == 1:
+            return self
+        return replace(self, ratio=self.ratio * accepted, low=self.low * accepted, high=self.high * accepted)
 
 
 @dataclass(frozen=True)

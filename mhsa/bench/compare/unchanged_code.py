@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import PurePath, PurePosixPath
 
+from mhsa.bench.compare.accepted.file import NAME as ACCEPTED
+
 WORDS = "the same code at both commits"
 # What nothing that runs reads: words and pictures, and what GitHub reads. Everything else may be data, a kernel's source say.
 _DOCUMENTS = {".md", ".rst", ".ipynb", ".png", ".svg", ".jpg", ".gif", ".pdf", ".cff"}
-_NAMES = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CODEOWNERS", ".gitignore", ".gitattributes", ".mailmap"}
+_NAMES = {"LICENSE", "LICENCE", "COPYING", "NOTICE", "AUTHORS", "CODEOWNERS", ".gitignore", ".gitattributes", ".mailmap",
+          ACCEPTED}  # fmt: skip
 _FOLDERS = {".github", "docs", "doc"}
 _BESIDE = {".txt", ".yml", ".yaml", ".html", ".css"}  # documents in these folders only
 

@@ -21,6 +21,14 @@ class Commit(NamedTuple):
     message: str
 
 
+class Message(NamedTuple):
+    """The whole message of a commit, and the day on which it was committed."""
+
+    sha: str
+    date: str
+    text: str
+
+
 class Repository:
     """The commits of a repository.
 
@@ -116,6 +124,30 @@ class Repository:
     def changed(self, base: str, head: str) -> list[str]:
         """Return the files that differ between two commits; paths are relative to the root."""
         return [path for path in self.output("diff", "--name-only", "--no-renames", "-z", base, head).split("\0") if path]
+
+    def text_at(self, sha: str, path: str) -> str | None:
+        """Return a file as a commit has it; None if it has none of that name."""
+        found = run(self.root, "show", f"{sha}:{path}")
+        return None if found.returncode else found.stdout
+
+    def is_ignored(self, path: str) -> bool:
+        """Whether git ignores a file that is not under version control."""
+        return not run(self.root, "check-ignore", "--quiet", path).returncode
+
+    def messages(self, base: str | None, head: str) -> list[Message]:
+        """Return the messages of the commits that head has and base has not, newest first; without base, that of head."""
+        which = (f"{base}..{head}",) if base else ("--no-walk", head)
+        entries = self.output("log", "-z", "--format=%H%n%cs%n%B", *which, "--").split("\0")
+        return [Message(*entry.split("\n", 2)) for entry in entries if entry.count("\n") >= 2]
+
+    def is_ancestor(self, older: str, newer: str) -> bool:
+        """Whether a commit is another one, or lies in its past; a commit that is not here is no one's ancestor."""
+        return not older.startswith("-") and not run(self.root, "merge-base", "--is-ancestor", older, newer).returncode
+
+    def parent(self, sha: str) -> str | None:
+        """Return the first parent of a commit; None if there is none, or a shallow clone has it not."""
+        found = run(self.root, "rev-parse", "--verify", "--quiet", f"{sha}^1^{{commit}}")
+        return None if found.returncode else found.stdout.strip()
 
     def output(self, *arguments: str) -> str:
         """Return what git prints; it must succeed."""

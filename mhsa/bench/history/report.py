@@ -9,6 +9,7 @@ from rich.text import Text
 
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.git.repository import Commit
+from mhsa.bench.history.acknowledged import exceeds
 from mhsa.bench.history.steps import Step
 from mhsa.bench.measure.measurement import REFUSED, Measurement
 from mhsa.bench.report import format as wording
@@ -94,7 +95,12 @@ def print_steps(console: Console, steps: Sequence[Step], most: int) -> None:
     """Print what changed where; ``most`` is how many figures a benchmark has at most."""
     console.print()
     for step in steps:
-        show(console, hanging("  ", sentence(step), console.width, style=_STYLES.get(step.words, "yellow")))
+        style = "yellow" if step.accepted else _STYLES.get(step.words, "yellow")
+        show(console, hanging("  ", sentence(step), console.width, style=style))
+        if step.accepted is not None:
+            show(console, hanging("    ", acceptance_of(step), console.width))
+            if not exceeds(step):
+                continue
         if step.words in ("slower", "faster") and step.last is not None:
             sure = f"to be sure: mhsa compare {step.last.sha[:7]} {step.commit.sha[:7]}"
             console.print(Text(f"    {sure}", style="dim"), soft_wrap=True)
@@ -111,7 +117,16 @@ def sentence(step: Step) -> str:
         return printable(f"{step.words}: {step.benchmark} {place}: {_cut(' '.join(step.reason.split()), _LONGEST)}")
     if step.between:
         place += f" or up to {step.between} {'commit' if step.between == 1 else 'commits'} before it, which have no figure"
-    return printable(f"{step.words}: {step.benchmark} from {_level(step, step.before)} to {_level(step, step.after)} {place}")
+    return printable(f"{step.words}: {step.benchmark} from {level(step, step.before)} to {level(step, step.after)} {place}")
+
+
+def acceptance_of(step: Step) -> str:
+    """Return why a step is accepted, since when, and how much of it; empty where it is not."""
+    if step.accepted is None:
+        return ""
+    figures = step.accepted.of(step.benchmark)
+    words = f"accepted, {', '.join(filter(None, (str(figures), step.accepted.date)))}: {step.accepted.reason}"
+    return printable(f"{words}; the step is larger than that" if exceeds(step) else words)
 
 
 def unmeasured(benchmark: str, commits: Sequence[Commit], figures: Series) -> list[str]:
@@ -128,7 +143,8 @@ def unmeasured(benchmark: str, commits: Sequence[Commit], figures: Series) -> li
     ]
 
 
-def _level(step: Step, value: float | None) -> str:
+def level(step: Step, value: float | None) -> str:
+    """Return what a step leads from or to, with its unit."""
     if value is None:
         return wording.NOTHING
     if step.words in ("slower", "faster"):

@@ -6,9 +6,10 @@ import itertools
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mhsa.bench.compare.accepted.acceptance import Acceptance
 from mhsa.bench.compare.comparison import COUNTED, increases_of
 from mhsa.bench.git.repository import Commit
 from mhsa.bench.measure.measurement import REFUSED, Measurement
@@ -40,6 +41,7 @@ class Step:
         commit: the first that was measured after.
         between: how many commits that lie between the two have no figure.
         reason: of a wrong one.
+        accepted: what says that it is known and meant, if anything does.
     """
 
     words: str
@@ -50,11 +52,13 @@ class Step:
     after: float | None = None
     between: int = 0
     reason: str = ""
+    accepted: Acceptance | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields, ready for JSON."""
-        data = asdict(self)
-        return data | {"commit": self.commit.sha, "last": self.last.sha if self.last else None}
+        data = asdict(replace(self, accepted=None))
+        accepted = self.accepted.as_dict(self.benchmark) if self.accepted else None
+        return data | {"commit": self.commit.sha, "last": self.last.sha if self.last else None, "accepted": accepted}
 
 
 def steps_of(benchmark: str, commits: Sequence[Commit], series: Sequence[Measurement | None]) -> list[Step]:

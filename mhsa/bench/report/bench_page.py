@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from string import Template
 
 from mhsa.bench.measure.measurement import BASELINE, Measurement
 from mhsa.bench.report import format as wording
 from mhsa.bench.report import sentences
 from mhsa.bench.report.chart import MatplotlibMissing, as_svg, draw
 from mhsa.bench.report.inline_svg import inline
+from mhsa.bench.report.page_parts import document, head, many, section
 from mhsa.bench.report.page_table import prettier, tables
-from mhsa.reports.html.markup import Markup, breakable, definitions, join, tag
+from mhsa.reports.html.markup import Markup, breakable, tag
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _CHECKED = (
     "Before an implementation was timed at a shape, its output was compared with the oracle's, in higher precision and with "
     "a derived bound of the error; what is wrong was not timed."
@@ -41,44 +39,21 @@ def page(measurements: Sequence[Measurement], machine: Mapping[str, str | int]) 
     checked = [tag("li", words) for words in sentences.checked(measurements)]
     title = _title(measurements)
     body = [
-        _head(title, machine),
-        _section("Checked before it was timed", tag("p", _CHECKED), tag("ul", *checked), class_="checked") if checked else None,
-        _section("Cost over the sequence length", _picture(measurements)) if checked else None,
-        *(_section(group.title, tables(group)) for group in wording.grouped(measurements)),
-        _section("Without figures", tag("ul", *reasons)) if reasons else None,
-        _section("Growth with the sequence length T", tag("ul", *growth)) if growth else None,
-        _section("How to read this", *(tag("p", words) for words in sentences.READING), class_="reading"),
+        head("mhsa bench", title, machine),
+        section("Checked before it was timed", tag("p", _CHECKED), tag("ul", *checked), class_="checked") if checked else None,
+        section("Cost over the sequence length", _picture(measurements)) if checked else None,
+        *(section(group.title, tables(group)) for group in wording.grouped(measurements)),
+        section("Without figures", tag("ul", *reasons)) if reasons else None,
+        section("Growth with the sequence length T", tag("ul", *growth)) if growth else None,
+        section("How to read this", *(tag("p", words) for words in sentences.READING), class_="reading"),
     ]
-    return Template(_asset("mhsa.reports.html", "verdict_page.html")).substitute(
-        title=tag("title", f"mhsa bench: {title}"),
-        policy=_POLICY,
-        style=_asset("mhsa.reports.html", "verdict_page.css") + _asset("mhsa.bench.report", "bench_page.css"),
-        script="",
-        body=join(body),
-    )
-
-
-def _asset(package: str, name: str) -> str:
-    return files(package).joinpath(name).read_text(encoding="utf-8")
+    return document(f"mhsa bench: {title}", body)
 
 
 def _title(measurements: Sequence[Measurement]) -> str:
     names = {m.implementation for m in measurements} - {BASELINE}
     shapes = {m.shape for m in measurements}
-    return f"{_many(len(names), 'implementation')} at {_many(len(shapes), 'shape')}" if measurements else "Nothing was measured"
-
-
-def _many(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _head(title: str, machine: Mapping[str, str | int]) -> Markup:
-    conditions = tag("div", definitions((name, str(value)) for name, value in machine.items()), class_="environment")
-    return tag("header", tag("p", "mhsa bench", class_="eyebrow"), tag("h1", title), conditions)
-
-
-def _section(title: str, *children: Markup, class_: str | None = None) -> Markup:
-    return tag("section", tag("h3", title), *children, class_=class_)
+    return f"{many(len(names), 'implementation')} at {many(len(shapes), 'shape')}" if measurements else "Nothing was measured"
 
 
 def _powers(sentence: str) -> Markup:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from mhsa.bench.compare.pull_request.marker import MARKER
 from mhsa.commands.init_files.template import template
 from mhsa.records.distribution import NAME, Origin
 
@@ -34,6 +35,7 @@ def workflow(install: str, origin: Origin) -> str:
         REQUIREMENT=json.dumps(requirement, ensure_ascii=False),
         WHY="pinned, since a later one may find more" if requirement else "fill this in: it was installed from a folder here",
         GUARD=guard,
+        MARKER=MARKER,
         NIGHTLY_GUARD=re.sub(r"(?m)^( +)", r"\1#", guard),
     )
 

@@ -41,6 +41,7 @@ class CompareArguments(SelectionArguments):
     apart: bool
     self_test: bool
     runs: int | None
+    accept: str | None
     allow_undecided: bool
     verify: bool
     timeout: float | None
@@ -64,8 +65,9 @@ def add_compare(subparsers: Any) -> None:
         "--subject. mhsa first verifies both commits (quick profile). Blocks of milliseconds alternate, and mhsa repeats "
         "them in new processes while a benchmark is undecided and there is time. Operators, bytes and peak memory are compared "
         "exactly.",
-        epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare --self-test --runs 5; exit "
-        "codes: 0 not slower, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
+        epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare main --accept "
+        "'float64 softmax'; mhsa compare --self-test --runs 5; exit codes: "
+        "0 not slower, or accepted, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
     )  # fmt: skip
     add = parser.add_argument
     add("base", metavar="BASE", nargs="?", default="", help="a commit, branch or tag")
@@ -85,6 +87,9 @@ def add_compare(subparsers: Any) -> None:
         "self-test if --json names its file")  # fmt: skip
     add("--runs", type=whole, metavar="N",
         help="runs of the self-test without a change (default: for 200 comparisons); a fifth per slow-down")  # fmt: skip
+    add("--accept", metavar="REASON", nargs="?", const="",
+        help="keep what is slower or costs more, with its figures and this reason, in mhsa-accepted.toml; it is then judged "
+        "against base times what is accepted, and every verdict says so (docs/gate.md)")  # fmt: skip
     add("--allow-undecided", action="store_true", help="exit with 0 if the result is inconclusive")
     add("--no-verify", dest="verify", action="store_false", help="only compare results with the oracle at each shape")
     add("--timeout", type=seconds, metavar="SECONDS", help="time limit per step (default: 300)")
@@ -93,7 +98,12 @@ def add_compare(subparsers: Any) -> None:
     )
     add_no_color(add)
     add("--json", type=Path, metavar="FILE", help=JSON)
-    add("--markdown", type=Path, metavar="FILE", help="write the table for a pull request")
+    add(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="write the comment for a pull request; GitHub's step summary always gets it",
+    )
 
 
 def add_selection(add: Callable[..., Any], where: str) -> None:

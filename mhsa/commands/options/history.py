@@ -27,11 +27,12 @@ class HistoryArguments(SelectionArguments):
     publish: bool
     no_color: bool
     json: Path | None
+    html: Path | None
 
     @property
     def files(self) -> dict[str, Path]:
         """What to write, by format."""
-        return files(json=self.json)
+        return files(json=self.json, html=self.html)
 
 
 def add_history(subparsers: Any) -> None:
@@ -63,3 +64,5 @@ def add_history(subparsers: Any) -> None:
     add("--no-publish", dest="publish", action="store_false", help="do not run asv publish at the end")
     add_no_color(add)
     add("--json", type=Path, metavar="FILE", help=JSON)
+    add("--html", type=Path, metavar="FILE",
+        help="write the history as one page that needs no network: each series, its steps, and what is accepted")  # fmt: skip

@@ -2,15 +2,21 @@
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import pytest
 
 from mhsa.bench.compare import rounds
+from mhsa.bench.compare.accepted.acceptance import Acceptance, allowance_of
+from mhsa.bench.compare.accepted.figures import Figures
 from mhsa.bench.compare.benchmark import Benchmark
+from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.pairing import _goes_on
+from mhsa.bench.compare.report import acceptances
 from mhsa.bench.compare.rounds import BenchmarkRounds, add_rounds
-from mhsa.bench.compare.sequential_test import FEWEST
+from mhsa.bench.compare.running import comparison_of
+from mhsa.bench.compare.sequential_test import FEWEST, decide, planned_looks
 from mhsa.bench.compare.settings import APART_MOST, MOST, Terms
 from mhsa.commands.cli import main
 from mhsa.records.request import Request
@@ -101,6 +107,73 @@ def test_what_has_ended_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.asked[2:] == [["a"], ["a"]]
     assert other.decision is None
     assert add_rounds([], add, threshold=0.03, budget=100, benchmarks=2) is None
+
+
+# --- What is accepted ---------------------------------------------------------------------------------------------------
+
+
+def allow(found: BenchmarkRounds, ratio: float, **more: int) -> None:
+    acceptance = Acceptance("r", {found.benchmark.id: Figures(ratio, more)}, "", "")
+    found.allowance = allowance_of(found.benchmark.id, [acceptance])
+
+
+@pytest.mark.parametrize(
+    ("ratio", "accepted", "verdict", "slack"),
+    [
+        (1.15, 1.15, "accepted", False),
+        (1.15, 1.0, "slower", False),
+        (1.25, 1.15, "slower", False),
+        (1.16, 1.15, "accepted", False),  # less than the threshold beyond what is accepted
+        (1.06, 1.15, "accepted", True),
+        (1.0, 1.15, "not slower", True),
+        (0.9, 1.15, "not slower", True),
+    ],
+)
+def test_head_is_judged_against_base_times_what_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, ratio: float, accepted: float, verdict: str, slack: bool
+) -> None:
+    clock = Clock(monkeypatch, 1)
+    one, other = founds("a", "b")
+    allow(one, accepted)
+    slow = [x + math.log(ratio) for x in STEADY]
+    beside = [x + math.log(1.15) for x in STEADY]
+    add_rounds([one, other], clock.add(a=slow, b=beside), threshold=0.03, budget=100, benchmarks=2)
+    found, another = comparison_of_timed(one), comparison_of_timed(other)
+    assert found.verdict == verdict
+    assert found.slack is slack or accepted == 1
+    assert found.decision is not None
+    assert found.decision.ratio == pytest.approx(ratio, rel=0.002), "what is shown is head / base"
+    assert another.verdict == "slower", "what is accepted of one loosens nothing for another"
+
+
+def comparison_of_timed(found: BenchmarkRounds) -> Comparison:
+    found.seconds = [(1.0, 1.0)] * len(found.log_ratios)
+    return comparison_of(found, 0.03)
+
+
+def test_the_test_itself_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, 1)
+    (one,) = founds("a")
+    allow(one, 1.2)
+    add_rounds([one], clock.add(a=[x + math.log(1.2) for x in LOUD]), threshold=0.03, budget=100, benchmarks=1)
+    plain = decide(LOUD, threshold=0.03, looks=planned_looks(), benchmarks=1, last=True)
+    assert one.decision is not None
+    assert (one.decision.verdict, one.decision.processes) == (plain.verdict, plain.processes)
+    assert one.decision.high == pytest.approx(1.2 * plain.high)
+    assert one.decision.low == pytest.approx(1.2 * plain.low)
+
+
+@pytest.mark.parametrize(("more", "verdict"), [(15, "accepted"), (14, "costs more"), (0, "costs more")])
+def test_what_is_counted_is_accepted_exactly(monkeypatch: pytest.MonkeyPatch, more: int, verdict: str) -> None:
+    clock = Clock(monkeypatch, 1)
+    (one,) = founds("a")
+    allow(one, 1.1, **({"operators": more} if more else {}))
+    one.counters = {"base": {"operators": 30}, "head": {"operators": 45}}
+    add_rounds([one], clock.add(a=STEADY), threshold=0.03, budget=100, benchmarks=1)
+    found = comparison_of_timed(one)
+    assert (found.verdict, len(found.increases)) == (verdict, verdict == "costs more")
+    if verdict == "accepted":
+        assert not acceptances([found])[0].startswith("accepted, but no longer needed")
 
 
 # --- Sides apart ---------------------------------------------------------------------------------------------------------
