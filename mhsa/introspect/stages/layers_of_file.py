@@ -5,10 +5,12 @@ A layer is built and called once. How it calls its attention otherwise, with mas
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,8 +52,8 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {name: (None, False) if left_out else _layer(name, target, within, request) for name in names}
-    around = {name: (layer, False) for name, layer in _wrappers(target).items()} if not left_out else {}
+    found = {name: (None, "") if left_out else _layer(name, target, within, request) for name in names}
+    around = {name: (layer, "") for name, layer in _wrappers(target).items()} if not left_out else {}
     layers = {name: layer for name, (layer, _) in (found | around).items() if layer is not None}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
     named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
@@ -62,8 +64,8 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     wrong = ""
     for name, layer in layers.items():
         mistake = "" if str(layer) == declared else mistake_in(layer)
-        if found.get(name, (None, False))[1]:
-            mistake = CHANGED
+        if fault := found.get(name, (None, ""))[1]:
+            mistake = fault
         elif declared is not None and not meant and not own:
             mistake = f"it must compute {declared}"
         elif declared is None and not is_usual(layer) and not mistake:
@@ -89,30 +91,50 @@ def _wrappers(target: Any) -> dict[str, Sum]:
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
 
-def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum | None, bool]:
+def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum | None, str]:
     """Return what a class of the target's file computes around attentions of the target's class, None if it is unknown.
 
-    With it comes whether a call changes what it is given.
+    With it comes what is wrong whatever the formula: an input that is changed, an attention in the place of another.
     """
     kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        return None, False
+        return None, ""
     alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
-            paths = {f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, target)}
+            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, target)]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
-            layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
+            with _calls_of(whole.module, paths) as calls:
+                layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
             whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
-        return None, False
+        return None, ""
     if layer is None or guesses_a_part(whole.adapter):
-        return None, False
-    return layer, not all(map(torch.equal, given, before))
+        return None, ""
+    if not all(map(torch.equal, given, before)):
+        return layer, CHANGED
+    never, twice = ([path for path in paths if chosen(calls[path])] for chosen in (lambda n: not n, lambda n: n > 1))
+    return layer, f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
+
+
+@contextlib.contextmanager
+def _calls_of(module: nn.Module, paths: Collection[str]) -> Iterator[Counter[str]]:
+    """Count the calls of parts."""
+    count: Counter[str] = Counter()
+
+    def hook(path: str) -> Callable[..., None]:
+        return lambda *_: count.update([path])
+
+    handles = [module.get_submodule(path).register_forward_hook(hook(path)) for path in paths]
+    try:
+        yield count
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _attentions(module: nn.Module, target: Any) -> list[str]:

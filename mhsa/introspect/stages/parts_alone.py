@@ -40,7 +40,7 @@ def only_part(error: SubjectError, target: Any, request: Request) -> type[nn.Mod
     if not isinstance(error, Question) or len(error.means) != 1 or not request.spec.endswith(".py"):
         return None
     part = getattr(sys.modules[target.__module__], error.means[0].rpartition(":")[2])
-    return part if inspect.isclass(part) and part is not target else None
+    return part if inspect.isclass(part) and issubclass(part, nn.Module) and part is not target else None
 
 
 def _built(target: type[nn.Module], request: Request) -> nn.Module:

@@ -111,12 +111,9 @@ def _are_heads(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> bool
     except Exception:  # it cannot be called so
         return False
     lists = {path.rpartition(".")[0] for path in paths}
-    if (
-        len(lists) == 1
-        and isinstance(module.get_submodule(*lists), nn.ModuleList)
-        and len({c.path for c in calls} & {*paths}) == 1
-    ):
-        return True  # one of a list is called in the place of all
+    of_a_list = len(lists) == 1 and isinstance(module.get_submodule(*lists), nn.ModuleList)
+    if of_a_list and len({c.path for c in calls} & {*paths}) == 1:  # one is called in the place of all
+        return True
     return all(is_a_head(call, calls) for call in calls if call.path in paths)
 
 

@@ -150,3 +150,28 @@ def test_a_feed_forward_that_is_given_is_not_known_and_nothing_is_said_to_be_add
     subject = understand(str(path), ("float64",))
     assert (subject.layer, subject.wrong_layer) == ("", "")
     assert "GivenItsFeedForward, which is built of it" in subject.not_judged
+
+
+DECODER = """
+class Decoder(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        self.first, self.second = SelfAttention(num_heads, d_model), SelfAttention(num_heads, d_model)
+        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+
+    def forward(self, x):
+        x = x + self.first(self.norm1(x))
+        return x + self.SECOND(self.norm2(x))
+"""
+
+
+def test_one_attention_in_the_place_of_another_is_violated(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(FILE.replace("BODY", BODIES["usual"]) + DECODER.replace("SECOND", name))
+        wrong = (
+            ""
+            if name == "second"
+            else "Decoder computes a = x + attention(norm(x)); a + attention(norm(a)): it calls first 2 times"
+        )
+        assert understand(str(path), ("float64",)).wrong_layer.removesuffix(", and second never") == wrong

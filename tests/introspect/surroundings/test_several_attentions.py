@@ -211,7 +211,7 @@ def test_what_the_whole_layer_computes_is_judged_with_each() -> None:
         assert (understand(of(Decoder, path), ("float64",)).layer) == usual
         found = verify(of(ResidualOfTheInput, path), dtypes="float64", properties=["layers.*", "oracle.output_*"])
         assert [p.id for p in found.properties if p.outcome == "fail"] == ["layers.residuals_are_in_their_places"]
-    with pytest.raises(Question, match="the layer computes .*, which is no usual form") as asked:
+    with pytest.raises(Question, match=r"the layer computes .*, which is no usual form") as asked:
         understand(of(WithoutASecondResidual, "self_attention"), ("float64",))
     read = understand(
         Request.of(of(WithoutASecondResidual, "self_attention"), dtypes=("float64",), contract=asked.value.declaration)
