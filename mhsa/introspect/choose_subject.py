@@ -91,7 +91,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     if len(found) == 1:
         name, target = next(iter(found.items()))
         others = [n for n in {**attentions, **_named(functions)} if n != name]
-        around = tuple(n for n, o in modules.items() if n != name and _uses(o, {name: target}, n))
+        around = _around(modules, name, target)
         if not others:
             return Choice(target, around=around)
         listed = ", ".join(f"{spec}:{n}" for n in others)
@@ -102,6 +102,12 @@ def choose(module: ModuleType, spec: str) -> Choice:
         raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
+
+
+def _around(modules: dict[str, Any], name: str, target: Any) -> tuple[str, ...]:
+    """Return the classes that are built of the object, and those that inherit from one that is."""
+    using = {o for n, o in modules.items() if n != name and _uses(o, {name: target}, n)}
+    return tuple(n for n, o in modules.items() if n != name and not using.isdisjoint(o.__mro__))
 
 
 def _weighted(functions: dict[str, Any]) -> dict[str, Any]:

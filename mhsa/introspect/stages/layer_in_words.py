@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
-from mhsa.records.conventions.layer import Sum, layer_of
+from mhsa.records.conventions.layer import Sum, formulas_of, layer_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
@@ -43,7 +43,7 @@ def with_layer(subject: Subject, around: Surroundings | None) -> Subject:
             "wrong, which layer, with the formula that it must be, declares",
             {"layer": str(found)},
         )
-    if declared is not None and str(found) != declared:
+    if declared is not None and found not in formulas_of(declared):
         wrong = "another formula is declared"
     required = f", but must compute {declared}" if declared is not None else ""
     said = f"the layer computes {found}{required}: {wrong}" if wrong else ""

@@ -24,7 +24,7 @@ from mhsa.introspect.stages.built_and_called import build_and_call
 from mhsa.introspect.stages.layer_in_words import ALONE
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
-from mhsa.records.conventions.layer import Sum
+from mhsa.records.conventions.layer import BETWEEN, Sum, as_text, formulas_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question
@@ -60,30 +60,33 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
     if not layers:
         return subject
-    meant = declared in [str(layer) for layer in layers.values()]
+    stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
+    meant = [name for name, layer in layers.items() if str(layer) in stated]
     wrong = ""
     for name, layer in layers.items():
-        mistake = "" if str(layer) == declared else mistake_in(layer)
+        mistake = "" if name in meant else mistake_in(layer)
         if fault := found.get(name, (None, ""))[1]:
             mistake = fault
-        elif declared is not None and not meant and not own:
+        elif stated and name not in meant and (not meant or len(stated) > 1):
             mistake = f"it must compute {declared}"
-        elif declared is None and not is_usual(layer) and not mistake:
-            if own:  # the contract's field is about that one
-                continue
-            which = f"{name}, which is built of it," if name in found else name
-            raise Question(
-                f"the attention is judged alone, and {which} computes {layer}, which is no usual form. "
-                'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
-                {"layer": str(layer)},
-            )
+        elif name not in meant and not mistake and not own and not is_usual(layer):
+            raise _unusual(name, layer, [*stated, str(layer)], built=name in found)
         wrong = wrong or (f"{name} computes {layer}: {mistake}" if mistake else "")
     said = [Understood("layer", f"{name} computes {layer}", "fitted") for name, layer in layers.items()]
-    if own:
+    if own:  # the contract's field is about that one
         return replace(subject, wrong_layer=subject.wrong_layer or wrong, understood=(*subject.understood, *said))
-    first = declared if declared is not None and meant else str(next(iter(layers.values())))
-    said[0] = replace(said[0], declaration={"layer": first})
-    return replace(subject, layer=first, wrong_layer=wrong, understood=(*subject.understood, *said))
+    every = declared if meant and declared is not None else as_text(layers.values())
+    said[0] = replace(said[0], declaration={"layer": every})
+    return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
+
+
+def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Question:
+    which = f"{name}, which is built of it," if built else name
+    return Question(
+        f"the attention is judged alone, and {which} computes {layer}, which is no usual form. "
+        'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
+        {"layer": BETWEEN.join(stated)},
+    )
 
 
 def _wrappers(target: Any) -> dict[str, Sum]:

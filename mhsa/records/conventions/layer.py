@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 INPUTS = ("x", "y", "z")
@@ -19,6 +19,7 @@ MOST_ARGUMENTS = {"attention": 3}
 # Where a term stands in a sum: inputs first, then in the order of a forward pass.
 _PLACES = (*INPUTS, *FUNCTIONS)
 _NAMES = "abcdefgh"
+BETWEEN = " | "  # formulas of several layers
 EXAMPLES = "'x + attention(norm(x))' or 'a = norm(x + attention(x)); norm(a + feed_forward(a))'"
 
 
@@ -136,8 +137,22 @@ def _without_keys(each: Sum) -> Sum:
     return Sum(tuple(terms))
 
 
+def formulas_of(text: str) -> list[Sum]:
+    """Return the formulas that a contract declares: of a file with several layers, one for each of them, with | between them.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    return [layer_of(part) for part in str(text).split(BETWEEN.strip())]
+
+
+def as_text(formulas: Iterable[Sum]) -> str:
+    """Return formulas as a contract declares them, each once."""
+    return BETWEEN.join(dict.fromkeys(map(str, formulas)))
+
+
 def layer_of(text: str) -> Sum:
-    """Return the formula that a contract declares.
+    """Return one formula.
 
     Raises:
         ValueError: it is none.
