@@ -42,7 +42,10 @@ class ThreeAxes(Layers):
 
 
 class ThreeAxesOfHeads(ThreeAxes):
-    """Masks are one for each head, where there are as many of them as heads, and raise elsewhere."""
+    """Attends, each head by a mask of its own, where there are as many as heads; others raise.
+
+    mask: bool (batch, queries, keys), or None
+    """
 
     def forward(self, query, key, value, mask=None):
         q, k, v = (
