@@ -107,6 +107,7 @@ def test_unusual_forms_that_somebody_may_mean(text: str) -> None:
         "x + x + attention(x)", "x + attention(x) + attention(x)", "norm(x + x + attention(x))",
         f"attention(norm(x)) + feed_forward(norm({STREAM}))", f"x + feed_forward({STREAM})",
         f"x + x + attention(norm(x)) + feed_forward(norm({STREAM}))", "x + x + sublayer(x)",
+        "a = norm(x + attention(x)); norm(a + attention(x) + feed_forward(a))",
         "a = norm(x + attention(x)); b = norm(x + attention(a, y)); norm(b + feed_forward(b))",
     ],
 )  # fmt: skip

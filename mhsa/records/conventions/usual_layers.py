@@ -19,6 +19,10 @@ def mistake_in(layer: Sum) -> str:
         twice = next((term for term, count in Counter(each.terms).items() if count > 1), None)
         if twice is not None:
             return f"{twice} is added twice"
+        normed = {t for norm in each.terms if norm.name == "norm" and norm.argument is not None for t in norm.argument.terms}
+        again = next((term for term in each.terms if term.name in _STEPS and term in normed), None)
+        if again is not None:
+            return f"{again} is added twice, once before a norm"
         for term in each.terms:
             if term.name not in _STEPS or term.argument is None:
                 continue
