@@ -6,13 +6,11 @@ from dataclasses import replace
 
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
-from mhsa.records.conventions.layer import Sum, formulas_of, layer_of
+from mhsa.records.conventions.layer import ALONE, Sum, formulas_of, layer_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
 from mhsa.subject.subject import Subject
-
-ALONE = "attention(x)"
 
 
 def with_layer(subject: Subject, around: Surroundings | None) -> Subject:

@@ -21,10 +21,9 @@ from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
-from mhsa.introspect.stages.layer_in_words import ALONE
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
-from mhsa.records.conventions.layer import BETWEEN, Sum, as_text, formulas_of
+from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.layers.layer_formula import layer_formula
@@ -25,9 +24,10 @@ from mhsa.introspect.surroundings.after_attention import after_attention, behind
 from mhsa.introspect.surroundings.gates import activated
 from mhsa.introspect.surroundings.in_front import in_front, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
+from mhsa.introspect.surroundings.parts_after import drops_after, only_after
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
-from mhsa.records.conventions.layer import Sum
+from mhsa.records.conventions.layer import ALONE, Sum
 from mhsa.records.conventions.usual_layers import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
@@ -181,7 +181,8 @@ def _explain(
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
     layer = None if joined or final.shape != inner.shape else formula(attention.path)
-    unexplained = bool(text) and layer is not None and not is_usual(layer)
+    layer = None if str(layer) == ALONE else layer
+    unexplained = layer is not None and not is_usual(layer)
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:
         stated = _is_within_attention(module, attention.path)
@@ -194,9 +195,7 @@ def _explain(
         block = shown and (len(after) >= 2 or summed)
         if layer is None and not block and not (last and before):
             return None
-        if layer is not None:
-            unexplained = not is_usual(layer)
-        else:
+        if layer is None:
             unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
         text = "what comes after the attention, in no usual form" if unexplained else _REST
         stated = True
@@ -214,7 +213,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
+        joined, drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
     )  # fmt: skip
 
 
@@ -228,26 +227,3 @@ def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
     if any(same(given[..., :width], x) for x in queries):
         return "query first"
     return "heads first" if any(same(given[..., -width:], x) for x in queries) else ""
-
-
-def _drops_after(module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall) -> bool:
-    """Whether the module has dropouts, and each of them is called after the attention, and outside of it."""
-    there = {path for path, part in module.named_modules() if isinstance(part, nn.modules.dropout._DropoutNd)}
-    after = {c.path for c in calls[at + 1 :] if not c.path.startswith(f"{attention.path}.")}
-    return bool(there) and there <= after - {c.path for c in calls[:at]}
-
-
-def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None) -> tuple[str, ...]:
-    """Return the paths of parameters that the module's output depends on, and its attention's does not."""
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-
-    def reached(output: Tensor | None) -> set[str]:
-        if output is None or not output.requires_grad:
-            return set()
-        try:
-            found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
-        except RuntimeError:  # an input of a norm was changed in place, say: the properties of gradients report it
-            return set()
-        return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
-
-    return tuple(sorted(reached(whole) - reached(attention)))

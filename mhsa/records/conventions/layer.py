@@ -19,6 +19,7 @@ MOST_ARGUMENTS = {"attention": 3}
 # Where a term stands in a sum: inputs first, then in the order of a forward pass.
 _PLACES = (*INPUTS, *FUNCTIONS)
 _NAMES = "abcdefgh"
+ALONE = "attention(x)"  # of an attention with nothing around it
 BETWEEN = " | "  # formulas of several layers
 EXAMPLES = "'x + attention(norm(x))' or 'a = norm(x + attention(x)); norm(a + feed_forward(a))'"
 

@@ -175,7 +175,7 @@ def test_a_residual_that_is_lost_later_is_violated_under_the_declared_layer() ->
 
 
 def test_a_declared_layer_that_is_not_understood_cannot_be_judged() -> None:
-    with pytest.raises(SubjectError, match="is not understood as a sum"):
+    with pytest.raises(SubjectError, match="is not understood as sums of inputs"):
         understand_as("Activated", layer=PRE_NORM)
 
 
