@@ -14,8 +14,8 @@ verify: .venv/ready  ## set up, then verify the reference, its fused core, and t
 test: .venv/ready  ## set up, then run the project's tests, but for those that tests/helpers/more.py names
 	$(BIN)/python -m pytest -n 2 -m "not more"
 
-test-more: .venv/ready  ## the rest of the tests: more of the same kinds, and what is slow end to end
-	$(BIN)/python -m pytest -n 2 -m more
+test-more: .venv/ready  ## the rest of the tests: more of the same kinds, and what is slow end to end; PART=K/N for a part of them
+	$(BIN)/python -m pytest -n 2 -m more $(if $(PART),--part $(PART))
 
 mutation: .venv/ready  ## change the oracle, the checks, the sequential test and the verdicts a little: do fast tests notice?
 	MHSA_FORKSERVER= MHSA_CACHE= $(BIN)/python benchmarks/mutation.py

@@ -5,11 +5,11 @@ from mhsa.subject.subject import Subject
 
 
 def test_residuals_are_in_their_places(subject: Subject) -> None:
-    """The layer adds nothing twice, and around its feed-forward it adds what that is given; or it is the declared formula.
+    """The layer adds nothing twice, and around each step after the first it adds what that is given; or it is as declared.
 
-    Statement: the output of one call, to the last digits, is a sum of the layer's inputs, norms, the attention and a
-        feed-forward in which no term is there twice, and the residual around the feed-forward holds every term of what that is
-        given.
+    Statement: the output of one call, to the last digits, is a sum of the layer's inputs, norms, attentions and feed-forwards
+        in which no term is there twice, and the residual around a feed-forward, or around a second attention, holds every term
+        of what that is given.
     Requires: something around the attention that such a formula explains, and that is not declared to be left out.
     Source: Vaswani et al. 2017, section 3.1; Xiong et al. 2020, arXiv 2002.04745, figure 1: post-norm and pre-norm.
     Breaks it: a residual in the attention and once more in the layer; the second residual taken from the attention alone.

@@ -15,7 +15,7 @@ from mhsa.run.fork_client import SERVER, Process, start_server
 from mhsa.run.sandbox import child_environment
 from tests.helpers.command_line import run_here, run_mhsa
 from tests.helpers.fixture_groups import ByFixture
-from tests.helpers.more import mark, may_have
+from tests.helpers.more import is_in_part, mark, may_have, part_of
 from tests.helpers.places import CORPUS, ROOT
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # cases are small: threads would only wait for each other, ten times as long
@@ -35,10 +35,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None if file == "." or may_have(file) else True
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", type=part_of, metavar="K/N", help="of the tests with the marker more, the K-th of N parts")
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Before -m chooses."""
     mark(items)
+    if (part := config.getoption("--part")) is not None:
+        others = [item for item in items if item.get_closest_marker("more") and not is_in_part(item.nodeid, part)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 @pytest.fixture(scope="session", autouse=True)

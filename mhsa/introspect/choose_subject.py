@@ -48,8 +48,15 @@ class Choice:
         if made is None:
             return self
         text = f"a function that is given its weights: {', '.join(made.weights)} are parameters of a module that calls it"
+        text = text if made.weights else f"a function on tokens that is given its number of heads, {made.head}, and has no maps"
         text += ", once for each sample" if made.one_sample else ""
         return replace(self, target=made, understood=(*self.understood, Understood("subject", text, "named")))
+
+    def of_part(self, part: type[nn.Module]) -> Choice:
+        """The one attention that the object is built of, in its place."""
+        text = f"{part.__name__}, of which {self.target.__name__} is built, which is not understood"
+        around = (self.target.__name__, *(name for name in self.around if name != part.__name__))
+        return Choice(part, (*self.understood, Understood("subject", text, "named")), around=around)
 
 
 def choose(module: ModuleType, spec: str) -> Choice:
@@ -84,7 +91,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     if len(found) == 1:
         name, target = next(iter(found.items()))
         others = [n for n in {**attentions, **_named(functions)} if n != name]
-        around = tuple(n for n, o in modules.items() if n != name and n not in others and _uses(o, {name: target}, n))
+        around = _around(modules, name, target)
         if not others:
             return Choice(target, around=around)
         listed = ", ".join(f"{spec}:{n}" for n in others)
@@ -95,6 +102,12 @@ def choose(module: ModuleType, spec: str) -> Choice:
         raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
+
+
+def _around(modules: dict[str, Any], name: str, target: Any) -> tuple[str, ...]:
+    """Return the classes that are built of the object, and those that inherit from one that is."""
+    using = {o for n, o in modules.items() if n != name and _uses(o, {name: target}, n)}
+    return tuple(n for n, o in modules.items() if n != name and not using.isdisjoint(o.__mro__))
 
 
 def _weighted(functions: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
 from mhsa.introspect.stages.layers_of_file import with_layers_of_file
-from mhsa.introspect.stages.parts_alone import or_its_parts
+from mhsa.introspect.stages.parts_alone import only_part, or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
@@ -53,7 +53,10 @@ def understand(
         except SubjectError as error:
             if (named := or_its_parts(error, choice.target, request)) is error:
                 raise
-            raise named from error
+            if (part := only_part(named, choice.target, request)) is None:
+                raise named from error
+            choice = choice.of_part(part)
+            subject = _understand(part, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
         subject = with_layers_of_file(subject, choice.target, choice.around, request)
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):

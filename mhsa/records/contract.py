@@ -24,7 +24,7 @@ from mhsa.oracle.formula.fields import (
     qk_norm_of,
     rotary_of,
 )
-from mhsa.records.conventions.layer import layer_of
+from mhsa.records.conventions.layer import as_text, formulas_of
 from mhsa.records.conventions.refusals import (
     refuse_unknown_words,
     require_fitting_shape,
@@ -97,8 +97,10 @@ class Contract:
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
         layer: what the whole layer computes, ``"x + attention(norm(x))"`` say: a sum of its inputs x, y, z and of norm(...),
-            map(...), attention(...) and feed_forward(...). None: what is found is printed, an unusual form is a question, and a
-            term that is added twice is a violation. What is in the feed-forward and the norms is not judged.
+            map(...), attention(...) and feed_forward(...); sums may have names, ``"a = x + attention(norm(x)); a + ..."``, and
+            formulas of several layers of a file stand next to each other, with | between them. None: what is found is
+            printed, an unusual form is a question, and a term that is added twice is a violation. What is in
+            the feed-forward and the norms is not judged.
         attention: path of the one that is judged, ``"self_attn"`` say, of a layer with several attentions, as a decoder has;
             it is called through the layer, whose other attentions give nothing.
         heads: which features belong to head h of H: the ``"consecutive"`` ones from h * d_k (None is that, too), or every H-th
@@ -205,7 +207,7 @@ class Contract:
         require_numbers(self.scale, self.softcap)
         require_heads(self.kv_heads, self.sinks)
         if self.layer is not None:
-            object.__setattr__(self, "layer", str(layer_of(self.layer)))  # its terms in order
+            object.__setattr__(self, "layer", as_text(formulas_of(self.layer)))  # terms in order
             if self.surroundings == "none":
                 raise ValueError(
                     f"Contract(surroundings='none', layer={self.layer!r}); with a layer, must be None or 'left-out'"

@@ -4,6 +4,8 @@ A key is the beginning of a test's id, without `tests/`. `keep` are the paramete
 Both commands together run every test; a plain `pytest` does, too.
 """
 
+import argparse
+import zlib
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -284,6 +286,23 @@ def mark(items: list[pytest.Item]) -> None:
         for start, more in MORE.items():
             if identity.startswith(start) and not any(identity.endswith((f"[{k}]", f"::{k}")) for k in more.keep):
                 item.add_marker(pytest.mark.more(reason=more.reason))
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """Return which part of how many is meant by ``K/N``, K from 1 to N.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    part, slash, parts = text.partition("/")
+    if not (slash and part.isdecimal() and parts.isdecimal() and 1 <= int(part) <= int(parts)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K/N with K from 1 to N, such as 2/6")
+    return int(part), int(parts)
+
+
+def is_in_part(identity: str, part: tuple[int, int]) -> bool:
+    """Whether a test, by its id, is in a part: each is in one, the same on every machine."""
+    return zlib.crc32(identity.encode()) % part[1] == part[0] - 1
 
 
 def chosen(request: pytest.FixtureRequest, parameter: str, names: list[T]) -> list[T]:

@@ -120,3 +120,29 @@ def test_names_of_weights() -> None:
     assert weights_among(packed) == {"in_proj_weight": "qkv", "in_proj_bias": "qkv", "out_proj_weight": "o"}
     assert weights_among(glued) == {"Wq": "q", "wk": "k", "W_V": "v", "WO": "o"}
     assert weights_among(plain) == weights_among(windows) == {}
+
+
+OF_HEADS = """
+def attention(query, key, value, num_heads, mask=None):
+    def split(x):
+        return x.view(x.size(0), QUERIES, num_heads, x.size(2) // num_heads).transpose(1, 2)
+    q, (k, v) = split(query), (t.unflatten(2, (num_heads, -1)).transpose(1, 2) for t in (key, value))
+    scores = q @ k.mT / (query.size(2) // num_heads) ** 0.5
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, None], -1e9)
+    return (scores.softmax(-1) @ v).transpose(1, 2).reshape(query.shape)
+"""
+
+
+@pytest.mark.parametrize("queries", ["-1", "1"])
+def test_a_function_on_tokens_that_is_given_its_number_of_heads(queries: str, tmp_path: Path) -> None:
+    """Of any number of queries, or of one."""
+    path = _file(tmp_path, OF_HEADS.replace("QUERIES", queries))
+    subject = understand(path)
+    assert any("is given its number of heads, num_heads, and has no maps" in part.text for part in subject.understood)
+    assert verify(path, dtypes="float64", properties=FEW)
+    (tmp_path / "wrong").mkdir()
+    wrong = _file(
+        tmp_path / "wrong", OF_HEADS.replace("QUERIES", queries).replace("(query.size(2) // num_heads)", "query.size(2)")
+    )
+    assert verify(wrong, dtypes="float64", properties=FEW).verdict == "violated"

@@ -125,3 +125,21 @@ def test_an_attribute_of_an_object_is_no_value_unless_it_is_a_tensor() -> None:
     x = torch.zeros(1, 2, 4)
     (item,) = Caller(Giving(), mhsa.Contract()).items(nn.Identity(), x, x, x, None)
     assert isinstance(item, Plain)
+
+
+class OneHead(nn.Module):
+    """Of one head, whose axis the weights do not have."""
+
+    def __init__(self, d_model):
+        super().__init__()
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, x):
+        w = (self.q(x) @ self.k(x).mT / x.size(-1) ** 0.5).softmax(-1)
+        return self.o(w @ self.v(x)), w
+
+
+def test_weights_of_one_head_without_its_axis_hold_for_an_empty_batch_too() -> None:
+    found = mhsa.verify(OneHead, dtypes="float64", properties=(*FEW, "edges.an_empty_batch"))
+    assert found, str(found)
+    assert found.count("not-applicable") == 1  # it takes no mask

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from mhsa.records.contract import Contract
-from mhsa.records.conventions.layer import is_usual, layer_of, mistake_in
+from mhsa.records.conventions.layer import layer_of
+from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 
 STREAM = "x + attention(norm(x))"
+DECODER = "a = norm(x + attention(x)); b = norm(a + attention(a, y)); norm(b + feed_forward(b))"
 
 
 @pytest.mark.parametrize(
@@ -17,6 +19,12 @@ STREAM = "x + attention(norm(x))"
         ("norm( attention(x) + x )", "norm(x + attention(x))"),
         ("feed_forward(y) + x + attention(map(x))", "x + attention(map(x)) + feed_forward(y)"),
         ("(x + y) + z", "x + y + z"),
+        ("b = x + attention(x); b + feed_forward(b)", "a = x + attention(x); a + feed_forward(a)"),
+        ("x + attention(norm(x)) + feed_forward(x + attention(norm(x)))", "a = x + attention(norm(x)); a + feed_forward(a)"),
+        ("x + attention(x, y, z)", "x + attention(x)"),
+        ("x + attention(norm(x), norm(x), norm(x))", STREAM),
+        ("x + attention(norm(x), norm(x), x)", "x + attention(norm(x), norm(x), x)"),
+        (DECODER, DECODER),
     ],
 )
 def test_terms_are_put_in_order(text: str, ordered: str) -> None:
@@ -25,7 +33,27 @@ def test_terms_are_put_in_order(text: str, ordered: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["x + attn(x)", "x - attention(x)", "x +", "norm(x, y)", "norm()", "q", "2 * x", "norm(x=x)", "", 5]
+    "text",
+    [
+        "x + attn(x)",
+        "x - attention(x)",
+        "x +",
+        "norm(x, y)",
+        "norm()",
+        "q",
+        "2 * x",
+        "norm(x=x)",
+        "",
+        5,
+        "a",
+        "a = x",
+        "a = b; a",
+        "x = y; x",
+        "a = b = x; a",
+        "a += x; a",
+        "attention(x, y, z, x)",
+        "feed_forward(x, y)",
+    ],
 )
 def test_other_text_is_refused_with_what_it_can_be(text: Any) -> None:
     with pytest.raises(ValueError, match=r"Contract\(layer=.*must be a sum of x, y, z .*say 'x \+ attention\(norm\(x\)\)'"):
@@ -45,7 +73,10 @@ def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
         f"{STREAM} + feed_forward(norm({STREAM}))", f"norm({STREAM} + feed_forward(norm({STREAM})))",
         "x + norm(attention(norm(x))) + norm(feed_forward(norm(x + norm(attention(norm(x))))))",
         "norm(norm(x + attention(x)) + feed_forward(norm(x + attention(x))))", f"{STREAM} + feed_forward(norm(x))",
-        "attention(x) + feed_forward(norm(attention(x)))",
+        "attention(x) + feed_forward(norm(attention(x)))", DECODER, "sublayer(norm(x))", "x + sublayer(norm(x))",
+        "a = x + attention(norm(x)); b = a + attention(norm(a), norm(y)); b + feed_forward(norm(b))",
+        "a = x + feed_forward(norm(x)); a + attention(norm(a))", "map(x) + attention(norm(map(x)))",
+        "attention(norm(x), norm(y))",
     ],
 )  # fmt: skip
 def test_usual_forms(text: str) -> None:
@@ -58,7 +89,11 @@ def test_usual_forms(text: str) -> None:
     [
         "norm(x + attention(x)) + norm(feed_forward(norm(x + attention(x))))",
         "norm(x) + attention(norm(x))",
-        "x + norm(attention(x))", "y + attention(x)", f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
+        "x + norm(attention(x))", "y + attention(x)", "x + attention(norm(x), norm(x), x)",
+        "x + attention(norm(x), x)", "a = norm(x + attention(x)); norm(a + attention(a, x))",
+        "a = norm(x + attention(x)); norm(a + attention(a, norm(y), y))",
+        "a = x + attention(norm(x)); attention(norm(a), y)", "attention(attention(x))",
+        f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
     ],
 )  # fmt: skip
 def test_unusual_forms_that_somebody_may_mean(text: str) -> None:
@@ -71,7 +106,9 @@ def test_unusual_forms_that_somebody_may_mean(text: str) -> None:
     [
         "x + x + attention(x)", "x + attention(x) + attention(x)", "norm(x + x + attention(x))",
         f"attention(norm(x)) + feed_forward(norm({STREAM}))", f"x + feed_forward({STREAM})",
-        f"x + x + attention(norm(x)) + feed_forward(norm({STREAM}))",
+        f"x + x + attention(norm(x)) + feed_forward(norm({STREAM}))", "x + x + sublayer(x)",
+        "a = norm(x + attention(x)); norm(a + attention(x) + feed_forward(a))",
+        "a = norm(x + attention(x)); b = norm(x + attention(a, y)); norm(b + feed_forward(b))",
     ],
 )  # fmt: skip
 def test_mistakes(text: str) -> None:

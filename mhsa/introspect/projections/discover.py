@@ -47,7 +47,8 @@ def discover(
     factors = switch_off(module)
     sources = {path for c in computed.values() for path in c.sources} | {*factors, *apart}
     parameters = parts.taken(dict(module.named_parameters(remove_duplicate=False)), sizes)
-    named = {path: p for path, p in parameters.items() if path not in sources}
+    # A parameter without numbers says on which device a module is.
+    named = {path: p for path, p in parameters.items() if path not in sources and p.numel()}
     sink = named_sinks(named, sizes.head)
     gains = named_gains(named)
     table = named_table({path: p for path, p in named.items() if path not in gains}, sizes.head)

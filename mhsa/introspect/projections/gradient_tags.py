@@ -48,8 +48,8 @@ class Tags:
 
     def moves_alone(self, path: str) -> bool:
         """Whether a parameter changes the result for a single key, whose weight is 1 whatever the score."""
-        scale = max((float(g.abs().max()) for g in self.one_key.values()), default=0.0)
-        return path in self.one_key and float(self.one_key[path].abs().max()) > _NOTHING * scale
+        scale = _largest(self.one_key.values())
+        return path in self.one_key and _largest([self.one_key[path]]) > _NOTHING * scale
 
     def fit(self, reading: AxisReading, members: list[str], sizes: Sizes) -> bool:
         """Whether the gradients are confined as this reading says."""

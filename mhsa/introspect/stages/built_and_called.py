@@ -62,8 +62,10 @@ class BuiltAndCalled:
         return output
 
 
-def build_and_call(adapter: Adapter, target: Any, request: Request) -> BuiltAndCalled:
+def build_and_call(adapter: Adapter, target: Any, request: Request, *, whole: bool = False) -> BuiltAndCalled:
     """Build a module and find out how it is called: which attention of it, with which lengths, and whether with a mask.
+
+    A ``whole`` layer is called as it is, with all of its attentions.
 
     Raises:
         SubjectError: it cannot be built.
@@ -79,7 +81,9 @@ def build_and_call(adapter: Adapter, target: Any, request: Request) -> BuiltAndC
     if returning == ["float32"] and isinstance(adapter, ModuleAdapter):
         adapter.in_float32 = True
         caller = find_call(adapter, module)
-    one = one_of_several(adapter, module, caller, _spec(target, request)) if isinstance(adapter, ModuleAdapter) else None
+    one = None
+    if isinstance(adapter, ModuleAdapter) and not whole:
+        one = one_of_several(adapter, module, caller, _spec(target, request))
     if one is not None:
         adapter, module = one, randomised(one.build(*given), name)
         caller = find_call(adapter, module)

@@ -5,10 +5,12 @@ A layer is built and called once. How it calls its attention otherwise, with mas
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +18,13 @@ import torch
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
+from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
-from mhsa.introspect.stages.layer_in_words import ALONE
-from mhsa.introspect.surroundings.leave_out import inner_attention
-from mhsa.records.conventions.layer import Sum, is_usual, mistake_in
+from mhsa.introspect.surroundings.inner_attention import InnerAttention
+from mhsa.introspect.surroundings.leave_out import guesses_a_part
+from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
+from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
@@ -43,62 +48,102 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
         Question: one of them computes what is no usual form, and no contract says that it is meant.
     """
     declared = subject.contract.layer
+    within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {name: (None, False) if own or left_out else _layer(name, target, request) for name in names}
-    layers = {name: layer for name, (layer, _) in found.items() if layer is not None}
+    found = {name: (None, "") if left_out else _layer(name, target, within, request) for name in names}
+    around = {name: (layer, "") for name, layer in _wrappers(target).items()} if not left_out else {}
+    layers = {name: layer for name, (layer, _) in (found | around).items() if layer is not None}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
-    named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers)
+    named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
     if not layers:
         return subject
-    meant = declared in [str(layer) for layer in layers.values()]
+    stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
+    meant = [name for name, layer in layers.items() if str(layer) in stated]
     wrong = ""
     for name, layer in layers.items():
-        if declared is None and not is_usual(layer) and not mistake_in(layer) and not found[name][1]:
-            raise Question(
-                f"the attention is judged alone, and {name}, which is built of it, computes {layer}, which is no usual form. "
-                'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
-                {"layer": str(layer)},
-            )
-        mistake = "" if str(layer) == declared else mistake_in(layer)
-        if found[name][1]:
-            mistake = CHANGED
-        elif declared is not None and not meant:
+        mistake = "" if name in meant else mistake_in(layer)
+        if fault := found.get(name, (None, ""))[1]:
+            mistake = fault
+        elif stated and name not in meant and (not meant or len(stated) > 1):
             mistake = f"it must compute {declared}"
+        elif name not in meant and not mistake and not own and not is_usual(layer):
+            raise _unusual(name, layer, [*stated, str(layer)], built=name in found)
         wrong = wrong or (f"{name} computes {layer}: {mistake}" if mistake else "")
-    first = declared if declared is not None and meant else str(next(iter(layers.values())))
     said = [Understood("layer", f"{name} computes {layer}", "fitted") for name, layer in layers.items()]
-    said[0] = replace(said[0], declaration={"layer": first})
-    return replace(subject, layer=first, wrong_layer=wrong, understood=(*subject.understood, *said))
+    if own:  # the contract's field is about that one
+        return replace(subject, wrong_layer=subject.wrong_layer or wrong, understood=(*subject.understood, *said))
+    every = declared if meant and declared is not None else as_text(layers.values())
+    said[0] = replace(said[0], declaration={"layer": every})
+    return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
 
 
-def _layer(name: str, target: Any, request: Request) -> tuple[Sum | None, bool]:
-    """Return what a class of the target's file computes around one attention of the target's class, None if it is unknown.
+def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Question:
+    which = f"{name}, which is built of it," if built else name
+    return Question(
+        f"the attention is judged alone, and {which} computes {layer}, which is no usual form. "
+        'If that is not meant, it is wrong, which layer = "x + attention(norm(x))", or what it must be, declares',
+        {"layer": BETWEEN.join(stated)},
+    )
 
-    With it comes whether a call changes what it is given.
+
+def _wrappers(target: Any) -> dict[str, Sum]:
+    owner = sys.modules.get(getattr(target, "__module__", ""))
+    return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
+
+
+def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum | None, str]:
+    """Return what a class of the target's file computes around attentions of the target's class, None if it is unknown.
+
+    With it comes what is wrong whatever the formula: an input that is changed, an attention in the place of another.
     """
     kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        return None, False
+        return None, ""
     alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
-            whole = build_and_call(requested_adapter(kind, alone), kind, alone)
-            inner = inner_attention(whole.adapter, whole.module, lambda: whole.output(*generic_tensors(whole.adapter)))
+            adapter = requested_adapter(kind, alone)
+            whole = build_and_call(adapter, kind, alone, whole=True)
+            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, target)]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
+            with _calls_of(whole.module, paths) as calls:
+                layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
             whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
-        return None, False
-    if inner is None or not _is_within(whole.module, inner.around.attention, target):
-        return None, False
-    return inner.around.layer, not all(map(torch.equal, given, before))
+        return None, ""
+    if layer is None or guesses_a_part(whole.adapter):
+        return None, ""
+    if not all(map(torch.equal, given, before)):
+        return layer, CHANGED
+    never, twice = ([path for path in paths if chosen(calls[path])] for chosen in (lambda n: not n, lambda n: n > 1))
+    return layer, f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
 
 
-def _is_within(module: nn.Module, path: str, target: Any) -> bool:
-    """Whether a part is of this class, or within one that is."""
-    names = path.split(".")
-    parts = [module.get_submodule(".".join(names[:n])) for n in range(1, len(names) + 1)] if path else []
-    return inspect.isclass(target) and any(isinstance(part, target) for part in parts)
+@contextlib.contextmanager
+def _calls_of(module: nn.Module, paths: Collection[str]) -> Iterator[Counter[str]]:
+    """Count the calls of parts."""
+    count: Counter[str] = Counter()
+
+    def hook(path: str) -> Callable[..., None]:
+        return lambda *_: count.update([path])
+
+    handles = [module.get_submodule(path).register_forward_hook(hook(path)) for path in paths]
+    try:
+        yield count
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attentions(module: nn.Module, target: Any) -> list[str]:
+    """Return the paths of the parts of a class, without parts of such parts."""
+    found: list[str] = []
+    for path, part in module.named_modules():
+        within = any(path.startswith(f"{other}.") for other in found)
+        if path and not within and inspect.isclass(target) and isinstance(part, target):
+            found.append(path)
+    return found

@@ -1,7 +1,7 @@
 """A class that cannot be judged, and is built of attentions that its file defines: the question names them.
 
-So an induced set attention can be judged through the blocks that it calls, and a classifier through the attention in it. It is
-not done unasked: how the class calls them would not be judged, and nothing would say so.
+So an induced set attention can be judged through the blocks that it calls, and a classifier through the attention in it. Where
+nobody named the class, and it is built of one attention, that one is judged: how the class calls it is not, which is said.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from mhsa.subject.generic_inputs import first_sizes
 
 def or_its_parts(error: SubjectError, target: Any, request: Request) -> SubjectError:
     """Return the question that names the attentions that a class is built of; the error itself where there are none."""
-    if isinstance(error, Question) or not inspect.isclass(target) or not issubclass(target, nn.Module) or request.contract:
+    named = bool(request.contract) and not request.spec.endswith(".py")  # what is declared is about that class
+    if isinstance(error, Question) or not inspect.isclass(target) or not issubclass(target, nn.Module) or named:
         return error
     try:
         names = _innermost(_built(target, request), target)
@@ -31,7 +32,15 @@ def or_its_parts(error: SubjectError, target: Any, request: Request) -> SubjectE
     means = [f"{request.spec.rpartition(':')[0] or request.spec}:{name}" for name in names]
     if not means or not request.spec:
         return error
-    return Question(f"{error}. It is built of {' and '.join(names)}, judged by itself as {' or '.join(means)}")
+    return Question(f"{error}. It is built of {' and '.join(names)}, judged by itself as {' or '.join(means)}", means=means)
+
+
+def only_part(error: SubjectError, target: Any, request: Request) -> type[nn.Module] | None:
+    """Return the one attention that a class is built of which cannot be judged, where a file was named and not the class."""
+    if not isinstance(error, Question) or len(error.means) != 1 or not request.spec.endswith(".py"):
+        return None
+    part = getattr(sys.modules[target.__module__], error.means[0].rpartition(":")[2])
+    return part if inspect.isclass(part) and issubclass(part, nn.Module) and part is not target else None
 
 
 def _built(target: type[nn.Module], request: Request) -> nn.Module:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.same import same
+from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.introspect.surroundings.gates import ACTIVATION_FUNCTIONS, gated
-from mhsa.introspect.surroundings.in_front import is_norm
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall
 
 

@@ -13,13 +13,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mhsa.introspect.surroundings.find_surroundings import POOLING, only_after
+from mhsa.introspect.layers.same import same
+from mhsa.introspect.projections.search.layers import is_norm
+from mhsa.introspect.surroundings.find_surroundings import POOLING
 from mhsa.introspect.surroundings.gates import gated
 from mhsa.introspect.surroundings.heads_alone import After, HeadsAlone
-from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
+from mhsa.introspect.surroundings.in_front import in_front, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.operations import LAYERS, NORMS, PRODUCTS
-from mhsa.introspect.surroundings.same import same
+from mhsa.introspect.surroundings.parts_after import only_after
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, in_shape_of, watch
 

@@ -8,25 +8,27 @@ bug inside does not disturb the finding.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.role_names import named_roles
-from mhsa.introspect.projections.search.layers import is_linear
+from mhsa.introspect.projections.search.layers import is_linear, is_norm
 from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate, is_usual_block
 from mhsa.introspect.surroundings.gates import activated
-from mhsa.introspect.surroundings.in_front import in_front, is_norm, kinds_of, shows
+from mhsa.introspect.surroundings.in_front import in_front, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
-from mhsa.introspect.surroundings.layer_formula import layer_formula
-from mhsa.introspect.surroundings.same import same
+from mhsa.introspect.surroundings.parts_after import drops_after, only_after
 from mhsa.introspect.surroundings.uneven import require_even
 from mhsa.introspect.surroundings.watched_call import PartCall, as_if_turned, watch
-from mhsa.records.conventions.layer import is_usual
+from mhsa.records.conventions.layer import ALONE, Sum
+from mhsa.records.conventions.usual_layers import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
 
@@ -45,6 +47,7 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     if not _may_have(module):
         return None
     calls, _ = watch(module, call)
+    formula = functools.cache(lambda path: None if within else layer_formula(module, call, {path: "attention"}))
     first = next((n for n, c in enumerate(calls) if c.path == ""), None)
     if first is None or calls[first].output is None:
         return None
@@ -59,25 +62,27 @@ def find_surroundings(module: nn.Module, call: Callable[[], Any], within: str = 
     for as_they_lie in (False, True) if final.dim() > 3 else (False,):
         laid = [c.with_pixels_of(*images, as_they_lie=as_they_lie) for c in calls]
         for at, attention in _named(laid, whole.given[0]) if pooled else _candidates(laid, final):
-            if around := _explain(module, laid, at, attention, whole):
+            if around := _explain(module, laid, at, attention, whole, formula):
                 require_even(laid, around.before)
                 return around
     if final.dim() == 4:
         turned = replace(whole, gave=(as_if_turned(final), *whole.gave[1:]))
         laid = [c.with_pixels_of(*images) for c in calls]
         for at, attention in _candidates(laid, final):
-            if attention.tokens and (around := _explain(module, laid, at, attention, turned)):
+            if attention.tokens and (around := _explain(module, laid, at, attention, turned, formula)):
                 return replace(around, tokens=False)
-    return _unexplained(module, [c.with_pixels_of(*images) for c in calls], whole)
+    return _unexplained(module, [c.with_pixels_of(*images) for c in calls], whole, formula)
 
 
-def _unexplained(module: nn.Module, calls: Sequence[PartCall], whole: PartCall) -> Surroundings | None:
+def _unexplained(
+    module: nn.Module, calls: Sequence[PartCall], whole: PartCall, formula: Callable[[str], Sum | None]
+) -> Surroundings | None:  # fmt: skip
     """Return what is around an attention behind a norm whose maps all have their names, whatever comes after it."""
     assert whole.output is not None
     for at, attention in _named(calls, whole.output):
         named = {role for c in calls[:at] if is_linear(c.part) for role in named_roles(f"{c.path}.weight")}
         if named_roles(f"{attention.path}.weight") == ("out",) and {"query", "key", "value"} <= named:
-            return _explain(module, calls, at, attention, whole, last=True)
+            return _explain(module, calls, at, attention, whole, formula, last=True)
     return None
 
 
@@ -157,7 +162,8 @@ def _is_of_feed_forward(path: str) -> bool:
 
 
 def _explain(
-    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall, *, last: bool = False
+    module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall, whole: PartCall,
+    formula: Callable[[str], Sum | None], *, last: bool = False,
 ) -> Surroundings | None:  # fmt: skip
     inner, final = attention.output, whole.output
     assert inner is not None
@@ -174,8 +180,9 @@ def _explain(
         text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
-    layer = None if joined or final.shape != inner.shape else layer_formula(calls, at, attention, whole, before)
-    unexplained = bool(text) and layer is not None and not is_usual(layer)
+    layer = None if joined or final.shape != inner.shape else formula(attention.path)
+    layer = None if str(layer) == ALONE else layer
+    unexplained = layer is not None and not is_usual(layer)
     stated = shows(before) or any(part != "residual" for part in parts)
     if pooled := final.shape != inner.shape:
         stated = _is_within_attention(module, attention.path)
@@ -188,9 +195,7 @@ def _explain(
         block = shown and (len(after) >= 2 or summed)
         if layer is None and not block and not (last and before):
             return None
-        if layer is not None:
-            unexplained = not is_usual(layer)
-        else:
+        if layer is None:
             unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
         text = "what comes after the attention, in no usual form" if unexplained else _REST
         stated = True
@@ -208,7 +213,7 @@ def _explain(
     paths = tuple(dict.fromkeys(c.path for c in before))
     return Surroundings(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
-        joined, _drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
+        joined, drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
     )  # fmt: skip
 
 
@@ -222,26 +227,3 @@ def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:
     if any(same(given[..., :width], x) for x in queries):
         return "query first"
     return "heads first" if any(same(given[..., -width:], x) for x in queries) else ""
-
-
-def _drops_after(module: nn.Module, calls: Sequence[PartCall], at: int, attention: PartCall) -> bool:
-    """Whether the module has dropouts, and each of them is called after the attention, and outside of it."""
-    there = {path for path, part in module.named_modules() if isinstance(part, nn.modules.dropout._DropoutNd)}
-    after = {c.path for c in calls[at + 1 :] if not c.path.startswith(f"{attention.path}.")}
-    return bool(there) and there <= after - {c.path for c in calls[:at]}
-
-
-def only_after(module: nn.Module, attention: Tensor | None, whole: Tensor | None) -> tuple[str, ...]:
-    """Return the paths of parameters that the module's output depends on, and its attention's does not."""
-    parameters = dict(module.named_parameters(remove_duplicate=False))
-
-    def reached(output: Tensor | None) -> set[str]:
-        if output is None or not output.requires_grad:
-            return set()
-        try:
-            found = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True, retain_graph=True)
-        except RuntimeError:  # an input of a norm was changed in place, say: the properties of gradients report it
-            return set()
-        return {path for path, gradient in zip(parameters, found, strict=True) if gradient is not None}
-
-    return tuple(sorted(reached(whole) - reached(attention)))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.search.layers import is_linear
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall
 
 _SQUASHING: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}

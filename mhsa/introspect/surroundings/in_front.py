@@ -7,18 +7,12 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.role_names import QKV, named_roles
-from mhsa.introspect.projections.search.layers import is_linear
-from mhsa.introspect.surroundings.same import same
+from mhsa.introspect.projections.search.layers import is_linear, is_norm
 from mhsa.introspect.surroundings.watched_call import PartCall
 
-_NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 _OF_INPUT = re.compile(r"(?<![a-z])in(?![a-z])|input|emb|stem|patch|lift|encod|token|feature", re.IGNORECASE)
-
-
-def is_norm(part: nn.Module) -> bool:
-    """Whether a part is a norm, by the name of its class."""
-    return bool(_NORM.search(type(part).__name__))
 
 
 def in_front(calls: Sequence[PartCall], inputs: Sequence[Tensor], *, until: int | None = None) -> list[PartCall]:

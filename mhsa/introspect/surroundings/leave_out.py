@@ -15,7 +15,7 @@ from mhsa.introspect.surroundings.find_heads import find_gated_heads, find_heads
 from mhsa.introspect.surroundings.find_surroundings import find_surroundings
 from mhsa.introspect.surroundings.inner_attention import InnerAttention, Surroundings, inside
 from mhsa.introspect.surroundings.one_attention import OneAttention
-from mhsa.records.conventions.layer import is_usual, mistake_in
+from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -40,10 +40,10 @@ def inner_attention(adapter: Adapter, module: nn.Module, call: Callable[[], Any]
         return None
     if around is None:
         return None
-    return inside(adapter, replace(around, layer=None) if _guesses_a_part(adapter) else around)
+    return inside(adapter, replace(around, layer=None) if guesses_a_part(adapter) else around)
 
 
-def _guesses_a_part(adapter: Adapter) -> bool:
+def guesses_a_part(adapter: Adapter) -> bool:
     """Whether the constructor was given an identity in the place of a part, a feed-forward say: it adds its input once more."""
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
     return constructor is not None and "nn.Identity" in constructor.guessed.values()

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mhsa.records.conventions.layer import Sum
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import set_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -51,6 +52,7 @@ class OneAttention(ModuleAdapter):
         self.others = others
         self.weights_on_request = False
         self.left = (*left, "what comes after it")
+        self.layer: Sum | None = None  # what the whole layer computes, where that is known
 
     @property
     def about(self) -> Understood:

@@ -19,11 +19,13 @@ from mhsa.introspect.calls.call_returns import returns
 from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
+from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.same import same
+from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.introspect.surroundings.find_surroundings import is_a_head, is_called_attention
-from mhsa.introspect.surroundings.in_front import is_norm
 from mhsa.introspect.surroundings.one_attention import OneAttention, Others, prepare
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall, watch
+from mhsa.records.conventions.layer import Sum
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -71,7 +73,22 @@ def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller, sp
     if chosen is None:
         listed = ", ".join(each.path for each in found) or "none"
         raise Question(f"attention = {declared!r} is declared, and the attentions that can be judged alone are: {listed}")
-    return _adapter(adapter, chosen, module, [path for path in paths if path != chosen.path])
+    one = _adapter(adapter, chosen, module, [path for path in paths if path != chosen.path])
+    one.layer = None if chosen.others.passing else _layer(adapter, caller, paths)
+    return one
+
+
+def _layer(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> Sum | None:
+    """Return the formula of the whole layer, with all of its attentions; None where it is not known, or norms are in these."""
+    sizes = first_sizes(adapter)
+    module = randomised(adapter.build(sizes.head, sizes.d_model), adapter.name)
+    if any(is_norm(part) for path in paths for part in module.get_submodule(path).modules()):
+        return None  # and residuals, too
+    attentions = dict.fromkeys(paths, "attention")
+    try:
+        return layer_formula(module, lambda: caller.items(module, *generic_tensors(caller.adapter), None), attentions)
+    except Exception:  # it cannot be called so
+        return None
 
 
 def _paths(module: nn.Module) -> list[str]:
@@ -93,6 +110,10 @@ def _are_heads(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> bool
         _, calls = _watched(module, caller)
     except Exception:  # it cannot be called so
         return False
+    lists = {path.rpartition(".")[0] for path in paths}
+    of_a_list = len(lists) == 1 and isinstance(module.get_submodule(*lists), nn.ModuleList)
+    if of_a_list and len({c.path for c in calls} & {*paths}) == 1:  # one is called in the place of all
+        return True
     return all(is_a_head(call, calls) for call in calls if call.path in paths)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Collection, Sequence
 
 from torch import Tensor
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.introspect.projections.search.layers import is_linear
-from mhsa.introspect.surroundings.same import same
 from mhsa.introspect.surroundings.watched_call import PartCall
 from mhsa.records.errors import Question
 

@@ -1,32 +1,43 @@
-"""What a whole layer makes of its inputs and its attention, as a formula: ``x + attention(norm(x))``.
+"""What a layer makes of its inputs and its attentions, as a formula: ``a = x + attention(norm(x)); a + feed_forward(norm(a))``.
 
 ``x`` is the layer's first input, ``y`` and ``z`` are the next ones, ``norm`` is any norm, ``map`` a linear map in front of the
-attention, and ``feed_forward`` all that follows from a linear map after the attention until the layer's output.
+attention, ``attention(x, y)`` one whose keys and values are those of ``y``, ``sublayer`` a part that a wrapper is given, and
+``feed_forward`` anything else that a map follows in. Sums that stand in a formula more than once may have names: ``a``, ``b``.
 """
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 INPUTS = ("x", "y", "z")
-FUNCTIONS = ("norm", "map", "attention", "feed_forward")
+FUNCTIONS = ("norm", "map", "attention", "sublayer", "feed_forward")
+ATTENTIONS = ("attention", "sublayer")  # what a residual is around; a wrapper does not know what it is given
+MOST_ARGUMENTS = {"attention": 3}
 # Where a term stands in a sum: inputs first, then in the order of a forward pass.
 _PLACES = (*INPUTS, *FUNCTIONS)
-EXAMPLES = "'x + attention(norm(x))' or 'norm(x + attention(x))'"
+_NAMES = "abcdefgh"
+ALONE = "attention(x)"  # of an attention with nothing around it
+BETWEEN = " | "  # formulas of several layers
+EXAMPLES = "'x + attention(norm(x))' or 'a = norm(x + attention(x)); norm(a + feed_forward(a))'"
 
 
 @dataclass(frozen=True)
 class Term:
-    """An input, or a function of a sum."""
+    """An input, or a function of sums: queries, keys and values of an attention, where these differ."""
 
     name: str
-    argument: Sum | None = None
+    arguments: tuple[Sum, ...] = ()
+
+    @property
+    def argument(self) -> Sum | None:
+        """What the function is of: the queries, of an attention."""
+        return self.arguments[0] if self.arguments else None
 
     def __str__(self) -> str:
-        return self.name if self.argument is None else f"{self.name}({self.argument})"
+        return _written(Sum((self,)), {})
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,12 @@ class Sum:
     terms: tuple[Term, ...]
 
     def __str__(self) -> str:
-        return " + ".join(map(str, self.terms))
+        named: dict[Sum, str] = {}
+        steps = []
+        for each in _streams(self, [])[: len(_NAMES)]:
+            steps.append(f"{_NAMES[len(named)]} = {_written(each, named)}; ")
+            named[each] = _NAMES[len(named)]
+        return "".join(steps) + _written(self, named)
 
     def holds(self, name: str) -> bool:
         """Whether a function is among its terms, or within a norm that is."""
@@ -48,8 +64,48 @@ class Sum:
         """Yield it, and all sums in it."""
         yield self
         for term in self.terms:
-            if term.argument is not None:
-                yield from term.argument.within()
+            for argument in term.arguments:
+                yield from argument.within()
+
+    def without(self, term: Term) -> Sum:
+        """Return it without one term, once."""
+        at = self.terms.index(term)
+        return Sum(self.terms[:at] + self.terms[at + 1 :])
+
+
+def _streams(each: Sum, found: list[Sum]) -> list[Sum]:
+    """Return the sums with an attention that a step is given and is added to, the innermost first."""
+    for term in each.terms:
+        for argument in term.arguments:
+            _streams(argument, found)
+    for term in each.terms if len(each.terms) > 1 else ():
+        rest = each.without(term)
+        given = () if term.argument is None else (term.argument, without_norm(term.argument))
+        if rest in given and rest not in found and any(map(rest.holds, ATTENTIONS)):
+            found.append(rest)
+    return found
+
+
+def _written(each: Sum, named: Mapping[Sum, str]) -> str:
+    if each in named:
+        return named[each]
+    within = next((s for s in reversed(list(named)) if len(s.terms) < len(each.terms) and _has(each, s)), None)
+    if within is None:
+        return " + ".join(_term(t, named) for t in each.terms)
+    rest = each
+    for term in within.terms:
+        rest = rest.without(term)
+    return f"{named[within]} + {_written(rest, named)}"
+
+
+def _has(each: Sum, part: Sum) -> bool:
+    return not Counter(part.terms) - Counter(each.terms)
+
+
+def _term(term: Term, named: Mapping[Sum, str]) -> str:
+    if not term.arguments:
+        return term.name
+    return f"{term.name}({', '.join(_written(argument, named) for argument in term.arguments)})"
 
 
 def sum_of(*terms: Term) -> Sum:
@@ -57,94 +113,93 @@ def sum_of(*terms: Term) -> Sum:
     return Sum(tuple(sorted(terms, key=lambda t: (_PLACES.index(t.name), str(t)))))
 
 
-def function(name: str, argument: Sum) -> Sum:
-    """Return a function of a sum."""
-    return Sum((Term(name, argument),))
+def function(name: str, *arguments: Sum) -> Sum:
+    """Return a function of sums; keys and values that are those of the query, or values that are the keys, are not said."""
+    given = list(arguments)
+    while len(given) > 1 and given[-1] == given[-2]:
+        given.pop()
+    return Sum((Term(name, tuple(given)),))
+
+
+def in_short(layer: Sum) -> Sum:
+    """Return a formula without the keys of its attention, where it has one, and keys are other inputs as they are."""
+    found = {term for each in layer.within() for term in each.terms if term.name == "attention"}
+    (term, *more) = found or {Term("attention")}
+    keys = [k.terms[0] for k in term.arguments[1:] if len(k.terms) == 1 and not k.terms[0].arguments]
+    given = {t for each in (term.argument.within() if term.argument is not None else ()) for t in each.terms}
+    plain = not more and len(keys) == len(term.arguments[1:]) and given.isdisjoint(keys)
+    return _without_keys(layer) if plain else layer
+
+
+def _without_keys(each: Sum) -> Sum:
+    terms = (
+        Term(t.name, tuple(map(_without_keys, t.arguments[:1] if t.name == "attention" else t.arguments))) for t in each.terms
+    )
+    return Sum(tuple(terms))
+
+
+def formulas_of(text: str) -> list[Sum]:
+    """Return the formulas that a contract declares: of a file with several layers, one for each of them, with | between them.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    return [layer_of(part) for part in str(text).split(BETWEEN.strip())]
+
+
+def as_text(formulas: Iterable[Sum]) -> str:
+    """Return formulas as a contract declares them, each once."""
+    return BETWEEN.join(dict.fromkeys(map(str, formulas)))
 
 
 def layer_of(text: str) -> Sum:
-    """Return the formula that a contract declares.
+    """Return one formula.
 
     Raises:
         ValueError: it is none.
     """
     try:
-        return _read(ast.parse(str(text).strip(), mode="eval").body)
+        *steps, last = ast.parse(str(text).strip()).body
+        named: dict[str, Sum] = {}
+        for step in steps:
+            if not isinstance(step, ast.Assign) or not isinstance(step.targets[0], ast.Name) or len(step.targets) > 1:
+                raise ValueError(ast.dump(step))
+            if step.targets[0].id not in _NAMES:
+                raise ValueError(step.targets[0].id)
+            named[step.targets[0].id] = _read(step.value, named)
+        if not isinstance(last, ast.Expr):
+            raise ValueError(ast.dump(last))
+        return in_short(_read(last.value, named))
     except (SyntaxError, ValueError):
+        functions = (f"{name}({', '.join(['...'] * MOST_ARGUMENTS.get(name, 1))})" for name in FUNCTIONS)
         raise ValueError(
             f"Contract(layer={text!r}); must be a sum of {', '.join(INPUTS)} (the layer's inputs, the first is x) and of "
-            f"{', '.join(f'{name}(...)' for name in FUNCTIONS)}, say {EXAMPLES}"
+            f"{', '.join(functions)}, say {EXAMPLES}"
         ) from None
 
 
-def _read(node: ast.expr) -> Sum:
+def _read(node: ast.expr, named: Mapping[str, Sum]) -> Sum:
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        return sum_of(*_read(node.left).terms, *_read(node.right).terms)
+        return sum_of(*_read(node.left, named).terms, *_read(node.right, named).terms)
+    if isinstance(node, ast.Name) and node.id in named:
+        return named[node.id]
     if isinstance(node, ast.Name) and node.id in INPUTS:
         return Sum((Term(node.id),))
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in FUNCTIONS and not node.keywords:
-        (argument,) = node.args
-        return function(node.func.id, _read(argument))
+    called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    if isinstance(node, ast.Call) and called in FUNCTIONS and not node.keywords:
+        if not 1 <= len(node.args) <= MOST_ARGUMENTS.get(called, 1):
+            raise ValueError(called)
+        return function(called, *(_read(argument, named) for argument in node.args))
     raise ValueError(ast.dump(node))
 
 
-def mistake_in(layer: Sum) -> str:
-    """Return what nobody means: a term added twice, or a residual around a feed-forward that lacks a part of its input."""
-    for each in layer.within():
-        twice = next((term for term, count in Counter(each.terms).items() if count > 1), None)
-        if twice is not None:
-            return f"{twice} is added twice"
-        for term in each.terms:
-            if term.name != "feed_forward" or term.argument is None:
-                continue
-            stream, residual = _without_norm(term.argument), set(each.terms) - {term}
-            if stream.holds("attention") and residual and residual < set(stream.terms):
-                added = Sum(tuple(t for t in each.terms if t is not term))
-                return f"the residual around the feed-forward is {added}, and the feed-forward is given {term.argument}"
-    return ""
-
-
-def is_usual(layer: Sum) -> bool:
-    """Whether it is a residual around the attention, one around any feed-forward, or none, with norms in usual places.
-
-    Norms of what is added stand behind both, the attention and the feed-forward, or behind neither; a sum may have one or not.
-    """
-    normed = _without_norm(layer)
-    fed = [t for t in normed.terms if _bare(t).name == "feed_forward"]
-    rest = Sum(tuple(t for t in normed.terms if t not in fed))
-    if not fed:
-        return _is_around_attention(normed)
-    if len(fed) > 1 or not rest.terms:
-        return False
-    (argument,) = (_bare(t).argument for t in fed)
-    assert argument is not None
-    if _without_norm(argument) == Sum((Term("x"),)):  # next to the attention
-        return _is_around_attention(rest)
-    stream = _without_norm(rest)
-    if not _is_around_attention(stream) or rest not in (argument, _without_norm(argument)):
-        return False
-    return any(_bare(t) != t for t in stream.terms) == (fed[0] != _bare(fed[0]))
-
-
-def _is_around_attention(layer: Sum) -> bool:
-    """Whether it is what the attention gives, alone or with the layer's first input.
-
-    A norm of what it gives is usual, too, but not where it stands in the place of one of the sum.
-    """
-    given = [t for t in layer.terms if _bare(t).name == "attention"]
-    rest = [t for t in layer.terms if t not in given]
-    if len(given) != 1 or rest not in ([], [Term("x")]):
-        return False
-    argument = _bare(given[0]).argument
-    return not rest or given[0] == _bare(given[0]) or (argument is not None and argument != _without_norm(argument))
-
-
-def _bare(term: Term) -> Term:
+def bare(term: Term) -> Term:
     """Return the term that a norm is of, where there is one; the term itself elsewhere."""
     only = term.argument.terms if term.name == "norm" and term.argument is not None else ()
     return only[0] if len(only) == 1 else term
 
 
-def _without_norm(layer: Sum) -> Sum:
+def without_norm(layer: Sum) -> Sum:
+    """Return what a norm is of, where that is all; else the sum itself."""
     only = layer.terms[0]
     return only.argument if len(layer.terms) == 1 and only.name == "norm" and only.argument is not None else layer

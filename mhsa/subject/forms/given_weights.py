@@ -1,4 +1,4 @@
-"""Functions that are given their weights as arguments: a module that has them as parameters, and calls the function."""
+"""Functions on tokens that are given their weights, or a number of heads: a module that has these, and calls the function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.errors import Question
-from mhsa.records.names import HEAD, is_called
+from mhsa.records.names import HEAD, KEY, QUERY, VALUE, is_called
 from mhsa.subject.returned import listed
 
 _ROLE = "q|k|v|o|qkv|kv|query|key|value|out|output"
@@ -89,16 +89,16 @@ def weights_among(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def with_weights(function: Any) -> type[GivenWeights] | None:
-    """Return the class of modules that hold what a function is given; None where it is given no weights.
+    """Return the class of modules that hold what a function is given; None where it is given no weights and no number of heads.
 
     Raises:
         Question: it takes arrays of NumPy.
     """
     weights = weights_among(function) if inspect.isfunction(function) else {}
-    if not weights:
-        return None
-    parameters = dict(inspect.signature(function).parameters)
+    parameters = dict(inspect.signature(function).parameters) if inspect.isfunction(function) else {}
     head = next((name for name in parameters if name not in weights and is_called(name, HEAD)), "")
+    if not weights and not (head and _takes_tokens(parameters)):
+        return None
     called = [p for name, p in parameters.items() if name not in weights and name != head]
 
     def forward(self: GivenWeights, **given: Any) -> Any:
@@ -121,6 +121,8 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
     many = made(OfManyHeads)
     if _is_taken(many, tokens, _FORMS if head else _FORMS[2:]):
         return many
+    if not weights:
+        return None
     one = many if head else made(OfOneHead)
     if not head and _is_taken(one, tokens, _FORMS):
         return one
@@ -129,23 +131,30 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
     return one
 
 
+def _takes_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
+    """Whether there are arguments for queries, keys and values."""
+    return all(any(is_called(name, role) for name in parameters) for role in (QUERY, KEY, VALUE))
+
+
 @torch.random.fork_rng(devices=[])
 def _is_taken(made: type[GivenWeights], tokens: list[str], forms: Sequence[str], *, of_numpy: bool = False) -> bool:
     """Whether a call of a class returns tokens; the form of the weights and one sample alone are set as they are taken."""
     x = torch.randn(2, 3, _FIRST[1], dtype=torch.float64)
-    for made.one_sample in (False, True):
-        for made.form in forms:
-            try:
-                module: Any = (made(_FIRST[1]) if issubclass(made, OfOneHead) else made(_FIRST[1], _FIRST[0])).double()
-                if of_numpy:
-                    output = torch.from_numpy(module.of_numpy(x[0] if made.one_sample else x, tokens))
-                    expected = x[0].shape if made.one_sample else x.shape
-                else:
-                    output, expected = listed(module(**dict.fromkeys(tokens, x)))[0], x.shape
-                if isinstance(output, Tensor) and output.shape == expected:
-                    return True
-            except Exception:
-                continue
+    one_query = {name: x[:, :1] for name in tokens if is_called(name, QUERY)}
+    ways = [(s, form, more) for more in ({}, one_query)[: 1 + bool(one_query)] for s in (False, True) for form in forms]
+    for made.one_sample, made.form, more in ways:
+        try:
+            module: Any = (made(_FIRST[1]) if issubclass(made, OfOneHead) else made(_FIRST[1], _FIRST[0])).double()
+            if of_numpy:
+                output = torch.from_numpy(module.of_numpy(x[0] if made.one_sample else x, tokens))
+                expected = x[0].shape if made.one_sample else x.shape
+            else:
+                given = dict.fromkeys(tokens, x) | more
+                output, expected = listed(module(**given))[0], given[tokens[0]].shape
+            if isinstance(output, Tensor) and output.shape == expected:
+                return True
+        except Exception:
+            continue
     made.one_sample, made.form = False, "rows"
     return False
 

@@ -95,3 +95,32 @@ def test_of_two_maps_with_one_name_the_other_is_the_one_that_is_missing() -> Non
     assert "out from linear_d2Q.weight" in said
     assert not fails(f"{__file__}:ThereAndBack")
     assert fails(f"{__file__}:ThereAndBackUnscaled")
+
+
+class InAList(nn.Module):
+    """Maps of queries, keys and values in a list, and an empty parameter that says where the module is."""
+
+    def __init__(self, d_model: int, num_heads: int) -> None:
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.where = nn.Parameter(torch.empty(0))
+        self.num_heads, self.out_proj = num_heads, nn.Linear(d_model, d_model)
+        self.maps = nn.ModuleList([nn.Linear(d_model, d_model) for _ in range(3)])
+
+    def forward(self, query, key, value):
+        given = zip(self.maps, self.inputs(query, key, value), strict=True)
+        q, k, v = (f(x.to(self.where)).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f, x in given)
+        return self.out_proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    def inputs(self, query, key, value):
+        return query, key, value
+
+
+class InAListOfKeys(InAList):
+    def inputs(self, query, key, value):
+        return query, key, key
+
+
+def test_an_empty_parameter_is_none_of_the_maps_and_values_of_keys_are_found() -> None:
+    assert not fails(f"{__file__}:InAList")
+    assert fails(f"{__file__}:InAListOfKeys")

@@ -41,6 +41,12 @@ class FirstHeadTwice(Right):
         return self.mix(torch.cat([head(encoder_features, decoder_features) for head in heads], dim=-1))
 
 
+class OneForAll(Right):
+    def forward(self, encoder_features: torch.Tensor, decoder_features: torch.Tensor) -> torch.Tensor:
+        heads = [self.heads[0](encoder_features, decoder_features) for _ in self.heads]
+        return self.mix(torch.cat(heads, dim=-1))
+
+
 class AttendsToItself(Right):
     def forward(self, encoder_features: torch.Tensor, decoder_features: torch.Tensor) -> torch.Tensor:
         return self.mix(torch.cat([head(decoder_features, decoder_features) for head in self.heads], dim=-1))
@@ -70,3 +76,7 @@ def test_a_bug_among_them_is_found(wrong: Any) -> None:
 def test_which_of_two_nameless_sequences_attends_is_found_by_calling() -> None:
     subject = understand(f"{__file__}:Nameless", ("float64",))
     assert "second=query, first=key" in subject.adapter.describe()
+
+
+def test_one_that_is_called_in_the_place_of_all_is_found() -> None:
+    assert verify(f"{__file__}:OneForAll", dtypes="float64", properties=TRIED[0]).verdict == "violated"

@@ -189,3 +189,31 @@ def test_the_first_mask_that_is_taken_is_judged_whether_or_not_it_is_right() -> 
     spec = of(RefusesAMaskAndShiftsPadding, "cross_attention")
     assert "enc_padding_mask=mask" in understand(spec, ("float64",)).adapter.describe()
     assert verify(spec, dtypes="float64", properties="oracle.*").verdict == "violated"
+
+
+class ResidualOfTheInput(Decoder):
+    """The residual around the second attention lacks what the first one gave."""
+
+    def forward(self, dec, enc, trg_mask=None, src_mask=None):
+        x = self.norm1(dec + self.self_attention(dec, dec, dec, trg_mask))
+        return self.norm2(dec + self.cross(x, enc, trg_mask, src_mask))
+
+
+class WithoutASecondResidual(Decoder):
+    def forward(self, dec, enc, trg_mask=None, src_mask=None):
+        x = self.norm1(dec + self.self_attention(dec, dec, dec, trg_mask))
+        return self.norm2(self.cross(x, enc, trg_mask, src_mask))
+
+
+def test_what_the_whole_layer_computes_is_judged_with_each() -> None:
+    usual = "a = norm(x + attention(x)); b = norm(a + attention(a, y)); norm(b + feed_forward(b))"
+    for path in ("self_attention", "cross_attention"):
+        assert (understand(of(Decoder, path), ("float64",)).layer) == usual
+        found = verify(of(ResidualOfTheInput, path), dtypes="float64", properties=["layers.*", "oracle.output_*"])
+        assert [p.id for p in found.properties if p.outcome == "fail"] == ["layers.residuals_are_in_their_places"]
+    with pytest.raises(Question, match=r"the layer computes .*, which is no usual form") as asked:
+        understand(of(WithoutASecondResidual, "self_attention"), ("float64",))
+    read = understand(
+        Request.of(of(WithoutASecondResidual, "self_attention"), dtypes=("float64",), contract=asked.value.declaration)
+    )
+    assert (read.layer, read.wrong_layer) == ("norm(attention(norm(x + attention(x)), y))", "")

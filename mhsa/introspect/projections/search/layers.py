@@ -7,6 +7,7 @@ import re
 from torch import nn
 
 _NORM = re.compile("norm", re.IGNORECASE)
+_CALLED_NORM = re.compile(r"norm|(?<![a-z])ln(?![a-z])", re.IGNORECASE)
 
 
 def is_linear(module: nn.Module) -> bool:
@@ -14,6 +15,11 @@ def is_linear(module: nn.Module) -> bool:
     if isinstance(module, (nn.Conv1d, nn.Conv2d)):
         return module.groups == 1 and all(size == 1 for size in module.kernel_size)
     return isinstance(module, nn.Linear) or getattr(module, "original_name", "") == "Linear"  # the latter is compiled
+
+
+def is_norm(part: nn.Module) -> bool:
+    """Whether a part is a norm, by the name of its class."""
+    return bool(_CALLED_NORM.search(type(part).__name__))
 
 
 def weights_of_linears(module: nn.Module) -> set[str]:

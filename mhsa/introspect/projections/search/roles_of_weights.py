@@ -38,8 +38,9 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     weights = read_four(parts, lambda path, reading: candidates.tags.fit(reading, [path], candidates.sizes))
     named, tied, unnamed = _by_names(candidates, weights)
     shown = _by_gradients(candidates, weights | named, unnamed)
-    if not weights and not named and len(unnamed) == len(ROLES) and candidates.tags.inputs != "x" and _is_twice(shown):
-        shown = {}  # one of the maps is given another one's tensor: they are what they are in the usual order
+    all_missing = len(unnamed) == len(_missing(weights | named, tied)) >= len(QKV)
+    if all_missing and candidates.tags.inputs != "x" and _is_twice(shown):
+        shown = weights | named  # one of the maps is given another one's tensor: they are what they are in the usual order
     weights = _by_order(candidates, shown, unnamed)
     left = [path for path in unnamed if path not in weights]
     unsure = ""

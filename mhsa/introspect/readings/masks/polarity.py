@@ -10,7 +10,7 @@ from typing import get_args
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.masks.stated_polarity import Stated, about, mask_parameter
-from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, stated_axes
+from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, is_of_samples, stated_axes
 from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -74,10 +74,12 @@ def with_lengths_of_samples(read: Reading, fit: Fit, *, asked: bool) -> Reading:
 def of_keys_alone(read: Reading, fit: Fit) -> Reading | None:
     """Return the reading; that of a mask [B, Tk, 1] is a question where masks [B, Tq, Tk] are taken, too: it may be transposed.
 
-    None where its name or a docstring says that it is a matrix. A docstring or a declaration may say that the last
-    axis has size 1.
+    None where its name or a docstring says that it is a matrix, and where a docstring says that it is one for each sample and
+    it is not. A docstring or a declaration may say that the last axis has size 1.
     """
     adapter = read.subject.adapter
+    if read.subject.contract.mask_shape == "[Tq, Tk]" and adapter.contract.mask_shape is None and is_of_samples(adapter):
+        return None  # it is one for each head where there are as many samples as heads, and raises elsewhere
     open_shape = read.subject.contract.mask_shape == "[B, Tk, 1]" and adapter.contract.mask_shape is None
     if not open_shape or ends_in_one(adapter) or not fit.is_taken_transposed(read.subject):
         return read

@@ -10,6 +10,7 @@ from mhsa.subject.adapters.adapter import Adapter
 
 _SHAPE = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
 _SIZE = re.compile(r"\w+(\s?[*+/-]\s?\w+)?")
+_SAMPLES = re.compile(r"batch|^\W*(?:bs|b|n|bsz)\W*$", re.IGNORECASE)
 _NO_SIZE = re.compile(r"optional|default|bool\w*|float\w*|int|tensor|byte\w*|long\w*|none|true|false", re.IGNORECASE)
 
 
@@ -32,6 +33,13 @@ def ends_in_one(adapter: Adapter) -> bool:
     name = mask_parameter(adapter)
     shapes = [inside for text in (about(adapter, name) if name else ()) for inside in _SHAPE.findall(text)]
     return any(inside.strip(" ,").endswith(", 1") for inside in shapes)
+
+
+def is_of_samples(adapter: Adapter) -> bool:
+    """Return whether docstrings give the mask one matrix for each sample: ``(batch, q_len, k_len)``."""
+    name = mask_parameter(adapter)
+    shapes = [inside.split(",") for text in (about(adapter, name) if name else ()) for inside in _SHAPE.findall(text)]
+    return bool(shapes) and all(len(sizes) == 3 and _SAMPLES.search(sizes[0]) is not None for sizes in shapes)
 
 
 def axes_of(shape: MaskShape) -> int:

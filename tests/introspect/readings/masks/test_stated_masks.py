@@ -3,7 +3,7 @@
 import pytest
 
 from mhsa.introspect.readings.masks.comments import comments_on_masks
-from mhsa.introspect.readings.masks.stated_shape import stated_axes
+from mhsa.introspect.readings.masks.stated_shape import is_of_samples, stated_axes
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -39,6 +39,22 @@ class ThreeAxes(Layers):
 
     def forward(self, query, key, value, mask=None):
         return self.attend(query, key, value, None if mask is None else ~mask)
+
+
+class ThreeAxesOfHeads(ThreeAxes):
+    """Attends, each head by a mask of its own, where there are as many as heads; others raise.
+
+    mask: bool (batch, queries, keys), or None
+    """
+
+    def forward(self, query, key, value, mask=None):
+        q, k, v = (
+            f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for f, x in ((self.q, query), (self.k, key), (self.v, value))
+        )
+        s = q @ k.mT * self.scale
+        s = s if mask is None else s.masked_fill(~mask[None], -1e9)
+        return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
 class ThreeAxesAndOneMore(ThreeAxes):
@@ -124,3 +140,9 @@ def test_a_mask_that_is_named_after_what_it_hides(name: str) -> None:
 
 def test_what_contradicts_such_a_name_is_a_question() -> None:
     assert asked("BlockedAndTurnedRound").declaration == {"mask": "allowed"}
+
+
+def test_a_mask_of_heads_where_a_docstring_says_one_of_samples_is_violated() -> None:
+    assert is_of_samples(ModuleAdapter(ThreeAxes, "x"))
+    assert not is_of_samples(ModuleAdapter(Commented, "x"))
+    assert fails(f"{__file__}:ThreeAxesOfHeads")

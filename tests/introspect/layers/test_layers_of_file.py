@@ -10,7 +10,7 @@ from mhsa.records.errors import Question
 from mhsa.records.request import Request
 
 RESIDUALS = "layers.residuals_are_in_their_places"
-PRE_NORM = "x + attention(norm(x)) + feed_forward(norm(x + attention(norm(x))))"
+PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
 FILE = """
 import torch
 from torch import nn
@@ -103,12 +103,34 @@ def test_what_is_pinned_of_one_layer_of_a_file_does_not_accuse_the_others(tmp_pa
     path = Path(file_of(tmp_path, "usual"))
     path.write_text(path.read_text() + SECOND)
     subject = understand(str(path), ("float64",))
-    assert (subject.layer, subject.wrong_layer) == (PRE_NORM, "")
-    for declared in (PRE_NORM, "norm(x + attention(x))"):
+    every = f"{PRE_NORM} | a = norm(x + attention(x)); norm(a + feed_forward(a)) | norm(x + attention(x))"
+    assert (subject.layer, subject.wrong_layer) == (every, "")
+    for declared in (every, PRE_NORM, "norm(x + attention(x))"):
         found = understand(Request.of(str(path), dtypes=("float64",), contract={"layer": declared}))
         assert (found.layer, found.wrong_layer) == (declared, "")
     other = understand(Request.of(str(path), dtypes=("float64",), contract={"layer": "x + attention(x)"}))
     assert other.wrong_layer == f"Block computes {PRE_NORM}: it must compute x + attention(x)"
+    two = f"{PRE_NORM} | norm(x + attention(x))"  # and the third has changed since
+    third = understand(Request.of(str(path), dtypes=("float64",), contract={"layer": two}))
+    assert third.wrong_layer.startswith("PostNorm computes a = norm(x + attention(x))")
+    assert third.wrong_layer.endswith(f"it must compute {two}")
+
+
+def test_an_unusual_layer_next_to_one_that_is_declared_is_declared_with_it(tmp_path: Path) -> None:
+    path = Path(file_of(tmp_path, "unusual"))
+    path.write_text(
+        path.read_text() + SECOND.replace("x = self.norm1(x + self.attention(x))", "x = x + self.norm1(self.attention(x))")
+    )
+    stated: dict[str, str] = {}
+    for _ in range(2):
+        with pytest.raises(Question, match="which is no usual form") as asked:
+            understand(Request.of(str(path), dtypes=("float64",), contract=stated))
+        stated = dict(asked.value.declaration)
+    assert stated["layer"].count("|") == 1
+    found = understand(
+        Request.of(str(path), dtypes=("float64",), contract={"layer": f"{stated['layer']} | norm(x + attention(x))"})
+    )
+    assert not found.wrong_layer
 
 
 def test_of_an_attention_with_a_residual_of_its_own_that_one_is_pinned(tmp_path: Path) -> None:
@@ -118,7 +140,9 @@ def test_of_an_attention_with_a_residual_of_its_own_that_one_is_pinned(tmp_path:
     path.write_text(text.replace("self.num_heads = num_heads", "self.num_heads, self.norm = num_heads, nn.LayerNorm(d_model)"))
     subject = understand(str(path), ("float64",))
     assert subject.layer == "norm(x + attention(x))"
-    assert "Block, which is built of it" in subject.not_judged
+    assert "Block computes a = x + norm(norm(x) + attention(norm(x))); a + feed_forward(norm(a))" in " ".join(
+        each.text for each in subject.understood
+    )
     assert not understand(Request.of(str(path), dtypes=("float64",), contract={"layer": subject.layer})).wrong_layer
 
 
@@ -148,3 +172,24 @@ def test_a_feed_forward_that_is_given_is_not_known_and_nothing_is_said_to_be_add
     subject = understand(str(path), ("float64",))
     assert (subject.layer, subject.wrong_layer) == ("", "")
     assert "GivenItsFeedForward, which is built of it" in subject.not_judged
+
+
+DECODER = """
+class Decoder(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        self.first, self.second = SelfAttention(num_heads, d_model), SelfAttention(num_heads, d_model)
+        self.norm1, self.norm2 = nn.LayerNorm(d_model), nn.LayerNorm(d_model)
+
+    def forward(self, x):
+        x = x + self.first(self.norm1(x))
+        return x + self.SECOND(self.norm2(x))
+"""
+
+
+def test_one_attention_in_the_place_of_another_is_violated(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(FILE.replace("BODY", BODIES["usual"]) + DECODER.replace("SECOND", name))
+        wrong = understand(str(path), ("float64",)).wrong_layer
+        assert wrong.endswith(": it calls first 2 times, and second never") if name == "first" else not wrong

@@ -14,7 +14,7 @@ from tests.helpers.layers import Layers
 
 RESIDUALS = "layers.residuals_are_in_their_places"
 OUTPUT = "oracle.output_without_mask"
-PRE_NORM = "x + attention(norm(x)) + feed_forward(norm(x + attention(norm(x))))"
+PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
 
 
 class Layer(Layers):
@@ -118,7 +118,7 @@ class InPlace(AttentionOfNorm):
 
 USUAL = {
     "PreNorm": PRE_NORM,
-    "PostNorm": "norm(norm(x + attention(x)) + feed_forward(norm(x + attention(x))))",
+    "PostNorm": "a = norm(x + attention(x)); norm(a + feed_forward(a))",
     "Parallel": "x + attention(norm(x)) + feed_forward(norm(x))",
     "Sandwiched": "x + norm(attention(norm(x)))",
     "AttentionOfNorm": "norm(x + attention(x))",
@@ -131,7 +131,7 @@ MISTAKES = {
     "SecondFromInput": "the residual around the feed-forward is x, and the feed-forward is given",
 }
 UNUSUAL = {
-    "FromTheNorm": "norm(x) + attention(norm(x)) + feed_forward(norm(norm(x) + attention(norm(x))))",
+    "FromTheNorm": "a = norm(x) + attention(norm(x)); a + feed_forward(norm(a))",
     "FedAlone": "feed_forward(norm(x + attention(norm(x))))",
 }
 
@@ -175,7 +175,7 @@ def test_a_residual_that_is_lost_later_is_violated_under_the_declared_layer() ->
 
 
 def test_a_declared_layer_that_is_not_understood_cannot_be_judged() -> None:
-    with pytest.raises(SubjectError, match="is not understood as a sum"):
+    with pytest.raises(SubjectError, match="is not understood as sums of inputs"):
         understand_as("Activated", layer=PRE_NORM)
 
 

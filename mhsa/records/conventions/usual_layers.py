@@ -1,0 +1,90 @@
+"""Which formulas of layers are usual, and which of them nobody means.
+
+A layer is a chain of attentions and feed-forwards, each with a residual around it: ``s + f(s)``, with norms of what goes in, of
+what comes out, of the sum, or several of these, alike in all steps.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from mhsa.records.conventions.layer import ATTENTIONS, INPUTS, Sum, Term, bare, without_norm
+
+_STEPS = (*ATTENTIONS, "feed_forward")
+
+
+def mistake_in(layer: Sum) -> str:
+    """Return what nobody means: a term added twice, or a residual around a step that lacks a part of what the step is given."""
+    for each in layer.within():
+        twice = next((term for term, count in Counter(each.terms).items() if count > 1), None)
+        if twice is not None:
+            return f"{twice} is added twice"
+        normed = {t for norm in each.terms if norm.name == "norm" and norm.argument is not None for t in norm.argument.terms}
+        again = next((term for term in each.terms if term.name in _STEPS and term in normed), None)
+        if again is not None:
+            return f"{again} is added twice, once before a norm"
+        for term in each.terms:
+            if term.name not in _STEPS or term.argument is None:
+                continue
+            stream, added = without_norm(term.argument), each.without(term)
+            residual = set(added.terms)
+            if any(map(stream.holds, ATTENTIONS)) and residual and residual < set(stream.terms):
+                named = "feed-forward" if term.name == "feed_forward" else term.name
+                return f"the residual around the {named} is {added}, and the {named} is given {term.argument}"
+    return ""
+
+
+def is_usual(layer: Sum) -> bool:
+    """Whether it is a residual around each of its attentions and feed-forwards, or none around the first attention.
+
+    Norms of what is added stand behind all of them, or behind none; a sum may have one or not.
+    """
+    normed: list[bool] = []
+    return any(map(layer.holds, ATTENTIONS)) and _is_stream(without_norm(layer), normed) and len(set(normed)) < 2
+
+
+def _is_stream(stream: Sum, normed: list[bool]) -> bool:
+    """Whether a sum is an input that went through usual steps; notes of each step whether what it adds is normed."""
+    if len(stream.terms) == 1 and _is_start(stream):
+        return True
+    for term in stream.terms:
+        step = bare(term)
+        if step.name not in _STEPS or step.argument is None or not _has_usual_keys(step):
+            continue
+        given = without_norm(step.argument)
+        if len(stream.terms) == 1:  # without a residual
+            return step.name in ATTENTIONS and _is_start(given)
+        rest = stream.without(term)
+        if rest in (step.argument, given) and not (_is_start(rest) and rest != without_norm(rest)):
+            normed.append(term != step)
+            return (term == step or step.argument != given) and _is_stream(without_norm(rest), normed)
+        others = [t for t in rest.terms if bare(t).name in ATTENTIONS]
+        if step.name == "feed_forward" and len(others) == 1 and rest == Sum((*given.terms, *others)):  # next to the attention
+            normed.append(term != step)
+            return _is_stream(rest, normed)
+    return False
+
+
+def _is_start(given: Sum) -> bool:
+    """Whether it is an input, as it is or with norms and maps of its own."""
+    if len(given.terms) != 1 or given.terms[0].name in ATTENTIONS:
+        return False
+    argument = given.terms[0].argument
+    return argument is None or _is_start(argument)
+
+
+def _has_usual_keys(step: Term) -> bool:
+    """Whether keys and values are the queries, or another input, both as it is, or both with a norm."""
+    keys = step.arguments[1:]
+    assert step.argument is not None
+    of_queries = _inputs_of(step.argument)
+    return (
+        all(_is_start(k) and not _inputs_of(k) & of_queries for k in keys)
+        and len({sum(1 for _ in k.within()) for k in keys}) < 2
+    )
+
+
+def _inputs_of(given: Sum) -> set[str]:
+    """Return the names of inputs that are in a stream, but for those that are keys alone."""
+    inner = [t.argument for t in given.terms if t.argument is not None]
+    return {t.name for t in given.terms if t.name in INPUTS}.union(*map(_inputs_of, inner))
