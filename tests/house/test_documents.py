@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import mhsa
-from mhsa.bench.compare.report import _HEAD
+from mhsa.bench.compare.report import HEAD
 from mhsa.bugs.mutants.registry import mutants, right
 from mhsa.commands.cli import _parser
 from mhsa.introspect import source_constants as literals
@@ -308,7 +308,7 @@ def test_the_sample_of_the_bench_has_the_words_of_the_command(tmp_path: Path, mh
 
 def test_the_sample_of_a_comparison_has_its_words() -> None:
     (sample,) = (block for block in blocks(ROOT / "docs" / "compare.md", "") if block.lstrip().startswith("benchmark "))
-    assert re.split(r"\s{2,}", sample.splitlines()[0].strip()) == list(_HEAD)
+    assert re.split(r"\s{2,}", sample.splitlines()[0].strip()) == list(HEAD)
     assert sample.splitlines()[-1].strip() == "slower: 6 of 6 benchmarks"
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from mhsa.bench.compare.attribution.attribute import Attribution
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.bench.measure.measurement import REFUSED
 
@@ -48,6 +49,7 @@ class Comparison:
         reasons: of each side, where there is something to say.
         apart: whether each side had processes of its own.
         rounds: head / base in each round.
+        attribution: the lines that make head slower or cost more, where that was looked for.
     """
 
     benchmark: str
@@ -58,6 +60,7 @@ class Comparison:
     reasons: Mapping[str, str] = field(default_factory=dict)
     apart: bool = False
     rounds: tuple[float, ...] = ()
+    attribution: Attribution | None = None
 
     @property
     def verdict(self) -> str:
@@ -80,7 +83,8 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        data = {**asdict(self), "verdict": self.verdict, "words": self.words}
+        data = {**asdict(replace(self, attribution=None)), "verdict": self.verdict, "words": self.words}
+        data["attribution"] = self.attribution.as_dict() if self.attribution else None
         if self.decision is not None and math.isinf(self.decision.high):
             data["decision"]["high"] = None  # JSON has no infinity
         return data

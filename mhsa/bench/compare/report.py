@@ -9,6 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from mhsa.bench.compare.attribution.words import TITLE, entries
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
@@ -22,7 +23,7 @@ STYLES = {
 }  # fmt: skip
 _SCREEN = 60  # lines of a terminal that a comparison fits into
 _LONGEST = 3  # lines of what there is to say of one kind of row
-_HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
+HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
 
 
 def rows(comparisons: Sequence[Comparison]) -> list[tuple[str, ...]]:
@@ -45,9 +46,19 @@ def print_comparison(
     width = console.width
     lines = hanging("", machine_line(machine), width, style="dim") if machine else []
     end = [line for words in remarks(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
+    end += _attribution(comparisons, width)
     end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
     end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
     show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
+
+
+def _attribution(comparisons: Sequence[Comparison], width: int) -> list[Text]:
+    """Return which lines make head slower or cost more."""
+    lines: list[Text] = []
+    for title, details in entries([(c.benchmark, c.attribution) for c in comparisons if c.attribution]):
+        lines += hanging("    ", title, width, most=_LONGEST, style="bold")
+        lines += [line for words in details for line in hanging("      ", words, width, most=_LONGEST)]
+    return [*hanging("  ", TITLE, width), *lines] if lines else []
 
 
 def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> list[Text]:
@@ -66,7 +77,7 @@ def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> lis
 
 
 def _table(comparisons: Sequence[Comparison], width: int) -> list[Text]:
-    every = [_HEAD, *rows(comparisons)]
+    every = [HEAD, *rows(comparisons)]
     figures = aligned([row[1:] for row in every], left=())
     room = width - 2 - max(map(cell_len, figures)) - 2
     names = [fold(row[0], room) for row in every]
@@ -102,6 +113,8 @@ def markdown(
 ) -> str:
     """Return it for a pull request."""
     lines = [f"**{sentence(comparisons)}**, {head} against {base}", ""]
-    lines += table(_HEAD, (list(map(text, row)) for row in rows(comparisons)))
+    lines += table(HEAD, (list(map(text, row)) for row in rows(comparisons)))
     lines += ["", *(f"- {text(line)}" for line in (*remarks(comparisons), *notes))]
+    for title, details in entries([(c.benchmark, c.attribution) for c in comparisons if c.attribution]):
+        lines += [f"- {TITLE}: {text(title)}", *(f"  - {text(words)}" for words in details)]
     return "\n".join([*lines, "", text(machine_line(machine)), ""])

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from mhsa.bench.compare.attribution.ask import attributed
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, increases_of
@@ -62,6 +63,10 @@ class Comparing:
                 if reasons := wrong.get(found.benchmark.request.label):
                     found.end("wrong", reasons)
             measuring.measure()
+            comparisons = attributed(
+                [(found.benchmark, comparison_of(found)) for found in measuring.found], self.checkouts, self.terms,
+                lambda words: line.show(lambda: words, time.monotonic()), self.notes,
+            )  # fmt: skip
         self.machine = measuring.machine
         self.notes += measuring.notes
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
@@ -70,7 +75,7 @@ class Comparing:
                 f"{label} is wrong at base, too, so that did not begin with head: mhsa verify says what is wrong; --no-verify "
                 "times what is right at the benchmarks' shapes all the same"
             )
-        return [comparison_of(found) for found in measuring.found]
+        return comparisons
 
     def verify(self) -> dict[str, dict[str, str]]:
         """Judge both sides by the quick profile; return what is wrong, by label and side."""
