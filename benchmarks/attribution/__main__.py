@@ -1,8 +1,8 @@
 """``python -m benchmarks.attribution`` prints whether the line of each slow-down is named first; exits with 1 below 90 %.
 
-Two commits have a module for each slow-down, and are compared as ``mhsa compare`` does it: rounds until each benchmark is decided,
-and then those that are slower are profiled. Named is the first line that this says; right is the one that was changed. Modules
-that do the same at both commits are compared, too: no line of theirs may be named. It takes some minutes.
+Two commits have a module for each slow-down, and are compared as ``mhsa compare`` does it: rounds until each benchmark is
+decided, and then those that are slower are profiled. Named is the first line that this says; right is the one that was changed.
+Modules that do the same at both commits are compared, too: no line of theirs may be named. It takes some minutes.
 """
 
 from __future__ import annotations
@@ -65,7 +65,9 @@ def main() -> int:
         wrong += not good and not one.line
         named = f"{first.line}: {first.text}; {', '.join(first.reasons)}" if first else attribution.problem
         share = f"{first.share:.0%}" if first else ""
-        print(f"{one.name:<36} {comparison.verdict:<11} {_ratio(comparison):>6} {'yes' if good else 'NO':<5} {share:>5}  {named}")
+        print(
+            f"{one.name:<36} {comparison.verdict:<11} {_ratio(comparison):>6} {'yes' if good else 'NO':<5} {share:>5}  {named}"
+        )
     tried = sum(bool(one.line) for one in chosen)
     print(f"right: {right} of {tried}; a line named where nothing was changed: {wrong} of {len(chosen) - tried}")
     return 0 if right >= _NEEDED * tried and not wrong else 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MARK = "  # <-"
-SUBJECT = '''
+SUBJECT = """
 import io
 import math
 
@@ -45,7 +45,7 @@ class Attention(nn.Module):
             scores = scores.masked_fill(~mask[:, None], torch.finfo(scores.dtype).min)
         weights = scores.softmax(-1)
         return weights @ v
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -93,13 +93,19 @@ SLOW_DOWNS = (
         _ATTEND,
         f"        q, k, v = (t.mT.contiguous().mT.clone().contiguous() for t in (q, k, v)){MARK}\n{_ATTEND}",
     ),
-    SlowDown("the scores in float64", _SCORES, f"        scores = (q.double() @ k.double().transpose(-2, -1)).to(q.dtype){MARK}\n"),
+    SlowDown(
+        "the scores in float64", _SCORES, f"        scores = (q.double() @ k.double().transpose(-2, -1)).to(q.dtype){MARK}\n"
+    ),
     SlowDown(
         "float64 from one line on",
         _ATTEND,
         f"        q, k, v = q.double(), k.double(), v.double(){MARK}\n        z = self.attend(q, k, v, mask).to(query.dtype)\n",
     ),
-    SlowDown("a softmax twice", _WEIGHTS, f"        weights = scores.softmax(-1){MARK}\n".replace("scores.", "torch.log(scores.softmax(-1)).")),
+    SlowDown(
+        "a softmax twice",
+        _WEIGHTS,
+        f"        weights = scores.softmax(-1){MARK}\n".replace("scores.", "torch.log(scores.softmax(-1))."),
+    ),
     SlowDown(
         "a softmax by hand",
         _WEIGHTS,
@@ -109,7 +115,7 @@ SLOW_DOWNS = (
     SlowDown(
         "heads one by one",
         _SCORES + "        if mask",
-        f"        scores = torch.stack([q[:, h] @ k[:, h].transpose(-2, -1) for h in range(self.heads)], 1){MARK}\n        if mask",
+        f"        scores = torch.stack([a @ b.mT for a, b in zip(q.unbind(1), k.unbind(1))], 1){MARK}\n        if mask",
     ),
     SlowDown(
         "samples one by one",

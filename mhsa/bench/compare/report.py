@@ -23,6 +23,7 @@ STYLES = {
 }  # fmt: skip
 _SCREEN = 60  # lines of a terminal that a comparison fits into
 _LONGEST = 3  # lines of what there is to say of one kind of row
+_DETAIL = 2  # lines of each sentence about what makes the difference
 HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
 
 
@@ -56,8 +57,8 @@ def _attribution(comparisons: Sequence[Comparison], width: int) -> list[Text]:
     """Return which lines make head slower or cost more."""
     lines: list[Text] = []
     for title, details in entries([(c.benchmark, c.attribution) for c in comparisons if c.attribution]):
-        lines += hanging("    ", title, width, most=_LONGEST, style="bold")
-        lines += [line for words in details for line in hanging("      ", words, width, most=_LONGEST)]
+        lines += hanging("    ", title, width, most=_DETAIL, style="bold")
+        lines += [line for words in details[:_LONGEST] for line in hanging("      ", words, width, most=_DETAIL)]
     return [*hanging("  ", TITLE, width), *lines] if lines else []
 
 

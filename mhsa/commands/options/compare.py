@@ -95,7 +95,7 @@ def add_compare(subparsers: Any) -> None:
     add_no_color(add)
     add("--json", type=Path, metavar="FILE", help=JSON)
     add("--html", type=Path, metavar="FILE",
-        help="write verdicts, the lines that make the difference, and flame graphs as one page, which needs no network")  # fmt: skip
+        help="write everything as one page, with flame graphs of what makes the difference")  # fmt: skip
     add("--markdown", type=Path, metavar="FILE", help="write the table for a pull request")
 
 

@@ -47,9 +47,7 @@ def attributed(
             if not numbers:
                 continue
             asked: list[Asked] = [(pairs[n][0], *_measure(found[n])) for n in numbers]
-            attributions = attributions_of(
-                checkouts, asked, apart=apart, memory=terms.memory, timeout=terms.timeout, show=show
-            )
+            attributions = attributions_of(checkouts, asked, apart=apart, memory=terms.memory, timeout=terms.timeout, show=show)
             for n, attribution in zip(numbers, attributions, strict=True):
                 found[n] = replace(found[n], attribution=attribution)
     except KeyboardInterrupt:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from mhsa.bench.compare.attribution.line_differences import PYTHON, LineDifference, Sides
 from mhsa.bench.compare.attribution.profile_record import CallProfile
-from mhsa.bench.compare.attribution.statement_costs import OUTSIDE, Amount, Operator, Place
+from mhsa.bench.compare.attribution.statement_costs import OUTSIDE, Amount, Place
 from mhsa.bench.report import format as wording
 
 Measure = Literal["seconds", "calls", "bytes"]
@@ -16,6 +17,7 @@ _NAMED = 5  # lines at most
 _LEAST = 0.1  # of the difference: what is less is no reason for it
 _EXPLAINED = 0.5  # of the difference, at least: else something else is the reason
 _CLEAR = 5.0  # standard errors
+_SHORT = 1e-6  # seconds: what is shorter is nothing to speak of
 _GROWN = 1.5  # times: how much more a line takes that does the same, where it can be the reason all the same
 
 
@@ -108,17 +110,19 @@ def attribute(base: CallProfile, head: CallProfile, measure: Measure, total: flo
     causes = _causes({place: d for place, d in differences.items() if not d.does_the_same and place != OUTSIDE})
     explained = sum(cause.amount(measure) for cause in causes)
     if explained < _EXPLAINED * total and measure == "seconds":
-        grown = {place: d for place, d in differences.items() if d.does_the_same and place != OUTSIDE and _has_grown(d, head)}
+        grown = {place: d for place, d in differences.items() if d.does_the_same and _has_grown(d, head)}
         causes += _causes(grown)
         explained = sum(cause.amount(measure) for cause in causes)
     if explained < _EXPLAINED * total:
         words = (
-            f"the profile does not explain it: lines that do something else than at base account for "
-            f"{shown(max(explained, 0.0), measure)} of {shown(total, measure)}"
+            "the profile does not explain it: lines that do something else than at base account for "
+            f"{max(explained, 0.0) / total:.0%} of {shown(total, measure)}"
         )
         return Attribution(measure, total, explained, problem=words)
     ordered = sorted(causes, key=lambda cause: -cause.amount(measure))
-    lines = [_named(cause, differences, measure, total) for cause in ordered if cause.amount(measure) >= _LEAST * total]
+    # The profile may find more than was measured: what watches a line makes it slower. Shares are then of all that it finds.
+    of = max(total, sum(max(0.0, cause.amount(measure)) for cause in causes))
+    lines = [_named(cause, differences, measure, of) for cause in ordered if cause.amount(measure) >= _LEAST * of]
     return Attribution(measure, total, explained, tuple(lines[:_NAMED]))
 
 
@@ -149,6 +153,8 @@ def _causes(differences: Mapping[Place, LineDifference]) -> list[_Cause]:
 
 
 def _has_grown(difference: LineDifference, head: CallProfile) -> bool:
+    if difference.statement is None:
+        return False
     more = difference.total.seconds
     now = sum(line.seconds for line in head.lines if line.statement == difference.statement)
     return more > _CLEAR * difference.noise and now > _GROWN * (now - more)
@@ -174,10 +180,10 @@ def _named(
         reasons = (*reasons, *([_inputs(own).removeprefix(": ")] if own.inputs else []))
     if own.hits[0] and own.hits[1] and own.hits[0] != own.hits[1]:
         reasons = (f"executed {own.hits[1]} times, not {own.hits[0]}", *reasons)
-    instead = own.instead[0].text if len(own.instead) == 1 else ""
+    near = difflib.get_close_matches(statement.text, [s.text for s in own.instead], n=1)
     return NamedLine(
         statement.file, statement.line, statement.function, statement.text, amount, min(1.0, amount / total), reasons,
-        gone=own.gone, changed=own.changed, instead=instead, reaches=reaches,
+        gone=own.gone, changed=own.changed, instead=near[0] if near else "", reaches=reaches,
     )  # fmt: skip
 
 
@@ -189,28 +195,26 @@ def _reasons(difference: LineDifference, measure: Measure) -> list[str]:
     """Return what a line does more, the most important first."""
     found: list[tuple[float, str]] = []
     by_name: dict[str, Amount] = {}
-    for operator, amount in difference.amounts.items():
-        by_name.setdefault(_name(operator), Amount()).add(amount)
+    behind: dict[str, int] = {}  # calls in the backward pass
+    for (name, backward), amount in difference.amounts.items():
+        by_name.setdefault(name, Amount()).add(amount)
+        behind[name] = behind.get(name, 0) + (round(amount.calls) if backward else 0)
     least = 0.05 * max((abs(getattr(a, measure)) for a in by_name.values()), default=0.0)
     for name, amount in by_name.items():
         size = float(getattr(amount, measure))
         calls = round(amount.calls)
-        if name == "":
-            if measure == "seconds" and size > max(least, 1e-6):
+        if name == PYTHON[0]:
+            if measure == "seconds" and size > max(least, _SHORT):
                 found.append((size, f"{wording.seconds(size)} outside of operators"))
         elif calls and size >= least:
-            found.append((size, f"{calls:+d} {name}"))
-        elif size > least and measure == "seconds" and size > 1e-6:
+            of_them = f" ({behind[name]} in the backward pass)" if behind[name] else ""
+            found.append((size, f"{calls:+d} {name}{of_them}"))
+        elif size > max(least, _SHORT) and measure == "seconds":
             found.append((size, f"{name} takes {wording.seconds(size)} longer"))
         elif size > least and measure == "bytes":
             found.append((size, f"{wording.size(round(size))} more of {name}"))
     found.sort(key=lambda pair: -pair[0])
     return [words for _, words in found[:3]]
-
-
-def _name(operator: Operator) -> str:
-    name, backward = operator
-    return f"{name} in the backward pass" if backward and operator != PYTHON else name
 
 
 def grouped(attributions: Sequence[tuple[str, Attribution]]) -> list[tuple[NamedLine, list[tuple[str, float]]]]:

@@ -1,4 +1,4 @@
-"""Profiles of one benchmark at every commit that this process has, in turns, so that what the machine does meanwhile hits both."""
+"""Profiles of one benchmark at every commit that this process has, in turns: what the machine does meanwhile hits both."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def attributions_of(
     profiles: dict[str, dict[str, CallProfile]] = {}
     problems: dict[str, str] = {}
     benchmarks = [benchmark for benchmark, _, _ in asked]
-    for sides in ((SIDES[:1], SIDES[1:]) if apart else (SIDES,)):
+    for sides in (SIDES[:1], SIDES[1:]) if apart else (SIDES,):
         left = list(benchmarks)
         while left:  # one that ends the process ends no other
             done, reason = _profiled({side: checkouts[side] for side in sides}, left, memory, timeout, show, profiles, problems)

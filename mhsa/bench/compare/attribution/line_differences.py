@@ -23,8 +23,8 @@ class LineDifference:
         changed: whether base does not have it.
         gone: whether head does not have it.
         instead: what base has in its place.
-        does_the_same: whether it is executed as often as at base, or what it stands in the place of, and calls the same operators
-            with the same forms: then it cannot be the reason for a difference, only the clock's.
+        does_the_same: whether it is executed as often as at base, or what it stands in the place of, and calls the same
+            operators with the same forms: then it cannot be the reason for a difference, only the clock's.
         noise: the standard error of its seconds at both.
         amounts: by operator; :data:`PYTHON` for the time outside of them.
         hits: how often it is executed at base and at head.

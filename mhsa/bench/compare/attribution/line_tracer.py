@@ -59,8 +59,8 @@ class LineTracer:
     Args:
         is_own: whether a file is the subject's; it is asked at every call, so it must be fast.
         wait: waits for what a line has begun elsewhere: a GPU.
-        number: of the next node of autograd, where a backward pass is to be followed: what a line makes has the numbers from the
-            one before it to the one after it.
+        number: of the next node of autograd, where a backward pass is to be followed: what a line makes has the numbers from
+            the one before it to the one after it.
     """
 
     def __init__(
@@ -136,9 +136,11 @@ def cost_of_an_event() -> float:
     """Return the seconds that the tracer takes for a line, of those that it takes for the line's own."""
 
     def lines() -> None:
+        n = 0
         for _ in range(500):
-            pass
-            pass
+            n = 1
+            n = 2
+        assert n
 
     took = []
     for _ in range(5):

@@ -63,7 +63,7 @@ class OperatorTracer(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _where(self) -> tuple[LineNode, bool]:
         """Return the line that an operator belongs to, and whether its backward pass calls it."""
-        node = torch._C._current_autograd_node()
+        node: Any = torch._C._current_autograd_node()
         if node is None:
             return self._lines.current, False
         if self._lines.current is not self._lines.root:
@@ -82,7 +82,7 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 def _form(tensor: Tensor) -> str:
     """Return dtype and sizes; the order of dimensions in memory, too, where it is not the usual one."""
     dtype = str(tensor.dtype).removeprefix("torch.")
-    usual = not tensor.layout == torch.strided or tensor.is_contiguous()
+    usual = tensor.layout != torch.strided or tensor.is_contiguous()
     return f"{dtype}{list(tensor.shape)}" + ("" if usual else f" with strides {list(tensor.stride())}")
 
 

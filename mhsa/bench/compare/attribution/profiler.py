@@ -36,7 +36,7 @@ class Profiler:
     def __init__(self, call: Callable[[], object], tree: Path, device: str, *, backward: bool) -> None:
         self._call, self._tree = call, tree.resolve()
         self._wait = _wait(device)
-        self._number: Callable[[], int] | None = torch.autograd._get_sequence_nr if backward else None
+        self._number: Callable[[], int] | None = torch._C._autograd._get_sequence_nr if backward else None
         self._files: dict[str, SourceFile] = {}
         self._own: dict[str, bool] = {}
         self._event, self._operator = cost_of_an_event(), cost_of_an_operator()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mhsa.bench.compare.attribution.attribute import Attribution, Measure, NamedLine, grouped
+from mhsa.reports.line_folding import short
 
 TITLE = "what makes the difference"
-_SHOWN = 4  # lines
+_SHOWN = 3  # lines
+_LETTERS = 60  # of a line of source
 OF = {
     "seconds": "of the difference",
     "calls": "of the difference in operators",
@@ -21,7 +23,7 @@ def entries(attributions: Sequence[tuple[str, Attribution]]) -> list[tuple[str, 
     measures = {benchmark: attribution.measure for benchmark, attribution in attributions}
     every = grouped(attributions)
     for line, shares in every[:_SHOWN]:
-        text = f"{line.where}  {line.text}"
+        text = f"{line.where}  {short(line.text, _LETTERS)}"
         found.append((text, [shares_in_words(shares, measures, len(attributions)), *details(line)]))
     if every[_SHOWN:]:
         found.append((f"and {len(every) - _SHOWN} lines more, with less of it", []))
@@ -46,5 +48,7 @@ def shares_in_words(shares: Sequence[tuple[str, float]], measures: dict[str, Mea
 
 def details(line: NamedLine) -> list[str]:
     """Return what a line does more, what it stands in the place of, and which lines it reaches."""
-    words = "; ".join(filter(None, [", ".join(line.reasons), f"at base: {line.instead}" if line.instead else ""]))
+    words = "; ".join(
+        filter(None, [", ".join(line.reasons), f"at base: {short(line.instead, _LETTERS)}" if line.instead else ""])
+    )
     return [*([words] if words else []), *(f"reaches {where}: {what}" for where, what in line.reaches)]

@@ -1,4 +1,4 @@
-"""``mhsa compare --html FILE``: verdicts, the lines that make the difference, and flame graphs, as one page without a script."""
+"""``mhsa compare --html FILE``: verdicts, the lines that make the difference, flame graphs: one page without a script."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mhsa.reports.html.markup import Markup, breakable, definitions, join, scrol
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _CLASSES = {"not slower": "fine", "cannot tell": "open", "n/a": "open"}
 _READING = (
-    "Times decide the verdict, before anything is profiled. Then the subject is called at both commits in turns while its lines "
-    "and operators are followed: a statement that has only moved is the same, and one that is executed as often and calls the "
-    "same operators with tensors of the same form is never named.",
+    "Times decide the verdict, before anything is profiled. Then the subject is called at both commits in turns while its "
+    "lines and operators are followed: a statement that has only moved is the same, and one that is executed as often and "
+    "calls the same operators with tensors of the same form is not named unless it clearly takes longer all the same.",
     "A share is that of the measured difference. The amount of a line includes that of lines which are the same and cost more "
     "through it: they are given float64 by it, say, or it is a loop around them.",
-    "A flame graph shows head's call, the subject's functions and lines above each other and the operators that a line calls below "
-    "it: as wide as the time.",
+    "A flame graph shows head's call: the subject's functions, their lines, and what these call, below each other and as wide "
+    "as the time.",
 )
 
 
@@ -86,7 +86,7 @@ def _section(comparison: Comparison, attribution: Attribution) -> Markup:
     if base and head:
         difference = attribution.total if attribution.measure == "seconds" else abs(head.seconds - base.seconds)
         label = f"Flame graph of one call of {comparison.benchmark} at head, coloured by the difference to base"
-        key = ((("more", "more than at base"), ("less", "less"), ("same", "the same")))
+        key = (("more", "more than at base"), ("less", "less"), ("same", "the same"))
         parts.append(tag("p", *(join([tag("span", words, class_=kind), " "]) for kind, words in key), class_="key hint"))
         parts.append(scrolling(label, flame_graph(frames_of(base, head), difference, label)))
     return tag("section", *parts)

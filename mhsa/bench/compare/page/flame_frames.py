@@ -101,5 +101,3 @@ def _prune(frame: Frame, least: float) -> None:
     frame.children = [child for child in frame.children if child.seconds >= least]
     for child in frame.children:
         _prune(child, least)
-
-

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from mhsa.bench.compare.page.flame_frames import Frame
 from mhsa.bench.report import format as wording
 from mhsa.reports.html.markup import Markup, join, tag
+from mhsa.reports.line_folding import short
 
 _WIDTH, _ROW = 1200.0, 22.0  # of the picture, and of a frame in it
 _LETTER = 6.6  # the width of one, at most
@@ -37,16 +38,13 @@ def _box(frame: Frame, left: float, row: int, width: float, difference: float) -
     kind = "more" if share > _CLEAR else "less" if share < -_CLEAR else "same"
     change = "" if kind == "same" else f"{'+' if share > 0 else '-'}{wording.seconds(abs(frame.change))}"
     title = f"{frame.name}\n{wording.seconds(frame.seconds)} at head" + (f", {change} against base" if change else "")
-    opacity = f"{min(0.85, 0.2 + 0.65 * abs(share)):.2f}" if change else "1"
+    opacity = f"{min(0.55, 0.15 + 0.4 * abs(share)):.2f}" if change else "1"
     box = tag(
         "rect", x=f"{left + 0.5:.1f}", y=f"{row * _ROW + 0.5:.1f}", width=f"{max(width - 1.0, 0.5):.1f}",
         height=f"{_ROW - 1.0:g}", rx="2", class_=kind, fill_opacity=opacity,
     )  # fmt: skip
     words = f"{change} {frame.name}" if change else frame.name
     letters = int((width - 10) / _LETTER)
-    if letters >= len(words):
-        shown = words
-    else:
-        shown = f"{words[: letters - 1]}\N{HORIZONTAL ELLIPSIS}" if letters > _SHORTEST else ""
-    text = tag("text", shown, x=f"{left + 5:.1f}", y=f"{row * _ROW + 15.5:.1f}") if shown else None
+    words = short(words, letters) if letters > _SHORTEST else ""
+    text = tag("text", words, x=f"{left + 5:.1f}", y=f"{row * _ROW + 15.5:.1f}") if words else None
     return tag("g", tag("title", title), box, text)
