@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.attribution.slow_downs import SAME, SLOW_DOWNS, SUBJECT
-from mhsa.bench.compare.attribution import ask
+from mhsa.bench.compare import attributed
 from mhsa.bench.compare.attribution.attribute import Attribution
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.comparison import Comparison
@@ -42,7 +42,7 @@ def main() -> int:
         Benchmark(Request(one.name, f"pack.variant{n}:Attention"), args.passes, shape_of(args.shape), "float32")
         for n, one in enumerate(chosen)
     ]
-    ask.MOST = len(chosen)
+    attributed.MOST = len(chosen)
     with tempfile.TemporaryDirectory(prefix="mhsa-") as name:
         checkouts = {}
         for side in ("base", "head"):

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-from mhsa.bench.compare.attribution.ask import attributed
+from mhsa.bench.compare.attributed import attributed
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, increases_of

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mhsa.bench.compare.attribution.attribute import Measure
 from mhsa.bench.compare.attribution.client import Asked, attributions_of
 from mhsa.bench.compare.benchmark import Benchmark
+from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Checkout
-
-if TYPE_CHECKING:
-    from mhsa.bench.compare.comparison import Comparison
 
 MOST = 6  # benchmarks: some four seconds each
 _IN_BYTES = ("peak", "allocated")
