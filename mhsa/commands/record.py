@@ -35,9 +35,7 @@ def record(words: Sequence[str], configuration: Configuration) -> int:
     command = script_of(words)
     with tempfile.TemporaryDirectory(prefix="mhsa-", ignore_cleanup_errors=True) as folder:
         file = Path(folder) / "calls.json"
-        code = subprocess.run(
-            [sys.executable, "-m", "mhsa.bench.tools.recording.runner", str(file), *command], check=False
-        ).returncode
+        code = _run([sys.executable, "-m", "mhsa.bench.tools.recording.runner", str(file), *command])
         found: Mapping[str, Any] = json.loads(file.read_text()) if file.exists() else {"calls": [], "unclear": {}}
     code = 128 - code if code < 0 else code  # ended by a signal, as a shell says it
     calls, notes = recorded(found)
@@ -53,6 +51,16 @@ def record(words: Sequence[str], configuration: Configuration) -> int:
     for note in notes:
         print(folded(f"mhsa: {note}"), file=sys.stderr)  # the standard output is the script's
     return code or (0 if calls else 2)
+
+
+def _run(command: Sequence[str]) -> int:
+    """Run a process to its end, and return its exit code; Ctrl-C is the script's affair, which may go on or end."""
+    process = subprocess.Popen(command)
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 def script_of(words: Sequence[str]) -> list[str]:

@@ -120,7 +120,7 @@ class _TableReader:
         for n, entry in enumerate(table.get("calls", [])):
             key, words = wrong_in(entry)
             if words:
-                self.refuse(("bench", "calls"), key, words, n)
+                self.refuse(("bench", "calls"), key, words, n, entry.get(key))
         return tuple(map(RecordedCall.of_table, table.get("calls", [])))
 
     def request(self, name: str, entry: Any, effort: dict[str, Any]) -> Request:

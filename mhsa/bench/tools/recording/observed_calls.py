@@ -79,7 +79,11 @@ class CallObserver:
         functional.scaled_dot_product_attention = attention
         nn.Module.__call__ = called  # type: ignore[method-assign]
 
+        fast = torch.backends.mha.get_fastpath_enabled()  # an encoder layer of torch that calls no module of its own
+        torch.backends.mha.set_fastpath_enabled(False)
+
         def undo() -> None:
+            torch.backends.mha.set_fastpath_enabled(fast)
             functional.scaled_dot_product_attention = function
             nn.Module.__call__ = call  # type: ignore[method-assign]
 
@@ -120,7 +124,7 @@ class CallObserver:
             found = _of_module(module, args, named)
             if found is not None:
                 self._note(found)
-            elif any(module.parameters()):
+            elif next(module.parameters(), None) is not None:
                 self.unclear[type(module).__name__] += 1
         return result
 
