@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mhsa.bench.measure.run import Run
     from mhsa.bench.measure.worker import Plan
     from mhsa.records.configuration import Configuration
-    from mhsa.records.pyproject.recorded_calls import RecordedCall
+    from mhsa.records.pyproject.bench_calls import BenchCall
 
 LENGTHS = (128, 256, 512, 1024, 2048)  # of the sweep: the reference's memory reaches 0.4 GiB, and all takes two minutes
 COMPARED = ("reference", "fused", "torch")
@@ -127,7 +127,7 @@ def _plan(args: BenchArguments, configuration: Configuration, subjects: list[Con
     )
 
 
-def _calls(args: BenchArguments, configuration: Configuration) -> tuple[RecordedCall, ...]:
+def _calls(args: BenchArguments, configuration: Configuration) -> tuple[BenchCall, ...]:
     """Return the calls that are configured, unless the command line says what is timed."""
     return () if args.shape or args.lengths else configuration.calls
 

@@ -18,7 +18,7 @@ from mhsa.commands.subject_tables.tables import put, read, table, write
 from mhsa.records.configuration import Configuration
 from mhsa.records.defaults import DTYPES
 from mhsa.records.errors import UsageError, folded
-from mhsa.records.pyproject.recorded_calls import RecordedCall
+from mhsa.records.pyproject.bench_calls import BenchCall
 
 _OPTION = "--record"
 MOST = 12  # kinds of calls: each takes some seconds to be timed
@@ -80,9 +80,9 @@ def script_of(words: Sequence[str]) -> list[str]:
     return rest
 
 
-def recorded(found: Mapping[str, Any]) -> tuple[list[RecordedCall], list[str]]:
+def recorded(found: Mapping[str, Any]) -> tuple[list[BenchCall], list[str]]:
     """Return the most frequent kinds of calls, and what there is to say of the others."""
-    counts: Counter[RecordedCall] = Counter()
+    counts: Counter[BenchCall] = Counter()
     left: Counter[str] = Counter()
     for call, count in found["calls"]:
         if call["dtype"] not in DTYPES:
@@ -91,7 +91,7 @@ def recorded(found: Mapping[str, Any]) -> tuple[list[RecordedCall], list[str]]:
             left["with more queries than keys"] += count
         else:
             counts[_call_of(call)] += count
-    every = [RecordedCall(**{**vars(call), "count": n}) for call, n in counts.most_common()]
+    every = [BenchCall(**{**vars(call), "count": n}) for call, n in counts.most_common()]
     notes = [f"{n} calls {words} were left out" for words, n in left.items()]
     if every[MOST:]:
         notes.append(
@@ -105,15 +105,15 @@ def recorded(found: Mapping[str, Any]) -> tuple[list[RecordedCall], list[str]]:
     return every[:MOST], notes
 
 
-def _call_of(call: Mapping[str, Any]) -> RecordedCall:
+def _call_of(call: Mapping[str, Any]) -> BenchCall:
     tokens = f"{call['queries']}" if call["queries"] == call["keys"] else f"{call['queries']}/{call['keys']}"
     shape = f"{call['batch']}x{tokens}x{call['heads']}x{call['heads'] * call['width']}"
-    return RecordedCall(
+    return BenchCall(
         shape, call["dtype"], "training" if call["training"] else "forward", call["mask"], call["causal"]
     )  # fmt: skip
 
 
-def write_calls(path: Path, calls: Sequence[RecordedCall]) -> None:
+def write_calls(path: Path, calls: Sequence[BenchCall]) -> None:
     """Write calls into a pyproject.toml, in the place of those that were there; everything else keeps its form."""
     text, document = read(path, _OPTION)
     bench = table(table(table(document, "tool"), "mhsa"), "bench")

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.records.errors import UsageError
+from mhsa.records.pyproject.bench_calls import BenchCall, wrong_in
 from mhsa.records.pyproject.key_lines import KeyLines
 from mhsa.records.pyproject.known_keys import BENCH, EFFORT, EXPECTED, SUBJECT, TEXT, TOP, ValueKind
 from mhsa.records.pyproject.memory_size import size
-from mhsa.records.pyproject.recorded_calls import RecordedCall, wrong_in
 from mhsa.records.request import Expected, Request, nearest_id
 
 
@@ -44,7 +44,7 @@ class Configuration:
     strict: bool = False
     cases: str = ".mhsa/cases"
     database: str = ""
-    calls: tuple[RecordedCall, ...] = ()
+    calls: tuple[BenchCall, ...] = ()
 
 
 def find(start: Path) -> Path | None:
@@ -115,13 +115,13 @@ class _TableReader:
         given["calls"] = self.calls(table.get("bench", {}))
         return Configuration(self.path, requests, memory=size(table["memory"]) if "memory" in table else None, **given)
 
-    def calls(self, table: dict[str, Any]) -> tuple[RecordedCall, ...]:
+    def calls(self, table: dict[str, Any]) -> tuple[BenchCall, ...]:
         self.check(table, BENCH, ("bench",))
         for n, entry in enumerate(table.get("calls", [])):
             key, words = wrong_in(entry)
             if words:
                 self.refuse(("bench", "calls"), key, words, n, entry.get(key))
-        return tuple(map(RecordedCall.of_table, table.get("calls", [])))
+        return tuple(map(BenchCall.of_table, table.get("calls", [])))
 
     def request(self, name: str, entry: Any, effort: dict[str, Any]) -> Request:
         where = ("subjects", name)

@@ -11,7 +11,7 @@ from mhsa.commands.options.parser import parse
 from mhsa.commands.record import MOST, recorded, script_of, write_calls
 from mhsa.records.configuration import read
 from mhsa.records.errors import UsageError
-from mhsa.records.pyproject.recorded_calls import RecordedCall
+from mhsa.records.pyproject.bench_calls import BenchCall
 
 SCRIPT = """
 import sys
@@ -77,8 +77,8 @@ def test_calls_of_one_kind_are_one_and_the_most_frequent_come_first() -> None:
         "unclear": {"OddAttention": 3},
     })  # fmt: skip
     assert found[:3] == [
-        RecordedCall("2x1/16x4x32", count=10), RecordedCall("2x16x4x32", passes="training", mask="bool [B, Tk]", count=4),
-        RecordedCall("2x16x4x32", count=3),
+        BenchCall("2x1/16x4x32", count=10), BenchCall("2x16x4x32", passes="training", mask="bool [B, Tk]", count=4),
+        BenchCall("2x16x4x32", count=3),
     ]  # fmt: skip
     assert len(found) == MOST
     assert notes[:3] == [
@@ -95,7 +95,7 @@ def test_calls_of_one_kind_are_one_and_the_most_frequent_come_first() -> None:
 def test_what_is_written_is_read_and_the_rest_stays(tmp_path: Path, before: str) -> None:
     path = tmp_path / "pyproject.toml"
     path.write_text(before)
-    calls = (RecordedCall("2x1/16x4x32", "float16", "forward", "bool [B, Tk]", True, 10), RecordedCall("2x16x4x32", count=4))
+    calls = (BenchCall("2x1/16x4x32", "float16", "forward", "bool [B, Tk]", True, 10), BenchCall("2x16x4x32", count=4))
     write_calls(path, calls)
     assert read(path).calls == calls
     assert path.read_text().startswith(before.partition("[tool.mhsa.bench]")[0])

@@ -16,7 +16,7 @@ from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.records.request import Request
 from mhsa.records.shape import shape_of
-from tests.helpers.profiles import line, profile, use
+from tests.helpers.timed import line, profile, use
 
 SIDES = {side: Checkout(side, side, "") for side in ("base", "head")}
 

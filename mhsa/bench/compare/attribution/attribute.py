@@ -76,11 +76,13 @@ class Attribution:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything but the profiles, ready for JSON."""
-        return asdict(replace(self, profiles={}))
+        data = asdict(replace(self, profiles={}))
+        del data["profiles"]
+        return data
 
 
 @dataclass
-class _Cause:
+class _CausingLine:
     """A line, and all that costs more because of it."""
 
     place: Place
@@ -136,15 +138,15 @@ def shown(amount: float, measure: Measure) -> str:
     return f"{amount:.0f} calls" if measure == "calls" else wording.size(round(amount))
 
 
-def _causes(differences: Mapping[Place, LineDifference]) -> list[_Cause]:
+def _causes(differences: Mapping[Place, LineDifference]) -> list[_CausingLine]:
     """Gather lines under those that their change came from, which may itself have come from another."""
-    found: dict[Place, _Cause] = {}
+    found: dict[Place, _CausingLine] = {}
     for place, difference in differences.items():
         origin, seen = place, {place}
         while (above := differences[origin].came_from) is not None and above in differences and above not in seen:
             origin = above
             seen.add(above)
-        cause = found.setdefault(origin, _Cause(origin))
+        cause = found.setdefault(origin, _CausingLine(origin))
         if origin == place:
             cause.own = difference
         else:
@@ -161,7 +163,7 @@ def _has_grown(difference: LineDifference, head: CallProfile) -> bool:
 
 
 def _named(
-    cause: _Cause, differences: Mapping[Place, LineDifference], measure: Measure, total: float
+    cause: _CausingLine, differences: Mapping[Place, LineDifference], measure: Measure, total: float
 ) -> NamedLine:  # fmt: skip
     own = cause.own or differences[cause.place]
     statement = own.statement

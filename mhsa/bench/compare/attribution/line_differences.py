@@ -75,6 +75,7 @@ class Sides:
             amounts = _amounts(cost)
             for one in instead:
                 _take(amounts, pools[one])
+            _level(amounts, cost, [self.base[one] for one in instead])
             statements = tuple(s for one in instead if (s := self.base[one].statement))
             found[place] = LineDifference(
                 cost.statement, changed=True, instead=statements, noise=cost.noise, amounts=amounts, hits=(0, cost.hits)
@@ -109,6 +110,7 @@ class Sides:
         amounts = _amounts(head)
         for name, amount in _amounts(base).items():
             amounts.setdefault(name, Amount()).add(amount, -1.0)
+        _level(amounts, head, [base])
         before = {form for _, form in base.inputs}
         new = tuple(dict.fromkeys(form for _, form in head.inputs if form not in before))
         return LineDifference(
@@ -162,6 +164,21 @@ def _search(costs: Mapping[Place, StatementCost], start: Place, wanted: object) 
 
 def _amounts(cost: StatementCost) -> dict[Operator, Amount]:
     return {PYTHON: Amount(cost.python)} | {name: amount.times(1.0) for name, amount in cost.operators.items()}
+
+
+def _level(amounts: dict[Operator, Amount], head: StatementCost, base: list[StatementCost]) -> None:
+    """Let an operator that is called as often with tensors of the same forms make no difference: only the clock's is left."""
+    for name, amount in amounts.items():
+        if name == PYTHON or round(amount.calls):
+            continue
+        forms = {form: calls for (operator, form), calls in head.inputs.items() if operator == name}
+        before: dict[str, int] = {}
+        for cost in base:
+            for (operator, form), calls in cost.inputs.items():
+                if operator == name:
+                    before[form] = before.get(form, 0) + calls
+        if forms == before:
+            amount.seconds = amount.bytes = 0.0
 
 
 def _take(amounts: dict[Operator, Amount], pool: dict[Operator, Amount]) -> None:

@@ -13,7 +13,7 @@ _LEAST = 1e-3  # of the call: narrower frames cannot be seen
 
 
 @dataclass
-class Frame:
+class FlameFrame:
     """One frame.
 
     Attributes:
@@ -26,7 +26,7 @@ class Frame:
     name: str
     seconds: float = 0.0
     change: float = 0.0
-    children: list[Frame] = field(default_factory=list)
+    children: list[FlameFrame] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
@@ -34,7 +34,7 @@ class Frame:
         return 1 + max((child.depth for child in self.children), default=0)
 
 
-def frames_of(base: CallProfile, head: CallProfile) -> Frame:
+def frames_of(base: CallProfile, head: CallProfile) -> FlameFrame:
     """Return the frame of head's whole call."""
     differences = Sides(base, head).differences()
     children: dict[int, list[int]] = {}
@@ -44,7 +44,7 @@ def frames_of(base: CallProfile, head: CallProfile) -> Frame:
     for line in head.lines:
         times[place_of(line.statement)] = times.get(place_of(line.statement), 0.0) + line.seconds
 
-    def of_line(number: int) -> Frame:
+    def of_line(number: int) -> FlameFrame:
         line = head.lines[number]
         difference = differences.get(place_of(line.statement))
         share = line.seconds / times[place_of(line.statement)] if times[place_of(line.statement)] > 0 else 1.0
@@ -52,7 +52,7 @@ def frames_of(base: CallProfile, head: CallProfile) -> Frame:
         seconds = line.seconds + sum(f.seconds for f in held if f.name.startswith(_FUNCTION))
         own = 0.0 if difference is None or difference.does_the_same else share * difference.total.seconds
         change = own + sum(f.change for f in held if f.name.startswith(_FUNCTION))
-        return Frame(_name(line), seconds, change, held)
+        return FlameFrame(_name(line), seconds, change, held)
 
     whole = of_line(0)
     whole.name = "one call"
@@ -65,30 +65,30 @@ def frames_of(base: CallProfile, head: CallProfile) -> Frame:
 _FUNCTION = "def "
 
 
-def _functions(numbers: Iterable[int], head: CallProfile, of_line: object) -> list[Frame]:
+def _functions(numbers: Iterable[int], head: CallProfile, of_line: object) -> list[FlameFrame]:
     """Return a frame for each function whose lines these are."""
     assert callable(of_line)
-    found: dict[tuple[str, str], Frame] = {}
+    found: dict[tuple[str, str], FlameFrame] = {}
     for number in numbers:
         statement = head.lines[number].statement
         assert statement is not None
         key = statement.file, statement.function
         inner = of_line(number)
-        outer = found.setdefault(key, Frame(f"{_FUNCTION}{statement.function or statement.file}"))
+        outer = found.setdefault(key, FlameFrame(f"{_FUNCTION}{statement.function or statement.file}"))
         outer.children.append(inner)
         outer.seconds += inner.seconds
         outer.change += inner.change
     return list(found.values())
 
 
-def _operators(uses: Iterable[OperatorUse], difference: LineDifference | None, share: float) -> list[Frame]:
+def _operators(uses: Iterable[OperatorUse], difference: LineDifference | None, share: float) -> list[FlameFrame]:
     amounts: Mapping[tuple[str, bool], object] = difference.amounts if difference and not difference.does_the_same else {}
     found = []
     for use in uses:
         amount = amounts.get((use.name, use.backward))
         change = share * float(getattr(amount, "seconds", 0.0))
         times = f" x {use.calls}" if use.calls > 1 else ""
-        found.append(Frame(f"{use.name}{times}{' backward' if use.backward else ''}", use.seconds, change))
+        found.append(FlameFrame(f"{use.name}{times}{' backward' if use.backward else ''}", use.seconds, change))
     return found
 
 
@@ -96,7 +96,7 @@ def _name(line: ProfiledLine) -> str:
     return f"{line.statement.line}: {line.statement.text}" if line.statement else "outside of the subject"
 
 
-def _prune(frame: Frame, least: float) -> None:
+def _prune(frame: FlameFrame, least: float) -> None:
     """Leave out frames that are too narrow to be seen; lines that are the same and called in passing, mostly."""
     frame.children = [child for child in frame.children if child.seconds >= least]
     for child in frame.children:

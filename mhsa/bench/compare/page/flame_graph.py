@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mhsa.bench.compare.page.flame_frames import Frame
+from mhsa.bench.compare.page.flame_frames import FlameFrame
 from mhsa.bench.report import format as wording
 from mhsa.reports.html.markup import Markup, join, tag
 from mhsa.reports.line_folding import short
@@ -15,7 +15,7 @@ _SHORTEST = 3  # letters: a shorter piece of a name says nothing
 _CLEAR = 0.02  # of the difference: less is no change
 
 
-def flame_graph(whole: Frame, difference: float, label: str) -> Markup:
+def flame_graph(whole: FlameFrame, difference: float, label: str) -> Markup:
     """Return the picture; every frame has all that is known of it as its title."""
     height = _ROW * whole.depth
     frames = join(_drawn(whole, 0.0, 0, _WIDTH / whole.seconds if whole.seconds else 0.0, difference))
@@ -25,7 +25,7 @@ def flame_graph(whole: Frame, difference: float, label: str) -> Markup:
     )  # fmt: skip
 
 
-def _drawn(frame: Frame, left: float, row: int, scale: float, difference: float) -> Iterator[Markup]:
+def _drawn(frame: FlameFrame, left: float, row: int, scale: float, difference: float) -> Iterator[Markup]:
     width = frame.seconds * scale
     yield _box(frame, left, row, width, difference)
     for child in frame.children:
@@ -33,7 +33,7 @@ def _drawn(frame: Frame, left: float, row: int, scale: float, difference: float)
         left += child.seconds * scale
 
 
-def _box(frame: Frame, left: float, row: int, width: float, difference: float) -> Markup:
+def _box(frame: FlameFrame, left: float, row: int, width: float, difference: float) -> Markup:
     share = frame.change / difference if difference > 0 else 0.0
     kind = "more" if share > _CLEAR else "less" if share < -_CLEAR else "same"
     change = "" if kind == "same" else f"{'+' if share > 0 else '-'}{wording.seconds(abs(frame.change))}"

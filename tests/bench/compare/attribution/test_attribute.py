@@ -5,7 +5,7 @@ import pytest
 from mhsa.bench.compare.attribution.attribute import Attribution, attribute, grouped
 from mhsa.bench.compare.attribution.profile_record import CallProfile
 from mhsa.bench.compare.attribution.words import details, entries
-from tests.helpers.profiles import line, profile, use
+from tests.helpers.timed import line, profile, use
 
 F64 = "float64[4, 4]"
 BASE = profile(line(10, "q = f(x)", use("mm")), line(11, "s = q @ k", use("bmm", ms=2.0, made_by=(1,))), line(12, "return s"))

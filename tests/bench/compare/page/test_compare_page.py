@@ -13,11 +13,11 @@ import pytest
 from mhsa.bench.compare.attribution.attribute import Attribution, attribute
 from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.page.compare_page import page
-from mhsa.bench.compare.page.flame_frames import Frame, frames_of
+from mhsa.bench.compare.page.flame_frames import FlameFrame, frames_of
 from mhsa.bench.compare.page.flame_graph import flame_graph
 from mhsa.bench.compare.sequential_test import Decision
 from tests.helpers import browser as driver
-from tests.helpers.profiles import line, profile, use
+from tests.helpers.timed import line, profile, use
 
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=alert(1)>\"'&|`$a_b$`"
 BASE = profile(
@@ -49,7 +49,7 @@ def made() -> str:
     return page(compared(), {"cpu": "EPYC"}, {"base": "aaaa", "head": "bbbb"}, ["a note"])
 
 
-def frames(frame: Frame) -> Iterator[Frame]:
+def frames(frame: FlameFrame) -> Iterator[FlameFrame]:
     yield frame
     for child in frame.children:
         yield from frames(child)

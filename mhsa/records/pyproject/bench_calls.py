@@ -12,7 +12,7 @@ PASSES = ("forward", "training")
 
 
 @dataclass(frozen=True)
-class RecordedCall:
+class BenchCall:
     """One kind of call.
 
     Attributes:
@@ -32,7 +32,7 @@ class RecordedCall:
     count: int = 1
 
     @classmethod
-    def of_table(cls, table: dict[str, Any]) -> RecordedCall:
+    def of_table(cls, table: dict[str, Any]) -> BenchCall:
         """Return what an entry says that :func:`wrong_in` has nothing against."""
         return cls(**{"passes" if name == "pass" else name: value for name, value in table.items()})
 
