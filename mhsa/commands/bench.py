@@ -40,6 +40,8 @@ def bench(args: BenchArguments) -> int:
     if args.record is not None:
         from mhsa.commands.record import record
 
+        if args.files or args.subjects:
+            raise UsageError("--record runs a script and times nothing, so it takes neither subjects nor files to write")
         return record(args.record, configured(args.config))
     with frame(args.files, no_color=args.no_color) as out:
         _require_tools(args)

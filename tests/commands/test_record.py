@@ -67,6 +67,14 @@ def test_what_cannot_be_run(here: Path, words: list[str], message: str) -> None:
         script_of(words)
 
 
+@pytest.mark.parametrize("words", [["m.py", "--record", "train.py"], ["--json", "x.json", "--record", "train.py"]])
+def test_it_times_nothing(here: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *words])
+    assert stopped.value.code == 2
+    assert "takes neither subjects nor files to write" in " ".join(capsys.readouterr().err.split())
+
+
 def test_calls_of_one_kind_are_one_and_the_most_frequent_come_first() -> None:
     many = [[call(batch=n), 1] for n in range(10, 30)]
     found, notes = recorded({

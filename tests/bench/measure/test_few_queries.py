@@ -121,6 +121,11 @@ def test_one_that_takes_a_single_input_has_no_such_call(make: Callable[..., Buil
         make("Alone", FEW)
 
 
+def test_the_training_pass_is_not_examined(make: Callable[..., Built]) -> None:
+    with pytest.raises(NotMeasurable, match="only the forward pass is timed"):
+        examined(make("Right", FEW), "training", Oracle())
+
+
 def test_the_products_are_those_of_few_queries(make: Callable[..., Built]) -> None:
     assert of_the_baseline(make("Right", FEW)) == 1.0
 

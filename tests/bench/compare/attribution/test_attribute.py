@@ -37,6 +37,17 @@ def test_a_changed_line_has_only_what_it_costs_more_than_the_one_before() -> Non
     assert details(found.lines[0]) == ["+1 aten::clone; at base: s = q @ k"]
 
 
+def test_an_operator_that_is_called_as_often_on_the_same_makes_no_difference() -> None:
+    head = profile(
+        line(10, "q = f(x)", use("mm")), line(11, "s = (q @ k).clone()", use("bmm", ms=9.0), use("clone", ms=0.3)),
+        line(12, "return s"),
+    )  # fmt: skip
+    assert named(attribute(BASE, head, "seconds", 0.3e-3)) == [(11, 1.0)]
+    wider = profile(BASE.lines[1], line(11, "s = q @ k.double()", use("bmm", ms=9.0, form=F64)))
+    (other,) = attribute(BASE, wider, "seconds", 7e-3).lines
+    assert (other.line, other.reasons) == (11, ("aten::bmm takes 7.00 ms longer",))
+
+
 def test_code_that_moved_into_a_function_costs_no_more() -> None:
     head = profile(
         line(10, "q = f(x)", use("mm")), line(11, "s = scores(q, k)"), line(30, "return q @ k", use("bmm", ms=2.0), parent=2),
