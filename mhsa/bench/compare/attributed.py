@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from mhsa.bench.compare.attribution.attribute import Measure
 from mhsa.bench.compare.attribution.client import Asked, attributions_of
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.comparison import Comparison
@@ -43,7 +42,7 @@ def attributed(
             numbers = [n for n in wanted[:most] if found[n].apart == apart]
             if not numbers:
                 continue
-            asked: list[Asked] = [(pairs[n][0], *_measure(found[n])) for n in numbers]
+            asked = [_asked(pairs[n][0], found[n]) for n in numbers]
             attributions = attributions_of(checkouts, asked, apart=apart, memory=terms.memory, timeout=terms.timeout, show=show)
             for n, attribution in zip(numbers, attributions, strict=True):
                 found[n] = replace(found[n], attribution=attribution)
@@ -56,9 +55,9 @@ def _worth(comparison: Comparison) -> float:
     return comparison.decision.ratio if comparison.verdict == "slower" and comparison.decision else 0.0
 
 
-def _measure(comparison: Comparison) -> tuple[Measure, float | None]:
-    """Return in what the difference is, and how much of it there is; None where the profile counts it itself."""
-    if comparison.verdict == "slower":
+def _asked(benchmark: Benchmark, comparison: Comparison) -> Asked:
+    """Return in what the difference is, and how much of it there is; of what is counted the profile knows that itself."""
+    if comparison.verdict == "slower" and (decision := comparison.decision):
         base, head = comparison.seconds
-        return "seconds", head - base
-    return "bytes" if all(i.what in _IN_BYTES for i in comparison.increases) else "calls", None
+        return Asked(benchmark, "seconds", head - base, base * (decision.low - 1.0), base * (decision.high - 1.0))
+    return Asked(benchmark, "bytes" if all(i.what in _IN_BYTES for i in comparison.increases) else "calls")

@@ -8,7 +8,7 @@ import pytest
 from mhsa.bench.compare import attributed as module
 from mhsa.bench.compare.attributed import attributed
 from mhsa.bench.compare.attribution.attribute import Attribution
-from mhsa.bench.compare.attribution.client import attributions_of
+from mhsa.bench.compare.attribution.client import Asked, attributions_of
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.comparison import Comparison, Increase
 from mhsa.bench.compare.sequential_test import Decision
@@ -33,8 +33,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, float | None,
     found: list[tuple[str, str, float | None, bool]] = []
 
     def attributions(checkouts: Any, some: Sequence[Any], *, apart: bool, **_: Any) -> list[Attribution]:
-        found.extend((b.request.label, measure, total and round(total, 3), apart) for b, measure, total in some)
-        return [Attribution(measure, total or 0.0, problem=b.request.label) for b, measure, total in some]
+        found.extend((a.benchmark.request.label, a.measure, a.total and round(a.total, 3), apart) for a in some)
+        return [Attribution(a.measure, a.total or 0.0, problem=a.benchmark.request.label) for a in some]
 
     monkeypatch.setattr(module, "attributions_of", attributions)
     return found
@@ -103,7 +103,7 @@ def run(monkeypatch: pytest.MonkeyPatch, dies: str, *names: str, apart: bool = F
         return ""
 
     monkeypatch.setattr("mhsa.bench.compare.attribution.client.run_worker", worker)
-    asked: list[Any] = [(pair(name)[0], "seconds", 1e-3) for name in names]
+    asked = [Asked(pair(name)[0], "seconds", 1e-3) for name in names]
     return attributions_of(SIDES, asked, apart=apart), runs
 
 
@@ -115,3 +115,10 @@ def test_a_process_that_ends_costs_one_benchmark_its_attribution(monkeypatch: py
     assert unable.problem == "the profile could not be made: no such size"
     assert set(a.profiles) == {"base", "head"}
     assert runs == (4 if apart else 2)
+
+
+@pytest.mark.parametrize(("low", "high", "total"), [(0.5e-3, 2e-3, 1e-3), (1.5e-3, 9e-3, 4e-3), (-1e-3, 0.9e-3, 4e-3)])
+def test_the_difference_is_that_of_the_profile_where_the_verdict_allows_it(low: float, high: float, total: float) -> None:
+    one = Asked(pair("a")[0], "seconds", 4e-3, low, high)
+    assert one.total_of(PROFILES["base"], PROFILES["head"]) == pytest.approx(total)
+    assert Asked(pair("a")[0], "calls").total_of(PROFILES["base"], PROFILES["head"]) is None

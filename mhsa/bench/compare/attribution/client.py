@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,29 @@ from mhsa.bench.compare.benchmark import SIDES, Benchmark
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.worker_client import run_worker
 
-Asked = tuple[Benchmark, Measure, float | None]  # what is attributed: in what, and how much of it there is
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be attributed.
+
+    Attributes:
+        benchmark: of which.
+        measure: in what it differs.
+        total: how much of it there is; None for what the profile counts.
+        low, high: between which that lies. What both sides take while they are profiled, in turns and unwatched, is at the very
+            moments of the profile: if it lies between them, it is the difference that is attributed.
+    """
+
+    benchmark: Benchmark
+    measure: Measure
+    total: float | None = None
+    low: float = math.inf
+    high: float = -math.inf
+
+    def total_of(self, base: CallProfile, head: CallProfile) -> float | None:
+        """Return the difference that is attributed."""
+        seen = head.seconds - base.seconds
+        return seen if self.measure == "seconds" and seen > 0 and self.low <= seen <= self.high else self.total
 
 
 def attributions_of(
@@ -35,7 +58,7 @@ def attributions_of(
     """
     profiles: dict[str, dict[str, CallProfile]] = {}
     problems: dict[str, str] = {}
-    benchmarks = [benchmark for benchmark, _, _ in asked]
+    benchmarks = [one.benchmark for one in asked]
     for sides in (SIDES[:1], SIDES[1:]) if apart else (SIDES,):
         left = list(benchmarks)
         while left:  # one that ends the process ends no other
@@ -45,13 +68,15 @@ def attributions_of(
             problems.setdefault(left[done].id, reason)
             left = left[done + 1 :]
     found = []
-    for benchmark, measure, total in asked:
-        both = profiles.get(benchmark.id, {})
-        if benchmark.id in problems or len(both) < len(SIDES):
-            why = problems.get(benchmark.id, "it was not profiled")
-            found.append(Attribution(measure, total or 0.0, problem=f"the profile could not be made: {why}"))
+    for one in asked:
+        both = profiles.get(one.benchmark.id, {})
+        if one.benchmark.id in problems or len(both) < len(SIDES):
+            why = problems.get(one.benchmark.id, "it was not profiled")
+            found.append(Attribution(one.measure, one.total or 0.0, problem=f"the profile could not be made: {why}"))
         else:
-            found.append(replace(attribute(both["base"], both["head"], measure, total), profiles=both))
+            base, head = both["base"], both["head"]
+            total = one.total if apart else one.total_of(base, head)
+            found.append(replace(attribute(base, head, one.measure, total), profiles=both))
     return found
 
 
