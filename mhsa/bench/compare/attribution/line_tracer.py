@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 from bisect import bisect_right
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from mhsa.bench.measure.captured.own_tools import now
 from mhsa.bench.measure.cpu_wait import waited
 
+_TRIES = 15
 _LONG = 100e-6  # seconds: a process that loses the processor gets it back later than that
 
 
@@ -33,7 +35,8 @@ class LineNode:
     Attributes:
         code, line: where; None for what is outside of the subject.
         seconds: in which it was the innermost line of the subject.
-        events: how often the tracer was called meanwhile, which costs time that is not the line's.
+        events, calls: how often the tracer was called meanwhile, at lines and at calls of functions of the subject and their
+            ends: that costs time that is not the line's.
         operators: by name, and whether its backward pass calls them.
     """
 
@@ -41,6 +44,7 @@ class LineNode:
     line: int = 0
     seconds: float = 0.0
     events: int = 0
+    calls: int = 0
     hits: int = 0
     operators: dict[tuple[str, bool], OperatorTally] = field(default_factory=dict)
     children: dict[tuple[CodeType, int], LineNode] = field(default_factory=dict)
@@ -102,7 +106,6 @@ class LineTracer:
             self._wait()
         took = now() - self._since
         self.current.seconds += took if took < _LONG else self.ran(took)
-        self.current.events += 1
         if self._number and (number := self._number()) != self._next:
             self._starts.append(self._next)
             self._makers.append(self.current)
@@ -114,6 +117,7 @@ class LineTracer:
             self.current.events += 1
             return None
         self._charge()
+        self.current.calls += 1
         self._callers.append(self.current)
         self.current = self.current.child(code, frame.f_lineno)
         self._since = now()
@@ -122,18 +126,32 @@ class LineTracer:
     def _inside(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
         if event == "line":
             self._charge()
+            self.current.events += 1
             self.current = self._callers[-1].child(frame.f_code, frame.f_lineno)
             self.current.hits += 1
             self._since = now()
         elif event == "return":
             self._charge()
+            self.current.calls += 1
             self.current = self._callers.pop()
             self._since = now()
         return self._inside
 
 
-def cost_of_an_event() -> float:
-    """Return the seconds that the tracer takes for a line, of those that it takes for the line's own."""
+@dataclass(frozen=True)
+class TracingCost:
+    """Seconds that the tracer takes, of those that it takes for the line's own: for a line, and for a call or its end."""
+
+    line: float
+    call: float
+
+    def of(self, node: LineNode) -> float:
+        """Return what it has taken of a node."""
+        return node.events * self.line + node.calls * self.call
+
+
+def cost_of_tracing() -> TracingCost:
+    """Measure it by a loop of lines, and by a generator, whose function is called and left again for each number."""
 
     def lines() -> None:
         n = 0
@@ -142,14 +160,37 @@ def cost_of_an_event() -> float:
             n = 2
         assert n
 
-    took = []
-    for _ in range(5):
-        begin = now()
-        lines()
-        plain = now() - begin
-        tracer = LineTracer(lambda name: name == __file__)
-        tracer.follow(lines)
-        (of_lines,) = (sum(node.seconds for node in tracer.root.children.values()),)
-        events = sum(node.events for node in tracer.root.children.values())
-        took.append((of_lines - plain) / max(events, 1))
-    return max(0.0, min(took))
+    def calls() -> None:
+        sum(n for n in range(500))
+
+    line = statistics.median(_longer(lines) / max(_events(lines), 1) for _ in range(_TRIES))
+    of_lines, of_calls = _events(calls), _calls(calls)
+    call = statistics.median((_longer(calls) - of_lines * line) / max(of_calls, 1) for _ in range(_TRIES))
+    return TracingCost(max(0.0, line), max(0.0, call))
+
+
+def _nodes(work: Callable[[], object]) -> list[LineNode]:
+    tracer = LineTracer(lambda name: name == __file__)
+    tracer.follow(work)
+    found, left = [], [tracer.root]
+    while left:
+        node = left.pop()
+        found.append(node)
+        left += node.children.values()
+    return found
+
+
+def _events(work: Callable[[], object]) -> int:
+    return sum(node.events for node in _nodes(work))
+
+
+def _calls(work: Callable[[], object]) -> int:
+    return sum(node.calls for node in _nodes(work))
+
+
+def _longer(work: Callable[[], object]) -> float:
+    """Return by how many seconds all lines together take longer than work that nothing follows."""
+    begin = now()
+    work()
+    plain = now() - begin
+    return sum(node.seconds for node in _nodes(work)) - plain

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from mhsa.bench.compare.attribution.line_tracer import LineNode, LineTracer, cost_of_an_event
+from mhsa.bench.compare.attribution.line_tracer import LineNode, LineTracer, cost_of_tracing
 from mhsa.bench.compare.attribution.operator_tracer import OperatorTracer, cost_of_an_operator
 from mhsa.bench.compare.attribution.profile_record import CallProfile, OperatorUse, ProfiledLine
 from mhsa.bench.compare.attribution.statements import SourceFile, Statement
@@ -20,6 +20,7 @@ from mhsa.bench.measure.captured.own_tools import now
 from mhsa.bench.measure.cpu_wait import waited
 
 _PLAIN = 3  # plain runs for each that is followed
+_MOOD = 2.0  # times what following a call was seen to take: what it takes longer beyond that has another reason
 Place = tuple[Statement, ...]  # the way to a line: the lines that are called through, and itself; () for outside
 
 
@@ -39,7 +40,7 @@ class Profiler:
         self._number: Callable[[], int] | None = torch._C._autograd._get_sequence_nr if backward else None
         self._files: dict[str, SourceFile] = {}
         self._own: dict[str, bool] = {}
-        self._event, self._operator = cost_of_an_event(), cost_of_an_operator()
+        self._tracing, self._operator = cost_of_tracing(), cost_of_an_operator()
         self._plain: list[float] = []
         self._seconds: dict[Place, list[float]] = defaultdict(list)
         self._hits: dict[Place, int] = {}
@@ -110,8 +111,13 @@ class Profiler:
     def _add_lines(self, lines: LineTracer) -> None:
         seconds: dict[Place, float] = defaultdict(float)
         hits: dict[Place, int] = defaultdict(int)
-        for place, node in self._places(lines.root, ()):
-            seconds[place] += max(0.0, node.seconds - node.events * self._event)
+        nodes = list(self._places(lines.root, ()))
+        # What following takes is known but for the machine's mood: together it is what this call took longer than a plain one.
+        longer = sum(node.seconds for _, node in nodes) - statistics.median(self._plain)
+        known = sum(self._tracing.of(node) for _, node in nodes)
+        scale = min(max(longer, 0.0) / known, _MOOD) if known else 0.0
+        for place, node in nodes:
+            seconds[place] += max(0.0, node.seconds - scale * self._tracing.of(node))
             hits[place] += node.hits
         for place, spent in seconds.items():
             self._seconds[place].append(spent)
