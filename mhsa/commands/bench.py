@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mhsa.bench.measure.run import Run
     from mhsa.bench.measure.worker import Plan
     from mhsa.records.configuration import Configuration
+    from mhsa.records.pyproject.bench_calls import BenchCall
 
 LENGTHS = (128, 256, 512, 1024, 2048)  # of the sweep: the reference's memory reaches 0.4 GiB, and all takes two minutes
 COMPARED = ("reference", "fused", "torch")
@@ -34,7 +35,14 @@ def bench(args: BenchArguments) -> int:
     from mhsa.bench.measure.run import TIMEOUT, run
     from mhsa.bench.report.progress import BenchProgress
     from mhsa.bench.report.table import print_report
+    from mhsa.reports.line_folding import hanging, show
 
+    if args.record is not None:
+        from mhsa.commands.record import record
+
+        if args.files or args.subjects:
+            raise UsageError("--record runs a script and times nothing, so it takes neither subjects nor files to write")
+        return record(args.record, configured(args.config))
     with frame(args.files, no_color=args.no_color) as out:
         _require_tools(args)
         configuration = configured(args.config)
@@ -46,6 +54,8 @@ def bench(args: BenchArguments) -> int:
             raise UsageError(
                 f"{nothing_named(configuration, 'mhsa bench')}; `mhsa bench reference fused torch` times what comes with mhsa"
             )
+        if words := _about_calls(args, configuration):
+            show(out.console, hanging("", words, out.console.width, style="dim"))
         with BenchProgress(out.console, plan) as progress:
             measured = run(plan, progress, args.timeout or TIMEOUT)
         if measured.measurements:
@@ -99,20 +109,39 @@ def _plan(args: BenchArguments, configuration: Configuration, subjects: list[Con
         if name not in KNOWN:
             raise UsageError(f"--against {name!r}; must be one of {', '.join(KNOWN)}")
     contenders = {c.name: c for c in (*subjects, *map(Contender.known, compared), Contender.known(BASELINE))}
-    shapes = _shapes(args)
-    dtypes = tuple(dict.fromkeys(args.dtype)) or ("float32",)
+    calls = _calls(args, configuration)
+    shapes, dtypes = ([], ()) if calls else (_shapes(args), tuple(dict.fromkeys(args.dtype)) or ("float32",))
     device = args.device or next((c.request.device for c in subjects), "cpu")
     if device.partition(":")[0] not in _DEVICES:
         raise UsageError(f"device {device!r}; must be one of {', '.join(_DEVICES)}, or with a number, as cuda:1")
     return Plan(
         contenders=tuple(contenders.values()),
-        cells=tuple((shape, dtype, device) for dtype in dtypes for shape in shapes),
-        passes=tuple(dict.fromkeys(args.passes)) or PASSES,
+        cells=tuple(
+            dict.fromkeys((shape_of(call.shape), dtype, device) for call in calls for dtype in args.dtype or [call.dtype])
+            if calls
+            else ((shape, dtype, device) for dtype in dtypes for shape in shapes)
+        ),
+        passes=tuple(dict.fromkeys(args.passes)) or tuple(p for p in PASSES if not calls or any(c.passes == p for c in calls)),
         budget=args.budget,
         callgrind=args.callgrind,
         threads=args.threads,
         memory=args.memory or configuration.memory or default_memory(),
     )
+
+
+def _calls(args: BenchArguments, configuration: Configuration) -> tuple[BenchCall, ...]:
+    """Return the calls that are configured, unless the command line says what is timed."""
+    return () if args.shape or args.lengths else configuration.calls
+
+
+def _about_calls(args: BenchArguments, configuration: Configuration) -> str:
+    """Return where shapes come from that the command line does not name, and what of these calls is not timed."""
+    calls = _calls(args, configuration)
+    if not calls:
+        return ""
+    masked = sum(bool(call.mask or call.causal) for call in calls)
+    rest = f"; {masked} of them have a mask, and are timed without it" if masked else ""
+    return f"shapes of {len(calls)} kinds of calls in [tool.mhsa.bench] of {configuration.path}{rest}"
 
 
 def _shapes(args: BenchArguments) -> list[Shape]:

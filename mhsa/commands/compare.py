@@ -29,6 +29,8 @@ def compare(args: CompareArguments) -> int:
     if args.self_test:
         from mhsa.commands.self_test import self_test
 
+        if args.html is not None:
+            raise UsageError("--html shows a comparison; what a self-test has found is written by --json and --markdown")
         return self_test(args)
     if not args.base:
         raise UsageError("BASE is missing: name the commit, branch or tag to compare with, main say; or give --self-test")
@@ -93,4 +95,9 @@ def _write(out: Frame, comparisons: Sequence[Comparison], run: Comparing, names:
         threshold = run.terms.threshold_of(apart=any(c.apart for c in comparisons))
         return comment(comparisons, run.machine, names, run.notes, threshold)
 
-    return out.finish(code, {"json": as_json, "markdown": as_markdown})
+    def as_html() -> str:
+        from mhsa.bench.compare.page.compare_page import page
+
+        return page(comparisons, run.machine, names, run.notes)
+
+    return out.finish(code, {"json": as_json, "html": as_html, "markdown": as_markdown})

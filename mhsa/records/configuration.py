@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from mhsa.records.errors import UsageError
+from mhsa.records.pyproject.bench_calls import BenchCall, wrong_in
 from mhsa.records.pyproject.key_lines import KeyLines
-from mhsa.records.pyproject.known_keys import EFFORT, EXPECTED, SUBJECT, TEXT, TOP, ValueKind
+from mhsa.records.pyproject.known_keys import BENCH, EFFORT, EXPECTED, SUBJECT, TEXT, TOP, ValueKind
 from mhsa.records.pyproject.memory_size import size
 from mhsa.records.request import Expected, Request, nearest_id
 
@@ -33,6 +34,7 @@ class Configuration:
         strict: whether what is odd (an expected failure that passes, say) fails the run.
         cases: folder for the cases of failures, relative to the file.
         database: folder of Hypothesis' example database, or empty.
+        calls: that ``mhsa bench`` times, as ``mhsa bench --record`` has found them.
     """
 
     path: Path | None = None
@@ -42,6 +44,7 @@ class Configuration:
     strict: bool = False
     cases: str = ".mhsa/cases"
     database: str = ""
+    calls: tuple[BenchCall, ...] = ()
 
 
 def find(start: Path) -> Path | None:
@@ -109,7 +112,16 @@ class _TableReader:
         effort = {k: tuple(v) if k == "dtypes" else v for k, v in table.items() if k in EFFORT}
         given = {k: table[k] for k in ("timeout", "strict", "cases", "database") if k in table}
         requests = tuple(self.request(name, entry, effort) for name, entry in table.get("subjects", {}).items())
+        given["calls"] = self.calls(table.get("bench", {}))
         return Configuration(self.path, requests, memory=size(table["memory"]) if "memory" in table else None, **given)
+
+    def calls(self, table: dict[str, Any]) -> tuple[BenchCall, ...]:
+        self.check(table, BENCH, ("bench",))
+        for n, entry in enumerate(table.get("calls", [])):
+            key, words = wrong_in(entry)
+            if words:
+                self.refuse(("bench", "calls"), key, words, n, entry.get(key))
+        return tuple(map(BenchCall.of_table, table.get("calls", [])))
 
     def request(self, name: str, entry: Any, effort: dict[str, Any]) -> Request:
         where = ("subjects", name)

@@ -18,7 +18,7 @@ from mhsa.commands.bench import COMPARED, LENGTHS, exit_code
 from mhsa.commands.cli import main
 from mhsa.commands.options.bench import lengths
 from mhsa.records.distribution import install_hint
-from mhsa.records.shape import SHAPES, long
+from mhsa.records.shape import SHAPES, long, shape_of
 from tests.helpers.timed import SUBJECTS, made
 
 
@@ -177,6 +177,25 @@ class TestPlan:
         ]
         assert plan.cells == ((SHAPES["exercise"], "float32", "cuda"),)
         assert plan.memory == 2 * 2**30
+
+    def test_configured_calls_are_timed_unless_shapes_are_named(
+        self, stage: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "pyproject.toml").write_text(
+            "[tool.mhsa.bench]\ncalls = [\n"
+            '  { shape = "1x1/64x4x32", dtype = "float16", count = 9, mask = "bool [B, Tk]" },\n'
+            '  { shape = "2x16x4x32", dtype = "float32", pass = "forward", causal = true },\n'
+            '  { shape = "2x16x4x32", dtype = "float32" },\n]\n'
+        )
+        plan = self.plan(stage, "fused")
+        assert plan.cells == ((shape_of("1x1/64x4x32"), "float16", "cpu"), (shape_of("2x16x4x32"), "float32", "cpu"))
+        assert plan.passes == ("forward",)
+        out = capsys.readouterr().out
+        assert "shapes of 3 kinds of calls in [tool.mhsa.bench]" in out
+        assert "2 of them have a mask, and are timed without it" in " ".join(out.split())
+        stage.plans.clear()
+        plan = self.plan(stage, "fused", "--shape", "wide")
+        assert (plan.cells, plan.passes) == (((SHAPES["wide"], "float32", "cpu"),), ("forward", "training"))
 
     def test_a_reason_to_be_faster_is_declared_for_subjects(self, stage: Stage, tmp_path: Path) -> None:
         (tmp_path / "pyproject.toml").write_text(

@@ -43,12 +43,18 @@ def test_a_commit_that_touches_documents_only(repository: Repository, capsys: py
 
 def test_a_slower_commit_with_more_operators(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     repository.commit("slow", {"pack/attention.py": SLOWER})
-    code, found = compare("HEAD~1")
+    code, found = compare("HEAD~1", "--html", "../out.html")
     (benchmark,) = found["benchmarks"]
     assert code == 1
     assert benchmark["decision"]["ratio"] > 1.5
     assert benchmark["verdict"] in ("slower", "costs more")  # four processes may leave the time undecided, never the operators
-    assert "more operators" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "more operators" in out
+    first = benchmark["attribution"]["lines"][0]
+    assert (first["file"], first["text"], first["changed"]) == ("pack/attention.py", "q @ k.mT", True)
+    assert "pack/attention.py:23  q @ k.mT" in out
+    assert "<svg" in Path("../out.html").read_text()
+    assert repository.worktrees() == []
 
 
 def test_more_memory_is_told_exactly(repository: Repository) -> None:
@@ -56,6 +62,7 @@ def test_more_memory_is_told_exactly(repository: Repository) -> None:
     code, found = compare("HEAD~1")
     (benchmark,) = found["benchmarks"]
     assert code == 1
+    assert benchmark["attribution"]["lines"][0]["text"] == "kept = [scores + n for n in range(8)]"
     more = {i["what"]: (i["base"], i["head"]) for i in benchmark["increases"]}
     assert more["operators"][1] - more["operators"][0] == 8
     assert more["peak"][1] > 1.5 * more["peak"][0]
@@ -128,6 +135,7 @@ def test_both_are_verified_first(repository: Repository, capsys: pytest.CaptureF
         (["main", "-k", "nothing"], "no benchmark has 'nothing' in its name; there are: att forward exercise float32"),
         (["main", "--shape", "excercise"], "did you mean 'exercise'?"),
         (["main", "--json", "nowhere/x.json"], "there is no folder"),
+        (["--self-test", "--html", "x.html"], "--html shows a comparison"),
     ],
 )
 def test_bad_usage(repository: Repository, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:

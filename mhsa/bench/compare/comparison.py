@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mhsa.bench.compare.accepted.acceptance import Allowance
+from mhsa.bench.compare.attribution.attribute import Attribution
 from mhsa.bench.compare.sequential_test import Decision
 from mhsa.bench.measure.measurement import REFUSED
 
@@ -52,6 +53,7 @@ class Comparison:
         allowance: what is accepted of head; ``decision`` and ``increases`` are of what goes beyond it.
         needed: whether head is slower, or takes more, than base, so that the allowance decides.
         slack: whether head is faster than the allowance by as much as matters.
+        attribution: the lines that make head slower or cost more, where that was looked for.
     """
 
     benchmark: str
@@ -65,6 +67,7 @@ class Comparison:
     allowance: Allowance | None = None
     needed: bool = False
     slack: bool = False
+    attribution: Attribution | None = None
 
     @property
     def verdict(self) -> str:
@@ -89,9 +92,10 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Return everything, ready for JSON."""
-        data = {**asdict(replace(self, allowance=None)), "verdict": self.verdict, "words": self.words}
+        data = {**asdict(replace(self, allowance=None, attribution=None)), "verdict": self.verdict, "words": self.words}
         del data["allowance"], data["needed"], data["slack"]
         data["accepted"] = self._accepted()
+        data["attribution"] = self.attribution.as_dict() if self.attribution else None
         if self.decision is not None and math.isinf(self.decision.high):
             data["decision"]["high"] = None  # JSON has no infinity
         return data

@@ -7,11 +7,12 @@ import math
 import secrets
 import statistics
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 import torch
 
 from mhsa.bench.compare.benchmark import SIDES, Benchmark, Pair
+from mhsa.bench.compare.building import built_at
 from mhsa.bench.compare.unchanged_code import folder_of
 from mhsa.bench.git.isolated_imports import Side
 from mhsa.bench.measure.artificial_slowdown import slowed
@@ -24,9 +25,7 @@ from mhsa.bench.measure.honesty.examine import examine_again, examined, explaine
 from mhsa.bench.measure.honesty.fastest_possible import too_fast
 from mhsa.bench.measure.honesty.fresh_calls import FreshCalls
 from mhsa.bench.measure.honesty.refused import TimeRefused
-from mhsa.bench.measure.implementation import Built, Loaded, NotMeasurable
-from mhsa.bench.measure.measurement import Contender
-from mhsa.records.request import Request
+from mhsa.bench.measure.implementation import Built, Loaded, untimed
 
 _PAIRS = 6  # of blocks, at least, so that there is a median
 _SOME = 16  # pairs, from which on quartiles say how far a median may be off
@@ -66,10 +65,12 @@ class Pairing:
 
     def measure(self, benchmark: Benchmark, *, counted: bool) -> Pair:
         """Compare with the oracle, then with each other."""
+        if words := untimed(benchmark.shape, benchmark.passes):
+            return Pair("n/a", reasons={"both": words})
         built: dict[str, Built] = {}
         for side in self.order:
             self.calling(benchmark.id, f"loading {side}")
-            found = self._build(benchmark, side)
+            found = built_at(self._loaded, benchmark, side, self.sides[side], self.folders[side])
             if isinstance(found, str):
                 # What the second cannot do, perhaps only since the first is there, it is asked for in a process of its own.
                 return Pair("apart" if built else "n/a", reasons={side: found})
@@ -109,22 +110,6 @@ class Pairing:
             except Exception as error:
                 return Pair("n/a", reasons={side: reason_of(error)})
         return _pair_of(refused) if refused else calls
-
-    def _build(self, benchmark: Benchmark, side: str) -> Built | str:
-        request = benchmark.request
-        contender = Contender(request.label, _within(request, self.folders[side]))
-        with self.sides[side]:
-            try:
-                subject = self._loaded(contender, request.device, side)
-                if isinstance(subject, str):
-                    return subject
-                sizes = subject.adapter.sizes
-                shape = benchmark.shape if sizes is None else benchmark.shape.resized(*sizes)
-                return self._loaded.build(contender, subject, (shape, benchmark.dtype, request.device), side)
-            except NotMeasurable as error:
-                return str(error)
-            except Exception as error:
-                return reason_of(error)
 
     def _time(
         self, benchmark: Benchmark, built: Mapping[str, Built], calls: dict[str, FreshCalls], known: Oracle, *, counted: bool
@@ -213,8 +198,3 @@ def _goes_on(ratios: list[float], spent: float, budget: float) -> bool:
     low, _, high = statistics.quantiles(ratios, n=4)
     # Of normal numbers the quartiles are 1.349 standard deviations apart, and a median scatters 1.2533 as much as a mean.
     return 1.2533 * (high - low) / 1.349 / math.sqrt(len(ratios)) > _PRECISE
-
-
-def _within(request: Request, folder: str) -> Request:
-    """Return the request as it is in another copy of the repository."""
-    return replace(request, folder=folder)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mhsa.bench.compare.accepted.figures import Figures
+from mhsa.bench.compare.attribution.words import TITLE, entries
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
 from mhsa.bench.report import format as wording
 from mhsa.bench.report.sentences import machine_line
@@ -22,6 +23,7 @@ STYLES = {
 }  # fmt: skip
 _SCREEN = 60  # lines of a terminal that a comparison fits into
 _LONGEST = 3  # lines of what there is to say of one kind of row
+_DETAIL = 2  # lines of each sentence about what makes the difference
 HEAD = ("benchmark", "base", "head", "head / base", "interval", "verdict")
 
 
@@ -46,9 +48,19 @@ def print_comparison(
     lines = hanging("", machine_line(machine), width, style="dim") if machine else []
     end = [line for words in remarks(comparisons) for line in hanging("  ", words, width, most=_LONGEST)]
     end += [line for words in acceptances(comparisons) for line in hanging("  ", words, width, most=_LONGEST, style="yellow")]
+    end += _attribution(comparisons, width)
     end += [line for note in notes for line in hanging("  ", note, width, style="yellow")]
     end += hanging("  ", sentence(comparisons), width, style=STYLES[overall(comparisons)])
     show(console, [*lines, *table_lines(comparisons, width, _SCREEN - len(lines) - len(end)), *end])
+
+
+def _attribution(comparisons: Sequence[Comparison], width: int) -> list[Text]:
+    """Return which lines make head slower or cost more."""
+    lines: list[Text] = []
+    for title, details in entries([(c.benchmark, c.attribution) for c in comparisons if c.attribution]):
+        lines += hanging("    ", title, width, most=_DETAIL, style="bold")
+        lines += [line for words in details[:_LONGEST] for line in hanging("      ", words, width, most=_DETAIL)]
+    return [*hanging("  ", TITLE, width), *lines] if lines else []
 
 
 def table_lines(comparisons: Sequence[Comparison], width: int, most: int) -> list[Text]:

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from mhsa.bench.compare.accepted.acceptance import Acceptance, allowance_of
+from mhsa.bench.compare.attributed import attributed
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, beyond, increases_of
@@ -68,7 +69,11 @@ class Comparing:
                 if reasons := wrong.get(found.benchmark.request.label):
                     found.end("wrong", reasons)
             measuring.measure()
-        self.notes += self._of_no_benchmark()
+            self.notes += self._of_no_benchmark()
+            comparisons = attributed(
+                [(f.benchmark, comparison_of(f, self.terms.threshold_of(apart=f.apart))) for f in measuring.found],
+                self.checkouts, self.terms, lambda words: line.show(lambda: words, time.monotonic()), self.notes,
+            )  # fmt: skip
         self.machine = measuring.machine
         self.notes += measuring.notes
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
@@ -77,7 +82,7 @@ class Comparing:
                 f"{label} is wrong at base, too, so that did not begin with head: mhsa verify says what is wrong; --no-verify "
                 "times what is right at the benchmarks' shapes all the same"
             )
-        return [comparison_of(found, self.terms.threshold_of(apart=found.apart)) for found in measuring.found]
+        return comparisons
 
     def _of_no_benchmark(self) -> list[str]:
         """What is accepted of benchmarks that are not among these."""

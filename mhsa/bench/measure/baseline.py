@@ -31,15 +31,18 @@ class Baseline(nn.Module):
 
 
 def plain_attention(
-    x: Tensor, head: int, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor, wo: Tensor, bo: Tensor
-) -> Tensor:
-    """Return multi-head self-attention of x [B, T, D] with weights [D, D] and biases [D]."""
+    x: Tensor, head: int, wq: Tensor, bq: Tensor, wk: Tensor, bk: Tensor, wv: Tensor, bv: Tensor, wo: Tensor, bo: Tensor,
+    query: Tensor | None = None,
+) -> Tensor:  # fmt: skip
+    """Return multi-head attention to x [B, T, D] of itself, or of a query [B, Q, D], with weights [D, D] and biases [D]."""
     batch, length, width = x.shape
-    q = linear(x, wq, bq).view(batch, length, head, -1).transpose(1, 2)
+    query = x if query is None else query
+    asked = query.size(1)
+    q = linear(query, wq, bq).view(batch, asked, head, -1).transpose(1, 2)
     k = linear(x, wk, bk).view(batch, length, head, -1).transpose(1, 2)
     v = linear(x, wv, bv).view(batch, length, head, -1).transpose(1, 2)
     z = scaled_dot_product_attention(q, k, v)
-    return linear(z.transpose(1, 2).reshape(batch, length, width), wo, bo)
+    return linear(z.transpose(1, 2).reshape(batch, asked, width), wo, bo)
 
 
 class BaselineAdapter(Adapter):

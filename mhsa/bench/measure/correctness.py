@@ -82,6 +82,7 @@ def _generic(built: Built, compare: Callable[[Built, Inputs, Oracle], None], kno
     trial.fill(trial.case)
     length = min(shape.length, longest(trial))
     rows = rows_of(replace(shape, length=length))
+    rows = np.arange(built.queries(length))[: len(rows)] if shape.queries else rows
     _at_length(built, length, lambda: compare(built, Inputs(trial, trial.query[:, :length], rows), known))
 
 
@@ -89,7 +90,8 @@ def _in_two_clusters(built: Built, compare: Callable[[Built, Inputs, Oracle], No
     trial = built.trial
     length = min(built.shape.length, _SHORT)
     x = two_clusters(trial, length)
-    _at_length(built, length, lambda: compare(built, Inputs(trial, x, np.arange(length), exact=True), known))
+    rows = np.arange(built.queries(length))
+    _at_length(built, length, lambda: compare(built, Inputs(trial, x, rows, exact=True), known))
 
 
 def _at_length(built: Built, length: int, step: Callable[[], None]) -> None:
@@ -150,6 +152,8 @@ def _picked(built: Built, passes: Pass) -> None:
         output = built.bind(leaf)()
         found = _numbers_of(output, built, x)
         must = x @ p.value.weight.T @ p.out.weight.T
+        queries = built.queries(shape.length)
+        must, judged = must[:, :queries], judged[:, :queries]
         check.within("output where each query picks its own key", found, Bounded(must, _tolerance(trial, must, 0.0)), judged)
         if passes == "training":
             # Whole numbers: <dZ, V> and <dZ, Z> are then the same number to the last bit, and their difference is 0.
@@ -189,7 +193,14 @@ def _forward(built: Built, inputs: Inputs, known: Oracle) -> None:
     with torch.no_grad():
         _compare_output(built, built.bind(x)(), inputs, known)
         if built.contender.need_weights:
-            weights = inputs.trial.subject.caller(inputs.trial.module, x, x, x, None, True)[1]
+            weights = inputs.trial.subject.caller(
+                inputs.trial.module,
+                x[:, : built.queries(x.size(1))].contiguous() if built.shape.queries else x,
+                x,
+                x,
+                None,
+                True,
+            )[1]
             if not is_tensor(weights):
                 check.fail(f"weights are a {type(weights).__name__}, but were asked for", what="weights")
             check.within("weights", numbers(weights)[:, :, inputs.rows], known.forward(inputs).weights)
@@ -214,9 +225,10 @@ def _compare_output(built: Built, output: Any, inputs: Inputs, known: Oracle) ->
 
 def _numbers_of(output: Any, built: Built, x: Array) -> Array:
     """Return the numbers of an output of the right form; a violation if it has another, or is not finite."""
-    if not is_tensor(output) or list(output.shape) != list(x.shape) or output.dtype != built.x.dtype:
+    must = [x.shape[0], built.queries(x.shape[1]), x.shape[2]]
+    if not is_tensor(output) or list(output.shape) != must or output.dtype != built.x.dtype:
         words = f"{output.dtype} {list(output.shape)}" if is_tensor(output) else type(output).__name__
-        check.fail(f"output is {words}, but must be {built.x.dtype} {list(x.shape)}", what="output")
+        check.fail(f"output is {words}, but must be {built.x.dtype} {must}", what="output")
     found = numbers(output)
     check.finite("output", found)
     return found

@@ -13,6 +13,14 @@ _TENSORS = {torch.Tensor, torch.nn.Parameter}
 _WITHOUT_PRODUCTS = ("aten", "prim", "prims", "profiler")  # torch's own; of these, one without a formula needs none
 
 
+def in_parts(mode: TorchDispatchMode, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    """Give an operator that is made of others back to the dispatcher as those; NotImplemented if it is none."""
+    if not (set(types) <= _TENSORS and isinstance(func, torch._ops.OpOverload)):
+        return NotImplemented
+    with mode:
+        return func.decompose(*args, **kwargs)
+
+
 class Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts what torch dispatches and its floating point operations, and lets it pass.
 
@@ -50,11 +58,9 @@ class Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         plain = set(types) <= _TENSORS  # a subclass takes operators apart by itself, and we do not see into which
-        if plain and isinstance(func, torch._ops.OpOverload):
-            with self:  # back to the dispatcher in parts, if it has any
-                made = func.decompose(*args, **kwargs)
-            if made is not NotImplemented:
-                return made
+        made = in_parts(self, func, types, args, kwargs)
+        if made is not NotImplemented:
+            return made
         self.operators += 1
         result = func(*args, **kwargs)
         if self.flops is not None:

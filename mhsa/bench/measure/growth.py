@@ -177,7 +177,7 @@ def growths(measurements: Sequence[Measurement]) -> dict[tuple[str, str, str, st
 
 def longest(measurements: Sequence[Measurement]) -> dict[tuple[str, str, str, str], list[Measurement]]:
     """Return, by implementation, pass, dtype and device, what was measured at most lengths of one batch, heads and width."""
-    every: dict[tuple[str, str, str, str], dict[tuple[int, int, int], dict[int, Measurement]]]
+    every: dict[tuple[str, str, str, str], dict[tuple[int, int, int, int], dict[int, Measurement]]]
     every = defaultdict(lambda: defaultdict(dict))
     for m in measurements:
         if m.outcome == "measured":
@@ -189,9 +189,9 @@ def longest(measurements: Sequence[Measurement]) -> dict[tuple[str, str, str, st
     }
 
 
-def family(shape: Shape) -> tuple[int, int, int]:
-    """Return what shapes have in common that differ in nothing but the length: batch, heads and width."""
-    return shape.batch, shape.head, shape.d_model
+def family(shape: Shape) -> tuple[int, int, int, int]:
+    """Return what shapes have in common that differ in nothing but the length: batch, heads, width, and queries if stated."""
+    return shape.batch, shape.head, shape.d_model, shape.queries
 
 
 def _usable(points: Iterable[Point]) -> list[Point]:

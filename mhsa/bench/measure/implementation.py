@@ -6,7 +6,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from mhsa.bench.measure.baseline import Baseline, plain_attention
 from mhsa.bench.measure.captured.own_tools import gradients_of, replaced
 from mhsa.bench.measure.clock import Call
-from mhsa.bench.measure.measurement import Contender, Pass
+from mhsa.bench.measure.measurement import BASELINE, Contender, Pass
 from mhsa.introspect.resolve import understand
 from mhsa.records.case import Case
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.shape import Shape
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -30,6 +31,13 @@ class NotMeasurable(Exception):
     """A contender cannot be measured under these conditions; the message says why."""
 
 
+class Bind(Protocol):
+    """Makes a call of an input [B, T, D], and of queries [B, Q, D] where not all of its tokens are."""
+
+    def __call__(self, x: Tensor, query: Tensor | None = None) -> Callable[[], Tensor]:
+        """Return the call."""
+
+
 @dataclass(frozen=True)
 class Built:
     """A contender with parameters and an input.
@@ -37,7 +45,8 @@ class Built:
     Attributes:
         trial: its module, and the numbers that it was given.
         x: the input [B, T, d_model], to be query, key and value; it requires no gradient.
-        bind: makes the module's own call of an input, ready to be made again and again: nothing else is in its time.
+        bind: makes the module's own call of an input, ready to be made again and again: nothing else is in its time. Where only
+            some tokens are queries, it takes them, too; without them they are those of the input as it is then.
         leaves: the parameters.
         replaced: names of functions that loading it has replaced, of those that times are taken with; they were put back.
     """
@@ -46,9 +55,13 @@ class Built:
     trial: Trial
     shape: Shape
     x: Tensor
-    bind: Callable[[Tensor], Callable[[], Tensor]]
+    bind: Bind
     leaves: tuple[Tensor, ...]
     replaced: tuple[str, ...] = ()
+
+    def queries(self, length: int) -> int:
+        """Return how many of some tokens are queries."""
+        return min(self.shape.asked, length) if self.shape.queries else length
 
 
 def loaded(contender: Contender, device: str) -> Subject:
@@ -107,6 +120,9 @@ def build(contender: Contender, subject: Subject, shape: Shape, dtype: str, devi
     sizes = subject.adapter.sizes
     if sizes is not None and sizes != (shape.head, shape.d_model):
         raise NotMeasurable(f"it exists with head={sizes[0]}, d_model={sizes[1]} only")
+    one_input = subject.adapter.inputs == "x" or is_square(subject.adapter)
+    if shape.queries and one_input and contender.name != BASELINE:
+        raise NotMeasurable("it has as many queries as keys: its forward takes a single input")
     case = Case(
         dtype, shape.batch, shape.head, shape.length, shape.length, shape.d_k, data="normal", tie="all",
         need_weights=contender.need_weights, seed=SEED,
@@ -114,40 +130,48 @@ def build(contender: Contender, subject: Subject, shape: Shape, dtype: str, devi
     trial = Trial(subject, case)
     trial.module.requires_grad_(True)
     x = trial.tensor(trial.query)
-    return Built(contender, trial, shape, x, _bare(trial, x), tuple(trial.module.parameters()))
+    return Built(contender, trial, shape, x, _bare(trial, x, shape.queries), tuple(trial.module.parameters()))
 
 
-def _bare(trial: Trial, x: Tensor) -> Callable[[Tensor], Callable[[], Tensor]]:
+def _bare(trial: Trial, x: Tensor, queries: int) -> Bind:
     """Return what makes the shortest call that gives what the adapter's gives.
 
     An adapter that passes its arguments on, and hands out what comes back, is left out of the time. One that does more than
     that, or calls something else than the module, belongs to the implementation.
     """
     module, caller, wanted = trial.module, trial.subject.caller, trial.case.need_weights
+
+    def asked(x: Tensor, query: Tensor | None) -> Tensor:
+        return x if not queries else x[:, :queries].contiguous() if query is None else query
+
     if isinstance(module, Baseline):
         head, flat = module.head, module.flat()
-        return lambda x: functools.partial(plain_attention, x, head, *flat)
+        return lambda x, query=None: functools.partial(
+            plain_attention, x, head, *flat, **({"query": asked(x, query)} if queries else {})
+        )
 
-    def adapted(x: Tensor) -> Callable[[], Tensor]:
-        return lambda: caller(module, x, x, x, None, wanted)[0]
+    def adapted(x: Tensor, query: Tensor | None = None) -> Callable[[], Tensor]:
+        query = asked(x, query)
+        return lambda: caller(module, query, x, x, None, wanted)[0]
 
     with torch.no_grad():
-        calls, items = _watched(module, lambda: caller.items(module, x, x, x, None, wanted))
+        calls, items = _watched(module, lambda: caller.items(module, asked(x, None), x, x, None, wanted))
     if len(calls) != 1 or not _hands_out(calls[0].result, items) or _versions(items) != calls[0].versions:
         return adapted
     at = caller.output_from
 
-    def bare(x: Tensor) -> Callable[[], Tensor]:
+    def bare(x: Tensor, query: Tensor | None = None) -> Callable[[], Tensor]:
+        query = asked(x, query)
         before = x._version
         try:
             with torch.no_grad(), _caught(module) as caught:
-                caller.items(module, x, x, x, None, wanted)
+                caller.items(module, query, x, x, None, wanted)
         except _Caught:
             pass
         args, named = caught[0] if caught else ((object(),), {})
         # What is passed on in addition to x must not have been computed from it in a way that takes time.
-        if x._version != before or not all(a is x or isinstance(a, _PLAIN) for a in (*args, *named.values())):
-            return adapted(x)
+        if x._version != before or not all(a is x or a is query or isinstance(a, _PLAIN) for a in (*args, *named.values())):
+            return adapted(x, query)
         call = functools.partial(module, *args, **named)
         if isinstance(calls[0].result, Tensor):
             return call
@@ -215,6 +239,13 @@ def _members(result: Any) -> list[Any]:
 def _versions(members: list[Any]) -> tuple[int, ...]:
     """Return how often each tensor has been written into."""
     return tuple(m._version for m in members if isinstance(m, Tensor) and not m.is_inference())
+
+
+def untimed(shape: Shape, passes: Pass) -> str:
+    """Return why a pass is not timed at a shape; empty if it is."""
+    if shape.queries and passes == "training":
+        return "where not every token is a query, only the forward pass is timed"
+    return ""
 
 
 def call_of(built: Built, passes: Pass) -> Call:

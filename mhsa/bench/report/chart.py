@@ -101,7 +101,7 @@ def _settings() -> Iterator[None]:
 
 def _series(measurements: Sequence[Measurement]) -> dict[tuple[str, str, str, str], list[Measurement]]:
     """The lines: all of one family of shapes; an implementation that exists in another size only has a line of that."""
-    families: dict[tuple[int, int, int], list[Measurement]] = {}
+    families: dict[tuple[int, int, int, int], list[Measurement]] = {}
     for m in measurements:
         if m.outcome == "measured":
             families.setdefault(family(m.shape), []).append(m)

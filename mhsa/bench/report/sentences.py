@@ -100,7 +100,7 @@ def checked(measurements: Iterable[Measurement]) -> list[str]:
             names += [] if m.implementation in names else [m.implementation]
     lines = []
     for shape, counts in rows.items():
-        parts = [f"{_of(n, shape.length)}{': ' + ', '.join(names) if len(counts) > 1 else ''}" for n, names in counts.items()]
+        parts = [f"{_of(n, shape.asked)}{': ' + ', '.join(names) if len(counts) > 1 else ''}" for n, names in counts.items()]
         lines.append(printable(f"{shape.name}: {'; '.join(parts)}"))
     return lines
 

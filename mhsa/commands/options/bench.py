@@ -31,6 +31,7 @@ class BenchArguments(Arguments):
     contract: list[tuple[str, Any]]
     argument: list[tuple[str, Any]]
     against: list[str] | None
+    record: list[str] | None
     budget: float
     faster: str
     threads: int
@@ -61,8 +62,9 @@ def add_bench(subparsers: Any) -> None:
         "milliseconds alternate in one process, so ratios to the baseline hold on a busy machine, too. Results are checked "
         "before they are timed, and again after it; a time that says something else than how long the computation takes (kept "
         "answers, work that goes on after the call, a time that the machine cannot reach) is suspect.",
-        epilog="examples: mhsa bench model.py --html bench.html; mhsa bench fused --shape exercise --shape wide; exit codes: 0 "
-        "measured, 1 a subject gives a wrong result or a time is suspect, 2 a subject could not be measured or bad usage",
+        epilog="examples: mhsa bench model.py --html bench.html; mhsa bench fused --shape exercise --shape wide; "
+        "mhsa bench --record -- python train.py --epochs 1; exit codes: 0 measured, 1 a subject gives a wrong result or a time "
+        "is suspect, 2 a subject could not be measured or bad usage",
     )  # fmt: skip
     add = parser.add_argument
     add(
@@ -74,7 +76,8 @@ def add_bench(subparsers: Any) -> None:
     add("--lengths", type=lengths, metavar="T,T,...", default=[],
         help="lengths of a batch of one sequence, 8 heads, d_model 256 (default: 128,256,512,1024,2048)")  # fmt: skip
     add("--shape", action="append", default=[], metavar="SHAPE",
-        help=f"{', '.join(SHAPES)}, or sizes as BxTxHxD; repeatable")  # fmt: skip
+        help=f"{', '.join(SHAPES)}, or sizes as BxTxHxD, or BxQ/KxHxD for Q queries and K keys, 1x1/2048x8x256 say; repeatable "
+        "(default: the calls in [tool.mhsa.bench], if there are any, and no --lengths)")  # fmt: skip
     add("--pass", dest="passes", action="append", choices=PASSES, default=[],
         help="forward without autograd, or training: forward and backward (default: both)")  # fmt: skip
     add("--dtype", action="append", metavar="DTYPE", type=dtype, default=[],
@@ -83,6 +86,9 @@ def add_bench(subparsers: Any) -> None:
     add_declarations(add)
     add("--against", type=lambda text: [name for name in text.split(",") if name], metavar="NAME,...",
         help="what to measure for comparison (default: reference,fused,torch; '' for the baseline alone)")  # fmt: skip
+    add("--record", nargs=argparse.REMAINDER, metavar="...",
+        help="the last option: run a Python script with its arguments, or -m MODULE, keep the shapes, dtypes and masks with "
+        "which it calls attention, and write the most frequent ones to [tool.mhsa.bench]; nothing is timed")  # fmt: skip
     add("--budget", type=seconds, default=BUDGET, metavar="SECONDS",
         help=f"time for the blocks of one implementation, pass and shape (default: {BUDGET:g})")  # fmt: skip
     add("--faster", default="", metavar="REASON",

@@ -48,12 +48,13 @@ class CompareArguments(SelectionArguments):
     memory: int | None
     no_color: bool
     json: Path | None
+    html: Path | None
     markdown: Path | None
 
     @property
     def files(self) -> dict[str, Path]:
         """What to write, by format."""
-        return files(json=self.json, markdown=self.markdown)
+        return files(json=self.json, html=self.html, markdown=self.markdown)
 
 
 def add_compare(subparsers: Any) -> None:
@@ -64,7 +65,7 @@ def add_compare(subparsers: Any) -> None:
         description="Compare two commits of this repository in one process: the subjects that [tool.mhsa] configures, or "
         "--subject. mhsa first verifies both commits (quick profile). Blocks of milliseconds alternate, and mhsa repeats "
         "them in new processes while a benchmark is undecided and there is time. Operators, bytes and peak memory are compared "
-        "exactly.",
+        "exactly. Where head is slower or costs more, mhsa then names the lines and operators that make the difference.",
         epilog="examples: mhsa compare main; mhsa compare v1.0 HEAD -k training; mhsa compare main --accept "
         "'float64 softmax'; mhsa compare --self-test --runs 5; exit codes: "
         "0 not slower, or accepted, 1 slower, more costly, wrong or suspect (docs/benchmarks.md), 2 undecided or bad usage",
@@ -98,6 +99,8 @@ def add_compare(subparsers: Any) -> None:
     )
     add_no_color(add)
     add("--json", type=Path, metavar="FILE", help=JSON)
+    add("--html", type=Path, metavar="FILE",
+        help="write everything as one page, with flame graphs of what makes the difference")  # fmt: skip
     add(
         "--markdown",
         type=Path,

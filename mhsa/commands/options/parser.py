@@ -68,10 +68,12 @@ def parse(parser: Parser, arguments: Sequence[str] | None = None) -> argparse.Na
     words = list(sys.argv[1:] if arguments is None else arguments)
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    words, last = _cut(commands.choices.get(words[0]) if words else None, words)
     parsed, rest = parser.parse_known_args(words)
+    vars(parsed).update(last)
     if not rest:
         return parsed
-    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
     command = parser if parsed.command is None else commands.choices[parsed.command]
     wrong = next((word for word in rest if word.startswith("-") and word != "-"), None)
     if wrong is not None:
@@ -85,6 +87,15 @@ def parse(parser: Parser, arguments: Sequence[str] | None = None) -> argparse.Na
         command.error(f"-k takes one text, so {logic[0]!r} stood alone after it; write it in quotes: -k '{whole}'")
     _take(command, parsed, rest)
     return parsed
+
+
+def _cut(command: argparse.ArgumentParser | None, words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
+    """Take off what follows an option that takes all that follows, with dashes and ``--`` as they stand, and return it too."""
+    for action in command._actions if command else ():
+        at = next((n for n, word in enumerate(words) if word in action.option_strings), None)
+        if action.nargs == argparse.REMAINDER and at is not None:
+            return words[:at], {action.dest: words[at + 1 :]}
+    return words, {}
 
 
 def _take(command: argparse.ArgumentParser, parsed: argparse.Namespace, rest: list[str]) -> None:

@@ -53,7 +53,9 @@ TOP = EFFORT | {
     "cases": TEXT,
     "database": TEXT,
     "subjects": _TABLE,
+    "bench": _TABLE,
 }
+BENCH = {"calls": _LIST}
 SUBJECT = EFFORT | {
     "subject": TEXT,
     "build": TEXT,

@@ -1,10 +1,12 @@
 """How ``mhsa compare`` shows what it found: at 80 columns, on one screen, with every count in its last line."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
+from mhsa.bench.compare.attribution.attribute import Attribution, NamedLine
 from mhsa.bench.compare.comparison import Comparison
 from mhsa.bench.compare.report import print_comparison, sentence
 from mhsa.bench.compare.sequential_test import Decision
@@ -28,6 +30,27 @@ def screen(comparisons: list[Comparison], width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, highlight=False)
     print_comparison(console, comparisons, MACHINE, ["the threshold is 5 % because the machine is busy, which the noise shows"])
     return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+
+
+def attributed(number: int) -> Attribution:
+    """What five lines with long texts have to say."""
+    text, reasons = f"scores = self.function_{number}(" + "argument, " * 30, ("+4 aten::a_long_name_of_an_operator",) * 3
+    lines = tuple(
+        NamedLine("package/models/attention.py", 100 * number + n, "f", text, 1.0, 0.3, reasons, reaches=(("a", text),) * 3)
+        for n in range(5)
+    )
+    return Attribution("seconds", 1.0, 1.0, lines)
+
+
+def test_what_makes_the_difference_fits_the_screen_too() -> None:
+    comparisons = [replace(c, attribution=attributed(n)) if n < 6 else c for n, c in enumerate(found(0, 12, 30))]
+    lines = screen(comparisons, 80)
+    assert len(lines) <= 60
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert text.count("package/models/attention.py:") == 3
+    assert "and 27 lines more, with less of it" in text
+    assert "slower: 12 of 42 benchmarks; not slower: 30" in lines[-1]
 
 
 def test_the_last_line_hides_no_count() -> None:

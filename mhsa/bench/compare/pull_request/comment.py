@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mhsa.bench.compare.attribution.words import TITLE, entries
 from mhsa.bench.compare.comparison import ORDER, Comparison, overall
 from mhsa.bench.compare.pull_request.marker import MARKER
 from mhsa.bench.compare.pull_request.picture import picture
@@ -51,6 +52,8 @@ def comment(
         said if len(said) <= _REMARKS + 1 else [*said[:_REMARKS], f"and {len(said) - _REMARKS} more, which the job's log has"]
     )
     lines += [*(f"- {words}" for words in said), ""] if said else []
+    for title, details in entries([(c.benchmark, c.attribution) for c in comparisons if c.attribution]):
+        lines += [f"- {TITLE}: {text(title)}", *(f"  - {text(words, _REMARK)}" for words in details), ""]
     if advice := what_to_do(comparisons, commits["base"]):
         lines += ["**What to do**", "", *advice, ""]
     if more := worst[_ROWS:]:

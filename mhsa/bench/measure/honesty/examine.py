@@ -14,7 +14,7 @@ from mhsa.bench.measure.honesty.deeds import deeds, precision_inside
 from mhsa.bench.measure.honesty.fresh_calls import FreshCalls
 from mhsa.bench.measure.honesty.plain_result import hidden_form
 from mhsa.bench.measure.honesty.refused import TimeRefused
-from mhsa.bench.measure.implementation import SEED, Built
+from mhsa.bench.measure.implementation import SEED, Built, NotMeasurable, untimed
 from mhsa.bench.measure.measurement import Pass
 
 
@@ -23,8 +23,11 @@ def examined(built: Built, passes: Pass, known: Oracle) -> FreshCalls:
 
     Raises:
         TimeRefused: a result is wrong, or it does something that makes a time worthless.
+        NotMeasurable: the pass is not timed at this shape.
         Exception: whatever the contender raises.
     """
+    if words := untimed(built.shape, passes):
+        raise NotMeasurable(words)
     with torch.set_grad_enabled(passes == "training"):
         hidden = hidden_form(built.bind(built.x)(), built.trial.subject.device)
     if hidden:

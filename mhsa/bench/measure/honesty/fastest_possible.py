@@ -16,15 +16,17 @@ def products(built: Built) -> float:
     trial, shape = built.trial, built.shape
     p = trial.projections
     maps = sum(m.weight.size for m in (p.query, p.key, p.value, p.out))
-    tokens = shape.batch * shape.length
-    return float(tokens * maps + tokens * shape.length * (trial.inner + trial.d_v * trial.case.head))
+    tokens, asked = shape.batch * shape.length, shape.batch * shape.asked
+    of_queries = sum(m.weight.size for m in (p.query, p.out))
+    core = asked * shape.length * (trial.inner + trial.d_v * trial.case.head)
+    return float(asked * of_queries + tokens * (maps - of_queries) + core)
 
 
 def of_the_baseline(built: Built) -> float:
     """Return how many of the baseline's multiply-adds a subject has, at most 1: its maps may be narrower."""
     shape = built.shape
-    tokens = shape.batch * shape.length
-    whole = tokens * 4 * shape.d_model**2 + 2 * tokens * shape.length * shape.d_model
+    tokens, asked = shape.batch * shape.length, shape.batch * shape.asked
+    whole = 2 * (tokens + asked) * shape.d_model**2 + 2 * asked * shape.length * shape.d_model
     return min(1.0, products(built) / whole)
 
 

@@ -42,6 +42,7 @@ class _Slot:
     call: Call
     samples: NDArray[np.int_]
     tokens: NDArray[np.int_]
+    query: Tensor | None = None  # a copy of the first tokens, where only they are queries
 
 
 class FreshCalls(ChangingCall):
@@ -117,7 +118,8 @@ class FreshCalls(ChangingCall):
         self.looks += 1
         if words := hidden_form(result, self.built.trial.subject.device):
             raise TimeRefused("suspect", words)
-        if not torch.equal(slot.x.detach(), self._ordered(self._x, slot)):
+        same = slot.query is None or torch.equal(slot.query, slot.x[:, : slot.query.size(1)])
+        if not (same and torch.equal(slot.x.detach(), self._ordered(self._x, slot))):
             raise TimeRefused("suspect", "a call writes into its input, so the next one is given something else")
         if self._known is None:
             return
@@ -137,15 +139,21 @@ class FreshCalls(ChangingCall):
         with torch.no_grad():
             x.copy_(self._x)
         if self.passes == "forward":
-            return _Slot(x, None, self.built.bind(x), *order)
+            query = x[:, : self.built.shape.queries].clone() if self.built.shape.queries else None
+            return _Slot(x, None, self.built.bind(x, query), *order, query)
         start = self._start.clone()
         return _Slot(x, start, training_call(self.built, x, start), *order)
 
     def _write(self, slot: _Slot) -> None:
         batch, length = self._x.shape[:2]
         slot.samples, slot.tokens = self._random.permutation(batch), self._random.permutation(length)
+        if slot.query is not None:  # in front are tokens whose answers are known
+            known = self._random.permutation(self._inputs.rows)[: slot.query.size(1)]
+            slot.tokens = np.concatenate([known, slot.tokens[~np.isin(slot.tokens, known)]])
         with torch.no_grad():
             slot.x.copy_(self._ordered(self._x, slot))
+            if slot.query is not None:
+                slot.query.copy_(slot.x[:, : slot.query.size(1)])
             if slot.start is not None:
                 slot.start.copy_(self._ordered(self._start, slot))
 
@@ -157,11 +165,16 @@ class FreshCalls(ChangingCall):
         factor, inputs = self._output.factor, self._inputs
         back = np.argsort(slot.tokens)
         if self.passes == "forward":
-            if result.shape != self._x.shape or result.dtype != self._x.dtype:
+            shape = (*self._x.shape[:1], self.built.queries(self._x.shape[1]), *self._x.shape[2:])
+            if result.shape != shape or result.dtype != self._x.dtype:
                 check.fail(f"output is {result.dtype} {list(result.shape)}", what="output")
-            places = torch.from_numpy(back[inputs.rows]).to(result.device)
             answer = known.forward(inputs).output
-            check.within("output", numbers(result.index_select(1, places)), _times(answer, factor, slot.samples))
+            places = back[inputs.rows]
+            if slot.query is not None:
+                answer = Bounded(*(part[:, places < slot.query.size(1)] for part in (answer.value, answer.error)))
+                places = places[places < slot.query.size(1)]
+            observed = numbers(result.index_select(1, torch.from_numpy(places).to(result.device)))
+            check.within("output", observed, _times(answer, factor, slot.samples))
             return
         of_x, of_maps = known.backward(inputs)
         leaf = result[0] if result[0] is not None else torch.zeros_like(self._x)

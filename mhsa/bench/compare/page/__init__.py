@@ -1,0 +1,1 @@
+"""The page of ``mhsa compare --html``."""

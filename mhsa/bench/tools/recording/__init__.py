@@ -1,0 +1,1 @@
+"""``mhsa bench --record``: with which shapes a user's own script calls attention."""
