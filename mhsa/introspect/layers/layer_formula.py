@@ -20,6 +20,8 @@ MOST_ATTENTIONS = 4  # more than a layer has: in a stack of layers each sum is w
 def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mapping[str, str]) -> Sum | None:
     """Return the formula of a layer; None where it is another one than sums, norms, attentions, maps and feed-forwards.
 
+    None, too, where the call raises while it is followed: a compiled part may refuse that.
+
     Args:
         module: the layer (float64, in eval mode).
         call: one call of it.
@@ -33,6 +35,8 @@ def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mappin
     try:
         with watched.follow:
             call()
+    except Exception:
+        return None
     finally:
         for handle in handles:
             handle.remove()

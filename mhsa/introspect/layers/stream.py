@@ -31,7 +31,10 @@ class Known:
 
     def turned(self, change: Callable[[Tensor], Any]) -> Known | None:
         """Return what a change of the axes makes of it; None where that leaves out or repeats numbers."""
-        places = change(self.places)
+        try:
+            places = change(self.places)
+        except Exception:  # a change of floating numbers alone: a view of their bits, say
+            return None
         kept = isinstance(places, Tensor) and places.numel() == self.places.numel()
         return replace(self, places=places) if kept else None
 

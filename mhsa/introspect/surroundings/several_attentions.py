@@ -85,10 +85,7 @@ def _layer(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> Sum | No
     if any(is_norm(part) for path in paths for part in module.get_submodule(path).modules()):
         return None  # and residuals, too
     attentions = dict.fromkeys(paths, "attention")
-    try:
-        return layer_formula(module, lambda: caller.items(module, *generic_tensors(caller.adapter), None), attentions)
-    except Exception:  # it cannot be called so
-        return None
+    return layer_formula(module, lambda: caller.items(module, *generic_tensors(caller.adapter), None), attentions)
 
 
 def _paths(module: nn.Module) -> list[str]:

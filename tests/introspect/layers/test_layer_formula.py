@@ -205,3 +205,20 @@ def test_a_layer_in_this_style_is_read(kind: type[Layer]) -> None:
 @pytest.mark.parametrize("kind", NOT_READ, ids=lambda kind: kind.__name__)
 def test_a_layer_that_does_more_is_not_taken_for_one_that_does_not(kind: type[Layer]) -> None:
     assert formula(kind) == ""
+
+
+class Bits(Layer):
+    """A view of the bits of its input, which no numbers of places have."""
+
+    def forward(self, x: Tensor) -> Any:
+        return x.view(torch.int16).view(torch.float64) + self.att(x)
+
+
+class Raises(Layer):
+    def forward(self, x: Tensor) -> Any:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("kind", [Bits, Raises], ids=lambda kind: kind.__name__)
+def test_what_cannot_be_followed_is_not_known(kind: type[Layer]) -> None:
+    assert formula(kind) == ""
