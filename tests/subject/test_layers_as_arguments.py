@@ -51,6 +51,14 @@ class Called(Annotated):
         self.dropout = dropout
 
 
+class Made(Annotated):
+    """Of a rate: the layer that is called has the argument's name."""
+
+    def __init__(self, dim, heads, dropout):
+        self.make(dim, heads)
+        self.dropout = nn.Dropout(dropout)
+
+
 class NotRescaled(Called):
     def dropped(self, weights):
         return self.dropout(weights) * 0.9 if self.training else weights
@@ -70,6 +78,12 @@ file = model_file(MODELS)
 def test_a_dropout_that_is_a_layer_is_given_as_one(file: Path, name: str) -> None:
     subject = understand(f"{file}:{name}", ("float64",))
     assert "dropout (nn.Dropout)" in str(subject.notes)
+    assert subject.adapter.build_dropping(2, 8, 0.25).dropout.p == 0.25
+
+
+def test_a_rate_of_which_a_layer_of_its_name_is_made_is_given_as_a_rate(file: Path) -> None:
+    subject = understand(f"{file}:Made", ("float64",))
+    assert "nn.Dropout" not in str(subject.notes)
     assert subject.adapter.build_dropping(2, 8, 0.25).dropout.p == 0.25
 
 

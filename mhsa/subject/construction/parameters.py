@@ -142,7 +142,9 @@ def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parame
 def with_dropout_layers(target: Callable[..., Any], read: Parameters, parameters: dict[str, inspect.Parameter]) -> Parameters:
     """Return the parameters with required dropouts that are layers, not rates: by the annotation, or as they are called."""
     rates = [n for n, role in read.roles.items() if role == "dropout" and parameters[n].default is inspect.Parameter.empty]
-    layers = [n for n in rates if _is_layer(parameters[n].annotation) or use_of(target, n).called]
+    used = {n: use_of(target, n) for n in rates}
+    # self.dropout(...) is a call of the argument only where no dropout is made with it.
+    layers = [n for n in rates if _is_layer(parameters[n].annotation) or (used[n].called and not used[n].rate)]
     return replace(read, roles=read.roles | dict.fromkeys(layers, "dropout layer")) if layers else read
 
 
