@@ -52,8 +52,6 @@ class Called(Annotated):
 
 
 class Made(Annotated):
-    """Of a rate: the layer that is called has the argument's name."""
-
     def __init__(self, dim, heads, dropout):
         self.make(dim, heads)
         self.dropout = nn.Dropout(dropout)
