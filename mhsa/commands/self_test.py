@@ -14,8 +14,8 @@ from mhsa.reports.write import write_report
 
 def self_test(args: CompareArguments) -> int:
     """Compare a commit with itself many times, show, write."""
-    from mhsa.bench.compare.self_test import SelfTest
-    from mhsa.bench.compare.self_test_file import as_data, go_on
+    from mhsa.bench.compare.self_testing.self_test import SelfTest
+    from mhsa.bench.compare.self_testing.self_test_file import as_data, go_on
     from mhsa.bench.git.worktrees import Trees
     from mhsa.commands.selection import compared, terms_of
 

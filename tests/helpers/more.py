@@ -243,7 +243,7 @@ MORE = {
     ),
     "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
-    "bench/compare/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
+    "bench/compare/self_testing/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
     "commands/test_history.py::test_a_killed_run_is_gone_on_with": More("two runs over several commits; one such run stays"),
     "reference/test_formulas.py::test_output_and_gradients_are_within_the_oracles_bounds": More(
         "the fused core is compared with the exact one in make test",

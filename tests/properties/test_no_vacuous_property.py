@@ -167,7 +167,7 @@ BROKEN_BY = {
 }
 CONTROL = "mhsa.bugs.mutants.right:AsItIs"
 SPECS = {m.name: m.spec for m in (*mutants(), *declared())}
-SPECS["AddedTwice"] = f"{ROOT / 'tests' / 'introspect' / 'surroundings' / 'test_layers.py'}:AddedTwice"
+SPECS["AddedTwice"] = f"{ROOT / 'tests' / 'introspect' / 'layers' / 'test_layers.py'}:AddedTwice"
 EVERY = [p.id for p in catalogue()]
 
 

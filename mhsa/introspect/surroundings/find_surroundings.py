@@ -180,7 +180,8 @@ def _explain(
         text, parts = behind_a_gate(module, calls, inner, final, residuals, norms)
     if not text and joined and (activation := activated(inner, final)):
         text, parts = f"{activation} after it", (activation,)
-    layer = None if joined or final.shape != inner.shape else formula(attention.path)
+    plain = joined or final.shape != inner.shape or (not before and same(final, inner))
+    layer = None if plain else formula(attention.path)
     layer = None if str(layer) == ALONE else layer
     unexplained = layer is not None and not is_usual(layer)
     stated = shows(before) or any(part != "residual" for part in parts)

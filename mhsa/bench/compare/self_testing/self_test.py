@@ -14,7 +14,16 @@ from rich.text import Text
 from mhsa.bench.compare.benchmark import Benchmark
 from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.running import Comparing, comparison_of
-from mhsa.bench.compare.self_test_runs import ALARMS, FOUND, BenchmarkVerdict, SelfTestRun, Tally, planned, promised, tallies
+from mhsa.bench.compare.self_testing.self_test_runs import (
+    ALARMS,
+    FOUND,
+    BenchmarkVerdict,
+    SelfTestRun,
+    Tally,
+    planned,
+    promised,
+    tallies,
+)
 from mhsa.bench.compare.settings import Terms
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.report.sentences import machine_line

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from mhsa import __version__
-from mhsa.bench.compare.self_test import SelfTest
-from mhsa.bench.compare.self_test_runs import BenchmarkVerdict, SelfTestRun, Tally, tallies
+from mhsa.bench.compare.self_testing.self_test import SelfTest
+from mhsa.bench.compare.self_testing.self_test_runs import BenchmarkVerdict, SelfTestRun, Tally, tallies
 from mhsa.records.errors import UsageError
 
 SCHEMA = "mhsa-self-test-1"

@@ -9,8 +9,8 @@ import pytest
 
 from mhsa.bench.compare.benchmark import SIDES, benchmarks_of
 from mhsa.bench.compare.rounds import BenchmarkRounds
-from mhsa.bench.compare.self_test import SelfTest
-from mhsa.bench.compare.self_test_runs import (
+from mhsa.bench.compare.self_testing.self_test import SelfTest
+from mhsa.bench.compare.self_testing.self_test_runs import (
     SLOW_DOWNS,
     BenchmarkVerdict,
     SelfTestRun,
