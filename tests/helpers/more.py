@@ -241,6 +241,15 @@ MORE = {
         "each is understood and checked before and after it is timed, 2 to 10 seconds; what comes with mhsa stays, and some",
         ("einsum_parameters.py", "packed_projection.py", "torch.nn.functional:scaled_dot_product_attention"),
     ),
+    **{
+        f"commands/test_accept.py::{test}": More(
+            "times two commits end to end, and twice; with injected times it is in bench/compare/accepted and test_rounds.py"
+        )
+        for test in ("test_a_slow_down_is_accepted_once", "test_what_base_has_accepted")
+    },
+    "bench/measure/test_no_false_suspicion.py::test_what_comes_with_mhsa": More(
+        "one format more; one of each stays", ("reference-float32", "fused-bfloat16", "torch-float64")
+    ),
     "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
     "bench/compare/self_testing/test_self_test_runs.py::test_a_run_": More("self-tests end to end, as many as time allows"),
