@@ -8,25 +8,13 @@ from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from tests.helpers.attention_source import SELF_ATTENTION
 
 RESIDUALS = "layers.residuals_are_in_their_places"
 PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
-FILE = """
-import torch
-from torch import nn
-
-class SelfAttention(nn.Module):
-    def __init__(self, num_heads, d_model):
-        super().__init__()
-        assert d_model % num_heads == 0
-        self.num_heads = num_heads
-        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
-
-    def forward(self, x):
-        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
-        w = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
-        return self.proj((w @ v).transpose(1, 2).flatten(2))
-
+FILE = (
+    SELF_ATTENTION
+    + """
 class Block(nn.Module):
     def __init__(self, num_heads, d_model, expansion):
         super().__init__()
@@ -36,6 +24,7 @@ class Block(nn.Module):
     def forward(self, x):
         BODY
 """
+)
 BODIES = {
     "usual": "x = x + self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
     "mistake": "y = self.attention(self.norm1(x)); x = x + y; return y + self.mlp(self.norm2(x))",

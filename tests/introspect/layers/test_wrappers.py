@@ -7,23 +7,8 @@ import pytest
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from tests.helpers.attention_source import SELF_ATTENTION
 
-FILE = """
-import torch
-from torch import nn
-
-class SelfAttention(nn.Module):
-    def __init__(self, num_heads, d_model):
-        super().__init__()
-        assert d_model % num_heads == 0
-        self.num_heads = num_heads
-        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
-
-    def forward(self, x):
-        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
-        w = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
-        return self.proj((w @ v).transpose(1, 2).flatten(2))
-"""
 OF_THE_CONSTRUCTOR = """
 class Wrapper(nn.Module):
     def __init__(self, dim, fn, dropout):
@@ -46,7 +31,7 @@ class Wrapper(nn.Module):
 
 def understood(folder: Path, wrapper: str, body: str, **contract: str) -> tuple[str, str]:
     path = folder / "model.py"
-    path.write_text(FILE + wrapper.replace("BODY", body))
+    path.write_text(SELF_ATTENTION + wrapper.replace("BODY", body))
     subject = understand(Request.of(str(path), dtypes=("float64",), contract=contract))
     return subject.layer, subject.wrong_layer
 
