@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.records.conventions.layer import Sum
-from mhsa.records.names import WIDTH
+from mhsa.records.names import WIDTH, is_called
 from mhsa.subject.generic_inputs import SIZES
 
 _PART = re.compile(r"^(?:sub_?layer|fn|func|layer|sub_?module|module|block|net|wrapped)$")
@@ -70,7 +70,7 @@ def _arguments(parameters: Mapping[str, inspect.Parameter], part: nn.Module, ten
             continue
         elif tensors:
             return None
-        elif name.lower().replace("-", "_") in WIDTH:
+        elif is_called(name, WIDTH):
             given[name] = SIZES.d_model
         elif _RATE.search(name):
             given[name] = 0.1  # any: in eval mode nothing is dropped

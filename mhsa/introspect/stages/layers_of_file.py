@@ -51,9 +51,10 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {name: (None, "") if left_out else _layer(name, target, within, request) for name in names}
-    around = {name: (layer, "") for name, layer in _wrappers(target).items()} if not left_out else {}
-    layers = {name: layer for name, (layer, _) in (found | around).items() if layer is not None}
+    found = {} if left_out else {name: _layer(name, target, within, request) for name in names}
+    built = {name: layer for name, (layer, _) in found.items() if layer is not None}
+    faults = {name: fault for name, (_, fault) in found.items() if fault}
+    layers = built | ({} if left_out else _wrappers(target))
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
     named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
@@ -63,13 +64,13 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     meant = [name for name, layer in layers.items() if str(layer) in stated]
     wrong = ""
     for name, layer in layers.items():
-        mistake = "" if name in meant else mistake_in(layer)
-        if fault := found.get(name, (None, ""))[1]:
-            mistake = fault
-        elif stated and name not in meant and (not meant or len(stated) > 1):
-            mistake = f"it must compute {declared}"
-        elif name not in meant and not mistake and not own and not is_usual(layer):
-            raise _unusual(name, layer, [*stated, str(layer)], built=name in found)
+        mistake = faults.get(name, "")
+        if not mistake and name not in meant:
+            mistake = mistake_in(layer)
+            if stated and (not meant or len(stated) > 1):
+                mistake = f"it must compute {declared}"
+            elif not mistake and not own and not is_usual(layer):
+                raise _unusual(name, layer, [*stated, str(layer)], built=name in found)
         wrong = wrong or (f"{name} computes {layer}: {mistake}" if mistake else "")
     said = [Understood("layer", f"{name} computes {layer}", "fitted") for name, layer in layers.items()]
     if own:  # the contract's field is about that one
