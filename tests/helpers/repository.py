@@ -56,3 +56,7 @@ class Repository:
     def worktrees(self) -> list[str]:
         """What is left of commits that were checked out."""
         return self.git("worktree", "list").splitlines()[1:]
+
+
+# Options of mhsa history that measure as little as can be.
+QUICK_HISTORY = ["--shape", "exercise", "--pass", "forward", "--budget", "0.05", "--no-color"]

@@ -8,7 +8,7 @@ from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
-from tests.helpers.attention_source import SELF_ATTENTION
+from tests.helpers.model_file import SELF_ATTENTION
 
 RESIDUALS = "layers.residuals_are_in_their_places"
 PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"

@@ -7,7 +7,7 @@ import pytest
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
-from tests.helpers.attention_source import SELF_ATTENTION
+from tests.helpers.model_file import SELF_ATTENTION
 
 OF_THE_CONSTRUCTOR = """
 class Wrapper(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -105,7 +106,7 @@ class CallObserver:
         if query.dim() < 3 or key.dim() < 3:
             return
         *batch, heads, queries, width = query.shape if query.dim() > 3 else (1, *query.shape)
-        sizes = {"Tq": queries, "Tk": key.size(-2), "H": heads, "B": _product(batch)}
+        sizes = {"Tq": queries, "Tk": key.size(-2), "H": heads, "B": math.prod(batch)}
         self._note(ObservedCall(
             sizes["B"], queries, sizes["Tk"], heads, width, _dtype(query), _mask(attn_mask, sizes), bool(is_causal),
             torch.is_grad_enabled() and any(t.requires_grad for t in (query, key, value)),
@@ -182,10 +183,3 @@ def _dimensions(shape: list[int], sizes: dict[str, int]) -> Iterator[str]:
     for place, size in zip(range(-len(shape), 0), shape, strict=True):
         name = usual.get(place, "")
         yield name if name and size == sizes[name] and size != 1 else str(size)
-
-
-def _product(sizes: list[int]) -> int:
-    total = 1
-    for size in sizes:
-        total *= size
-    return total
