@@ -125,6 +125,13 @@ class Constructor:
         return tuple(n for n, role in self._call.read.roles.items() if role in of_one.get(self._call.reading, ()))
 
     @property
+    def total_widths(self) -> tuple[str, ...]:
+        """Parameters that are given the width of all heads, or are None by default and called after a width of heads."""
+        given = tuple(n for n, role in self._call.read.roles.items() if role == "other width" and n not in self.head_widths)
+        none = [n for n in self.options if self._call.parameters[n].default is None]
+        return (*given, *(n for n in none if role_of(n) in ("other width", "head width")))
+
+    @property
     def missing(self) -> list[str]:
         """Attributes of configurations that the constructor reads, and mhsa does not know."""
         return self._call.missing
