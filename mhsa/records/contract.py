@@ -50,6 +50,7 @@ from mhsa.records.conventions.values import (
     SpareParameters,
     Strides,
     Surroundings,
+    Weights,
     Widths,
 )
 
@@ -94,6 +95,8 @@ class Contract:
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
+        weights: what is returned next to the output are the weights, after the ``"softmax"``, or the ``"scores"`` before it, of
+            which the softmax is judged then. None: scores that are exactly that are a question.
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
         layer: what the whole layer computes, ``"x + attention(norm(x))"`` say: a sum of its inputs x, y, z and of norm(...),
@@ -158,6 +161,7 @@ class Contract:
     spare_parameters: SpareParameters | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None
+    weights: Weights | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
     layer: str | None = None

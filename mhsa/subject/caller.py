@@ -18,7 +18,7 @@ from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
-from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order
+from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order, softmax_of_scores
 
 _OFF = 2.0**-5  # of a sum of weights, which may be kept in bfloat16; scores sum to anything
 
@@ -69,6 +69,8 @@ class Caller:
                 weights = in_usual_order(weights, self.weights_form, query.size(0))
         if isinstance(self.weights_from, str) and need_weights:
             weights = getattr(module, self.weights_from, None)
+        if self.contract.weights == "scores":
+            weights = softmax_of_scores(weights, self.contract.fully_masked_row)
         lse = items[self.lse_from] if self.lse_from is not None and self.lse_from < len(items) else None
         return output, weights, lse if lse is None else lse_in_usual_order(lse, self.lse_form, query.size(0))
 

@@ -35,4 +35,5 @@ Accumulation = Literal["float32", "dtype"]
 Indivisible = Literal["raises", "any"]
 Dropout = Literal["applied", "never"]
 SpareParameters = Literal["none", "any"]
+Weights = Literal["softmax", "scores"]  # that are returned
 Float64In = Literal["float64", "float32"]
