@@ -35,12 +35,12 @@ from mhsa.subject.subject import Subject
 CHANGED = "it changes its input in place"
 
 
-def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], request: Request) -> Subject:
+def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[str], request: Request) -> Subject:
     """Return the subject with what is known of the classes of its file that are built of it.
 
     Args:
         subject: the attention, as it is judged.
-        target: its class.
+        kinds: its class, and others of its file that are judged apart.
         names: of those classes.
         request: for the attention.
 
@@ -51,10 +51,10 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {} if left_out else {name: _layer(name, target, within, request) for name in names}
+    found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names}
     built = {name: layer for name, (layer, _) in found.items() if layer is not None}
     faults = {name: fault for name, (_, fault) in found.items() if fault}
-    layers = built | ({} if left_out else _wrappers(target))
+    layers = built | ({} if left_out else _wrappers(kinds[0]))
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
     named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
@@ -94,12 +94,12 @@ def _wrappers(target: Any) -> dict[str, Sum]:
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
 
-def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum | None, str]:
-    """Return what a class of the target's file computes around attentions of the target's class, None if it is unknown.
+def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> tuple[Sum | None, str]:
+    """Return what a class of a file computes around attentions of classes of that file, None if it is unknown.
 
     With it comes what is wrong whatever the formula: an input that is changed, an attention in the place of another.
     """
-    kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
+    kind = getattr(sys.modules.get(getattr(kinds[0], "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         return None, ""
     alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
@@ -108,7 +108,7 @@ def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum |
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
-            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, target)]
+            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, kinds)]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
             with _calls_of(whole.module, paths) as calls:
@@ -140,11 +140,12 @@ def _calls_of(module: nn.Module, paths: Collection[str]) -> Iterator[Counter[str
             handle.remove()
 
 
-def _attentions(module: nn.Module, target: Any) -> list[str]:
-    """Return the paths of the parts of a class, without parts of such parts."""
+def _attentions(module: nn.Module, kinds: Sequence[Any]) -> list[str]:
+    """Return the paths of the parts of some classes, without parts of such parts."""
+    classes = tuple(kind for kind in kinds if inspect.isclass(kind))
     found: list[str] = []
     for path, part in module.named_modules():
         within = any(path.startswith(f"{other}.") for other in found)
-        if path and not within and inspect.isclass(target) and isinstance(part, target):
+        if path and not within and isinstance(part, classes):
             found.append(path)
     return found
