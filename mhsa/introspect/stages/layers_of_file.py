@@ -53,8 +53,10 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
     left_out = request.contract.get("surroundings") == "left-out"
     found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names}
     built = {name: layer for name, (layer, _) in found.items() if layer is not None}
+    wrappers = {} if left_out else _wrappers(kinds[0])
     faults = {name: fault for name, (_, fault) in found.items() if fault}
-    layers = built | ({} if left_out else _wrappers(kinds[0]))
+    faults |= {name: CHANGED for name, (_, changed) in wrappers.items() if changed}
+    layers = built | {name: layer for name, (layer, _) in wrappers.items()}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
     named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
@@ -89,7 +91,7 @@ def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Qu
     )
 
 
-def _wrappers(target: Any) -> dict[str, Sum]:
+def _wrappers(target: Any) -> dict[str, tuple[Sum, bool]]:
     owner = sys.modules.get(getattr(target, "__module__", ""))
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
