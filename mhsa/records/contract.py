@@ -76,11 +76,11 @@ class Contract:
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
             ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BHWC"`` (pixels,
-            channels last), ``"BCDHW"``, ``"BDHWC"`` (voxels), ``"BNTD"``, ``"BTND"`` (two axes of samples, which masks need
-            not have); with N for axes whose places are samples of their own: ``"BCHN"``, ``"BCDNN"`` (attends along the first
-            axis alone), ``"BCNHN"``, ``"BCNNW"``, ``"BCNHW"`` (within each frame); of queries and of keys: ``"BCHW,BTD"``
-            (pixels attend to tokens), ``"BTD,BCHW"``. Functions of heads: ``"BHTD"`` (the usual
-            one), ``"BTHD"``, ``"(BH)TD"``.
+            channels last), ``"BCDHW"``, ``"BDHWC"`` (voxels), ``"BNTD"``, ``"BTND"``, ``"TNBD"`` (two axes of samples, which
+            masks need not have); with N for axes whose places are samples of their own: ``"BCHN"``, ``"BCDNN"`` (attends along
+            the first axis alone), ``"BCNHN"``, ``"BCNNW"``, ``"BCNHW"`` (within each frame); of queries and of keys:
+            ``"BCHW,BTD"`` (pixels attend to tokens), ``"BTD,BCHW"``. Functions of heads: ``"BHTD"`` (the usual one),
+            ``"BTHD"``, ``"(BH)TD"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
             queries are judged in several calls, each with as many queries as keys; where the formula counts places, not at all.
         strides: query, key and value may lie in memory in ``"any"`` way (None is that, too), or must be ``"contiguous"``.
