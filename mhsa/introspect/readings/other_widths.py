@@ -1,4 +1,8 @@
-"""A subject that is understood with one width for everything, and judged with others where that is declared."""
+"""A subject that is understood with one width for everything, and judged with others where that is declared.
+
+A constructor that takes a width of inputs next to that of the module is judged with both in some of the cases, where it can be
+called so.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import copy
 from dataclasses import replace
 from typing import Any
 
+from mhsa.introspect.readings.fit import Fit
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
-from mhsa.subject.adapters.input_widths import MORE, inputs_named
+from mhsa.subject.adapters.input_widths import MORE, inputs_named, one_width_of_all_inputs
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.subject import Subject
+from mhsa.subject.subject import Subject, Switch
 
 
 def with_other_widths(subject: Subject) -> Subject:
@@ -32,3 +37,32 @@ def with_other_widths(subject: Subject) -> Subject:
         return subject
     caller = replace(subject.caller, adapter=wider)
     return replace(subject, adapter=wider, caller=caller, understood=(*subject.understood, said))
+
+
+def read_input_widths(subject: Subject) -> tuple[Switch, Understood] | None:
+    """Return the position in which inputs are wider than the module; None where none is named, or it cannot be called so.
+
+    What can be built and called so must be right.
+    """
+    adapter = subject.adapter
+    constructor = adapter.constructor if type(adapter) is ModuleAdapter else None
+    if constructor is None or adapter.sizes is not None or subject.contract.formula.words:
+        return None
+    if subject.contract.widths is not None or subject.contract.layout not in (None, "BTD", "TBD"):
+        return None
+    for inputs in (
+        inputs_named(constructor.target, adapter.inputs),
+        *one_width_of_all_inputs(constructor.target, adapter.inputs),
+    ):
+        wider: Any = copy.copy(adapter)
+        wider.other_widths = inputs
+        names = dict.fromkeys(n for of_input in inputs.values() for n in of_input)
+        words = " and ".join(f"{n}=d_model + {MORE}" for n in names)
+        switch = Switch(words, wider, subject.contract)
+        try:
+            taken = bool(inputs) and Fit().is_taken_without_mask(switch.of(subject))
+        except Exception:  # it cannot be built so, or its maps do not fit each other
+            taken = False
+        if taken:
+            return switch, Understood("constructor", f"{words}: is judged so in some of the cases", "fitted")
+    return None

@@ -19,6 +19,17 @@ _OF_KEYS = {"kdim", "key_in_dim", "k_in_dim", "key_input_dim"}
 _OF_VALUES = {"vdim", "value_in_dim", "v_in_dim", "value_input_dim"}
 _OF_BOTH = {"context_dim", "cross_dim", "kv_dim", "cross_attention_dim", "memory_dim", "encoder_dim", "crossattention_dim",
             "d_context"}  # fmt: skip
+_OF_OUTPUTS = {
+    "out_dim",
+    "dim_out",
+    "d_out",
+    "output_dim",
+    "out_features",
+    "out_channels",
+    "output_size",
+    "out_size",
+    "d_output",
+}
 _INPUTS = {"query": _OF_QUERIES, "key": _OF_KEYS | _OF_BOTH, "value": _OF_VALUES | _OF_BOTH}
 
 
@@ -43,6 +54,26 @@ def inputs_named(constructor: Callable[..., Any], inputs: str) -> Inputs:
     if inputs == "q,kv":
         named = {"query": named["query"], "key": [*named["key"], *named["value"]]}
     return {role: tuple(names) for role, names in named.items() if names}
+
+
+def one_width_of_all_inputs(constructor: Callable[..., Any], inputs: str) -> list[Inputs]:
+    """Return arguments that may be the width of every input: one that names inputs, or d_model next to a width of the output.
+
+    ``inputs`` is that of :func:`inputs_named`.
+    """
+    try:
+        parameters = inspect.signature(constructor).parameters
+    except (TypeError, ValueError):
+        return []
+    roles = {"x": ("query",), "q,kv": ("query", "key")}.get(inputs, ("query", "key", "value"))
+    named = [n for n in parameters if is_called(n, _OF_QUERIES)]
+    widths = [n for n in parameters if role_of(n) == "d_model" and n not in named]
+    outputs = [n for n in parameters if is_called(n, _OF_OUTPUTS)]
+    if not named and outputs:
+        named = widths
+    elif not widths and not outputs:  # it is the width of the module
+        named = []
+    return [dict.fromkeys(roles, (name,)) for name in named[:1]]
 
 
 def widths_of(inputs: Inputs, d_model: int) -> dict[str, int]:

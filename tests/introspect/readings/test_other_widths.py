@@ -67,6 +67,41 @@ class ValuesOfTheWrongWidth(OfKeys):
     values_of = "embed_dim"
 
 
+class FromOneWidthToAnother(nn.Module):
+    """Every input has the width d_in, and all else the width d_out."""
+
+    def __init__(self, d_in, d_out, num_heads):
+        super().__init__()
+        self.num_heads, self.scale = num_heads, (self.scaled_by(d_in, d_out) / num_heads) ** -0.5
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(d_in, d_out) for _ in range(3))
+        self.out_proj = nn.Linear(d_out, d_out)
+
+    def scaled_by(self, d_in, d_out):
+        return d_out
+
+    def forward(self, query, key, value):
+        pairs = ((self.q_proj, query), (self.k_proj, key), (self.v_proj, value))
+        q, k, v = (f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f, x in pairs)
+        return self.out_proj((torch.softmax(q @ k.mT * self.scale, -1) @ v).transpose(1, 2).flatten(2))
+
+
+class ScaledByTheInput(FromOneWidthToAnother):
+    def scaled_by(self, d_in, d_out):
+        return d_in
+
+
+class WidthAndThatOfTheOutput(FromOneWidthToAnother):
+    def __init__(self, dim, out_dim, num_heads):
+        super().__init__(dim, out_dim, num_heads)
+
+
+class OutputOfTheInputsWidth(FromOneWidthToAnother):
+    """What it adds to its input must have the same width."""
+
+    def forward(self, query, key, value):
+        return query - query + super().forward(query, key, value)
+
+
 def understood(target: Any, **contract: Any) -> Subject:
     return understand(Request("a", "a:A", contract=contract), target=target)
 
@@ -90,6 +125,30 @@ def test_what_merges_into_another_width_is_wrong_only_where_that_is_declared(tar
     subject = understood(target, widths="apart")
     with pytest.raises(check.Violation):
         Trial(subject, generic_case(subject))()
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (OfAnInput, "input_dim=d_model + 2"),
+        (OfKeys, "kdim=d_model + 2 and vdim=d_model + 2"),
+        (FromOneWidthToAnother, "d_in=d_model + 2"),
+        (ScaledByTheInput, "d_in=d_model + 2"),
+        (WidthAndThatOfTheOutput, "dim=d_model + 2"),
+    ],
+)
+def test_what_can_be_called_with_inputs_of_another_width_is_judged_so_without_a_declaration(target: Any, words: str) -> None:
+    subject = understood(target)
+    (switch,) = subject.switches
+    assert switch.words == words
+    assert Fit().without_mask(subject)
+    assert Fit().without_mask(switch.of(subject)) == (target is not ScaledByTheInput)
+
+
+@pytest.mark.parametrize("target", [MergedIntoTheInput, OutputOfTheInputsWidth])
+def test_what_cannot_be_called_so_is_judged_with_one_width(target: Any) -> None:
+    assert not understood(target).switches
+    assert Fit().without_mask(understood(target))
 
 
 def test_it_applies_to_nothing_where_no_width_of_an_input_is_named() -> None:

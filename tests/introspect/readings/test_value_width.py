@@ -98,7 +98,8 @@ def test_widths_of_all_heads_that_may_be_given_are_judged() -> None:
     assert found, str(found)
     found = verify(f"{__file__}:OfAllHeadsScaledByValues", dtypes="float64", properties="oracle.output_without_mask")
     assert found.verdict == "violated"
-    assert not understand(f"{__file__}:WidthsOfInputs").switches
+    of_inputs = understand(f"{__file__}:WidthsOfInputs").switches
+    assert [switch.words for switch in of_inputs] == ["kdim=d_model + 2 and vdim=d_model + 2"]
 
 
 @pytest.mark.parametrize("name", ["Refuses"])
