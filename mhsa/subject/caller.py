@@ -14,9 +14,9 @@ from mhsa.records.conventions.values import FUNCTION_LAYOUTS
 from mhsa.records.errors import one_line
 from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.as_before import as_before
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import OfOneLength
-from mhsa.subject.filled.as_before import as_before
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout

@@ -12,6 +12,7 @@ from typing import Any
 
 from mhsa.records.names import HEAD, WIDTH, is_called
 from mhsa.source.written_code import tree_of
+from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 from mhsa.subject.construction.by_source.closed_sets import listed_words
 from mhsa.subject.construction.by_source.collected_arguments import Keys, keys_of
 from mhsa.subject.construction.by_source.number_sequences import entries_of
@@ -129,19 +130,6 @@ def _trees(target: Any) -> Iterator[ast.AST]:
                 yield tree_of(owner)
 
 
-def kept_as(node: ast.AST, name: str) -> list[str]:
-    """Return the attributes of ``self`` that keep the argument: self.vis = vis, or self.h, self.vis = h, vis."""
-    if not isinstance(node, ast.Assign):
-        return []
-    pairs: list[tuple[ast.expr, ast.expr]] = [(target, node.value) for target in node.targets]
-    for target in node.targets:
-        if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
-            pairs += zip(target.elts, node.value.elts, strict=True)
-    return [
-        t.attr for t, x in pairs if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and is_argument(x, {name})
-    ]
-
-
 def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:
     """Whether all that the source has of the argument are assignments to attributes: each names it twice."""
     kept = [node for node in nodes if kept_as(node, name)]
@@ -154,13 +142,6 @@ def _is_tested_alone(nodes: list[ast.AST], tests: list[ast.expr], name: str, nam
     named = [node for node in nodes if isinstance(node, ast.expr) and is_argument(node, names)]
     kept = sum(1 + len(attributes) for node in nodes if (attributes := kept_as(node, name)))
     return bool(named) and len(named) == kept + sum(is_argument(test, names) for test in tests)
-
-
-def is_argument(node: ast.expr, names: set[str]) -> bool:
-    """Whether an expression is the argument, an attribute that is called so, or such an item."""
-    if isinstance(node, ast.Subscript):
-        return isinstance(node.slice, ast.Constant) and node.slice.value in names
-    return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)
 
 
 def _read(node: ast.AST, names: set[str]) -> str | None:

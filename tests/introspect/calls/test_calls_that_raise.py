@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.request import Request
-from mhsa.subject.filled.as_before import as_before
+from mhsa.subject.adapters.as_before import as_before
 
 
 class NeedsItsMask(nn.Module):

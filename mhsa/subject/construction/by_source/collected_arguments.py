@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mhsa.subject.construction.argument_roles import Role, role_of
+from mhsa.subject.construction.by_source.argument_nodes import is_argument
 
 Keys = tuple[tuple[str, Role], ...]
 
@@ -23,7 +24,7 @@ def keys_of(target: Any, nodes: Sequence[ast.AST], names: Collection[str]) -> li
     found: list[Keys] = []
     place = vars(inspect.getmodule(target)) if inspect.getmodule(target) else {}
     for call in (node for node in nodes if isinstance(node, ast.Call)):
-        if not any(keyword.arg is None and _refers(keyword.value, names) for keyword in call.keywords):
+        if not any(keyword.arg is None and is_argument(keyword.value, names) for keyword in call.keywords):
             continue
         handed = [_handed_on(callee, call) for callee in _callees(call.func, nodes, place)]
         found += [keys for keys in handed if keys is not None] or [()]
@@ -45,7 +46,7 @@ def _callees(called: ast.expr, nodes: Sequence[ast.AST], place: Mapping[str, Any
         return [x for x in held.values() if callable(x)] if isinstance(held, dict) else []
     if not isinstance(called, ast.Attribute):
         return []
-    kept = [value for node in nodes for target, value in assigned(node) if _refers(target, {called.attr})]
+    kept = [value for node in nodes for target, value in assigned(node) if is_argument(target, {called.attr})]
     return [x for value in kept if not isinstance(value, ast.Attribute) for x in _callees(value, nodes, place)]
 
 
@@ -82,7 +83,7 @@ def _handed_on(callee: Any, call: ast.Call) -> Keys | None:
 
 def _items(nodes: Sequence[ast.AST], names: Collection[str]) -> Iterator[str]:
     for node in nodes:
-        if isinstance(node, ast.Subscript) and _refers(node.value, names) and isinstance(node.slice, ast.Constant):
+        if isinstance(node, ast.Subscript) and is_argument(node.value, names) and isinstance(node.slice, ast.Constant):
             yield from [node.slice.value] if isinstance(node.slice.value, str) else []
 
 
@@ -90,9 +91,5 @@ def _asked(nodes: Sequence[ast.AST], names: Collection[str]) -> Iterator[str]:
     """Yield the keys that ``get`` and ``pop`` look for."""
     for node in nodes:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop"):
-            key = node.args[0] if node.args and _refers(node.func.value, names) else None
+            key = node.args[0] if node.args and is_argument(node.func.value, names) else None
             yield from [key.value] if isinstance(key, ast.Constant) and isinstance(key.value, str) else []
-
-
-def _refers(node: ast.expr, names: Collection[str]) -> bool:
-    return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)

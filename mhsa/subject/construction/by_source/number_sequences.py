@@ -6,6 +6,8 @@ import ast
 import re
 from collections.abc import Collection, Sequence
 
+from mhsa.subject.construction.by_source.argument_nodes import is_argument
+
 _PRODUCTS = {"prod", "product", "reduce"}
 _SHAPE = re.compile(r"shape|size|resolution|grid|dims", re.IGNORECASE)  # names of what is counted
 
@@ -23,18 +25,18 @@ def entries_of(nodes: Sequence[ast.AST], names: Collection[str]) -> int:
     found = 0
     for node in nodes:
         counted = {"len"} if any(_SHAPE.search(name) for name in names) else set()
-        if isinstance(node, ast.Call) and _called(node) in _PRODUCTS | counted and any(_refers(x, names) for x in node.args):
+        if (
+            isinstance(node, ast.Call)
+            and _called(node) in _PRODUCTS | counted
+            and any(is_argument(x, names) for x in node.args)
+        ):
             found = max(found, 1)
-        elif isinstance(node, ast.Assign) and _refers(node.value, names):
+        elif isinstance(node, ast.Assign) and is_argument(node.value, names):
             found = max([found, *(len(target.elts) for target in node.targets if isinstance(target, ast.Tuple))])
-        elif isinstance(node, ast.Subscript) and _refers(node.value, names) and isinstance(node.slice, ast.Constant):
+        elif isinstance(node, ast.Subscript) and is_argument(node.value, names) and isinstance(node.slice, ast.Constant):
             found = max(found, node.slice.value + 1) if type(node.slice.value) is int else found
     return found
 
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
-
-
-def _refers(node: ast.expr, names: Collection[str]) -> bool:
-    return (isinstance(node, ast.Name) and node.id in names) or (isinstance(node, ast.Attribute) and node.attr in names)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from mhsa.source.written_code import tree_of
-from mhsa.subject.construction.argument_use import is_argument, kept_as
+from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 
 ScoreScale = Literal["score divisor", "score factor"]
 
