@@ -1,17 +1,19 @@
 """Classes of a file that are built of the attention that is judged: where they are layers, what they compute around it.
 
-A layer is built and called once. How it calls its attention otherwise, with masks say, is not judged, and that is said.
+A layer is built and called once, and once more with masks, where it has two. How it calls its attention otherwise is not
+judged, and that is said.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,16 +21,19 @@ from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.masks_of_layer import mistake_of_masks
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
+from mhsa.introspect.surroundings.several_attentions import paths_of_attentions
 from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.records.understood import Understood
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 
@@ -52,12 +57,16 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
     found = {} if left_out else {name: _layer(name, target, within, request) for name in names}
-    built = {name: layer for name, (layer, _) in found.items() if layer is not None}
-    faults = {name: fault for name, (_, fault) in found.items() if fault}
+    built = {name: each.formula for name, each in found.items() if each.formula is not None}
+    faults = {name: each.fault for name, each in found.items() if each.fault}
     layers = built | ({} if left_out else _wrappers(target))
-    unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
-    named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
+    masks = {name: each.masks for name, each in found.items() if each.masks is not None}
+    unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers and name not in masks)
+    named = tuple(f"{name}, but for {_judged(name in layers, name in masks)}" for name in names if name in {*layers, *masks})
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
+    if masks:
+        wrong = next((f"{name}: {mistake}" for name, mistake in masks.items() if mistake), "")
+        subject = replace(subject, layers_with_masks=(*masks,), wrong_masks=wrong)
     if not layers:
         return subject
     stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
@@ -80,6 +89,12 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
 
 
+def _judged(formula: bool, masks: bool) -> str:
+    """Return what is judged of a layer of the file, in words."""
+    words = ["its residuals and the places of its norms"] if formula else []
+    return " and ".join([*words, *(["which attention is given which mask"] if masks else [])])
+
+
 def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Question:
     which = f"{name}, which is built of it," if built else name
     return Question(
@@ -94,34 +109,52 @@ def _wrappers(target: Any) -> dict[str, Sum]:
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
 
-def _layer(name: str, target: Any, within: str, request: Request) -> tuple[Sum | None, str]:
-    """Return what a class of the target's file computes around attentions of the target's class, None if it is unknown.
+@dataclass(frozen=True)
+class _Layer:
+    """What is known of a class of the file, as a layer.
 
-    With it comes what is wrong whatever the formula: an input that is changed, an attention in the place of another.
+    Attributes:
+        formula: what it computes around attentions of the target's class, None if it is unknown.
+        fault: what is wrong whatever the formula: an input that is changed, an attention in the place of another.
+        masks: which attention is given a wrong mask, None if it is unknown.
     """
+
+    formula: Sum | None = None
+    fault: str = ""
+    masks: str | None = None
+
+
+def _layer(name: str, target: Any, within: str, request: Request) -> _Layer:
+    """Return what is known of a class of the target's file around attentions of the target's class."""
     kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        return None, ""
+        return _Layer()
     alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
+    found = _Layer()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
-            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, target)]
+            attentions = _attentions(whole.module, target)
+            if isinstance(whole.adapter, ModuleAdapter):
+                every = [*attentions, *_others(whole.module, attentions)]
+                found = _Layer(masks=mistake_of_masks(whole.adapter, whole.module, whole.caller, every))
+            paths = [f"{path}{'.' if path and within else ''}{within}" for path in attentions]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
             with _calls_of(whole.module, paths) as calls:
                 layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
             whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
-        return None, ""
+        return found
     if layer is None or guesses_a_part(whole.adapter):
-        return None, ""
+        return found
     if not all(map(torch.equal, given, before)):
-        return layer, CHANGED
+        return replace(found, formula=layer, fault=CHANGED)
     never, twice = ([path for path in paths if chosen(calls[path])] for chosen in (lambda n: not n, lambda n: n > 1))
-    return layer, f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
+    fault = f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
+    return replace(found, formula=layer, fault=fault)
 
 
 @contextlib.contextmanager
@@ -148,3 +181,12 @@ def _attentions(module: nn.Module, target: Any) -> list[str]:
         if path and not within and inspect.isclass(target) and isinstance(part, target):
             found.append(path)
     return found
+
+
+def _others(module: nn.Module, attentions: Sequence[str]) -> list[str]:
+    """Return the paths of attentions of other classes, by their names, that neither contain these nor are parts of them."""
+    return [path for path in paths_of_attentions(module) if not any(map(functools.partial(_overlap, path), attentions))]
+
+
+def _overlap(a: str, b: str) -> bool:
+    return f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}.")
