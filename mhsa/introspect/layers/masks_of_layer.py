@@ -10,14 +10,14 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.layers.follow_masks import FollowMasks
-from mhsa.records.conventions.masks_of_layers import MasksOfALayer, masks_of_layer
+from mhsa.records.conventions.masks_of_layers import MasksOfALayer, masks_of_layer, own_and_other
 from mhsa.records.conventions.values import MaskShape
 from mhsa.records.names import is_lengths
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -51,30 +51,31 @@ def mistake_of_masks(adapter: ModuleAdapter, module: nn.Module, caller: Caller, 
     names = [n for n in (signature.mask, signature.own_mask, *signature.other_masks) if n is not None]
     if signature.key is None or signature.as_list or len(names) < 2:
         return None
-    masks = masks_of_layer([name for name in names if not is_lengths(name)], signature.query, signature.key)
-    if not masks.own or not masks.other:
+    own, other = own_and_other(signature.query, signature.key)
+    masks = masks_of_layer([name for name in names if not is_lengths(name)], own, other)
+    if not masks.own or not masks.other or (own != signature.query and signature.value is not None):
         return None
-    others = [name for name in (signature.key, signature.value) if name is not None]
-    followed = _followed(adapter, module, caller, attentions, masks, others)
-    return None if followed is None else _mistake(*followed, masks, signature.key, call_of(type(module)))
+    followed = _followed(adapter, module, caller, attentions, masks, own)
+    return None if followed is None else _mistake(*followed, masks, other, call_of(type(module)))
 
 
 def _followed(
-    adapter: ModuleAdapter, module: nn.Module, caller: Caller, attentions: Collection[str], masks: MasksOfALayer,
-    others: Sequence[str],
+    adapter: ModuleAdapter, module: nn.Module, caller: Caller, attentions: Collection[str], masks: MasksOfALayer, own: str
 ) -> tuple[FollowMasks, dict[str, Tensor]] | None:  # fmt: skip
     """Return what was seen in the first call of the layer that returns, and its masks [B, T, T]; None where all raise."""
     sizes = generic_sizes(adapter)
     generator = torch.Generator().manual_seed(3)
     shape = (sizes.batch, sizes.queries, sizes.module.d_model)
     query, key = (torch.randn(shape, generator=generator, dtype=torch.float64) for _ in range(2))
+    was = adapter.signature
+    others = [name for name in (was.query, was.key, was.value) if name is not None and name != own]
     for given, said in _masks(masks, sizes.batch, sizes.queries):
         signature = replace(
-            adapter.signature, mask=None, own_mask=None, other_masks=(), mask_omitted=False, key_optional=False,
-            more={**adapter.signature.more, **{name: _given(x) for name, x in given.items()}},
+            was, mask=None, own_mask=None, other_masks=(), mask_omitted=False, key_optional=False,
+            more={**was.more, **{name: _given(x) for name, x in given.items()}},
         )  # fmt: skip
         calling = replace(caller, adapter=adapter.with_signature(signature), fills_mask=False)
-        follow = FollowMasks(signature.query, others, masks.all)
+        follow = FollowMasks(own, others, masks.all)
         try:
             with torch.no_grad():
                 follow.watch(module, attentions, lambda: calling.items(module, query, key, key, None))  # noqa: B023

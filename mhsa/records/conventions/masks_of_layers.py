@@ -39,6 +39,12 @@ class MasksOfALayer:
         return (*self.own, *self.other, *self.unknown)
 
 
+def own_and_other(first: str, second: str) -> tuple[str, str]:
+    """Return which of two sequences is the layer's own, by their names: ``tgt`` is, next to ``src``; else the first."""
+    turned = _telling(second) & _OWN and not _telling(first) & _OWN and not second.lower().startswith("target")
+    return (second, first) if turned else (first, second)
+
+
 def masks_of_layer(masks: Sequence[str], query: str, key: str) -> MasksOfALayer:
     """Return whose the masks of a layer are, by their names and those of its two sequences.
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
-from mhsa.records.conventions.masks_of_layers import masks_of_layer
+from mhsa.records.conventions.masks_of_layers import masks_of_layer, own_and_other
 from mhsa.records.request import Request
 from tests.helpers.layers import Layers
 
@@ -84,6 +84,16 @@ def test_a_layer_that_hands_on_its_masks_is_right(tmp_path: Path, own: str, cros
 def test_where_names_do_not_say_whose_masks_are_nothing_is_said(tmp_path: Path, own: str, cross: str, signature: str) -> None:
     subject = understand(layer(tmp_path, own, cross, signature), ("float64",))
     assert (subject.layers_with_masks, subject.wrong_masks) == ((), "")
+
+
+@pytest.mark.parametrize("cross", ["src_mask", "tgt_mask"])
+def test_a_sequence_whose_name_says_so_is_the_layers_own(tmp_path: Path, cross: str) -> None:
+    path = Path(layer(tmp_path, "tgt_mask", cross, "tgt_mask, src_mask"))
+    text = path.read_text().replace("self, x, memory", "self, tgt, src").replace("(x, memory, memory", "(x, src, src")
+    path.write_text(text.replace("self.norm1(x + self.own(x, x, x,", "self.norm1(tgt + self.own(tgt, tgt, tgt,"))
+    subject = understand(str(path), ("float64",))
+    assert subject.layers_with_masks == ("DecoderLayer",)
+    assert ("tgt_mask to cross, which attends to src" in subject.wrong_masks) == (cross == "tgt_mask")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +191,8 @@ def test_whose_a_mask_is_is_known_by_its_name() -> None:
     assert masks_of_layer(["y_mask", "src_mask"], "y", "z").own == ("y_mask",)
     turned = masks_of_layer(["src_mask", "tgt_mask"], "src", "tgt")  # the sequences are not those that they seem to be
     assert (turned.own, turned.other) == ((), ())
+    assert own_and_other("src", "tgt") == ("tgt", "src")
+    assert own_and_other("x", "target") == ("x", "target")  # that may be what is attended to
     assert masks_of_layer(["attention_mask", "head_mask"], "x", "encoder_states").all == ("attention_mask",)
 
 
