@@ -7,7 +7,6 @@ judged, and that is said.
 from __future__ import annotations
 
 import contextlib
-import functools
 import inspect
 import sys
 import warnings
@@ -21,19 +20,17 @@ from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.layers.layer_formula import layer_formula
-from mhsa.introspect.layers.masks_of_layer import mistake_of_masks
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
+from mhsa.introspect.stages.masks_of_a_layer import mistake_in_built, mistakes_where_given
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
-from mhsa.introspect.surroundings.several_attentions import paths_of_attentions
 from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
 from mhsa.records.conventions.usual_layers import is_usual, mistake_in
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.records.understood import Understood
-from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 
@@ -56,13 +53,18 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {} if left_out else {name: _layer(name, target, within, request) for name in names}
+    given = {} if left_out else mistakes_where_given(target, _alone(request))
+    found = {} if left_out else {name: _layer(name, target, within, request) for name in names if name not in given}
     built = {name: each.formula for name, each in found.items() if each.formula is not None}
     faults = {name: each.fault for name, each in found.items() if each.fault}
     layers = built | ({} if left_out else _wrappers(target))
-    masks = {name: each.masks for name, each in found.items() if each.masks is not None}
+    masks = given | {name: each.masks for name, each in found.items() if each.masks is not None}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers and name not in masks)
-    named = tuple(f"{name}, but for {_judged(name in layers, name in masks)}" for name in names if name in {*layers, *masks})
+    named = tuple(
+        f"{name}, but for {_judged(name in layers, name in masks)}"
+        for name in dict.fromkeys((*names, *given))
+        if name in {*layers, *masks}
+    )
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
     if masks:
         wrong = next((f"{name}: {mistake}" for name, mistake in masks.items() if mistake), "")
@@ -87,6 +89,11 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     every = declared if meant and declared is not None else as_text(layers.values())
     said[0] = replace(said[0], declaration={"layer": every})
     return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
+
+
+def _alone(request: Request) -> Request:
+    """Return the request without anything that is declared of the attention."""
+    return replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
 
 
 def _judged(formula: bool, masks: bool) -> str:
@@ -129,17 +136,14 @@ def _layer(name: str, target: Any, within: str, request: Request) -> _Layer:
     kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         return _Layer()
-    alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
-    found = _Layer()
+    alone, found = _alone(request), _Layer()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
             attentions = _attentions(whole.module, target)
-            if isinstance(whole.adapter, ModuleAdapter):
-                every = [*attentions, *_others(whole.module, attentions)]
-                found = _Layer(masks=mistake_of_masks(whole.adapter, whole.module, whole.caller, every))
+            found = _Layer(masks=mistake_in_built(whole, attentions))
             paths = [f"{path}{'.' if path and within else ''}{within}" for path in attentions]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
@@ -181,12 +185,3 @@ def _attentions(module: nn.Module, target: Any) -> list[str]:
         if path and not within and inspect.isclass(target) and isinstance(part, target):
             found.append(path)
     return found
-
-
-def _others(module: nn.Module, attentions: Sequence[str]) -> list[str]:
-    """Return the paths of attentions of other classes, by their names, that neither contain these nor are parts of them."""
-    return [path for path in paths_of_attentions(module) if not any(map(functools.partial(_overlap, path), attentions))]
-
-
-def _overlap(a: str, b: str) -> bool:
-    return f"{a}.".startswith(f"{b}.") or f"{b}.".startswith(f"{a}.")

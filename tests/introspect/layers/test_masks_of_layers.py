@@ -151,6 +151,38 @@ class EncoderLayer(nn.Module):
 """
 
 
+GIVEN = """
+
+class Residual(nn.Module):
+    def __init__(self, size, dropout):
+        super().__init__()
+        self.norm, self.dropout = nn.LayerNorm(size), nn.Dropout(dropout)
+
+    def forward(self, x, sublayer):
+        return x + self.dropout(sublayer(self.norm(x)))
+
+class GivenItsParts(nn.Module):
+    def __init__(self, size, self_attn, src_attn, feed_forward, dropout):
+        super().__init__()
+        self.self_attn, self.src_attn, self.feed_forward = self_attn, src_attn, feed_forward
+        self.steps = nn.ModuleList([Residual(size, dropout) for _ in range(3)])
+
+    def forward(self, x, memory, src_mask, tgt_mask):
+        x = self.steps[0](x, lambda x: self.self_attn(x, x, x, tgt_mask))
+        x = self.steps[1](x, lambda x: self.src_attn(x, memory, memory, MASK))
+        return self.steps[2](x, self.feed_forward)
+"""
+
+
+@pytest.mark.parametrize("mask", ["src_mask", "tgt_mask"])
+def test_a_layer_that_is_given_its_attentions_is_followed_too(tmp_path: Path, mask: str) -> None:
+    (tmp_path / "model.py").write_text(ATTENTION + GIVEN.replace("MASK", mask))
+    subject = understand(str(tmp_path / "model.py"), ("float64",))
+    assert "GivenItsParts, but for which attention is given which mask" in subject.not_judged
+    wrong = "GivenItsParts: it hands tgt_mask to src_attn, which attends to memory, and src_mask to no attention that does"
+    assert subject.wrong_masks == (wrong if mask == "tgt_mask" else "")
+
+
 TORCH = """
 import torch
 from torch import nn
