@@ -106,6 +106,12 @@ class Follow(TorchFunctionMode):
         if first is not None and _TURNS.search(name):
             turned = first.turned(lambda places: func(places, *args[1:], **kwargs)) if isinstance(first, Known) else first
             return turned or UNCLEAR
+        if (
+            name == "__getitem__"
+            and isinstance(first, Known)
+            and (turned := first.turned(lambda places: func(places, *args[1:])))
+        ):
+            return turned  # x[:, None], say
         if _NORMS.search(name) and (known := self.known(states[0][0])) is not None:
             return self.step("norm", known)
         whole = "alpha" not in kwargs
@@ -145,9 +151,9 @@ class Follow(TorchFunctionMode):
         return UNCLEAR if first is None or second is None else first.plus(second) or UNCLEAR
 
     def begin(self, given: Sequence[Any]) -> None:
-        """Note the inputs of the layer: tensors with the same numbers are one of them."""
-        for x in given:
-            if not x.is_floating_point() or x.dim() < 3 or self.of(x) is not None:
+        """Note the inputs of the layer: tensors with the same numbers are one of them. The first may be one query, [B, D]."""
+        for n, x in enumerate(given):
+            if not x.is_floating_point() or x.dim() < 2 + (n > 0) or self.of(x) is not None:
                 continue
             known = next((known for y, known in self.inputs if same(x, y)), None)
             if known is None and len(self.inputs) < len(INPUTS):

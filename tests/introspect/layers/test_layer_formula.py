@@ -293,3 +293,18 @@ class Raises(Layer):
 @pytest.mark.parametrize("kind", [Bits, Raises], ids=lambda kind: kind.__name__)
 def test_what_cannot_be_followed_is_not_known(kind: type[Layer]) -> None:
     assert formula(kind) == ""
+
+
+class OneQuery(Layer):
+    """Takes one query for each sample, [B, D], so that several are given one after another."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        x = self.n1(x + self.attn(x[:, None], y, y)[0].squeeze(1))
+        return self.n2(x + self.fed(x))
+
+
+def test_a_layer_of_one_query_is_read_in_the_first_of_its_calls() -> None:
+    torch.manual_seed(0)
+    layer = OneQuery().double().eval()
+    queries, y = torch.randn(MOST_ATTENTIONS + 1, 3, WIDTH, dtype=torch.float64), torch.randn(3, 7, WIDTH, dtype=torch.float64)
+    assert str(layer_formula(layer, lambda: [layer(x, y) for x in queries], {"attn": "attention"})) == POST
