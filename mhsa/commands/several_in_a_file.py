@@ -41,7 +41,13 @@ def judge_each(options: Options, run: JudgedRun, judge: Callable[[Options], Judg
 
 
 def _means(request: Request, means: list[str]) -> list[Request]:
-    """Return a request for each subject that is meant; none where they are too many or the subject is configured."""
+    """Return a request for each subject that is meant, the last with the classes that are built of them.
+
+    None where they are too many, or the subject is configured.
+    """
     if not request.is_unnamed or len(means) > _MOST:
         return []
-    return [replace(request, label=spec, subject=spec) for spec in means]
+    each = [replace(request, label=spec, subject=spec) for spec in means]
+    if each and all("." not in spec.rpartition(":")[2] for spec in means):  # classes of a file, and no parts of a layer
+        each[-1] = replace(each[-1], layers_of=tuple(spec.rpartition(":")[2] for spec in means))
+    return each

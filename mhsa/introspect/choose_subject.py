@@ -6,6 +6,7 @@ import ast
 import contextlib
 import inspect
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
@@ -102,6 +103,17 @@ def choose(module: ModuleType, spec: str) -> Choice:
         raise Question(words, means=means)
     rest = f" It defines {', '.join(own)}; name one as {spec}:NAME." if own else ""
     raise SubjectError(f"{spec} defines no attention-like nn.Module (one built from a head count and a width).{rest}")
+
+
+def layers_of(target: Any, names: Collection[str]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Return the classes of these names in the target's file, and the names of those that are built of any of them."""
+    place = vars(inspect.getmodule(target) or target)
+    kinds = {name: place[name] for name in names if inspect.isclass(place.get(name))}
+    modules = {
+        n: o for n, o in place.items() if inspect.isclass(o) and issubclass(o, nn.Module) and o.__module__ == target.__module__
+    }
+    found = {n for name, kind in kinds.items() for n in _around(modules, name, kind)} - kinds.keys()
+    return tuple(kinds.values()), tuple(n for n in modules if n in found)
 
 
 def _around(modules: dict[str, Any], name: str, target: Any) -> tuple[str, ...]:

@@ -163,6 +163,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "spare_parameters": _with_maps,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
+    "weights": _always,  # find_weights_form.py says where none are returned
     "accumulation": _always,
     "surroundings": _within_a_module,
     "layer": _within_a_module,

@@ -87,7 +87,7 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
             modules.append((in_eval_mode(adapter.build(sizes.head, sizes.d_model)), sizes.d_model))
         except Exception:  # it cannot be built so; the first one could
             continue
-    forms = forms_of_mask(Caller(adapter, adapter.contract)) if adapter.takes_mask else []
+    forms = forms_of_mask(Caller(adapter, adapter.contract, tries=True)) if adapter.takes_mask else []
     callers: list[Caller | None] = [None, *forms]
     places = itertools.product(dict.fromkeys(("cpu", device)), dict.fromkeys(("float64", "float32", *dtypes)))
     for (where, dtype), (built, width), caller, shape in itertools.product(places, modules, callers, _SHAPES):
@@ -110,7 +110,7 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
         ) -> Any:  # fmt: skip
             with torch.no_grad():
                 at = built.to(device=where, dtype=getattr(torch, dtype))
-                return (caller or Caller(adapter, adapter.contract)).items(at, *given)
+                return (caller or Caller(adapter, adapter.contract, tries=True)).items(at, *given)
 
         yield words, dtype, call
 

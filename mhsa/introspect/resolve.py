@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mhsa.introspect.choose_adapter import requested_adapter, requested_module
-from mhsa.introspect.choose_subject import Choice
+from mhsa.introspect.choose_subject import Choice, layers_of
 from mhsa.introspect.load import chosen
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
@@ -57,7 +57,10 @@ def understand(
                 raise named from error
             choice = choice.of_part(part)
             subject = _understand(part, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
-        subject = with_layers_of_file(subject, choice.target, choice.around, request)
+        kinds, around = (choice.target,), choice.around
+        if request.layers_of:
+            kinds, around = layers_of(choice.target, request.layers_of)
+        subject = with_layers_of_file(subject, kinds, around, request)
         return replace(subject, understood=(*choice.understood, *subject.understood))
     except (SubjectError, KeyboardInterrupt):
         raise

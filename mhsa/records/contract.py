@@ -50,6 +50,7 @@ from mhsa.records.conventions.values import (
     SpareParameters,
     Strides,
     Surroundings,
+    Weights,
     Widths,
 )
 
@@ -75,11 +76,11 @@ class Contract:
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
             ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BHWC"`` (pixels,
-            channels last), ``"BCDHW"``, ``"BDHWC"`` (voxels), ``"BNTD"``, ``"BTND"`` (two axes of samples, which masks need
-            not have); with N for axes whose places are samples of their own: ``"BCHN"``, ``"BCDNN"`` (attends along the first
-            axis alone), ``"BCNHN"``, ``"BCNNW"``, ``"BCNHW"`` (within each frame); of queries and of keys: ``"BCHW,BTD"``
-            (pixels attend to tokens), ``"BTD,BCHW"``. Functions of heads: ``"BHTD"`` (the usual
-            one), ``"BTHD"``, ``"(BH)TD"``.
+            channels last), ``"BCDHW"``, ``"BDHWC"`` (voxels), ``"BNTD"``, ``"BTND"``, ``"TNBD"`` (two axes of samples, which
+            masks need not have); with N for axes whose places are samples of their own: ``"BCHN"``, ``"BCDNN"`` (attends along
+            the first axis alone), ``"BCNHN"``, ``"BCNNW"``, ``"BCNHW"`` (within each frame); of queries and of keys:
+            ``"BCHW,BTD"`` (pixels attend to tokens), ``"BTD,BCHW"``. Functions of heads: ``"BHTD"`` (the usual one),
+            ``"BTHD"``, ``"(BH)TD"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
             queries are judged in several calls, each with as many queries as keys; where the formula counts places, not at all.
         strides: query, key and value may lie in memory in ``"any"`` way (None is that, too), or must be ``"contiguous"``.
@@ -94,6 +95,8 @@ class Contract:
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
+        weights: what is returned next to the output are the weights, after the ``"softmax"``, or the ``"scores"`` before it, of
+            which the softmax is judged then. None: scores that are exactly that are a question.
         surroundings: a norm, a residual or a feed-forward around the attention is ``"left-out"``: what its out projection
             gives is judged; ``"none"``: the module's output must be that of attention.
         layer: what the whole layer computes, ``"x + attention(norm(x))"`` say: a sum of its inputs x, y, z and of norm(...),
@@ -158,6 +161,7 @@ class Contract:
     spare_parameters: SpareParameters | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None
+    weights: Weights | None = None
     accumulation: Accumulation = "float32"
     surroundings: Surroundings | None = None
     layer: str | None = None

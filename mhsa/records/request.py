@@ -66,6 +66,8 @@ class Request:
         expected: failures that are accepted.
         not_judged: what nothing tries and the user accepts, in the words of the verdict: ``argument is_causal``.
         faster: why it may take less time than the machine is known to need, for ``mhsa bench``; empty where it may not.
+        layers_of: classes of the subject's file, itself among them, that are judged apart: with this one of them the classes
+            that are built of any are judged, too.
         typed: the options of a command line that declare a part of contract and arguments, for commands to be copied.
     """
 
@@ -83,6 +85,7 @@ class Request:
     expected: tuple[Expected, ...] = ()
     not_judged: tuple[str, ...] = ()
     faster: str = ""
+    layers_of: tuple[str, ...] = ()
     typed: tuple[str, ...] = ()
 
     @classmethod
@@ -126,7 +129,7 @@ class Request:
             ValueError: a value that cannot be.
         """
         if isinstance(data, Mapping):  # what asdict was given a request in has it: it says nothing about what is judged
-            data = {"faster": "", **{name: value for name, value in data.items() if name != "typed"}}
+            data = {"faster": "", "layers_of": (), **{name: value for name, value in data.items() if name != "typed"}}
         _require_fields("a request", data, {name: None for name in cls.__dataclass_fields__ if name != "typed"})
         for e in data["expected"] if isinstance(data["expected"], (list, tuple)) else [data["expected"]]:
             _require_fields("an expected failure", e, Expected.__dataclass_fields__)
@@ -135,7 +138,7 @@ class Request:
         _require_kinds("a request", {name: data[name] for name in texts}, str)
         _require_kinds("a request", {name: data[name] for name in ("arguments", "contract")}, dict)
         _require_kinds("a request", {"seed": data["seed"]}, int)
-        lists = {name: data[name] for name in ("dtypes", "not_judged")}
+        lists = {name: data[name] for name in ("dtypes", "not_judged", "layers_of")}
         _require_kinds("a request", lists, (list, tuple))
         lists = {name: tuple(value) for name, value in lists.items()}
         request = cls(**{**data, **lists, "expected": tuple(Expected(**e) for e in data["expected"])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,10 +16,11 @@ from mhsa.records.names import HEAD, WEIGHTS_ATTRIBUTE, number
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import OfOneLength
+from mhsa.subject.filled.as_before import as_before
 from mhsa.subject.forms.bias_form import BiasForm
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.token_layout import TokenLayout
-from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order
+from mhsa.subject.returned import in_usual_order, listed, lse_in_usual_order, softmax_of_scores
 
 _OFF = 2.0**-5  # of a sum of weights, which may be kept in bfloat16; scores sum to anything
 
@@ -32,7 +34,8 @@ class Caller:
     everything: the subject cannot be called without. With ``shares_mask`` that one has the first axis of samples alone, where
     the layout has several. With ``finite_masks`` what an additive mask hides is the least finite
     number instead of -inf. ``lse_from`` is the place of the log-sum-exp, ``lse_form`` its axes. ``bias`` is added to the scores
-    in this call, in the ``bias_form`` that the subject takes.
+    in this call, in the ``bias_form`` that the subject takes. One that ``tries`` leaves a module in which a call raises as it
+    was before.
     """
 
     adapter: Adapter
@@ -49,6 +52,7 @@ class Caller:
     lse_form: tuple[str, ...] = ()
     bias_form: BiasForm | None = None
     bias: Tensor | None = field(default=None, compare=False)
+    tries: bool = field(default=False, compare=False)
 
     def __call__(
         self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, need_weights: bool = True
@@ -69,6 +73,8 @@ class Caller:
                 weights = in_usual_order(weights, self.weights_form, query.size(0))
         if isinstance(self.weights_from, str) and need_weights:
             weights = getattr(module, self.weights_from, None)
+        if self.contract.weights == "scores":
+            weights = softmax_of_scores(weights, self.contract.fully_masked_row)
         lse = items[self.lse_from] if self.lse_from is not None and self.lse_from < len(items) else None
         return output, weights, lse if lse is None else lse_in_usual_order(lse, self.lse_form, query.size(0))
 
@@ -102,7 +108,8 @@ class Caller:
         if isinstance(self.adapter, OfOneLength):
             more |= {"mask_shape": self.contract.mask_shape, "layout": self.layout.layout}
         query, key, value = self.layout.give(query, key, value, masked=masked)
-        return listed(self.adapter.call(module, query, key, value, mask, **more))
+        with as_before(module) if self.tries else contextlib.nullcontext():
+            return listed(self.adapter.call(module, query, key, value, mask, **more))
 
     def everything(self, query: Tensor, key: Tensor) -> Tensor:
         """Return the canonical mask that allows everything, given to a subject that needs one."""

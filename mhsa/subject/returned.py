@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
+from mhsa.records.conventions.values import FullyMaskedRow
+
 # Forms of the weights of every head that are in use besides [B, H, Tq, Tk]; "B*H" is one axis, each sample's heads in a row.
 WEIGHTS_FORMS = (
     ("B*H", "Tq", "Tk"),
@@ -40,6 +42,20 @@ def in_usual_order(weights: Any, form: tuple[str, ...], batch: int) -> Any:
         sizes = (batch, -1) if form[0] == "B*H" else (-1, batch)
         weights, form = weights.reshape(*sizes, *weights.shape[1:]), (*form[0].split("*"), *form[1:])
     return weights.permute([form.index(axis) for axis in ("B", "H", "Tq", "Tk")])
+
+
+def softmax_of_scores(scores: Any, fully_masked_row: FullyMaskedRow | None) -> Any:
+    """Return the weights of scores [B, H, Tq, Tk]; anything that is no such tensor as it is.
+
+    Of a row in which nothing is allowed the scores say nothing: they are all -inf, and its weights those that are declared.
+    """
+    if not isinstance(scores, Tensor) or not scores.is_floating_point() or scores.dim() == 0:
+        return scores
+    weights = scores.softmax(-1)
+    if fully_masked_row not in ("zeros", "uniform") or scores.size(-1) == 0:
+        return weights
+    nothing = scores.isneginf().all(-1, keepdim=True)
+    return weights.masked_fill(nothing, 0.0 if fully_masked_row == "zeros" else 1 / scores.size(-1))
 
 
 def lse_in_usual_order(lse: Any, form: tuple[str, ...], batch: int) -> Any:

@@ -47,6 +47,34 @@ def test_a_bug_in_one_of_several_is_found(tmp_path: Path, monkeypatch: pytest.Mo
     }
 
 
+LAYER = """
+
+class DecoderLayer(nn.Module):
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.one, self.two = SelfAttention(dim, num_heads), CrossAttention(dim, num_heads)
+        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x, memory):
+        a = x + self.one(self.norm1(x))
+        return RESIDUAL + self.two(self.norm2(a), memory)
+"""
+
+
+@pytest.mark.parametrize(("residual", "code"), [("a", 0), ("x", 1)])
+def test_what_is_built_of_several_is_judged_with_the_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, residual: str, code: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = f"layer_{residual}.py"
+    Path(file).write_text(BOTH.replace("0.25", "0.5") + LAYER.replace("RESIDUAL", residual))
+    words = ["--no-diagnosis", "-k", "residuals_are_in_their_places or output_without_mask", "--json", "out.json"]
+    assert main(["verify", file, *words]) == code
+    first, second = json.loads(Path("out.json").read_text())["subjects"]
+    assert (first["verdict"], second["verdict"]) == ("holds", "violated" if code else "holds")
+    assert "DecoderLayer, but for its residuals and the places of its norms" in second["not_judged"]
+
+
 @pytest.fixture
 def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The labels that processes were started for: a file means its classes A and B, and everything else holds."""

@@ -39,6 +39,9 @@ MORE = {
         _COMPARED, ("wrong_length_in_root.py", "two_slips.py")
     ),
     "bugs/test_crossed_bugs.py::test_it_is_named": More(_COMPARED, ("inverted",)),
+    "bugs/test_crossed_formulas.py::test_a_crossed_formula_agrees": More(
+        "each compares two classes under one formula in 40 cases; all features at once stay, and each by itself"
+    ),
     "bugs/test_declared_qk_norm.py::test_the_diagnosis_finds_nothing_in_the_right_ones": More(_COMPARED, ("NormedLayer",)),
     "bugs/test_declared_bias_table.py::test_the_right_ones_hold": More(
         "judges two modules by 60 properties; both are compared with the oracle in make test"
@@ -182,6 +185,16 @@ MORE = {
     "introspect/readings/masks/test_fill.py::test_it_is_a_question_and_holds_as_declared": More(
         _ALIKE, ("Filled-masks.masked_keys_stay_masked_below_every_score--10000.0",)
     ),
+    **{
+        f"introspect/readings/test_other_lengths.py::{test}": More(_ALIKE)
+        for test in ("test_samples_in_two_axes_are_read", "test_equal_lengths_explain_no_bug_away",
+                     "test_a_row_of_pixels_explains_no_bug")
+    },
+    "introspect/readings/masks/test_query_mask.py::test_it_explains_no_bug_away": More(_ALIKE),
+    "introspect/readings/test_maps_of_features.py::test_a_mask_of_frames": More(_ALIKE),
+    "introspect/readings/test_public_code.py::test_no_reading_explains_a_bug_away": More(
+        _ALIKE, ("FrozenScaleOfAllHeads", "WithACoreAndKeysForValues")
+    ),
     "introspect/readings/test_other_lengths.py::test_places_are_counted_with_equal_lengths_alone": More(_ALIKE),
     "judge/test_plugin.py::test_it_lives_beside_tests_and_packages_of_the_same_names": More(_SESSION),
     "judge/test_decorators.py::test_there_is_a_test_for_each_subject_and_property": More(_SESSION),
@@ -229,6 +242,12 @@ MORE = {
         "mhsa bench end to end; test_bench.py and bench/measure/test_correctness.py have the same rules",
         ("test_a_wrong_gradient_is_seen_in_training_only",),
     ),
+    **{
+        f"commands/test_compare.py::{test}": More("compares two commits end to end; others of the file stay")
+        for test in ("test_a_subject_that_fails_when_it_is_called_at_base", "test_what_is_wrong_at_both",
+                     "test_a_shape_that_is_named_twice")
+    },
+    "commands/test_record.py::test_where_nothing_is_recorded": More("runs a script of a user; one such run stays"),
     "commands/test_compare.py::test_both_are_verified_first": More("verifies two commits end to end"),
     "commands/test_compare.py::test_a_head_that_keeps_its_answers_is_suspect": More(
         "measures two commits end to end; bench/measure/test_cheats.py has such a module"

@@ -100,6 +100,9 @@ def test_usual_forms(text: str) -> None:
         "a = x + attention(norm(x)); attention(norm(a), y)", "attention(attention(x))",
         f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
         "norm(x) + scale(attention(norm(x)))", "x + scale(norm(attention(x)))", "scale(x + attention(x))",
+        # Some steps with a norm in front, another one behind its sum.
+        "a = norm(x + attention(norm(x))); b = a + attention(a, y); b + feed_forward(norm(b))",
+        "a = norm(x + attention(x)); a + feed_forward(norm(a))",
     ],
 )  # fmt: skip
 def test_unusual_forms_that_somebody_may_mean(text: str) -> None:

@@ -42,8 +42,13 @@ def find_call(adapter: Adapter, module: nn.Module, refused: Callable[[], None] =
 
     ``refused`` is called where the first, plainest call raises: it may raise itself, where every other call does so, too.
     """
+    caller = Caller(adapter, adapter.contract, fills_mask=adapter.needs_mask, tries=True)
+    return replace(_found(caller, module, refused), tries=False)
+
+
+def _found(caller: Caller, module: nn.Module, refused: Callable[[], None]) -> Caller:
+    adapter = caller.adapter
     given = generic_tensors(adapter)
-    caller = Caller(adapter, adapter.contract, fills_mask=adapter.needs_mask)
     with torch.no_grad():
         try:
             caller = caller.locate(module, *given)

@@ -100,7 +100,7 @@ class _PartsOfALayer:
         if path not in self.attentions:
             return [known for x in args[:1] if (known := self.follow.known(x)) is not None]
         maps, self._maps = self._maps, []
-        if _is_map(part):
+        if _is_map(part) and sum(p.dim() > 1 for p in part.parameters()) == 1:  # an out projection: an attention has several
             return self._known_to_maps(maps, args)
         names = inspect.signature(part.forward).parameters
         given = [x for x in (*zip(names, args, strict=False), *kwargs.items()) if self.follow.of(x[1]) is not None]

@@ -28,12 +28,13 @@ class _StandIn(nn.Module):
         return x.cos()
 
 
-def wrappers_in(owner: Any) -> dict[str, Sum]:
+def wrappers_in(owner: Any) -> dict[str, tuple[Sum, bool]]:
     """Return what classes of a Python module compute around the part that each of them is given, by their names.
 
-    Those of which it is not known, or that are given no part, are left out.
+    With it comes whether it changes its input in place. Those of which it is not known, or that are given no part, are
+    left out.
     """
-    found: dict[str, Sum] = {}
+    found: dict[str, tuple[Sum, bool]] = {}
     for name, kind in vars(owner).items():
         own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == getattr(owner, "__name__", "")
         if own and (layer := _wrapper(kind)) is not None:
@@ -41,7 +42,7 @@ def wrappers_in(owner: Any) -> dict[str, Sum]:
     return found
 
 
-def _wrapper(kind: type[nn.Module]) -> Sum | None:
+def _wrapper(kind: type[nn.Module]) -> tuple[Sum, bool] | None:
     part = _StandIn()
     try:
         given = _arguments(inspect.signature(kind.__init__).parameters, part)
@@ -53,7 +54,9 @@ def _wrapper(kind: type[nn.Module]) -> Sum | None:
             module.add_module("mhsa_stand_in", part)
         path = next(path for path, each in module.named_modules() if each is part)
         x = torch.randn(_SAMPLES, _LENGTH, SIZES.d_model, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-        return layer_formula(module, lambda: module(x, **called), {path: "sublayer"})
+        before = x.clone()
+        layer = layer_formula(module, lambda: module(x, **called), {path: "sublayer"})
+        return None if layer is None else (layer, not torch.equal(x, before))
     except Exception:  # it is no wrapper that can be built and called so, which nobody has asked for
         return None
 

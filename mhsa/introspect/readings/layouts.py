@@ -29,6 +29,7 @@ TAKES: dict[Layout, str] = {
     "BHWC": "takes pictures with their channels last, [B, H, W, d_model], whose pixels are the tokens",
     "BNTD": "takes samples in two axes, [B, N, T, d_model]",
     "BTND": "takes samples in two axes around the tokens, [B, T, N, d_model]",
+    "TNBD": "takes tokens first and samples in two axes behind them, [T, N, B, d_model]",
     "BCDHW": "takes voxels [B, d_model, D, H, W], which are the tokens",
     "BDHWC": "takes voxels with their channels last, [B, D, H, W, d_model], which are the tokens",
     "BCHN": "takes pictures and attends within each column alone",
@@ -47,7 +48,7 @@ FOUND_BY_CALLING: tuple[Layout, ...] = (  # where tokens cannot be called
 )  # fmt: skip
 # Of what else takes the same tensors: attention along some of their axes, which may be a mistake, and is asked about.
 _ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {
-    "BNTD": ("BTND",),
+    "BNTD": ("BTND", "TNBD"),
     "BCHW": ("BCHN",),
     "BCDHW": ("BCDNN", "BCNHW", "BCNNW", "BCNHN"),
 }

@@ -90,8 +90,8 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         ask_about_unknown(subject, module)
         ask_about_second(subject)
     if subject.contract.layout == "BNTD" and subject.adapter.contract.layout is None:
-        last, around = (TAKES[layout].removeprefix("takes ") for layout in ("BHWC", "BTND"))
-        words = f"it {TAKES['BNTD']}, or {last}, or {around}, and is exactly attention in none of these"
+        more = ", or ".join(TAKES[layout].removeprefix("takes ") for layout in ("BHWC", "BTND", "TNBD"))
+        words = f"it {TAKES['BNTD']}, or {more}, and is exactly attention in none of these"
         raise Question(words, {"layout": "BNTD"})
     return by_names(_not_laid_out(subject), module)
 

@@ -37,12 +37,12 @@ from mhsa.subject.subject import Subject
 CHANGED = "it changes its input in place"
 
 
-def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], request: Request) -> Subject:
+def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[str], request: Request) -> Subject:
     """Return the subject with what is known of the classes of its file that are built of it.
 
     Args:
         subject: the attention, as it is judged.
-        target: its class.
+        kinds: its class, and others of its file that are judged apart.
         names: of those classes.
         request: for the attention.
 
@@ -53,22 +53,25 @@ def with_layers_of_file(subject: Subject, target: Any, names: Sequence[str], req
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    given = {} if left_out else mistakes_where_given(target, _alone(request))
-    found = {} if left_out else {name: _layer(name, target, within, request) for name in names if name not in given}
+    given = {} if left_out else mistakes_where_given(kinds[0], _alone(request))
+    found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names if name not in given}
     built = {name: each.formula for name, each in found.items() if each.formula is not None}
+    wrappers = {} if left_out else _wrappers(kinds[0])
     faults = {name: each.fault for name, each in found.items() if each.fault}
-    layers = built | ({} if left_out else _wrappers(target))
+    faults |= {name: CHANGED for name, (_, changed) in wrappers.items() if changed}
+    layers = built | {name: layer for name, (layer, _) in wrappers.items()}
     masks = given | {name: each.masks for name, each in found.items() if each.masks is not None}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers and name not in masks)
     named = tuple(
         f"{name}, but for {_judged(name in layers, name in masks)}"
         for name in dict.fromkeys((*names, *given))
-        if name in {*layers, *masks}
+        if name in {*built, *masks}
     )
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
     if masks:
         wrong = next((f"{name}: {mistake}" for name, mistake in masks.items() if mistake), "")
-        subject = replace(subject, layers_with_masks=(*masks,), wrong_masks=wrong)
+        seen = (*subject.layers_with_masks, *masks)
+        subject = replace(subject, layers_with_masks=seen, wrong_masks=subject.wrong_masks or wrong)
     if not layers:
         return subject
     stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
@@ -111,7 +114,7 @@ def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Qu
     )
 
 
-def _wrappers(target: Any) -> dict[str, Sum]:
+def _wrappers(target: Any) -> dict[str, tuple[Sum, bool]]:
     owner = sys.modules.get(getattr(target, "__module__", ""))
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
@@ -131,9 +134,9 @@ class _Layer:
     masks: str | None = None
 
 
-def _layer(name: str, target: Any, within: str, request: Request) -> _Layer:
-    """Return what is known of a class of the target's file around attentions of the target's class."""
-    kind = getattr(sys.modules.get(getattr(target, "__module__", "")), name, None)
+def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> _Layer:
+    """Return what is known of a class of a file around attentions of classes of that file."""
+    kind = getattr(sys.modules.get(getattr(kinds[0], "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
         return _Layer()
     alone, found = _alone(request), _Layer()
@@ -142,7 +145,7 @@ def _layer(name: str, target: Any, within: str, request: Request) -> _Layer:
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
-            attentions = _attentions(whole.module, target)
+            attentions = _attentions(whole.module, kinds)
             found = _Layer(masks=mistake_in_built(whole, attentions))
             paths = [f"{path}{'.' if path and within else ''}{within}" for path in attentions]
             given = generic_tensors(whole.adapter)
@@ -177,11 +180,12 @@ def _calls_of(module: nn.Module, paths: Collection[str]) -> Iterator[Counter[str
             handle.remove()
 
 
-def _attentions(module: nn.Module, target: Any) -> list[str]:
-    """Return the paths of the parts of a class, without parts of such parts."""
+def _attentions(module: nn.Module, kinds: Sequence[Any]) -> list[str]:
+    """Return the paths of the parts of some classes, without parts of such parts."""
+    classes = tuple(kind for kind in kinds if inspect.isclass(kind))
     found: list[str] = []
     for path, part in module.named_modules():
         within = any(path.startswith(f"{other}.") for other in found)
-        if path and not within and inspect.isclass(target) and isinstance(part, target):
+        if path and not within and isinstance(part, classes):
             found.append(path)
     return found

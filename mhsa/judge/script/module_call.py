@@ -26,6 +26,7 @@ _OUTPUT_OF = {
     "TBD": ".transpose(0, 1)", "BDT": ".transpose(1, 2)", "BCHW": ".flatten(2).transpose(1, 2)",
     "BD1T": ".flatten(2).transpose(1, 2)", "BNTD": ".flatten(0, 1)", "BHWC": ".flatten(1, 2)",
     "BTND": ".transpose(1, 2).flatten(0, 1)", "BCDHW": ".flatten(2).transpose(1, 2)", "BDHWC": ".flatten(1, 3)",
+    "TNBD": ".flatten(1, 2).transpose(0, 1)",
     "BCHN": ".permute(0, 3, 2, 1).flatten(0, 1)", "BCDNN": ".permute(0, 3, 4, 2, 1).flatten(0, 2)",
     "BCNHN": ".permute(0, 2, 4, 3, 1).flatten(0, 2)",
     "BCHW,BTD": ".flatten(2).transpose(1, 2)",

@@ -25,6 +25,7 @@ from mhsa.records.conventions.values import (
     SpareParameters,
     Strides,
     Surroundings,
+    Weights,
     Widths,
 )
 
@@ -48,6 +49,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "softcap_order": get_args(SoftcapOrder),
     "out": (None, *get_args(Out)),
     "projections": (None, *get_args(Maps)),
+    "weights": (None, *get_args(Weights)),
     "widths": (None, *get_args(Widths)),
     "lse": (None, *get_args(get_args(Lse)[0])),
 }

@@ -7,6 +7,7 @@ what comes out, of the sum, or several of these, alike in all steps. What a step
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 
 from mhsa.records.conventions.layer import ATTENTIONS, INPUTS, Sum, Term, bare, unscaled, without_norm
 
@@ -40,14 +41,25 @@ def mistake_in(layer: Sum) -> str:
 def is_usual(layer: Sum) -> bool:
     """Whether it is a residual around each of its attentions and feed-forwards, or none around the first attention.
 
-    Norms of what is added stand behind all of them, or behind none; a sum may have one or not.
+    Norms of what is added stand behind all of them, or behind none; and either in front of steps or behind the sum of one
+    that others follow: the last sum may have one in any case.
     """
-    normed: list[bool] = []
-    return any(map(layer.holds, ATTENTIONS)) and _is_stream(without_norm(layer), normed) and len(set(normed)) < 2
+    norms = _Norms()
+    usual = any(map(layer.holds, ATTENTIONS)) and _is_stream(without_norm(layer), norms)
+    return usual and len(set(norms.of_added)) < 2 and not (any(norms.before) and any(norms.of_sums))
 
 
-def _is_stream(stream: Sum, normed: list[bool]) -> bool:
-    """Whether a sum is an input that went through usual steps; notes of each step whether what it adds is normed."""
+@dataclass
+class _Norms:
+    """Of each step whether what it adds is normed, whether what it is given is, and whether the sum before it is."""
+
+    of_added: list[bool] = field(default_factory=list)
+    before: list[bool] = field(default_factory=list)
+    of_sums: list[bool] = field(default_factory=list)
+
+
+def _is_stream(stream: Sum, norms: _Norms) -> bool:
+    """Whether a sum is an input that went through usual steps, of whose norms it takes note."""
     if len(stream.terms) == 1 and _is_start(stream):
         return True
     for term in stream.terms:
@@ -59,12 +71,14 @@ def _is_stream(stream: Sum, normed: list[bool]) -> bool:
             return step.name in ATTENTIONS and _is_start(given)
         rest = stream.without(term)
         if rest in (step.argument, given) and not (_is_start(rest) and rest != without_norm(rest)):
-            normed.append(unscaled(term) != step)
-            return (unscaled(term) == step or step.argument != given) and _is_stream(without_norm(rest), normed)
+            norms.of_added.append(unscaled(term) != step)
+            norms.before.append(rest != step.argument)
+            norms.of_sums.append(rest != without_norm(rest))
+            return (unscaled(term) == step or step.argument != given) and _is_stream(without_norm(rest), norms)
         others = [t for t in rest.terms if bare(t).name in ATTENTIONS]
         if step.name == "feed_forward" and len(others) == 1 and rest == Sum((*given.terms, *others)):  # next to the attention
-            normed.append(unscaled(term) != step)
-            return _is_stream(rest, normed)
+            norms.of_added.append(unscaled(term) != step)
+            return _is_stream(rest, norms)
     return False
 
 

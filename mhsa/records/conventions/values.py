@@ -13,7 +13,7 @@ MaskShape = Literal[
 ]  # fmt: skip
 LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of keys that mask = "lengths" gives
 Layout = Literal[
-    "BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BTND", "BCDHW", "BDHWC",
+    "BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BTND", "TNBD", "BCDHW", "BDHWC",
     "BCHN", "BCDNN", "BCNHN", "BCNNW", "BCNHW",
     "BCHW,BTD", "BTD,BCHW",
     "BHTD", "BTHD", "(BH)TD",
@@ -35,4 +35,5 @@ Accumulation = Literal["float32", "dtype"]
 Indivisible = Literal["raises", "any"]
 Dropout = Literal["applied", "never"]
 SpareParameters = Literal["none", "any"]
+Weights = Literal["softmax", "scores"]  # that are returned
 Float64In = Literal["float64", "float32"]

@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -48,7 +48,8 @@ class ModuleAdapter(Adapter):
         self._arguments: Callable[[int, int, float, int | None, Contract], dict[str, Any]] | None = None
         self._dropout_argument = False
         self.options: dict[str, Any] = {}  # arguments of the constructor in addition to those that its names call for
-        self.wider_values: tuple[str, ...] = ()  # arguments that are given one more: widths of a head of values
+        # Widths of values that are given one more feature for each head: arguments that are the width of one, or of all.
+        self.wider_values: dict[str, Literal["one head", "all heads"]] = {}
         self.constructor: Constructor | None = None  # None for a built module
         self._d_k = 1  # of the module that was built last
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
@@ -112,7 +113,8 @@ class ModuleAdapter(Adapter):
         given |= widths_of(self.other_widths, d_model) | self.options
         if self.of_fixed_lengths and self.constructor is not None:
             given |= self.constructor.optional_lengths()
-        return given | {name: given[name] + 1 for name in self.wider_values}
+        wider = {n: given[n] + 1 if of == "one head" else d_model + head for n, of in self.wider_values.items()}
+        return given | wider
 
     def kv_heads(self, head: int, d_model: int) -> int | None:
         """Return how many heads keys and values get where they are declared to be fewer; None: as many as queries.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -45,6 +46,8 @@ Role = Literal[
     "query length",
     "key length",
     "tokens",
+    "score divisor",
+    "score factor",
 ]
 # How widths that may be of one head or of all heads together are taken: those called d_k or dim_head are tried of one head
 # first, those called key_dim or out_dim of all of them first.
@@ -141,7 +144,7 @@ def value_of(
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
         "dropout layer": nn.Dropout(rate),
         "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
-        "off": False, "feed-forward": 2 * d_model,
+        "off": False, "feed-forward": 2 * d_model, "score divisor": math.sqrt(of_head), "score factor": 1 / math.sqrt(of_head),
     }  # fmt: skip
     return values[role]
 

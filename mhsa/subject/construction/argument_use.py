@@ -72,17 +72,17 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
     """
     name = as_written(target, name)
     nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
-    names = {name} | {attr for node in nodes for attr in _kept_as(node, name)}
+    names = {name} | {attr for node in nodes for attr in kept_as(node, name)}
     tests = [test for node in nodes for test in _tests(node)]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
     return Use(
         width=any(_is_sized(call, names) for call in calls),
         square=any(_called(call) in _TRIANGLES and any(_mentions(x, names) for x in _given(call)) for call in calls),
-        epsilon=any(_refers(x, names) for call in calls for x in _epsilons(call)),
+        epsilon=any(is_argument(x, names) for call in calls for x in _epsilons(call)),
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
-        switch=any(_refers(test, names) for test in tests),
+        switch=any(is_argument(test, names) for test in tests),
         only_switch=bool(tests) and _is_tested_alone(nodes, tests, name, names),
-        called=any(_refers(call.func, names) and not _is_method(call.func, name) for call in calls),
+        called=any(is_argument(call.func, names) and not _is_method(call.func, name) for call in calls),
         makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
         divides=any(_divides(node, names) for node in nodes),
         width_of_head=any(_makes_heads(node, names) for node in nodes),
@@ -105,10 +105,11 @@ def counts_heads(target: Any) -> bool:
 def is_multiplied(target: Any, name: str, other: str) -> bool:
     """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``, a width by heads, say."""
     nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
-    one, two = ({n} | {attr for node in nodes for attr in _kept_as(node, n)} for n in (as_written(target, name), other))
+    one, two = ({n} | {attr for node in nodes for attr in kept_as(node, n)} for n in (as_written(target, name), other))
     products = [node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult)]
     return any(
-        (_refers(p.left, one) and _refers(p.right, two)) or (_refers(p.left, two) and _refers(p.right, one)) for p in products
+        (is_argument(p.left, one) and is_argument(p.right, two)) or (is_argument(p.left, two) and is_argument(p.right, one))
+        for p in products
     )
 
 
@@ -128,7 +129,7 @@ def _trees(target: Any) -> Iterator[ast.AST]:
                 yield tree_of(owner)
 
 
-def _kept_as(node: ast.AST, name: str) -> list[str]:
+def kept_as(node: ast.AST, name: str) -> list[str]:
     """Return the attributes of ``self`` that keep the argument: self.vis = vis, or self.h, self.vis = h, vis."""
     if not isinstance(node, ast.Assign):
         return []
@@ -136,24 +137,26 @@ def _kept_as(node: ast.AST, name: str) -> list[str]:
     for target in node.targets:
         if isinstance(target, ast.Tuple) and isinstance(node.value, ast.Tuple) and len(target.elts) == len(node.value.elts):
             pairs += zip(target.elts, node.value.elts, strict=True)
-    return [t.attr for t, x in pairs if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and _refers(x, {name})]
+    return [
+        t.attr for t, x in pairs if isinstance(t, ast.Attribute) and isinstance(t.value, ast.Name) and is_argument(x, {name})
+    ]
 
 
 def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:
     """Whether all that the source has of the argument are assignments to attributes: each names it twice."""
-    kept = [node for node in nodes if _kept_as(node, name)]
-    named = sum(_refers(node, names) for node in nodes if isinstance(node, ast.expr))
-    return bool(kept) and named == sum(1 + len(_kept_as(node, name)) for node in kept)
+    kept = [node for node in nodes if kept_as(node, name)]
+    named = sum(is_argument(node, names) for node in nodes if isinstance(node, ast.expr))
+    return bool(kept) and named == sum(1 + len(kept_as(node, name)) for node in kept)
 
 
 def _is_tested_alone(nodes: list[ast.AST], tests: list[ast.expr], name: str, names: set[str]) -> bool:
     """Whether all that the source has of the argument are conditions, and assignments that keep it."""
-    named = [node for node in nodes if isinstance(node, ast.expr) and _refers(node, names)]
-    kept = sum(1 + len(attributes) for node in nodes if (attributes := _kept_as(node, name)))
-    return bool(named) and len(named) == kept + sum(_refers(test, names) for test in tests)
+    named = [node for node in nodes if isinstance(node, ast.expr) and is_argument(node, names)]
+    kept = sum(1 + len(attributes) for node in nodes if (attributes := kept_as(node, name)))
+    return bool(named) and len(named) == kept + sum(is_argument(test, names) for test in tests)
 
 
-def _refers(node: ast.expr, names: set[str]) -> bool:
+def is_argument(node: ast.expr, names: set[str]) -> bool:
     """Whether an expression is the argument, an attribute that is called so, or such an item."""
     if isinstance(node, ast.Subscript):
         return isinstance(node.slice, ast.Constant) and node.slice.value in names
@@ -162,15 +165,15 @@ def _refers(node: ast.expr, names: set[str]) -> bool:
 
 def _read(node: ast.AST, names: set[str]) -> str | None:
     """Return the attribute or item of the argument that a node is."""
-    if isinstance(node, ast.Attribute) and _refers(node.value, names):
+    if isinstance(node, ast.Attribute) and is_argument(node.value, names):
         return node.attr
-    if isinstance(node, ast.Subscript) and _refers(node.value, names) and isinstance(node.slice, ast.Constant):
+    if isinstance(node, ast.Subscript) and is_argument(node.value, names) and isinstance(node.slice, ast.Constant):
         return str(node.slice.value) if isinstance(node.slice.value, str) else None
     return None
 
 
 def _mentions(node: ast.expr, names: set[str]) -> bool:
-    return any(isinstance(part, ast.expr) and _refers(part, names) for part in ast.walk(node))
+    return any(isinstance(part, ast.expr) and is_argument(part, names) for part in ast.walk(node))
 
 
 def _called(call: ast.Call) -> str:
@@ -213,7 +216,7 @@ def _tests(node: ast.AST) -> Iterator[ast.expr]:
 
 def _divides(node: ast.AST, names: set[str]) -> bool:
     """Whether an expression is a width divided by the argument."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv) or not _refers(node.right, names):
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv) or not is_argument(node.right, names):
         return False
     return is_called(_name(node.left), WIDTH)
 
@@ -224,7 +227,7 @@ def _makes_heads(node: ast.AST, names: set[str]) -> bool:
         return False
     whole = isinstance(node.value, ast.Call) and _called(node.value) == "int"  # int(dim / head_dim)
     value = node.value.args[0] if isinstance(node.value, ast.Call) and whole and node.value.args else node.value
-    return isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv | ast.Div) and _refers(value.right, names)
+    return isinstance(value, ast.BinOp) and isinstance(value.op, ast.FloorDiv | ast.Div) and is_argument(value.right, names)
 
 
 def _name(node: ast.AST) -> str:

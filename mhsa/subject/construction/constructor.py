@@ -16,6 +16,7 @@ from mhsa.subject.construction.argument_roles import (
     value_of,
 )
 from mhsa.subject.construction.argument_use import use_of
+from mhsa.subject.construction.by_source.score_scale import score_scale
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, leave_dropout, settle_sizes
@@ -67,7 +68,7 @@ class Constructor:
         self.sizes, self.any_width = call.sizes, call.any_width
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
-        self.established = call.established
+        self.established = call.established | {n for n in answered if score_scale(target, n.rpartition(".")[2])}
         off = [n for n, words in self.guessed.items() if words == "False"]
         self.switches = tuple(n for n in off if use_of(target, n.rpartition(".")[2]).only_switch)
         self.drops = not {"dropout", "dropout layer"}.isdisjoint(call.roles())
@@ -122,6 +123,13 @@ class Constructor:
         """Parameters that are given the width of one head."""
         of_one: dict[WidthReading, set[str]] = {"usual": {"head width"}, "all of one head": {"head width", "other width"}}
         return tuple(n for n, role in self._call.read.roles.items() if role in of_one.get(self._call.reading, ()))
+
+    @property
+    def total_widths(self) -> tuple[str, ...]:
+        """Parameters that are given the width of all heads, or are None by default and called after a width of heads."""
+        given = tuple(n for n, role in self._call.read.roles.items() if role == "other width" and n not in self.head_widths)
+        none = [n for n in self.options if self._call.parameters[n].default is None]
+        return (*given, *(n for n in none if role_of(n) in ("other width", "head width")))
 
     @property
     def missing(self) -> list[str]:

@@ -69,7 +69,13 @@ class Guess:
         return str(self.made) if self.made is not None else repr(self.value)
 
 
-_WORDS: dict[Role, str] = {"other width": "d_model", "head width": "d_model / heads", "dropout": "a rate of dropout"}
+_WORDS: dict[Role, str] = {
+    "other width": "d_model",
+    "head width": "d_model / heads",
+    "dropout": "a rate of dropout",
+    "score divisor": "sqrt(d_model / heads)",
+    "score factor": "1 / sqrt(d_model / heads)",
+}
 
 WIDTHS = ("d_model", _WORDS["other width"], _WORDS["head width"])  # as they are printed
 

@@ -19,6 +19,7 @@ from torch import nn
 from mhsa.subject.construction.argument_roles import LENGTH, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
 from mhsa.subject.construction.by_source.closed_sets import is_plain, members, plain_first
+from mhsa.subject.construction.by_source.score_scale import score_scale
 from mhsa.subject.construction.guess import EPSILON, IDENTITY, LAST, Core, Guess, is_same
 
 _ATTEMPTS = 64  # constructors that are called in vain: a fraction of a second
@@ -54,7 +55,9 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
         sized, headed: whether other arguments are the width and the number of heads.
     """
     use = use_of(target, name, parameter)
+    scale = score_scale(target, name)
     found = [
+        *([Guess(role=scale)] if scale else []),
         *([Guess(value=1)] if _counts_layers(name) else []),
         *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
         *(Guess(value=member) for member in members(parameter)),
@@ -69,7 +72,8 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 def is_established(target: Any, name: str, guess: Guess) -> bool:
     """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
     a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of norms or
-    activations, of which there may be none, the word for plain attention, or a dict of keys that are read.
+    activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by its
+    name, by which scores are divided or multiplied: the usual one.
     """
     use = use_of(target, name)
     said = guess.value.name if isinstance(guess.value, enum.Enum) else guess.value
@@ -85,6 +89,7 @@ def is_established(target: Any, name: str, guess: Guess) -> bool:
         or shape
         or width
         or (guess.role == "length" and use.square)
+        or (guess.role is not None and guess.role == score_scale(target, name))
     )
 
 

@@ -12,7 +12,7 @@ from mhsa.records.conventions.values import Layout
 
 # What each axis holds: samples (b), tokens (t) or features (d); several axes of one kind hold their product.
 _AXES: dict[Layout, str] = {
-    "BTD": "btd", "TBD": "tbd", "BDT": "bdt", "BNTD": "bbtd", "BTND": "btbd",
+    "BTD": "btd", "TBD": "tbd", "BDT": "bdt", "BNTD": "bbtd", "BTND": "btbd", "TNBD": "tbbd",
     "BCHW": "bdtt", "BD1T": "bdtt", "BHWC": "bttd", "BCDHW": "bdttt", "BDHWC": "btttd",
     "BCHN": "bdtb", "BCDNN": "bdtbb", "BCNHN": "bdbtb", "BCNNW": "bdbbt", "BCNHW": "bdbtt",
 }  # fmt: skip

@@ -45,6 +45,29 @@ def test_a_layer_in_the_file_of_the_attention_is_read(tmp_path: Path) -> None:
     assert "Block, but for its residuals and the places of its norms" in subject.not_judged
 
 
+WITH_MATRICES = """
+import torch
+from torch import nn
+
+class SelfAttention(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        assert d_model % num_heads == 0
+        self.num_heads = num_heads
+        self.w_q, self.w_k, self.w_v, self.w_o = (nn.Parameter(torch.randn(d_model, d_model)) for _ in range(4))
+
+    def forward(self, x):
+        q, k, v = ((x @ w).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for w in (self.w_q, self.w_k, self.w_v))
+        return ((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2) @ self.w_o
+"""
+
+
+def test_an_attention_that_holds_its_matrices_itself_is_no_out_projection(tmp_path: Path) -> None:
+    path = tmp_path / "matrices.py"
+    path.write_text(FILE.replace(SELF_ATTENTION, WITH_MATRICES).replace("BODY", BODIES["usual"]))
+    assert understand(str(path), ("float64",)).layer == PRE_NORM
+
+
 def test_a_mistake_in_a_layer_of_the_file_is_violated(tmp_path: Path) -> None:
     subject = understand(file_of(tmp_path, "mistake"), ("float64",))
     assert subject.wrong_layer.startswith("Block computes attention(norm(x)) + feed_forward(")

@@ -55,6 +55,11 @@ def test_a_wrapper_that_adds_twice_is_violated(tmp_path: Path) -> None:
     assert wrong == "Wrapper computes x + x + sublayer(norm(x)): x is added twice"
 
 
+def test_a_wrapper_that_changes_its_input_is_violated(tmp_path: Path) -> None:
+    _, wrong = understood(tmp_path, OF_THE_CONSTRUCTOR, "x.add_(self.fn(self.norm(x)))")
+    assert wrong == "Wrapper computes x + sublayer(norm(x)): it changes its input in place"
+
+
 def test_a_norm_before_the_residual_is_a_question(tmp_path: Path) -> None:
     with pytest.raises(Question, match="Wrapper computes x \\+ norm\\(sublayer\\(x\\)\\), which is no usual form") as asked:
         understood(tmp_path, OF_THE_CONSTRUCTOR, "x + self.norm(self.drop(self.fn(x)))")

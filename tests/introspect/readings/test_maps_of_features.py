@@ -184,6 +184,23 @@ class EachJoint(Layers):
         return self.attend(x, x, x).reshape(batch, joints, frames, width).transpose(1, 2)
 
 
+class RowsOfEachColumn(Layers):
+    """The rows of a column attend to each other: [rows, columns, samples, width]."""
+
+    def forward(self, x):
+        rows, columns, samples, width = x.shape
+        x = x.reshape(rows, columns * samples, width).transpose(0, 1)
+        return self.back(self.attend(x, x, x), columns)
+
+    def back(self, y, columns):
+        return y.transpose(0, 1).unflatten(1, (columns, -1))
+
+
+class RowsOfEachColumnPutBackInAnotherOrder(RowsOfEachColumn):
+    def back(self, y, columns):
+        return y.transpose(0, 1).unflatten(1, (-1, columns)).transpose(1, 2)
+
+
 class EachJointPutBackInAnotherOrder(Layers):
     def forward(self, x):
         batch, frames, joints, width = x.shape
@@ -283,6 +300,7 @@ def test_no_reading_of_a_map_explains_a_bug_away(name: str) -> None:
         ("AlongWidth", {"layout": "BCNNW"}, "AlongHeight"),
         ("EachColumn", {"layout": "BCHN"}, "EachColumnUnscaled"),
         ("EachJoint", {"layout": "BTND"}, "EachJointPutBackInAnotherOrder"),
+        ("RowsOfEachColumn", {"layout": "TNBD"}, "RowsOfEachColumnPutBackInAnotherOrder"),
         ("TwoPicturesOfOneSize", {"lengths": "equal"}, "TwoPicturesOfOneSizeNormalisedOverQueries"),
     ],
 )
@@ -340,6 +358,7 @@ def test_four_axes_that_fit_in_no_way_are_asked_about() -> None:
         ("AlongWidth", {"layout": "BCNNW"}),
         ("EachColumn", {"layout": "BCHN"}),
         ("EachJoint", {"layout": "BTND"}),
+        ("RowsOfEachColumn", {"layout": "TNBD"}),
         ("EachJointOfVisibleFrames", {}),
     ],
 )

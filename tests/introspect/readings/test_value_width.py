@@ -41,6 +41,36 @@ class NamedByFeatures(nn.Module):
         return self.parts(query, key, value)
 
 
+class OfAllHeads(nn.Module):
+    """Its widths are those of all heads, d_model by default."""
+
+    scaled_by = "kdim"
+
+    def __init__(self, num_heads: int, d_model: int, kdim: int | None = None, vdim: int | None = None) -> None:
+        super().__init__()
+        widths = {"kdim": kdim or d_model, "vdim": vdim or d_model}
+        assert all(width % num_heads == 0 for width in widths.values())
+        per_head = {name: width // num_heads for name, width in widths.items()}
+        self.parts = TwoWidths(num_heads, d_model, per_head["kdim"], per_head["vdim"])
+        self.parts.temperature = per_head[self.scaled_by] ** 0.5
+
+    def forward(self, query, key, value):
+        return self.parts(query, key, value)
+
+
+class OfAllHeadsScaledByValues(OfAllHeads):
+    scaled_by = "vdim"
+
+
+class WidthsOfInputs(OfAllHeads):
+    """As torch's: keys and values that are given have these widths."""
+
+    def __init__(self, num_heads: int, d_model: int, kdim: int | None = None, vdim: int | None = None) -> None:
+        super().__init__(num_heads, d_model)
+        self.parts.k = nn.Linear(kdim or d_model, d_model)
+        self.parts.v = nn.Linear(vdim or d_model, d_model)
+
+
 class Refuses(ScaledByValues):
     def __init__(self, n_head: int, d_model: int, d_k: int, d_v: int) -> None:
         if d_k != d_v:
@@ -60,6 +90,15 @@ def test_a_scale_of_the_values_is_violated() -> None:
     found = verify(f"{__file__}:ScaledByValues", dtypes="float64", properties="oracle.output_without_mask")
     assert found.verdict == "violated"
     assert "with d_v=d_k + 1" in str(found)
+
+
+def test_widths_of_all_heads_that_may_be_given_are_judged() -> None:
+    assert [switch.words for switch in understand(f"{__file__}:OfAllHeads").switches] == ["vdim=d_model + heads"]
+    found = verify(f"{__file__}:OfAllHeads", dtypes="float64", properties=("oracle.*", "gradients.gradients_of_parameters"))
+    assert found, str(found)
+    found = verify(f"{__file__}:OfAllHeadsScaledByValues", dtypes="float64", properties="oracle.output_without_mask")
+    assert found.verdict == "violated"
+    assert not understand(f"{__file__}:WidthsOfInputs").switches
 
 
 @pytest.mark.parametrize("name", ["Refuses"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from mhsa.introspect.readings.constructors import first_that_fits
 from mhsa.introspect.readings.fit import fits
+from mhsa.introspect.readings.options.bias_switches import with_biases
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import WANT_WEIGHTS, is_called, is_context
 from mhsa.records.understood import Understood
@@ -63,7 +64,8 @@ def read_default_switches(
             raise
         failed = question
     if subject is not None and (not switches or fits(subject)):
-        return _with_weights(subject, adapter, understand, turned)
+        subject = _with_weights(subject, adapter, understand, turned)
+        return with_biases(subject, adapter, understand, turned)
     try:
         # With positions it is no attention in any case, so that it is judged without, right or wrong.
         found = first_that_fits(
