@@ -1,4 +1,4 @@
-"""What a layer makes of its inputs and of what its attention gives: residuals, norms, a feed-forward."""
+"""What a layer makes of its inputs and of what its attention gives: residuals, norms, a feed-forward; and of its masks."""
 
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -19,4 +19,22 @@ def test_residuals_are_in_their_places(subject: Subject) -> None:
     check.start_without_tensors({"words": f"one call of the layer, {subject.layer}"})
     if subject.wrong_layer:
         check.fail(f"{subject.wrong_layer}; Contract(surroundings='left-out') leaves it out", what="layer")
+    check.current().add_ratio(0.0)
+
+
+def test_masks_go_to_their_attentions(subject: Subject) -> None:
+    """A layer hands the mask of its own sequence to its self-attention, and that of another one to what attends to that.
+
+    Statement: in one call with masks that all differ, no attention is given a mask whose name says that it belongs to the other
+        sequence while its own reaches none, none where one is given, or one with the axes of queries and keys interchanged.
+    Requires: a layer around the attention, or one in its file that is built of it, with a self-attention and one that attends
+        to another sequence, and masks whose names say whose they are.
+    Source: Vaswani et al. 2017, section 3.2.3: the decoder's own tokens are masked in its self-attention alone.
+    Breaks it: the mask of the target in attention to the source, where both happen to have one length.
+    """
+    if not subject.layers_with_masks:
+        check.inapplicable("needs a layer with masks of two sequences")
+    check.start_without_tensors({"words": f"one call of {', '.join(subject.layers_with_masks)} with masks"})
+    if subject.wrong_masks:
+        check.fail(f"{subject.wrong_masks}; Contract(surroundings='left-out') leaves it out", what="layer")
     check.current().add_ratio(0.0)

@@ -64,6 +64,8 @@ class Subject:
         not_judged: what a user can reach and no property tries, each in a few words: ``argument key_padding_mask``.
         fill: the finite number that was found to hide masked keys, where none is declared.
         layer: what is computed around the attention, as a formula, and wrong_layer: what is wrong with that; or empty.
+        layers_with_masks: layers of its file whose masks have names that say whose they are, and wrong_masks: which of them
+            hands a wrong one to an attention, or empty.
         switches: options that are judged in their other position, too.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
@@ -89,6 +91,8 @@ class Subject:
     fill: Fill | None = None
     layer: str = ""
     wrong_layer: str = ""
+    layers_with_masks: tuple[str, ...] = ()
+    wrong_masks: str = ""
     switches: tuple[Switch, ...] = ()
 
     def under(self, contract: Contract) -> Subject:

@@ -154,6 +154,7 @@ BROKEN_BY = {
     "transforms.in_autocast": "OtherInAutocast",
     "transforms.on_meta_tensors": "MetaForgotten",
     "layers.residuals_are_in_their_places": "AddedTwice",
+    "layers.masks_go_to_their_attentions": "MaskOfTheOtherSequence",
     "construction.indivisible_width_is_refused": "WidthRoundedDown",
     "construction.parameters_are_those_of_four_maps": "SpareLayer",
     "construction.every_map_is_trained": "KeyMapFrozen",
@@ -167,7 +168,9 @@ BROKEN_BY = {
 }
 CONTROL = "mhsa.bugs.mutants.right:AsItIs"
 SPECS = {m.name: m.spec for m in (*mutants(), *declared())}
-SPECS["AddedTwice"] = f"{ROOT / 'tests' / 'introspect' / 'layers' / 'test_layers.py'}:AddedTwice"
+LAYERS = ROOT / "tests" / "introspect" / "layers"
+SPECS["AddedTwice"] = f"{LAYERS / 'test_layers.py'}:AddedTwice"
+SPECS["MaskOfTheOtherSequence"] = f"{LAYERS / 'test_masks_of_layers.py'}:MaskOfTheOtherSequence.own"
 EVERY = [p.id for p in catalogue()]
 
 

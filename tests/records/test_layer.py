@@ -25,6 +25,7 @@ DECODER = "a = norm(x + attention(x)); b = norm(a + attention(a, y)); norm(b + f
         ("x + attention(norm(x), norm(x), norm(x))", STREAM),
         ("x + attention(norm(x), norm(x), x)", "x + attention(norm(x), norm(x), x)"),
         (DECODER, DECODER),
+        ("scale(attention(norm(x), y)) + x", "x + scale(attention(norm(x)))"),
     ],
 )
 def test_terms_are_put_in_order(text: str, ordered: str) -> None:
@@ -76,7 +77,11 @@ def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
         "attention(x) + feed_forward(norm(attention(x)))", DECODER, "sublayer(norm(x))", "x + sublayer(norm(x))",
         "a = x + attention(norm(x)); b = a + attention(norm(a), norm(y)); b + feed_forward(norm(b))",
         "a = x + feed_forward(norm(x)); a + attention(norm(a))", "map(x) + attention(norm(map(x)))",
-        "attention(norm(x), norm(y))",
+        "attention(norm(x), norm(y))", "x + scale(attention(norm(x)))", "norm(x + scale(attention(x)))",
+        "a = x + scale(attention(norm(x))); a + feed_forward(norm(a))", "x + scale(sublayer(norm(x)))",
+        "x + scale(norm(attention(norm(x))))",
+        "a = x + attention(norm(x)); b = a + scale(attention(a, y)); b + feed_forward(b)",
+        "x + scale(attention(norm(x))) + feed_forward(norm(x))",
     ],
 )  # fmt: skip
 def test_usual_forms(text: str) -> None:
@@ -94,6 +99,7 @@ def test_usual_forms(text: str) -> None:
         "a = norm(x + attention(x)); norm(a + attention(a, norm(y), y))",
         "a = x + attention(norm(x)); attention(norm(a), y)", "attention(attention(x))",
         f"feed_forward(norm({STREAM}))", "x + feed_forward(attention(x))",
+        "norm(x) + scale(attention(norm(x)))", "x + scale(norm(attention(x)))", "scale(x + attention(x))",
         # Some steps with a norm in front, another one behind its sum.
         "a = norm(x + attention(norm(x))); b = a + attention(a, y); b + feed_forward(norm(b))",
         "a = norm(x + attention(x)); a + feed_forward(norm(a))",
@@ -112,6 +118,9 @@ def test_unusual_forms_that_somebody_may_mean(text: str) -> None:
         f"x + x + attention(norm(x)) + feed_forward(norm({STREAM}))", "x + x + sublayer(x)",
         "a = norm(x + attention(x)); norm(a + attention(x) + feed_forward(a))",
         "a = norm(x + attention(x)); b = norm(x + attention(a, y)); norm(b + feed_forward(b))",
+        "x + x + scale(attention(x))", "x + attention(x) + scale(attention(x))",
+        "a = norm(x + scale(attention(x))); b = norm(x + scale(attention(a, y))); norm(b + feed_forward(b))",
+        "scale(attention(norm(x))) + feed_forward(norm(x + scale(attention(norm(x)))))",
     ],
 )  # fmt: skip
 def test_mistakes(text: str) -> None:

@@ -12,7 +12,8 @@ from mhsa.records.diagnosis import Cause, Diagnosis
 from mhsa.records.power_record import recorded
 from mhsa.records.results import SubjectResult
 
-LAYER = "layers.residuals_are_in_their_places"  # which no bug of the attention itself fails
+# What no bug of the attention itself fails.
+LAYER = ("layers.residuals_are_in_their_places", "layers.masks_go_to_their_attentions")
 
 
 def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -> Diagnosis:
@@ -48,7 +49,7 @@ def conclude(result: SubjectResult, answer: dict[str, Any], *, complete: bool) -
         return _by_pattern(result, (compared, *_site(answer)), complete=complete, **figures)
     if not answer["wrong"]:
         compared = f"Its numbers are right on all {answer['cases']} cases compared, so what fails shows elsewhere."
-        if any(p.id == LAYER and p.outcome == "fail" for p in result.properties):
+        if any(p.id in LAYER and p.outcome == "fail" for p in result.properties):
             compared = f"Its attention's numbers are right on all {answer['cases']} cases compared: look at what is around it."
             return Diagnosis("unknown", (), (compared,), **figures)
         if answer["asked"] and answer["dtype"] not in answer["asked"]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from mhsa.introspect.layers.same import same
-from mhsa.introspect.layers.stream import UNCLEAR, Known, State, Unclear, as_sum, made_of
-from mhsa.records.conventions.layer import INPUTS, Sum, Term, function
+from mhsa.introspect.layers.stream import UNCLEAR, Known, Made, State, Unclear, as_sum, made_of
+from mhsa.records.conventions.layer import ATTENTIONS, INPUTS, Sum, Term, bare, function
 
 _ADD = re.compile(r"^_*(?:i|r)?add_*$")
 _SCALE = re.compile(r"^_*(?:i|r)?(?:true)?_?(?:mul|div|multiply|divide|truediv)_*$")
+_GATE = re.compile(r"^_*(?:i|r)?mul_*$|^multiply_?$")
 _MAPS = re.compile(r"^(?:linear|conv\d?d?|matmul|__r?matmul__|mm|bmm|addmm|einsum|bilinear|tensordot)$")
 _NORMS = re.compile(r"^(?:layer|rms|group|batch|instance)_norm$|^normalize$")
 _TURNS = re.compile(
@@ -104,11 +106,20 @@ class Follow(TorchFunctionMode):
         if first is not None and _TURNS.search(name):
             turned = first.turned(lambda places: func(places, *args[1:], **kwargs)) if isinstance(first, Known) else first
             return turned or UNCLEAR
+        if (
+            name == "__getitem__"
+            and isinstance(first, Known)
+            and (turned := first.turned(lambda places: func(places, *args[1:])))
+        ):
+            return turned  # x[:, None], say
         if _NORMS.search(name) and (known := self.known(states[0][0])) is not None:
             return self.step("norm", known)
         whole = "alpha" not in kwargs
         if whole and _ADD.search(name) and len(given) == 2 and any(isinstance(state, Known) for _, state in states):
             return self._sum(given)
+        if _GATE.search(name) and (step := self._gated(given, states)) is not None:
+            again = step.parts[0][0].name == "scale"
+            return replace(step, parts=((step.parts[0][0], self.number()),)) if again else self.step("scale", step)
         of = made_of(state for _, state in states)
         if isinstance(of, Unclear):
             return of
@@ -120,6 +131,19 @@ class Follow(TorchFunctionMode):
             return of.also(scaled=scaled, bent=len(states) > 1)
         return of.also(bent=not (_ADD.search(name) and len(states) == 1))
 
+    def _gated(self, given: Sequence[Tensor], states: Sequence[tuple[Tensor, State]]) -> Known | None:
+        """Return what an attention gave, or a norm of that, where a tensor of one number or one for each feature scales it."""
+        gates = [x for x in given if self.of(x) is None]
+        if len(states) != 1 or len(given) != 2 or len(gates) != 1:
+            return None
+        (x, state), gate = states[0], gates[0]
+        if not isinstance(state, Known) and not (isinstance(state, Made) and state.mapped and not state.bent):
+            return None
+        known = self.known(x)
+        alone = known is not None and len(known.parts) == 1 and bare(known.parts[0][0]).name in ATTENTIONS
+        one_of_features = gate.numel() == x.size(-1) == gate.size(-1) if gate.dim() else False
+        return known if alone and gate.is_floating_point() and (gate.numel() == 1 or one_of_features) else None
+
     def _sum(self, given: Sequence[Tensor]) -> State:
         if any(self.of(x) is None for x in given):
             return UNCLEAR  # a learned position, say
@@ -127,9 +151,9 @@ class Follow(TorchFunctionMode):
         return UNCLEAR if first is None or second is None else first.plus(second) or UNCLEAR
 
     def begin(self, given: Sequence[Any]) -> None:
-        """Note the inputs of the layer: tensors with the same numbers are one of them."""
-        for x in given:
-            if not x.is_floating_point() or x.dim() < 3 or self.of(x) is not None:
+        """Note the inputs of the layer: tensors with the same numbers are one of them. The first may be one query, [B, D]."""
+        for n, x in enumerate(given):
+            if not x.is_floating_point() or x.dim() < 2 + (n > 0) or self.of(x) is not None:
                 continue
             known = next((known for y, known in self.inputs if same(x, y)), None)
             if known is None and len(self.inputs) < len(INPUTS):

@@ -66,6 +66,8 @@ class _PartsOfALayer:
         def hook(part: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
             if path == "" and not self.follow.inputs:
                 self.follow.begin(list(tensors_in((*args, *kwargs.values()))))
+            if self.ended:
+                return  # it may be called once for each query
             if path in self.attentions or (path and _is_norm_of_one(part, self._followed((*args, *kwargs.values())))):
                 given = [] if self.follow.inside else self._known_to(path, part, args, kwargs)
                 self._steps.append((part, given))

@@ -108,6 +108,8 @@ def as_sum(state: State, tensor: Tensor, made: int) -> Known | None:
         return None
     given = source.sum
     (first, *more) = given.terms
+    if first.name == "scale" and not more:  # a gate within something else
+        return None
     if not more and first.name in ATTENTIONS and not state.bent:  # an out projection of its own
         return replace(source, parts=((first, made),))
     if not more and first.name == "feed_forward" and first.argument is not None:

@@ -26,6 +26,9 @@ def with_layer(subject: Subject, around: Surroundings | None) -> Subject:
     """
     declared = subject.contract.layer
     found = _layer_of(subject, around)
+    if isinstance(subject.adapter, OneAttention) and subject.adapter.masks is not None:
+        wrong = f"the layer is wrong: {subject.adapter.masks}" if subject.adapter.masks else ""
+        subject = replace(subject, layers_with_masks=("the layer",), wrong_masks=wrong)
     if declared is None and (found is None or str(found) == ALONE or subject.contract.surroundings == "left-out"):
         return subject
     if found is None:

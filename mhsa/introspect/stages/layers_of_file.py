@@ -1,6 +1,7 @@
 """Classes of a file that are built of the attention that is judged: where they are layers, what they compute around it.
 
-A layer is built and called once. How it calls its attention otherwise, with masks say, is not judged, and that is said.
+A layer is built and called once, and once more with masks, where it has two. How it calls its attention otherwise is not
+judged, and that is said.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
+from mhsa.introspect.stages.masks_of_a_layer import mistake_in_built, mistakes_where_given
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
 from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
@@ -51,15 +53,25 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
     within = subject.adapter.around.attention if isinstance(subject.adapter, InnerAttention) else ""
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
-    found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names}
-    built = {name: layer for name, (layer, _) in found.items() if layer is not None}
+    given = {} if left_out else mistakes_where_given(kinds[0], _alone(request))
+    found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names if name not in given}
+    built = {name: each.formula for name, each in found.items() if each.formula is not None}
     wrappers = {} if left_out else _wrappers(kinds[0])
-    faults = {name: fault for name, (_, fault) in found.items() if fault}
+    faults = {name: each.fault for name, each in found.items() if each.fault}
     faults |= {name: CHANGED for name, (_, changed) in wrappers.items() if changed}
     layers = built | {name: layer for name, (layer, _) in wrappers.items()}
-    unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers)
-    named = tuple(f"{name}, but for its residuals and the places of its norms" for name in layers if name in found)
+    masks = given | {name: each.masks for name, each in found.items() if each.masks is not None}
+    unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers and name not in masks)
+    named = tuple(
+        f"{name}, but for {_judged(name in layers, name in masks)}"
+        for name in dict.fromkeys((*names, *given))
+        if name in {*built, *masks}
+    )
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))
+    if masks:
+        wrong = next((f"{name}: {mistake}" for name, mistake in masks.items() if mistake), "")
+        seen = (*subject.layers_with_masks, *masks)
+        subject = replace(subject, layers_with_masks=seen, wrong_masks=subject.wrong_masks or wrong)
     if not layers:
         return subject
     stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
@@ -82,6 +94,17 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
     return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
 
 
+def _alone(request: Request) -> Request:
+    """Return the request without anything that is declared of the attention."""
+    return replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
+
+
+def _judged(formula: bool, masks: bool) -> str:
+    """Return what is judged of a layer of the file, in words."""
+    words = ["its residuals and the places of its norms"] if formula else []
+    return " and ".join([*words, *(["which attention is given which mask"] if masks else [])])
+
+
 def _unusual(name: str, layer: Sum, stated: Sequence[str], *, built: bool) -> Question:
     which = f"{name}, which is built of it," if built else name
     return Question(
@@ -96,34 +119,49 @@ def _wrappers(target: Any) -> dict[str, tuple[Sum, bool]]:
     return {} if owner is None or not inspect.isclass(target) else wrappers_in(owner)
 
 
-def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> tuple[Sum | None, str]:
-    """Return what a class of a file computes around attentions of classes of that file, None if it is unknown.
+@dataclass(frozen=True)
+class _Layer:
+    """What is known of a class of the file, as a layer.
 
-    With it comes what is wrong whatever the formula: an input that is changed, an attention in the place of another.
+    Attributes:
+        formula: what it computes around attentions of the target's class, None if it is unknown.
+        fault: what is wrong whatever the formula: an input that is changed, an attention in the place of another.
+        masks: which attention is given a wrong mask, None if it is unknown.
     """
+
+    formula: Sum | None = None
+    fault: str = ""
+    masks: str | None = None
+
+
+def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> _Layer:
+    """Return what is known of a class of a file around attentions of classes of that file."""
     kind = getattr(sys.modules.get(getattr(kinds[0], "__module__", "")), name, None)
     if not (inspect.isclass(kind) and issubclass(kind, nn.Module)):
-        return None, ""
-    alone = replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
+        return _Layer()
+    alone, found = _alone(request), _Layer()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a width that was guessed, say
             adapter = requested_adapter(kind, alone)
             whole = build_and_call(adapter, kind, alone, whole=True)
-            paths = [f"{path}{'.' if path and within else ''}{within}" for path in _attentions(whole.module, kinds)]
+            attentions = _attentions(whole.module, kinds)
+            found = _Layer(masks=mistake_in_built(whole, attentions))
+            paths = [f"{path}{'.' if path and within else ''}{within}" for path in attentions]
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
             with _calls_of(whole.module, paths) as calls:
                 layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
             whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
-        return None, ""
+        return found
     if layer is None or guesses_a_part(whole.adapter):
-        return None, ""
+        return found
     if not all(map(torch.equal, given, before)):
-        return layer, CHANGED
+        return replace(found, formula=layer, fault=CHANGED)
     never, twice = ([path for path in paths if chosen(calls[path])] for chosen in (lambda n: not n, lambda n: n > 1))
-    return layer, f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
+    fault = f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
+    return replace(found, formula=layer, fault=fault)
 
 
 @contextlib.contextmanager

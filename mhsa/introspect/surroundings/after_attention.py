@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from mhsa.introspect.layers.same import same
-from mhsa.introspect.projections.search.layers import is_norm
-from mhsa.introspect.surroundings.gates import ACTIVATION_FUNCTIONS, gated
+from mhsa.introspect.surroundings.gates import gated
 from mhsa.introspect.surroundings.watched_call import PartCall
 
 
@@ -58,25 +57,3 @@ def _in_axes_of(final: Tensor, x: Tensor) -> Tensor | None:
         return x
     orders = itertools.permutations(range(x.dim())) if x.dim() == final.dim() == 3 else iter(())
     return next((x.permute(order) for order in orders if x.permute(order).shape == final.shape), None)
-
-
-def is_usual_block(inner: Tensor, final: Tensor, residuals: Sequence[Tensor], after: Sequence[PartCall]) -> bool:
-    """Whether the output is a residual around the attention and one around a feed-forward, with norms in any usual place.
-
-    Args:
-        inner: what the attention gives.
-        final: the output.
-        residuals: the inputs, and norms of them in front of the attention.
-        after: the calls of parts that come after the attention.
-    """
-    fitting = [c for c in after if c.path and c.output is not None and c.output.shape == final.shape]
-    norms = [c for c in fitting if is_norm(c.part) and c.given]
-    normed = [inner, *(c.output for c in norms if c.output is not None and same(c.given[0], inner))]
-    sums = [x + y for y in normed for x in residuals if x.shape == y.shape]
-    for norm in norms:  # each after the one before
-        if norm.output is not None and any(same(norm.given[0], s) for s in sums):
-            sums.append(norm.output)
-    outputs = [final, *(c.given[0] for c in norms if c.output is not None and same(c.output, final))]
-    fed = [c.output for c in fitting if c.output is not None]
-    fed += [activate(f) for f in fed for activate in ACTIVATION_FUNCTIONS.values()]
-    return any(same(out, s + f) for out in outputs if out.shape == final.shape for s in sums for f in fed if f is not final)

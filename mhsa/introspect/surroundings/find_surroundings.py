@@ -20,7 +20,7 @@ from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.role_names import named_roles
 from mhsa.introspect.projections.search.layers import is_linear, is_norm
-from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate, is_usual_block
+from mhsa.introspect.surroundings.after_attention import after_attention, behind_a_gate
 from mhsa.introspect.surroundings.gates import activated
 from mhsa.introspect.surroundings.in_front import in_front, kinds_of, shows
 from mhsa.introspect.surroundings.inner_attention import Joined, Surroundings
@@ -196,8 +196,7 @@ def _explain(
         block = shown and (len(after) >= 2 or summed)
         if layer is None and not block and not (last and before):
             return None
-        if layer is None:
-            unexplained = not (block and is_usual_block(inner, final, residuals, calls[at + 1 :]))
+        unexplained = layer is None or unexplained
         text = "what comes after the attention, in no usual form" if unexplained else _REST
         stated = True
         parts = ("block around the attention",)

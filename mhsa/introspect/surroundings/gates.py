@@ -17,7 +17,7 @@ from mhsa.introspect.projections.search.layers import is_linear
 from mhsa.introspect.surroundings.watched_call import PartCall
 
 _SQUASHING: dict[str, Callable[[Tensor], Tensor]] = {"sigmoid": torch.sigmoid, "tanh": torch.tanh}
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     **_SQUASHING, "relu": torch.relu, "gelu": nn.functional.gelu, "silu": nn.functional.silu,
     "leaky_relu": nn.functional.leaky_relu, "elu": nn.functional.elu,
 }  # fmt: skip
@@ -54,7 +54,7 @@ def gated(
 
 def activated(inner: Tensor, final: Tensor) -> str:
     """Return the activation that follows on what the attention gives, by its name; empty where none does."""
-    return next((name for name, squash in ACTIVATION_FUNCTIONS.items() if same(final, squash(inner))), "")
+    return next((name for name, squash in _ACTIVATIONS.items() if same(final, squash(inner))), "")
 
 
 def _gates(

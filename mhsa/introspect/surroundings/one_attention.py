@@ -53,6 +53,7 @@ class OneAttention(ModuleAdapter):
         self.weights_on_request = False
         self.left = (*left, "what comes after it")
         self.layer: Sum | None = None  # what the whole layer computes, where that is known
+        self.masks: str | None = None  # which of its attentions is given a wrong mask, where that is known
 
     @property
     def about(self) -> Understood:

@@ -20,6 +20,7 @@ from mhsa.introspect.calls.find_call import find_call
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.masks_of_layer import mistake_of_masks
 from mhsa.introspect.layers.same import same
 from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.introspect.surroundings.find_surroundings import is_a_head, is_called_attention
@@ -59,7 +60,7 @@ def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller, sp
     Raises:
         Question: there are several, and none of them is declared; or what is declared is none of them.
     """
-    declared, paths = adapter.contract.attention, _paths(module)
+    declared, paths = adapter.contract.attention, paths_of_attentions(module)
     if declared is None and (type(adapter) is not ModuleAdapter or len(paths) < 2 or _are_heads(adapter, caller, paths)):
         return None
     found = list(_found(adapter, caller, paths))
@@ -75,6 +76,7 @@ def one_of_several(adapter: ModuleAdapter, module: nn.Module, caller: Caller, sp
         raise Question(f"attention = {declared!r} is declared, and the attentions that can be judged alone are: {listed}")
     one = _adapter(adapter, chosen, module, [path for path in paths if path != chosen.path])
     one.layer = None if chosen.others.passing else _layer(adapter, caller, paths)
+    one.masks = mistake_of_masks(adapter, module, caller, paths)
     return one
 
 
@@ -88,7 +90,7 @@ def _layer(adapter: ModuleAdapter, caller: Caller, paths: list[str]) -> Sum | No
     return layer_formula(module, lambda: caller.items(module, *generic_tensors(caller.adapter), None), attentions)
 
 
-def _paths(module: nn.Module) -> list[str]:
+def paths_of_attentions(module: nn.Module) -> list[str]:
     """Return the paths of the parts that are called like an attention and have maps, without parts of such parts."""
     found: list[str] = []
     for path, part in module.named_modules():

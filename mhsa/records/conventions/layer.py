@@ -1,20 +1,22 @@
 """What a layer makes of its inputs and its attentions, as a formula: ``a = x + attention(norm(x)); a + feed_forward(norm(a))``.
 
 ``x`` is the layer's first input, ``y`` and ``z`` are the next ones, ``norm`` is any norm, ``map`` a linear map in front of the
-attention, ``attention(x, y)`` one whose keys and values are those of ``y``, ``sublayer`` a part that a wrapper is given, and
-``feed_forward`` anything else that a map follows in. Sums that stand in a formula more than once may have names: ``a``, ``b``.
+attention, ``attention(x, y)`` one whose keys and values are those of ``y``, ``sublayer`` a part that a wrapper is given,
+``scale`` a learned factor of what one of these gives, and ``feed_forward`` anything else that a map follows in. Sums that
+stand in a formula more than once may have names: ``a``, ``b``.
 """
 
 from __future__ import annotations
 
 import ast
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 INPUTS = ("x", "y", "z")
-FUNCTIONS = ("norm", "map", "attention", "sublayer", "feed_forward")
+FUNCTIONS = ("norm", "map", "attention", "sublayer", "scale", "feed_forward")
 ATTENTIONS = ("attention", "sublayer")  # what a residual is around; a wrapper does not know what it is given
+_KEEP = ("norm", "scale")  # what they are of is added all the same
 MOST_ARGUMENTS = {"attention": 3}
 # Where a term stands in a sum: inputs first, then in the order of a forward pass.
 _PLACES = (*INPUTS, *FUNCTIONS)
@@ -55,9 +57,9 @@ class Sum:
         return "".join(steps) + _written(self, named)
 
     def holds(self, name: str) -> bool:
-        """Whether a function is among its terms, or within a norm that is."""
+        """Whether a function is among its terms, or within a norm that is, or scaled."""
         return any(
-            t.name == name or (t.name == "norm" and t.argument is not None and t.argument.holds(name)) for t in self.terms
+            t.name == name or (t.name in _KEEP and t.argument is not None and t.argument.holds(name)) for t in self.terms
         )
 
     def within(self) -> Iterator[Sum]:
@@ -194,9 +196,18 @@ def _read(node: ast.expr, named: Mapping[str, Sum]) -> Sum:
 
 
 def bare(term: Term) -> Term:
-    """Return the term that a norm is of, where there is one; the term itself elsewhere."""
-    only = term.argument.terms if term.name == "norm" and term.argument is not None else ()
-    return only[0] if len(only) == 1 else term
+    """Return the term that norms and scales are of, where there are any; the term itself elsewhere."""
+    return _inner(term, _KEEP)
+
+
+def unscaled(term: Term) -> Term:
+    """Return the term that is scaled, where one is; the term itself elsewhere."""
+    return _inner(term, ("scale",))
+
+
+def _inner(term: Term, names: Collection[str]) -> Term:
+    only = term.argument.terms if term.name in names and term.argument is not None else ()
+    return _inner(only[0], names) if len(only) == 1 else term
 
 
 def without_norm(layer: Sum) -> Sum:

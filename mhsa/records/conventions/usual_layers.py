@@ -1,7 +1,7 @@
 """Which formulas of layers are usual, and which of them nobody means.
 
 A layer is a chain of attentions and feed-forwards, each with a residual around it: ``s + f(s)``, with norms of what goes in, of
-what comes out, of the sum, or several of these, alike in all steps.
+what comes out, of the sum, or several of these, alike in all steps. What a step gives may be scaled.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from mhsa.records.conventions.layer import ATTENTIONS, INPUTS, Sum, Term, bare, without_norm
+from mhsa.records.conventions.layer import ATTENTIONS, INPUTS, Sum, Term, bare, unscaled, without_norm
 
 _STEPS = (*ATTENTIONS, "feed_forward")
 
@@ -20,14 +20,17 @@ def mistake_in(layer: Sum) -> str:
         twice = next((term for term, count in Counter(each.terms).items() if count > 1), None)
         if twice is not None:
             return f"{twice} is added twice"
-        normed = {t for norm in each.terms if norm.name == "norm" and norm.argument is not None for t in norm.argument.terms}
-        again = next((term for term in each.terms if term.name in _STEPS and term in normed), None)
-        if again is not None:
-            return f"{again} is added twice, once before a norm"
-        for term in each.terms:
+        for name, words in (("norm", "before a norm"), ("scale", "scaled")):
+            outer = [t.argument for t in each.terms if t.name == name and t.argument is not None]
+            within = {t for argument in outer for t in argument.terms}
+            again = next((term for term in each.terms if unscaled(term).name in _STEPS and term in within), None)
+            if again is not None:
+                return f"{again} is added twice, once {words}"
+        for added_step in each.terms:
+            term = unscaled(added_step)
             if term.name not in _STEPS or term.argument is None:
                 continue
-            stream, added = without_norm(term.argument), each.without(term)
+            stream, added = without_norm(term.argument), each.without(added_step)
             residual = set(added.terms)
             if any(map(stream.holds, ATTENTIONS)) and residual and residual < set(stream.terms):
                 named = "feed-forward" if term.name == "feed_forward" else term.name
@@ -68,13 +71,13 @@ def _is_stream(stream: Sum, norms: _Norms) -> bool:
             return step.name in ATTENTIONS and _is_start(given)
         rest = stream.without(term)
         if rest in (step.argument, given) and not (_is_start(rest) and rest != without_norm(rest)):
-            norms.of_added.append(term != step)
+            norms.of_added.append(unscaled(term) != step)
             norms.before.append(rest != step.argument)
             norms.of_sums.append(rest != without_norm(rest))
-            return (term == step or step.argument != given) and _is_stream(without_norm(rest), norms)
+            return (unscaled(term) == step or step.argument != given) and _is_stream(without_norm(rest), norms)
         others = [t for t in rest.terms if bare(t).name in ATTENTIONS]
         if step.name == "feed_forward" and len(others) == 1 and rest == Sum((*given.terms, *others)):  # next to the attention
-            norms.of_added.append(term != step)
+            norms.of_added.append(unscaled(term) != step)
             return _is_stream(rest, norms)
     return False
 

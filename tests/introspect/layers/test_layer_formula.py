@@ -14,6 +14,8 @@ WIDTH = 8
 A = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
 POST = "a = norm(x + attention(x)); norm(a + feed_forward(a))"
 
+SCALED = "a = x + scale(attention(norm(x))); a + feed_forward(norm(a))"
+
 
 class Attention(Layers):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Any:
@@ -140,6 +142,70 @@ class Scaled(Layer):
         return x + self.gain * self.att(self.n1(x))
 
 
+class LayerScale(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.rand(WIDTH) + 1)
+
+    def forward(self, x: Tensor) -> Any:
+        return x.mul_(self.gamma)
+
+
+class ScaledInAPart(Layer):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ls1, self.ls2 = LayerScale(), LayerScale()
+
+    def forward(self, x: Tensor) -> Any:
+        x = x + self.ls1(self.att(self.n1(x)))
+        return x + self.ls2(self.fed(self.n2(x)))
+
+
+class SquashedNumber(Layer):
+    """As ReZero, or as an attention to pictures that is let in step by step; its out projection is one of its own."""
+
+    def forward(self, x: Tensor) -> Any:
+        return self.n1(x + self.square(self.att(x)) * self.gain[0].tanh() * self.gain[1])
+
+
+class ScaledNorm(Layer):
+    def forward(self, x: Tensor) -> Any:
+        return x + self.gain * self.n2(self.att(self.n1(x)))
+
+
+class DropsPaths(Layer):
+    def dropped(self, x: Tensor, rate: float = 0.1) -> Tensor:
+        if rate == 0.0 or not self.training:
+            return x
+        return x / (1 - rate) * x.new_empty(x.size(0), 1, 1).bernoulli_(1 - rate)
+
+    def forward(self, x: Tensor) -> Any:
+        x = x + self.dropped(self.gain * self.att(self.n1(x)))
+        return x + self.dropped(self.fed(self.n2(x)))
+
+
+class ScaledSum(Layer):
+    def forward(self, x: Tensor) -> Any:
+        return self.gain * (x + self.att(x))
+
+
+class ScaledResidual(Layer):
+    def forward(self, x: Tensor) -> Any:
+        return self.gain * x + self.att(x)
+
+
+class ScaledTokens(Layer):
+    """Not each feature has a factor, but each token."""
+
+    def forward(self, x: Tensor) -> Any:
+        return x + self.att(x) * self.gain[: x.size(1), None]
+
+
+class ScaledBeforeAMap(Layer):
+    def forward(self, x: Tensor) -> Any:
+        return x + self.square(self.gain * self.att(x))
+
+
 class Gated(Layer):
     def forward(self, x: Tensor) -> Any:
         y = self.att(x)
@@ -186,8 +252,13 @@ READ = {
     HalfSteps: "x + attention(norm(x + feed_forward(norm(x)))) + feed_forward(norm(x))",
     Decoder: "a = norm(x + attention(x)); b = norm(a + attention(a, y)); norm(b + feed_forward(b))",
     ValuesWithoutNorm: "x + attention(norm(x), norm(x), x)", Mapped: "map(x) + attention(norm(map(x)))",
+    Scaled: "x + scale(attention(norm(x)))", ScaledInAPart: SCALED, DropsPaths: SCALED,
+    SquashedNumber: "norm(x + scale(attention(x)))", ScaledNorm: "x + scale(norm(attention(norm(x))))",
 }  # fmt: skip
-NOT_READ = [Scaled, Gated, OtherTokens, PartOfTheSum, Positions, TwoAttentionsOfOneInput, Stack]
+NOT_READ = [
+    ScaledSum, ScaledResidual, ScaledTokens, ScaledBeforeAMap, Gated, OtherTokens, PartOfTheSum, Positions,
+    TwoAttentionsOfOneInput, Stack,
+]  # fmt: skip
 
 
 def formula(kind: type[Layer]) -> str:
@@ -222,3 +293,18 @@ class Raises(Layer):
 @pytest.mark.parametrize("kind", [Bits, Raises], ids=lambda kind: kind.__name__)
 def test_what_cannot_be_followed_is_not_known(kind: type[Layer]) -> None:
     assert formula(kind) == ""
+
+
+class OneQuery(Layer):
+    """Takes one query for each sample, [B, D], so that several are given one after another."""
+
+    def forward(self, x: Tensor, y: Tensor) -> Any:
+        x = self.n1(x + self.attn(x[:, None], y, y)[0].squeeze(1))
+        return self.n2(x + self.fed(x))
+
+
+def test_a_layer_of_one_query_is_read_in_the_first_of_its_calls() -> None:
+    torch.manual_seed(0)
+    layer = OneQuery().double().eval()
+    queries, y = torch.randn(MOST_ATTENTIONS + 1, 3, WIDTH, dtype=torch.float64), torch.randn(3, 7, WIDTH, dtype=torch.float64)
+    assert str(layer_formula(layer, lambda: [layer(x, y) for x in queries], {"attn": "attention"})) == POST

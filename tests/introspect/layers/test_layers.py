@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.resolve import understand
@@ -97,6 +98,30 @@ class SecondFromInput(Layer):
         return self.norm2(x + self.fed(y))
 
 
+class WithAGate(Layer):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.gamma = nn.Parameter(1e-5 * torch.ones(d_model))
+
+
+class Gated(WithAGate):
+    def forward(self, x: Tensor) -> Any:
+        x = x + self.gamma * self.attended(self.norm1(x))
+        return x + self.fed(self.norm2(x))
+
+
+class GatedTwice(WithAGate):
+    def forward(self, x: Tensor) -> Any:
+        x = x + self.gamma * self.attended(self.norm1(x)) + x
+        return x + self.fed(self.norm2(x))
+
+
+class GatedFromTheNorm(WithAGate):
+    def forward(self, x: Tensor) -> Any:
+        x = self.norm1(x)
+        return x + self.gamma * self.attended(x)
+
+
 class FromTheNorm(Layer):
     def forward(self, x: Tensor) -> Any:
         x = self.norm1(x)
@@ -122,16 +147,19 @@ USUAL = {
     "Parallel": "x + attention(norm(x)) + feed_forward(norm(x))",
     "Sandwiched": "x + norm(attention(norm(x)))",
     "AttentionOfNorm": "norm(x + attention(x))",
+    "Gated": "a = x + scale(attention(norm(x))); a + feed_forward(norm(a))",
 }
 MISTAKES = {
     "AddedTwice": "x is added twice",
     "AttentionTwice": r"attention\(x\) is added twice",
     "InputTwice": "x is added twice",
+    "GatedTwice": "x is added twice",
     "SecondFromAttention": r"the residual around the feed-forward is attention\(x\)",
     "SecondFromInput": "the residual around the feed-forward is x, and the feed-forward is given",
 }
 UNUSUAL = {
     "FromTheNorm": "a = norm(x) + attention(norm(x)); a + feed_forward(norm(a))",
+    "GatedFromTheNorm": "norm(x) + scale(attention(norm(x)))",
     "FedAlone": "feed_forward(norm(x + attention(norm(x))))",
 }
 
