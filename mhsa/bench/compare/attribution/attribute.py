@@ -182,8 +182,9 @@ def _named(
         reasons = (*reasons, *([_inputs(own).removeprefix(": ")] if own.inputs else []))
     if own.hits[0] and own.hits[1] and own.hits[0] != own.hits[1]:
         reasons = (f"executed {own.hits[1]} times, not {own.hits[0]}", *reasons)
-    if not reasons:
-        reasons = (_through(reached, amount, measure),)
+    repeated = bool(reached) and reached[0].hits[1] > reached[0].hits[0] > 0
+    if repeated or not reasons:
+        reasons = (_through(reached, amount, measure), *reasons)
     near = difflib.get_close_matches(statement.text, [s.text for s in own.instead], n=1)
     return NamedLine(
         statement.file, statement.line, statement.function, statement.text, amount, min(1.0, amount / total), reasons,
