@@ -19,6 +19,7 @@ from mhsa.bench.measure.implementation import Loaded, build, call_of
 from mhsa.bench.measure.machine import describe_machine, one_line
 from mhsa.bench.measure.measurement import PASSES, Contender
 from mhsa.records.shape import shape_of
+from mhsa.run.process_limits import keep_memory
 
 SHAPES = ("exercise", "encoder 128", "encoder 512")
 PROCESSES = 12
@@ -54,6 +55,7 @@ def main() -> None:
 def one() -> Iterator[tuple[str, list[float]]]:
     """Yield log ratios of neighbouring blocks of identical code, for each benchmark."""
     torch.set_num_threads(1)
+    keep_memory()  # as the processes of mhsa compare do
     loaded = Loaded()
     contender = Contender.known("fused")
     for name in SHAPES:

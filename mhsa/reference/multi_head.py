@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from mhsa.oracle.formula.fields import Rotary, Sinks, SoftcapOrder
 from mhsa.oracle.formula.formula import Formula
@@ -159,29 +158,22 @@ class MultiHeadAttention(nn.Module):
         else:
             z, weights = self._attend_by(q, k, v, parts["dropout"], mask, bias, self._parameters.get("sinks"))
         # Neither a parameter nor a module: nn.Module's own __setattr__ would look through all of them first.
-        object.__setattr__(self, "_weights", weights)
+        self.__dict__["_weights"] = weights
         if z.shape != q.shape:
             raise ValueError(f"the attention function returned {list(z.shape)}; must be {list(q.shape)}")
-        merged = z.transpose(1, 2).reshape(query.size(0), query.size(1), self.d_model)
-        return apply(parts["linear_out"], merged)
+        return apply(parts["linear_out"], z.transpose(1, 2).flatten(2))
 
     def _heads(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Q, K and V, each [B, H, T, d_k]."""
         parts: Any = self._modules
         linears = (parts["linear_query"], parts["linear_key"], parts["linear_value"])
         together = self._packed
-        if (
-            together is not None
-            and together.pays
-            and query is key
-            and key is value
-            and not torch.is_grad_enabled()  # which does not see that the views are made of parameters
-            and not torch.compiler.is_compiling()
-            and together.stand_for(linears)
-        ):
-            heads = functional.linear(query, together.weight, together.bias)
-            q, k, v = heads.view(query.size(0), query.size(1), 3, self.head, self.d_k).permute(2, 0, 3, 1, 4).unbind(0)
-            return q, k, v
+        if together is not None and query is key and key is value and not torch.compiler.is_compiling():
+            heads = together.project(linears, query)
+            if heads is not None:
+                batch, length, _ = query.shape
+                q, k, v = heads.view(batch, length, 3, self.head, self.d_k).permute(2, 0, 3, 1, 4).unbind(0)
+                return q, k, v
         q, k, v = (
             apply(linear, x).view(x.size(0), x.size(1), heads, self.d_k).transpose(1, 2)
             for linear, x, heads in zip(linears, (query, key, value), (self.head, self.kv_heads, self.kv_heads), strict=True)

@@ -42,6 +42,7 @@ class Faked:
             ["git", "log", "-1", "--format=%s"], cwd=folder, check=True, capture_output=True, text=True
         ).stdout.strip()
         self.calls.append((message, tuple(shape.name for shape, _, _ in plan.cells)))
+        assert plan.keeping, "commits have processes of their own, and figures of several are compared"
         ratio = self.ratios.get(message, 1.0)
         found = [
             made(ratio=ratio, implementation=c.name, passes=p, shape=shape, dtype=dtype, device=device)

@@ -129,12 +129,12 @@ def test_what_is_kept_for_the_backward_pass_grows_with_the_length(fields: dict, 
 def test_torchs_kernel_is_called_once_where_it_can_do_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     given = []
     plain = functional.scaled_dot_product_attention
-    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: given.append(k) or plain(*a, **k))
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: given.append((a[3:], k)) or plain(*a, **k))
     q, k = draw(1, 4, LENGTH, 8), draw(1, 2, LENGTH, 8, seed=1)
     fused_attention(q, k, k, causal="bottom-right", scale=0.3)
-    assert given == [{"attn_mask": None, "dropout_p": 0.0, "is_causal": True, "scale": 0.3, "enable_gqa": True}]
+    assert given == [((None, 0.0, True), {"scale": 0.3, "enable_gqa": True})]
     fused_attention(q, k, k, window=(3, 0))
-    assert [x["attn_mask"].shape for x in given[1:]] == [(ROWS, LENGTH), (44, LENGTH)]
+    assert [mask.shape for (mask, *_), _ in given[1:]] == [(ROWS, LENGTH), (44, LENGTH)]
 
 
 def test_the_arguments_of_the_fused_core_are_those_of_the_module() -> None:

@@ -135,10 +135,10 @@ def test_what_is_kept_for_the_backward_pass_grows_with_the_length(dropout: float
 def test_causal_makes_no_mask(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     plain = functional.scaled_dot_product_attention
-    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: seen.append(k) or plain(*a, **k))
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", lambda *a, **k: seen.append((a[3:], k)) or plain(*a, **k))
     q = draw(1, 2, 6, 8)
     fused_attention(q, q, q, causal=True)
-    assert seen == [{"attn_mask": None, "dropout_p": 0.0, "is_causal": True}]
+    assert seen == [((None, 0.0, True), {})]
 
 
 @pytest.mark.parametrize("keys", [0, 3, 9])
@@ -180,21 +180,40 @@ def test_a_dropout_that_is_no_probability(dropout: float) -> None:
 
 
 class TestPacking:
-    def packed(self, module: MultiHeadAttention) -> bool:
+    def packed(self, module: MultiHeadAttention, *, training: bool = False) -> bool:
         linears = (module.linear_query, module.linear_key, module.linear_value)
-        return module._packed is not None and module._packed.stand_for(linears)
+        x = draw(1, 2, 16, dtype=module.linear_out.weight.dtype)
+        with torch.set_grad_enabled(training):
+            return module._packed is not None and module._packed.project(linears, x) is not None
 
-    def count(self, module: MultiHeadAttention, *x: Tensor) -> int:
-        with torch.profiler.profile() as profile, torch.no_grad():
+    def count(self, module: MultiHeadAttention, *x: Tensor, training: bool = False) -> int:
+        with torch.profiler.profile() as profile, torch.set_grad_enabled(training):
             module(*x)
         return sum(e.count for e in profile.key_averages() if e.key == "aten::linear")
 
-    def test_one_product_does_the_work_of_three(self) -> None:
+    @pytest.mark.parametrize("training", [False, True])
+    def test_one_product_does_the_work_of_three(self, *, training: bool) -> None:
         fused, reference = pair()
         x = draw(2, 5, 16)
-        assert self.count(fused, x, x, x) == 2
-        assert self.count(fused, x, x.clone(), x) == 4
-        assert self.count(reference, x, x, x) == 4
+        assert self.count(fused, x, x, x, training=training) == 2
+        assert self.count(fused, x, x.clone(), x, training=training) == 4
+        assert self.count(reference, x, x, x, training=training) == 4
+
+    def test_in_training_not_where_putting_wide_weights_together_costs_more(self) -> None:
+        module = MultiHeadAttention(8, 512, 0.0, attention=fused_attention)
+        x = draw(1, 2, 512, dtype=torch.float32)
+        assert (self.count(module, x, x, x), self.count(module, x, x, x, training=True)) == (2, 4)
+
+    def test_gradients_are_those_of_three(self) -> None:
+        module, x = pair()[0], draw(2, 5, 16).requires_grad_()
+        module.linear_key.weight.requires_grad_(False)
+        seen: list[Tensor] = []
+        module.linear_value.bias.register_hook(seen.append)
+        leaves = [x, *(p for p in module.parameters() if p.requires_grad)]
+        one = torch.autograd.grad(module(x, x, x).square().sum(), leaves)
+        three = torch.autograd.grad(module(x, x.clone(), x).square().sum(), leaves)
+        assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-13) for a, b in zip(one, three, strict=True))
+        assert len(seen) == 2
 
     @pytest.mark.parametrize("move", [lambda m: m.float(), copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
     def test_copies_and_moved_modules_are_packed_too(self, move: object) -> None:
@@ -219,10 +238,26 @@ class TestPacking:
     )
     def test_what_was_changed_is_called_and_not_read(self, change: object) -> None:
         module, x = pair()[0], draw(2, 5, 16)
+        moved = module.linear_value.bias.data_ptr()
         change(module)
-        with torch.no_grad():
-            assert not self.packed(module)
-            assert close(module(x, x, x), module(x, x.clone(), x))
+        assert not self.packed(module)
+        bias = getattr(module.linear_value, "bias", None)  # in training it is read where it is now
+        assert self.packed(module, training=True) == (bias is not None and bias.data_ptr() != moved)
+        for training in (False, True):
+            with torch.set_grad_enabled(training):
+                assert close(module(x, x, x), module(x, x.clone(), x))
+
+    def test_a_hook_on_every_module_is_called(self) -> None:
+        module, x, called = pair()[0], draw(2, 5, 16), []
+        handle = nn.modules.module.register_module_forward_hook(lambda layer, args, out: called.append(layer))
+        try:
+            for training in (False, True):
+                assert not self.packed(module, training=training)
+                with torch.set_grad_enabled(training):
+                    module(x, x, x)
+        finally:
+            handle.remove()
+        assert called.count(module.linear_key) == 2
 
     def test_the_reference_is_left_as_it_is(self) -> None:
         assert not self.packed(pair()[1])

@@ -59,5 +59,5 @@ def _asked(benchmark: Benchmark, comparison: Comparison) -> Asked:
     """Return in what the difference is, and how much of it there is; of what is counted the profile knows that itself."""
     if comparison.verdict == "slower" and (decision := comparison.decision):
         base, head = comparison.seconds
-        return Asked(benchmark, "seconds", head - base, base * (decision.low - 1.0), base * (decision.high - 1.0))
+        return Asked(benchmark, "seconds", head - base, base * (decision.low - 1.0), base * (decision.high - 1.0), base)
     return Asked(benchmark, "bytes" if all(i.what in _IN_BYTES for i in comparison.increases) else "calls")

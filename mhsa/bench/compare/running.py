@@ -19,6 +19,7 @@ from mhsa.bench.compare.both_commits import BothCommits
 from mhsa.bench.compare.comparison import Comparison, beyond, increases_of
 from mhsa.bench.compare.rounds import BenchmarkRounds
 from mhsa.bench.compare.settings import THRESHOLD, Terms
+from mhsa.bench.compare.undecided import about_undecided
 from mhsa.bench.git.worktrees import Checkout
 from mhsa.bench.measure.measurement import REFUSED
 from mhsa.records.options import Options
@@ -75,7 +76,7 @@ class Comparing:
                 self.checkouts, self.terms, lambda words: line.show(lambda: words, time.monotonic()), self.notes,
             )  # fmt: skip
         self.machine = measuring.machine
-        self.notes += measuring.notes
+        self.notes += [*measuring.notes, *about_undecided(measuring.found, self.terms)]
         already = [f for f in measuring.found if f.outcome == "wrong" and len(f.reasons) == 2]
         for label in dict.fromkeys(found.benchmark.request.label for found in already):
             self.notes.append(

@@ -34,7 +34,7 @@ from mhsa.bench.measure.machine import describe_machine
 device = sys.argv[1]
 torch.empty(1, device=device)
 torch.set_num_threads(1)
-print(json.dumps(describe_machine(device, 1)))
+print(json.dumps(describe_machine(device, 1, keeping=True)))
 """
 # What of a request says how it is judged or called, and not what it is.
 _BESIDE = ("label", "folder", "profile", "seed", "dtypes", "device", "expected", "faster")
@@ -108,6 +108,7 @@ def plans(benchmarks: Sequence[Benchmark], checkout: Checkout, limits: Limits) -
                 contenders=tuple(Contender(n, replace(r, folder=checkout.folder)) for n, r in requests.items()),
                 cells=tuple(dict.fromkeys((b.shape, b.dtype, device) for b in some)),
                 passes=passes, budget=limits.budget, memory=limits.memory or default_memory(), checkout=checkout,
+                keeping=True,  # every commit has a process of its own
             ),
             some,
         )  # fmt: skip

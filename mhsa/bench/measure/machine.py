@@ -28,23 +28,24 @@ _ASKED = {
 # What two series must have in common. Clocks of the moment are not here, and nothing that says how busy the machine was.
 # The processor is, on a GPU too: it launches the kernels, and at small sizes that is what takes the time.
 IN_COMMON = (
-    "device", "cpu", "threads", "torch",
+    "device", "cpu", "threads", "torch", "memory",
     "gpu", "driver", "cuda", "maximal SM clock", "maximal memory clock", "power limit",
 )  # fmt: skip
 
 
-def describe_machine(device: str, threads: int) -> dict[str, str | int]:
+def describe_machine(device: str, threads: int, *, keeping: bool = False) -> dict[str, str | int]:
     """Return what must be stated with every figure; an item that cannot be read is "unknown".
 
     Args:
         device: where the figures are taken, as torch writes it: "cpu" or "cuda:0".
         threads: how many torch uses.
+        keeping: whether the process keeps the memory that it frees (:func:`mhsa.run.process_limits.keep_memory`).
 
     Returns:
         "device", without a GPU's number; "cpu", the model; "cores", those that this process may use; "threads", "torch",
-        "python" and "os". On CUDA also "gpu", its name; "multiprocessors", "driver" and "cuda", versions; "SM clock" and
-        "memory clock", now, and their "maximal" ones, in MHz; "power limit" in W; and "other processes", how many others
-        compute on it. In a container with process numbers of its own, this process is one of those.
+        "python" and "os"; on a CPU "memory", "kept", where it is. On CUDA also "gpu", its name; "multiprocessors", "driver" and
+        "cuda", versions; "SM clock" and "memory clock", now, and their "maximal" ones, in MHz; "power limit" in W; and "other
+        processes", how many others compute on it. In a container with process numbers of its own, this process is one of those.
     """
     import torch
 
@@ -57,6 +58,8 @@ def describe_machine(device: str, threads: int) -> dict[str, str | int]:
         "python": platform.python_version(),
         "os": platform.platform(),
     }
+    if keeping and description["device"] == "cpu":
+        description["memory"] = "kept"
     return description | _gpu(device) if description["device"] == "cuda" else description
 
 

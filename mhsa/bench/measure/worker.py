@@ -31,7 +31,9 @@ class Plan:
         memory: bytes that may be taken, or None.
         checked: whether results are compared with the oracle before they are timed. False only where the same is measured
             again, in a fresh process, after results were compared.
-        keeping: whether the process keeps memory that is freed, so that processes differ less; what pages cost is then missing.
+        keeping: whether the process keeps memory that is freed, so that processes differ less: where figures of several are
+            compared. What pages cost is then missing, and freed memory in pieces that fit nothing may double what is taken.
+            ``mhsa bench`` compares within a process what a program with such a module will take, pages included.
         slow_down: by which share contenders with a folder are made slower, to see whether that is found; 0 costs them the
             microseconds that any share does, None nothing.
         checkout: of the commit that contenders with a folder are from; their modules are found there, and no others of their
@@ -90,7 +92,7 @@ def main(folder: Path) -> int:
 
     torch.set_num_threads(plan.threads)
     device = plan.cells[0][2]
-    reporter.report(machine=describe_machine(device, plan.threads))
+    reporter.report(machine=describe_machine(device, plan.threads, keeping=plan.keeping))
     if torch.device(device).type == "cpu":  # CUDA reserves far more than it uses
         limit_memory(plan.memory)
     side = Side(*map(Path, plan.checkout)) if plan.checkout else None

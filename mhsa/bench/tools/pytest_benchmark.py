@@ -109,6 +109,7 @@ def attention_call(request: pytest.FixtureRequest) -> Iterator[Any]:
     call = call_of(built, wanted.passes)
     if torch.device(wanted.device).type == "cuda":
         call = functools.partial(_and_wait, call, wanted.device)
+    # Whether this process keeps the memory that it frees is not ours to change: it is the user's, and other tests run in it.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # figures then depend on the code, not on how many cores happen to be idle
     try:

@@ -122,3 +122,12 @@ def test_the_difference_is_that_of_the_profile_where_the_verdict_allows_it(low: 
     one = Asked(pair("a")[0], "seconds", 4e-3, low, high)
     assert one.total_of(PROFILES["base"], PROFILES["head"]) == pytest.approx(total)
     assert Asked(pair("a")[0], "calls").total_of(PROFILES["base"], PROFILES["head"]) is None
+
+
+@pytest.mark.parametrize(("low", "high", "share"), [(0.0, 0.1, 0.5), (0.05, 9.0, 1.0)])
+def test_a_machine_that_is_slower_while_it_is_profiled_moves_no_share(low: float, high: float, share: float) -> None:
+    base, head = PROFILES["base"], PROFILES["head"]
+    seen = head.seconds - base.seconds
+    measured = base.seconds / 4  # of base, on a machine four times as fast
+    one = Asked(pair("a")[0], "seconds", seen / 4 / share, low * measured, high * measured, measured)
+    assert one.total_of(base, head) == pytest.approx(seen / share)

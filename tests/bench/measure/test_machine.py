@@ -44,7 +44,8 @@ def test_a_cpu_is_described_without_asking_for_a_gpu(smi) -> None:
     assert (found["device"], found["threads"], found["torch"]) == ("cpu", 3, torch.__version__)
     assert found["python"] == ".".join(map(str, sys.version_info[:3]))
     assert found["cores"] == len(os.sched_getaffinity(0))
-    assert not {"gpu", "driver", "power limit"} & set(found)
+    assert not {"gpu", "driver", "power limit", "memory"} & set(found)
+    assert describe_machine("cpu", 3, keeping=True) == found | {"memory": "kept"}
 
 
 def test_the_processor_is_read_where_linux_says_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,8 +102,8 @@ def test_a_tool_that_hangs_is_not_waited_for(smi, monkeypatch: pytest.MonkeyPatc
 
 
 class TestSeriesKey:
-    @pytest.mark.parametrize("name", ["device", "cpu", "threads", "torch", "gpu", "driver", "cuda", "maximal SM clock",
-                                      "maximal memory clock", "power limit"])  # fmt: skip
+    @pytest.mark.parametrize("name", ["device", "cpu", "threads", "torch", "memory", "gpu", "driver", "cuda",
+                                      "maximal SM clock", "maximal memory clock", "power limit"])  # fmt: skip
     def test_what_makes_figures_incomparable_makes_another_key(self, name: str) -> None:
         assert series_key(DESCRIBED | {name: "other"}) != series_key(DESCRIBED)
 

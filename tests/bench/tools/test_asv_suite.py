@@ -65,6 +65,7 @@ class TestSuite:
         assert [{device for _, _, device in plan.cells} for plan in plans] == [{"cpu"}, {"cuda"}]
         assert [c.request.spec for c in plans[0].contenders][:2] == ["m.py:A", "mhsa:fused_attention"]
         assert {plan.budget for plan in plans} == {suite.BUDGET}
+        assert all(plan.keeping for plan in plans)
 
     def test_a_variable_narrows_a_run_down(self, plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
         for what, names in (

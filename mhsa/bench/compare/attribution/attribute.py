@@ -182,11 +182,27 @@ def _named(
         reasons = (*reasons, *([_inputs(own).removeprefix(": ")] if own.inputs else []))
     if own.hits[0] and own.hits[1] and own.hits[0] != own.hits[1]:
         reasons = (f"executed {own.hits[1]} times, not {own.hits[0]}", *reasons)
+    repeated = bool(reached) and reached[0].hits[1] > reached[0].hits[0] > 0
+    if repeated or not reasons:
+        reasons = (_through(reached, amount, measure), *reasons)
     near = difflib.get_close_matches(statement.text, [s.text for s in own.instead], n=1)
     return NamedLine(
         statement.file, statement.line, statement.function, statement.text, amount, min(1.0, amount / total), reasons,
         gone=own.gone, changed=own.changed, instead=near[0] if near else "", reaches=reaches,
     )  # fmt: skip
+
+
+def _through(reached: Sequence[LineDifference], amount: float, measure: Measure) -> str:
+    """Return why a line is named that does no more itself, or nothing that is large enough to be told."""
+    if not reached:
+        return f"{shown(amount, measure)} in many small parts"
+    most = reached[0]
+    base, head = most.hits
+    if most.statement and head > base > 0:
+        return f"{most.statement.file}:{most.statement.line} is executed {head} times through it, not {base}"
+    return (
+        "other lines take more through it" if measure == "seconds" else f"other lines have more {_THINGS[measure]} through it"
+    )
 
 
 def _inputs(difference: LineDifference) -> str:

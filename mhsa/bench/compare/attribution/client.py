@@ -28,6 +28,8 @@ class Asked:
         total: how much of it there is; None for what the profile counts.
         low, high: between which that lies. What both sides take while they are profiled, in turns and unwatched, is at the very
             moments of the profile: if it lies between them, it is the difference that is attributed.
+        base: seconds of base where the total is from; 0 if they are not known. The machine may be half as fast a minute later:
+            what holds is how much more head takes in proportion, so all three are then taken at the speed of the profile.
     """
 
     benchmark: Benchmark
@@ -35,11 +37,15 @@ class Asked:
     total: float | None = None
     low: float = math.inf
     high: float = -math.inf
+    base: float = 0.0
 
     def total_of(self, base: CallProfile, head: CallProfile) -> float | None:
         """Return the difference that is attributed."""
+        if self.measure != "seconds" or self.total is None:
+            return self.total
         seen = head.seconds - base.seconds
-        return seen if self.measure == "seconds" and seen > 0 and self.low <= seen <= self.high else self.total
+        speed = base.seconds / self.base if self.base > 0 and base.seconds > 0 else 1.0
+        return seen if seen > 0 and self.low * speed <= seen <= self.high * speed else self.total * speed
 
 
 def attributions_of(

@@ -27,9 +27,10 @@ def plan_of(checkouts: Mapping[str, Checkout], benchmarks: Sequence[dict[str, ob
 
 def main(folder: Path) -> int:
     """Profile what a plan asks for, and say what was found."""
-    from mhsa.run.process_limits import end_with_parent, limit_memory
+    from mhsa.run.process_limits import end_with_parent, keep_memory, limit_memory
 
     end_with_parent()
+    keep_memory()  # as where the difference was measured
     plan = json.loads((folder / "plan.json").read_text())
     reporter = Reporter(folder)
     reporter.calling("", IMPORTING)

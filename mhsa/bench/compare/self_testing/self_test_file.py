@@ -42,7 +42,7 @@ def go_on(test: SelfTest, commit: str, path: Path | None) -> None:
         return
     from mhsa.bench.measure.machine import describe_machine
 
-    now = conditions(test, commit) | {"machine": describe_machine(test.comparing.benchmarks[0].request.device, 1)}
+    now = conditions(test, commit) | {"machine": describe_machine(test.comparing.benchmarks[0].request.device, 1, keeping=True)}
     other = [name for name, value in now.items() if found.get(name) != value]
     if other:
         raise UsageError(

@@ -111,6 +111,28 @@ def test_a_loop_around_a_line_is_the_reason_that_it_runs_more_often() -> None:
     found = attribute(BASE, head, "seconds", 4e-3)
     assert named(found) == [(11, 1.0)]
     assert found.lines[0].reaches == (("att.py:12", "+2 aten::bmm"),)
+    assert found.lines[0].reasons == ("att.py:12 is executed 3 times through it, not 1",)
+
+
+def test_a_line_that_does_no_more_itself_is_named_with_a_reason() -> None:
+    given = profile(
+        line(10, "q = h(x)", use("mm", form=F64)),
+        line(11, "s = q @ k", use("bmm", ms=5.0, form=F64, made_by=(1,))),
+        line(12, "return s"),
+    )
+    found = attribute(BASE, given, "seconds", 3e-3)
+    assert named(found) == [(10, 1.0)]
+    assert found.lines[0].reasons == ("other lines take more through it",)
+    strided = "float32[4, 4] with strides [1, 4]"
+    base = profile(line(9, "q = q.contiguous()", use("clone", ms=0.1)), line(11, "s = q @ k", use("bmm", made_by=(1,))))
+    gone = attribute(base, profile(line(10, "s = q @ k", use("bmm", ms=3.0, form=strided))), "seconds", 1.9e-3)
+    assert gone.lines[0].reasons == ("other lines take more through it",)
+    names = ("add", "mul", "sub", "div")
+    before = profile(*BASE.lines[1:3], line(12, "s = e(s)", *(use(name, ms=0.0) for name in names)))
+    after = profile(*BASE.lines[1:3], line(12, "s = h(s)", *(use(name, ms=0.0009, form=F64) for name in names)))
+    parts = attribute(before, after, "seconds", 3.6e-6)
+    assert parts.lines[0].reasons == ("3.60 us in many small parts",)
+    assert all(reason for one in (found, gone, parts) for each in one.lines for reason in each.reasons)
 
 
 def test_a_call_more_is_the_reason_for_the_lines_of_the_function() -> None:
