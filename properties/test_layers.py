@@ -28,7 +28,7 @@ def test_masks_go_to_their_attentions(subject: Subject) -> None:
     Statement: in one call with masks that all differ, no attention is given a mask whose name says that it belongs to the other
         sequence while its own reaches none, none where one is given, or one with the axes of queries and keys interchanged.
     Requires: a layer around the attention, or one in its file that is built of it, with a self-attention and one that attends
-        to another sequence, and masks whose names say whose they are.
+        to another sequence, and masks whose names say whose they are; or one of a single sequence with one mask.
     Source: Vaswani et al. 2017, section 3.2.3: the decoder's own tokens are masked in its self-attention alone.
     Breaks it: the mask of the target in attention to the source, where both happen to have one length.
     """

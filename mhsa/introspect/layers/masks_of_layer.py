@@ -59,6 +59,22 @@ def mistake_of_masks(adapter: ModuleAdapter, module: nn.Module, caller: Caller, 
     return None if followed is None else _mistake(*followed, masks, other, call_of(type(module)))
 
 
+def mistake_of_one_mask(adapter: ModuleAdapter, module: nn.Module, caller: Caller, attentions: Collection[str]) -> str | None:
+    """Return the same of a module with one sequence and one mask of its keys: it may be handed on as one of queries.
+
+    Arguments are those of :func:`mistake_of_masks`.
+    """
+    signature = adapter.signature
+    names = [n for n in (signature.mask, signature.own_mask, *signature.other_masks) if n is not None]
+    if signature.key is not None or signature.as_list or len(names) != 1 or is_lengths(names[0]):
+        return None
+    followed = _followed(adapter, module, caller, attentions, MasksOfALayer(tuple(names), (), ()), signature.query)
+    if followed is None or not any(each.masks for each in followed[0].attended):
+        return None
+    name, path = next(_turned(*followed), ("", ""))
+    return f"it hands {name} to {path} with the axes of queries and keys interchanged" if name else ""
+
+
 def _followed(
     adapter: ModuleAdapter, module: nn.Module, caller: Caller, attentions: Collection[str], masks: MasksOfALayer, own: str
 ) -> tuple[FollowMasks, dict[str, Tensor]] | None:  # fmt: skip
@@ -93,8 +109,10 @@ def _masks(masks: MasksOfALayer, batch: int, length: int) -> Iterator[tuple[dict
     """Yield masks that all differ, in each form, by their names; and what they say, True where attention is allowed."""
     generator = torch.Generator().manual_seed(5)
     says = {name: torch.rand(batch, length, length, generator=generator) < 0.5 for name in masks.all}
-    for x in says.values():
+    for name, x in says.items():
         x |= torch.eye(length, dtype=torch.bool)  # no row is empty
+        if len(masks.all) == 1:  # every query may attend to the same keys, all but the last one
+            x[:], says[name][:, :, -1] = True, False
     for floating, shapes in itertools.product((False, True), _SHAPES):
         kinds = {name: 2 if "pad" in name.lower() else int(name in masks.other) for name in masks.all}
         forms = {name: MaskForm(shape=shapes[kinds[name]], floating=floating) for name in masks.all}

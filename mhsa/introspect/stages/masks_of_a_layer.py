@@ -13,10 +13,12 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.choose_adapter import as_adapter
-from mhsa.introspect.layers.masks_of_layer import mistake_of_masks
+from mhsa.introspect.layers.masks_of_layer import mistake_of_masks, mistake_of_one_mask
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_call
 from mhsa.introspect.surroundings.several_attentions import paths_of_attentions
+from mhsa.records.names import MASK, pick
 from mhsa.records.request import Request
+from mhsa.source.written_code import source_of
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import SIZES
 
@@ -54,6 +56,30 @@ def mistakes_where_given(target: Any, alone: Request) -> dict[str, str]:
             warnings.simplefilter("ignore")
             mistake = _where_given(kind, target, alone) if own and kind is not target else None
             found |= {} if mistake is None else {name: mistake}
+    return found
+
+
+def mistakes_of_one_mask(kinds: Sequence[Any], alone: Request) -> dict[str, str]:
+    """Return the same of classes of the file in which attentions of some classes stand, that take one sequence and its mask.
+
+    Those of which nothing is known are left out, as what embeds tokens is: it is given no sequence of features.
+    """
+    classes = tuple(kind for kind in kinds if inspect.isclass(kind))
+    owner = sys.modules.get(getattr(classes[0], "__module__", "")) if classes else None
+    found: dict[str, str] = {}
+    for name, kind in vars(owner).items() if owner is not None else ():
+        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == classes[0].__module__
+        if not own or issubclass(kind, classes) or pick(inspect.signature(kind.forward).parameters, MASK) is None:
+            continue
+        with contextlib.suppress(Exception), warnings.catch_warnings():  # it may be nothing that can be built and called so
+            warnings.simplefilter("ignore")
+            if "Embedding(" in source_of(kind):
+                continue
+            whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
+            paths = [path for path, part in whole.module.named_modules() if isinstance(part, classes)]
+            if paths and isinstance(whole.adapter, ModuleAdapter):
+                mistake = mistake_of_one_mask(whole.adapter, whole.module, whole.caller, paths)
+                found |= {} if mistake is None else {name: mistake}
     return found
 
 

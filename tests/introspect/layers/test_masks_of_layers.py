@@ -241,3 +241,45 @@ class MaskOfTheOtherSequence(nn.Module):
     def forward(self, x: Any, memory: Any, tgt_mask: Any = None, memory_mask: Any = None) -> Any:
         x = x + self.own(x, x, x, tgt_mask)
         return x + self.cross(x, memory, memory, tgt_mask)
+
+
+MODEL = """
+
+class Block(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        self.attention, self.norm = Attention(num_heads, d_model), nn.LayerNorm(d_model)
+
+    def forward(self, x, allowed):
+        return self.norm(x + self.attention(x, x, x, allowed))
+
+
+class Model(nn.Module):
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+        self.blocks = nn.ModuleList([Block(num_heads, d_model) for _ in range(2)])
+
+    def forward(self, x, mask=None):
+        if mask is not None:
+            mask = MADE
+        for block in self.blocks:
+            x = block(x, mask)
+        return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        ("mask.unsqueeze(1).repeat(1, mask.shape[1], 1)", ""),
+        ("mask.unsqueeze(1) & mask.unsqueeze(2)", ""),
+        ("mask.unsqueeze(2).repeat(1, 1, mask.shape[1])", "hands mask to blocks.0.attention with the axes of queries and keys"),
+    ],
+)
+def test_a_mask_of_keys_that_a_model_hands_on(tmp_path: Path, made: str, said: str) -> None:
+    path = tmp_path / "model.py"
+    path.write_text(ATTENTION + MODEL.replace("MADE", made))
+    subject = understand(str(path), ("float64",))
+    assert said in subject.wrong_masks
+    assert bool(subject.wrong_masks) == bool(said)
+    assert "Model, but for which attention is given which mask" in subject.not_judged
