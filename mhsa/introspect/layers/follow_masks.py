@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from mhsa.introspect.layers.follow import tensors_in
+from mhsa.introspect.layers.watched_forward import watched_forward
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,10 @@ class FollowMasks(TorchFunctionMode):
 
     def watch(self, module: nn.Module, attentions: Collection[str], call: Callable[[], Any]) -> None:
         """Follow one call of a layer; what it raises is raised."""
-        handles = []
-        for path, part in module.named_modules():
-            if path == "" or path in attentions:
-                handles.append(part.register_forward_pre_hook(self._before(path), with_kwargs=True))
-                handles.append(part.register_forward_hook(self._after(path), with_kwargs=True, always_call=True))
-        try:
-            with self:
-                call()
-        finally:
-            for handle in handles:
-                handle.remove()
+        paths = {"", *attentions}
+        parts = ((p, self._before(path), self._after(path)) for path, p in module.named_modules() if path in paths)
+        with watched_forward(parts), self:
+            call()
 
     def _before(self, path: str) -> Callable[..., None]:
         def hook(part: nn.Module, args: Any, kwargs: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.layers.follow import Follow, tensors_in
 from mhsa.introspect.layers.stream import UNCLEAR, Known, Made
+from mhsa.introspect.layers.watched_forward import watched_forward
 from mhsa.introspect.projections.role_names import QKV, named_roles
 from mhsa.introspect.projections.search.layers import is_norm
 from mhsa.records.conventions.layer import ATTENTIONS, Sum, in_short
@@ -28,18 +29,12 @@ def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mappin
         attentions: paths of parts: attentions, or their out projections, and what each is called: ``attention``, ``sublayer``.
     """
     watched = _PartsOfALayer(attentions)
-    handles = []
-    for path, part in module.named_modules():
-        handles.append(part.register_forward_pre_hook(watched.before(path), with_kwargs=True))
-        handles.append(part.register_forward_hook(watched.after(path), with_kwargs=True, always_call=True))
+    parts = ((part, watched.before(path), watched.after(path)) for path, part in module.named_modules())
     try:
-        with watched.follow:
+        with watched_forward(parts), watched.follow:
             call()
     except Exception:
         return None
-    finally:
-        for handle in handles:
-            handle.remove()
     layer = watched.follow.layer
     known = layer is not None and 0 < watched.attended <= MOST_ATTENTIONS and _has_attention(layer)
     return in_short(layer) if layer is not None and known else None

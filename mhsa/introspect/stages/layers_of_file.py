@@ -20,6 +20,7 @@ from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
 from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.watched_forward import watched_forward
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
 from mhsa.introspect.stages.masks_of_a_layer import mistake_in_built, mistakes_of_one_mask, mistakes_where_given
@@ -170,15 +171,11 @@ def _calls_of(module: nn.Module, paths: Collection[str]) -> Iterator[Counter[str
     """Count the calls of parts."""
     count: Counter[str] = Counter()
 
-    def hook(path: str) -> Callable[..., None]:
+    def counting(path: str) -> Callable[..., None]:
         return lambda *_: count.update([path])
 
-    handles = [module.get_submodule(path).register_forward_hook(hook(path)) for path in paths]
-    try:
+    with watched_forward((module.get_submodule(path), counting(path), lambda *_: None) for path in paths):
         yield count
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _attentions(module: nn.Module, kinds: Sequence[Any]) -> list[str]:

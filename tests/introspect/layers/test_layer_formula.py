@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mhsa.introspect.layers.layer_formula import MOST_ATTENTIONS, layer_formula
+from mhsa.introspect.layers.watched_forward import watched_forward
 from tests.helpers.layers import Layers
 
 WIDTH = 8
@@ -44,6 +45,14 @@ class Usual(Layer):
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop(self.att(self.n1(x)))
         return x + self.drop(self.fed(self.n2(x)))
+
+
+class CallsForward(Usual):
+    """Which no hook sees."""
+
+    def att(self, x: Tensor) -> Tensor:
+        y: Tensor = self.attn.forward(x, x, value=x)[0]
+        return y
 
 
 class InPlace(Layer):
@@ -247,7 +256,8 @@ class Stack(Layer):
 
 
 READ = {
-    Usual: A, InPlace: A, AsFunctions: A, GatedFeedForward: A, TokensFirst: A, SumsInAPart: POST, MapBehindTheAttention: POST,
+    Usual: A, CallsForward: A,
+    InPlace: A, AsFunctions: A, GatedFeedForward: A, TokensFirst: A, SumsInAPart: POST, MapBehindTheAttention: POST,
     NormInTheFeedForward: POST, TwoBranches: POST,
     HalfSteps: "x + attention(norm(x + feed_forward(norm(x)))) + feed_forward(norm(x))",
     Decoder: "a = norm(x + attention(x)); b = norm(a + attention(a, y)); norm(b + feed_forward(b))",
@@ -308,3 +318,23 @@ def test_a_layer_of_one_query_is_read_in_the_first_of_its_calls() -> None:
     layer = OneQuery().double().eval()
     queries, y = torch.randn(MOST_ATTENTIONS + 1, 3, WIDTH, dtype=torch.float64), torch.randn(3, 7, WIDTH, dtype=torch.float64)
     assert str(layer_formula(layer, lambda: [layer(x, y) for x in queries], {"attn": "attention"})) == POST
+
+
+def test_parts_are_as_they_were() -> None:
+    layer = CallsForward().double().eval()
+    layer.own = lambda x: x
+    layer.drop.forward = layer.own
+    with pytest.raises(ValueError, match="within"):
+        _fail_within(layer)
+    assert layer.drop.forward is layer.own
+    assert "forward" not in vars(layer.attn)
+
+
+def _fail_within(layer: Layer) -> None:
+    seen: list[str] = []
+    parts = ((part, lambda *_: seen.append("before"), lambda *_: seen.append("after")) for part in layer.modules())
+    with watched_forward(parts):
+        layer.drop(torch.zeros(1))
+        layer.attn.forward(*[torch.zeros(1, 2, WIDTH, dtype=torch.float64)] * 3)
+        assert seen[:3] == ["before", "after", "before"]
+        raise ValueError("within")
