@@ -96,7 +96,9 @@ def _with_weights(
     for name in sorted(n for n in off if is_called(n, WANT_WEIGHTS) or n in _SHOWS):
         try:
             other = understand(turned(name, True))
-        except SubjectError:
+        except SubjectError as error:
+            if isinstance(error, Question) and set(error.declaration) == {"weights"}:  # it returns scores in their place
+                raise
             continue
         if other.caller.weights_from is not None:
             part = Understood("constructor", f"{name} is on, so that the weights are returned", "fitted")

@@ -6,6 +6,7 @@ import pytest
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
+from mhsa.records.errors import Question
 from tests.helpers.model_file import model_file
 
 MODELS = """
@@ -34,6 +35,11 @@ class ShowsScores(Shown):
         return scores
 
 
+class ShowsTwice(Shown):
+    def shown(self, scores, weights):
+        return 2 * weights
+
+
 class ByDefault(Shown):
     def __init__(self, num_heads, d_model, return_attention=False):
         super().__init__(num_heads, d_model, return_attention)
@@ -55,7 +61,15 @@ def test_it_is_turned_on_and_named(file: Path, name: str, switch: str) -> None:
 
 
 def test_wrong_weights_are_violated(file: Path) -> None:
-    assert verify(f"{file}:ShowsScores", dtypes="float64", properties="weights.*").verdict == "violated"
+    assert verify(f"{file}:ShowsTwice", dtypes="float64", properties="weights.*").verdict == "violated"
+
+
+def test_scores_in_their_place_are_a_question(file: Path) -> None:
+    with pytest.raises(Question) as raised:
+        understand(f"{file}:ShowsScores", ("float64",))
+    assert raised.value.declaration == {"weights": "scores"}
+    meant = {"weights": "softmax"}
+    assert verify(f"{file}:ShowsScores", dtypes="float64", properties="weights.*", contract=meant).verdict == "violated"
 
 
 def test_one_with_which_it_cannot_be_called_is_left_off(file: Path) -> None:
