@@ -26,6 +26,14 @@ class Required(Layers):
         return self.attend(x, x, x)
 
 
+class Optional(Layers):
+    def __init__(self, dim: int, tower_num_heads: int = 2) -> None:
+        super().__init__(tower_num_heads, dim)
+
+    def forward(self, x):
+        return self.attend(x, x, x)
+
+
 @pytest.mark.parametrize(
     ("name", "role"), [("v_hidden_size", "d_model"), ("bi_num_attention_heads", "head"), ("x_n_heads", "head")]
 )
@@ -40,7 +48,7 @@ def test_other_names_are_not(name: str) -> None:
     assert size_at_the_end(name) == ""
 
 
-@pytest.mark.parametrize("target", [Configured, Required])
+@pytest.mark.parametrize("target", [Configured, Required, Optional])
 def test_a_module_with_such_names_holds_and_says_so(target: Any) -> None:
     subject = f"{__file__}:{target.__name__}"
     assert verify(subject, dtypes="float64", properties="oracle.*")

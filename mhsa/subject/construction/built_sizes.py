@@ -80,7 +80,10 @@ def _head_of_scores(module: nn.Module, d_model: int) -> int | None:
 
 
 def _calls(module: nn.Module, d_model: int, *, layouts: bool) -> Iterator[Any]:
-    """Yield calls in eval mode, with a mask only where one is required; with ``layouts`` also on [B, D, T] and on pixels."""
+    """Yield calls in eval mode, with a mask only where one is required; the last are of one sample, [T, D].
+
+    With ``layouts`` there are calls on [B, D, T] and on pixels, too.
+    """
     signature = read_signature(call_of(type(module)), type(module).__name__, method=True)
     parameter = next(module.parameters(), None)
     dtype = torch.float32 if parameter is None else parameter.dtype
@@ -91,6 +94,8 @@ def _calls(module: nn.Module, d_model: int, *, layouts: bool) -> Iterator[Any]:
         masks += [(more, kind) for kind in kinds for more in ((_QUERIES,), (1, _QUERIES), ())]
     if layouts and signature.inputs == "x":
         shapes += [(_BATCH, d_model, _QUERIES), (_BATCH, d_model, 1, _QUERIES)]
+    if signature.inputs == "x":
+        shapes.append((_QUERIES, d_model))  # one sample without an axis for it
     for shape, form in itertools.product(shapes, masks):
         query = torch.randn(shape or (_BATCH, _QUERIES, d_model), dtype=dtype)
         key = query if signature.inputs == "x" else torch.randn(_BATCH, _KEYS, d_model, dtype=dtype)
@@ -126,6 +131,8 @@ class _Scores(TorchFunctionMode):
         return result
 
     def _weights(self, shape: tuple[int, ...]) -> None:
+        if shape == (_QUERIES, _QUERIES):  # of one sample
+            self.heads += 1
         if len(shape) < 3 or shape[-2] != _QUERIES or shape[-1] not in (_QUERIES, _KEYS):
             return
         if len(shape) == 4 and shape[0] == _BATCH:

@@ -84,7 +84,7 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
     """
     parameters = _named(everything)
     required = [n for n, p in parameters.items() if p.default is p.empty]
-    head = head or pick(required, HEAD) or pick(parameters, HEAD)
+    head = head or pick(required, HEAD) or pick(parameters, HEAD) or next((n for n in parameters if role_of(n) == "head"), None)
     others = [n for n in parameters if n != head]
     width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
     roles: dict[str, Role] = {}

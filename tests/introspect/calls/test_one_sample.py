@@ -49,3 +49,32 @@ def test_each_sample_is_given_alone() -> None:
 @pytest.mark.parametrize("wrong", ["OverQueries", "WrongMask"])
 def test_a_wrong_one_is_violated(wrong: str) -> None:
     assert fails(f"{__file__}:{wrong}")
+
+
+class OneHead(nn.Module):
+    """Has neither a number of heads nor d_model by their names, and takes one sample alone."""
+
+    def __init__(self, d_in: int, d_out: int) -> None:
+        super().__init__()
+        self.w_query, self.w_key, self.w_value = (nn.Parameter(torch.randn(d_in, d_out)) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Any:
+        tokens, _ = x.shape
+        q, k, v = (x @ w for w in (self.w_query, self.w_key, self.w_value))
+        return (q @ k.t() / self.root(q, tokens)).softmax(-1) @ v
+
+    def root(self, q: Tensor, tokens: int) -> float:
+        return float(q.size(-1) ** 0.5)
+
+
+class OneHeadScaledByTokens(OneHead):
+    def root(self, q: Tensor, tokens: int) -> float:
+        return float(tokens**0.5)
+
+
+def test_one_head_of_one_sample_is_read_without_names_of_its_sizes() -> None:
+    subject = understand(f"{__file__}:OneHead", ("float64",))
+    assert subject.adapter.sizes is not None
+    assert subject.adapter.sizes[0] == 1
+    assert not fails(f"{__file__}:OneHead")
+    assert fails(f"{__file__}:OneHeadScaledByTokens")
