@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import inspect
 import textwrap
 from collections.abc import Hashable
+from typing import Any
 
 _KEPT = 64  # classes and functions; reading a subject asks for a handful, several times each
 
@@ -31,3 +33,23 @@ def tree_of(owner: Hashable) -> ast.Module:
         SyntaxError: it does not stand alone.
     """
     return ast.parse(textwrap.dedent(source_of(owner)))
+
+
+def named_in(target: Any) -> list[Any]:
+    """Return a class or function, its bases, and what of its file these name, and so on: all whose source is there.
+
+    A configuration that a class is given may be handed on to any of them.
+    """
+    file = vars(inspect.getmodule(target) or target)
+    found: dict[Any, None] = {}
+    waiting = [target]
+    while waiting:
+        owner = waiting.pop()
+        for one in inspect.getmro(owner) if inspect.isclass(owner) else (owner,):
+            if one in found or getattr(one, "__module__", "") != target.__module__:
+                continue
+            with contextlib.suppress(OSError, TypeError, SyntaxError):
+                named = {node.id for node in ast.walk(tree_of(one)) if isinstance(node, ast.Name)} & file.keys()
+                found[one] = None
+                waiting += [file[name] for name in named if inspect.isclass(file[name]) or inspect.isfunction(file[name])]
+    return list(found)

@@ -52,6 +52,20 @@ class Nested(Plain):
         return super().forward(2 * x if self.doubled else x)
 
 
+class ReadsWhatIsInside(nn.Linear):
+    def __init__(self, hyper) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(hyper.hidden_size, hyper.stack["mlp_dim"])
+
+
+class HandsItOn(Plain):
+    """A part of it alone reads what is in the configuration of its configuration."""
+
+    def __init__(self, hyper) -> None:  # type: ignore[no-untyped-def]
+        super().__init__()
+        self.prepare(hyper.num_heads, hyper.hidden_size)
+        self.fed = ReadsWhatIsInside(hyper)
+
+
 class Unread(Plain):
     """Keeps what nothing is made of."""
 
@@ -122,6 +136,7 @@ def test_a_configuration_may_have_another_name_and_one_inside() -> None:
     assert "hyper is made of the names that it is asked for, with inner made in the same way" in words(found)
     assert "hyper.doubles_it=False" in words(found)
     assert adapter(Nested, **{"hyper.doubles_it": True}).build(4, 20).doubled
+    assert adapter(HandsItOn).build(4, 20).fed.out_features == 40
     assert copy.deepcopy(found.construction(4, 20)) == found.construction(4, 20)
 
 

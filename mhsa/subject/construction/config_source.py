@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import named_in, tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.guess import LAST, Guess
@@ -49,7 +49,7 @@ class Source:
 
     def is_read_further(self, name: str) -> bool:
         """Whether the attribute is a configuration itself: config.transformer["num_heads"]."""
-        return bool(use_of(self.target, name).read)
+        return any(use_of(owner, name).read for owner in named_in(self.target))
 
     def default(self, name: str) -> Any:
         """Return what a configuration of the same file has by default for a name; ``NO_DEFAULT`` where none has it."""

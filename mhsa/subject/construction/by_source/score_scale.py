@@ -7,13 +7,11 @@ any class that is named in the one that takes it.
 from __future__ import annotations
 
 import ast
-import contextlib
-import inspect
 import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import named_in, tree_of
 from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 
 ScoreScale = Literal["score divisor", "score factor"]
@@ -32,7 +30,7 @@ def score_scale(target: Any, name: str) -> ScoreScale | None:
     """
     if not _SCALE.search(name):
         return None
-    nodes = [node for tree in _trees(target) for node in ast.walk(tree)]
+    nodes = [node for owner in named_in(target) for node in ast.walk(tree_of(owner))]
     names = {name} | {attribute for node in nodes for attribute in kept_as(node, name)}
     found: set[ScoreScale] = set()
     for left, operator, right in (x for node in nodes for x in _operations(node)):
@@ -42,23 +40,6 @@ def score_scale(target: Any, name: str) -> ScoreScale | None:
             pairs = ((left, right), (right, left))
             found |= {"score factor" for one, other in pairs if is_argument(one, names) and _has_scores(other)}
     return found.pop() if len(found) == 1 else None
-
-
-def _trees(target: Any) -> list[ast.AST]:
-    """Return the source of a class or function, of its bases, and of what of its file these name, and so on."""
-    file = vars(inspect.getmodule(target) or target)
-    trees: dict[Any, ast.AST] = {}
-    waiting = [target]
-    while waiting:
-        owner = waiting.pop()
-        for one in inspect.getmro(owner) if inspect.isclass(owner) else (owner,):
-            if one in trees or getattr(one, "__module__", "") != target.__module__:
-                continue
-            with contextlib.suppress(OSError, TypeError, SyntaxError):
-                trees[one] = tree_of(one)
-                named = {node.id for node in ast.walk(trees[one]) if isinstance(node, ast.Name)} & file.keys()
-                waiting += [file[name] for name in named if inspect.isclass(file[name]) or inspect.isfunction(file[name])]
-    return list(trees.values())
 
 
 def _operations(node: ast.AST) -> Iterator[tuple[ast.expr, ast.operator, ast.expr]]:
