@@ -104,7 +104,11 @@ SCALED = {
     "scale_scores",
 }  # switches of 1/sqrt(d_k)
 FEED_FORWARD = {"d_ff", "dff", "dim_feedforward", "intermediate_size", "ffn_dim", "mlp_dim", "d_ffn", "n_inner",
-                "ffn_hidden_size", "feed_forward_hidden"}  # fmt: skip
+                "ffn_hidden_size", "feed_forward_hidden", "ff_dim", "dim_ff", "ff_size", "ff_hidden", "ff_hidden_dim",
+                "ff_hid_dim", "ff_units", "ff_inner_dim", "ffn_hidden", "ffn_size", "ffn_inner_dim", "ffn_num_hiddens",
+                "ffn_hidden_dim",
+                "feedforward_dim", "feed_forward_dim", "feedforward_size", "feed_forward_size", "d_feedforward", "pf_dim",
+                "d_mlp", "dim_mlp", "mlp_size", "mlp_hidden_dim", "mlp_hidden", "filter_size"}  # fmt: skip
 CONFIG = {"config", "cfg", "args", "conf", "hparams", "params", "opt", "configs", "configuration", "model_args", "hp",
           "model_config", "hyperparams", "settings", "options", "opts", "gpt_config", "transformer_config", "model_cfg",
           "hyperparameters", "attn_config", "attention_config", "attn_cfg", "modelargs"}  # fmt: skip

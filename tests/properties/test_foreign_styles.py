@@ -24,6 +24,7 @@ DECLARED = {
     "nanogpt_always_causal.py": {"causal": "no"},
     "fill_for_half.py": {"fill": "none"},
     "rate_never_used.py": {"dropout": "applied"},
+    "logits_returned.py": {"weights": "softmax"},
 }
 
 

@@ -31,7 +31,7 @@ class Plain(nn.Module):
     free: ClassVar[str] = ""  # name of a mutant's own constant, for which a diagnosis also tries those in the subject's source
     mhsa_contract = Contract(
         fully_masked_row="zeros", mask="allowed", mask_shape="[B, Tq, Tk]", layout="BTD", shape_mismatch="raises",
-        float64_in="float64", causal="no", surroundings="none", indivisible="raises", heads="consecutive",
+        float64_in="float64", weights="softmax", causal="no", surroundings="none", indivisible="raises", heads="consecutive",
         dropout="applied", spare_parameters="none",
     )  # fmt: skip
 
