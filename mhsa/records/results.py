@@ -170,16 +170,14 @@ def why_unjudged(result: SubjectResult) -> str:
 
 
 def exit_code(results: list[SubjectResult], *, strict: bool = False) -> int:
-    """Return 0 if every subject holds, 1 if one is violated, else 2: that one is wrong is certain, whatever is not judged.
+    """Return 0 if every subject holds, 2 if one could not be judged, else 1: what was not judged outranks a verdict.
 
-    An interrupted run is 2. With ``strict``, warnings count as violations, and what was not judged as a subject that could
-    not be.
+    With ``strict``, warnings count as violations, and what was not judged as a subject that could not be.
     """
     if any(r.interrupted for r in results):
         return 2
-    if any(r.verdict == "violated" or (strict and r.warnings) for r in results):
-        return 1
-    return max((max(EXIT_CODES[r.verdict], 2 * int(strict and bool(r.open))) for r in results), default=2)
+    codes = [max(EXIT_CODES[r.verdict], int(strict and bool(r.warnings)), 2 * int(strict and bool(r.open))) for r in results]
+    return max(codes, default=2)
 
 
 def as_data(

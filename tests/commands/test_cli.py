@@ -34,10 +34,10 @@ def test_json_is_as_documented(mhsa, corpus: Path, tmp_path: Path) -> None:
     done = mhsa(
         "verify", *names, "-k", "output_without_mask or returned_weights", "--no-diagnosis", "--json", tmp_path / "o.json"
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     data = json.loads((tmp_path / "o.json").read_text())
     assert data["schema"] == 1
-    assert data["exit_code"] == 1
+    assert data["exit_code"] == 2
     assert [s["subject"] for s in data["subjects"]] == names
     assert [s["verdict"] for s in data["subjects"]] == ["holds", "violated", "unjudged"]
     assert "ModuleNotFoundError" in data["subjects"][2]["reason"]

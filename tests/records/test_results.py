@@ -53,12 +53,12 @@ OPEN, BOTH = result("pass", not_judged=["argument x"]), result("pass", not_judge
         ([result("pass", question=True)], 2, 2),
         ([HOLDS, HOLDS], 0, 0),
         ([HOLDS, VIOLATED, HOLDS], 1, 1),
-        ([UNJUDGED, VIOLATED, HOLDS], 1, 1),
+        ([UNJUDGED, VIOLATED, HOLDS], 2, 2),
         ([WARNS], 0, 1),
         ([ACCEPTS], 0, 0),
         ([OPEN], 0, 2),
-        ([BOTH, HOLDS], 0, 1),
-        ([WARNS, UNJUDGED], 2, 1),
+        ([BOTH, HOLDS], 0, 2),
+        ([WARNS, UNJUDGED], 2, 2),
         ([result("fail", interrupted=True), HOLDS], 2, 2),
         ([HOLDS, result("pass", interrupted=True)], 2, 2),
     ],
@@ -128,7 +128,7 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
     asks = SubjectResult("m.py:C", reason="which?", question=True)
     data = as_data([whole, other, asks], {"torch": "2"}, {"mine": DIAGNOSIS})
     first, second, third = data.pop("subjects")
-    assert data == {"schema": 1, "environment": {"torch": "2"}, "interrupted": False, "exit_code": 1, "strict": False}
+    assert data == {"schema": 1, "environment": {"torch": "2"}, "interrupted": False, "exit_code": 2, "strict": False}
     assert as_data([result("pass", interrupted=True)], {})["interrupted"] is True
     diagnosis = first.pop("diagnosis")
     assert diagnosis["kind"] == "unknown"
