@@ -128,13 +128,13 @@ class AnyTensors(nn.Module):
         return tensors[0]
 
 
-class WithGain(Plain):
+class WithCurve(Plain):
     def __init__(self, num_heads, d_model) -> None:
         super().__init__(num_heads, d_model)
         self.gain = nn.Parameter(torch.ones(d_model))
 
     def forward(self, query, key, value):
-        return self.gain * super().forward(query, key, value)
+        return (self.gain * super().forward(query, key, value)).cos()
 
 
 class Core(nn.Module):
@@ -170,7 +170,7 @@ def test_a_core_without_parameters_is_a_function() -> None:
         (f"{__file__}:NeedsMore", "needs 'table', and mhsa does not know what to give"),
         (f"{__file__}:FourTensors", "needs down, and mhsa does not know what to give"),
         (f"{__file__}:AnyTensors", "which parameters are query, key and value is not clear"),
-        (f"{__file__}:WithGain", "gain [20] changes the result but is not part of plain multi-head attention"),
+        (f"{__file__}:WithCurve", "gain [20] changes the result but is not part of plain multi-head attention"),
         ("torch.nn:Linear", "no parameter that is known to be the number of heads"),
         ("torch:add", "no readable signature"),
         ("mhsa:Adapter", "must define build(self, head, d_model)"),

@@ -148,7 +148,8 @@ def test_weights_in_another_form_are_named_and_not_called_wrong(model: Path, nam
     ],
 )
 def test_what_can_only_be_weights_and_is_none_is_a_violation(model: Path, name: str, words: str) -> None:
-    request = Request("m", f"{model}:{name}", dtypes=("float64",))
+    meant = {"weights": "softmax"} if name == "ReturnedScores" else {}  # else it is a question
+    request = Request("m", f"{model}:{name}", dtypes=("float64",), contract=meant)
     with pytest.raises(pytest.fail.Exception, match=re.escape(words)):
         judge_inline(request, "weights.rows_sum_to_one", strict=False)
     judge_inline(request, "oracle.output_without_mask", strict=False)

@@ -35,7 +35,7 @@ def wrappers_in(owner: Any) -> dict[str, tuple[Sum, bool]]:
     left out.
     """
     found: dict[str, tuple[Sum, bool]] = {}
-    for name, kind in vars(owner).items():
+    for name, kind in list(vars(owner).items()):
         own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == getattr(owner, "__name__", "")
         if own and (layer := _wrapper(kind)) is not None:
             found[name] = layer

@@ -50,7 +50,7 @@ def mistakes_where_given(target: Any, alone: Request) -> dict[str, str]:
     """
     owner = sys.modules.get(getattr(target, "__module__", ""))
     found: dict[str, str] = {}
-    for name, kind in vars(owner).items() if owner is not None and inspect.isclass(target) else ():
+    for name, kind in list(vars(owner).items()) if owner is not None and inspect.isclass(target) else ():
         own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == target.__module__
         with contextlib.suppress(Exception), warnings.catch_warnings():  # it may be no layer that can be built and called so
             warnings.simplefilter("ignore")
@@ -67,7 +67,7 @@ def mistakes_of_one_mask(kinds: Sequence[Any], alone: Request) -> dict[str, str]
     classes = tuple(kind for kind in kinds if inspect.isclass(kind))
     owner = sys.modules.get(getattr(classes[0], "__module__", "")) if classes else None
     found: dict[str, str] = {}
-    for name, kind in vars(owner).items() if owner is not None else ():
+    for name, kind in list(vars(owner).items()) if owner is not None else ():
         own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == classes[0].__module__
         if not own or issubclass(kind, classes) or pick(inspect.signature(kind.forward).parameters, MASK) is None:
             continue
