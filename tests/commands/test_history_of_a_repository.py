@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from mhsa.bench.history.asv_publish import site_of
+from mhsa.bench.tools.asv_suite import Suite
 from tests.helpers.repository import MEMORY, MODULE, QUICK_HISTORY, SCALE, Repository
 
 SLOWER = MODULE.replace("        scores = (q", "        for _ in range(200):\n            q @ k.mT\n        scores = (q")
@@ -85,7 +86,7 @@ def test_the_figures_are_in_asvs_files(told: Told) -> None:
     (entry,) = words["mhsa"]
     assert ratio == [entry["measurement"]["ratio"]]
     assert params == [["'att'"], ["'forward'"], ["'exercise'"], ["'float32'"], ["'cpu'"]]
-    assert version == "1"
+    assert version == Suite.version
     assert words["results"][KEY.format("operators")][0] == [entry["measurement"]["counters"]["operators"]]
     assert wrong["results"][KEY.format("seconds")][0] == [None], "which is failed"
     (value,) = missing["results"][KEY.format("seconds")][0]
