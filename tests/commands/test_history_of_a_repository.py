@@ -92,7 +92,7 @@ def test_the_figures_are_in_asvs_files(told: Told) -> None:
     (value,) = missing["results"][KEY.format("seconds")][0]
     assert value != value, "which is n/a"
     assert words["params"]["machine"] == told.folder.name
-    assert set(words["params"]) == {"machine", "cpu", "threads", "torch"}, "each further one would split the series"
+    assert set(words["params"]) == {"machine", "cpu", "threads", "torch", "memory"}, "each further one would split the series"
     machine = json.loads((told.folder / "machine.json").read_text())
     assert (machine["machine"], machine["threads"]) == (told.folder.name, "1")
     assert not list(told.folder.glob(".*"))
