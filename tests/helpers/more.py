@@ -115,6 +115,12 @@ MORE = {
         f"bugs/test_declared_{file}.py::test_another_property_finds_it": More("one property that finds each bug stays")
         for file in ("mutants", "scores", "qk_norm", "lse", "bias_table", "fill")
     },
+    **{
+        f"bugs/test_declared_{file}.py::test_it_is_found": More(
+            "one pair for each mutant; test_no_vacuous_property.py has one for each property in make test"
+        )
+        for file in ("mutants", "scores", "qk_norm", "bias_table")
+    },
     "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More(
         "each is judged by 40 properties; each is compared with the oracle in make test"
     ),
@@ -268,6 +274,20 @@ MORE = {
     },
     "bench/measure/test_no_false_suspicion.py::test_what_comes_with_mhsa": More(
         "one format more; one of each stays", ("reference-float32", "fused-bfloat16", "torch-float64")
+    ),
+    **{
+        f"commands/test_accept.py::{test}": More("compares two commits end to end; others of the file stay")
+        for test in ("test_a_line_in_a_message_does_the_same", "test_a_file_that_git_ignores_is_told")
+    },
+    "commands/test_history_of_a_repository.py": More("measures a repository of several commits; test_history.py stays"),
+    "commands/test_bench.py::TestSurvival": More(
+        "mhsa bench with subjects that end their process, 25 seconds; run/test_hostile_subjects.py has such subjects"
+    ),
+    "reports/test_html_page.py::test_it_fits_and_can_be_read": More(
+        "one width of a window more; the narrowest in one theme and a wide one in the other stay", ("360-light", "1400-dark")
+    ),
+    "bench/report/test_every_report.py::test_the_page_fits_and_can_be_read": More(
+        "one width of a window more", ("360-light", "1600-dark")
     ),
     "commands/test_compare.py::test_more_memory": More("times two commits end to end; a wrong commit and the rounds stay"),
     "commands/test_compare.py::test_a_slower_commit": More("times two commits end to end; a wrong commit and the rounds stay"),
