@@ -280,9 +280,12 @@ MORE = {
         for test in ("test_a_line_in_a_message_does_the_same", "test_a_file_that_git_ignores_is_told")
     },
     "commands/test_history_of_a_repository.py": More("measures a repository of several commits; test_history.py stays"),
-    "commands/test_bench.py::TestSurvival": More(
-        "mhsa bench with subjects that end their process, 25 seconds; run/test_hostile_subjects.py has such subjects"
-    ),
+    **{
+        f"commands/test_bench.py::TestSurvival::{test}": More(
+            "mhsa bench with subjects that end their process, 25 seconds; run/test_hostile_subjects.py has such subjects"
+        )
+        for test in ("test_every_one_has_one_result_everywhere", "test_the_reasons_are_said")
+    },
     "reports/test_html_page.py::test_it_fits_and_can_be_read": More(
         "one width of a window more; the narrowest in one theme and a wide one in the other stay", ("360-light", "1400-dark")
     ),
