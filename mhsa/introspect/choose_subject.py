@@ -16,7 +16,7 @@ from torch import nn
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, WIDTH, pick
 from mhsa.records.understood import Understood
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import classes_of, tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
 from mhsa.subject.forms.given_weights import weights_among, with_weights
@@ -69,7 +69,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     """
     own = {n: o for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__}
     functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith(("_", "test"))}
-    classes = {n: o for n, o in own.items() if inspect.isclass(o)}
+    classes = classes_of(module)
     modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
     called = {n: o for n, o in modules.items() if call_of(o) is not nn.Module.forward} or modules
     from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
@@ -107,11 +107,8 @@ def choose(module: ModuleType, spec: str) -> Choice:
 
 def layers_of(target: Any, names: Collection[str]) -> tuple[tuple[Any, ...], tuple[str, ...]]:
     """Return the classes of these names in the target's file, and the names of those that are built of any of them."""
-    place = vars(inspect.getmodule(target) or target)
-    kinds = {name: place[name] for name in names if inspect.isclass(place.get(name))}
-    modules = {
-        n: o for n, o in place.items() if inspect.isclass(o) and issubclass(o, nn.Module) and o.__module__ == target.__module__
-    }
+    modules = {n: o for n, o in classes_of(inspect.getmodule(target)).items() if issubclass(o, nn.Module)}
+    kinds = {name: modules[name] for name in names if name in modules}
     found = {n for name, kind in kinds.items() for n in _around(modules, name, kind)} - kinds.keys()
     return tuple(kinds.values()), tuple(n for n in modules if n in found)
 

@@ -35,6 +35,15 @@ def tree_of(owner: Hashable) -> ast.Module:
     return ast.parse(textwrap.dedent(source_of(owner)))
 
 
+def classes_of(file: Any) -> dict[str, Any]:
+    """Return the classes that a Python module defines itself, by their names.
+
+    They are listed before anything is done with one of them: building one may add names to the module.
+    """
+    own = getattr(file, "__name__", None)
+    return {name: kind for name, kind in vars(file).items() if inspect.isclass(kind) and kind.__module__ == own} if own else {}
+
+
 def named_in(target: Any) -> list[Any]:
     """Return a class or function, its bases, and what of its file these name, and so on: all whose source is there.
 

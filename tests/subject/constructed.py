@@ -1,5 +1,7 @@
 """What tests of constructors share: a module with maps of no telling names, and what is said of how it is built."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -8,9 +10,13 @@ from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
 
-def attend(maps: nn.ModuleList, heads: int, x: torch.Tensor) -> torch.Tensor:
+def mixed(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    return (q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v
+
+
+def attend(maps: nn.ModuleList, heads: int, x: torch.Tensor, mix: Callable[..., torch.Tensor] = mixed) -> torch.Tensor:
     q, k, v = (maps[i](x).unflatten(-1, (heads, -1)).transpose(1, 2) for i in range(3))
-    return maps[3](((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+    return maps[3](mix(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Plain(nn.Module):

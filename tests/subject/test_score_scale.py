@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.subject.construction.by_source.score_scale import score_scale
-from tests.subject.constructed import Plain, adapter, words
+from tests.subject.constructed import Plain, adapter, attend, words
 
 
 class Scores(nn.Module):
@@ -31,16 +31,12 @@ class Configured(Plain):
         self.scores = Scores(hyper)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (self.maps[i](x).unflatten(-1, (self.count, -1)).transpose(1, 2) for i in range(3))
-        output: Tensor = self.maps[3](self.scores(q, k, v).transpose(1, 2).flatten(2))
-        return output
+        return attend(self.maps, self.count, x, self.scores)
 
 
 class KeysForValues(Configured):
     def forward(self, x: Tensor) -> Tensor:
-        q, k = (self.maps[i](x).unflatten(-1, (self.count, -1)).transpose(1, 2) for i in range(2))
-        output: Tensor = self.maps[3](self.scores(q, k, k).transpose(1, 2).flatten(2))
-        return output
+        return attend(self.maps, self.count, x, lambda q, k, v: self.scores(q, k, k))
 
 
 class Multiplies(Plain):
@@ -50,11 +46,12 @@ class Multiplies(Plain):
         self.scaling = scaling
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = (self.maps[i](x).unflatten(-1, (self.count, -1)).transpose(1, 2) for i in range(3))
+        return attend(self.maps, self.count, x, self.mix)
+
+    def mix(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         scores = q @ k.mT
         scores *= self.scaling
-        output: Tensor = self.maps[3]((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
-        return output
+        return scores.softmax(-1) @ v
 
 
 class ScalesItsInput(Plain):

@@ -27,9 +27,10 @@ def find_weights_form(subject: Subject) -> Caller:
         Question: what is returned are the scores before the softmax, which nobody has declared; or they are declared, and
             nothing is returned that they can be.
     """
-    callers = [subject.caller] if subject.caller.weights_from is not None else list(_callers(subject.caller))
+    usual = [subject.caller] if subject.caller.weights_from is not None else []
     if subject.contract.weights == "scores":
-        return _of_declared_scores(subject, [*callers, *_callers(subject.caller)])
+        return _of_declared_scores(subject, [*usual, *_callers(subject.caller)])
+    callers = usual or list(_callers(subject.caller))
     weights = next((caller for caller in callers if _is_exact(subject, caller)), None)
     if weights is not None:
         return weights

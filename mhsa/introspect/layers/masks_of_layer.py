@@ -25,7 +25,7 @@ from mhsa.subject.caller import Caller
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.needless_arguments import Given
 from mhsa.subject.generic_inputs import generic_sizes
-from mhsa.subject.signature import call_of
+from mhsa.subject.signature import Signature, call_of
 
 _FULL: tuple[MaskShape, ...] = ("[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[Tq, Tk]")
 _OF_KEYS: tuple[MaskShape, ...] = ("[B, Tk]", "[B, 1, 1, Tk]", "[B, 1, Tk]")
@@ -48,7 +48,7 @@ def mistake_of_masks(adapter: ModuleAdapter, module: nn.Module, caller: Caller, 
         attentions: their paths.
     """
     signature = adapter.signature
-    names = [n for n in (signature.mask, signature.own_mask, *signature.other_masks) if n is not None]
+    names = _names(signature)
     if signature.key is None or signature.as_list or len(names) < 2:
         return None
     own, other = own_and_other(signature.query, signature.key)
@@ -65,7 +65,7 @@ def mistake_of_one_mask(adapter: ModuleAdapter, module: nn.Module, caller: Calle
     Arguments are those of :func:`mistake_of_masks`.
     """
     signature = adapter.signature
-    names = [n for n in (signature.mask, signature.own_mask, *signature.other_masks) if n is not None]
+    names = _names(signature)
     if signature.key is not None or signature.as_list or len(names) != 1 or is_lengths(names[0]):
         return None
     followed = _followed(adapter, module, caller, attentions, MasksOfALayer(tuple(names), (), ()), signature.query)
@@ -73,6 +73,10 @@ def mistake_of_one_mask(adapter: ModuleAdapter, module: nn.Module, caller: Calle
         return None
     name, path = next(_turned(*followed), ("", ""))
     return f"it hands {name} to {path} with the axes of queries and keys interchanged" if name else ""
+
+
+def _names(signature: Signature) -> list[str]:
+    return [n for n in (signature.mask, signature.own_mask, *signature.other_masks) if n is not None]
 
 
 def _followed(

@@ -14,6 +14,7 @@ from mhsa.introspect.calls.generic_module import randomised
 from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.records.conventions.layer import Sum
 from mhsa.records.names import WIDTH, is_called
+from mhsa.source.written_code import classes_of
 from mhsa.subject.generic_inputs import SIZES
 
 _PART = re.compile(r"^(?:sub_?layer|fn|func|layer|sub_?module|module|block|net|wrapped)$")
@@ -35,9 +36,8 @@ def wrappers_in(owner: Any) -> dict[str, tuple[Sum, bool]]:
     left out.
     """
     found: dict[str, tuple[Sum, bool]] = {}
-    for name, kind in list(vars(owner).items()):
-        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == getattr(owner, "__name__", "")
-        if own and (layer := _wrapper(kind)) is not None:
+    for name, kind in classes_of(owner).items():
+        if issubclass(kind, nn.Module) and (layer := _wrapper(kind)) is not None:
             found[name] = layer
     return found
 

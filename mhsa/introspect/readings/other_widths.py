@@ -58,11 +58,17 @@ def read_input_widths(subject: Subject) -> tuple[Switch, Understood] | None:
         wider.other_widths = inputs
         names = dict.fromkeys(n for of_input in inputs.values() for n in of_input)
         words = " and ".join(f"{n}=d_model + {MORE}" for n in names)
-        switch = Switch(words, wider, subject.contract)
-        try:
-            taken = bool(inputs) and Fit().is_taken_without_mask(switch.of(subject))
-        except Exception:  # it cannot be built so, or its maps do not fit each other
-            taken = False
-        if taken:
-            return switch, Understood("constructor", f"{words}: is judged so in some of the cases", "fitted")
+        if inputs and (position := as_position(subject, wider, words)) is not None:
+            return position
     return None
+
+
+def as_position(subject: Subject, adapter: ModuleAdapter, words: str) -> tuple[Switch, Understood] | None:
+    """Return an adapter as a position in which a subject is judged, too; None where it cannot be built and called so."""
+    switch = Switch(words, adapter, subject.contract)
+    try:
+        if not Fit().is_taken_without_mask(switch.of(subject)):
+            return None
+    except Exception:  # it cannot be built so, or its maps do not fit each other
+        return None
+    return switch, Understood("constructor", f"{words}: is judged so in some of the cases", "fitted")

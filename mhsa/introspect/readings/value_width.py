@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Collection
 
-from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.other_widths import as_position
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject, Switch
@@ -31,13 +31,7 @@ def read_value_width(subject: Subject) -> tuple[Switch, Understood] | None:
     wider = copy.copy(adapter)
     wider.wider_values = dict.fromkeys(of_heads, "one head") or dict.fromkeys(of_all, "all heads")
     words = " and ".join(f"{name}=d_k + 1" if of_heads else f"{name}=d_model + heads" for name in wider.wider_values)
-    switch = Switch(words, wider, subject.contract)
-    try:
-        if not Fit().is_taken_without_mask(switch.of(subject)):
-            return None
-    except Exception:  # it cannot be built so, or its maps do not fit each other
-        return None
-    return switch, Understood("constructor", f"{words}: is judged so in some of the cases", "fitted")
+    return as_position(subject, wider, words)
 
 
 def _of_values(widths: Collection[str]) -> tuple[str, ...]:

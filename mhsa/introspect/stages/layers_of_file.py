@@ -23,7 +23,7 @@ from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.layers.watched_forward import watched_forward
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
-from mhsa.introspect.stages.masks_of_a_layer import mistake_in_built, mistakes_of_one_mask, mistakes_where_given
+from mhsa.introspect.stages.masks_of_a_layer import mistake_in_built, mistakes_of_models, mistakes_where_given
 from mhsa.introspect.surroundings.inner_attention import InnerAttention
 from mhsa.introspect.surroundings.leave_out import guesses_a_part
 from mhsa.records.conventions.layer import ALONE, BETWEEN, Sum, as_text, formulas_of
@@ -55,18 +55,18 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
     own = subject.layer not in ("", ALONE)  # what is declared is about the subject itself
     left_out = request.contract.get("surroundings") == "left-out"
     given = {} if left_out else mistakes_where_given(kinds[0], _alone(request))
-    one_mask = {} if left_out else mistakes_of_one_mask(kinds, _alone(request))
     found = {} if left_out else {name: _layer(name, kinds, within, request) for name in names if name not in given}
+    models = {} if left_out else mistakes_of_models(kinds, {*given, *found}, _alone(request))
     built = {name: each.formula for name, each in found.items() if each.formula is not None}
     wrappers = {} if left_out else _wrappers(kinds[0])
     faults = {name: each.fault for name, each in found.items() if each.fault}
     faults |= {name: CHANGED for name, (_, changed) in wrappers.items() if changed}
     layers = built | {name: layer for name, (layer, _) in wrappers.items()}
-    masks = given | one_mask | {name: each.masks for name, each in found.items() if each.masks is not None}
+    masks = given | models | {name: each.masks for name, each in found.items() if each.masks is not None}
     unknown = tuple(f"{name}, which is built of it" for name in names if name not in layers and name not in masks)
     named = tuple(
         f"{name}, but for {_judged(name in layers, name in masks)}"
-        for name in dict.fromkeys((*names, *given, *one_mask))
+        for name in dict.fromkeys((*names, *given, *models))
         if name in {*built, *masks}
     )
     subject = replace(subject, not_judged=(*subject.not_judged, *unknown, *named))

@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import nn
@@ -18,7 +18,7 @@ from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_ca
 from mhsa.introspect.surroundings.several_attentions import paths_of_attentions
 from mhsa.records.names import MASK, pick
 from mhsa.records.request import Request
-from mhsa.source.written_code import source_of
+from mhsa.source.written_code import classes_of, source_of
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import SIZES
 
@@ -31,12 +31,15 @@ _NUMBERS = (bool, int, float, str, "bool", "int", "float", "str")
 def mistake_in_built(whole: BuiltAndCalled, attentions: Sequence[str]) -> str | None:
     """Return which attention of a layer is given a wrong mask; empty where none is, None where nothing is known.
 
-    ``attentions`` are the paths of those that are judged; others are found by their names.
+    ``attentions`` are the paths of those that are judged; of a layer with two sequences others are found by their names.
     """
     if not isinstance(whole.adapter, ModuleAdapter):
         return None
     others = [path for path in paths_of_attentions(whole.module) if not any(_overlap(path, each) for each in attentions)]
-    return mistake_of_masks(whole.adapter, whole.module, whole.caller, [*attentions, *others])
+    mistake = mistake_of_masks(whole.adapter, whole.module, whole.caller, [*attentions, *others])
+    if mistake is not None or not attentions:
+        return mistake
+    return mistake_of_one_mask(whole.adapter, whole.module, whole.caller, attentions)
 
 
 def mistakes_where_given(target: Any, alone: Request) -> dict[str, str]:
@@ -48,38 +51,43 @@ def mistakes_where_given(target: Any, alone: Request) -> dict[str, str]:
         target: the class of the attention.
         alone: the request, without anything that is declared.
     """
-    owner = sys.modules.get(getattr(target, "__module__", ""))
-    found: dict[str, str] = {}
-    for name, kind in list(vars(owner).items()) if owner is not None and inspect.isclass(target) else ():
-        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == target.__module__
-        with contextlib.suppress(Exception), warnings.catch_warnings():  # it may be no layer that can be built and called so
-            warnings.simplefilter("ignore")
-            mistake = _where_given(kind, target, alone) if own and kind is not target else None
-            found |= {} if mistake is None else {name: mistake}
-    return found
+    file = sys.modules.get(getattr(target, "__module__", "")) if inspect.isclass(target) else None
+    kinds = classes_of(file) if file is not None else {}
+    return _known({n: kind for n, kind in kinds.items() if kind is not target}, lambda kind: _where_given(kind, target, alone))
 
 
-def mistakes_of_one_mask(kinds: Sequence[Any], alone: Request) -> dict[str, str]:
-    """Return the same of classes of the file in which attentions of some classes stand, that take one sequence and its mask.
+def mistakes_of_models(kinds: Sequence[Any], others: Collection[str], alone: Request) -> dict[str, str]:
+    """Return the same of classes of the file in which attentions of some classes stand, and that take a mask.
 
     Those of which nothing is known are left out, as what embeds tokens is: it is given no sequence of features.
+
+    Args:
+        kinds: classes of attentions, all of one file.
+        others: names of classes that are known already.
+        alone: the request, without anything that is declared.
     """
     classes = tuple(kind for kind in kinds if inspect.isclass(kind))
-    owner = sys.modules.get(getattr(classes[0], "__module__", "")) if classes else None
+    file = sys.modules.get(getattr(classes[0], "__module__", "")) if classes else None
+    models = {n: kind for n, kind in classes_of(file).items() if n not in others} if file is not None else {}
+
+    def mistake(kind: Any) -> str | None:
+        masked = pick(inspect.signature(kind.forward).parameters, MASK) is not None
+        if issubclass(kind, classes) or not masked or "Embedding(" in source_of(kind):
+            return None
+        whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
+        return mistake_in_built(whole, [path for path, part in whole.module.named_modules() if isinstance(part, classes)])
+
+    return _known(models, mistake)
+
+
+def _known(kinds: Mapping[str, Any], mistake: Callable[[Any], str | None]) -> dict[str, str]:
+    """Return the mistakes of those modules among some classes of which one is known."""
     found: dict[str, str] = {}
-    for name, kind in list(vars(owner).items()) if owner is not None else ():
-        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == classes[0].__module__
-        if not own or issubclass(kind, classes) or pick(inspect.signature(kind.forward).parameters, MASK) is None:
-            continue
+    for name, kind in kinds.items():
         with contextlib.suppress(Exception), warnings.catch_warnings():  # it may be nothing that can be built and called so
             warnings.simplefilter("ignore")
-            if "Embedding(" in source_of(kind):
-                continue
-            whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
-            paths = [path for path, part in whole.module.named_modules() if isinstance(part, classes)]
-            if paths and isinstance(whole.adapter, ModuleAdapter):
-                mistake = mistake_of_one_mask(whole.adapter, whole.module, whole.caller, paths)
-                found |= {} if mistake is None else {name: mistake}
+            said = mistake(kind) if issubclass(kind, nn.Module) else None
+            found |= {} if said is None else {name: said}
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.source.written_code import named_in, tree_of
+from mhsa.source.written_code import classes_of, named_in, tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.guess import LAST, Guess
@@ -49,7 +49,7 @@ class Source:
 
     def is_read_further(self, name: str) -> bool:
         """Whether the attribute is a configuration itself: config.transformer["num_heads"]."""
-        return any(use_of(owner, name).read for owner in named_in(self.target))
+        return _is_read_further(self.target, name)
 
     def default(self, name: str) -> Any:
         """Return what a configuration of the same file has by default for a name; ``NO_DEFAULT`` where none has it."""
@@ -60,18 +60,28 @@ class Source:
 
     def guess(self, name: str) -> Guess | None:
         """Return a value for a name that is read and that nothing is known of; None where the source shows no use of it."""
-        found = guesses(self.target, name, None, sized=True, headed=True)
-        suggested = use_of(self.target, name).is_known or len(found) > len(LAST)
-        return next((guess for guess in found if guess.made is None), None) if suggested else None
+        return _guess(self.target, name)
+
+
+# Of a class and a name they are asked in each build, of which a verdict has hundreds.
+@functools.cache
+def _is_read_further(target: Any, name: str) -> bool:
+    return any(use_of(owner, name).read for owner in named_in(target))
+
+
+@functools.cache
+def _guess(target: Any, name: str) -> Guess | None:
+    found = guesses(target, name, None, sized=True, headed=True)
+    suggested = use_of(target, name).is_known or len(found) > len(LAST)
+    return next((guess for guess in found if guess.made is None), None) if suggested else None
 
 
 def _configurations(target: Any) -> tuple[Any, ...]:
     """Return an object of each class of the target's file that is called a configuration and needs no arguments."""
     built: list[Any] = []
     file = sys.modules.get(getattr(target, "__module__", ""))
-    for name, kind in list(vars(file).items()) if file is not None else ():
-        own = isinstance(kind, type) and kind.__module__ == target.__module__ and not issubclass(kind, nn.Module)
-        if own and _CONFIGURATION.search(name):
+    for name, kind in classes_of(file).items() if file is not None else ():
+        if _CONFIGURATION.search(name) and not issubclass(kind, nn.Module):
             built += _built(kind)
     return tuple(built)
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import nn
 
+from mhsa.source.written_code import classes_of
 from mhsa.subject.construction.argument_roles import LENGTH, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
 from mhsa.subject.construction.by_source.closed_sets import is_plain, members, plain_first
@@ -178,11 +179,11 @@ def _cores(target: Any) -> list[Core]:
 
     One with a switch that plain attention has off comes with it switched off first.
     """
-    place = vars(inspect.getmodule(target)) if inspect.getmodule(target) else {}
+    file = inspect.getmodule(target)
     found = []
-    for kind in place.values():
-        own = inspect.isclass(kind) and issubclass(kind, nn.Module) and kind.__module__ == getattr(target, "__module__", None)
-        if own and kind is not target and re.search("attention|attn", kind.__name__, re.IGNORECASE):
+    for kind in classes_of(file).values() if file is not None else ():
+        called = issubclass(kind, nn.Module) and re.search("attention|attn", kind.__name__, re.IGNORECASE)
+        if called and kind is not target:
             try:
                 if not list(kind().parameters()):
                     parameters = inspect.signature(kind).parameters
