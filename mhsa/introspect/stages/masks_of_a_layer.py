@@ -75,7 +75,8 @@ def mistakes_of_models(kinds: Sequence[Any], others: Collection[str], alone: Req
         if issubclass(kind, classes) or not masked or "Embedding(" in source_of(kind):
             return None
         whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
-        return mistake_in_built(whole, [path for path, part in whole.module.named_modules() if isinstance(part, classes)])
+        attentions = [path for path, part in whole.module.named_modules() if isinstance(part, classes)]
+        return mistake_in_built(whole, attentions) if attentions else None
 
     return _known(models, mistake)
 
