@@ -11,6 +11,7 @@ from mhsa.introspect.choose_subject import Choice, layers_of
 from mhsa.introspect.load import chosen
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
+from mhsa.introspect.readings.formula.named_bias import with_named_bias
 from mhsa.introspect.readings.formula.qk_norm import seems_normed
 from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
@@ -49,14 +50,14 @@ def understand(
         if choice.attention:
             request = replace(request, contract={**request.contract, "attention": choice.attention})
         try:
-            subject = _understand(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+            subject = _with_bias(choice.target, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
         except SubjectError as error:
             if (named := or_its_parts(error, choice.target, request)) is error:
                 raise
             if (part := only_part(named, choice.target, request)) is None:
                 raise named from error
             choice = choice.of_part(part)
-            subject = _understand(part, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
+            subject = _with_bias(part, replace(request, dtypes=request.dtypes or DEFAULT_DTYPES))
         kinds, around = (choice.target,), choice.around
         if request.layers_of:
             kinds, around = layers_of(choice.target, request.layers_of)
@@ -66,6 +67,12 @@ def understand(
         raise
     except BaseException as error:
         raise SubjectError(f"{request.label} cannot be understood: {describe(error)}") from error
+
+
+def _with_bias(target: Any, request: Request) -> Subject:
+    """Understand an object, with the bias of the scores that an argument is by its name."""
+    under = replace(request, contract={**request.contract, "bias": "given"})
+    return with_named_bias(_understand(target, request), lambda: _understand(target, under), request.not_judged)
 
 
 def _understand(target: Any, request: Request) -> Subject:

@@ -242,6 +242,29 @@ def test_a_width_without_which_nothing_can_be_built_is_given() -> None:
     assert subject.adapter.sizes is None
 
 
+class HasWidthsThatAreComputed(nn.Module):
+    """Of the widths that are None by default one is needed, and the others are computed from it."""
+
+    def __init__(self, heads, dim, embed_dim=None, val_dim=None, key_dim=None) -> None:
+        super().__init__()
+        val_dim = embed_dim // heads if val_dim is None else val_dim
+        key_dim = val_dim if key_dim is None else key_dim
+        self.scale, self.embed_dim = key_dim**-0.5, embed_dim
+        self.q, self.k = (nn.Parameter(torch.randn(heads, dim, key_dim)) for _ in range(2))
+        self.v, self.o = nn.Parameter(torch.randn(heads, dim, val_dim)), nn.Parameter(torch.randn(heads, val_dim, embed_dim))
+
+    def forward(self, query, key):
+        q, k, v = query[:, None] @ self.q, key[:, None] @ self.k, key[:, None] @ self.v
+        return (((q @ k.mT * self.scale).softmax(-1) @ v) @ self.o).sum(1)
+
+
+def test_no_more_widths_are_given_than_are_needed() -> None:
+    subject = understand(f"{__file__}:HasWidthsThatAreComputed")
+    assert "embed_dim=d_model; state" in words(subject)
+    assert {"constructor argument val_dim", "constructor argument key_dim"} <= set(subject.not_judged)
+    assert dict(subject.notes)["parameters"].count("[H, d_model, d_k]") == 3
+
+
 def test_a_configuration_may_hold_what_is_only_stored() -> None:
     subject = understand(f"{__file__}:Unread")
     assert "n_agents=None" in words(subject)

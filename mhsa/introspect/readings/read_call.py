@@ -88,7 +88,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             masks = _masks_of(roles.subject, fit)
             return _conclude(subject, module, [roles, *([masks] if masks else [])], fit, request)
         ask_about_unknown(subject, module)
-        ask_about_second(subject)
+        ask_about_second(subject, module)
     if subject.contract.layout == "BNTD" and subject.adapter.contract.layout is None:
         more = ", or ".join(TAKES[layout].removeprefix("takes ") for layout in ("BHWC", "BTND", "TNBD"))
         words = f"it {TAKES['BNTD']}, or {more}, and is exactly attention in none of these"

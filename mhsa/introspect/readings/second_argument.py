@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+import torch
+from torch import Tensor, nn
+
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import CONTEXT, KEY, is_called, is_context
@@ -13,8 +16,12 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.needless_arguments import NONE
 from mhsa.subject.forms.required_switches import is_compared_with_none
+from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
+
+# Two float64 results that differ by the order of sums alone agree to far more digits; others to fewer, but by chance.
+_SAME = 1e-9
 
 
 class UnknownArgument(Question):
@@ -73,20 +80,44 @@ def _without(adapter: ModuleAdapter, name: str) -> ModuleAdapter:
     )
 
 
-def ask_about_second(subject: Subject) -> None:
+def ask_about_second(subject: Subject, module: nn.Module) -> None:
     """Ask what the second argument is, where nothing that was tried is attention.
 
-    One that is taken as tokens where the first is a picture, or the other way round, is a sequence to attend to.
+    One that is taken as tokens where the first is a picture, or the other way round, is a sequence to attend to. So is one of
+    another number of tokens than the first, in whatever order, of which one alone has a weight of 1: only an attention, right
+    or wrong, reads tokens so.
 
     Raises:
         UnknownArgument: its name does not say that it is another sequence to attend to.
     """
     name = unknown_second(subject.adapter)
-    if name is not None and "," not in (subject.contract.layout or ""):
+    if name is not None and "," not in (subject.contract.layout or "") and not _is_attended_to(subject, module):
         raise UnknownArgument(
             f"forward needs {name}, and mhsa does not know what to give: with the keys there it is not attention, nor with a "
             "mask. If it is the mask, state what that means; else describe the call in an mhsa.Adapter (docs/adapters.md)"
         )
+
+
+def _is_attended_to(subject: Subject, module: nn.Module) -> bool:
+    """Whether the tokens of the second argument matter in any order, and one alone is the answer to whatever query."""
+    query, key, _ = generic_tensors(subject.adapter)
+    calls = ((query, key), (query, key.flip(1)), (query, key + key[:, :1]), (query, key[:, :1]), (query + query[:1], key[:, :1]))
+    found = []
+    for q, k in calls:
+        try:
+            with torch.no_grad():
+                output = subject.caller(module, q, k, k, None)[0]
+        except Exception:  # the properties will meet it again and report it
+            return False
+        if not isinstance(output, Tensor):
+            return False
+        found.append(output)
+    given, turned, other, alone, another = found
+
+    def same(a: Tensor, b: Tensor) -> bool:
+        return torch.allclose(a, b, rtol=0.0, atol=_SAME * float(b.abs().max()))
+
+    return query.size(1) != key.size(1) and same(turned, given) and not same(other, given) and same(another, alone)
 
 
 def unknown_second(adapter: Adapter) -> str | None:

@@ -104,6 +104,8 @@ def optional_guesses(
     none = [n for n, p in parameters.items() if p.default is None and role_of(n) != "head"]
     yield from ({n: guess} for n in none for guess in _identities(use_of(target, n)))
     widths = {n: Guess(role="other width") for n in none if use_of(target, n).width}
+    if len(widths) > 1:  # one may be enough: the others are computed from it where they are None
+        yield from ({n: guess} for n, guess in widths.items())
     if widths:
         yield widths
     sized = {n: Guess(role="other width") for n, p in parameters.items() if type(p.default) is int and _is_width(target, n)}

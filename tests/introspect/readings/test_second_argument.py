@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
@@ -52,6 +53,11 @@ class AlongTheWrongAxis(Nodes):
         return self.attend(nodes, nodes, edges, dim=-2)
 
 
+class NeighboursUnscaled(Nodes):
+    def forward(self, nodes, around):
+        return self.attend(nodes * nodes.size(-1), around)
+
+
 class Shifted(Nodes):
     def forward(self, nodes, offset):
         return self.attend(nodes + offset.mean(1, keepdim=True), nodes)
@@ -69,6 +75,12 @@ def test_it_is_the_mask_where_that_is_attention(file: Path, name: str) -> None:
 def test_it_is_another_sequence_where_that_is_attention(file: Path) -> None:
     subject = understand(f"{file}:Neighbours")
     assert (subject.adapter.inputs, subject.adapter.takes_mask) == ("q,kv", False)
+
+
+def test_it_is_another_sequence_where_its_tokens_are_attended_to(file: Path) -> None:
+    spec = f"{file}:NeighboursUnscaled"
+    assert understand(spec).adapter.inputs == "q,kv"
+    assert verify(spec, dtypes="float64", properties="oracle.*").verdict == "violated"
 
 
 def test_an_inverted_one_is_a_question_with_the_line(file: Path) -> None:

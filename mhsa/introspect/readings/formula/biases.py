@@ -73,6 +73,12 @@ def find_bias_form(subject: Subject) -> Subject:
     return replace(subject, caller=caller, understood=(*subject.understood, understood))
 
 
+def exact_kinds(subject: Subject) -> list[str]:
+    """Return the kinds of a bias that are taken and exact."""
+    form = subject.caller.bias_form
+    return [] if form is None else [kind for kind in form.kinds if _answers(subject, form, kind)]
+
+
 def _as_mask(subject: Subject) -> list[BiasForm]:
     """Return the forms of a bias that is given as the mask: of the mask's own shape."""
     shape = AS_MASK.get(subject.contract.mask_shape or "[B, Tq, Tk]")

@@ -8,6 +8,7 @@ from torch import nn
 
 from mhsa.introspect.questions import load_under
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.subject import Subject
@@ -52,6 +53,26 @@ class OfHeads(Optional):
         if bias is not None and bias.dim() != 3:
             raise ValueError("bias is [H, Tq, Tk]")
         return super().scores(q, k, bias)
+
+
+class InsteadOfTheScores(Optional):
+    def scores(self, q, k, bias):
+        return super().scores(q, k, None) if bias is None else bias.expand(q.size(0), self.h, -1, -1)
+
+
+class Unread(Optional):
+    def scores(self, q, k, bias):
+        return super().scores(q, k, None)
+
+
+class OfEdges(Optional):
+    def scores(self, q, k, bias):  # [B, Tq, Tk, H]
+        return super().scores(q, k, None if bias is None else bias.movedim(-1, 1)[:, : self.h])
+
+    def forward(self, query, key, value, mask=None, attn_bias=None):
+        if attn_bias is not None and attn_bias.shape != (len(query), query.size(1), key.size(1), self.h):
+            raise ValueError("attn_bias is [B, Tq, Tk, H]")
+        return super().forward(query, key, value, mask, attn_bias)
 
 
 class OneSampleOnly(Optional):
@@ -109,15 +130,41 @@ def test_an_additive_mask_is_a_bias(file: Path) -> None:
     assert (torchs.in_mask, torchs.kinds) == (True, ("samples",))
 
 
-def test_without_a_declaration_it_is_left_out(file: Path) -> None:
-    subject = understand(f"{file}:Optional")
+def test_without_a_declaration_the_name_says_what_it_is(file: Path) -> None:
+    for name in ("Optional", "OneSampleOnly"):
+        subject = understand(f"{file}:{name}")
+        assert subject.caller.bias_form is not None
+        assert "argument attn_bias" not in subject.not_judged
+        said = {part.part: (part.known, part.declaration) for part in subject.understood}
+        assert said["bias"] == ("named", {"bias": "given"})
+        assert said["formula"] == ("named", {})
+    assert understand(f"{file}:Optional").masks == of(file, "Optional").masks
+    bugs = verify(f"{file}:OneSampleOnly", dtypes="float64", properties="oracle.*")
+    assert bugs.verdict == "violated"
+
+
+@pytest.mark.parametrize("name", ["InsteadOfTheScores", "Unread"])
+def test_one_that_is_not_added_to_the_scores_is_asked_about(file: Path, name: str) -> None:
+    with pytest.raises(Question, match="attn_bias is a bias of the scores by its name") as asked:
+        understand(f"{file}:{name}")
+    assert asked.value.declaration == {"bias": "given"}
+    assert verify(f"{file}:{name}", contract={"bias": "given"}, dtypes="float64", properties="oracle.*").verdict == "violated"
+    accepted = understand(Request("a", f"{file}:{name}", not_judged=("argument attn_bias",)))
+    assert accepted.caller.bias_form is None
+    assert "argument attn_bias" in accepted.not_judged
+
+
+def test_one_of_a_form_that_is_not_known_is_left_out(file: Path) -> None:
+    subject = understand(f"{file}:OfEdges")
     assert subject.caller.bias_form is None
     assert "argument attn_bias" in subject.not_judged
 
 
 def test_a_bias_that_must_be_given_and_may_be_none(file: Path) -> None:
-    assert dict(understand(f"{file}:NeededOrNone").notes)["call"].startswith("forward(query, key, value, position_bias=None)")
-    assert dict(of(file, "NeededOrNone").notes)["call"].startswith("forward(query, key, value, position_bias=bias)")
+    left = understand(Request("a", f"{file}:NeededOrNone", not_judged=("argument position_bias",)))
+    assert dict(left.notes)["call"].startswith("forward(query, key, value, position_bias=None)")
+    for subject in (of(file, "NeededOrNone"), understand(f"{file}:NeededOrNone")):
+        assert dict(subject.notes)["call"].startswith("forward(query, key, value, position_bias=bias)")
 
 
 def test_a_bias_that_is_needed_is_asked_about(file: Path) -> None:
