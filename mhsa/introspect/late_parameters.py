@@ -39,21 +39,30 @@ def require_no_growth(module: nn.Module, before: set[str], request: Request, tar
     raise Question("\n".join([*lines, *code]))
 
 
-def require_same_maps(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Projections]) -> None:
-    """Raise Question if a module of other sizes has not got the same four maps: no out projection for a single head, say."""
+def fewest_heads(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Projections]) -> int:
+    """Return the fewest heads of which a module has the same four maps: 2 where one head alone has no out projection.
+
+    Raises:
+        Question: two heads have not got them either.
+    """
     if adapter.sizes is not None:
-        return
+        return 1
     for sizes in _CORNERS:
-        try:
-            module = adapter.build(sizes.head, sizes.d_model)
-        except Exception:  # the properties will raise it again and report it
-            continue
-        try:
-            bind(module, sizes)
-        except SubjectError as error:
+        if _lacking(adapter, bind, sizes):
+            lacking = [error for head in (2, 3) if (error := _lacking(adapter, bind, Sizes(head, sizes.d_model * head)))]
+            if not lacking:
+                return 2
             arguments = "arguments = { ... } in pyproject.toml with the number of heads and the width"
-            raise Question(
-                question_text(f"{error}. Have it judged in one size: {arguments}, or an adapter with sizes")
-            ) from None
-        except Exception:  # the same
-            continue
+            raise Question(question_text(f"{lacking[0]}. Have it judged in one size: {arguments}, or an adapter with sizes"))
+    return 1
+
+
+def _lacking(adapter: Adapter, bind: Callable[[nn.Module, Sizes], Projections], sizes: Sizes) -> SubjectError | None:
+    """Return what is said of a map that a module of these sizes has not got; None where it has all."""
+    try:
+        bind(adapter.build(sizes.head, sizes.d_model), sizes)
+    except SubjectError as error:
+        return error
+    except Exception:  # the properties will raise it again and report it
+        return None
+    return None

@@ -67,6 +67,7 @@ class Subject:
         layers_with_masks: layers of its file whose masks have names that say whose they are, and wrong_masks: which of them
             hands a wrong one to an attention, or empty.
         switches: options that are judged in their other position, too.
+        fewest_heads: with which it is judged.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
     """
@@ -94,6 +95,7 @@ class Subject:
     layers_with_masks: tuple[str, ...] = ()
     wrong_masks: str = ""
     switches: tuple[Switch, ...] = ()
+    fewest_heads: int = 1
 
     def under(self, contract: Contract) -> Subject:
         """Return the subject as it is called and judged under another contract."""

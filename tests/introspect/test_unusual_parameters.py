@@ -12,6 +12,7 @@ from torch import nn
 import mhsa
 from mhsa.bugs.diagnosis.match import compare
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.case import Case
 from mhsa.records.case_files import case_file as casefile
 from mhsa.records.errors import Question, SubjectError
@@ -67,6 +68,14 @@ class NoOutForOne(Base):
 
     def of_one(self):
         return torch.clone
+
+
+class NoOutForTwo(Base):
+    def make(self, dim, dtype):
+        super().make(dim, dtype)
+        if self.heads < 3:
+            del self.o
+            self.o = torch.clone
 
 
 class IdentityForOne(NoOutForOne):
@@ -147,11 +156,21 @@ def test_parameters_that_a_call_makes_are_asked_about(tmp_path: Path, monkeypatc
 
 
 def test_a_map_that_is_missing_in_some_size_is_asked_about() -> None:
-    with pytest.raises(Question, match="with head=1, d_model=1 the module has no out projection, and in"):
-        understand(f"{__file__}:NoOutForOne")
+    with pytest.raises(Question, match=r"with head=2, d_model=\d the module has no out projection, and in"):
+        understand(f"{__file__}:NoOutForTwo")
     assert understand(f"{__file__}:IdentityForOne").not_judged == (), "an identity in its place says that none is needed"
     fixed = Request("x", f"{__file__}:NoOutForOne", arguments={"heads": 2, "dim": 8})
     assert understand(fixed).adapter.sizes == (2, 8)
+
+
+def test_a_map_that_one_head_lacks_leaves_that_head_unjudged() -> None:
+    subject = understand(f"{__file__}:NoOutForOne")
+    assert subject.fewest_heads == 2
+    assert subject.not_judged == ("one head, which lacks a map of several",)
+    found = verify(f"{__file__}:NoOutForOne", dtypes="float64", properties=["oracle.*", "numbers.*", "heads.*"])
+    assert found, str(found)
+    alone = next(p for p in found.properties if p.id == "heads.one_head_is_single_head_attention")
+    assert (alone.outcome, alone.cases) == ("not-applicable", 0)
 
 
 def test_frozen_parameters_are_not_counted_among_the_trained(mhsa, tmp_path: Path) -> None:

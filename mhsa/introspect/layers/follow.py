@@ -28,6 +28,7 @@ _TURNS = re.compile(
     r"^(?:view|reshape|transpose|swapaxes|swapdims|permute|movedim|moveaxis|flatten|unflatten|(?:un)?squeeze|view_as|reshape_as|"
     r"t|__get__|expand|expand_as)$"
 )
+_INTERCHANGES = re.compile(r"^(?:transpose|swapaxes|swapdims|permute|movedim|moveaxis)$")
 _KEEPS = re.compile(r"^(?:contiguous|clone|to|type|type_as|float|double|detach|(?:alpha_|feature_)?dropout\d?d?_?|positive)$")
 
 
@@ -92,6 +93,8 @@ class Follow(TorchFunctionMode):
         if not states or not outputs:
             return
         state = self._made(name, func, args, kwargs, given, states)
+        if isinstance(state, Made) and _INTERCHANGES.search(name) and state is self.of(args[0] if args else None):
+            state = state.turned(lambda places: func(places, *args[1:], **kwargs), args[0].dim(), outputs[0])
         for x in outputs:
             self.set(x, state if len(outputs) == 1 or not isinstance(state, Known) else UNCLEAR)
 

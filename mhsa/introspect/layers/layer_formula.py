@@ -18,7 +18,9 @@ from mhsa.records.conventions.layer import ATTENTIONS, Sum, in_short
 MOST_ATTENTIONS = 4  # more than a layer has: in a stack of layers each sum is written within the next one
 
 
-def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mapping[str, str]) -> Sum | None:
+def layer_formula(
+    module: nn.Module, call: Callable[[], Any], attentions: Mapping[str, str], *, unused: bool = False
+) -> Sum | None:  # fmt: skip
     """Return the formula of a layer; None where it is another one than sums, norms, attentions, maps and feed-forwards.
 
     None, too, where the call raises while it is followed: a compiled part may refuse that.
@@ -27,6 +29,7 @@ def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mappin
         module: the layer (float64, in eval mode).
         call: one call of it.
         attentions: paths of parts: attentions, or their out projections, and what each is called: ``attention``, ``sublayer``.
+        unused: return the formula of a layer with a feed-forward, too, that calls attentions and has nothing of what they give.
     """
     watched = _PartsOfALayer(attentions)
     parts = ((part, watched.before(path), watched.after(path)) for path, part in module.named_modules())
@@ -36,11 +39,14 @@ def layer_formula(module: nn.Module, call: Callable[[], Any], attentions: Mappin
     except Exception:
         return None
     layer = watched.follow.layer
-    known = layer is not None and 0 < watched.attended <= MOST_ATTENTIONS and _has_attention(layer)
-    return in_short(layer) if layer is not None and known else None
+    if layer is None or not 0 < watched.attended <= MOST_ATTENTIONS:
+        return None
+    known = has_attention(layer) or (unused and any(each.holds("feed_forward") for each in layer.within()))
+    return in_short(layer) if known else None
 
 
-def _has_attention(layer: Sum) -> bool:
+def has_attention(layer: Sum) -> bool:
+    """Whether something that an attention gives is in a formula."""
     return any(each.holds(name) for each in layer.within() for name in ATTENTIONS)
 
 

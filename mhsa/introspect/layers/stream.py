@@ -64,6 +64,18 @@ class Made:
     bent: bool = False
     scaled: bool = False
 
+    def turned(self, change: Callable[[Tensor], Any], axes: int, turned: Tensor) -> Made:
+        """Return what an interchange of axes makes of it: its sums lie so, too, where maps have changed their features alone.
+
+        Args:
+            change: of a tensor.
+            axes: of the tensor.
+            turned: the tensor, afterwards.
+        """
+        lie = [known.turned(change) if known.places.dim() == axes else None for known in self.of]
+        fits = [k is not None and sum(a != b for a, b in zip(k.places.shape, turned.shape, strict=True)) < 2 for k in lie]
+        return replace(self, of=tuple(k for k in lie if k is not None)) if all(fits) else self
+
     def also(self, *, mapped: bool = False, bent: bool = False, scaled: bool = False) -> Made:
         """Return the same after something more was done."""
         return Made(self.of, self.mapped or mapped, self.bent or bent, self.scaled or scaled)

@@ -101,7 +101,13 @@ def ask_about_second(subject: Subject, module: nn.Module) -> None:
 def _is_attended_to(subject: Subject, module: nn.Module) -> bool:
     """Whether the tokens of the second argument matter in any order, and one alone is the answer to whatever query."""
     query, key, _ = generic_tensors(subject.adapter)
-    calls = ((query, key), (query, key.flip(1)), (query, key + key[:, :1]), (query, key[:, :1]), (query + query[:1], key[:, :1]))
+    calls = (
+        (query, key),
+        (query, key.flip(1)),
+        (query, key + key[:, :1]),
+        (query, key[:, :1]),
+        (query + query[:1], key[:, :1]),
+    )
     found = []
     for q, k in calls:
         try:

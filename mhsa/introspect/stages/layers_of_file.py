@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_adapter
-from mhsa.introspect.layers.layer_formula import layer_formula
+from mhsa.introspect.layers.layer_formula import has_attention, layer_formula
 from mhsa.introspect.layers.watched_forward import watched_forward
 from mhsa.introspect.layers.wrappers import wrappers_in
 from mhsa.introspect.stages.built_and_called import build_and_call
@@ -36,6 +36,7 @@ from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 
 CHANGED = "it changes its input in place"
+UNUSED = "nothing of what its attention gives is in it"
 
 
 def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[str], request: Request) -> Subject:
@@ -153,7 +154,8 @@ def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> _L
             given = generic_tensors(whole.adapter)
             before = [x.clone() for x in given]
             with _calls_of(whole.module, paths) as calls:
-                layer = layer_formula(whole.module, lambda: whole.output(*given), dict.fromkeys(paths, "attention"))
+                names = dict.fromkeys(paths, "attention")
+                layer = layer_formula(whole.module, lambda: whole.output(*given), names, unused=True)
             whole.finite(whole.module, *given, None)
     except Exception:  # it is no layer that can be built and called so, which nobody has asked for
         return found
@@ -163,7 +165,7 @@ def _layer(name: str, kinds: Sequence[Any], within: str, request: Request) -> _L
         return replace(found, formula=layer, fault=CHANGED)
     never, twice = ([path for path in paths if chosen(calls[path])] for chosen in (lambda n: not n, lambda n: n > 1))
     fault = f"it calls {twice[0]} {calls[twice[0]]} times, and {never[0]} never" if never and twice else ""
-    return replace(found, formula=layer, fault=fault)
+    return replace(found, formula=layer, fault=fault if has_attention(layer) else UNUSED)
 
 
 @contextlib.contextmanager

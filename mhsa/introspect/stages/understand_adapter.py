@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_module
-from mhsa.introspect.late_parameters import require_same_maps
+from mhsa.introspect.late_parameters import fewest_heads
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.parts import WHOLE
@@ -87,13 +87,14 @@ def _by_names(
     adapter, module = built.adapter, built.module
     parts = around.taken_apart if around else WHOLE
     bind, found, recipe = bind_projections(adapter, module, built.sizes, lambda _, q, k, v: built.output(q, k, v), parts)
-    require_same_maps(adapter, bind)
+    heads = fewest_heads(adapter, bind)
     about_maps = require_maps(request.label, adapter.contract, bind(module, built.sizes))
     subject = Subject(
         name=request.label, adapter=adapter, contract=built.caller.contract, dtypes=request.dtypes, device=request.device,
         bind=bind, caller=built.caller, refuses=_refusal(target, adapter), literals=literals(target, module),
         constants=constants(target, module), place=_place(adapter, module),
         understood=(*adapter.understood, *built.understood, *about_maps),
+        fewest_heads=heads, not_judged=("one head, which lacks a map of several",) if heads > 1 else (),
     )  # fmt: skip
     return subject, found, recipe
 

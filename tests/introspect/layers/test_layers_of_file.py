@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from mhsa.introspect.layers.layer_formula import layer_formula
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
@@ -30,6 +33,7 @@ BODIES = {
     "mistake": "y = self.attention(self.norm1(x)); x = x + y; return y + self.mlp(self.norm2(x))",
     "in place": "x += self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
     "unusual": "x = self.norm1(x); x = x + self.attention(x); return x + self.mlp(self.norm2(x))",
+    "unused": "y = x + self.attention(self.norm1(x)); return x + self.mlp(self.norm2(x))",
     "unknown": "x = x + self.attention(self.norm1(x)); return (x + self.mlp(self.norm2(x))).cos()",
 }
 
@@ -76,6 +80,45 @@ def test_a_mistake_in_a_layer_of_the_file_is_violated(tmp_path: Path) -> None:
 def test_a_layer_of_the_file_that_changes_its_input_is_violated(tmp_path: Path) -> None:
     subject = understand(file_of(tmp_path, "in place"), ("float64",))
     assert subject.wrong_layer.endswith("it changes its input in place")
+
+
+def test_a_layer_that_loses_what_its_attention_gives_is_violated(tmp_path: Path) -> None:
+    subject = understand(file_of(tmp_path, "unused"), ("float64",))
+    assert subject.wrong_layer == "Block computes x + feed_forward(norm(x)): nothing of what its attention gives is in it"
+
+
+class ConvolutionsOverTokens(nn.Module):
+    """A feed-forward of convolutions of size 1, with its residual, as a layer of a translation model has."""
+
+    def __init__(self, d_model, inner):
+        super().__init__()
+        self.wide, self.narrow = nn.Conv1d(d_model, inner, 1), nn.Conv1d(inner, d_model, 1)
+
+    def forward(self, x):
+        return x + self.narrow(self.wide(x.transpose(1, 2)).relu()).transpose(1, 2)
+
+
+class Turned(ConvolutionsOverTokens):
+    """It forgets to turn its tokens back: there are as many of them as features, or it raises."""
+
+    def forward(self, x):
+        return x + self.narrow(self.wide(x.transpose(1, 2)).relu())
+
+
+class AroundATurn(nn.Module):
+    def __init__(self, fed):
+        super().__init__()
+        self.attention, self.fed = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), fed
+
+    def forward(self, x):
+        return self.fed(x + self.attention(x))
+
+
+def test_what_interchanges_axes_around_its_maps_is_followed() -> None:
+    x = torch.randn(2, 4, 4, dtype=torch.float64)
+    for kind, formula in ((ConvolutionsOverTokens, "a = x + attention(x); a + feed_forward(a)"), (Turned, "None")):
+        layer = AroundATurn(kind(4, 6)).double()
+        assert str(layer_formula(layer, lambda layer=layer: layer(x), {"attention": "attention"})) == formula
 
 
 def test_an_unusual_layer_of_the_file_is_a_question(tmp_path: Path) -> None:
