@@ -24,7 +24,7 @@ def changes_nothing(name: str, built: BuiltAndCalled, target: Any, stated: Calla
     """Return whether a module is the same function of its inputs and parameters with every other value that is tried.
 
     The others are the words that the source allows, True for False, and other numbers. An argument that decides how
-    parameters are drawn is of this kind; where a width or a class was guessed, nothing is known.
+    parameters are drawn is of this kind, as is a width that is only stored; where a class was guessed, nothing is known.
 
     Args:
         name: of the argument, ``config.NAME`` for an attribute of a configuration.
@@ -35,6 +35,8 @@ def changes_nothing(name: str, built: BuiltAndCalled, target: Any, stated: Calla
     adapter = built.adapter
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
     guess = _value(constructor.guessed[name]) if constructor is not None else _UNREADABLE
+    if guess is _UNREADABLE and constructor is not None:
+        guess = constructor.arguments(*built.given, 0.0).get(name, _UNREADABLE)
     others = _others(guess, use_of(target, name.rpartition(".")[2]).words)
     answers = [same for value in others if (same := _is_same(built, functools.partial(stated, value))) is not None]
     return bool(answers) and all(answers)

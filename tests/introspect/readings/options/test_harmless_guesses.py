@@ -38,6 +38,26 @@ class DrawsByNumberAndUsesKeysTwice(Layers):
         return self.attend(query, key, key)
 
 
+class KeepsAWidthAndUsesKeysTwice(Layers):
+    def __init__(self, num_heads: int, d_model: int, t_attn_size: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.t_attn_size = t_attn_size
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, key)
+
+
+class ScalesByAWidth(Layers):
+    """Another width is no part of its scale that could be known."""
+
+    def __init__(self, num_heads: int, d_model: int, t_attn_size: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.scale = t_attn_size**-0.25
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
+
+
 class ScalesByName(Layers):
     """A word says by what scores are divided: neither is the usual scale of two heads."""
 
@@ -55,11 +75,12 @@ def test_a_right_one_is_read() -> None:
     assert not fails(f"{__file__}:DrawsByName")
 
 
-@pytest.mark.parametrize("wrong", [DrawsByNameAndUsesKeysTwice, DrawsByNumberAndUsesKeysTwice])
+@pytest.mark.parametrize("wrong", [DrawsByNameAndUsesKeysTwice, DrawsByNumberAndUsesKeysTwice, KeepsAWidthAndUsesKeysTwice])
 def test_a_wrong_one_is_judged(wrong: Any) -> None:
     assert fails(f"{__file__}:{wrong.__name__}")
 
 
 def test_what_changes_the_output_is_asked_about() -> None:
-    with pytest.raises(Question, match="fashion"):
-        understand(f"{__file__}:ScalesByName", ("float64",))
+    for name, argument in (("ScalesByName", "fashion"), ("ScalesByAWidth", "t_attn_size")):
+        with pytest.raises(Question, match=argument):
+            understand(f"{__file__}:{name}", ("float64",))
