@@ -8,7 +8,7 @@ from dataclasses import replace
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.construction.guess import WIDTHS
+from mhsa.subject.construction.guess import EPSILON, WIDTHS
 from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
@@ -31,6 +31,8 @@ def require_fit_of_guesses(
     adapter = subject.adapter
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
     sure = constructor.established if constructor is not None else set()
+    if constructor is not None and subject.contract.qk_norm is None:  # else the epsilon of a norm makes nothing exact
+        sure = sure | {n for n, words in constructor.guessed.items() if words == repr(EPSILON)}
     guessed = {n: words for n, words in constructor.guessed.items() if n not in sure} if constructor is not None else {}
     asks = adapter.signature.asks if isinstance(adapter, ModuleAdapter) else ""
     if not guessed and not unsure and not asks:

@@ -209,6 +209,11 @@ class Masked(Switched):
         return torch.ones(queries, keys, dtype=torch.bool).triu(1)
 
 
+class MaskedOnePlaceTooLate(Masked):
+    def hidden(self, queries, keys):
+        return torch.ones(queries, keys, dtype=torch.bool).triu(2)
+
+
 class MaskedOtherwise(Masked):
     def __init__(self, num_heads: int, d_model: int, masked: bool = False) -> None:
         super().__init__(num_heads, d_model, masked)
@@ -226,6 +231,9 @@ def test_a_switch_is_aligned_as_its_docstring_says() -> None:
 
 def test_a_switch_of_masks_next_to_a_triangle_is_judged_where_it_fits() -> None:
     assert [switch.words for switch in understand(f"{__file__}:Masked").switches] == ["masked=True"]
+    late = understand(f"{__file__}:MaskedOnePlaceTooLate")
+    assert [(switch.words, switch.contract.causal) for switch in late.switches] == [("masked=True", "top-left")]
+    assert judged("MaskedOnePlaceTooLate").verdict == "violated"
     subject = understand(f"{__file__}:MaskedOtherwise")
     assert not subject.switches
     assert "constructor argument masked: with masked=True it is not exactly causal attention" in subject.not_judged

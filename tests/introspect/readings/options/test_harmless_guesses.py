@@ -47,6 +47,15 @@ class KeepsAWidthAndUsesKeysTwice(Layers):
         return self.attend(query, key, key)
 
 
+class NormsBehindAndUsesKeysTwice(Layers):
+    def __init__(self, num_heads: int, d_model: int, stabiliser: float) -> None:
+        super().__init__(num_heads, d_model)
+        self.norm = nn.LayerNorm(d_model, eps=stabiliser)
+
+    def forward(self, query, key, value):
+        return self.norm(query + self.attend(query, key, key))
+
+
 class ScalesByAWidth(Layers):
     """Another width is no part of its scale that could be known."""
 
@@ -75,7 +84,12 @@ def test_a_right_one_is_read() -> None:
     assert not fails(f"{__file__}:DrawsByName")
 
 
-@pytest.mark.parametrize("wrong", [DrawsByNameAndUsesKeysTwice, DrawsByNumberAndUsesKeysTwice, KeepsAWidthAndUsesKeysTwice])
+WRONG = [
+    DrawsByNameAndUsesKeysTwice, DrawsByNumberAndUsesKeysTwice, KeepsAWidthAndUsesKeysTwice, NormsBehindAndUsesKeysTwice
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_one_is_judged(wrong: Any) -> None:
     assert fails(f"{__file__}:{wrong.__name__}")
 
