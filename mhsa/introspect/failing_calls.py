@@ -91,6 +91,8 @@ def _calls(adapter: Adapter, module: nn.Module, dtypes: Sequence[str], device: s
     callers: list[Caller | None] = [None, *forms]
     places = itertools.product(dict.fromkeys(("cpu", device)), dict.fromkeys(("float64", "float32", *dtypes)))
     for (where, dtype), (built, width), caller, shape in itertools.product(places, modules, callers, _SHAPES):
+        if width in shape[1:]:  # tokens and features may be interchanged there, unseen
+            continue
         if adapter.inputs == "x" and shape[1] != shape[2]:
             shape = (shape[0], shape[1], shape[1])
         query, key, value = _tensors(adapter, shape, width, getattr(torch, dtype), where)

@@ -131,7 +131,7 @@ class Caller:
         What the call raises is raised.
         """
         items = self._as_returned(module, query, key, value, None)
-        laid = self.layout.give(query, key, value)[0].shape
+        laid = query.shape if self.layout.returns_tokens else self.layout.give(query, key, value)[0].shape
         fitting = [i for i, x in enumerate(items) if isinstance(x, Tensor) and x.shape == laid]
         output = fitting[0] if fitting else 0
         shape = (query.size(0), number(module, HEAD), query.size(1), key.size(1))

@@ -33,7 +33,7 @@ from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 # What takes tokens in one of these layouts usually raises when called with [B, T, D]: a convolution looks for its channels,
 # and where time comes first, queries and keys of different lengths look like different batches.
 NOT_CALLED_AS_TOKENS: tuple[Layout, ...] = (
-    "BCHW", "BDT", "TBD", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW",
+    "BCHW", "BDT", "TBD", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW", "BDT>BTD",
 )  # fmt: skip
 
 

@@ -39,12 +39,13 @@ TAKES: dict[Layout, str] = {
     "BCNHW": "takes voxels and attends within each D alone, as within each frame of a video",
     "BCHW,BTD": "takes queries as pictures [B, d_model, H, W], whose pixels attend to tokens [B, T, d_model]",
     "BTD,BCHW": "takes queries as tokens [B, T, d_model], and keys as pictures [B, d_model, H, W], to whose pixels they attend",
+    "BDT>BTD": "takes channels first, [B, d_model, T], and returns tokens [B, T, d_model]",
     "BHTD": "takes heads [B, H, T, d]",
     "BTHD": "takes heads after time, [B, T, H, d]",
     "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
 }
 FOUND_BY_CALLING: tuple[Layout, ...] = (  # where tokens cannot be called
-    "BCHW", "BDT", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW",
+    "BCHW", "BDT", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW", "BDT>BTD",
 )  # fmt: skip
 # Of what else takes the same tensors: attention along some of their axes, which may be a mistake, and is asked about.
 _ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {

@@ -15,7 +15,7 @@ LENGTH_SHAPES: tuple[MaskShape, ...] = ("[B, Tq]", "[B]")  # of the numbers of k
 Layout = Literal[
     "BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BTND", "TNBD", "BCDHW", "BDHWC",
     "BCHN", "BCDNN", "BCNHN", "BCNNW", "BCNHW",
-    "BCHW,BTD", "BTD,BCHW",
+    "BCHW,BTD", "BTD,BCHW", "BDT>BTD",
     "BHTD", "BTHD", "(BH)TD",
 ]  # fmt: skip
 FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values

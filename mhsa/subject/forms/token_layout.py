@@ -14,6 +14,7 @@ from mhsa.records.conventions.values import Layout
 _AXES: dict[Layout, str] = {
     "BTD": "btd", "TBD": "tbd", "BDT": "bdt", "BNTD": "bbtd", "BTND": "btbd", "TNBD": "tbbd",
     "BCHW": "bdtt", "BD1T": "bdtt", "BHWC": "bttd", "BCDHW": "bdttt", "BDHWC": "btttd",
+    "BDT>BTD": "bdt",
     "BCHN": "bdtb", "BCDNN": "bdtbb", "BCNHN": "bdbtb", "BCNNW": "bdbbt", "BCNHW": "bdbtt",
 }  # fmt: skip
 _OF_KEYS: dict[Layout, Layout] = {"BCHW,BTD": "BTD", "BTD,BCHW": "BCHW"}  # where keys and values lie in another way
@@ -25,6 +26,11 @@ class TokenLayout:
     """One layout of the tokens that a module takes and returns: ``"BTD"`` and those of :class:`mhsa.Contract` for modules."""
 
     layout: Layout
+
+    @property
+    def returns_tokens(self) -> bool:
+        """Whether the output is [B, T, D], however the tokens are given."""
+        return self.layout == "BDT>BTD"
 
     def give(self, query: Tensor, key: Tensor, value: Tensor, *, masked: bool = False) -> tuple[Tensor, Tensor, Tensor]:
         """Lay out query, key and value, each [B, T, D]; tensors that are one object stay one object.
@@ -42,7 +48,7 @@ class TokenLayout:
 
     def take(self, output: Any) -> Any:
         """Return an output as [B, T, D]; anything but a tensor of the layout's rank is returned as it is."""
-        if self._axes == "btd" or not isinstance(output, Tensor) or output.dim() != len(self._axes):
+        if self._axes == "btd" or self.returns_tokens or not isinstance(output, Tensor) or output.dim() != len(self._axes):
             return output
         samples, tokens = self.count("b"), self.count("t")
         output = output.permute(self._order)
