@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from mhsa.introspect.layers.follow_masks import FollowMasks
 from mhsa.records.conventions.masks_of_layers import MasksOfALayer, masks_of_layer, own_and_other
 from mhsa.records.conventions.values import MaskShape
-from mhsa.records.names import is_lengths
+from mhsa.records.names import MASK, is_lengths, pick
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.forms.mask_conversion import MaskForm
@@ -60,7 +60,7 @@ def mistake_of_masks(adapter: ModuleAdapter, module: nn.Module, caller: Caller, 
 
 
 def mistake_of_one_mask(adapter: ModuleAdapter, module: nn.Module, caller: Caller, attentions: Collection[str]) -> str | None:
-    """Return the same of a module with one sequence and one mask of its keys: it may be handed on as one of queries.
+    """Return the same of a module with one sequence and one mask of its keys: it may be handed on as one of queries, or not.
 
     Arguments are those of :func:`mistake_of_masks`.
     """
@@ -69,8 +69,14 @@ def mistake_of_one_mask(adapter: ModuleAdapter, module: nn.Module, caller: Calle
     if signature.key is not None or signature.as_list or len(names) != 1 or is_lengths(names[0]):
         return None
     followed = _followed(adapter, module, caller, attentions, MasksOfALayer(tuple(names), (), ()), signature.query)
-    if followed is None or not any(each.masks for each in followed[0].attended):
+    if followed is None or not followed[0].attended:
         return None
+    attended = followed[0].attended
+    if not any(each.masks for each in attended):
+        takes = (each.path for each in attended if pick(inspect.signature(each.kind.forward).parameters, MASK))
+        path = "" if names[0] in followed[0].used or _is_said_to_be_unused(call_of(type(module))) else next(takes, "")
+        lost = f"it hands {names[0]} to no attention: {path}, which attends to {signature.query}, is given no mask"
+        return lost if path else None
     name, path = next(_turned(*followed), ("", ""))
     return f"it hands {name} to {path} with the axes of queries and keys interchanged" if name else ""
 

@@ -1,4 +1,4 @@
-"""Channels first and pictures that come back as tokens; a module that runs by chance, where lengths are widths, is not judged."""
+"""Channels first and pictures that come back as tokens; what runs by chance, where a length is the width, is not judged."""
 
 from __future__ import annotations
 
