@@ -14,7 +14,7 @@ from torch import nn
 from mhsa.introspect.calls.find_query_mask import find_query_mask
 from mhsa.introspect.core_of_width import core_of_width
 from mhsa.introspect.declared_contract import different
-from mhsa.introspect.function_values import HEADS, places_of_values
+from mhsa.introspect.function_values import HEADS, can_be_called, places_of_values, switches_of_weights
 from mhsa.introspect.readings.formula.function_tensors import require_tensors
 from mhsa.introspect.torch_attention import TorchModuleAdapter, is_called_as_torchs
 from mhsa.records.contract import Contract
@@ -133,6 +133,9 @@ def _function_adapter(
         fit_slot(HeadsFunction(known.with_options(2, 8), "BHTD", MaskForm(), mask))
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
+    for switch in switches_of_weights(function):
+        if can_be_called(known.returning_weights(switch).with_options(*HEADS), mask):
+            adapter, known = adapter.returning_weights(switch), known.returning_weights(switch)
     adapter.values = places_of_values(known.with_options(*HEADS), mask)
     return find_query_mask(adapter)
 

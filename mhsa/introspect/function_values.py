@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.conventions.values import Layout
+from mhsa.records.names import WANT_WEIGHTS, is_called
 from mhsa.reference.core_slot import fit_slot
 from mhsa.subject.forms.arranged_function import Places
 from mhsa.subject.forms.heads_function import HeadsFunction
@@ -21,6 +23,8 @@ _SHAPES: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "BHTD": ((2, 4, 3, 7), (2, 4, 3, 11)),
     "BTHD": ((2, 3, 4, 7), (2, 4, 3, 11)),
     "(BH)TD": ((8, 3, 7), (8, 3, 11)),
+    "BHDT": ((2, 4, 7, 3), (2, 4, 3, 11)),
+    "BDHT": ((2, 7, 4, 3), (2, 4, 3, 11)),
 }
 HEADS = (4, 7)  # H and d
 _OF = {"B": 2, "H": 4, "Tq": 3, "B*H": 8, "1": 1}
@@ -47,6 +51,17 @@ def places_of_values(function: Callable[..., Any], mask: str = "") -> Places | N
         usual = isinstance(result, tuple) and len(shapes) == 2 and output == 0 and logarithm is None
         return None if usual else (output, weights, logarithm)
     return None
+
+
+def switches_of_weights(function: Callable[..., Any]) -> list[str]:
+    """Return the parameters of a function that are off by default, and have it return its weights, by their names."""
+    parameters = inspect.signature(function).parameters
+    return [n for n, p in parameters.items() if p.default is False and is_called(n, WANT_WEIGHTS)]
+
+
+def can_be_called(function: Callable[..., Any], mask: str) -> bool:
+    """Whether a function can be called with heads in some layout; ``mask`` is the name of its parameter for the mask."""
+    return any(_called(function, layout, mask) is not None for layout in _SHAPES)
 
 
 def _called(function: Callable[..., Any], layout: Layout, mask: str) -> Any:

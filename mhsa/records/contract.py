@@ -80,7 +80,8 @@ class Contract:
             masks need not have); with N for axes whose places are samples of their own: ``"BCHN"``, ``"BCDNN"`` (attends along
             the first axis alone), ``"BCNHN"``, ``"BCNNW"``, ``"BCNHW"`` (within each frame); of queries and of keys:
             ``"BCHW,BTD"`` (pixels attend to tokens), ``"BTD,BCHW"``; of what is taken and of what is returned:
-            ``"BDT>BTD"``. Functions of heads: ``"BHTD"`` (the usual one), ``"BTHD"``, ``"(BH)TD"``.
+            ``"BDT>BTD"``. Functions of heads: ``"BHTD"`` (the usual one), ``"BTHD"``, ``"(BH)TD"``,
+            ``"BHDT"``, ``"BDHT"``.
         lengths: of queries and keys: ``"any"`` may meet (None is that, too), or they must be ``"equal"``: other numbers of
             queries are judged in several calls, each with as many queries as keys; where the formula counts places, not at all.
         strides: query, key and value may lie in memory in ``"any"`` way (None is that, too), or must be ``"contiguous"``.

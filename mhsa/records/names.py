@@ -184,7 +184,7 @@ SINKS = {"sinks", "sink", "attn_sink", "attn_sinks", "attention_sink", "attentio
 # A floating tensor that is added to the scores, as an argument of a call.
 BIAS = {"bias", "attn_bias", "attention_bias", "position_bias", "pos_bias", "rel_pos_bias", "relative_position_bias",
         "relative_position", "relative_positions", "rel_bias", "relative_bias", "score_bias", "scores_bias", "rel_pos",
-        "pair_bias", "att_bias", "additive_bias", "bias_mask", "positional_bias"}  # fmt: skip
+        "pair_bias", "att_bias", "additive_bias", "rpe", "bias_mask", "positional_bias"}  # fmt: skip
 WANT_WEIGHTS = {"need_weights", "output_attentions", "return_attention", "return_weights", "return_attn", "need_attn",
                 "return_attn_weights", "return_attention_weights", "with_weights", "get_weights"}  # fmt: skip
 WEIGHTS_ATTRIBUTE = (

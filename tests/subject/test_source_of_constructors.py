@@ -121,6 +121,6 @@ class AsksForABias(Layers):
 
 
 def test_weights_are_not_asked_for_where_every_call_with_them_raises() -> None:
-    subject = understand(Request.of(f"{__file__}:AsksForABias"))
+    subject = understand(Request("asks", f"{__file__}:AsksForABias", not_judged=("argument attn_bias",)))
     assert not subject.adapter.weights_on_request
     assert "argument return_attn" in subject.not_judged

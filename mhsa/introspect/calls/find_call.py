@@ -135,7 +135,8 @@ def _with_equal_lengths(caller: Caller, module: nn.Module, given: tuple[Tensor, 
     return None
 
 
-_MERGED: tuple[Layout, ...] = ("BHTD", "BTHD")  # of what a function takes, where what it returns is [B, Tq, H * d]
+# Of what a function takes, where what it returns is [B, Tq, H * d], or has its tokens last as they have.
+_MERGED: tuple[Layout, ...] = ("BHTD", "BTHD", "BHDT", "BDHT")
 
 
 def _function_with_a_mask(

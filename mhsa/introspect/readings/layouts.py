@@ -43,6 +43,8 @@ TAKES: dict[Layout, str] = {
     "BHTD": "takes heads [B, H, T, d]",
     "BTHD": "takes heads after time, [B, T, H, d]",
     "(BH)TD": "takes samples and heads in one axis, [B*H, T, d]",
+    "BHDT": "takes heads with their tokens last, [B, H, d, T]",
+    "BDHT": "takes heads after their features, with their tokens last, [B, d, H, T]",
 }
 FOUND_BY_CALLING: tuple[Layout, ...] = (  # where tokens cannot be called
     "BCHW", "BDT", "BNTD", "BTND", "BCDHW", "BDHWC", "BCHW,BTD", "BTD,BCHW", "BDT>BTD",
@@ -53,6 +55,7 @@ _ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {
     "BCHW": ("BCHN",),
     "BCDHW": ("BCDNN", "BCNHW", "BCNNW", "BCNHN"),
 }
+_LAST: tuple[Layout, ...] = ("BHDT", "BDHT")  # what takes the one can be called with the other
 _TIME_FIRST = re.compile(
     r"[\[(]\s*(T|L|S|seq\w*|time|(src|tgt|source|target)_?len\w*|length)\s*,\s*(B|N|bs|bsz|batch\w*)\s*,"
     r"|time x batch x channel",
@@ -90,7 +93,8 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
         if stated is None:
             yield _reading(subject, "TBD", "fitted", certain=False)
     elif isinstance(adapter, FunctionAdapter):
-        for layout in (adapter.callable_in,) if adapter.callable_in else FUNCTION_LAYOUTS:
+        callable_in: tuple[Layout, ...] = (adapter.callable_in,) if adapter.callable_in else FUNCTION_LAYOUTS
+        for layout in _LAST if callable_in == _LAST[:1] else callable_in:
             yield _reading(subject, layout, "default" if layout == "BHTD" else "fitted")
     else:
         yield Reading(subject, "layout", "", "declared")

@@ -26,7 +26,9 @@ from mhsa.subject.subject import Subject
 _HEADS_IN = {
     "BHTD": ".transpose(1, 2)  # [B, H, T, d]", "BTHD": "  # [B, T, H, d]",
     "(BH)TD": ".transpose(1, 2).flatten(0, 1)  # [B * H, T, d]",
+    "BHDT": ".permute(0, 2, 3, 1)  # [B, H, d, T]", "BDHT": ".permute(0, 3, 2, 1)  # [B, d, H, T]",
 }  # fmt: skip
+_HEADS_OUT = {"BTHD": ".transpose(1, 2)", "BHDT": ".transpose(2, 3)", "BDHT": ".permute(0, 2, 3, 1)"}
 
 
 def function_lines(subject: Subject, request: Request, call: RecordedCall) -> list[str]:
@@ -86,8 +88,8 @@ def function_lines(subject: Subject, request: Request, call: RecordedCall) -> li
     lines += [MEMBERS, f"output = members[{output}] if isinstance(members, (tuple, list)) else members"]
     if layout == "(BH)TD":
         lines.append(f"output = output.unflatten(0, (-1, {call.case.head}))  # [B, H, T, d]")
-    elif layout == "BTHD":
-        lines.append("output = output.transpose(1, 2)  # [B, H, T, d]")
+    elif layout in _HEADS_OUT:
+        lines.append(f"output = output{_HEADS_OUT[layout]}  # [B, H, T, d]")
     lines += judged_lines("output", must.output, call.answer.judged[:, None])
     if call.answer.weights is not None:
         lines += [f"weights = members[{weights}]", *judged_lines("weights", must.weights, call.answer.judged[:, None])]

@@ -16,9 +16,9 @@ Layout = Literal[
     "BTD", "TBD", "BDT", "BCHW", "BD1T", "BHWC", "BNTD", "BTND", "TNBD", "BCDHW", "BDHWC",
     "BCHN", "BCDNN", "BCNHN", "BCNNW", "BCNHW",
     "BCHW,BTD", "BTD,BCHW", "BDT>BTD",
-    "BHTD", "BTHD", "(BH)TD",
+    "BHTD", "BTHD", "(BH)TD", "BHDT", "BDHT",
 ]  # fmt: skip
-FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD")  # of a function's queries, keys and values
+FUNCTION_LAYOUTS: tuple[Layout, ...] = ("BHTD", "BTHD", "(BH)TD", "BHDT", "BDHT")  # of a function's queries, keys, values
 Lengths = Literal["any", "equal"]
 Strides = Literal["any", "contiguous"]
 Masked = Literal["may-be-read", "never-read"]

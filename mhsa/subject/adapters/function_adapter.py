@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ class FunctionAdapter(Adapter):
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function, self.name = function, name
+        self.weights_switch = ""  # the parameter that has it return its weights, which is on in every call
         self.said: tuple[Understood, ...] = ()  # of the call, beyond what is declared
         self.left_out: tuple[str, ...] = ()  # parameters that no call is given, because it would raise
         self.contract = Contract(shape_mismatch="raises")  # the reference looks at what it is given
@@ -61,7 +63,8 @@ class FunctionAdapter(Adapter):
         given, wider = self.options(_WIDTH), self.options(2 * _WIDTH)
         kept = [n for n, value in given.values.items() if value is False or value is None]  # it may be given something else
         left = [n for n in slot_rest(self.function) if n != self.mask_name]
-        self.not_given = (*self.left_out, *(n for n in left if n not in given.names or n in kept))
+        off = (f"{self.weights_switch} that is off",) if self.weights_switch else ()
+        self.not_given = (*self.left_out, *off, *(n for n in left if n not in given.names or n in kept))
         width = "" if given == wider else f" (for heads of {_WIDTH} features)"
         what = "given what is usual" if given.usual else "given what is declared"
         words = [Understood("call", f"{what}{width}: {given.words}", "named")] if given.names else []
@@ -71,7 +74,8 @@ class FunctionAdapter(Adapter):
 
     def options(self, d_k: int) -> GivenOptions:
         """Return what the function is given beyond heads, mask and dropout, for heads of ``d_k`` features."""
-        return options_given(self.function, self.contract, d_k)
+        given = options_given(self.function, self.contract, d_k)
+        return replace(given, values={**given.values, self.weights_switch: True}) if self.weights_switch else given
 
     def with_options(self, head: int, d_k: int) -> Callable[..., Any]:
         """Return the function, given its options in every call."""
@@ -131,6 +135,13 @@ class FunctionAdapter(Adapter):
         """Return this adapter for a function that takes heads and masks as the contract says."""
         other = copy.copy(self)
         other.contract, other.float_masks, other.finite_masks = contract, float_masks, finite_masks
+        return other
+
+    def returning_weights(self, switch: str) -> FunctionAdapter:
+        """Return this adapter for a function that returns its weights where a parameter is on."""
+        other = copy.copy(self)
+        other.weights_switch = switch
+        other.contract = self.contract
         return other
 
     def merging(self, layout: Layout) -> FunctionAdapter:

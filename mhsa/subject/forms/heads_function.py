@@ -12,6 +12,11 @@ from mhsa.records.conventions.values import Layout
 from mhsa.records.names import KEY, QUERY, VALUE, pick
 from mhsa.subject.forms.mask_conversion import MaskForm
 
+# By layout: the places of its axes among B, H, T and d, and those of B, H, T and d among its axes.
+_ORDERS: dict[Layout, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "BTHD": ((0, 2, 1, 3), (0, 2, 1, 3)), "BHDT": ((0, 1, 3, 2), (0, 1, 3, 2)), "BDHT": ((0, 3, 1, 2), (0, 2, 3, 1)),
+}  # fmt: skip
+
 
 class HeadsFunction:
     """Lays out heads for a function, turns the mask into its form, and lays out what it returns.
@@ -58,8 +63,8 @@ class HeadsFunction:
         return self._form.convert(allowed, query.dtype, head)
 
     def _given(self, x: Tensor) -> Tensor:
-        if self._layout == "BTHD":
-            return x.transpose(1, 2)
+        if self._layout in _ORDERS:
+            return x.permute(_ORDERS[self._layout][0])
         return x.flatten(0, 1) if self._layout == "(BH)TD" else x
 
     def _taken(self, x: Any, batch: int, head: int, *, output: bool) -> Any:
@@ -68,7 +73,7 @@ class HeadsFunction:
             return x
         if self._layout == "(BH)TD" and x.dim() == 3 and x.size(0) == batch * head:
             return x.reshape(batch, head, *x.shape[1:])
-        return x.transpose(1, 2) if output and self._layout == "BTHD" and x.dim() == 4 else x
+        return x.permute(_ORDERS[self._layout][1]) if output and self._layout in _ORDERS and x.dim() == 4 else x
 
 
 def usual_form(form: MaskForm) -> bool:

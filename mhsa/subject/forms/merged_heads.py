@@ -1,4 +1,4 @@
-"""A function of heads that returns them merged, [B, Tq, H * d], as the module around it would merge them next."""
+"""A function of heads that returns them merged, [B, Tq, H * d] or [B, H * d, Tq], as the module around it would do next."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from mhsa.records.names import QUERY, pick
 
 
 class MergedHeads:
-    """Parts the heads of what a function returns, in the layout in which it takes them: [B, H, T, d] or [B, T, H, d]."""
+    """Parts the heads of what a function returns, in the layout in which it takes them.
+
+    With tokens last there, [B, H, d, T] or [B, d, H, T], they are last in what it returns.
+    """
 
     def __init__(self, function: Callable[..., Any], layout: Layout) -> None:
         self.__wrapped__ = function  # where inspect.signature looks for the names of its parameters
@@ -29,6 +32,10 @@ class MergedHeads:
         return self._apart(result, query)
 
     def _apart(self, output: Any, query: Tensor) -> Any:
+        if self._layout in ("BHDT", "BDHT"):
+            batch, *axes, queries = query.shape
+            merged = (batch, axes[0] * axes[1], queries)
+            return output.reshape(query.shape) if isinstance(output, Tensor) and output.shape == merged else output
         queries, heads = (1, 2) if self._layout == "BTHD" else (2, 1)
         merged = (query.size(0), query.size(queries), query.size(heads) * query.size(3))
         if not isinstance(output, Tensor) or output.shape != merged:
