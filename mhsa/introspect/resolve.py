@@ -8,6 +8,7 @@ from typing import Any
 
 from mhsa.introspect.choose_adapter import requested_adapter, requested_module
 from mhsa.introspect.choose_subject import Choice, layers_of
+from mhsa.introspect.limited_lengths import with_more_positions
 from mhsa.introspect.load import chosen
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
@@ -76,6 +77,10 @@ def _with_bias(target: Any, request: Request) -> Subject:
 
 
 def _understand(target: Any, request: Request) -> Subject:
+    return with_more_positions(target, request, _in_forms)
+
+
+def _in_forms(target: Any, request: Request) -> Subject:
     """Understand an object: its constructor, what it does to queries and keys, the forms of its call, and then all the rest."""
     adapter = requested_adapter(target, request)
     read = in_turn(FORMS, lambda adapter: understand_adapter(adapter, target, request))

@@ -161,6 +161,18 @@ class Lengthy(Sixteen):
         super().__init__(heads, dim, max_len)
 
 
+class LengthyUnderAnotherName(Sixteen):
+    def __init__(self, heads: int, dim: int, extent: int = 16, other: int = 3) -> None:
+        super().__init__(heads, dim, extent)
+        self.other = other
+
+
+class LengthyUnderTwoNames(Sixteen):
+    def __init__(self, heads: int, dim: int, extent: int = 16, other: int = 16) -> None:
+        super().__init__(heads, dim, extent)
+        self.other = other
+
+
 class Unknown(Plain):
     def __init__(self, heads: int, dim: int, window: int) -> None:
         super().__init__()
@@ -358,3 +370,14 @@ def test_a_module_with_positions_for_sixteen_is_a_question() -> None:
     name = f"{__file__}:Sixteen"
     assert understand(Request(name, name, arguments={"block_size": LENGTH})).adapter.construction(4, 20)
     assert adapter(Lengthy).construction(4, 20) == {"heads": 4, "dim": 20, "max_len": LENGTH}
+
+
+def test_the_number_of_positions_is_the_argument_that_says_as_many() -> None:
+    subject = understand(f"{__file__}:LengthyUnderAnotherName")
+    assert subject.adapter.construction(4, 20) == {"heads": 4, "dim": 20, "extent": LENGTH}
+    words = f"extent={LENGTH}: by default it takes no more than 16 positions"
+    assert any(part.text == words and part.known == "fitted" for part in subject.understood)
+    stated = Request("a", f"{__file__}:LengthyUnderAnotherName", arguments={"extent": 16})
+    for request in (f"{__file__}:LengthyUnderTwoNames", stated):
+        with pytest.raises(Question, match="it takes at most 16 positions"):
+            understand(request)

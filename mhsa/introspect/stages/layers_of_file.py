@@ -76,6 +76,7 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
         seen = (*subject.layers_with_masks, *masks)
         subject = replace(subject, layers_with_masks=seen, wrong_masks=subject.wrong_masks or wrong)
     if not layers:
+        _require_a_layer(subject, unknown)
         return subject
     stated = [str(each) for each in formulas_of(declared)] if declared is not None and not own else []
     meant = [name for name, layer in layers.items() if str(layer) in stated]
@@ -97,9 +98,19 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
     return replace(subject, layer=every, wrong_layer=wrong, understood=(*subject.understood, *said))
 
 
+def _require_a_layer(subject: Subject, unknown: Sequence[str]) -> None:
+    """Raise Question where a layer is declared of an attention with nothing around it, and one of its file is not understood."""
+    if subject.contract.layer is not None and subject.layer == ALONE and subject.wrong_layer and unknown:
+        raise Question(
+            f"layer = {subject.contract.layer!r} is declared, the attention has nothing around it, and what is built of it is not "
+            f"understood as a layer: {', '.join(unknown)}. Name that class to have the layer judged, or remove the declaration"
+        )
+
+
 def _alone(request: Request) -> Request:
-    """Return the request without anything that is declared of the attention."""
-    return replace(request, arguments={}, contract={}, dtypes=DEFAULT_DTYPES)
+    """Return the request without what is declared of the attention, but for features of the formula that decide on sizes."""
+    sizing = {name: value for name, value in request.contract.items() if name in ("rotary", "kv_heads")}
+    return replace(request, arguments={}, contract=sizing, dtypes=DEFAULT_DTYPES)
 
 
 def _judged(formula: bool, masks: bool) -> str:
