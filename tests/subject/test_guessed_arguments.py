@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from tests.subject.constructed import Plain, adapter, attend, words
@@ -256,6 +257,37 @@ class HasWidthsThatAreComputed(nn.Module):
     def forward(self, query, key):
         q, k, v = query[:, None] @ self.q, key[:, None] @ self.k, key[:, None] @ self.v
         return (((q @ k.mT * self.scale).softmax(-1) @ v) @ self.o).sum(1)
+
+
+class IsGivenItsMaps(nn.Module):
+    """Its linear layers are arguments, two of which are copies of one."""
+
+    def __init__(self, d_model, h, q_fc, kv_fc, out_fc) -> None:
+        super().__init__()
+        if d_model % h:
+            raise ValueError("no multiple")
+        self.h, self.q_fc, self.out_fc = h, copy.deepcopy(q_fc), out_fc
+        self.k_fc, self.v_fc = copy.deepcopy(kv_fc), copy.deepcopy(kv_fc)
+
+    def heads(self, x, layer):
+        return layer(x).unflatten(-1, (self.h, -1)).transpose(1, 2)
+
+    def forward(self, *, query, key, value):
+        q, k, v = (self.heads(x, f) for x, f in ((query, self.q_fc), (key, self.k_fc), (value, self.v_fc)))
+        return self.out_fc(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class IsGivenItsMapsAndUsesKeysTwice(IsGivenItsMaps):
+    def forward(self, *, query, key, value):
+        return super().forward(query=query, key=key, value=key)
+
+
+def test_linear_layers_may_be_arguments() -> None:
+    name = f"{__file__}:IsGivenItsMaps"
+    assert "q_fc=nn.Linear(d_model, d_model)" in words(understand(name))
+    found = verify(name, dtypes="float64", properties="oracle.*")
+    assert found, str(found)
+    assert verify(f"{name}AndUsesKeysTwice", dtypes="float64", properties="oracle.*").verdict == "violated"
 
 
 def test_no_more_widths_are_given_than_are_needed() -> None:

@@ -99,11 +99,11 @@ def with_layers_of_file(subject: Subject, kinds: Sequence[Any], names: Sequence[
 
 
 def _require_a_layer(subject: Subject, unknown: Sequence[str]) -> None:
-    """Raise Question where a layer is declared of an attention with nothing around it, and one of its file is not understood."""
+    """Raise Question where a layer is declared, the attention has nothing around it, and what is built of it is unknown."""
     if subject.contract.layer is not None and subject.layer == ALONE and subject.wrong_layer and unknown:
         raise Question(
-            f"layer = {subject.contract.layer!r} is declared, the attention has nothing around it, and what is built of it is not "
-            f"understood as a layer: {', '.join(unknown)}. Name that class to have the layer judged, or remove the declaration"
+            f"layer = {subject.contract.layer!r} is declared, the attention has nothing around it, and what is built of it is "
+            f"not understood as a layer: {', '.join(unknown)}. Name that class to have it judged, or remove the declaration"
         )
 
 

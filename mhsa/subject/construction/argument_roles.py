@@ -48,6 +48,7 @@ Role = Literal[
     "tokens",
     "score divisor",
     "score factor",
+    "map",
 ]
 # How widths that may be of one head or of all heads together are taken: those called d_k or dim_head are tried of one head
 # first, those called key_dim or out_dim of all of them first.
@@ -142,7 +143,7 @@ def value_of(
     queries, keys = _LENGTHS.get()
     values: dict[Role, Any] = {
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
-        "dropout layer": nn.Dropout(rate),
+        "dropout layer": nn.Dropout(rate), "map": nn.Linear(d_model, d_model),
         "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
         "off": False, "feed-forward": 2 * d_model, "score divisor": math.sqrt(of_head), "score factor": 1 / math.sqrt(of_head),
     }  # fmt: skip

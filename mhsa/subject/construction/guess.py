@@ -75,6 +75,7 @@ _WORDS: dict[Role, str] = {
     "dropout": "a rate of dropout",
     "score divisor": "sqrt(d_model / heads)",
     "score factor": "1 / sqrt(d_model / heads)",
+    "map": "nn.Linear(d_model, d_model)",
 }
 
 WIDTHS = ("d_model", _WORDS["other width"], _WORDS["head width"])  # as they are printed

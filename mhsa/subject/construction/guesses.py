@@ -43,6 +43,11 @@ _WIDTHS = {"d_model", "other width", "head width"}
 _COUNTS, _SHARING = {"num", "n", "number", "nb", "count"}, {"head", "heads", "kv", "groups"}
 
 
+# Linear layers that a constructor is given: q_fc, kv_proj, out_linear.
+_MAP = re.compile(
+    r"(w_?)?(q|k|v|kv|o|out|output|query|key|value|keys|values|queries)_?(fc|proj|projection|linear|lin|layer|map|transform)",
+    re.IGNORECASE,
+)
 _OF_LAYERS = re.compile(r"norm|act(ivation)?_layer|act(ivation)?_class", re.IGNORECASE)
 
 
@@ -58,6 +63,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
     use = use_of(target, name, parameter)
     scale = score_scale(target, name)
     found = [
+        *([Guess(role="map")] if _MAP.fullmatch(name) else []),
         *([Guess(role=scale)] if scale else []),
         *([Guess(value=1)] if _counts_layers(name) else []),
         *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
@@ -71,10 +77,10 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
-    """Whether the source leaves no doubt about a guess: layers are made with it and it is a width, a mask is and it is
-    a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of norms or
-    activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by its
-    name, by which scores are divided or multiplied: the usual one.
+    """Whether nothing leaves a doubt about a guess: it is a map by its name, layers are made with it and it is a width, a mask
+    is and it is a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of
+    norms or activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by
+    its name, by which scores are divided or multiplied: the usual one.
     """
     use = use_of(target, name)
     said = guess.value.name if isinstance(guess.value, enum.Enum) else guess.value
@@ -89,6 +95,7 @@ def is_established(target: Any, name: str, guess: Guess) -> bool:
         or of_layers
         or shape
         or width
+        or guess.role == "map"
         or (guess.role == "length" and use.square)
         or (guess.role is not None and guess.role == score_scale(target, name))
     )
