@@ -20,6 +20,7 @@ from mhsa.source.written_code import classes_of, tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
 from mhsa.subject.forms.given_weights import weights_among, with_weights
+from mhsa.subject.forms.numpy_class import of_numpy
 from mhsa.subject.signature import call_of
 
 _CALLED = re.compile("attention|attn|mha|mhsa|multi_?head", re.IGNORECASE)
@@ -45,6 +46,8 @@ class Choice:
     @property
     def of_modules(self) -> Choice:
         """The same, where a function that is given its weights is a class of modules that have them."""
+        if (computes := of_numpy(self.target)) is not None:
+            return replace(self, target=computes)
         made = with_weights(self.target)
         if made is None:
             return self
@@ -71,6 +74,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
     functions = {n: o for n, o in own.items() if inspect.isfunction(o) and not n.startswith(("_", "test"))}
     classes = classes_of(module)
     modules = {n: o for n, o in classes.items() if issubclass(o, nn.Module)}
+    modules = modules or {n: made for n, o in classes.items() if (made := of_numpy(o)) is not None}
     called = {n: o for n, o in modules.items() if call_of(o) is not nn.Module.forward} or modules
     from_sizes = {n: o for n, o in called.items() if takes_sizes(o)}
     attentions = _attentions(called)

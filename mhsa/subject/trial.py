@@ -23,6 +23,7 @@ from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients,
 from mhsa.subject.autograd import backward_pass, by_name
 from mhsa.subject.caller import Caller
 from mhsa.subject.filled.predicted_module import PredictedModule
+from mhsa.subject.forms.numpy_class import OfNumpy
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
 from mhsa.subject.returned_form import require_form, require_lse_form
@@ -94,6 +95,11 @@ class Trial(PredictedModule):
         """
         return self._answer(*self._inputs(query, key, value, mask))
 
+    def require_gradients(self) -> None:
+        """End the property where the subject computes with NumPy, which has no gradients."""
+        if isinstance(self.module, OfNumpy):
+            check.inapplicable("needs gradients, and the subject computes with NumPy")
+
     def differentiate(
         self,
         d_output: Array,
@@ -109,6 +115,7 @@ class Trial(PredictedModule):
 
         ``lay_out_gradient`` may lay d_output out in memory in another way. A violation if the backward pass raises.
         """
+        self.require_gradients()
         inputs = self._inputs(query, key, value, mask)
         answer = self._answer(*inputs, leaves=True)
         starts = [(answer.tensors[0], lay_out_gradient(self.tensor(d_output)))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,10 @@ from mhsa.subject.trial import Trial
 
 
 def call_with_mask(
-    subject: Subject, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None
+    subject: Subject, mask: str, dtype: str = "float64", watch: AbstractContextManager[Any] | None = None, data: str = "normal"
 ) -> Answer | None:
-    """Return the answer to one generic case with this kind of mask; None where the call raises."""
-    case = generic_case(subject, mask, dtype=dtype)
+    """Return the answer to one generic case with this kind of mask and of data; None where the call raises."""
+    case = replace(generic_case(subject, mask, dtype=dtype), data=data)
     try:
         trial = Trial(subject, case)
         with watch or contextlib.nullcontext():

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import Parts
+from mhsa.subject.forms.numpy_class import differentiated
 from mhsa.subject.parameter_layout import AxisReading, Sizes
 
 # Gradients below this share of the largest count as zero: rounding in float64 leaves about 1e-16, real ones about 1.
@@ -114,7 +115,8 @@ def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
             query = tagged(2 if keys > 1 else 1, (0, 0)[: 2 if keys > 1 else 1])
             key = tagged(keys, (1, 1)[:keys])
             value = key if inputs == "q,kv" else tagged(keys, (2, 2)[:keys])
-        out = forward(query, key, value)
+        with differentiated():
+            out = forward(query, key, value)
         found = torch.autograd.grad(out[0, row, 0], list(parameters.values()), allow_unused=True)
         return {p: torch.zeros_like(parameters[p]) if g is None else g for p, g in zip(parameters, found, strict=True)}
 

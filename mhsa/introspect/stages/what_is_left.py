@@ -14,6 +14,7 @@ from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.given_weights import GivenWeights
+from mhsa.subject.forms.numpy_class import OfNumpy
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 
@@ -44,7 +45,7 @@ def with_what_is_left(
         *(", ".join(filter(None, (each.words, parts.get(each.words, ("", ""))[0]))) for each in unread),
         *batch_norms_in_words(module),
         *(around.parts if around else ()),
-        *(module.not_judged if isinstance(module, GivenWeights) else ()),
+        *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
         *(f"the rate of {path}, which the constructor does not set" for path in fixed),

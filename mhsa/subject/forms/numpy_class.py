@@ -1,0 +1,191 @@
+"""Classes that compute with NumPy: a module that holds their arrays as parameters, and calls them with arrays."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mhsa.records.names import DROPOUT, is_called
+from mhsa.subject.returned import listed
+
+_STEP = 2.0**-10  # of a difference quotient: that something depends on a number shows in float32, too
+_differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=False)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an object keeps an array: an attribute of it, or of an object that it holds."""
+
+    path: str
+    owner: Any
+    name: str
+
+    @property
+    def array(self) -> Any:
+        return vars(self.owner)[self.name]
+
+    def put(self, values: Any) -> None:
+        vars(self.owner)[self.name] = values
+
+
+class OfNumpy(nn.Module):
+    """An object of such a class; a class of its own is made for each of them.
+
+    Attributes:
+        written: the class.
+        method: the name of what is called.
+        dropouts: rates of its constructor, which are 0: no mode of it says whether it drops.
+        not_judged: what no property tries, in words.
+    """
+
+    written: ClassVar[type[Any]]
+    method: ClassVar[str]
+    dropouts: ClassVar[tuple[str, ...]]
+    not_judged: ClassVar[tuple[str, ...]]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__()
+        self._object = self.written(*args, **{**kwargs, **dict.fromkeys(self.dropouts, 0.0)})
+        for place in _places(self._object):
+            owner, _, name = place.path.rpartition(".")
+            holder: nn.Module = self
+            for piece in owner.split(".") if owner else ():
+                if piece not in holder._modules:
+                    holder.add_module(piece, nn.Module())
+                holder = holder._modules[piece]  # type: ignore[assignment]
+            holder.register_parameter(name, nn.Parameter(torch.as_tensor(place.array, dtype=torch.get_default_dtype())))
+
+    def answer(self, **given: Any) -> Any:
+        """Call the object with arrays, its own being those of the parameters; what it returns are tensors."""
+        names = [place.path for place in _places(self._object)]
+        parameters = dict(self.named_parameters())
+        values = [parameters[name] for name in names]
+        if _differentiated.get():
+            quotients: Any = _Quotients
+            return quotients.apply(functools.partial(self._called, names, given), *values)
+        return self._called(names, given, *(p.detach() for p in values))
+
+    def _called(self, names: list[str], given: dict[str, Any], *values: Tensor) -> Any:
+        places = {place.path: place for place in _places(self._object)}
+        for name, x in zip(names, values, strict=True):
+            places[name].put(_as_array(x))
+        arrays = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in given.items()}
+        floating = [x for x in given.values() if isinstance(x, Tensor) and x.is_floating_point()]
+        return _as_tensors(getattr(self._object, self.method)(**arrays), floating[0] if floating else values[0])
+
+
+class _Quotients(torch.autograd.Function):
+    """Difference quotients in the place of gradients: which number depends on which is all that is asked of them."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Callable[..., Any], *values: Tensor) -> Any:
+        ctx.call, ctx.values = call, [x.detach().clone() for x in values]
+        (first, *_) = listed(call(*ctx.values))
+        ctx.first = first
+        return first.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        found: list[Tensor | None] = []
+        for n, x in enumerate(ctx.values):
+            quotients = torch.zeros_like(x)
+            for place in range(x.numel()):
+                moved = [y.clone() for y in ctx.values]
+                moved[n].view(-1)[place] += _STEP
+                (first, *_) = listed(ctx.call(*moved))
+                quotients.view(-1)[place] = ((first - ctx.first) * gradient).sum() / _STEP
+            found.append(quotients)
+        return (None, *found)
+
+
+@contextmanager
+def differentiated() -> Iterator[None]:
+    """Have modules of NumPy answer with difference quotients for gradients."""
+    token = _differentiated.set(True)
+    try:
+        yield
+    finally:
+        _differentiated.reset(token)
+
+
+def of_numpy(kind: Any) -> type[OfNumpy] | None:
+    """Return the class of modules for a class whose file uses NumPy; None for anything else."""
+    if not inspect.isclass(kind) or issubclass(kind, nn.Module):
+        return None
+    method = next((name for name in ("forward", "__call__") if inspect.isfunction(getattr(kind, name, None))), "")
+    if not method or not _uses_numpy(kind):
+        return None
+    written = getattr(kind, method)
+
+    def forward(self: OfNumpy, **given: Any) -> Any:
+        return self.answer(**given)
+
+    forward.__wrapped__ = written  # type: ignore[attr-defined]
+    forward.__signature__ = inspect.signature(written)  # type: ignore[attr-defined]
+    signature = inspect.signature(kind)
+    dropouts = tuple(n for n in signature.parameters if "drop" in n.lower() or is_called(n, DROPOUT))
+    members = {
+        "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__, "written": kind,
+        "method": method, "forward": forward, "dropouts": dropouts,
+        "not_judged": ("gradients, which NumPy has not", *(f"constructor argument {n}" for n in dropouts)),
+    }  # fmt: skip
+    made: type[OfNumpy] = type(kind.__name__, (OfNumpy,), members)
+    kept = [p for n, p in signature.parameters.items() if n not in dropouts]
+    made.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    return made
+
+
+def _uses_numpy(kind: type[Any]) -> bool:
+    """Whether the file of a class imports NumPy, and not PyTorch."""
+    file = inspect.getmodule(kind)
+    try:
+        tree = ast.parse(inspect.getsource(file)) if file is not None else ast.Module([], [])
+    except (OSError, TypeError, SyntaxError):
+        return False
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    names += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    packages = {name.partition(".")[0] for name in names}
+    return "numpy" in packages and "torch" not in packages
+
+
+def _places(owner: Any, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[_Place]:
+    """Yield where floating arrays are kept, in the object and in those of its own that it holds, also in lists."""
+    for name, value in list(vars(owner).items()):
+        where = f"{path}.{name}".lstrip(".")
+        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
+            yield _Place(where, owner, name)
+            continue
+        parts = enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]
+        for n, part in parts:
+            own = type(part).__module__ == type(owner).__module__ and hasattr(part, "__dict__")
+            if own and all(part is not other for other in seen):
+                yield from _places(part, f"{where}.{n}".rstrip("."), (*seen, owner))
+
+
+def _as_array(x: Tensor) -> Any:
+    """Return a copy of a tensor's numbers; those of bfloat16, which NumPy has not, in float32."""
+    return (x.detach().float() if x.dtype == torch.bfloat16 else x.detach()).cpu().numpy().copy()
+
+
+def _as_tensors(result: Any, like: Tensor) -> Any:
+    """Return arrays as tensors, those of tuples, lists and dictionaries as well.
+
+    Numbers of NumPy that are no arrays are float64 and make all that they meet float64: what is floating is returned in the
+    dtype and on the device of the input.
+    """
+    if isinstance(result, np.ndarray):
+        x = torch.from_numpy(np.ascontiguousarray(result)).to(like.device)
+        return x.to(like.dtype) if x.is_floating_point() else x
+    if isinstance(result, (tuple, list)):
+        return tuple(_as_tensors(x, like) for x in result)
+    return {n: _as_tensors(x, like) for n, x in result.items()} if isinstance(result, dict) else result

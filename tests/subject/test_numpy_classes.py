@@ -1,0 +1,140 @@
+"""Classes that compute with NumPy are modules that hold their arrays: everything but gradients is judged."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
+from mhsa.records.errors import Question, SubjectError
+from mhsa.subject.forms.numpy_class import OfNumpy, differentiated, of_numpy
+
+ONE_SAMPLE = """
+import numpy as np
+
+
+def softmax(x, axis):
+    e = np.exp(x - x.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+class Head:
+    def __init__(self, width, d_k):
+        self.W_Q, self.W_K, self.W_V = (np.random.randn(width, d_k) * 0.1 for _ in range(3))
+
+    def forward(self, X):
+        Q, K, V = X @ self.W_Q, X @ self.W_K, X @ self.W_V
+        return softmax(Q @ K.T / np.sqrt(K.shape[1]), AXIS) @ V
+
+
+class MultiHeadAttention:
+    def __init__(self, embed_dim, num_heads):
+        assert embed_dim % num_heads == 0
+        self.heads = [Head(embed_dim, embed_dim // num_heads) for _ in range(num_heads)]
+        self.W_O = np.random.randn(embed_dim, embed_dim)
+
+    def forward(self, X):
+        return np.concatenate([head.forward(X) for head in HEADS], axis=-1) @ self.W_O
+"""
+BATCHED = """
+import numpy as np
+
+
+class MultiHeadAttention:
+    def __init__(self, d_model, num_heads=4, dropout=0.1):
+        if d_model % num_heads:
+            raise ValueError("no multiple")
+        self.num_heads, self.dropout, self.last = num_heads, dropout, None
+        for name in ("W_q", "W_k", "W_v", "W_o"):
+            setattr(self, name, np.random.randn(d_model, d_model).astype(np.float32))
+        self.b_v = np.zeros(d_model)
+
+    def split(self, x):
+        return x.reshape(*x.shape[:2], self.num_heads, -1).transpose(0, 2, 1, 3)
+
+    def __call__(self, query, key, value, mask=None):
+        q, k, v = (self.split(x @ w) for x, w in ((query, self.W_q), (key, self.W_k), (value, self.W_v)))
+        v = v + self.split(np.broadcast_to(self.b_v, value.shape))
+        s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+        if mask is not None:
+            s = np.where(mask[:, None], s, -np.inf)
+        with np.errstate(all="ignore"):
+            e = np.exp(s - s.max(-1, keepdims=True))
+            a = np.nan_to_num(e / e.sum(-1, keepdims=True))
+        if self.dropout > 0:
+            a = a * (np.random.rand(*a.shape) > self.dropout) / (1 - self.dropout)
+        KEPT
+        return (a @ v).transpose(0, 2, 1, 3).reshape(query.shape) @ self.W_o, a
+"""
+SOME = ["oracle.*", "gradients.*", "purity.*", "copies.*", "masks.*", "weights.*", "dropout.*", "edges.*"]
+
+
+def one_sample(folder: Path, name: str, axis: str = "-1", heads: str = "self.heads") -> str:
+    (folder / f"{name}.py").write_text(ONE_SAMPLE.replace("AXIS", axis).replace("HEADS", heads))
+    return str(folder / f"{name}.py")
+
+
+def batched(folder: Path, name: str, kept: str = "pass") -> str:
+    (folder / f"{name}.py").write_text(BATCHED.replace("KEPT", kept))
+    return str(folder / f"{name}.py")
+
+
+def test_a_class_of_one_sample_is_judged(tmp_path: Path) -> None:
+    path = one_sample(tmp_path, "right")
+    subject = understand(path)
+    assert "heads.#.W_Q as [d_model, d_k]" in dict(subject.notes)["parameters"]
+    found = verify(path, properties=SOME)
+    assert found, str(found)
+    assert tuple(found.not_judged) == ("gradients, which NumPy has not",)
+    gradients = [p for p in found.properties if p.id.startswith("gradients.")]
+    assert {p.outcome for p in gradients} == {"not-applicable"}
+    assert any(p.reason == "needs gradients, and the subject computes with NumPy" for p in gradients)
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "heads"), [("axis", "0", "self.heads"), ("twice", "-1", "self.heads[:1] * len(self.heads)")]
+)
+def test_bugs_in_it_are_found(tmp_path: Path, name: str, axis: str, heads: str) -> None:
+    assert verify(one_sample(tmp_path, name, axis, heads), dtypes="float64", properties="oracle.*").verdict == "violated"
+
+
+def test_a_class_of_batches_is_judged_without_its_dropout(tmp_path: Path) -> None:
+    path = batched(tmp_path, "batches")
+    found = verify(path, properties=SOME)
+    assert found, str(found)
+    assert tuple(found.not_judged) == ("gradients, which NumPy has not", "constructor argument dropout")
+    assert verify(f"{path}:MultiHeadAttention", dtypes="float64", properties="oracle.*")
+    state = "self.last = a if self.last is None or self.last.shape != a.shape else self.last; a = self.last"
+    assert verify(batched(tmp_path, "state", state), dtypes="float64", properties="purity.*").verdict == "violated"
+    bias = verify(batched(tmp_path, "bias", "v = v - self.b_v.mean()"), dtypes="float64", properties="oracle.*")
+    assert bias.verdict == "violated"
+
+
+def test_its_arrays_are_parameters_and_gradients_are_quotients(tmp_path: Path) -> None:
+    kind = understand(batched(tmp_path, "arrays")).adapter.owner
+    module = kind(4, num_heads=2).double()
+    assert isinstance(module, OfNumpy)
+    assert sorted(n for n, _ in module.named_parameters()) == ["W_k", "W_o", "W_q", "W_v", "b_v"]
+    x = torch.randn(2, 3, 4, dtype=torch.float64)
+    with torch.no_grad():
+        module.b_v += 1
+    output, weights = module(query=x, key=x, value=x)
+    assert (output.shape, weights.shape, output.requires_grad) == ((2, 3, 4), (2, 2, 3, 3), False)
+    with differentiated():
+        module(query=x, key=x, value=x).sum().backward()
+    must = np.broadcast_to(2 * 3 * module.W_o.detach().numpy().sum(1), 4)  # the weights of a row sum to one
+    assert np.allclose(module.b_v.grad.numpy(), must)
+    half = module.to(torch.bfloat16)(query=x.bfloat16(), key=x.bfloat16(), value=x.bfloat16())[0]
+    assert half.dtype == torch.bfloat16
+
+
+def test_what_uses_torch_or_has_no_call_is_no_such_class(tmp_path: Path) -> None:
+    assert of_numpy(torch.nn.Linear) is None
+    assert of_numpy(Path) is None
+    (tmp_path / "none.py").write_text(
+        "import numpy as np\n\n\nclass Attention:\n    def __init__(self, dim, heads):\n        pass\n"
+    )
+    with pytest.raises((SubjectError, Question), match="no attention-like"):
+        understand(str(tmp_path / "none.py"))
