@@ -56,6 +56,7 @@ class OfNumpy(nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self._object = self.written(*args, **{**kwargs, **dict.fromkeys(self.dropouts, 0.0)})
+        self._names = [place.path for place in _places(self._object)]  # what it keeps of a call later is no parameter
         for place in _places(self._object):
             owner, _, name = place.path.rpartition(".")
             holder: nn.Module = self
@@ -67,8 +68,8 @@ class OfNumpy(nn.Module):
 
     def answer(self, **given: Any) -> Any:
         """Call the object with arrays, its own being those of the parameters; what it returns are tensors."""
-        names = [place.path for place in _places(self._object)]
-        parameters = dict(self.named_parameters())
+        parameters = dict(self.named_parameters(remove_duplicate=False))
+        names = [name for name in self._names if name in parameters]
         values = [parameters[name] for name in names]
         if _differentiated.get():
             quotients: Any = _Quotients
