@@ -84,7 +84,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
         _meant(attentions) if attentions else {},
         {} if attentions else _outermost(computing(from_sizes)),
         _weighted(functions),
-        _named(computing(of_heads)) or computing(of_heads),
+        _outermost(_named(computing(of_heads)) or computing(of_heads)),
         from_sizes,
         {n: o for n, o in functions.items() if takes_sizes(o)},
         of_heads,
@@ -124,9 +124,12 @@ def _around(modules: dict[str, Any], name: str, target: Any) -> tuple[str, ...]:
 
 
 def _weighted(functions: dict[str, Any]) -> dict[str, Any]:
-    """Return the functions that are given their weights: those with a number of heads, where there are any."""
+    """Return the functions that are given their weights: those with a number of heads, where there are any.
+
+    One that does not compute attention, but projects, is none where another function of the file does.
+    """
     weighted = {n: o for n, o in functions.items() if weights_among(o)}
-    weighted = _outermost(computing(weighted) or weighted)
+    weighted = _outermost(computing(weighted) or ({} if computing(functions) else weighted))
     return {n: o for n, o in weighted.items() if _takes(o, HEAD)} or weighted
 
 
@@ -184,7 +187,8 @@ def _says(owner: Any, what: re.Pattern[str], seen: set[int]) -> bool:
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         used = place.get(name) if isinstance(node, ast.Name) else None
         local = (inspect.isclass(used) or inspect.isfunction(used)) and used.__module__ == owner.__module__
-        if what.search(name) and not local:
+        own_softmax = what is _COMPUTES and inspect.isfunction(used) and "softmax" in name.lower()
+        if what.search(name) and (not local or own_softmax):
             return True
         if local and id(used) not in seen and _says(used, what, seen):
             return True

@@ -23,7 +23,6 @@ from mhsa.subject.answer import Answer, Differentiated, Mask, ObservedGradients,
 from mhsa.subject.autograd import backward_pass, by_name
 from mhsa.subject.caller import Caller
 from mhsa.subject.filled.predicted_module import PredictedModule
-from mhsa.subject.forms.numpy_class import OfNumpy
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import is_tensor, numbers, plain, tied, to_tensor
 from mhsa.subject.returned_form import require_form, require_lse_form
@@ -97,7 +96,7 @@ class Trial(PredictedModule):
 
     def require_gradients(self) -> None:
         """End the property where the subject computes with NumPy, which has no gradients."""
-        if isinstance(self.module, OfNumpy):
+        if getattr(self.module, "computes_with_numpy", False):
             check.inapplicable("needs gradients, and the subject computes with NumPy")
 
     def differentiate(

@@ -65,7 +65,8 @@ import numpy as np
 
 def attention(x, w_q, w_k, w_v):
     q, k, v = np.dot(x, w_q), np.dot(x, w_k), np.dot(x, w_v)
-    e = np.exp(np.matmul(q, np.swapaxes(k, -1, -2)) / np.sqrt(q.shape[-1]))
+    s = np.matmul(q, np.swapaxes(k, -1, -2)) / np.sqrt(q.shape[-1])
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
     return np.matmul(e / e.sum(axis=-1, keepdims=True), v)
 """
 
@@ -106,9 +107,44 @@ def test_a_function_that_takes_one_sample_is_called_once_for_each(tmp_path: Path
     assert any("once for each sample" in part.text for part in understand(_file(tmp_path, ONE_SAMPLE)).understood)
 
 
-def test_arrays_of_numpy_are_a_question(tmp_path: Path) -> None:
+def test_arrays_of_numpy_are_a_question_next_to_torch(tmp_path: Path) -> None:
     with pytest.raises(Question, match="attention takes arrays of NumPy"):
-        understand(_file(tmp_path, ARRAYS))
+        understand(_file(tmp_path, "import torch\n" + ARRAYS))
+
+
+@pytest.mark.parametrize(("changed", "into"), [("np.dot(x, w_v)", "np.dot(x, w_k)"), ("e.sum(axis=-1", "e.sum(axis=-2")])
+def test_functions_of_arrays_are_judged(changed: str, into: str, tmp_path: Path) -> None:
+    found = verify(_file(tmp_path, ARRAYS), dtypes="float64", properties=FEW)
+    assert found, str(found)
+    assert "gradients, which NumPy has not" in found.not_judged
+    (tmp_path / "wrong").mkdir()
+    wrong = _file(tmp_path / "wrong", ARRAYS.replace(changed, into))
+    assert verify(wrong, dtypes="float64", properties=FEW).verdict == "violated"
+
+
+APART_FROM_ITS_MAPS = """
+import numpy as np
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+def project(X, W_q, W_k, W_v):
+    return X @ W_q, X @ W_k, X @ W_v
+
+def attention(Q, K, V):
+    return softmax(Q @ K.T / np.sqrt(Q.shape[1])) @ V
+
+def multi_head_attention(Q, K, V, n_heads):
+    d = Q.shape[1] // n_heads
+    return np.concatenate([attention(*(x[:, h * d : (h + 1) * d] for x in (Q, K, V))) for h in range(n_heads)], axis=1)
+"""
+
+
+def test_a_function_that_projects_is_no_attention_and_the_outermost_is(tmp_path: Path) -> None:
+    path = _file(tmp_path, APART_FROM_ITS_MAPS)
+    assert understand(path).understood[0].text.startswith("multi_head_attention; the file also has")
+    assert verify(path, dtypes="float64", properties=FEW)
 
 
 def test_names_of_weights() -> None:
@@ -132,6 +168,24 @@ def attention(query, key, value, num_heads, mask=None):
         scores = scores.masked_fill(~mask[:, None], -1e9)
     return (scores.softmax(-1) @ v).transpose(1, 2).reshape(query.shape)
 """
+
+
+CHANNELS_FIRST = """
+def attention(q, k, v, num_heads=8):
+    q, k, v = (x.view(x.size(0), num_heads, -1, x.size(2)) for x in (q, k, v))  # [B, H, d, T]
+    weights = (q.mT @ k / q.size(2) ** 0.5).softmax(-1)
+    return (v @ weights.mT).flatten(1, 2)
+"""
+
+
+def test_its_tokens_may_be_last(tmp_path: Path) -> None:
+    path = _file(tmp_path, CHANNELS_FIRST)
+    assert understand(path).contract.layout == "BDT"
+    found = verify(path, dtypes="float64", properties=FEW)
+    assert found, str(found)
+    (tmp_path / "wrong").mkdir()
+    wrong = _file(tmp_path / "wrong", CHANNELS_FIRST.replace("weights.mT).flatten", "weights.mT).transpose(1, 2).flatten"))
+    assert verify(wrong, dtypes="float64", properties=FEW).verdict == "violated"
 
 
 @pytest.mark.parametrize("queries", ["-1", "1"])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mhsa.records.errors import Question
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, is_called
+from mhsa.subject.forms.numpy_class import NO_GRADIENTS, uses_numpy, with_tensors
 from mhsa.subject.returned import listed
 
 _ROLE = "q|k|v|o|qkv|kv|query|key|value|out|output"
@@ -30,6 +31,7 @@ class GivenWeights(nn.Module):
     Attributes:
         not_judged: what is reachable of the function and never called, in words.
         weights: names of the arguments that are parameters.
+        computes_with_numpy: whether the function takes arrays, and has no gradients.
     """
 
     function: ClassVar[Callable[..., Any]]
@@ -38,6 +40,7 @@ class GivenWeights(nn.Module):
     weights: ClassVar[Mapping[str, str]]
     form: ClassVar[str]
     not_judged: ClassVar[tuple[str, ...]]
+    computes_with_numpy: ClassVar[bool]
 
     def __init__(self, d_model: int, num_heads: int = 1) -> None:
         super().__init__()
@@ -94,6 +97,8 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
     Raises:
         Question: it takes arrays of NumPy.
     """
+    of_arrays = inspect.isfunction(function) and uses_numpy(function)
+    function = with_tensors(function) if of_arrays else function
     weights = weights_among(function) if inspect.isfunction(function) else {}
     parameters = dict(inspect.signature(function).parameters) if inspect.isfunction(function) else {}
     head = next((name for name in parameters if name not in weights and is_called(name, HEAD)), "")
@@ -113,7 +118,8 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
         more = {
             "function": staticmethod(function), "head": head, "weights": weights, "forward": forward, "one_sample": False,
             "form": "rows", "__module__": function.__module__, "__doc__": function.__doc__,
-            "not_judged": tuple(f"calls without {name}" for name in optional),
+            "not_judged": (*((NO_GRADIENTS,) if of_arrays else ()), *(f"calls without {name}" for name in optional)),
+            "computes_with_numpy": of_arrays,
         }  # fmt: skip
         return type(function.__name__, (kind,), more)
 
@@ -139,10 +145,11 @@ def _takes_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
 @torch.random.fork_rng(devices=[])
 def _is_taken(made: type[GivenWeights], tokens: list[str], forms: Sequence[str], *, of_numpy: bool = False) -> bool:
     """Whether a call of a class returns tokens; the form of the weights and one sample alone are set as they are taken."""
-    x = torch.randn(2, 3, _FIRST[1], dtype=torch.float64)
-    one_query = {name: x[:, :1] for name in tokens if is_called(name, QUERY)}
+    tokens_last = torch.randn(2, _FIRST[1], 3, dtype=torch.float64)
+    one_query = {name: tokens_last.mT[:, :1] for name in tokens if is_called(name, QUERY)}
     ways = [(s, form, more) for more in ({}, one_query)[: 1 + bool(one_query)] for s in (False, True) for form in forms]
-    for made.one_sample, made.form, more in ways:
+    laid = [(tokens_last.mT.contiguous(), *way) for way in ways] + [(tokens_last, False, forms[0], {})]
+    for x, made.one_sample, made.form, more in laid:
         try:
             module: Any = (made(_FIRST[1]) if issubclass(made, OfOneHead) else made(_FIRST[1], _FIRST[0])).double()
             if of_numpy:

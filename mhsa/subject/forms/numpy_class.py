@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.subject.returned import listed
 
+NO_GRADIENTS = "gradients, which NumPy has not"
 _STEP = 2.0**-10  # of a difference quotient: that something depends on a number shows in float32, too
 _differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=False)
 
@@ -42,12 +43,14 @@ class OfNumpy(nn.Module):
     """An object of such a class; a class of its own is made for each of them.
 
     Attributes:
+        computes_with_numpy: whether it has no gradients.
         written: the class.
         method: the name of what is called.
         dropouts: rates of its constructor, which are 0: no mode of it says whether it drops.
         not_judged: what no property tries, in words.
     """
 
+    computes_with_numpy: ClassVar[bool] = True
     written: ClassVar[type[Any]]
     method: ClassVar[str]
     dropouts: ClassVar[tuple[str, ...]]
@@ -124,7 +127,7 @@ def of_numpy(kind: Any) -> type[OfNumpy] | None:
     if not inspect.isclass(kind) or issubclass(kind, nn.Module):
         return None
     method = next((name for name in ("forward", "__call__") if inspect.isfunction(getattr(kind, name, None))), "")
-    if not method or not _uses_numpy(kind):
+    if not method or not uses_numpy(kind):
         return None
     written = getattr(kind, method)
 
@@ -138,7 +141,7 @@ def of_numpy(kind: Any) -> type[OfNumpy] | None:
     members = {
         "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__, "written": kind,
         "method": method, "forward": forward, "dropouts": dropouts,
-        "not_judged": ("gradients, which NumPy has not", *(f"constructor argument {n}" for n in dropouts)),
+        "not_judged": (NO_GRADIENTS, *(f"constructor argument {n}" for n in dropouts)),
     }  # fmt: skip
     made: type[OfNumpy] = type(kind.__name__, (OfNumpy,), members)
     kept = [p for n, p in signature.parameters.items() if n not in dropouts]
@@ -146,9 +149,22 @@ def of_numpy(kind: Any) -> type[OfNumpy] | None:
     return made
 
 
-def _uses_numpy(kind: type[Any]) -> bool:
-    """Whether the file of a class imports NumPy, and not PyTorch."""
-    file = inspect.getmodule(kind)
+def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of arrays as one of tensors."""
+
+    @functools.wraps(function)
+    def called(*given: Any, **named: Any) -> Any:
+        tensors = [x for x in (*given, *named.values()) if isinstance(x, Tensor) and x.is_floating_point()]
+        arrays = [_as_array(x) if isinstance(x, Tensor) else x for x in given]
+        of_names = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in named.items()}
+        return _as_tensors(function(*arrays, **of_names), tensors[0])
+
+    return called
+
+
+def uses_numpy(owner: Any) -> bool:
+    """Whether the file of a class or function imports NumPy, and not PyTorch."""
+    file = inspect.getmodule(owner)
     try:
         tree = ast.parse(inspect.getsource(file)) if file is not None else ast.Module([], [])
     except (OSError, TypeError, SyntaxError):
