@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mhsa.records.conventions.values import FullyMaskedRow
@@ -22,14 +23,27 @@ LSE_FORMS = (("B", "H", "Tq"), ("B", "H", "Tq", "1"), ("B", "Tq", "H"), ("B*H", 
 
 
 def listed(result: Any) -> list[Any]:
-    """Return what a call returned as a list: the members of a tuple, list or mapping, the attributes of an object."""
+    """Return what a call returned as a list: the members of a tuple, list or mapping, the attributes of an object.
+
+    A list or mapping of tensors [B, Tq, Tk] next to a tensor has one for each head, and becomes [B, H, Tq, Tk].
+    """
     if isinstance(result, Mapping):
         return list(result.values())
     if isinstance(result, (tuple, list)):
-        return list(result)
+        apart = any(isinstance(x, Tensor) for x in result)
+        return [_of_all_heads(x) if apart else x for x in result]
     if not isinstance(result, Tensor) and any(isinstance(x, Tensor) for x in getattr(result, "__dict__", {}).values()):
         return list(vars(result).values())
     return [result]
+
+
+def _of_all_heads(result: Any) -> Any:
+    """Return a list or mapping of floating tensors of one shape and three axes as one tensor; anything else as it is."""
+    members = list(result.values()) if isinstance(result, Mapping) else result
+    if not isinstance(members, (tuple, list)) or not members:
+        return result
+    alike = all(isinstance(x, Tensor) and x.dim() == 3 and x.is_floating_point() for x in members)
+    return torch.stack(list(members), 1) if alike and len({x.shape for x in members}) == 1 else result
 
 
 def in_usual_order(weights: Any, form: tuple[str, ...], batch: int) -> Any:

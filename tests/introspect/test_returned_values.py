@@ -33,6 +33,8 @@ FORMS = {
     "heads and samples": lambda z, a: (z, a.transpose(0, 1).flatten(0, 1)),
     "heads first": lambda z, a: (z, a.transpose(0, 1)),
     "heads last": lambda z, a: (a.movedim(1, -1), z),
+    "a list of heads": lambda z, a: (z, list(a.unbind(1))),
+    "heads by their numbers": lambda z, a: (z, dict(enumerate(a.unbind(1)))),
 }
 
 

@@ -125,6 +125,24 @@ class OfGlobals(Plain):
         self.prepare(HEADS, FEATURES)
 
 
+class OfGlobalsWithHeadsApart(nn.Module):
+    """Its first layers take the features of one head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = FEATURES // HEADS
+        self.maps = nn.ModuleList([nn.Linear(width, 3 * width) for _ in range(HEADS)])
+        self.out = nn.Linear(FEATURES, FEATURES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        heads = []
+        for layer, part in zip(self.maps, x.chunk(HEADS, -1), strict=True):
+            q, k, v = layer(part).chunk(3, -1)
+            heads.append((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v)
+        out: torch.Tensor = self.out(torch.cat(heads, -1))
+        return out
+
+
 class WidthOfItsOwn(Plain):
     def __init__(self, num_heads: int, head_size: int) -> None:
         super().__init__()
@@ -312,6 +330,7 @@ def test_what_a_configuration_lacks_is_a_question_and_can_be_stated() -> None:
 
 def test_sizes_that_stand_in_the_code_are_read_from_a_built_module() -> None:
     assert adapter(OfGlobals).sizes == (HEADS, FEATURES)
+    assert adapter(OfGlobalsWithHeadsApart).sizes == (HEADS, FEATURES)
     found = adapter(HeadsOfItsOwn)
     assert found.sizes == (HEADS, 5 * HEADS)
     assert "one size, head=3, d_model=15" in words(found)

@@ -109,6 +109,8 @@ def test_a_class_of_batches_is_judged_without_its_dropout(tmp_path: Path) -> Non
     state = "self.last = a if self.last is None or self.last.shape != a.shape else self.last; a = self.last"
     for n, code in enumerate((state, "v = v if self.last is None else v + self.last; self.last = 1e-3")):
         assert verify(batched(tmp_path, f"state{n}", code), dtypes="float64", properties="purity.*").verdict == "violated"
+    written = "mask.fill(True) if mask is not None else None"
+    assert verify(batched(tmp_path, "mask", written), dtypes="float64", properties="purity.*").verdict == "violated"
     bias = verify(batched(tmp_path, "bias", "v = v - self.b_v.mean()"), dtypes="float64", properties="oracle.*")
     assert bias.verdict == "violated"
 

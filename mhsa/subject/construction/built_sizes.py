@@ -20,14 +20,17 @@ _BATCH, _QUERIES, _KEYS = 2, 11, 13
 
 
 def width_of(module: nn.Module) -> int | None:
-    """Return d_model: an attribute that is called so, or what the first layer takes, where none takes as much as that."""
+    """Return d_model: an attribute that is called so, or what the first layer takes, where none takes as much as that.
+
+    Of layers that take different widths, that of one head and of all of them say, the first width with which a call returns.
+    """
     width = number(module, WIDTH)
     taken = {part.in_features for part in module.modules() if isinstance(part, nn.Linear)}
     if width is not None and (not taken or width in taken):  # else it may be the width of a head
         return width
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            return part.in_features
+            return next((n for n in sorted(taken) if len(taken) > 1 and runs(module, n)), part.in_features)
         if isinstance(part, nn.modules.conv._ConvNd):
             return part.in_channels
     return None

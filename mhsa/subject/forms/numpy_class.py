@@ -190,8 +190,8 @@ def _places(owner: Any, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[
 
 
 def _as_array(x: Tensor) -> Any:
-    """Return a copy of a tensor's numbers; those of bfloat16, which NumPy has not, in float32."""
-    return (x.detach().float() if x.dtype == torch.bfloat16 else x.detach()).cpu().numpy().copy()
+    """Return a tensor's own numbers: what is written into them is seen. Those of bfloat16, which NumPy has not, in float32."""
+    return (x.detach().float() if x.dtype == torch.bfloat16 else x.detach()).cpu().numpy()
 
 
 def _as_tensors(result: Any, like: Tensor) -> Any:
