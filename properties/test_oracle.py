@@ -31,7 +31,8 @@ def test_output_without_mask(subject: Subject, case: Case) -> None:
 def test_output_under_masks(subject: Subject, case: Case) -> None:
     """Under any mask, each query attends to exactly the keys that its own sample's mask allows it.
 
-    Statement: |O_bic - o_bic| <= B_bic, with softmax over {j : M_bij} only, for every head.
+    Statement: |O_bic - o_bic| <= B_bic, with softmax over {j : M_bij} only, for every head. Of two masks, each right alone,
+        M_bij is that both allow it; checked once.
     Requires: masks; rows with no allowed key are judged where the contract says what they are.
     Source: Vaswani et al. 2017, section 3.2.3; P02.
     Breaks it: inverted polarity (torchTextClassifiers PR#92), a mask broadcast over batch instead of heads
@@ -39,6 +40,8 @@ def test_output_under_masks(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     answer = trial()
+    if subject.wrong_pair:
+        check.fail(subject.wrong_pair, what="masks")
     check.within("output", answer.output, answer.expected.output, answer.judged)
 
 

@@ -70,6 +70,7 @@ class Subject:
         fewest_heads: with which it is judged.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
+        wrong_pair: what is wrong with two masks that are given together, or empty.
     """
 
     name: str
@@ -89,6 +90,7 @@ class Subject:
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
     wrong_weights: str = ""
+    wrong_pair: str = ""
     fill: Fill | None = None
     layer: str = ""
     wrong_layer: str = ""

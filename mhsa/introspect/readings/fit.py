@@ -104,8 +104,8 @@ class Fit:
             return False
         return True
 
-    def with_both(self, subject: Subject, other: Subject, name: str) -> bool:
-        """Whether a mask and another one, given as argument ``name``, allow together what each of them allows."""
+    def with_both(self, subject: Subject, other: Subject, name: str) -> bool | None:
+        """Whether a mask and another one, given as argument ``name``, allow together what each allows; None where it raises."""
         assert isinstance(subject.adapter, ModuleAdapter)
         for seed in SEEDS:
             case = generic_case(subject, seed=seed)
@@ -118,7 +118,7 @@ class Fit:
             try:
                 output = trial(mask=first).output
             except (check.Violation, check.Inapplicable):
-                return False
+                return None
             allowed = trial.effective(first & second, trial.query, trial.key)
             assert allowed is not None
             required = trial.expect_under(allowed).output

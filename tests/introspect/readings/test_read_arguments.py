@@ -7,6 +7,7 @@ import torch
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.subject.subject import Subject
@@ -82,6 +83,13 @@ class PaddingReplacesMask(TwoMasks):
         return hide if padding is None else padding[:, None, None]
 
 
+class OneMaskAtATime(TwoMasks):
+    def with_padding(self, hide, padding):
+        if hide is not None and padding is not None:
+            raise ValueError("one mask alone")
+        return super().with_padding(hide, padding)
+
+
 class PaddingOfTheWrongSamples(TwoMasks):
     def with_padding(self, hide, padding):
         return super().with_padding(hide, None if padding is None else padding.flip(0))
@@ -120,9 +128,14 @@ def test_a_second_mask_that_contradicts_its_name_is_said() -> None:
     assert any(words.startswith(against) for words in read("PaddingTurnedRound").not_judged)
 
 
-def test_a_second_mask_that_replaces_the_first_is_said() -> None:
-    (words,) = read("PaddingReplacesMask").not_judged
-    assert words.startswith("argument key_padding_mask together with mask: the two do not hide")
+def test_a_second_mask_that_replaces_the_first_is_violated() -> None:
+    subject = read("PaddingReplacesMask")
+    assert subject.not_judged == ("argument key_padding_mask together with mask",)
+    assert subject.wrong_pair == "key_padding_mask and mask together do not hide what each of them hides alone"
+    found = verify(f"{__file__}:PaddingReplacesMask", dtypes="float64", properties="oracle.*")
+    assert [p.id for p in found.properties if p.outcome == "fail"] == ["oracle.output_under_masks"]
+    assert (read("TwoMasks").wrong_pair, read("OneMaskAtATime").wrong_pair) == ("", "")
+    assert verify(f"{__file__}:OneMaskAtATime", dtypes="float64", properties="oracle.*")
 
 
 def test_a_padding_of_keys_that_is_right_in_no_reading_is_judged_instead() -> None:

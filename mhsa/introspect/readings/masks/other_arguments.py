@@ -19,7 +19,8 @@ Masks = Callable[[Subject, Fit], Reading | None]
 def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Callable[[Subject], Subject]) -> Subject:
     """Return the subject with what is known of its other masks, and what of them stays untested among what is not judged.
 
-    One that is a padding of keys by its name, is taken and right in no reading, is judged instead of the first.
+    One that is a padding of keys by its name, is taken and right in no reading, is judged instead of the first. Where both are
+    right alone and are taken together, they must hide together what each of them hides.
 
     Args:
         subject: read, with the form of its mask.
@@ -32,7 +33,7 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Calla
         return subject
     subject = _own_mask(subject, adapter, fit)
     assert isinstance(subject.adapter, ModuleAdapter)
-    found, left = [], []
+    found, left, wrong_masks = [], [], ""
     signature = subject.adapter.signature
     for name in signature.other_masks:
         alone = adapter.with_signature(replace(signature, mask=name, own_mask=None, other_masks=(), mask_omitted=False))
@@ -46,16 +47,20 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Calla
             if wrong is not None and fit.is_taken(wrong):
                 return wrong
             continue
-        if fit.with_both(subject, read.subject, name):
+        both = fit.with_both(subject, read.subject, name)
+        if both:
             tried = f"alone and together with {signature.mask}"
             left.append(f"argument {name} beyond {len(SEEDS)} masks {tried}")
         else:
             tried = "alone"
-            left.append(f"argument {name} together with {signature.mask}: the two do not hide what each of them hides")
+            left.append(f"argument {name} together with {signature.mask}")
+            if both is False:
+                wrong_masks = wrong_masks or f"{name} and {signature.mask} together do not hide what each of them hides alone"
         if not read.certain:
             left.append(f"argument {name}: {read.text}, against what its name, a docstring or the usual meaning says")
         found.append(Understood("mask", f"{name}: {read.text}; tried {tried}", read.known))
-    return replace(subject, understood=(*subject.understood, *found), not_judged=(*subject.not_judged, *left))
+    understood, not_judged = (*subject.understood, *found), (*subject.not_judged, *left)
+    return replace(subject, understood=understood, not_judged=not_judged, wrong_pair=wrong_masks)
 
 
 def _own_mask(subject: Subject, adapter: ModuleAdapter, fit: Fit) -> Subject:
