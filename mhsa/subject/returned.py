@@ -40,7 +40,7 @@ def listed(result: Any) -> list[Any]:
 def _of_all_heads(result: Any) -> Any:
     """Return a list or mapping of floating tensors of one shape and three axes as one tensor; anything else as it is."""
     members = list(result.values()) if isinstance(result, Mapping) else result
-    if not isinstance(members, (tuple, list)) or not members:
+    if not isinstance(members, list) or not members:  # a tuple is of keys and values: a cache
         return result
     alike = all(isinstance(x, Tensor) and x.dim() == 3 and x.is_floating_point() for x in members)
     return torch.stack(list(members), 1) if alike and len({x.shape for x in members}) == 1 else result

@@ -78,8 +78,8 @@ model = model_file(MODEL)
         ("Core", ("argument scale",)),
         ("Everything", ()),
         ("mhsa:MultiHeadAttention", ()),
-        ("mhsa:fused_attention",  # causal is judged on and off
-         ("argument window", "argument scale", "argument softcap", "argument bias", "argument sinks")),
+        ("mhsa:fused_attention",  # causal is judged on and off, and a bias
+         ("argument window", "argument scale", "argument softcap", "argument sinks")),
         ("torch.nn:MultiheadAttention",
          ("argument key_padding_mask", "argument is_causal", "argument average_attn_weights=True")),
         ("torch.nn.functional:scaled_dot_product_attention",

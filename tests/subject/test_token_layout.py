@@ -17,4 +17,5 @@ def test_strides_are_those_of_a_new_tensor(layout: Layout, tokens: int, batch: i
     given = torch.randn(batch, tokens, 5, dtype=torch.float64)
     laid = TokenLayout(layout).give(given, given, given)[0]
     assert laid.stride() == torch.empty(laid.shape).stride()
-    assert torch.equal(TokenLayout(layout).take(laid), given)
+    returned = given if TokenLayout(layout).returns_tokens else laid
+    assert torch.equal(TokenLayout(layout).take(returned), given)

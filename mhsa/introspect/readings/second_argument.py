@@ -61,8 +61,9 @@ def read_second_argument(adapter: Adapter, read: Callable[[Adapter], Subject]) -
     except SubjectError as error:
         if not (isinstance(error, Question) and error.declaration) and is_compared_with_none(call_of(adapter.owner), name):
             return read(_without(adapter, name))
-        if isinstance(error, UnknownArgument):
-            raise UnknownArgument(str(error), {"mask": "allowed"} if takes_masks else {}) from None
+        unknown = isinstance(error, UnknownArgument) or (takes_masks and isinstance(error, Question) and not error.declaration)
+        if unknown:
+            raise UnknownArgument(_words(name), {"mask": "allowed"} if takes_masks else {}) from None
         raise
 
 
@@ -92,10 +93,14 @@ def ask_about_second(subject: Subject, module: nn.Module) -> None:
     """
     name = unknown_second(subject.adapter)
     if name is not None and "," not in (subject.contract.layout or "") and not _is_attended_to(subject, module):
-        raise UnknownArgument(
-            f"forward needs {name}, and mhsa does not know what to give: with the keys there it is not attention, nor with a "
-            "mask. If it is the mask, state what that means; else describe the call in an mhsa.Adapter (docs/adapters.md)"
-        )
+        raise UnknownArgument(_words(name))
+
+
+def _words(name: str) -> str:
+    return (
+        f"forward needs {name}, and mhsa does not know what to give: with the keys there it is not attention, nor with a "
+        "mask. If it is the mask, state what that means; else describe the call in an mhsa.Adapter (docs/adapters.md)"
+    )
 
 
 def _is_attended_to(subject: Subject, module: nn.Module) -> bool:
