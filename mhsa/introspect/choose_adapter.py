@@ -134,8 +134,9 @@ def _function_adapter(
     except TypeError as error:
         raise SubjectError(f"{name}: {error}") from error
     for switch in switches_of_weights(function):
-        if can_be_called(known.returning_weights(switch).with_options(*HEADS), mask):
-            adapter, known = adapter.returning_weights(switch), known.returning_weights(switch)
+        other = known.returning_weights(switch)
+        if can_be_called(other.with_options(*HEADS), mask):
+            adapter, known = adapter.returning_weights(switch), other
     adapter.values = places_of_values(known.with_options(*HEADS), mask)
     return find_query_mask(adapter)
 

@@ -187,7 +187,7 @@ def _says(owner: Any, what: re.Pattern[str], seen: set[int]) -> bool:
         name = node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
         used = place.get(name) if isinstance(node, ast.Name) else None
         local = (inspect.isclass(used) or inspect.isfunction(used)) and used.__module__ == owner.__module__
-        own_softmax = what is _COMPUTES and inspect.isfunction(used) and "softmax" in name.lower()
+        own_softmax = inspect.isfunction(used) and "softmax" in name.lower()
         if what.search(name) and (not local or own_softmax):
             return True
         if local and id(used) not in seen and _says(used, what, seen):

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
@@ -55,7 +56,7 @@ _ALONG_SOME_AXES: dict[Layout, tuple[Layout, ...]] = {
     "BCHW": ("BCHN",),
     "BCDHW": ("BCDNN", "BCNHW", "BCNNW", "BCNHN"),
 }
-_LAST: tuple[Layout, ...] = ("BHDT", "BDHT")  # what takes the one can be called with the other
+_CALLED_ALIKE: dict[Layout, tuple[Layout, ...]] = {"BHDT": ("BHDT", "BDHT")}  # what takes the one can be called with the other
 _TIME_FIRST = re.compile(
     r"[\[(]\s*(T|L|S|seq\w*|time|(src|tgt|source|target)_?len\w*|length)\s*,\s*(B|N|bs|bsz|batch\w*)\s*,"
     r"|time x batch x channel",
@@ -63,7 +64,6 @@ _TIME_FIRST = re.compile(
 )
 
 _WIDTH = 3  # of a picture of two rows: no other factors of 6 are nearer to a square
-_SAME = 2.0**-26  # half the digits of float64, far above rounding
 _ONE_ROW = re.compile(r"[\[(]\s*(B|N|bs|bsz|batch\w*)\s*,\s*\w+\s*,\s*1\s*,\s*\w+\s*[\])]|\bBC1[ST]\b", re.IGNORECASE)
 
 
@@ -93,8 +93,8 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
         if stated is None:
             yield _reading(subject, "TBD", "fitted", certain=False)
     elif isinstance(adapter, FunctionAdapter):
-        callable_in: tuple[Layout, ...] = (adapter.callable_in,) if adapter.callable_in else FUNCTION_LAYOUTS
-        for layout in _LAST if callable_in == _LAST[:1] else callable_in:
+        found = adapter.callable_in
+        for layout in _CALLED_ALIKE.get(found, (found,)) if found else FUNCTION_LAYOUTS:
             yield _reading(subject, layout, "default" if layout == "BHTD" else "fitted")
     else:
         yield Reading(subject, "layout", "", "declared")
@@ -125,7 +125,7 @@ def _rows_are_apart(subject: Subject, module: nn.Module) -> bool:
         return True
     try:
         alone = torch.cat([answer("BD1T", slice(n * _WIDTH, (n + 1) * _WIDTH)) for n in range(2)], dim=1)
-        return torch.allclose(whole, alone, rtol=0.0, atol=_SAME * float(alone.abs().max()))
+        return same(whole, alone)
     except Exception:
         return False
 

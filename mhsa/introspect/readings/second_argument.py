@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from mhsa.introspect.layers.same import same
 from mhsa.introspect.readings.fit import Fit
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.names import CONTEXT, KEY, is_called, is_context
@@ -19,9 +20,6 @@ from mhsa.subject.forms.required_switches import is_compared_with_none
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
-
-# Two float64 results that differ by the order of sums alone agree to far more digits; others to fewer, but by chance.
-_SAME = 1e-9
 
 
 class UnknownArgument(Question):
@@ -124,10 +122,6 @@ def _is_attended_to(subject: Subject, module: nn.Module) -> bool:
             return False
         found.append(output)
     given, turned, other, alone, another = found
-
-    def same(a: Tensor, b: Tensor) -> bool:
-        return torch.allclose(a, b, rtol=0.0, atol=_SAME * float(b.abs().max()))
-
     return query.size(1) != key.size(1) and same(turned, given) and not same(other, given) and same(another, alone)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.names import DROPOUT, is_called
+from mhsa.source.written_code import tree_of
 from mhsa.subject.returned import listed
 
 NO_GRADIENTS = "gradients, which NumPy has not"
@@ -59,8 +60,9 @@ class OfNumpy(nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self._object = self.written(*args, **{**kwargs, **dict.fromkeys(self.dropouts, 0.0)})
-        self._names = [place.path for place in _places(self._object)]  # what it keeps of a call later is no parameter
-        for place in _places(self._object):
+        places = list(_places(self._object))
+        self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
+        for place in places:
             owner, _, name = place.path.rpartition(".")
             holder: nn.Module = self
             for piece in owner.split(".") if owner else ():
@@ -166,7 +168,7 @@ def uses_numpy(owner: Any) -> bool:
     """Whether the file of a class or function imports NumPy, and not PyTorch."""
     file = inspect.getmodule(owner)
     try:
-        tree = ast.parse(inspect.getsource(file)) if file is not None else ast.Module([], [])
+        tree = tree_of(file) if file is not None else ast.Module([], [])
     except (OSError, TypeError, SyntaxError):
         return False
     names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]

@@ -38,9 +38,10 @@ BODIES = {
 }
 
 
-def file_of(folder: Path, body: str) -> str:
-    (folder / "model.py").write_text(FILE.replace("BODY", BODIES[body]))
-    return str(folder / "model.py")
+def file_of(folder: Path, body: str, text: str = FILE) -> str:
+    path = folder / f"{body.replace(' ', '_')}.py"
+    path.write_text(text.replace("BODY", BODIES[body]))
+    return str(path)
 
 
 def test_a_layer_in_the_file_of_the_attention_is_read(tmp_path: Path) -> None:

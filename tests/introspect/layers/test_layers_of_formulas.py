@@ -8,8 +8,8 @@ from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
+from tests.introspect.layers.test_layers_of_file import PRE_NORM, file_of
 
-PRE_NORM = "a = x + attention(norm(x)); a + feed_forward(norm(a))"
 ROTARY = {"base": 10000.0, "layout": "half"}
 FILE = """
 import torch
@@ -40,35 +40,24 @@ class Block(nn.Module):
     def __init__(self, d_model, num_heads):
         super().__init__()
         self.attention, self.norm1, self.norm2 = Attention(d_model, num_heads), nn.LayerNorm(d_model), nn.LayerNorm(d_model)
-        self.fed = nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, d_model))
+        self.mlp = nn.Sequential(nn.Linear(d_model, 2 * d_model), nn.GELU(), nn.Linear(2 * d_model, d_model))
 
     def forward(self, x):
         BODY
 """
-BODIES = {
-    "usual": "x = x + self.attention(self.norm1(x)); return x + self.fed(self.norm2(x))",
-    "from the norm": "x = self.norm1(x); x = x + self.attention(x); return x + self.fed(self.norm2(x))",
-    "unknown": "x = x + self.attention(self.norm1(x)); return (x + self.fed(self.norm2(x))).cos()",
-}
-
-
-def file_of(folder: Path, body: str) -> str:
-    path = folder / f"{body.replace(' ', '_')}.py"
-    path.write_text(FILE.replace("BODY", BODIES[body]))
-    return str(path)
 
 
 def test_a_layer_around_rotary_positions_is_read(tmp_path: Path) -> None:
     declared = {"rotary": ROTARY, "layer": PRE_NORM}
     some = ["layers.*", "oracle.output_*"]
-    found = verify(file_of(tmp_path, "usual"), contract=declared, dtypes="float64", properties=some)
+    found = verify(file_of(tmp_path, "usual", FILE), contract=declared, dtypes="float64", properties=some)
     assert found, str(found)
-    wrong = verify(file_of(tmp_path, "from the norm"), contract=declared, dtypes="float64", properties=some)
+    wrong = verify(file_of(tmp_path, "unusual", FILE), contract=declared, dtypes="float64", properties=some)
     assert [p.id for p in wrong.properties if p.outcome == "fail"] == ["layers.residuals_are_in_their_places"]
 
 
 def test_a_declared_layer_that_is_not_understood_is_a_question(tmp_path: Path) -> None:
-    path = file_of(tmp_path, "unknown")
+    path = file_of(tmp_path, "unknown", FILE)
     with pytest.raises(Question, match="what is built of it is not understood as a layer: Block, which is built of it"):
         understand(Request("a", path, dtypes=("float64",), contract={"rotary": ROTARY, "layer": PRE_NORM}))
     alone = Request("a", path, dtypes=("float64",), contract={"rotary": ROTARY, "layer": "attention(x)"})
