@@ -133,6 +133,40 @@ def test_its_arrays_are_parameters_and_gradients_are_quotients(tmp_path: Path) -
     assert half.dtype == torch.bfloat16
 
 
+KEPT_APART = """
+import numpy as np
+
+
+class Attention:
+    def __init__(self, dim, num_heads):
+        assert dim % num_heads == 0
+        self.num_heads = num_heads
+        self.maps = MAPS
+
+    def __call__(self, x):
+        q, k, v = ((x @ self.maps[n]).reshape(*x.shape[:2], self.num_heads, -1).swapaxes(1, 2) for n in NAMES)
+        s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+        e = np.exp(s - s.max(-1, keepdims=True))
+        return (e / e.sum(-1, keepdims=True) @ VALUES).swapaxes(1, 2).reshape(x.shape)
+"""
+
+
+def test_arrays_may_be_kept_in_a_dictionary_and_those_of_a_tuple_are_a_question(tmp_path: Path) -> None:
+    def file(name: str, maps: str, names: str, values: str = "v") -> str:
+        path = tmp_path / f"{name}.py"
+        path.write_text(KEPT_APART.replace("MAPS", maps).replace("NAMES", names).replace("VALUES", values))
+        return str(path)
+
+    by_name = '{n: np.random.randn(dim, dim) for n in ("wq", "wk", "wv")}', '("wq", "wk", "wv")'
+    assert "query from maps.wq" in dict(understand(file("dictionary", *by_name)).notes)["parameters"]
+    found = verify(file("dictionary", *by_name), dtypes="float64", properties="oracle.*")
+    assert found, str(found)
+    assert verify(file("turned", *by_name, "v[::-1]"), dtypes="float64", properties="oracle.*").verdict == "violated"
+    in_a_tuple = file("tuple", "tuple(np.random.randn(dim, dim) for _ in range(3))", "range(3)")
+    with pytest.raises(SubjectError, match="an object of Attention has no arrays that mhsa finds"):
+        understand(in_a_tuple)
+
+
 def test_what_uses_torch_or_has_no_call_is_no_such_class(tmp_path: Path) -> None:
     assert of_numpy(torch.nn.Linear) is None
     assert of_numpy(Path) is None

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.source.written_code import tree_of
 from mhsa.subject.returned import listed
@@ -26,18 +27,18 @@ _differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=Fa
 
 @dataclass(frozen=True)
 class _Place:
-    """Where an object keeps an array: an attribute of it, or of an object that it holds."""
+    """Where an object keeps an array: in the attributes of it or of an object that it holds, in a list or in a dictionary."""
 
     path: str
-    owner: Any
-    name: str
+    kept_in: Any
+    key: Any
 
     @property
     def array(self) -> Any:
-        return vars(self.owner)[self.name]
+        return self.kept_in[self.key]
 
     def put(self, values: Any) -> None:
-        vars(self.owner)[self.name] = values
+        self.kept_in[self.key] = values
 
 
 class OfNumpy(nn.Module):
@@ -60,7 +61,11 @@ class OfNumpy(nn.Module):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
         self._object = self.written(*args, **{**kwargs, **dict.fromkeys(self.dropouts, 0.0)})
-        places = list(_places(self._object))
+        places = self._places()
+        if not places:
+            raise SubjectError(
+                f"an object of {type(self).__name__} has no arrays that mhsa finds, in attributes, lists or dictionaries"
+            )
         self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
         for place in places:
             owner, _, name = place.path.rpartition(".")
@@ -81,8 +86,11 @@ class OfNumpy(nn.Module):
             return quotients.apply(functools.partial(self._called, names, given), *values)
         return self._called(names, given, *(p.detach() for p in values))
 
+    def _places(self) -> list[_Place]:
+        return list(_places(self._object, self.written.__module__))
+
     def _called(self, names: list[str], given: dict[str, Any], *values: Tensor) -> Any:
-        places = {place.path: place for place in _places(self._object)}
+        places = {place.path: place for place in self._places()}
         for name, x in zip(names, values, strict=True):
             places[name].put(_as_array(x))
         arrays = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in given.items()}
@@ -177,18 +185,26 @@ def uses_numpy(owner: Any) -> bool:
     return "numpy" in packages and "torch" not in packages
 
 
-def _places(owner: Any, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[_Place]:
-    """Yield where floating arrays are kept, in the object and in those of its own that it holds, also in lists."""
-    for name, value in list(vars(owner).items()):
-        where = f"{path}.{name}".lstrip(".")
-        if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim:
-            yield _Place(where, owner, name)
+def _places(owner: Any, file: str, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[_Place]:
+    """Yield where floating arrays are kept: by an object, and by the lists, dictionaries and objects of its file that it holds.
+
+    Those of a tuple cannot be replaced, and are none.
+    """
+    kept_in: Any = owner if isinstance(owner, (list, dict)) else vars(owner)
+    for key, value in list(enumerate(owner) if isinstance(owner, list) else kept_in.items()):
+        where = f"{path}.{str(key).replace('.', '_')}".lstrip(".")
+        if _is_floating(value):
+            yield _Place(where, kept_in, key)
             continue
-        parts = enumerate(value) if isinstance(value, (list, tuple)) else [("", value)]
+        parts = enumerate(value) if isinstance(value, tuple) else [("", value)]
         for n, part in parts:
-            own = type(part).__module__ == type(owner).__module__ and hasattr(part, "__dict__")
-            if own and all(part is not other for other in seen):
-                yield from _places(part, f"{where}.{n}".rstrip("."), (*seen, owner))
+            holds = isinstance(part, (list, dict)) or (type(part).__module__ == file and hasattr(part, "__dict__"))
+            if holds and all(part is not other for other in (*seen, owner)):
+                yield from _places(part, file, f"{where}.{n}".rstrip("."), (*seen, owner))
+
+
+def _is_floating(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
 
 
 def _as_array(x: Tensor) -> Any:
