@@ -140,6 +140,8 @@ def value_of(
         return of_all if reading == "all of all heads" else of_head
     if role == "other width":
         return of_head if reading == "all of one head" else of_all
+    if role == "score factor":  # not among the others: heads may have no feature, which a constructor is to refuse
+        return 1 / math.sqrt(of_head)
     if role == "map":
         return nn.Linear(d_model, d_model)
     queries, keys = _LENGTHS.get()
@@ -147,7 +149,7 @@ def value_of(
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
         "dropout layer": nn.Dropout(rate),
         "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
-        "off": False, "feed-forward": 2 * d_model, "score divisor": math.sqrt(of_head), "score factor": 1 / math.sqrt(of_head),
+        "off": False, "feed-forward": 2 * d_model, "score divisor": math.sqrt(of_head),
     }  # fmt: skip
     return values[role]
 
