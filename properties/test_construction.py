@@ -1,9 +1,9 @@
 """What a constructor must refuse, and what it must make: four maps, of which every parameter is known to torch."""
 
 from hypothesis import given
-from hypothesis import strategies as st
 
 from mhsa.judge.budget import light
+from mhsa.judge.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -14,7 +14,7 @@ from mhsa.subject.trial import Trial
 
 
 @light
-@given(head=st.integers(2, 9), d_model=st.integers(1, 40))
+@given(head=one_of(range(2, 10)), d_model=one_of(range(1, 41)))
 def test_indivisible_width_is_refused(subject: Subject, head: int, d_model: int) -> None:
     """A width that cannot be divided among the heads is refused when the module is built.
 

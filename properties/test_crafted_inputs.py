@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mhsa.judge.budget import light
+from mhsa.judge.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import OWN, Array, Bounded, gamma
 from mhsa.records.case import Case
@@ -74,7 +74,7 @@ def test_output_in_two_clusters(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=ANY, min_keys=2, data=DATA, small=True), halvings=st.sampled_from((0, 3)))
+@given(case=cases(masks=ANY, min_keys=2, data=DATA, small=True), halvings=one_of((0, 3)))
 def test_gradients_in_two_clusters(subject: Subject, case: Case, halvings: int) -> None:
     """Where tokens are of two kinds and so is dL/dO, no gradient of query, key or value is a sum of terms that cancel.
 
@@ -132,7 +132,7 @@ def test_every_query_picks_its_own_key(subject: Subject, case: Case) -> None:
         and lost in the rounding of a half format, and all of the output here.
     """
     if subject.adapter.sizes is None:
-        case = case.resized(d_k=16 * case.d_k)  # of few features, many keys are equal
+        case = case.resized(d_k=16 * min(case.d_k, 8))  # of few features, many keys are equal; more than 128 show no more
     trial = Trial(subject, case)
     # Own scores from 16 to 32: high above the others, and no higher, since a log-sum-exp of that size may be rounded.
     trial.key = one_hot_attention(trial, case.key_length, 32.0 * fewest_differences(case.d_k) / case.d_k)

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
 from mhsa.judge.budget import rare
+from mhsa.judge.choices import one_of
 from mhsa.judge.single_heads import key_head
 from mhsa.judge.strategies import cases
 from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
@@ -118,7 +118,7 @@ def drop(subject: Subject, case: Case, rate: float) -> Dropped:
 
 
 @rare
-@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+@given(case=cases(dtypes=SINGLE), rate=one_of(RATES))
 def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) -> None:
     """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
 
@@ -137,7 +137,7 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
 
 
 @rare
-@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+@given(case=cases(dtypes=SINGLE), rate=one_of(RATES))
 def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) -> None:
     """The share of weights that is dropped is the rate that was set.
 
@@ -154,7 +154,7 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
 
 
 @rare
-@given(case=cases(dtypes=SINGLE), rate=st.sampled_from(RATES))
+@given(case=cases(dtypes=SINGLE), rate=one_of(RATES))
 def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: float) -> None:
     """Which weights are dropped is independent over samples, heads, queries and keys.
 
@@ -179,7 +179,7 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
 
 
 @rare
-@given(case=cases(dtypes=("float64",), small=True), rate=st.sampled_from(RATES))
+@given(case=cases(dtypes=("float64",), small=True), rate=one_of(RATES))
 def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: float) -> None:
     """The gradient belongs to the weights that were kept, not to others.
 
@@ -213,7 +213,7 @@ def test_the_backward_pass_drops_the_same(subject: Subject, case: Case, rate: fl
 
 
 @rare
-@given(case=cases(dtypes=("float64",), masks=("none",)), rate=st.sampled_from(RATES))
+@given(case=cases(dtypes=("float64",), masks=("none",)), rate=one_of(RATES))
 def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case, rate: float) -> None:
     """What reaches the scores in the backward pass is dropped and scaled as the weights were.
 

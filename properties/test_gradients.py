@@ -3,10 +3,10 @@
 import numpy as np
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa.judge.budget import light, rare, slow
+from mhsa.judge.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.gradients import derivative
@@ -73,7 +73,7 @@ def test_gradients_of_long_rows(subject: Subject, case: Case) -> None:
 
 
 @rare
-@given(case=cases(masks=ANY, large="length"), sign=st.sampled_from([-1.0, 1.0]))
+@given(case=cases(masks=ANY, large="length"), sign=one_of((-1.0, 1.0)))
 def test_gradients_of_scores_far_from_zero(subject: Subject, case: Case, sign: float) -> None:
     """The same number added to all scores changes nothing, however large it is: no gradient overflows.
 
@@ -217,7 +217,7 @@ def test_gradient_through_the_weights(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=ANY, small=True), layout=st.sampled_from(["transposed", "columns", "sliced", "expanded"]))
+@given(case=cases(masks=ANY, small=True), layout=one_of(("transposed", "columns", "sliced", "expanded")))
 def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: str) -> None:
     """How dL/dO lies in memory does not matter.
 

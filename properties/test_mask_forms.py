@@ -6,10 +6,10 @@ from functools import partial
 import numpy as np
 import torch
 from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
 from mhsa.judge.budget import light
+from mhsa.judge.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -42,7 +42,7 @@ def ask_with(trial: Trial, form: Tensor, what: str, mask: Mask) -> bool:
 
 
 @light
-@given(case=cases(masks=("padding", "random", "causal")), dtype=st.sampled_from(["uint8", "int32", "int64"]))
+@given(case=cases(masks=("padding", "random", "causal")), dtype=one_of(("uint8", "int32", "int64")))
 def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str) -> None:
     """A mask of integers 0 and 1 is refused, or means what the mask of bools means.
 
@@ -61,7 +61,7 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
 
 
 @light
-@given(case=cases(masks=("padding", "random", "causal")), dtype=st.sampled_from(FLOATING))
+@given(case=cases(masks=("padding", "random", "causal")), dtype=one_of(FLOATING))
 def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtype: str) -> None:
     """A floating mask of 0 and 1 is refused, means what the mask of bools means, or is added to the scores.
 
@@ -164,7 +164,7 @@ SHAPES: dict[str, Callable[[int, Tensor, Mask], tuple[Tensor, Mask]]] = {
 @light
 @given(
     case=cases(masks=("padding", "random", "causal", "broadcast")),
-    layout=st.sampled_from(ALL_LAYOUTS[1:]),
+    layout=one_of(ALL_LAYOUTS[1:]),
 )
 def test_memory_layouts_mean_the_same(subject: Subject, case: Case, layout: str) -> None:
     """How a mask lies in memory does not matter: transposed, cut out of a larger one, or expanded with stride 0.

@@ -15,6 +15,8 @@ import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from mhsa.judge.budget import cases_of
+from mhsa.judge.choices import is_of_tables
+from mhsa.judge.designed_property import designed_property
 from mhsa.records.catalogue import properties_folder
 from mhsa.records.errors import SubjectError, describe
 from mhsa.subject import check
@@ -36,6 +38,11 @@ class Effort:
     shrink: bool = True
     database: str = ""
     replay: dict[str, Any] | None = None
+
+    @property
+    def is_designed(self) -> bool:
+        """Whether cases are designed; thorough, and a database of former failures, are Hypothesis' own."""
+        return self.profile != "thorough" and not self.database
 
 
 _unprepared: dict[Path, ModuleType] = {}  # imported, and not given an effort yet
@@ -71,8 +78,12 @@ def _prepared(function: Any, family: str, effort: Effort) -> Any:
     if effort.replay is not None:
         return _fixed(inner, effort.replay)
     function.hypothesis.inner_test = inner
+    count = cases_of(function, effort.profile)
+    strategies = function.hypothesis._given_kwargs
+    if effort.is_designed and all(map(is_of_tables, strategies.values())):
+        return designed_property(inner, strategies, count, f"{family}.{function.__name__} {effort.seed}", _settings(effort))
     hypothesis.seed(effort.seed)(function)
-    hypothesis.settings(_settings(effort), max_examples=cases_of(function, effort.profile))(function)
+    hypothesis.settings(_settings(effort), max_examples=count)(function)
     # Else Hypothesis tokenises the property's source for a key of its database, a millisecond each.
     function._hypothesis_internal_database_key = f"mhsa:{family}:{function.__name__}".encode()
     return function

@@ -6,11 +6,12 @@ import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Literal
 
 import pytest
 from hypothesis import strategies as st
 
+from mhsa.judge.choices import Draw, composed, one_of
 from mhsa.judge.draws import without_local_constants
 from mhsa.records.case import BIASES, DATA, MASKS, Case, Tie
 from mhsa.subject.adapters.several_calls import is_square
@@ -90,15 +91,16 @@ def cases(
     if unknown:
         raise ValueError(f"unknown kinds of masks {sorted(unknown)}; known are {MASKS}")
     least = {"batch": min_batch, "head": min_head, "queries": min_queries, "keys": min_keys}
-    return _cases(
-        tuple(masks), tuple(ties), need_weights, least, tuple(data), tuple(dtypes), one_head=one_head, small=small, large=large,
-        biases=biased or min_bias, min_bias=min_bias,
+    return composed(
+        lambda draw: _case(
+            draw, tuple(masks), tuple(ties), need_weights, least, tuple(data), tuple(dtypes), one_head=one_head, small=small,
+            large=large, biases=biased or min_bias, min_bias=min_bias,
+        )
     )  # fmt: skip
 
 
-@st.composite
-def _cases(
-    draw: st.DrawFn,
+def _case(
+    draw: Draw,
     masks: tuple[str, ...],
     ties: tuple[Tie, ...],
     need_weights: Literal[True] | None,
@@ -136,9 +138,9 @@ def _cases(
         pytest.skip(f"needs other sizes than head={fixed[0]}, d_model={fixed[1]}, with which the subject is built")
 
     # Choices before sizes: a mask or a tie that no longer fits the sizes would have to be drawn again.
-    dtype = draw(_one_of(possible_dtypes))
-    tie = draw(_one_of(possible_ties))
-    mask = draw(_one_of(possible_masks))
+    dtype = draw(one_of(possible_dtypes))
+    tie = draw(one_of(possible_ties))
+    mask = draw(one_of(possible_masks))
     batch, head, d_k, keys, queries = _draw_sizes(draw, subject.literals, least, one_head=one_head, small=small, large=large)
     if tie == "all" or is_square(subject.adapter):
         queries = keys = min(max(keys, least["queries"]), _LONGEST_SQUARE)
@@ -156,31 +158,31 @@ def _cases(
         query_length=queries,
         key_length=keys,
         d_k=d_k,
-        data=draw(_one_of(data)),
+        data=draw(one_of(data)),
         mask=mask,
-        layout=draw(_one_of(subject.layouts)),
+        layout=draw(one_of(subject.layouts)),
         tie=tie,
         grad=draw(_YES_OR_NO),
         need_weights=draw(_YES_OR_NO) if need_weights is None and subject.adapter.weights_on_request else True,
         seed=draw(_SEEDS),
-        bias=draw(_one_of(kinds)) if len(kinds) > 1 else kinds[0],
+        bias=draw(one_of(kinds)) if len(kinds) > 1 else kinds[0],
     )
 
 
 def _draw_sizes(
-    draw: st.DrawFn, literals: tuple[int, ...], least: dict[str, int], *, one_head: bool, small: bool, large: Large
+    draw: Draw, literals: tuple[int, ...], least: dict[str, int], *, one_head: bool, small: bool, large: Large
 ) -> tuple[int, ...]:
     """Return batch, head, d_k, keys, queries."""
     near = () if small else literals
     if large == "width":
-        head, d_k = draw(_one_of(tuple(width for width in _WIDTHS if width[0] >= least["head"])))
-        return draw(_one_of((1, 2), least["batch"])), head, d_k, draw(_one_of((1, 2, 3, 4))), draw(_one_of((1, 2, 3)))
-    batch = draw(_one_of(_with(_BATCHES if large == "batch" else _BATCH, near, "batch"), least["batch"]))
-    head = 1 if one_head else draw(_one_of(_with(_HEADS if large == "head" else _HEAD, near, "head"), least["head"]))
-    d_k = draw(_one_of(_with(_D_K, near, "d_k")))
+        head, d_k = draw(one_of(tuple(width for width in _WIDTHS if width[0] >= least["head"])))
+        return draw(_at_least((1, 2), least["batch"])), head, d_k, draw(one_of((1, 2, 3, 4))), draw(one_of((1, 2, 3)))
+    batch = draw(_at_least(_with(_BATCHES if large == "batch" else _BATCH, near, "batch"), least["batch"]))
+    head = 1 if one_head else draw(_at_least(_with(_HEADS if large == "head" else _HEAD, near, "head"), least["head"]))
+    d_k = draw(one_of(_with(_D_K, near, "d_k")))
     # Both lengths are drawn even where only one is used, so that shrinking can untie without a new draw.
-    keys = draw(_one_of(_with(_LONG if large == "length" else _KEYS, near, "keys"), least["keys"]))
-    queries = draw(_one_of(_with(_QUERIES, near, "queries"), least["queries"]))
+    keys = draw(_at_least(_with(_LONG if large == "length" else _KEYS, near, "keys"), least["keys"]))
+    queries = draw(_at_least(_with(_QUERIES, near, "queries"), least["queries"]))
     if large == "length":
         return min(batch, 2), min(head, 2), _features(d_k), keys, min(queries, 129)
     if large == "head":
@@ -201,13 +203,14 @@ def _with(table: tuple[int, ...], literals: tuple[int, ...], size: str) -> tuple
 
 
 @functools.cache
-def _one_of(values: tuple[Any, ...], least: int | None = None) -> st.SearchStrategy[Any]:
-    """Return the strategy for one draw; made once, because making one costs more than drawing from it."""
-    return st.sampled_from([v for v in values if least is None or v >= least])
+def _at_least(values: tuple[int, ...], least: int) -> st.SearchStrategy[int]:
+    return one_of(tuple(v for v in values if v >= least))
 
 
-_YES_OR_NO = st.booleans()
-_SEEDS = st.integers(0, 2**16 - 1)
+# Features of a head beyond which there are two heads at most: what costs is d_model^2, and wide models have their own property.
+_WIDE = 32
+_YES_OR_NO = one_of((False, True))
+_SEEDS = one_of(range(2**16))
 
 
 def _affordable(batch: int, head: int, d_k: int, keys: int, queries: int, *, small: bool) -> tuple[int, ...]:
@@ -218,6 +221,8 @@ def _affordable(batch: int, head: int, d_k: int, keys: int, queries: int, *, sma
     for size, usual, cheap in ((batch, 3, 3), (head, 4, 4), (d_k, 5, 16), (keys, 9, 9), (queries, 6, 6)):
         sizes.append(min(size, usual) if spent else size)
         spent = spent or size > cheap
+    if sizes[2] > _WIDE:
+        sizes[1] = min(sizes[1], 2)
     return tuple(sizes)
 
 

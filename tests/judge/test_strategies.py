@@ -67,7 +67,7 @@ def test_everything_is_drawn_and_sizes_mostly_differ(reference: Subject) -> None
 def test_long_rows_are_met_with_the_features_that_kernels_for_gpus_take(reference: Subject, large: str) -> None:
     seen: list[Case] = []
 
-    @settings(QUICK, max_examples=300, phases=[Phase.generate])
+    @settings(QUICK, max_examples=600, phases=[Phase.generate])
     @hypothesis.seed(0)
     @given(case=cases(large=large))  # type: ignore[arg-type]
     def draw(case: Case) -> None:

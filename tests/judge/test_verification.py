@@ -67,7 +67,7 @@ def test_what_holds_is_true_and_says_so_in_one_line_and_in_several() -> None:
     assert [p.id for p in result.properties] == [
         "oracle.output_without_mask", "oracle.output_under_masks", "construction.indivisible_width_is_refused"
     ]  # fmt: skip
-    assert repr(result) == "<Attention holds: 3 properties on 106 cases>"
+    assert repr(result) == "<Attention holds: 3 properties on 52 cases>"
     lines = str(result).splitlines()
     assert lines[0] == "Attention"
     assert lines[1] == "  call        forward(query, key, value, mask)"
@@ -167,7 +167,7 @@ def test_expected_failures_have_reasons_and_one_that_passes_is_a_warning() -> No
     assert result
     assert [p.outcome for p in result.properties] == ["expected-failure", "expected-failure", "pass"]
     assert result.properties[0].reason.startswith("issue 12; output[")
-    assert repr(result) == "<Unscaled holds: 1 property on 6 cases; 2 fail as expected>"
+    assert repr(result) == "<Unscaled holds: 1 property on 4 cases; 2 fail as expected>"
     result = quickly(Attention, expected_failures={"oracle.output_without_mask": "none any more"})
     assert "warning: oracle.output_without_mask passes, but was expected to fail" in str(result)
 
