@@ -193,17 +193,17 @@ def test_biases_of_a_head_are_its_own(subject: Subject, case: Case) -> None:
     if not isinstance(subject.contract.formula.bias, BiasTable):
         check.inapplicable('needs a contract with bias = "table"')
     trial = Trial(subject, case)
-    g = int(case.rng(10).integers(case.head))
-    out = trial.projections.out.weight.copy()
-    out[:, g * trial.d_v : (g + 1) * trial.d_v] = 0.0
-    trial.write(out_weight=out)
-    before = trial()
-    table = trial.projections.table
+    out, table = trial.projections.out.weight.copy(), trial.projections.table
     assert table is not None
-    changed = table.copy()
-    changed[:, g] = -2.0 * changed[::-1, g]
-    trial.write(table=trial.round(changed))
-    check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)
+    for g in (0, case.head - 1):
+        without = out.copy()
+        without[:, g * trial.d_v : (g + 1) * trial.d_v] = 0.0
+        trial.write(out_weight=without, table=table)
+        before = trial()
+        changed = table.copy()
+        changed[:, g] = -2.0 * changed[::-1, g]
+        trial.write(table=trial.round(changed))
+        check.agree("output", trial().output_and_bound, before.output_and_bound, before.judged)
 
 
 def of_equal_keys(subject: Subject, case: Case) -> Answer:

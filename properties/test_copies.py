@@ -13,6 +13,7 @@ from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.guard import attempt, guard
+from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -112,17 +113,20 @@ def test_deep_copies(subject: Subject, case: Case) -> None:
     Statement: deepcopy(f) = f; changing the parameters of the copy does not change f.
     Requires: a module that can be copied.
     Source: P14, P18.
-    Breaks it: a closure or a cache that still holds the original's parameters.
+    Breaks it: a closure or a cache that still holds the original's parameters, a copy of the module that shares them.
     """
     trial = called_trial(subject, case)
     made, said = attempt(lambda: copy.deepcopy(trial.module))
     if made is None:
         check.inapplicable(f"needs a module that can be copied: {said}")
     original = trial.module
+    before = {name: numbers(p) for name, p in original.named_parameters()}
     trial.use(made[0])
     compare(trial, "of a deep copy")
     change(trial)
     compare(trial, "of a deep copy with other parameters")
+    for name, p in original.named_parameters():
+        check.unchanged(f"{name} of the original, after its copy was changed", numbers(p), before[name])
     trial.use(original)
     trial.reread()
     compare(trial, "of the original after its copy was changed")

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import torch
 from hypothesis import given
 from torch import Tensor
@@ -69,3 +70,23 @@ def test_slices_of_one_tensor(subject: Subject, case: Case) -> None:
     wide, stacked = torch.cat(parts, dim=-1).chunk(3, dim=-1), torch.stack(parts).unbind(0)
     for chunks, what in ((wide, "slices of one [B, T, 3 D]"), (stacked, "slices of one [3, B, T, D]")):
         compare(trial, *chunks, what)
+
+
+@light
+@given(case=cases(masks=ANY, ties=("none",), small=True))
+def test_tensors_that_begin_at_one_place(subject: Subject, case: Case) -> None:
+    """Query, key and value may begin at one place of memory, have one shape, and be different all the same.
+
+    Statement: as above, with q = x[:, ::2] and k = v = x[:, :T] of one x [B, 2 T, D]; and with k = x[:, ::2], q = v = x[:, :T].
+    Requires: key and value apart from query.
+    Source: P17; self-attention that is told by data pointers.
+    Breaks it: a shortcut for one tensor in several roles that compares addresses and shapes, and no strides.
+    """
+    check.not_under(strided(subject), "tensors may lie in memory in any way")
+    case = case.resized(query_length=case.key_length)
+    trial = Trial(subject, case)
+    rows = trial.tensor(np.concatenate([trial.query, trial.key], axis=1))
+    every_second, first = rows[:, ::2], rows[:, : case.key_length]
+    for q, k, v in ((every_second, first, first), (first, every_second, first)):
+        trial.query, trial.key, trial.value = map(numbers, (q, k, v))
+        compare(trial, q, k, v, "tensors that begin at one place")

@@ -90,6 +90,29 @@ def test_gradient_modes_agree(subject: Subject, case: Case) -> None:
 
 
 @light
+@given(case=cases(masks=ANY, small=True))
+def test_gradients_after_calls_without_them(subject: Subject, case: Case) -> None:
+    """A call without autograd leaves the gradients of the next one as they are.
+
+    Statement: after calls under no_grad and inference_mode, dL/dq, dL/dk, dL/dv and the gradients of all parameters are those
+        of the formula, within the bound.
+    Requires: autograd.
+    Source: P14, P18; validation between two steps of training.
+    Breaks it: joined weights or a mask that are kept from a call without gradients, and belong to no graph.
+    """
+    trial = Trial(subject, case)
+    trial.require_gradients()
+    trial()
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            call_again(trial)
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
+    for name, required in derivatives.expected.items():
+        if name in derivatives.observed:
+            check.within(f"gradient of {name}", derivatives.observed[name], required)
+
+
+@light
 @given(case=cases(masks=(*ANY, "fully_masked_row"), need_weights=True))
 def test_asking_for_weights_changes_nothing(subject: Subject, case: Case) -> None:
     """The output is the same whether weights are requested or not.

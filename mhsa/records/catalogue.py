@@ -28,6 +28,7 @@ DECLARED = (
 FAMILIES = (
     "oracle",
     "gradients",
+    "frozen",
     "crafted_inputs",
     "numbers",
     "masks",
@@ -40,6 +41,7 @@ FAMILIES = (
     "dropout",
     "layout",
     "edges",
+    "half_formats",
     *DECLARED,
     "symmetry",
     "algebra",

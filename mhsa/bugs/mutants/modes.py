@@ -111,3 +111,65 @@ class MetaForgotten(Plain):
 
     def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
         return torch.zeros(out.shape) if out.is_meta else out
+
+
+class KeyMapWithoutGraph(Plain):
+    """The map of keys is applied without autograd where the key needs no gradient.
+
+    Formula: dW_K = 0 where the key needs no gradient; must be the same as where it does
+    Census: P16
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and key.requires_grad):
+            k = self.w_k(key)
+        return self.w_q(query), k, self.w_v(value)
+
+
+class JoinedWithoutGraph(Plain):
+    """The three maps are joined in the first call, and again when a parameter has changed, whether autograd watches or not.
+
+    Formula: dW = 0 after a call under no_grad; must be that of the formula
+    Census: P18 (stale fused weights)
+    """
+
+    def prepare(self) -> None:
+        self.joined: Tensor | None = None
+        self.version: Any = None
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        maps = (self.w_q, self.w_k, self.w_v)
+        version = [(m.weight._version, m.weight.data_ptr(), m.weight.dtype) for m in maps]
+        if self.joined is None or self.version != version or (self.joined.requires_grad and torch.is_grad_enabled()):
+            self.joined, self.version = torch.cat([m.weight for m in maps]), version
+        parts = self.joined.chunk(3)
+        linear = torch.nn.functional.linear
+        given = zip((query, key, value), parts, maps, strict=True)
+        return tuple(linear(x, weight, m.bias) for x, weight, m in given)
+
+
+class AddressesCompared(Plain):
+    """Tensors that begin at one place and have one shape are taken for one tensor.
+
+    Formula: K = W_K q where query and key begin at one place; must be W_K k
+    Census: P17
+    """
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        same = query.data_ptr() == key.data_ptr() and query.shape == key.shape
+        return query, query if same else key, value, mask
+
+
+class FillTimesZeroInHalf(Plain):
+    """A fill that is infinite in half formats is multiplied by what is hidden, which is zero elsewhere.
+
+    Formula: S + (1 - M) f with f = -inf in half formats, and 0 * -inf = NaN; must be S where M = 1
+    Census: P21
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is None:
+            return self.normalise(s)
+        hidden = self.hidden(mask)
+        fill = torch.full((), torch.finfo(torch.float32).min, dtype=torch.float64).to(s.dtype)
+        return self.closed(self.normalise(s + hidden.to(s.dtype) * fill), hidden)
