@@ -26,7 +26,7 @@ Large = Literal["", "length", "head", "width", "batch"]
 # and no wrong reshape fits, while coincidences still come up. The tails are sizes at which tiled and specialised code
 # changes its way: both sides of powers of two, more than one tile, more heads than features.
 _BATCH = (1, 1, 1, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 5, 33)
-_HEAD = (1, 1, 2, 3, 3, 4, 4, 4, 5, 8, 16, 17, 32)
+_HEAD = (1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 8, 16, 17, 32)
 _D_K = (1, 2, 3, 4, 5, 5, 5, 5, 5, 8, 16, 17, 32, 64, 65, 128, 129)
 _QUERIES = (1, 2, 3, 4, 5, 6, 6, 6, 6, 15, 17, 33, 65, 129)
 # 600: pytorch#127055 needs about that many keys.
@@ -35,7 +35,7 @@ _LONGEST_SQUARE = 257  # of self-attention, whose cost is the square
 
 # For properties that look for thresholds alone: the large size, with small other sizes.
 _LONG = (15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 513, 600)
-_HEADS = (6, 7, 8, 9, 12, 16, 17, 24, 32, 33)
+_HEADS = (6, 6, 7, 9, 12, 12, 16, 17, 24, 33)
 _BATCHES = (6, 8, 15, 16, 17, 31, 33, 64, 65, 129)
 _WIDTHS = ((1, 513), (2, 257), (3, 171), (4, 129), (5, 104), (8, 65), (16, 33), (33, 16))  # head, d_k: beyond 512
 # Most that a literal of the subject's source is followed to, by what costs: [B, H, Tq, Tk] and d_model^2.

@@ -82,7 +82,7 @@ def verify(
         subject: an nn.Module class or object, a factory, a function on [B, H, T, d] or an :class:`mhsa.Adapter`; or the name
             of one, as the command line takes it. An object is copied, never changed.
         contract: a :class:`mhsa.Contract`, or a dict of the fields that differ from what the subject itself says.
-        profile: "quick", "ci" or "thorough": up to 50, 300 or 2000 cases for each property.
+        profile: "quick", "ci" or "thorough": up to 24, 300 or 2000 cases for each property.
         seed: of the cases.
         dtypes: "float64", "float32", "bfloat16", "float16", or torch's own; by default the first two.
         device: where it is judged.
