@@ -38,7 +38,10 @@ def read_tables(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Subject
 
 
 def _read_optional(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -> Subject:
-    """Return what ``read`` gives with tables that may be left out: they are given where a rotation is declared.
+    """Return what ``read`` gives with tables that may be left out.
+
+    Where a rotation is declared and the module does not rotate without them, they are given. One that makes its own is judged
+    with these, right or wrong: that is how it is called where nobody says more.
 
     Raises:
         Question: without them every call raises, and with them it is exactly right.
@@ -50,13 +53,30 @@ def _read_optional(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -
     left = tuple(name for name in signature.not_given if name not in optional)
     given = adapter.with_signature(replace(signature, rotary=optional, not_given=left))
     if adapter.contract.rotary is not None:
-        return _in_some_form(given, read)
+        own = _read_alone(adapter, read)
+        return own if own is not None and (fits(own) or not _is_unrotated(adapter, read)) else _in_some_form(given, read)
     try:
         return read(adapter)
     except Question as question:
         if not question.declaration and (declaration := _fitting(given, read)):
             raise _question(given, declaration) from None
         raise
+
+
+def _read_alone(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -> Subject | None:
+    """Return the subject that is given no tables; None where it cannot be read so."""
+    try:
+        return read(adapter)
+    except SubjectError:
+        return None
+
+
+def _is_unrotated(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -> bool:
+    """Whether a subject that is given no tables is exactly right without a rotation."""
+    plain = copy.copy(adapter)
+    plain.contract = replace(adapter.contract, rotary=None)
+    alone = _read_alone(plain, read)
+    return alone is not None and fits(alone)
 
 
 def _question(adapter: ModuleAdapter, declaration: dict[str, Any]) -> Question:

@@ -80,6 +80,30 @@ class Angles(Base):
         return self.attend(x, half, angles.cos(), angles.sin(), mask)
 
 
+class MakesItsOwn(Base):
+    base = 10000.0
+
+    def forward(self, x, position_embeddings=None, mask=None):
+        if position_embeddings is None:
+            width = torch.arange(0, self.head_dim, 2, dtype=x.dtype) / self.head_dim
+            angles = torch.arange(x.size(1), dtype=x.dtype)[:, None] / self.base**width
+            position_embeddings = angles.cos()[None], angles.sin()[None]
+        cos, sin = (t[:, :, None, : self.head_dim // 2] for t in position_embeddings)
+        return self.attend(x, half, cos, sin, mask)
+
+
+class MakesItsOwnWithAnotherBase(MakesItsOwn):
+    base = 100.0
+
+
+class NotRotatedAlone(Base):
+    def forward(self, x, position_embeddings=None, mask=None):
+        if position_embeddings is None:
+            return self.attend(x, lambda y, cos, sin: y, None, None, mask)
+        cos, sin = (t[:, :, None, : self.head_dim // 2] for t in position_embeddings)
+        return self.attend(x, half, cos, sin, mask)
+
+
 class Backwards(WithoutSamples):
     def forward(self, x, cos, sin, mask=None):
         return super().forward(x, cos, 0.99 * sin, mask)
@@ -116,3 +140,16 @@ def test_a_bug_is_judged_under_the_declaration(file: Path, name: str, layout: st
 def test_the_form_of_tables_is_printed(file: Path) -> None:
     subject = understand(Request.of(f"{file}:Stacked").under({"rotary": "interleaved"}))
     assert "freqs_cis: cosines and sines [T, width / 2, 2]" in str(subject.understood)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "given"),
+    [("MakesItsOwn", True, False), ("MakesItsOwnWithAnotherBase", False, False), ("NotRotatedAlone", True, True)],
+)
+def test_tables_that_may_be_left_out_are_given_where_nothing_is_rotated_without(
+    file: Path, name: str, right: bool, given: bool
+) -> None:
+    """A module that makes its own is judged with these, and the argument is named as not judged."""
+    subject = understand(Request.of(f"{file}:{name}", contract={"rotary": "half"}))
+    assert fits(subject) == right
+    assert ("argument position_embeddings" in subject.not_judged) != given
