@@ -30,7 +30,7 @@ _NOT_DECLARED = (None, "no")
 
 
 @dataclass
-class _Part:
+class _JudgedPart:
     """One of several attentions: as it is judged, and what came of it.
 
     Attributes:
@@ -52,7 +52,7 @@ def judge_parts(options: Options, run: JudgedRun, judge: Judge) -> tuple[Options
     """Judge what each subject with several attentions may mean, under what is declared for all of them."""
     typed = [request.label for request in options.requests]
     options, run = judge_each(options, run, judge)
-    parts = [_Part(q, r, {}) for q, r in zip(options.requests, run.results, strict=True)]
+    parts = [_JudgedPart(q, r, {}) for q, r in zip(options.requests, run.results, strict=True)]
     for label in typed:
         group = [p for p in parts if p.request.label != label and p.request.label.startswith((f"{label}:", f"{label}."))]
         if len(group) > 1 and not run.interrupted:
@@ -62,7 +62,7 @@ def judge_parts(options: Options, run: JudgedRun, judge: Judge) -> tuple[Options
     return replace(options, requests=requests), replace(run, results=[p.result for p in parts])
 
 
-def _without_unused(options: Options, run: JudgedRun, judge: Judge, group: list[_Part]) -> JudgedRun:
+def _without_unused(options: Options, run: JudgedRun, judge: Judge, group: list[_JudgedPart]) -> JudgedRun:
     """Judge those parts anew in which something applies to nothing, without that, while it applies to another one."""
     while not run.interrupted:
         for part in group:
@@ -81,7 +81,7 @@ def _without_unused(options: Options, run: JudgedRun, judge: Judge, group: list[
     return run
 
 
-def _say_what_is_left_out(part: _Part, group: list[_Part]) -> None:
+def _say_what_is_left_out(part: _JudgedPart, group: list[_JudgedPart]) -> None:
     first, _ = next(iter(part.unused.values()))
     for name in part.unused:
         where = " and ".join(p.request.label for p in group if name not in p.unused)
@@ -90,7 +90,7 @@ def _say_what_is_left_out(part: _Part, group: list[_Part]) -> None:
         part.result.notes.append(("declared", text))
 
 
-def _asking_about_positions(options: Options, run: JudgedRun, judge: Judge, group: list[_Part]) -> JudgedRun:
+def _asking_about_positions(options: Options, run: JudgedRun, judge: Judge, group: list[_JudgedPart]) -> JudgedRun:
     """Ask about a part that fails under a word about positions and holds without it, where another one holds under it."""
     for part in group:
         words = {n: x for n, x in part.request.contract.items() if n in _OF_POSITIONS and x not in _NOT_DECLARED}
@@ -112,7 +112,7 @@ def _asking_about_positions(options: Options, run: JudgedRun, judge: Judge, grou
 
 
 def _judged_anew(
-    options: Options, run: JudgedRun, judge: Judge, parts: list[_Part], requests: list[Request]
+    options: Options, run: JudgedRun, judge: Judge, parts: list[_JudgedPart], requests: list[Request]
 ) -> JudgedRun:  # fmt: skip
     """Judge parts as these requests say."""
     more = judge(replace(options, requests=tuple(requests)))
@@ -141,7 +141,7 @@ def _in_words(request: Request, name: str) -> str:
     return in_words({rest: (request.arguments if kind == "arguments" else canonical(request.contract)).get(rest)})
 
 
-def _command(part: _Part) -> str:
+def _command(part: _JudgedPart) -> str:
     """Return the command that judges a part by itself, with what its own question adds."""
     options = [*part.request.typed, *as_options(part.result.declaration)]
     return shlex.join(["mhsa", "verify", part.request.label, *options])

@@ -75,7 +75,8 @@ def _found(caller: Caller, module: nn.Module, refused: Callable[[], None]) -> Ca
 
 def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call with samples in two axes, or one query for each, where tokens give no output of their shape."""
-    if not isinstance(caller.adapter, ModuleAdapter) or caller.contract.layout is not None:
+    declared = caller.contract.layout
+    if not isinstance(caller.adapter, ModuleAdapter) or declared not in (None, "BTD"):
         return None
     output = caller.items(module, *given, None)[caller.output_from]
     learned = learned_queries(caller.adapter, module, output)
@@ -84,7 +85,8 @@ def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tens
     if isinstance(output, Tensor) and output.shape == given[0].shape:
         return None
     laid = replace(caller, contract=replace(caller.contract, layout="BNTD"))
-    return giving_tokens(laid, module, given) or query_by_query(caller, module, given, rows=(False,))
+    in_two_axes = giving_tokens(laid, module, given) if declared is None else None
+    return in_two_axes or query_by_query(caller, module, given, rows=(False,))
 
 
 def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], output: Tensor) -> bool:
