@@ -8,7 +8,6 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,27 +17,12 @@ from torch import Tensor, nn
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.source.written_code import tree_of
+from mhsa.subject.forms.kept_arrays import Place, places_of, unreached
 from mhsa.subject.returned import listed
 
 NO_GRADIENTS = "gradients, which NumPy has not"
 _STEP = 2.0**-10  # of a difference quotient: that something depends on a number shows in float32, too
 _differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=False)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an object keeps an array: in the attributes of it or of an object that it holds, in a list or in a dictionary."""
-
-    path: str
-    kept_in: Any
-    key: Any
-
-    @property
-    def array(self) -> Any:
-        return self.kept_in[self.key]
-
-    def put(self, values: Any) -> None:
-        self.kept_in[self.key] = values
 
 
 class OfNumpy(nn.Module):
@@ -64,7 +48,12 @@ class OfNumpy(nn.Module):
         places = self._places()
         if not places:
             raise SubjectError(
-                f"an object of {type(self).__name__} has no arrays that mhsa finds, in attributes, lists or dictionaries"
+                f"an object of {type(self).__name__} has no arrays that mhsa finds, in attributes, lists, tuples or dicts"
+            )
+        if other := unreached(self._object, places):
+            raise SubjectError(
+                f"an object of {type(self).__name__} keeps {other} of its arrays in no attribute, list, tuple or dict, "
+                "where mhsa would put its own"
             )
         self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
         for place in places:
@@ -86,8 +75,8 @@ class OfNumpy(nn.Module):
             return quotients.apply(functools.partial(self._called, names, given), *values)
         return self._called(names, given, *(p.detach() for p in values))
 
-    def _places(self) -> list[_Place]:
-        return list(_places(self._object, self.written.__module__))
+    def _places(self) -> list[Place]:
+        return places_of(self._object, self.written.__module__)
 
     def _called(self, names: list[str], given: dict[str, Any], *values: Tensor) -> Any:
         places = {place.path: place for place in self._places()}
@@ -183,28 +172,6 @@ def uses_numpy(owner: Any) -> bool:
     names += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     packages = {name.partition(".")[0] for name in names}
     return "numpy" in packages and "torch" not in packages
-
-
-def _places(owner: Any, file: str, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[_Place]:
-    """Yield where floating arrays are kept: by an object, and by the lists, dictionaries and objects of its file that it holds.
-
-    Those of a tuple cannot be replaced, and are none.
-    """
-    kept_in: Any = owner if isinstance(owner, (list, dict)) else vars(owner)
-    for key, value in list(enumerate(owner) if isinstance(owner, list) else kept_in.items()):
-        where = f"{path}.{str(key).replace('.', '_')}".lstrip(".")
-        if _is_floating(value):
-            yield _Place(where, kept_in, key)
-            continue
-        parts = enumerate(value) if isinstance(value, tuple) else [("", value)]
-        for n, part in parts:
-            holds = isinstance(part, (list, dict)) or (type(part).__module__ == file and hasattr(part, "__dict__"))
-            if holds and all(part is not other for other in (*seen, owner)):
-                yield from _places(part, file, f"{where}.{n}".rstrip("."), (*seen, owner))
-
-
-def _is_floating(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
 
 
 def _as_array(x: Tensor) -> Any:
