@@ -214,6 +214,33 @@ def test_arrays_that_cannot_be_replaced_are_a_question(tmp_path: Path) -> None:
         understand(str(path))
 
 
+TRAINED_BY_HAND = """
+
+    def zero_grad(self):
+        self.grads = {n: np.zeros_like(getattr(self, n)) for n in ("W_q", "W_k", "W_v", "W_o")}
+        self.db_v, self.m_W_o = np.zeros_like(self.b_v), np.zeros_like(self.W_o)
+
+    def backward(self, gradient):
+        self.grads["W_o"] += gradient.sum() * self.W_o
+        return gradient @ self.W_o.T
+
+    def helper(self):
+        return None
+"""
+
+
+def test_what_a_backward_pass_of_its_own_keeps_is_no_parameter(tmp_path: Path) -> None:
+    for name, kept, verdict in (("right", "pass", "holds"), ("wrong", "a = a.swapaxes(2, 3)", "violated")):
+        path = Path(batched(tmp_path, f"by_hand_{name}", kept))
+        made = "self.b_v = np.zeros(d_model)"
+        path.write_text(path.read_text().replace(made, f"{made}\n        self.zero_grad()") + TRAINED_BY_HAND)
+        module = understand(str(path)).adapter.owner(4, num_heads=2)
+        assert sorted(n for n, _ in module.named_parameters()) == ["W_k", "W_o", "W_q", "W_v", "b_v"]
+        found = verify(str(path), dtypes="float64", properties="oracle.*")
+        assert found.verdict == verdict, str(found)
+        assert {"method backward", "method zero_grad"} <= set(found.not_judged)
+
+
 def test_what_uses_torch_or_has_no_call_is_no_such_class(tmp_path: Path) -> None:
     assert of_numpy(torch.nn.Linear) is None
     assert of_numpy(Path) is None

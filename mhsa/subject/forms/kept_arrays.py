@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +53,14 @@ def places_of(owner: Any, file: str) -> list[Place]:
     return list(_places(owner, vars(owner), file, "", ()))
 
 
+def without_buffers(places: list[Place]) -> list[Place]:
+    """Return the places without those of gradients and sums of them: zeros that are called after another array of that shape.
+
+    So a class with a backward pass of its own keeps ``grads["wq"]``, ``dW_q`` or ``m_wq`` next to ``wq``.
+    """
+    return [p for p in places if p.array.any() or not any(_is_of(p, other) for other in places)]
+
+
 def unreached(owner: Any, places: list[Place]) -> int:
     """Return how many floating arrays an object keeps in other places: in sets, closures, objects of other files."""
     known = {id(place.array) for place in places}
@@ -87,6 +96,13 @@ def _places(owner: Any, kept_in: Any, file: str, path: str, seen: tuple[Any, ...
             yield from _places(value, value, file, where, (*seen, owner))
         elif type(value).__module__ == file and hasattr(value, "__dict__"):
             yield from _places(value, vars(value), file, where, (*seen, owner))
+
+
+def _is_of(buffer: Place, other: Place) -> bool:
+    longer, shorter = (re.sub(r"[^a-z0-9.]|_", "", place.path.lower()) for place in (buffer, other))
+    owner, _, name = shorter.rpartition(".")
+    inside = longer.startswith(owner) and (longer.endswith(name) or longer.removeprefix(owner).strip(".").startswith(name))
+    return buffer is not other and inside and longer != shorter and buffer.array.shape == other.array.shape
 
 
 def _is_filled(cell: Any) -> bool:

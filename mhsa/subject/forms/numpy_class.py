@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,11 +18,12 @@ from torch import Tensor, nn
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.source.written_code import tree_of
-from mhsa.subject.forms.kept_arrays import Place, places_of, unreached
+from mhsa.subject.forms.kept_arrays import Place, places_of, unreached, without_buffers
 from mhsa.subject.returned import listed
 
 NO_GRADIENTS = "gradients, which NumPy has not"
 _STEP = 2.0**-10  # of a difference quotient: that something depends on a number shows in float32, too
+_TRAINS = re.compile("^(backward|backprop|zero_?grad|step|update)|gradient", re.IGNORECASE)  # names of methods
 _differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=False)
 
 
@@ -33,6 +35,7 @@ class OfNumpy(nn.Module):
         written: the class.
         method: the name of what is called.
         dropouts: rates of its constructor, which are 0: no mode of it says whether it drops.
+        trains: methods of a backward pass or a step of its own.
         not_judged: what no property tries, in words.
     """
 
@@ -40,6 +43,7 @@ class OfNumpy(nn.Module):
     written: ClassVar[type[Any]]
     method: ClassVar[str]
     dropouts: ClassVar[tuple[str, ...]]
+    trains: ClassVar[tuple[str, ...]]
     not_judged: ClassVar[tuple[str, ...]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -55,6 +59,7 @@ class OfNumpy(nn.Module):
                 f"an object of {type(self).__name__} keeps {other} of its arrays in no attribute, list, tuple or dict, "
                 "where mhsa would put its own"
             )
+        places = without_buffers(places) if self.trains else places
         self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
         for place in places:
             owner, _, name = place.path.rpartition(".")
@@ -137,10 +142,14 @@ def of_numpy(kind: Any) -> type[OfNumpy] | None:
     forward.__signature__ = inspect.signature(written)  # type: ignore[attr-defined]
     signature = inspect.signature(kind)
     dropouts = tuple(n for n in signature.parameters if "drop" in n.lower() or is_called(n, DROPOUT))
+    methods = {n for owner in inspect.getmro(kind) for n, x in vars(owner).items() if inspect.isfunction(x)}
+    trains = tuple(sorted(n for n in methods if _TRAINS.search(n)))
     members = {
         "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__, "written": kind,
-        "method": method, "forward": forward, "dropouts": dropouts,
-        "not_judged": (NO_GRADIENTS, *(f"constructor argument {n}" for n in dropouts)),
+        "method": method, "forward": forward, "dropouts": dropouts, "trains": trains,
+        "not_judged": (
+            NO_GRADIENTS, *(f"method {n}" for n in trains), *(f"constructor argument {n}" for n in dropouts)
+        ),
     }  # fmt: skip
     made: type[OfNumpy] = type(kind.__name__, (OfNumpy,), members)
     kept = [p for n, p in signature.parameters.items() if n not in dropouts]
