@@ -27,6 +27,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.learned_queries import learned_queries
 from mhsa.subject.adapters.left_out_dropout import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.one_head import each_head_alone
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
@@ -100,10 +101,11 @@ def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, 
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first layout that is taken where [B, T, D] is not; None where there is none."""
+    if isinstance(caller.adapter, FunctionAdapter) and caller.contract.layout in (None, "BHTD"):
+        found = None if caller.contract.layout else _function_in_another_layout(caller, caller.adapter, given)
+        return found or _of_each_head(caller, each_head_alone(caller.adapter), given)
     if caller.contract.layout is not None:
         return None
-    if isinstance(caller.adapter, FunctionAdapter):
-        return _function_in_another_layout(caller, caller.adapter, given)
     if not isinstance(caller.adapter, ModuleAdapter):
         return None
     for layout in _layouts_of(caller.adapter):
@@ -173,6 +175,14 @@ def _function_in_another_layout(
         with contextlib.suppress(Exception):
             return replace(caller, adapter=other).locate(built, *given)
     return None
+
+
+def _of_each_head(caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call of a function with one head of one sample at a time; None where it is not taken so."""
+    sizes = first_sizes(adapter)
+    with contextlib.suppress(Exception):
+        return replace(caller, adapter=adapter).locate(adapter.build(sizes.head, sizes.d_model).double().eval(), *given)
+    return _function_with_a_mask(caller, adapter, given) if adapter.mask_required else None
 
 
 def _with_two_masks(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:

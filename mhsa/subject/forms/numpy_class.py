@@ -167,6 +167,7 @@ def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
         of_names = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in named.items()}
         return _as_tensors(function(*arrays, **of_names), tensors[0])
 
+    called.computes_with_numpy = True  # type: ignore[attr-defined]
     return called
 
 
