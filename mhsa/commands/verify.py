@@ -34,7 +34,7 @@ def verify(args: VerifyArguments) -> int:
     """Judge subjects, show every verdict, write the reports."""
     from rich.text import Text
 
-    from mhsa.commands.several_in_a_file import judge_each
+    from mhsa.commands.several.declared_for_all import judge_parts
     from mhsa.commands.subject_tables.write_baseline import write_baseline
     from mhsa.records.results import exit_code
     from mhsa.reports.line_folding import hanging, show
@@ -55,7 +55,7 @@ def verify(args: VerifyArguments) -> int:
         )
         strict = args.strict or configuration.strict
         found = judge(out, options, diagnosis=args.diagnosis, verbose=args.verbose)
-        options, found = judge_each(
+        options, found = judge_parts(
             options, found, lambda o: judge(out, o, diagnosis=args.diagnosis, verbose=args.verbose, header=False)
         )
         found = replace(found, strict=strict)

@@ -30,6 +30,7 @@ from mhsa.subject.construction.argument_roles import value_of
 from mhsa.subject.construction.parameters import read_parameters
 from mhsa.subject.forms.heads_function import HeadsFunction
 from mhsa.subject.forms.mask_conversion import MaskForm
+from mhsa.subject.forms.numpy_class import uses_numpy, with_tensors
 from mhsa.subject.signature import masks_among
 
 
@@ -98,7 +99,8 @@ def as_adapter(
     except (TypeError, ValueError):
         raise SubjectError(f"{name} has no readable signature; wrap it in a def with query, key, value, mask") from None
     if slot_names(parameters)[0] is not None:
-        return _function_adapter(target, name, contract_of(target, name), declared)
+        function = with_tensors(target) if uses_numpy(target) else target
+        return _function_adapter(function, name, contract_of(target, name), declared)
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name, declared=declared)

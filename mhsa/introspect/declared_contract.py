@@ -226,5 +226,6 @@ def require_use(name: str, target: Any, adapter: Adapter, configured: Mapping[st
             where = "[tool.mhsa.subjects]" if field in configured else "its Contract"
             raise Question(
                 f"{name}: {field} = {value!r} is declared in {where}, but applies to nothing: {why}. Remove it, or describe "
-                "the subject in an mhsa.Adapter (docs/adapters.md) so that it applies"
+                "the subject in an mhsa.Adapter (docs/adapters.md) so that it applies",
+                unused=f"contract.{field}" if field in configured else "",
             )

@@ -59,7 +59,7 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         questions.append("it is built with a number of key heads, and exactly right with fewer of them than of queries, too")
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
         words = "\n\n".join([*questions, f"under {in_words(declared)}: {found}"])
-        question = Question(words, means=means)
+        question = Question(words, means=means, unused=found.unused)
         return LoadedSubject(question, question)
     question = Question("\n".join(dict.fromkeys(questions)), declared, means)
     return LoadedSubject(_as_found(found, request, declared), question)

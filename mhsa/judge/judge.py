@@ -176,6 +176,8 @@ class Judge:
             finding = find(record, None if call.excinfo is None else call.excinfo.value)
             if isinstance(subject, Question):
                 finding |= {"question": True, "means": list(subject.means)}
+            if isinstance(subject, SubjectError):
+                finding |= {"unused": subject.unused}
             finding |= {"number": number, "id": property_id(item.nodeid), "seconds": call.duration}
             if record.recorder is not None and isinstance(subject, Subject):
                 self._write_script(finding, subject, record)

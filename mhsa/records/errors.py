@@ -36,7 +36,15 @@ def folded(message: str) -> str:
 
 
 class SubjectError(Exception):
-    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood."""
+    """The subject cannot be judged: not found, not importable, or not callable in a way that is understood.
+
+    Attributes:
+        unused: what is declared and applies to nothing in it, as ``contract.mask`` or ``arguments.window``; empty otherwise.
+    """
+
+    def __init__(self, message: str, *, unused: str = "") -> None:
+        super().__init__(message)
+        self.unused = unused
 
 
 class Question(SubjectError):
@@ -47,8 +55,15 @@ class Question(SubjectError):
         means: the subjects that may be meant, as they are typed, where a file or a layer has several.
     """
 
-    def __init__(self, message: str, declaration: Mapping[str, Any] | None = None, means: Sequence[str] = ()) -> None:
-        super().__init__(message)
+    def __init__(
+        self,
+        message: str,
+        declaration: Mapping[str, Any] | None = None,
+        means: Sequence[str] = (),
+        *,
+        unused: str = "",
+    ) -> None:
+        super().__init__(message, unused=unused)
         self.declaration: dict[str, Any] = dict(declaration or {})
         self.means = tuple(means)
 

@@ -36,7 +36,7 @@ def answers(declared: Mapping[str, Any], request: Request) -> dict[str, str]:
         return {}
     return {
         "pyproject.toml": as_table(declared, request),
-        "option": shlex.join(as_options(declared)),
+        "option": shlex.join([*request.typed, *as_options(declared)]),
         "class": as_python(declared),
     }
 

@@ -70,6 +70,7 @@ class SubjectResult:
         not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
         accepted: the part of it that the configuration accepts, so that ``strict`` lets it pass.
         means: the subjects that may be meant, as they are typed, where a file or a layer has several.
+        unused: what is declared and applies to nothing in it, as ``contract.mask`` or ``arguments.window``: nothing was judged.
     """
 
     subject: str
@@ -89,6 +90,7 @@ class SubjectResult:
     not_judged: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     means: list[str] = field(default_factory=list)
+    unused: str = ""
 
     def __post_init__(self) -> None:
         self.label = self.label or self.subject

@@ -26,7 +26,7 @@ from mhsa.reports.text import printable
 
 _SCREEN = 60  # lines of a terminal that a red run fits into, header included
 _OTHERS = (5, 15)  # failures that are named after the first: at least, where the rest is long, and at most
-_FIRST = ("call", "parameters", "mask")  # topics of how a subject was understood; the others share a row
+_FIRST = ("declared", "call", "parameters", "mask")  # topics of how a subject was understood; the others share a row
 _WARNINGS = 5  # of one subject that are worth a line each
 _ALWAYS = ("mhsa", "torch", "dtypes", "profile", "seed")  # in the header; the rest is in the JSON, and shown with -v
 

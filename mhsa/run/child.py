@@ -173,10 +173,12 @@ class Child:
         if "mhsa" in properties:
             finding = properties["mhsa"]
             number, question, means = finding.pop("number"), finding.pop("question", False), finding.pop("means", [])
+            unused = finding.pop("unused", "")
             result = self.results[number - 1]
             self.running.pop((number, identity), None)
             if not result.notes and finding["outcome"] == "error":
                 result.question, result.reason, result.means = question, finding["reason"], means  # it was not even loaded
+                result.unused = unused
                 return
             self.add(number, PropertyResult(**finding))
         elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it

@@ -121,7 +121,8 @@ class Caller:
         if adapter.query_mask == adapter.signature.stream_mask:
             heads = heads_of(module, adapter.sizes)
             return self.form.of_other_stream(query.size(0), query.size(1), key.size(1), query, heads)
-        return self.form.all_queries(query.size(0), query.size(1), query)
+        every = self.form.all_queries(query.size(0), query.size(1), query)
+        return every.unsqueeze(-1) if adapter.query_mask_axis else every
 
     def locate(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> Caller:
         """Return a caller that knows where output and weights are, found by shape; sizes should all differ.

@@ -151,20 +151,94 @@ class Attention:
 """
 
 
-def test_arrays_may_be_kept_in_a_dictionary_and_those_of_a_tuple_are_a_question(tmp_path: Path) -> None:
-    def file(name: str, maps: str, names: str, values: str = "v") -> str:
-        path = tmp_path / f"{name}.py"
-        path.write_text(KEPT_APART.replace("MAPS", maps).replace("NAMES", names).replace("VALUES", values))
-        return str(path)
+def apart(folder: Path, name: str, maps: str, names: str, values: str = "v") -> str:
+    path = folder / f"{name}.py"
+    path.write_text(KEPT_APART.replace("MAPS", maps).replace("NAMES", names).replace("VALUES", values))
+    return str(path)
 
+
+def test_arrays_may_be_kept_in_a_dictionary(tmp_path: Path) -> None:
     by_name = '{n: np.random.randn(dim, dim) for n in ("wq", "wk", "wv")}', '("wq", "wk", "wv")'
-    assert "query from maps.wq" in dict(understand(file("dictionary", *by_name)).notes)["parameters"]
-    found = verify(file("dictionary", *by_name), dtypes="float64", properties="oracle.*")
+    path = apart(tmp_path, "dictionary", *by_name)
+    assert "query from maps.wq" in dict(understand(path).notes)["parameters"]
+    found = verify(path, dtypes="float64", properties="oracle.*")
     assert found, str(found)
-    assert verify(file("turned", *by_name, "v[::-1]"), dtypes="float64", properties="oracle.*").verdict == "violated"
-    in_a_tuple = file("tuple", "tuple(np.random.randn(dim, dim) for _ in range(3))", "range(3)")
-    with pytest.raises(SubjectError, match="an object of Attention has no arrays that mhsa finds"):
-        understand(in_a_tuple)
+    turned = apart(tmp_path, "turned", *by_name, "v[::-1]")
+    assert verify(turned, dtypes="float64", properties="oracle.*").verdict == "violated"
+
+
+IN_TUPLES = {
+    "one": ("tuple(np.random.randn(dim, dim) for _ in range(3))", "range(3)"),
+    "within": ("{'all': ([np.random.randn(dim, dim), None], tuple(np.random.randn(2, dim, dim)))}; self.maps = Flat(self.maps)",
+               "range(3)"),
+    "named": ("Maps(*(np.random.randn(dim, dim) for _ in range(3)))", "range(3)"),
+    "next_to": ("[np.random.randn(dim, dim), np.random.randn(dim, dim), None]; self.more = (np.random.randn(dim, dim),)",
+                "range(3)"),
+}  # fmt: skip
+KINDS = """
+from collections import namedtuple
+
+Maps = namedtuple("Maps", "q k v")
+
+
+class Flat:
+    def __init__(self, kept):
+        self.kept = kept
+
+    def __getitem__(self, n):
+        (one, _), (two, three) = self.kept["all"]
+        return (one, two, three)[n]
+"""
+
+
+@pytest.mark.parametrize("case", IN_TUPLES)
+def test_tuples_are_replaced_by_tuples_of_its_arrays(tmp_path: Path, case: str) -> None:
+    maps, names = IN_TUPLES[case]
+    for name, values, verdict in (("right", "v", "holds"), ("wrong", "v[::-1]", "violated")):
+        path = Path(apart(tmp_path, f"{case}_{name}", maps, names, values))
+        source = path.read_text().replace("class Attention", f"{KINDS}\n\nclass Attention")
+        path.write_text(source.replace("self.maps[n])", "(self.maps[n] if self.maps[n] is not None else self.more[0]))"))
+        assert verify(str(path), dtypes="float64", properties="oracle.*").verdict == verdict
+
+
+def test_arrays_that_cannot_be_replaced_are_a_question(tmp_path: Path) -> None:
+    """They are not judged as they are next to others that are found."""
+    closed = (
+        "(lambda last: lambda n: last)(np.random.randn(dim, dim)); self.maps = Calling(self.maps, np.random.randn(2, dim, dim))"
+    )
+    path = Path(apart(tmp_path, "closed", closed, "range(3)"))
+    kind = "class Calling:\n    def __init__(self, last, two):\n        self.last, self.two = last, two\n\n"
+    kind += "    def __getitem__(self, n):\n        return self.last(n) if n == 2 else self.two[n]\n\n\nclass Attention"
+    path.write_text(path.read_text().replace("class Attention", kind))
+    with pytest.raises(SubjectError, match="keeps 1 of its arrays in no attribute, list, tuple or dict"):
+        understand(str(path))
+
+
+TRAINED_BY_HAND = """
+
+    def zero_grad(self):
+        self.grads = {n: np.zeros_like(getattr(self, n)) for n in ("W_q", "W_k", "W_v", "W_o")}
+        self.db_v, self.m_W_o = np.zeros_like(self.b_v), np.zeros_like(self.W_o)
+
+    def backward(self, gradient):
+        self.grads["W_o"] += gradient.sum() * self.W_o
+        return gradient @ self.W_o.T
+
+    def helper(self):
+        return None
+"""
+
+
+def test_what_a_backward_pass_of_its_own_keeps_is_no_parameter(tmp_path: Path) -> None:
+    for name, kept, verdict in (("right", "pass", "holds"), ("wrong", "a = a.swapaxes(2, 3)", "violated")):
+        path = Path(batched(tmp_path, f"by_hand_{name}", kept))
+        made = "self.b_v = np.zeros(d_model)"
+        path.write_text(path.read_text().replace(made, f"{made}\n        self.zero_grad()") + TRAINED_BY_HAND)
+        module = understand(str(path)).adapter.owner(4, num_heads=2)
+        assert sorted(n for n, _ in module.named_parameters()) == ["W_k", "W_o", "W_q", "W_v", "b_v"]
+        found = verify(str(path), dtypes="float64", properties="oracle.*")
+        assert found.verdict == verdict, str(found)
+        assert {"method backward", "method zero_grad"} <= set(found.not_judged)
 
 
 def test_what_uses_torch_or_has_no_call_is_no_such_class(tmp_path: Path) -> None:

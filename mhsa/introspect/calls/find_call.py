@@ -27,6 +27,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.learned_queries import learned_queries
 from mhsa.subject.adapters.left_out_dropout import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.adapters.one_head import each_head_alone
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 
@@ -75,7 +76,8 @@ def _found(caller: Caller, module: nn.Module, refused: Callable[[], None]) -> Ca
 
 def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call with samples in two axes, or one query for each, where tokens give no output of their shape."""
-    if not isinstance(caller.adapter, ModuleAdapter) or caller.contract.layout is not None:
+    declared = caller.contract.layout
+    if not isinstance(caller.adapter, ModuleAdapter) or declared not in (None, "BTD"):
         return None
     output = caller.items(module, *given, None)[caller.output_from]
     learned = learned_queries(caller.adapter, module, output)
@@ -84,7 +86,8 @@ def _with_more_axes(caller: Caller, module: nn.Module, given: tuple[Tensor, Tens
     if isinstance(output, Tensor) and output.shape == given[0].shape:
         return None
     laid = replace(caller, contract=replace(caller.contract, layout="BNTD"))
-    return giving_tokens(laid, module, given) or query_by_query(caller, module, given, rows=(False,))
+    in_two_axes = giving_tokens(laid, module, given) if declared is None else None
+    return in_two_axes or query_by_query(caller, module, given, rows=(False,))
 
 
 def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor], output: Tensor) -> bool:
@@ -98,10 +101,11 @@ def _is_as_long(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, 
 
 def _in_another_layout(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call in the first layout that is taken where [B, T, D] is not; None where there is none."""
+    if isinstance(caller.adapter, FunctionAdapter) and caller.contract.layout in (None, "BHTD"):
+        found = None if caller.contract.layout else _function_in_another_layout(caller, caller.adapter, given)
+        return found or _of_each_head(caller, each_head_alone(caller.adapter), given)
     if caller.contract.layout is not None:
         return None
-    if isinstance(caller.adapter, FunctionAdapter):
-        return _function_in_another_layout(caller, caller.adapter, given)
     if not isinstance(caller.adapter, ModuleAdapter):
         return None
     for layout in _layouts_of(caller.adapter):
@@ -171,6 +175,14 @@ def _function_in_another_layout(
         with contextlib.suppress(Exception):
             return replace(caller, adapter=other).locate(built, *given)
     return None
+
+
+def _of_each_head(caller: Caller, adapter: FunctionAdapter, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
+    """Return the call of a function with one head of one sample at a time; None where it is not taken so."""
+    sizes = first_sizes(adapter)
+    with contextlib.suppress(Exception):
+        return replace(caller, adapter=adapter).locate(adapter.build(sizes.head, sizes.d_model).double().eval(), *given)
+    return _function_with_a_mask(caller, adapter, given) if adapter.mask_required else None
 
 
 def _with_two_masks(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:

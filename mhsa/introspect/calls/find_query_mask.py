@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -45,15 +46,22 @@ def with_query_mask(caller: Caller, module: nn.Module, query: Tensor, key: Tenso
 def with_each_other_mask(caller: Caller) -> Iterator[Caller]:
     """Yield the call with each other mask taken for one of the queries, whatever its name: that counts with an exact fit."""
     adapter = caller.adapter
-    for name in adapter.signature.other_masks if isinstance(adapter, ModuleAdapter) else ():
-        assert isinstance(adapter, ModuleAdapter)
-        mask = str(adapter.signature.mask)
+    if not isinstance(adapter, ModuleAdapter) or adapter.signature.mask is None:
+        return
+    signature, first, others = adapter.signature, adapter.signature.mask, adapter.signature.other_masks
+    pairs = [*((first, name) for name in others), *((name, first) for name in others)]
+    for axis, (mask, name) in itertools.product((False, True), pairs):
+        shape = "[B, Tq, 1]" if axis else "[B, Tq]"
         asks = (
-            f"forward needs {mask} and {name}, and mhsa does not know what to give: with a {name} [B, Tq] that allows every "
+            f"forward needs {mask} and {name}, and mhsa does not know what to give: with a {name} {shape} that allows every "
             "query it is not exactly attention. Describe the call in an mhsa.Adapter (docs/adapters.md)"
         )
-        both = adapter.with_signature(replace(adapter.signature, asks=asks))
-        both.query_mask = name
+        left = tuple(n for n in (first, *others) if n != mask)
+        more = {n: x for n, x in signature.more.items() if n not in (mask, name)}
+        never = tuple(dict.fromkeys(n for n in (*signature.not_given, *left) if n != mask))
+        own = replace(signature, mask=mask, other_masks=left, more=more, not_given=never, asks=asks)
+        both = adapter.with_signature(own)
+        both.query_mask, both.query_mask_axis = name, axis
         both.understood = (*adapter.understood, _said(name, mask))
         yield replace(caller, adapter=both)
 

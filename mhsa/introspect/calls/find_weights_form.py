@@ -46,7 +46,8 @@ def _of_declared_scores(subject: Subject, callers: list[Caller]) -> Caller:
     if not callers:
         raise Question(
             f'{subject.name}: weights = "scores" is declared, but applies to nothing: nothing but the output is returned. '
-            "Remove it, or return the scores"
+            "Remove it, or return the scores",
+            unused="contract.weights",
         )
     return _of_scores(subject, callers) or subject.caller
 

@@ -53,7 +53,7 @@ def query_by_query_with_a_mask(caller: Caller, module: nn.Module, given: tuple[T
 def queries_of_no_sample(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call with queries [Tq, d_model], which every sample shares; None where it is not taken so."""
     adapter = caller.adapter
-    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout not in (None, "BTD"):
         return None
     return _called_so(caller, SharedQueries(adapter), module, given)
 
@@ -61,7 +61,7 @@ def queries_of_no_sample(caller: Caller, module: nn.Module, given: tuple[Tensor,
 def keys_of_each_query(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call with keys [B, Tq, Tk, d_model], of each query its own; None where it is not taken so."""
     adapter = caller.adapter
-    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout is not None:
+    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or caller.contract.layout not in (None, "BTD"):
         return None
     return _called_so(caller, KeysOfEachQuery(adapter), module, given)
 
@@ -69,7 +69,7 @@ def keys_of_each_query(caller: Caller, module: nn.Module, given: tuple[Tensor, T
 def one_sample(caller: Caller, module: nn.Module, given: tuple[Tensor, Tensor, Tensor]) -> Caller | None:
     """Return the call with the tokens of one sample, [T, d_model]; None where it is not taken so."""
     adapter = caller.adapter
-    if type(adapter) is not ModuleAdapter or caller.contract.layout is not None:
+    if type(adapter) is not ModuleAdapter or caller.contract.layout not in (None, "BTD"):
         return None
     return _called_so(caller, OneSample(adapter), module, given)
 

@@ -47,7 +47,8 @@ def require_table(path: str, *, bias: Bias, found: str) -> None:
     if isinstance(bias, BiasTable) and not found:
         raise Question(
             'bias = "table" is declared, but applies to nothing: no parameter with a number for each head and bucket is called '
-            "relative_attention_bias, rel_pos_bias, position_bias or the like. Remove it, or rename the parameter"
+            "relative_attention_bias, rel_pos_bias, position_bias or the like. Remove it, or rename the parameter",
+            unused="contract.bias",
         )
 
 

@@ -30,5 +30,6 @@ def require_sinks(path: str, *, declared: bool) -> None:
     if declared and not path:
         raise Question(
             'sinks = "learned" is declared, but applies to nothing: no parameter with a number for each head is called '
-            "sinks, sink_logits, attention_sink or the like. Remove it, or rename the parameter"
+            "sinks, sink_logits, attention_sink or the like. Remove it, or rename the parameter",
+            unused="contract.sinks",
         )

@@ -17,6 +17,7 @@ from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.formula.features import ask_about_features
+from mhsa.introspect.readings.formula.usual_answers import with_usual_answers
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
@@ -183,7 +184,7 @@ def _conclude(subject: Subject, module: nn.Module, read: list[Reading], fit: Fit
     exact = read[-1].part == "mask" or (within(module) is not None and bool(doubtful))  # all but such rows
     nan = open_row and exact and fit.fully_masked_is_nan(last)
     if not doubtful and not nan:
-        understood = tuple(reading.understood for reading in read if reading.text)
+        understood = tuple(reading.understood for reading in with_usual_answers(read) if reading.text)
         added = (each for each in last.understood if each not in subject.understood)
         known = replace(last, understood=(*subject.understood, *understood, *added))
         return try_other_masks(known, fit, _masks_of, lambda s: by_names(s, module)) if read[-1].part == "mask" else known

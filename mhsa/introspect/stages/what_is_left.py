@@ -12,9 +12,10 @@ from mhsa.introspect.stages.built_and_called import BuiltAndCalled
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.given_weights import GivenWeights
-from mhsa.subject.forms.numpy_class import OfNumpy
+from mhsa.subject.forms.numpy_class import NO_GRADIENTS, OfNumpy
 from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.subject import Subject
 
@@ -46,6 +47,7 @@ def with_what_is_left(
         *batch_norms_in_words(module),
         *(around.parts if around else ()),
         *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
+        *([NO_GRADIENTS] if isinstance(adapter, FunctionAdapter) and adapter.computes_with_numpy else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *(recipe.not_judged if recipe else ()),
         *(f"the rate of {path}, which the constructor does not set" for path in fixed),

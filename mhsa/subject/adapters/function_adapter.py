@@ -38,6 +38,7 @@ class FunctionAdapter(Adapter):
 
     def __init__(self, function: Callable[..., Any], name: str, *, takes_mask: bool, takes_dropout: bool) -> None:
         self.function, self.name = function, name
+        self.computes_with_numpy = getattr(function, "computes_with_numpy", False)  # and has no gradients
         self.weights_switch = ""  # the parameter that has it return its weights, which is on in every call
         self.said: tuple[Understood, ...] = ()  # of the call, beyond what is declared
         self.left_out: tuple[str, ...] = ()  # parameters that no call is given, because it would raise
@@ -160,9 +161,13 @@ class FunctionAdapter(Adapter):
         d_k = d_model // head
         attention, kv_heads = self._in_slot(head, d_k), key_heads(self.contract.kv_heads, head, d_k) or head
         d_v, sinks = d_k + self.more_of_values, bool(self.options(d_k).sinks)
+        built: MultiHeadAttention
         if (kv_heads, d_v, sinks) == (head, d_k, False):
-            return MultiHeadAttention(head, d_model, rate, attention=attention)
-        return FunctionSlot(head, d_model, rate, attention, kv_heads, d_v, learned_sinks=sinks)
+            built = MultiHeadAttention(head, d_model, rate, attention=attention)
+        else:
+            built = FunctionSlot(head, d_model, rate, attention, kv_heads, d_v, learned_sinks=sinks)
+        vars(built)["computes_with_numpy"] = self.computes_with_numpy
+        return built
 
     def _passed_on(self, mask: Tensor) -> bool:
         """Whether the slot hands this mask on as it is, so that the function may write into it."""

@@ -80,6 +80,7 @@ class ModuleAdapter(Adapter):
         self.weights_on_request = self.signature.want_weights is not None
         self.not_given = self.signature.not_given
         self.also: dict[str, Any] = {}  # further arguments of every call
+        self.query_mask_axis = False  # whether that mask has an axis of size 1 behind, [B, Tq, 1]
         self.query_mask = self.signature.stream_mask  # the argument for a mask of the queries, which is needed next to a mask
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:

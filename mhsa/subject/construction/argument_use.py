@@ -5,20 +5,18 @@ from __future__ import annotations
 import ast
 import contextlib
 import inspect
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mhsa.records.names import HEAD, WIDTH, is_called
+from mhsa.records.names import HEAD, is_called
 from mhsa.source.written_code import tree_of
 from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 from mhsa.subject.construction.by_source.closed_sets import listed_words
 from mhsa.subject.construction.by_source.collected_arguments import Keys, keys_of
+from mhsa.subject.construction.by_source.heads_by_use import SIZED, divides, made_with, named_otherwise, splits
 from mhsa.subject.construction.by_source.number_sequences import entries_of
 
-# Calls that take a number of features: layers, and tensors made for a parameter.
-_SIZED = re.compile("(linear|conv[123]?d?|conv_nd|norm|dense|empty|zeros|ones|randn?|tensor)$", re.IGNORECASE)
 _TRIANGLES = {"tril", "triu", "tril_indices", "triu_indices"}
 
 
@@ -35,13 +33,14 @@ class Use:
         only_switch: it is used as nothing else.
         called: it is called, or what keeps it is.
         makes: it is called without arguments, and so makes what is called.
-        divides: a width is divided by it, as by a number of heads.
+        divides: a width is divided by it, as by a number of heads, or features are reshaped into so many heads.
         width_of_head: a number of heads is what something is divided by it.
         read: the attributes and items of it that are read, as those of a configuration are.
         stored: it is kept as an attribute, of which nothing is made.
         words: the strings that it is compared with, in the order of the source.
         keys: where it is a dict, what may be in it.
         entries: how many numbers it is a sequence of, 0 where it is none.
+        names: what the source calls it elsewhere: ``self.num_heads = config.x``.
     """
 
     width: bool = False
@@ -59,6 +58,7 @@ class Use:
     words: tuple[str, ...] = ()
     keys: tuple[Keys, ...] = ()
     entries: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def is_known(self) -> bool:
@@ -76,6 +76,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
     names = {name} | {attr for node in nodes for attr in kept_as(node, name)}
     tests = [test for node in nodes for test in _tests(node)]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
+    sized = made_with(nodes)
     return Use(
         width=any(_is_sized(call, names) for call in calls),
         square=any(_called(call) in _TRIANGLES and any(_mentions(x, names) for x in _given(call)) for call in calls),
@@ -85,7 +86,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
         only_switch=bool(tests) and _is_tested_alone(nodes, tests, name, names),
         called=any(is_argument(call.func, names) and not _is_method(call.func, name) for call in calls),
         makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
-        divides=any(_divides(node, names) for node in nodes),
+        divides=any(divides(node, names, sized) or splits(node, names) for node in nodes),
         width_of_head=any(_makes_heads(node, names) for node in nodes),
         read=tuple(dict.fromkeys(read for node in nodes if (read := _read(node, names)) is not None)),
         stored=_is_stored(nodes, name, names),
@@ -94,6 +95,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
         ),
         keys=tuple(keys_of(target, nodes, names)),
         entries=entries_of(nodes, names),
+        names=named_otherwise(nodes, name),
     )
 
 
@@ -176,7 +178,7 @@ def _epsilons(call: ast.Call) -> list[ast.expr]:
 
 
 def _is_sized(call: ast.Call, names: set[str]) -> bool:
-    if not _SIZED.search(_called(call)):
+    if not SIZED.search(_called(call)):
         return False
     taken = [*call.args, *(k.value for k in call.keywords if k.arg not in ("eps", "epsilon", "bias", "device", "dtype", "p"))]
     return any(_mentions(x, names) for x in taken if x not in _epsilons(call))
@@ -193,13 +195,6 @@ def _tests(node: ast.AST) -> Iterator[ast.expr]:
         yield node.value
     elif isinstance(node, ast.Compare) and all(isinstance(x, ast.Constant) and type(x.value) is bool for x in node.comparators):
         yield node.left  # kq_same is False
-
-
-def _divides(node: ast.AST, names: set[str]) -> bool:
-    """Whether an expression is a width divided by the argument."""
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.FloorDiv) or not is_argument(node.right, names):
-        return False
-    return is_called(_name(node.left), WIDTH)
 
 
 def _makes_heads(node: ast.AST, names: set[str]) -> bool:

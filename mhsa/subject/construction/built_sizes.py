@@ -42,7 +42,7 @@ def head_of(module: nn.Module, d_model: int) -> int | None:
     if head is not None:
         return head
     inside = {n for part in module.modules() if (n := number(part, HEAD)) is not None}
-    return inside.pop() if len(inside) == 1 else _head_of_scores(module, d_model)
+    return inside.pop() if len(inside) == 1 else head_of_scores(module, d_model)
 
 
 def sizes_of(module: nn.Module, name: str) -> tuple[int, int]:
@@ -71,7 +71,8 @@ def runs(module: nn.Module, d_model: int) -> bool:
     return False
 
 
-def _head_of_scores(module: nn.Module, d_model: int) -> int | None:
+def head_of_scores(module: nn.Module, d_model: int) -> int | None:
+    """Return the number of heads of the weights in a call; None where no call has such."""
     with contextlib.suppress(Exception):
         for call in _calls(module, d_model, layouts=True):
             watch = _Scores()

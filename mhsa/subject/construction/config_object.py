@@ -41,12 +41,13 @@ class Answered:
     missing: list[str] = field(default_factory=list)
     items: bool = False  # config["n_head"], not config.n_head
     guessed: dict[str, str] = field(default_factory=dict)  # what was given for names that nothing is known of, in words
+    guessed_roles: dict[str, Role] = field(default_factory=dict)
     inside: dict[str, Answered] = field(default_factory=dict)  # of configurations in it: config.transformer["num_heads"]
 
     @property
     def roles(self) -> set[Role]:
         """What the names stood for."""
-        own = {role for name in self.values if (role := role_of(name)) is not None}
+        own = {role for name in self.values if (role := self.guessed_roles.get(name, role_of(name))) is not None}
         return own.union(*(x.roles for x in self.inside.values()))
 
     def all_missing(self) -> list[str]:
@@ -169,6 +170,7 @@ class Config(dict[str, Any]):
         elif (guess := self._source.guess(name)) is not None:
             value = value_of(guess.role, *self._sizes) if guess.role is not None else guess.value
             self._answered.guessed[name] = guess.words
+            self._answered.guessed_roles |= {name: guess.role} if guess.role is not None else {}
         if value is not _ABSENT:
             self._answered.values[name] = value
         return value

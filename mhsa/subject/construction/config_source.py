@@ -20,6 +20,7 @@ from torch import nn
 from mhsa.source.written_code import classes_of, named_in, tree_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
+from mhsa.subject.construction.by_source.heads_by_use import called, name_of
 from mhsa.subject.construction.guess import LAST, Guess
 from mhsa.subject.construction.guesses import guesses
 
@@ -36,12 +37,14 @@ class Source:
         absent: names that are only looked for.
         optional: names that are looked for somewhere, so that no value is made up for them.
         read: all names that the source reads; None where it hands the configuration on, or is not there.
+        argument: the name of the configuration.
     """
 
     target: Any
     absent: frozenset[str]
     optional: frozenset[str]
     read: frozenset[str] | None = None
+    argument: str = ""
 
     def leaves(self, name: str) -> bool:
         """Whether the attribute is not read: a configuration of a whole model has what other parts of it need."""
@@ -60,7 +63,7 @@ class Source:
 
     def guess(self, name: str) -> Guess | None:
         """Return a value for a name that is read and that nothing is known of; None where the source shows no use of it."""
-        return _guess(self.target, name)
+        return _guess(self.target, name, self.argument)
 
 
 # Of a class and a name they are asked in each build, of which a verdict has hundreds.
@@ -70,8 +73,9 @@ def _is_read_further(target: Any, name: str) -> bool:
 
 
 @functools.cache
-def _guess(target: Any, name: str) -> Guess | None:
-    found = guesses(target, name, None, sized=True, headed=True)
+def _guess(target: Any, name: str, argument: str) -> Guess | None:
+    roles = {role_of(n) for n in names_read(target, argument)} if argument else {"head", "d_model"}
+    found = guesses(target, name, None, sized="d_model" in roles, headed="head" in roles)
     suggested = use_of(target, name).is_known or len(found) > len(LAST)
     return next((guess for guess in found if guess.made is None), None) if suggested else None
 
@@ -119,7 +123,28 @@ def configuration_source(target: Any, argument: str) -> Source:
     answered = {name for name in with_default if role_of(name) in ("head", "d_model", "dropout")}
     looked_for = without_default | with_default
     whole = None if not nodes or _is_handed_on(nodes, argument) else frozenset(read | looked_for)
-    return Source(target, frozenset(looked_for - read - answered), frozenset(looked_for), whole)
+    return Source(target, frozenset(looked_for - read - answered), frozenset(looked_for), whole, argument)
+
+
+@functools.cache
+def names_read(target: Any, argument: str) -> frozenset[str]:
+    """Return the names that a class, and what of its file it names, reads from what they call so, at whatever depth."""
+    found: set[str] = set()
+    for owner in named_in(target):
+        for node in ast.walk(tree_of(owner)):
+            name = name_of(node)
+            if isinstance(node, ast.Attribute | ast.Subscript) and name and _is_within(node.value, argument):
+                found.add(name)
+            elif isinstance(node, ast.Call) and called(node) in ("getattr", "hasattr", "get"):
+                found |= {str(x.value) for x in node.args if isinstance(x, ast.Constant) and isinstance(x.value, str)}
+    return frozenset(found)
+
+
+def _is_within(node: ast.expr, argument: str) -> bool:
+    """Whether an expression is the configuration, or read from it."""
+    if _is(node, argument):
+        return True
+    return isinstance(node, ast.Attribute | ast.Subscript) and _is_within(node.value, argument)
 
 
 def _is_handed_on(nodes: list[ast.AST], argument: str) -> bool:

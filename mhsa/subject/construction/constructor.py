@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +17,12 @@ from mhsa.subject.construction.argument_roles import (
     value_of,
 )
 from mhsa.subject.construction.argument_use import use_of
+from mhsa.subject.construction.built_sizes import head_of_scores
 from mhsa.subject.construction.by_source.score_scale import score_scale
 from mhsa.subject.construction.config_object import described
 from mhsa.subject.construction.constructor_call import ConstructorCall
-from mhsa.subject.construction.find_sizes import FIRST_SIZES, keep_to_groups, leave_dropout, settle_sizes
+from mhsa.subject.construction.find_sizes import FIRST_SIZES, OTHER_SIZES, keep_to_groups, leave_dropout, settle_sizes
+from mhsa.subject.construction.guess import WIDTHS
 from mhsa.subject.construction.try_guesses import mend_with_guess, try_guesses
 
 
@@ -69,6 +72,9 @@ class Constructor:
         answered = {f"{n}.{x}": words for n, c in call.configs.items() for x, words in c.answered.all_guessed().items()}
         self.guessed = call.guessed | answered
         self.established = call.established | {n for n in answered if score_scale(target, n.rpartition(".")[2])}
+        if "head" in self.guessed.values() and call.sizes is None and _shows_its_heads(call):
+            self.established |= {n for n, words in self.guessed.items() if words == "head"}
+            self.established |= {n for n, words in answered.items() if words in WIDTHS and _is_a_width(target, n)}
         off = [n for n, words in self.guessed.items() if words == "False"]
         self.switches = tuple(n for n in off if use_of(target, n.rpartition(".")[2]).only_switch)
         self.drops = not {"dropout", "dropout layer"}.isdisjoint(call.roles())
@@ -180,6 +186,19 @@ class Constructor:
         if self.sizes is not None and not call.stated:
             said.append((f"one size, head={self.sizes[0]}, d_model={self.sizes[1]}, which a built one has or needs", "fitted"))
         return [Understood("constructor", text, known) for text, known in said]
+
+
+def _is_a_width(target: Any, name: str) -> bool:
+    """Whether layers are made with an attribute of a configuration, or it is kept under the name of a width."""
+    use = use_of(target, name.rpartition(".")[2])
+    return use.width or any(role_of(other) == "d_model" for other in use.names)
+
+
+def _shows_its_heads(call: ConstructorCall) -> bool:
+    """Whether it has as many weights for each pair of tokens as the number of heads that it is given, in two sizes."""
+    with contextlib.suppress(Exception):
+        return all(head_of_scores(call.build(*sizes), sizes[1]) == sizes[0] for sizes in (FIRST_SIZES, OTHER_SIZES))
+    return False
 
 
 _FIRST_WIDTH = FIRST_SIZES[1] // FIRST_SIZES[0]  # features of a head in a first try

@@ -13,6 +13,7 @@ from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.argument_roles import Role, WidthReading, value_of
 from mhsa.subject.construction.by_source.collected_arguments import Keys
+from mhsa.subject.construction.by_source.keyword_items import items_of_keywords
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
@@ -54,7 +55,7 @@ class ConstructorCall:
         contract: Contract,
     ) -> None:
         self.target, self.name, self.contract = target, name, contract
-        self.parameters = dict(inspect.signature(target).parameters)
+        self.parameters = dict(inspect.signature(target).parameters) | items_of_keywords(target)
         kinds = configs_of(target)
         self.given, inside = split(more or {}, {n for n in kinds if not is_object(n, more)})
         require_taken(name, self.given, self.parameters)

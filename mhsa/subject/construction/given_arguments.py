@@ -37,7 +37,7 @@ def require_taken(name: str, plain: Mapping[str, Any], parameters: Mapping[str, 
         hint = f"; did you mean {near[0]}?" if near else f"; it takes {', '.join(parameters) or 'none'}"
         if "." in argument and argument.partition(".")[0] in parameters:
             hint = f"; {argument.partition('.')[0]} is not taken for a configuration"
-        raise SubjectError(f"{name} takes no argument {argument!r}{hint}")
+        raise SubjectError(f"{name} takes no argument {argument!r}{hint}", unused=f"arguments.{argument}")
 
 
 def stated_sizes(name: str, given: Mapping[str, Any]) -> tuple[int, int] | None:

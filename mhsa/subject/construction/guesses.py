@@ -145,6 +145,9 @@ def _by_annotation(parameter: inspect.Parameter | None, use: Use) -> list[Guess]
 
 def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> list[Guess]:
     found = [Guess(role="head width")] if use.width_of_head and not headed else []
+    roles = {role for other in use.names if (role := role_of(other)) is not None}  # self.num_heads = config.x
+    found += [Guess(role="head")] if "head" in roles and not headed and not use.width_of_head else []
+    found += [Guess(role="head width")] if "head width" in roles else []
     found += [Guess(role="head")] if use.divides and not use.width_of_head and not headed else []
     found += [Guess(value=EPSILON)] if use.epsilon or "eps" in _words(name) else []
     found += [Guess(role="dropout")] if use.rate else []
@@ -155,7 +158,8 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(value=(*[1] * (use.entries - 1), LENGTH))] if use.entries else []
     found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
     found += _identities(use)
-    return found + ([Guess(value=False)] if use.switch and not use.words else [])
+    found += [Guess(value=False)] if use.switch and not use.words else []
+    return found + ([Guess(role="other width" if sized else "d_model")] if "d_model" in roles else [])
 
 
 def _identities(use: Use) -> list[Guess]:

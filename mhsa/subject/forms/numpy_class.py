@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,27 +18,13 @@ from torch import Tensor, nn
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.source.written_code import tree_of
+from mhsa.subject.forms.kept_arrays import Place, places_of, unreached, without_buffers
 from mhsa.subject.returned import listed
 
 NO_GRADIENTS = "gradients, which NumPy has not"
 _STEP = 2.0**-10  # of a difference quotient: that something depends on a number shows in float32, too
+_TRAINS = re.compile("^(backward|backprop|zero_?grad|step|update)|gradient", re.IGNORECASE)  # names of methods
 _differentiated: ContextVar[bool] = ContextVar("mhsa_differentiated", default=False)
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where an object keeps an array: in the attributes of it or of an object that it holds, in a list or in a dictionary."""
-
-    path: str
-    kept_in: Any
-    key: Any
-
-    @property
-    def array(self) -> Any:
-        return self.kept_in[self.key]
-
-    def put(self, values: Any) -> None:
-        self.kept_in[self.key] = values
 
 
 class OfNumpy(nn.Module):
@@ -49,6 +35,7 @@ class OfNumpy(nn.Module):
         written: the class.
         method: the name of what is called.
         dropouts: rates of its constructor, which are 0: no mode of it says whether it drops.
+        trains: methods of a backward pass or a step of its own.
         not_judged: what no property tries, in words.
     """
 
@@ -56,6 +43,7 @@ class OfNumpy(nn.Module):
     written: ClassVar[type[Any]]
     method: ClassVar[str]
     dropouts: ClassVar[tuple[str, ...]]
+    trains: ClassVar[tuple[str, ...]]
     not_judged: ClassVar[tuple[str, ...]]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -64,8 +52,14 @@ class OfNumpy(nn.Module):
         places = self._places()
         if not places:
             raise SubjectError(
-                f"an object of {type(self).__name__} has no arrays that mhsa finds, in attributes, lists or dictionaries"
+                f"an object of {type(self).__name__} has no arrays that mhsa finds, in attributes, lists, tuples or dicts"
             )
+        if other := unreached(self._object, places):
+            raise SubjectError(
+                f"an object of {type(self).__name__} keeps {other} of its arrays in no attribute, list, tuple or dict, "
+                "where mhsa would put its own"
+            )
+        places = without_buffers(places) if self.trains else places
         self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
         for place in places:
             owner, _, name = place.path.rpartition(".")
@@ -86,8 +80,8 @@ class OfNumpy(nn.Module):
             return quotients.apply(functools.partial(self._called, names, given), *values)
         return self._called(names, given, *(p.detach() for p in values))
 
-    def _places(self) -> list[_Place]:
-        return list(_places(self._object, self.written.__module__))
+    def _places(self) -> list[Place]:
+        return places_of(self._object, self.written.__module__)
 
     def _called(self, names: list[str], given: dict[str, Any], *values: Tensor) -> Any:
         places = {place.path: place for place in self._places()}
@@ -148,10 +142,14 @@ def of_numpy(kind: Any) -> type[OfNumpy] | None:
     forward.__signature__ = inspect.signature(written)  # type: ignore[attr-defined]
     signature = inspect.signature(kind)
     dropouts = tuple(n for n in signature.parameters if "drop" in n.lower() or is_called(n, DROPOUT))
+    methods = {n for owner in inspect.getmro(kind) for n, x in vars(owner).items() if inspect.isfunction(x)}
+    trains = tuple(sorted(n for n in methods if _TRAINS.search(n)))
     members = {
         "__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__, "written": kind,
-        "method": method, "forward": forward, "dropouts": dropouts,
-        "not_judged": (NO_GRADIENTS, *(f"constructor argument {n}" for n in dropouts)),
+        "method": method, "forward": forward, "dropouts": dropouts, "trains": trains,
+        "not_judged": (
+            NO_GRADIENTS, *(f"method {n}" for n in trains), *(f"constructor argument {n}" for n in dropouts)
+        ),
     }  # fmt: skip
     made: type[OfNumpy] = type(kind.__name__, (OfNumpy,), members)
     kept = [p for n, p in signature.parameters.items() if n not in dropouts]
@@ -169,6 +167,7 @@ def with_tensors(function: Callable[..., Any]) -> Callable[..., Any]:
         of_names = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in named.items()}
         return _as_tensors(function(*arrays, **of_names), tensors[0])
 
+    called.computes_with_numpy = True  # type: ignore[attr-defined]
     return called
 
 
@@ -183,28 +182,6 @@ def uses_numpy(owner: Any) -> bool:
     names += [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
     packages = {name.partition(".")[0] for name in names}
     return "numpy" in packages and "torch" not in packages
-
-
-def _places(owner: Any, file: str, path: str = "", seen: tuple[Any, ...] = ()) -> Iterator[_Place]:
-    """Yield where floating arrays are kept: by an object, and by the lists, dictionaries and objects of its file that it holds.
-
-    Those of a tuple cannot be replaced, and are none.
-    """
-    kept_in: Any = owner if isinstance(owner, (list, dict)) else vars(owner)
-    for key, value in list(enumerate(owner) if isinstance(owner, list) else kept_in.items()):
-        where = f"{path}.{str(key).replace('.', '_')}".lstrip(".")
-        if _is_floating(value):
-            yield _Place(where, kept_in, key)
-            continue
-        parts = enumerate(value) if isinstance(value, tuple) else [("", value)]
-        for n, part in parts:
-            holds = isinstance(part, (list, dict)) or (type(part).__module__ == file and hasattr(part, "__dict__"))
-            if holds and all(part is not other for other in (*seen, owner)):
-                yield from _places(part, file, f"{where}.{n}".rstrip("."), (*seen, owner))
-
-
-def _is_floating(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
 
 
 def _as_array(x: Tensor) -> Any:

@@ -63,7 +63,8 @@ def find_bias_form(subject: Subject) -> Subject:
         taken += [form] if form.kinds else []
     if not taken:
         words = f"argument {own} takes none of {', '.join(SAYS)}" if own else "it has no argument for one"
-        raise Question(f'{subject.name}: bias = "given" is declared, but applies to nothing: {words}. Remove it')
+        text = f'{subject.name}: bias = "given" is declared, but applies to nothing: {words}. Remove it'
+        raise Question(text, unused="contract.bias")
     form = taken[0]
     text = f"{own or 'the mask'} is added to the scores, {form.shape}"
     if form.shape == "[B, H, Tq, Tk]":

@@ -27,5 +27,6 @@ def require_tensors(name: str, adapter: FunctionAdapter) -> None:
     if contract.sinks == "learned" and not sinks:
         raise Question(
             f'{name}: sinks = "learned" is declared, but applies to nothing: no argument for a tensor with a number for each '
-            "head is called sinks, sink_logits, learnable_sink, s_aux or the like. Remove it, or rename the argument"
+            "head is called sinks, sink_logits, learnable_sink, s_aux or the like. Remove it, or rename the argument",
+            unused="contract.sinks",
         )

@@ -37,7 +37,8 @@ def find_lse(subject: Subject, module: nn.Module, sizes: Sizes) -> Subject:
         if not callers:
             raise Question(
                 f'{subject.name}: lse = "{declared}" is declared, but applies to nothing: no value that is returned has one '
-                "number for each sample, head and query. Remove it, or return it next to the output"
+                "number for each sample, head and query. Remove it, or return it next to the output",
+                unused="contract.lse",
             )
         return _understood(subject, callers[0], declared, "declared")
     for caller in callers:

@@ -103,3 +103,48 @@ def test_a_second_mask_of_any_name_is_one_of_queries_where_that_fits() -> None:
 def test_a_second_mask_that_fits_in_no_way_is_a_question() -> None:
     with pytest.raises(Question, match="forward needs pre_mask and post_mask, and mhsa does not know what to give"):
         understand(f"{__file__}:NeedsBothAndIsNotScaled", ("float64",))
+
+
+class AddsTwo(Layers):
+    """Both masks are needed and added: one of them is [B, T, 1]."""
+
+    def forward(self, x, attn_mask, token_mask):
+        q, k, v = (f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f in (self.q, self.k, self.v))
+        scores = q @ k.mT * self.scale + (attn_mask + token_mask).unsqueeze(1)
+        return self.o((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class AddsTwoTheOtherWayRound(AddsTwo):
+    def forward(self, x, mask, pairs_mask):
+        if mask.size(-1) != 1:
+            raise ValueError("a mask [B, T, 1] of the tokens")
+        return super().forward(x, pairs_mask, mask)
+
+
+class AddsTwoAndIsNotScaled(AddsTwo):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__(num_heads, d_model)
+        self.scale = 1.0
+
+
+class AddsTwoAndTakesOneTwice(AddsTwo):
+    def forward(self, x, attn_mask, token_mask):
+        return super().forward(x, attn_mask.roll(1, -1), token_mask)
+
+
+@pytest.mark.parametrize(
+    ("name", "mask", "second"),
+    [("AddsTwo", "attn_mask", "token_mask"), ("AddsTwoTheOtherWayRound", "pairs_mask", "mask")],
+)
+def test_two_masks_are_added_of_which_one_has_an_axis_of_size_one(name: str, mask: str, second: str) -> None:
+    contract = {"mask": "additive", "fully_masked_row": "nan", "reason": "softmax of -inf alone"}
+    subject = understand(Request("x", f"{__file__}:{name}", contract=contract))
+    said = f"{second} allows every query: {mask} cannot be given without it"
+    assert Understood("call", said, "fitted") in subject.understood
+    assert f"argument {second}" in subject.not_judged
+
+
+@pytest.mark.parametrize("name", ["AddsTwoAndIsNotScaled", "AddsTwoAndTakesOneTwice"])
+def test_added_masks_explain_no_bug_away(name: str) -> None:
+    with pytest.raises(Question, match="forward needs attn_mask and token_mask, and mhsa does not know what to give"):
+        understand(f"{__file__}:{name}", ("float64",))
