@@ -22,7 +22,8 @@ HEAD = {"num_of_heads", "heads_number", "mha_heads", "nr_heads", "num_attention_
         "num_att_heads", "nb_head", "multi_attention_heads", "q_heads", "query_heads", "n_splits", "num_splits"}  # fmt: skip
 # Heads of keys and values where there may be fewer of them; plain attention has as many as of queries.
 KV_HEADS = {"kv_heads", "n_kv_heads", "num_kv_heads", "n_kv_head", "num_key_value_heads", "num_kv_head", "n_query_groups",
-            "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv"}  # fmt: skip
+            "num_query_groups", "n_local_kv_heads", "n_head_kv", "kv_n_heads", "num_heads_kv", "n_heads_kv", "n_kv", "num_kv",
+            "nkv", "kv_head", "num_kvheads", "n_kvheads", "key_value_heads", "n_key_value_heads"}  # fmt: skip
 KV_HEADS_NEXT_TO_HEADS = {"n_local_heads"}  # where another parameter is the number of heads
 # hidden_size is d_model everywhere but in a recurrent network; hidden_dim and hidden are so in attention modules alone.
 WIDTH = {"d_model", "embed_dim", "dim", "hidden_size", "n_embd", "hidden_dim", "embed_size", "emb_size", "emb_dim", "dmodel",
