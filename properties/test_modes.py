@@ -51,6 +51,30 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
 
 
 @light
+@given(case=cases(masks=ANY, large="length", data=("integers", "normal")))
+def test_gradients_in_train_mode(subject: Subject, case: Case) -> None:
+    """With dropout 0, train mode has the gradients of the formula.
+
+    Statement: dL/dq, dL/dk, dL/dv and the gradients of all parameters in train mode are those of the formula, within the bound,
+        where the rate of dropout is 0; with up to 600 keys and 129 queries.
+    Requires: autograd; a rate that can be set to 0, or no dropout.
+    Source: P14, P16.
+    Breaks it: a checkpoint in train mode that computes something else again, a fused backward pass of train mode alone.
+    """
+    module = guard("building it without dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.0))
+    trial = Trial(subject, case, module=module)
+    trial.require_gradients()
+    trial()
+    trial.train()
+    if module is None and not np.array_equal(*(np.nan_to_num(call_again(trial, seed)) for seed in (0, 1))):
+        check.inapplicable("needs a rate of dropout that can be set to 0")
+    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
+    for name, required in derivatives.expected.items():
+        if name in derivatives.observed:
+            check.within(f"gradient of {name} in train mode", derivatives.observed[name], required)
+
+
+@light
 @given(case=cases(masks=ANY, small=True))
 def test_eval_is_deterministic(subject: Subject, case: Case) -> None:
     """In eval mode random numbers play no part, whatever the module was before.

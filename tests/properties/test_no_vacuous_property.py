@@ -24,6 +24,7 @@ BROKEN_BY = {
     "gradients.second_derivatives": "SecondDerivativeLost",
     "dropout.the_gradient_of_the_scores_drops_the_same": "BackwardScaledByRate",
     "frozen.gradients_where_nothing_else_needs_one": "KeyMapWithoutGraph",
+    "modes.gradients_in_train_mode": "CheckpointOfTheLastBlock",
     "modes.gradients_after_calls_without_them": "JoinedWithoutGraph",
     "layout.tensors_that_begin_at_one_place": "AddressesCompared",
     "half_formats.output_in_bfloat16": "FillTimesZeroInHalf",
