@@ -17,7 +17,7 @@ from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
 from mhsa.introspect.readings.formula.features import ask_about_features, soft_caps
-from mhsa.introspect.readings.formula.undeclared_windows import ask_about_window
+from mhsa.introspect.readings.formula.undeclared_windows import ask_about_narrow_window, ask_about_window
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
@@ -70,7 +70,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         known = replace(subject, contract=find_float64(subject))
         ask_about_causal(known, fit)
         ask_about_features(known, module, fit)
-        ask_about_window(known, soft_caps(known, module))
+        ask_about_narrow_window(known, soft_caps(known, module))
     one_row = first_token(subject, module)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)

@@ -16,7 +16,8 @@ from mhsa.subject.trial import Trial
 
 _LARGEST = 128  # tokens of a window that is looked for: further ones cost more than a reading may
 _NUMBERS = 8  # of a source that are tried: a file with more of them is no attention module alone
-_MOST = 480  # windows that are tried in all
+_NARROW = 20  # tokens with which a window shows that is narrower than the longest of generic inputs
+_MOST = 320  # windows that are tried in all
 _BEYOND = 3  # tokens beyond a window, so that keys on both sides are hidden
 
 
@@ -28,13 +29,22 @@ def window_in_source(subject: Subject) -> dict[str, Any]:
     return next((f for f in _windows(subject) if _has(subject, f) and not _is_exact(subject, _tokens(f))), {})
 
 
-def ask_about_window(subject: Subject, also: Iterable[Mapping[str, Any]] = ({},)) -> None:
-    """Ask whether a window is meant, by itself and in causal attention, each with one of the declarations ``also``.
+def ask_about_window(subject: Subject) -> None:
+    """Ask whether a window is meant, where the subject is exact with fewer tokens than it has.
 
     Who declares causal = "no" has said what is computed, and is asked nothing.
 
     Raises:
         Question: without a mask the output is exactly that of the formula with a window, and is not without one.
+    """
+    if subject.contract.causal != "no" and (window := window_in_source(subject)):
+        raise _question(subject, window)
+
+
+def ask_about_narrow_window(subject: Subject, also: Iterable[Mapping[str, Any]]) -> None:
+    """Ask the same of a window with fewer tokens than generic inputs have, in causal attention and not.
+
+    ``also`` are declarations to try with it, one at a time. Raises as :func:`ask_about_window`.
     """
     contract = subject.contract
     if contract.window is not None or contract.causal == "no":
@@ -43,12 +53,17 @@ def ask_about_window(subject: Subject, also: Iterable[Mapping[str, Any]] = ({},)
     tries = (
         (first | dict(more), window) for more, first in itertools.product(also, aligned) for window in _under(subject, first)
     )
-    for fields, window in itertools.islice(tries, _MOST):
+    narrow = ((fields, window) for fields, window in tries if _tokens(window) <= _NARROW)
+    for fields, window in itertools.islice(narrow, _MOST):
         read = subject.under(replace(contract, **fields))
         if _has(read, window) and not _is_exact(read, _tokens(window)):
-            declared = {**fields, **window}
-            words = "; ".join(replace(contract, **{n: _held(v) for n, v in declared.items()}).formula.words)
-            raise Question(f"without a mask its output is exactly that of {in_words(declared)}: {words}", declared)
+            raise _question(subject, {**fields, **window})
+
+
+def _question(subject: Subject, declared: Mapping[str, Any]) -> Question:
+    held: dict[str, Any] = {name: tuple(value) if name == "window" else value for name, value in declared.items()}
+    words = "; ".join(replace(subject.contract, **held).formula.words)
+    return Question(f"without a mask its output is exactly that of {in_words(declared)}: {words}", declared)
 
 
 def _under(subject: Subject, fields: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -69,13 +84,9 @@ def _tokens(window: Mapping[str, Any]) -> int:
     return int(window["window"][0]) + _BEYOND
 
 
-def _held(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 def _has(subject: Subject, window: Mapping[str, Any]) -> bool:
     """Whether it is exact with a window, at two lengths."""
-    read = subject.under(replace(subject.contract, window=_held(window["window"])))
+    read = subject.under(replace(subject.contract, window=tuple(window["window"])))
     return all(_is_exact(read, n) for n in (_tokens(window), 2 * _tokens(window) - 1))
 
 
