@@ -222,10 +222,12 @@ def test_weights_depend_on_the_distance(subject: Subject, case: Case) -> None:
     """One place further on, query and key weigh as they did: only the distance counts.
 
     Statement: with equal keys, A_ij A_(i+1)(i+1) = A_(i+1)(j+1) A_ii, i and j counted from the own place of the first query.
-    Requires: bias = "alibi" or "table" is declared; weights [B, H, Tq, Tk].
+    Requires: bias = "alibi" or "table" of distances is declared; weights [B, H, Tq, Tk].
     Source: Press et al. 2022; relativity, without the oracle.
     Breaks it: places that begin anew in each block, or are rounded or clamped.
     """
+    if isinstance(subject.contract.formula.bias, BiasTable) and subject.contract.formula.bias.rule == "swin":
+        check.inapplicable("only the distance counts: not in a window, where a row of tokens ends")
     answer = of_equal_keys(subject, case)
     weights, error = check.offered(answer.weights), answer.expected.weights.error
     queries, keys = weights.shape[2:]

@@ -94,6 +94,50 @@ def test_parts_merge_to_the_whole(subject: Subject, case: Case) -> None:
             check.agree("merged output", merged[:2], whole[:2])
 
 
+@given(case=cases(masks=ANY, small=True))
+def test_gradient_of_the_log_sum_exp(subject: Subject, case: Case) -> None:
+    """A loss on the log-sum-exp is differentiated as well: together with one on the output, and by itself.
+
+    Statement: for <O, G> + <L, g> and for <L, g> alone: dS_ij gains P_ij g_i, of a sink its own weight times g_i, both times
+        1 / ln 2 where the logarithm is to base 2; everything else as without g. Within the bound of the same arithmetic.
+    Requires: a log-sum-exp that requires a gradient (one that does not says so itself), in every call or in none; autograd.
+    Source: the chain rule; A27, P16; Dao-AILab/flash-attention#1817, #889; bound: docs/bounds.md.
+    Breaks it: a hand-written backward that ignores the gradient of its second output without marking that as not
+        differentiable, one that takes it off with the wrong sign, or forgets the factor of the base.
+    """
+    factor(subject)
+    trial = Trial(subject, case)
+    d_output = trial.cotangent(20, case.output_shape)
+    d_lse = trial.cotangent(22, (case.batch, case.head, case.query_length))
+    derivatives = trial.differentiate(d_output, d_lse=d_lse)
+    check.offered_lse(derivatives.answer.lse)
+    if not requires_gradient(derivatives.answer):
+        agree_on_it(trial)
+        check.inapplicable("needs a log-sum-exp that takes part in autograd, and the subject's does not require a gradient")
+    for words, found in (("", derivatives), (" of the log-sum-exp alone", trial.differentiate(None, d_lse=d_lse))):
+        if not found.answer.attended.all():  # the logarithm of a row without a key is that of zero
+            continue
+        for name, gradient in found.observed.items():
+            check.within(f"gradient of {name}{words}", gradient, found.expected[name])
+
+
+def requires_gradient(answer: Answer) -> bool:
+    """Whether the log-sum-exp takes part in autograd."""
+    return answer.tensors[2] is not None and answer.tensors[2].requires_grad
+
+
+def agree_on_it(trial: Trial) -> None:
+    """Fail where one call's log-sum-exp requires no gradient, and that of the other, with a mask or without, does."""
+    whole = np.ones((trial.case.batch, trial.case.query_length, trial.case.key_length), dtype=bool)
+    for words, mask in (("without a mask", None), ("with one that allows everything", whole)):
+        if mask is not None and not trial.subject.adapter.takes_mask:
+            continue
+        if requires_gradient(trial.differentiate(trial.cotangent(20, trial.case.output_shape), mask=mask).answer):
+            check.fail(
+                f"log-sum-exp does not require a gradient, but that of a call {words} does", what="gradient of the log-sum-exp"
+            )
+
+
 State = tuple[Array, Array, Array, Array]  # output [B, Tq, D] and its bound, logarithm [B, Tq, 1] and its bound
 
 

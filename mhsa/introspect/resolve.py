@@ -17,6 +17,7 @@ from mhsa.introspect.readings.formula.qk_norm import seems_normed
 from mhsa.introspect.readings.formula.rotary_forms import read_tables
 from mhsa.introspect.readings.formula.undeclared_rotary import seems_rotary
 from mhsa.introspect.readings.formula.undeclared_turns import understand_turned, understand_with_epsilon
+from mhsa.introspect.readings.formula.window_tables import read_windows
 from mhsa.introspect.readings.options.call_options import read_call_options
 from mhsa.introspect.readings.options.default_switches import read_default_switches
 from mhsa.introspect.readings.options.two_streams import read_two_streams
@@ -32,7 +33,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.subject import Subject
 
 # In this order: with each form of the tables each role of a second argument is tried, with each of these each direction, ...
-FORMS = (read_tables, read_second_argument, read_two_streams, read_call_options, read_fixed_lengths)
+FORMS = (read_tables, read_second_argument, read_two_streams, read_call_options, read_windows, read_fixed_lengths)
 
 
 def understand(

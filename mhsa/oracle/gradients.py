@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
-from mhsa.oracle.formula import bias_table, given_bias, groups, qk_norm, sinks, softcap
+from mhsa.oracle.formula import bias_table, given_bias, groups, lse, qk_norm, sinks, softcap
 from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.precision import Precision
 
@@ -23,7 +23,7 @@ _MOST = 300.0  # exp of it is beyond every number of float32 and the half format
 
 @dataclass(frozen=True)
 class Gradients:
-    """Gradients of L = <output, d_output> + <weights, d_weights>.
+    """Gradients of L = <output, d_output> + <weights, d_weights> + <log-sum-exp, d_lse>.
 
     Attributes:
         query, key, value: as if the three were different tensors; [B, T, D].
@@ -38,10 +38,13 @@ class Gradients:
     bias: Bounded | None = None
 
 
-def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weights: Array | None = None) -> Gradients:
-    """Differentiate; ``d_output`` [B, Tq, D] and ``d_weights`` [B, H, Tq, Tk] are given exactly in the tested format.
+def gradients(
+    result: MultiHead, precision: Precision, d_output: Array, d_weights: Array | None = None, d_lse: Array | None = None
+) -> Gradients:  # fmt: skip
+    """Differentiate; ``d_output`` [B, Tq, D], ``d_weights`` [B, H, Tq, Tk] and ``d_lse`` [B, H, Tq] are given exactly.
 
-    Rows without any allowed key pass no gradient to their scores.
+    "Exactly" is in the tested format; ``d_lse`` is of the logarithm to the base that the formula returns. Rows without any
+    allowed key pass no gradient to their scores.
 
     Raises:
         OracleError: a gradient is not a finite number.
@@ -62,7 +65,8 @@ def gradients(result: MultiHead, precision: Precision, d_output: Array, d_weight
     # A score that was set to a number passes nothing on, whatever its weight; one to which a number was added does.
     added = result.formula.fill is not None and result.formula.fill.how == "added"
     passing = result.seen if added or result.mask is None else result.mask[:, None]
-    ds = _through_softmax(arithmetic, weights, passing, dp, mean, _rest(arithmetic, result.rest))
+    of_lse = None if d_lse is None else lse.gradient(arithmetic, d_lse, result.formula.lse)
+    ds = _through_softmax(arithmetic, weights, passing, dp, mean, _rest(arithmetic, result.rest), of_lse)
     if result.rest is not None:
         ds, d_sink = ds[..., :-1], ds[..., -1:]
         if result.projections.sinks is not None:
@@ -178,11 +182,12 @@ def _through_softmax(
     d: Bounded,
     mean: Bounded,
     rest: Bounded | None = None,
+    of_lse: Bounded | None = None,
 ) -> Bounded:
     """Return p_j (d_j - sum_k p_k d_k), the Jacobian of softmax applied to ``d``, which is symmetric.
 
-    A sink, of weight ``rest``, has no value, so that its ``d`` is zero; its place is the last one. ``mask`` is broadcastable
-    to [B, H, Tq, Tk].
+    ``of_lse`` [..., Tq, 1] is the gradient of the log-sum-exp, whose derivative is p_j: it is added to d_j. A sink, of weight
+    ``rest``, has no value, so that its ``d`` is zero; its place is the last one. ``mask`` is broadcastable to [B, H, Tq, Tk].
     """
     if rest is not None:
         p, d = sinks.with_sink(p, rest), sinks.with_sink(d, Bounded.exact(0.0))
@@ -195,6 +200,11 @@ def _through_softmax(
     # the size of the terms, and what is left may arrive at any key.
     size = p.magnitude * (d.magnitude + mean.magnitude)
     step = arithmetic.normalisation(p.value.shape[-1]) + gamma(4, arithmetic.unit + OWN)
+    if of_lse is not None:  # formed apart and added, or taken off the mean before; the maximum receives it, and gives it back
+        value = value + p.value * of_lse.value
+        error = error + p.error * of_lse.magnitude + p.value * of_lse.error
+        size = size + p.magnitude * of_lse.magnitude
+        step = step + gamma(4, arithmetic.unit + OWN)
     error = error + step * (size + size.sum(axis=-1, keepdims=True))
     if mask is not None:
         error = np.where(mask, error, 0.0)

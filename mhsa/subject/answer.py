@@ -30,14 +30,14 @@ class Answer:
         weights: [B, head, Tq, Tk] or None.
         lse: log-sum-exp [B, H, Tq], where it is judged.
         mask: bool [B, Tq, Tk] or None: the mask of the call AND what the formula lets a query see.
-        tensors: what was returned, as the call returned it: output, and weights or None.
+        tensors: what was returned, as the call returned it: output, and weights and log-sum-exp or None.
         expected: the oracle's answer with its bounds, evaluated on first use.
     """
 
     output: Array
     weights: Array | None
     mask: Mask | None
-    tensors: tuple[Tensor, Tensor | None]
+    tensors: tuple[Tensor, Tensor | None, Tensor | None]
     fully_masked_row: str | None
     evaluate_oracle: Callable[[], MultiHead]
     lse: Array | None = None
@@ -98,7 +98,7 @@ class ObservedGradients(dict[str, Array]):
 
 @dataclass(frozen=True)
 class Differentiated:
-    """One call and the gradients of <output, d_output> + <weights, d_weights>.
+    """One call and the gradients of <output, d_output> + <weights, d_weights> + <log-sum-exp, d_lse>.
 
     Attributes:
         answer: the call.
@@ -120,10 +120,16 @@ class Differentiated:
 
 
 def expected_gradients(
-    answer: Answer, ties: dict[str, list[str]], d_output: Array, d_weights: Array | None, precision: Precision
+    answer: Answer,
+    ties: dict[str, list[str]],
+    d_output: Array | None,
+    d_weights: Array | None,
+    d_lse: Array | None,
+    precision: Precision,
 ) -> dict[str, Bounded]:
     """Return the oracle's gradients; ``ties`` says which roles each tensor plays, by the name it is reported under."""
-    expected = gradients.gradients(answer.expected, precision, d_output, d_weights)
+    of_output = np.zeros_like(answer.output) if d_output is None else d_output
+    expected = gradients.gradients(answer.expected, precision, of_output, d_weights, d_lse)
     parts = {"query": expected.query, "key": expected.key, "value": expected.value}
     inputs = {
         name: parts[name] if len(roles) == 1 else gradients.tied(precision, [parts[r] for r in roles])

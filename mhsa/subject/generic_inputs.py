@@ -17,6 +17,7 @@ from mhsa.records.case import Case
 from mhsa.records.contract import Contract
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Mask
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
@@ -26,6 +27,7 @@ from mhsa.subject.subject import Subject
 SIZES = Sizes(head=4, d_k=5)  # of a module that can be built in any
 _WIDEST = 2000  # features of a head of a generic module: some fraction of them is rotated
 _LONGEST = 130  # tokens: with more of them the many calls of a reading would be slow
+_WINDOW = 6  # tokens of a window that is no row of them, and no square: 3 x 2
 _DISTINCT = (2, 3, 7, 5, 11, 13, 17)  # primes: a product of two of them is not a third
 
 # Places of queries and of keys, by the number of their axes, as a prime number of them has one axis: 2 x 3 and 2 x 7 pixels,
@@ -69,6 +71,8 @@ def generic_sizes(adapter: Adapter) -> GenericSizes:
     batch = free[0]
     least = 2 + max(adapter.contract.window or (0,))  # a window shows where a key is outside of it
     longer = (n for n in range(least, _LONGEST) if n not in (batch, module.head, module.d_k, module.d_model))
+    if isinstance(adapter, ModuleAdapter) and adapter.window:
+        return GenericSizes(module, batch, _WINDOW, _WINDOW)
     queries, keys = [n for n in free[1:] if n >= least][:2] if least <= free[-2] else (next(longer, free[1]), free[2])
     return GenericSizes(module, batch, queries, queries if is_square(adapter) else keys)
 

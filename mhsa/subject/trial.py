@@ -101,8 +101,9 @@ class Trial(PredictedModule):
 
     def differentiate(
         self,
-        d_output: Array,
+        d_output: Array | None,
         d_weights: Array | None = None,
+        d_lse: Array | None = None,
         *,
         query: Array | None = None,
         key: Array | None = None,
@@ -110,17 +111,19 @@ class Trial(PredictedModule):
         mask: Mask | CaseMask | None = CaseMask.UNCHANGED,
         lay_out_gradient: Callable[[Tensor], Tensor] = lambda t: t,
     ) -> Differentiated:
-        """Call the subject and differentiate <output, d_output> + <weights, d_weights> by autograd.
+        """Call the subject and differentiate <output, d_output> + <weights, d_weights> + <log-sum-exp, d_lse> by autograd.
 
-        ``lay_out_gradient`` may lay d_output out in memory in another way. A violation if the backward pass raises.
+        What does not require a gradient is left out, the output excepted. ``lay_out_gradient`` may lay d_output out in memory
+        in another way. A violation if the backward pass raises.
         """
         self.require_gradients()
         inputs = self._inputs(query, key, value, mask)
         answer = self._answer(*inputs, leaves=True)
-        starts = [(answer.tensors[0], lay_out_gradient(self.tensor(d_output)))]
-        if d_weights is not None and answer.tensors[1] is not None and answer.tensors[1].requires_grad:
-            starts.append((answer.tensors[1], self.tensor(d_weights)))
-        if not answer.tensors[0].requires_grad:
+        starts = [] if d_output is None else [(answer.tensors[0], lay_out_gradient(self.tensor(d_output)))]
+        for tensor, given in ((answer.tensors[1], d_weights), (answer.tensors[2], d_lse)):
+            if given is not None and tensor is not None and tensor.requires_grad:
+                starts.append((tensor, self.tensor(given).to(tensor.dtype)))
+        if d_output is not None and not answer.tensors[0].requires_grad:
             check.fail("output does not require a gradient, but must: query and the parameters do", what="gradients")
         roles: dict[Tensor, list[str]] = {}
         for name, tensor in zip(("query", "key", "value"), self.last_tensors[:3], strict=True):
@@ -136,7 +139,7 @@ class Trial(PredictedModule):
         fixed = self.views.fixed
 
         def expected() -> dict[str, Bounded]:
-            of_all = expected_gradients(answer, ties, d_output, d_weights, self.precision)
+            of_all = expected_gradients(answer, ties, d_output, d_weights, d_lse, self.precision)
             return {name: gradient for name, gradient in of_all.items() if name not in fixed}
 
         return Differentiated(answer, ObservedGradients(observed, fixed), missing, expected)
@@ -183,7 +186,7 @@ class Trial(PredictedModule):
             numbers(output),
             numbers(weights) if is_tensor(weights) else None,
             effective,
-            (output, weights if is_tensor(weights) else None),
+            (output, weights if is_tensor(weights) else None, lse if is_tensor(lse) else None),
             self.subject.contract.fully_masked_row,
             lambda: self.predict(query, key, value, projections, effective, given_bias),
             numbers(lse) if is_tensor(lse) else None,

@@ -15,6 +15,7 @@ from tests.bugs.declared_bugs import Pair, first_pairs, further_pairs, named, ou
 from tests.helpers.model_file import model_file
 
 SCORES, LN_2, MERGE = "lse.it_is_that_of_the_scores", "lse.twice_the_keys_add_ln_2", "lse.parts_merge_to_the_whole"
+BACK = "lse.gradient_of_the_log_sum_exp"
 FOUND_BY = {
     "LseToBase2": (SCORES, LN_2, MERGE),
     "NaturalLse": (SCORES, LN_2, MERGE),
@@ -24,6 +25,10 @@ FOUND_BY = {
     "LseUnscaled": (SCORES, MERGE),
     "LseOfTheMean": (SCORES, LN_2, MERGE),
     "LseOfTheFirstHead": (SCORES, MERGE),
+    "LseGradientDropped": (BACK,),
+    "LseGradientDroppedUnderAMask": (BACK,),
+    "LseGradientAddedToTheRowSum": (BACK,),
+    "LseGradientAsOfTheNaturalOne": (BACK,),
 }
 OURS = [m for m in declared() if m.kind == "declared.lse"]
 PAIRS, MORE_PAIRS = first_pairs(FOUND_BY), further_pairs(FOUND_BY)

@@ -29,7 +29,9 @@ def undercut(number: str) -> str:
 @pytest.mark.parametrize(
     ("make", "given", "message"),
     [
-        (BiasTable, {"rule": "swin"}, "rule = 'swin'; must be 't5'"),
+        (BiasTable, {"rule": "clip"}, "rule = 'clip'; must be one of 't5', 'swin'"),
+        (BiasTable, {"rule": "swin", "max_distance": 20}, 'direction and max_distance are of the rule "t5"; leave them out'),
+        (BiasTable, {"rule": "swin", "direction": "both"}, 'direction and max_distance are of the rule "t5"; leave them out'),
         (BiasTable, {"direction": "next"}, "direction = 'next'; must be one of 'both', 'past'"),
         (BiasTable, {"max_distance": 1}, "max_distance = 1; must be a whole number, 2 or more"),
         (BiasTable, {"max_distance": 8.0}, "max_distance = 8.0; must be a whole number, 2 or more"),

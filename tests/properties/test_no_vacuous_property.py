@@ -123,6 +123,7 @@ BROKEN_BY = {
     "lse.it_is_that_of_the_scores": "LseUnscaled",
     "lse.twice_the_keys_add_ln_2": "MaximumForTheLse",
     "lse.parts_merge_to_the_whole": "LseWithoutTheMaximum",
+    "lse.gradient_of_the_log_sum_exp": "LseGradientDropped",
     "biases.a_number_for_all_buckets_changes_nothing": "TableAfterSoftmax",
     "biases.biases_of_a_head_are_its_own": "TableOfTheFirstHead",
     "biases.a_bias_for_all_is_one_for_each": "BiasRepeatedInTheWrongOrder",

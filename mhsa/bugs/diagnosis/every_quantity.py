@@ -28,7 +28,8 @@ def quantities_of(trial: Trial, make: Callable[[], nn.Module]) -> Iterator[Quant
     # Keys made equal on purpose tie in a way of their own when they are queries too: which is the larger, rounding decides.
     apart = trial.case.tie == "none" and trial.case.data != "ties"
     apart = apart and trial.bias is None  # which has the sizes of the case
-    parts = [_call, _derivatives, _second_call, *([_shared] if apart else [])]
+    summed = [_through_the_logarithm] if trial.subject.contract.lse is not None else []
+    parts = [_call, _derivatives, *summed, _second_call, *([_shared] if apart else [])]
     for part in parts:
         yield from _guarded(part, trial)
     if trial.case.grad:  # a third of the cases; the other parts take most of the time
@@ -48,6 +49,7 @@ def _guarded(part: Callable[..., Iterator[Quantity]], trial: Trial, *words: str)
     names = {
         _call: "eval",
         _derivatives: "backward",
+        _through_the_logarithm: "backward of the log-sum-exp",
         _second_call: "later call",
         _shared: "eval where query is key",
         _call_between: "later eval",
@@ -94,6 +96,19 @@ def _derivatives(trial: Trial) -> Iterator[Quantity]:
         yield Quantity(
             f"backward gradient of {name}", gradient, functools.partial(_gradient_tolerance, differentiated, name), relative_to
         )
+
+
+def _through_the_logarithm(trial: Trial) -> Iterator[Quantity]:
+    """Gradients of a loss on the log-sum-exp alone, where one that is judged requires a gradient."""
+    case = trial.case
+    answer = trial.differentiate(trial.cotangent(20, case.output_shape)).answer
+    if answer.tensors[2] is None or not answer.tensors[2].requires_grad or not answer.attended.all():
+        return
+    found = trial.differentiate(None, d_lse=trial.cotangent(22, (case.batch, case.head, case.query_length)))
+    for name in ("query", "key"):
+        if name in found.observed:
+            tolerance = functools.partial(_gradient_tolerance, found, name)
+            yield Quantity(f"backward gradient of {name} through the log-sum-exp", found.observed[name], tolerance)
 
 
 def _second_call(trial: Trial) -> Iterator[Quantity]:

@@ -16,7 +16,7 @@ from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.declared.normed import Normed
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula import alibi
-from mhsa.oracle.formula.bias_table import buckets
+from mhsa.oracle.formula.bias_table import buckets, usual_count
 from mhsa.oracle.formula.causal import own_places
 from mhsa.oracle.formula.fields import BiasTable, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
@@ -182,7 +182,7 @@ class Declared(Normed, Biased, Causal, Grouped):
         if self.formula.sinks == "learned":
             self.sinks = nn.Parameter(torch.zeros(self.head))
         if isinstance(self.formula.bias, BiasTable):
-            self.relative_bias = nn.Parameter(torch.zeros(32, self.head))
+            self.relative_bias = nn.Parameter(torch.zeros(usual_count(self.formula.bias), self.head))
 
     def use_parameters_like(self, projections: Any) -> None:
         """Have gains and a table of the sizes of another module's."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from mhsa.oracle.formula.bias_table import single_distances
 from mhsa.oracle.formula.fields import Bias, BiasTable
 from mhsa.oracle.formula.formula import Formula
+from mhsa.oracle.formula.window_table import COUNT
 from mhsa.records.errors import Question
 
 _NAMES = re.compile(
@@ -63,6 +64,13 @@ def require_distances(formula: Formula, buckets: int) -> None:
         Question: with the least that max_distance may be.
     """
     if not isinstance(formula.bias, BiasTable) or not buckets:
+        return
+    if formula.bias.rule == "swin":
+        if buckets != COUNT:
+            raise Question(
+                'bias has rule = "swin", but the module is not built for a window: its constructor must take height and width '
+                "in one argument, window_size or the like, and its table must have (2 h - 1) (2 w - 1) rows"
+            )
         return
     single = single_distances(formula.bias, formula.causal, buckets)
     if formula.bias.max_distance <= single:

@@ -16,7 +16,8 @@ from mhsa.introspect.readings.equal_lengths import ask_about_places, equal_lengt
 from mhsa.introspect.readings.first_token import first_token
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.causal import ask_about_causal, ask_about_name
-from mhsa.introspect.readings.formula.features import ask_about_features
+from mhsa.introspect.readings.formula.features import ask_about_features, soft_caps
+from mhsa.introspect.readings.formula.undeclared_windows import ask_about_narrow_window, ask_about_window
 from mhsa.introspect.readings.formula.usual_answers import with_usual_answers
 from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
@@ -60,6 +61,8 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     read = _stages(subject, module, fit)
     if read is not None:
         ask_about_name(subject)
+        if not subject.caller.fills_mask:
+            ask_about_window(read[-1].subject)
         if subject.adapter.takes_mask and read[-1].part != "mask" and (same := masks_of_equal_lengths(read[-1].subject, fit)):
             masks = _masks_of(same.subject, fit)
             read = [*read, same, masks] if masks else read
@@ -68,6 +71,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         known = replace(subject, contract=find_float64(subject))
         ask_about_causal(known, fit)
         ask_about_features(known, module, fit)
+        ask_about_narrow_window(known, soft_caps(known, module))
     one_row = first_token(subject, module)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)

@@ -6,8 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
+from mhsa.oracle.formula import window_table
 from mhsa.oracle.formula.causal import own_places
 from mhsa.oracle.formula.fields import BiasTable, Causal
+
+_USUAL = 32  # buckets of the rule "t5"
 
 
 def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
@@ -16,6 +19,10 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
     Distances below half of the buckets of a direction have one each, further ones share them by their logarithm, up to the
     largest distance, from which on all have the last one. Of both directions later keys have the second half.
     """
+    if table.rule == "swin":
+        if shape[0] != shape[1]:
+            raise ValueError(f"a window has as many queries as keys, and these are {shape[0]} and {shape[1]}")
+        return window_table.places(shape[0]), window_table.places(shape[0])
     distance = np.arange(shape[1]) - own_places(causal, *shape)[:, None]
     first = np.zeros(shape, dtype=int)
     own = count
@@ -38,6 +45,11 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
     both = (np.where(distance < exact, distance, np.minimum(far, own - 1)) for far in found)
     rule, rounded = (first + own_bucket for own_bucket in both)
     return rule, rounded
+
+
+def usual_count(table: BiasTable) -> int:
+    """Return how many buckets a table has usually."""
+    return window_table.COUNT if table.rule == "swin" else _USUAL
 
 
 def single_distances(table: BiasTable, causal: Causal, count: int) -> int:
@@ -83,5 +95,7 @@ def gradient(
 
 def words(table: BiasTable) -> str:
     """Return what a reader is told."""
+    if table.rule == "swin":
+        return "a learned bias of the offset in a window of h x w tokens is added to the scores"
     which = {"both": ", both directions", "past": ", earlier keys alone", None: ""}[table.direction]
     return f"a learned bias of the distance is added to the scores (buckets{which}, up to {table.max_distance})"

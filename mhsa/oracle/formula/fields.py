@@ -26,13 +26,14 @@ class BiasTable:
     """A learned table [buckets, H], a parameter, of which the bucket of the distance is added to the scores.
 
     Attributes:
-        rule: of the buckets: "t5", one for each near distance, and by the logarithm for further ones.
+        rule: of the buckets: "t5", one for each near distance, and by the logarithm for further ones; "swin", one for each
+            offset, down and across, of two places in a window of h x w tokens: [(2 h - 1) (2 w - 1), H].
         direction: "both", each with half of the buckets; or the "past", later keys being at distance 0. None: the past where
             attention is causal.
         max_distance: from which on all distances have the last bucket.
     """
 
-    rule: Literal["t5"] = "t5"
+    rule: Literal["t5", "swin"] = "t5"
     direction: Literal["both", "past"] | None = None
     max_distance: int = 128
 
@@ -42,8 +43,10 @@ class BiasTable:
         Raises:
             ValueError: with what is allowed.
         """
-        if self.rule != "t5":
-            raise ValueError(f"rule = {self.rule!r}; must be 't5'")
+        if self.rule not in ("t5", "swin"):
+            raise ValueError(f"rule = {self.rule!r}; must be one of 't5', 'swin'")
+        if self.rule == "swin" and (self.direction, self.max_distance) != (None, 128):
+            raise ValueError('direction and max_distance are of the rule "t5"; leave them out')
         if self.direction not in (None, "both", "past"):
             raise ValueError(f"direction = {self.direction!r}; must be one of 'both', 'past'")
         if type(self.max_distance) is not int or self.max_distance < 2:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mhsa.oracle.bounded import OWN, Arithmetic, Bounded, gamma
+from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
 from mhsa.oracle.formula import sinks
 from mhsa.oracle.formula.fields import Lse
 
 # Relative to the largest score and the logarithm: a maximum that is multiplied by log2(e) and back, a logarithm right to two
 # units, and the sum of both.
 _ROUNDINGS = 6
+# Relative to an incoming gradient: ln 2 and a product with it, log2(e) and the product, and the same in the derivatives of
+# a base-2 exponential and logarithm.
+_ROUNDINGS_BACK = 10
 _LOST = 300.0  # exp of it is finite; where scores are off by more, so is the logarithm
 
 
@@ -41,6 +44,14 @@ def stage(
     factor = 1.0 / np.log(2.0) if kind == "base-2" else 1.0
     found = arithmetic.store(value * factor, error * factor, 1 if kind == "natural" else 3)
     return Bounded(found.value, np.where(some, found.error, np.inf))
+
+
+def gradient(arithmetic: Arithmetic, d_lse: Array, kind: Lse) -> Bounded:
+    """Return [..., Tq, 1], what each score of a row receives, times its weight, from a gradient [..., Tq] of the logarithm."""
+    if kind is None:
+        raise ValueError("the formula returns no log-sum-exp; a gradient of one cannot be given")
+    value = d_lse[..., None] * (1.0 / np.log(2.0) if kind == "base-2" else 1.0)
+    return arithmetic.store(value, np.zeros_like(value), _ROUNDINGS_BACK)
 
 
 def words(kind: Lse) -> str:

@@ -21,6 +21,7 @@ from mhsa.subject.adapters.fixed_dropout import fixed_dropouts, rates, set_fixed
 from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.adapters.window_tables import window_of_call
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
@@ -55,6 +56,7 @@ class ModuleAdapter(Adapter):
         self.other_widths: Inputs = {}  # arguments of the constructor that are widths of inputs, where these are not d_model
         self.rotary_form: rotary_tables.Form | None = None  # of tables of rotary positions, where the name does not say it
         self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
+        self.window = ""  # the argument that is height and width of a window, where it is built for that of each call
         self.apart = frozenset()  # parameters of the other direction of co-attention, which are frozen
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
@@ -96,7 +98,7 @@ class ModuleAdapter(Adapter):
         """Construct with the arguments that its parameter names call for."""
         self._d_k = d_model // head
         if self.of_fixed_lengths:
-            return built_for_any(self._made, head, d_model, DROPOUT_RATE)
+            return built_for_any(self._made, head, d_model, DROPOUT_RATE, windows=bool(self.window))
         return self._with_sizes(self._make(**(self.construction(head, d_model) or {})), d_model)
 
     def _made(self, head: int, d_model: int, rate: float) -> nn.Module:
@@ -114,6 +116,7 @@ class ModuleAdapter(Adapter):
         given |= widths_of(self.other_widths, d_model) | self.options
         if self.of_fixed_lengths and self.constructor is not None:
             given |= self.constructor.optional_lengths()
+            given |= {self.window: window_of_call()} if self.window else {}
         wider = {n: given[n] + 1 if of == "one head" else d_model + head for n, of in self.wider_values.items()}
         return given | wider
 
@@ -129,7 +132,7 @@ class ModuleAdapter(Adapter):
         if self._arguments is None or not self._dropout_argument:
             return super().build_dropping(head, d_model, rate)
         if self.of_fixed_lengths:
-            return built_for_any(self._made, head, d_model, rate)
+            return built_for_any(self._made, head, d_model, rate, windows=bool(self.window))
         module = self._with_sizes(self._make(**self._given(head, d_model, rate)), d_model)
         if isinstance(module, nn.Module) and len(rates(module)) > 1:
             set_fixed(module, self._make(**self._given(head, d_model, rate / 2 or 0.5)), rate)

@@ -90,6 +90,11 @@ def for_lengths(queries: int, keys: int) -> Iterator[None]:
         _LENGTHS.reset(before)
 
 
+def tokens_of_call() -> int:
+    """Return how many keys the call has that a module is built for."""
+    return _LENGTHS.get()[1]
+
+
 def is_length_of_inputs(name: str) -> bool:
     """Whether a name says that it is the length of the inputs, and not a maximum of that."""
     return role_of(name) in ("query length", "key length", "tokens") or is_called(name, SEQUENCE)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mhsa.bugs.mutants.gradients import identity
 from mhsa.bugs.mutants.plain import Plain
 
 
@@ -139,3 +140,51 @@ class LseOfTheFirstHead(ReturnsLse):
     def logarithm(self, s: Tensor, k: Tensor) -> Tensor:
         """Take one head's."""
         return super().logarithm(s, k)[:, :1].expand(*s.shape[:3])
+
+
+class LseGradientDropped(ReturnsLse):
+    """The backward pass ignores the gradient of the logarithm, which says that it requires one.
+
+    Formula: dS = P (dP - D); must be P (dP - D + dL)
+    Census: Dao-AILab/flash-attention#1817, P16
+    """
+
+    def logarithm(self, s: Tensor, k: Tensor) -> Tensor:
+        """Pass nothing back."""
+        return identity(torch.zeros_like)(super().logarithm(s, k))
+
+
+class LseGradientDroppedUnderAMask(ReturnsLse):
+    """With a mask, the backward pass ignores the gradient of the logarithm.
+
+    Formula: dS = P (dP - D) where a mask is given; must be P (dP - D + dL)
+    Census: Dao-AILab/flash-attention#1817, P16
+    """
+
+    def without_hidden(self, s: Tensor, mask: Tensor) -> Tensor:
+        """Pass nothing back."""
+        return identity(torch.zeros_like)(super().without_hidden(s, mask))
+
+
+class LseGradientAddedToTheRowSum(ReturnsLse):
+    """The gradient of the logarithm is added to the row sum of the backward pass, from which it must be taken off.
+
+    Formula: dS = P (dP - (D + dL)); must be P (dP - (D - dL))
+    Census: A27, P16
+    """
+
+    def logarithm(self, s: Tensor, k: Tensor) -> Tensor:
+        """Turn the sign."""
+        return identity(torch.neg)(super().logarithm(s, k))
+
+
+class LseGradientAsOfTheNaturalOne(ReturnsLseToBase2):
+    """The gradient of the logarithm to base 2 is taken for that of the natural one.
+
+    Formula: dS = P (dP - D + dL); must be P (dP - D + dL / ln 2)
+    Census: A26, A27
+    """
+
+    def logarithm(self, s: Tensor, k: Tensor) -> Tensor:
+        """Take the factor away."""
+        return identity(lambda g: g * math.log(2.0))(super().logarithm(s, k))

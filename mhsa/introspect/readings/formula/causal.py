@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.formula.undeclared_windows import window_in_source
 from mhsa.oracle.formula.fields import Causal
+from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -39,7 +41,9 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
             where = "" if sizes.queries == sizes.keys else f", aligned {aligned} ({words})"
             fields: dict[str, Any] = {"causal": aligned}
             words = "without a mask its output is exactly that of attention to the keys up to the own place"
-            raise Question(f"it is causal{where}: {words}", fields)
+            if window := window_in_source(read):
+                words = f"{words}, within a window ({in_words(window)})"
+            raise Question(f"it is causal{where}: {words}", fields | window)
 
 
 def ask_about_name(subject: Subject) -> None:

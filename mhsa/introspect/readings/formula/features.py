@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.formula.undeclared_windows import window_in_source
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.source.written_code import source_of
@@ -43,8 +44,16 @@ def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
                 continue  # it is declared what it computes
             read = _under(subject, declared)
             if fit.without_mask(read) and _fits_other_heads(read):
-                words = "; ".join(replace(contract, **declared).formula.words)
+                window = window_in_source(read)
+                held = declared | ({"window": tuple(window["window"])} if window else {})
+                declared |= window
+                words = "; ".join(replace(contract, **held).formula.words)
                 raise Question(f"without a mask its output is exactly that of {in_words(declared)}: {words}", declared)
+
+
+def soft_caps(subject: Subject, module: nn.Module) -> tuple[dict[str, Any], ...]:
+    """Return declarations of soft caps to try, after none: with numbers of a source that speaks of one."""
+    return ({}, *(fields for fields in _features(subject, module) if "softcap" in fields))
 
 
 def _under(subject: Subject, fields: dict[str, Any]) -> Subject:
