@@ -284,3 +284,29 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
         check.fail(
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"
         )
+
+
+@rare
+@given(case=cases(dtypes=SINGLE, need_weights=True), rate=one_of(RATES))
+def test_returned_weights_are_those_that_were_used(subject: Subject, case: Case, rate: float) -> None:
+    """In train mode the weights that are returned are those before dropout, or those by which the values were mixed.
+
+    Statement: every returned A_ij is p_ij, or every one is what z_i = sum_j A_ij v_j was made with.
+    Requires: weights [B, H, Tq, Tk]; dropout of weights alone, whose rate can be set.
+    Source: A36; P25.
+    Breaks it: dropout that is drawn a second time for the weights that are returned.
+    """
+    trial, inputs = uniform(subject, case, rate)
+    answer = trial(*inputs)
+    if answer.weights is None:
+        check.inapplicable("needs weights [B, H, Tq, Tk], and the subject returns none")
+    used = by_head(answer.output, trial.case.head)
+    keys = used.shape[-1]
+    tolerance = rounding(subject, case, used) / (1.0 - rate) / keys
+    seen = np.ones(used.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], used.shape)
+    before = np.where(seen, 1.0 / np.maximum(seen.sum(axis=-1, keepdims=True), 1), 0.0)
+    if (np.abs(answer.weights - before) <= tolerance).all():
+        return
+    if (np.abs(used[used != 0]) > (1.0 + 2.0**-10) * before[used != 0] / (1.0 - rate)).any():
+        check.inapplicable("needs dropout of weights alone, and something else is dropped, too")
+    check.agree("returned weights", (answer.weights, np.full_like(used, tolerance)), (used, np.zeros_like(used)), seen)

@@ -29,6 +29,7 @@ FAMILIES = (
     "oracle",
     "gradients",
     "frozen",
+    "graphs",
     "crafted_inputs",
     "numbers",
     "masks",

@@ -13,15 +13,17 @@ from mhsa.subject.memory_layout import numbers
 from mhsa.subject.projection_views import Projections
 
 
-def backward_pass(starts: Iterable[tuple[Tensor, Tensor]], leaves: Iterable[Tensor]) -> dict[Tensor, Tensor]:
-    """Differentiate the sum of <output, gradient> over ``starts``.
+def backward_pass(
+    starts: Iterable[tuple[Tensor, Tensor]], leaves: Iterable[Tensor], *, keep: bool = False
+) -> dict[Tensor, Tensor]:
+    """Differentiate the sum of <output, gradient> over ``starts``; with ``keep`` the graph may be differentiated again.
 
     Returns:
         The gradients of those leaves that require one and that autograd knows an output to depend on.
     """
     trained = [leaf for leaf in leaves if leaf.requires_grad]
     sums = [_Start.apply(output, gradient) for output, gradient in starts]  # type: ignore[no-untyped-call]
-    gradients = torch.autograd.grad(sums, trained, allow_unused=True)
+    gradients = torch.autograd.grad(sums, trained, allow_unused=True, retain_graph=keep)
     return {leaf: gradient for leaf, gradient in zip(trained, gradients, strict=True) if gradient is not None}
 
 

@@ -189,3 +189,14 @@ class DropoutGoneAfterEval(Plain):
         if not mode:
             self.rate = 0.0
         return super().train(mode)
+
+
+class WeightsShownFromAnotherDraw(Plain):
+    """The weights that are returned are dropped anew.
+
+    Formula: D' P returned where D P was used; must be D P or P
+    Census: A36
+    """
+
+    def shown(self, w: Tensor, s: Tensor) -> Tensor | None:
+        return self.drop(w)

@@ -187,3 +187,47 @@ class CheckpointOfTheLastBlock(Plain):
             return z
         early, last = z[..., :-1, :], z[..., -1:, :]
         return torch.cat([early.detach() + (last - last.detach()), last], dim=-2)
+
+
+class SavedOnTheModule(Plain):
+    """The weights that the backward pass needs are kept on the module, where the next call puts its own.
+
+    Formula: dV = P'^T dZ with P' of the last call; must be P of the call that is differentiated
+    Census: P18
+    """
+
+    def prepare(self) -> None:
+        self.kept: Tensor | None = None
+
+    def mix(self, w: Tensor, v: Tensor) -> Tensor:
+        self.kept = w.detach()
+        if v.requires_grad:
+            z = w @ v.detach()
+            return z + _FromTheModule.apply(v, self, z)  # type: ignore[no-untyped-call]
+        return w @ v
+
+
+class _FromTheModule(torch.autograd.Function):
+    """Zero, whose gradient reaches the values through the weights that the module has when it is asked."""
+
+    @staticmethod
+    def forward(ctx: Any, v: Tensor, module: SavedOnTheModule, z: Tensor) -> Tensor:
+        ctx.module, ctx.own, ctx.shape = module, module.kept, v.shape
+        return torch.zeros_like(z)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        kept = ctx.module.kept
+        fits = kept.shape == ctx.own.shape and kept.dtype == grads[0].dtype
+        return (kept if fits else ctx.own).transpose(-2, -1) @ grads[0], None, None
+
+
+class EqualNumbersTakenForOne(Plain):
+    """A query and a key of equal numbers are taken for one tensor.
+
+    Formula: dk = 0, and dq has it, where k = q; must be apart
+    Census: P16
+    """
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
+        return query, query if torch.equal(query, key) else key, key if torch.equal(key, value) else value, mask

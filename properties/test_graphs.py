@@ -1,0 +1,90 @@
+"""What one call keeps for its backward pass is its own: of calls whose graphs live at once, and of tensors that look alike."""
+
+from collections.abc import Mapping
+
+import torch
+from hypothesis import given
+from torch import Tensor
+
+from mhsa.judge.budget import light, rare
+from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array, Bounded
+from mhsa.records.case import Case
+from mhsa.subject import check
+from mhsa.subject.autograd import backward_pass, by_name
+from mhsa.subject.guard import guard
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+ANY = ("none", "padding", "causal", "random")
+ROLES = ("query", "key", "value")
+
+
+def called(trial: Trial, what: str) -> tuple[dict[int, Tensor], Tensor]:
+    """Call with the tensors of the last call, as new ones that need gradients: the tensors by the old ones, and the output."""
+    q, k, v, mask = trial.last_tensors
+    given = {id(t): t.detach().requires_grad_() for t in (q, k, v)}
+    with torch.enable_grad():
+        output, _ = guard(what, lambda: trial.call_unchecked(given[id(q)], given[id(k)], given[id(v)], mask))
+    return given, output
+
+
+@light
+@given(case=cases(masks=ANY, min_keys=2, small=True))
+def test_gradients_of_two_calls_at_once(subject: Subject, case: Case) -> None:
+    """Two calls may come before the backward pass of the first, and a backward pass may come twice.
+
+    Statement: after f(x) and f(y), the gradients of f(x), of f(x) once more, and of f(y) are those of the formula.
+    Requires: autograd.
+    Source: P16, P18; siamese networks, gradient accumulation, two losses on one graph.
+    Breaks it: what the backward pass needs kept on the module, the class or the autograd function, and not in the graph.
+    """
+    trial = Trial(subject, case)
+    d_output = trial.cotangent(20, case.output_shape)
+    calls = []
+    for inputs in (trial.each(lambda x: x), trial.each(lambda x: -x)):
+        expected = trial.differentiate(d_output, query=inputs[0], key=inputs[1], value=inputs[2]).expected
+        calls.append((trial.last_tensors, expected, *called(trial, "one of two calls")))
+    for n, what in (
+        (0, "of the first of two calls"),
+        (0, "of the first of two calls, once more"),
+        (1, "of the second of two calls"),
+    ):
+        tensors, expected, given, output = calls[n]
+        require_theirs(trial, tensors[:3], given, output, d_output, expected, what)
+
+
+def require_theirs(
+    trial: Trial, old: tuple[Tensor, ...], given: Mapping[int, Tensor], output: Tensor, d_output: Array,
+    expected: Mapping[str, Bounded], what: str,
+) -> None:  # fmt: skip
+    """Fail unless tensors and parameters receive the gradients that are expected; the graph stays."""
+    leaves = [*given.values(), *(p for p in trial.module.parameters() if p.requires_grad)]
+    start = (output, trial.tensor(d_output))
+    found = guard(f"the backward pass {what}", lambda: backward_pass([start], leaves, keep=True))
+    names: dict[int, str] = {}
+    for name, tensor in zip(ROLES, old, strict=True):
+        names.setdefault(id(tensor), name)
+    observed, _ = by_name(found, {name: given[key] for key, name in names.items()}, trial.views, None)
+    for name in observed:
+        if name in expected and name not in trial.views.fixed:
+            check.within(f"gradient of {name} {what}", observed[name], expected[name])
+
+
+@rare
+@given(case=cases(masks=ANY, ties=("kv", "all"), min_keys=2, small=True))
+def test_equal_numbers_are_not_one_tensor(subject: Subject, case: Case) -> None:
+    """Query, key and value that hold the same numbers, and are three tensors, receive three gradients.
+
+    Statement: for q = k = v in number, each a tensor of its own: dL/dq, dL/dk and dL/dv are those of the formula.
+    Requires: autograd; key or value apart from the query.
+    Source: P16; self-attention that is told by the numbers.
+    Breaks it: torch.equal in the place of `is`, whose shortcut gives one tensor the gradients of all.
+    """
+    trial = Trial(subject, case)
+    if "none" not in subject.ties:
+        check.inapplicable("needs a query, a key and a value of their own")
+    d_output = trial.cotangent(20, case.output_shape)
+    apart = trial.differentiate(d_output, query=trial.query.copy(), key=trial.key.copy(), value=trial.value.copy())
+    for name in ROLES:
+        check.within(f"gradient of {name}, whose numbers are those of others", apart.observed[name], apart.expected[name])
