@@ -203,7 +203,7 @@ class SavedOnTheModule(Plain):
         self.kept = w.detach()
         if v.requires_grad:
             z = w @ v.detach()
-            return z + _FromTheModule.apply(v, self, z)  # type: ignore[no-untyped-call]
+            return z + _FromTheModule.apply(v, self, z)
         return w @ v
 
 
