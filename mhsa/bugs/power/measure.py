@@ -18,6 +18,7 @@ from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run.runner import Event, Listener, Options, child_environment, run
 
+_TOGETHER = 40  # subjects in one run: pytest collects ten thousands of items for all, which takes minutes on a busy machine
 _PATIENCE = 600.0  # seconds for the other tools; they take a quarter of one per subject
 
 
@@ -45,7 +46,11 @@ def measure(workers: int, listen: Listener = lambda event: None) -> Power:
 
 def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[SubjectResult]:
     """Judge subjects by all properties of the quick profile; failures are not shrunk."""
-    return [] if not names else run(Options(tuple(map(Request.of, names)), workers=workers, shrink=False), listen)
+    results: list[SubjectResult] = []
+    for start in range(0, len(names), _TOGETHER):
+        requests = tuple(map(Request.of, names[start : start + _TOGETHER]))
+        results += run(Options(requests, workers=workers, shrink=False), listen)
+    return results
 
 
 def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> list[SubjectResult]:
