@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,11 @@ def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[Subjec
     results: list[SubjectResult] = []
     for start in range(0, len(names), _TOGETHER):
         requests = tuple(map(Request.of, names[start : start + _TOGETHER]))
-        results += run(Options(requests, workers=workers, shrink=False), listen)
+
+        def pass_on(event: Event, before: int = start) -> None:
+            listen(replace(event, subject=before + event.subject) if event.subject else event)
+
+        results += run(Options(requests, workers=workers, shrink=False), pass_on)
     return results
 
 
