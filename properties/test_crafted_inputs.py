@@ -7,7 +7,7 @@ from hypothesis import given
 from numpy.typing import NDArray
 
 from mhsa.judge.budget import light
-from mhsa.judge.choices import one_of
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import OWN, Array, Bounded, gamma
 from mhsa.records.case import Case

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from mhsa.judge.budget import light, rare
-from mhsa.judge.choices import one_of
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.single_heads import key_head
 from mhsa.judge.strategies import cases
 from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
@@ -288,7 +288,7 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
 
 @rare
 @given(case=cases(dtypes=SINGLE, need_weights=True), rate=one_of(RATES))
-def test_returned_weights_are_those_that_were_used(subject: Subject, case: Case, rate: float) -> None:
+def test_what_is_shown_in_training_was_used(subject: Subject, case: Case, rate: float) -> None:
     """In train mode the weights that are returned are those before dropout, or those by which the values were mixed.
 
     Statement: every returned A_ij is p_ij, or every one is what z_i = sum_j A_ij v_j was made with.

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 
 from mhsa.judge.budget import light, rare
-from mhsa.judge.choices import one_of
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.single_heads import split_heads
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array

@@ -6,7 +6,7 @@ from hypothesis import given
 from torch import Tensor
 
 from mhsa.judge.budget import light, rare, slow
-from mhsa.judge.choices import one_of
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.gradients import derivative

@@ -9,7 +9,7 @@ from hypothesis import given
 from torch import Tensor
 
 from mhsa.judge.budget import light
-from mhsa.judge.choices import one_of
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check

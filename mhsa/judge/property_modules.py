@@ -15,8 +15,8 @@ import pytest
 from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 
 from mhsa.judge.budget import cases_of
-from mhsa.judge.choices import is_of_tables
-from mhsa.judge.designed_property import designed_property
+from mhsa.judge.drawing.choices import is_of_tables
+from mhsa.judge.drawing.designed_property import designed_property
 from mhsa.records.catalogue import properties_folder
 from mhsa.records.errors import SubjectError, describe
 from mhsa.subject import check

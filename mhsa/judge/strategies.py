@@ -11,8 +11,8 @@ from typing import Literal
 import pytest
 from hypothesis import strategies as st
 
-from mhsa.judge.choices import Draw, composed, one_of
-from mhsa.judge.draws import without_local_constants
+from mhsa.judge.drawing.choices import Draw, composed, one_of
+from mhsa.judge.drawing.draws import without_local_constants
 from mhsa.records.case import BIASES, DATA, MASKS, Case, Tie
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject

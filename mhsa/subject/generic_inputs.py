@@ -16,10 +16,10 @@ from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.records.contract import Contract
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.answer import Mask
+from mhsa.subject.forms.key_heads import key_heads
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.subject import Subject

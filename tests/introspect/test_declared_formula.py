@@ -9,7 +9,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
-from mhsa.subject.adapters.key_heads import key_heads
+from mhsa.subject.forms.key_heads import key_heads
 from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.parameter_layout import Sizes
 from tests.helpers.model_file import model_file

@@ -9,9 +9,9 @@ import hypothesis
 import pytest
 
 from mhsa.introspect.resolve import understand
-from mhsa.judge.choices import is_of_tables, one_of
-from mhsa.judge.designed_cases import Designed, design
-from mhsa.judge.designed_property import _shrink, designed_property
+from mhsa.judge.drawing.choices import is_of_tables, one_of
+from mhsa.judge.drawing.designed_cases import Designed, design
+from mhsa.judge.drawing.designed_property import _shrink, designed_property
 from mhsa.judge.property_modules import Effort, _imported, _settings
 from mhsa.judge.strategies import cases, judging
 from mhsa.records.case import DATA, MASKS, Case

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.internal.conjecture import providers
 
 from mhsa.introspect.resolve import understand
-from mhsa.judge.draws import without_local_constants
+from mhsa.judge.drawing.draws import without_local_constants
 from mhsa.judge.strategies import judging
 
 NUMBERS = tuple(range(715_001, 716_001, 2))  # many, since they are drawn among the constants of all that is imported

@@ -67,7 +67,7 @@ def test_what_holds_is_true_and_says_so_in_one_line_and_in_several() -> None:
     assert [p.id for p in result.properties] == [
         "oracle.output_without_mask", "oracle.output_under_masks", "construction.indivisible_width_is_refused"
     ]  # fmt: skip
-    assert repr(result) == "<Attention holds: 3 properties on 28 cases>"
+    assert repr(result) == "<Attention holds: 3 properties on 52 cases>"
     lines = str(result).splitlines()
     assert lines[0] == "Attention"
     assert lines[1] == "  call        forward(query, key, value, mask)"

@@ -25,7 +25,7 @@ BROKEN_BY = {
     "dropout.the_gradient_of_the_scores_drops_the_same": "BackwardScaledByRate",
     "graphs.gradients_of_two_calls_at_once": "SavedOnTheModule",
     "graphs.equal_numbers_are_not_one_tensor": "EqualNumbersTakenForOne",
-    "dropout.returned_weights_are_those_that_were_used": "WeightsShownFromAnotherDraw",
+    "dropout.what_is_shown_in_training_was_used": "WeightsShownFromAnotherDraw",
     "frozen.gradients_where_nothing_else_needs_one": "KeyMapWithoutGraph",
     "modes.gradients_in_train_mode": "CheckpointOfTheLastBlock",
     "modes.gradients_after_calls_without_them": "JoinedWithoutGraph",

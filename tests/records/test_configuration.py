@@ -273,7 +273,7 @@ def test_subjects_in_all_their_forms_are_judged_from_a_folder_below(mhsa, tmp_pa
         "short": "holds", "one_size": "holds", "inner": "holds", "nothing": "unjudged",
     }  # fmt: skip
     cases = {label: s["properties"][0]["cases"] for label, s in subjects.items() if s["properties"]}
-    assert cases == {"short": 50, "one_size": 50, "inner": 50}
+    assert cases == {"short": 24, "one_size": 24, "inner": 24}
     assert set(subjects["one_size"]["properties"][0]["worst_by_dtype"]) == {"float64"}
     assert "some finite output" in subjects["one_size"]["understood"]["empty rows"]
     assert "has zero weights" in subjects["short"]["understood"]["empty rows"]

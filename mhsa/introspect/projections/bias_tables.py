@@ -18,10 +18,15 @@ _NAMES = re.compile(
 )
 
 
-def named_table(parameters: Mapping[str, Tensor], head: int) -> str:
-    """Return the path of the parameter that is called so and has a number for each head and bucket; or empty."""
-    fitting = (path for path, p in parameters.items() if p.dim() == 2 and head in p.shape and _NAMES.search(path))
-    return next(fitting, "")
+def named_table(parameters: Mapping[str, Tensor], head: int, d_model: int = 0) -> str:
+    """Return the path of the parameter that is called so and has a number for each head and bucket; or empty.
+
+    With ``d_model``, where a table is declared, the one parameter of such a shape will do that is no map, whatever its name.
+    """
+    shaped = {path: p for path, p in parameters.items() if p.dim() == 2 and head in p.shape}
+    called = next((path for path in shaped if _NAMES.search(path)), "")
+    others = [path for path, p in shaped.items() if d_model and d_model not in p.shape]
+    return called or (others[0] if len(others) == 1 else "")
 
 
 def by_buckets(parameter: Tensor, head: int) -> Tensor:

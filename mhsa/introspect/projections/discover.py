@@ -51,7 +51,8 @@ def discover(
     named = {path: p for path, p in parameters.items() if path not in sources and p.numel()}
     sink = named_sinks(named, sizes.head)
     gains = named_gains(named)
-    table = named_table({path: p for path, p in named.items() if path not in gains}, sizes.head)
+    declared = sizes.d_model if isinstance(bias, BiasTable) else 0
+    table = named_table({path: p for path, p in named.items() if path not in gains}, sizes.head, declared)
     for path in (sink, table, *gains):
         named.pop(path, None)
     shapes = {path: tuple(p.shape) for path, p in named.items()} | {p: tuple(c.make().shape) for p, c in computed.items()}

@@ -20,11 +20,11 @@ from mhsa.reference.multi_head import MultiHeadAttention
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_slot import FunctionSlot
 from mhsa.subject.adapters.given_options import GivenOptions, WithOptions, lending, options_given
-from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE
 from mhsa.subject.forms.arranged_function import ArrangedFunction, Places, keeping
 from mhsa.subject.forms.bias_form import WithBias, biased
 from mhsa.subject.forms.heads_function import HeadsFunction, usual_form
+from mhsa.subject.forms.key_heads import key_heads
 from mhsa.subject.forms.mask_conversion import MaskForm
 from mhsa.subject.forms.merged_heads import MergedHeads
 from mhsa.subject.projection_views import Projections

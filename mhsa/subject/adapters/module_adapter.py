@@ -20,7 +20,6 @@ from mhsa.subject.adapters.adapter import Adapter, contract_of
 from mhsa.subject.adapters.fixed_dropout import fixed_dropouts, rates, set_fixed
 from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
-from mhsa.subject.adapters.key_heads import key_heads
 from mhsa.subject.adapters.window_tables import window_of_call
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE
 from mhsa.subject.construction.built_sizes import sizes_of
@@ -29,6 +28,7 @@ from mhsa.subject.construction.float32_only import called_in_float32
 from mhsa.subject.construction.lazy_parameters import SAID as LAZY
 from mhsa.subject.construction.lazy_parameters import give_sizes
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.key_heads import key_heads
 from mhsa.subject.signature import Signature, call_of, read_signature
 
 

@@ -8,5 +8,5 @@ class Attention(Right):
     def mischief(self):
         global CALLS
         CALLS += 1
-        if CALLS >= 50:
+        if CALLS >= 30:
             raise RuntimeError("worn out")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.database import InMemoryExampleDatabase, choices_to_bytes
 from hypothesis.errors import Flaky
 
-from mhsa.judge.designed_cases import design
+from mhsa.judge.drawing.designed_cases import design
 
 _KEY = b"mhsa"  # of the one example in a database of its own
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mhsa.judge.choices import make
+from mhsa.judge.drawing.choices import make
 from mhsa.records.case import Case
 
 _TRIES = 8  # for a case that shows something; some strategies give no other
@@ -31,7 +31,7 @@ class Designed:
 
 
 @dataclass
-class _Parts:
+class _Strata:
     """How often each part of each table has been drawn from, by the number of the draw."""
 
     count: int
@@ -63,7 +63,7 @@ class _Parts:
 
 def design(strategies: Mapping[str, st.SearchStrategy[Any]], count: int, seed: str) -> Iterator[Designed]:
     """Yield ``count`` cases; the same strategies, count and seed give the same ones."""
-    parts = _Parts(count, random.Random(seed))
+    parts = _Strata(count, random.Random(seed))
     for number in range(1, count + 1):
         case, its_parts = parts.candidate(strategies)
         for _ in range(_TRIES):
