@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mhsa.introspect.readings.formula.source_words import source_speaks_of
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
 from mhsa.subject import check
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
+# What tells a token's place, without which there is no window; to call with many tokens for nothing may cost a GPU.
+_PLACES = re.compile(r"arange|tril|triu|window|sliding|band|diagonal|linspace", re.IGNORECASE)
 _LARGEST = 128  # tokens of a window that is looked for: further ones cost more than a reading may
 _NUMBERS = 8  # of a source that are tried: a file with more of them is no attention module alone
 _NARROW = 20  # tokens with which a window shows that is narrower than the longest of generic inputs
@@ -72,12 +77,17 @@ def _under(subject: Subject, fields: Mapping[str, Any]) -> Iterator[dict[str, An
 
 def _windows(subject: Subject) -> Iterator[dict[str, Any]]:
     """Yield declarations to try: so many keys before the own place, or one less, and as many after it or all of them."""
-    if subject.contract.window is not None:
+    if subject.contract.window is not None or not _tells_places(subject):
         return
     numbers = [int(n) for n in subject.constants if float(n).is_integer() and 1 <= n <= _LARGEST][:_NUMBERS]
     for before in dict.fromkeys(m for n in numbers for m in (n, n - 1) if m > 0):
         for after in (before, -1) if subject.contract.formula.causal == "no" else (-1,):
             yield {"window": [before, after]}
+
+
+def _tells_places(subject: Subject) -> bool:
+    """Whether the source may tell the places of tokens; that of a function is not looked at."""
+    return not isinstance(subject.adapter, ModuleAdapter) or source_speaks_of(subject.adapter, _PLACES)
 
 
 def _tokens(window: Mapping[str, Any]) -> int:
