@@ -79,6 +79,20 @@ class NoTable(T5Attention):
 
     def relative_attention_bias(self, bucket):
         return 0.1 * bucket[..., None].expand(*bucket.shape, self.n_heads)
+
+
+class OfAnotherName(NoTable):
+    def __init__(self, d_model, num_heads):
+        super().__init__(d_model, num_heads)
+        self.nearness = nn.Parameter(torch.randn(32, num_heads))
+
+    def relative_attention_bias(self, bucket):
+        return self.nearness[bucket]
+
+
+class TurnedOfAnotherName(OfAnotherName):
+    def bucket(self, later):
+        return super().bucket(-later)
 """
 T5 = {"bias": "table", "scale": 1.0}
 
@@ -129,6 +143,11 @@ def test_a_module_in_the_usual_style_is_exact_under_two_lines(file: Path) -> Non
     assert Fit().without_mask(subject)
     assert "biases of distances from relative_attention_bias.weight" in dict(subject.notes)["parameters"]
     assert not Fit().without_mask(understand(Request("a", f"{file}:Turned", contract=T5)))
+
+
+def test_a_declared_table_may_have_any_name(file: Path) -> None:
+    assert Fit().without_mask(understand(Request("a", f"{file}:OfAnotherName", contract=T5)))
+    assert not Fit().without_mask(understand(Request("a", f"{file}:TurnedOfAnotherName", contract=T5)))
 
 
 def test_a_table_that_is_not_declared_or_not_there_is_a_question(file: Path) -> None:
