@@ -14,6 +14,7 @@ from typing import Any
 
 from mhsa.bugs.mutants.registry import Mutant, mutants, right
 from mhsa.bugs.power.evaluate import evaluate
+from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.power_record import OtherTool, Power
 from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
@@ -59,11 +60,11 @@ def judge(names: tuple[str, ...], workers: int, listen: Listener) -> list[Subjec
 
 
 def judge_elsewhere(known: Sequence[Mutant], workers: int, listen: Listener) -> list[SubjectResult]:
-    """Judge mutants where quick does not look: by the slow properties too, and in float16."""
+    """Judge mutants where quick does not look: by the slow properties too, or in float16 alone."""
     if not known:
         return []
     # Every id has "test_" in it, and what -k names is run in quick too.
-    requests = tuple(Request.of(m.spec, dtypes=("float64", "float32", "float16")) for m in known)
+    requests = tuple(Request.of(m.spec, dtypes=("float16",) if "float16" in m.killed_in else DEFAULT_DTYPES) for m in known)
     return run(Options(requests, keyword="test_", workers=workers, shrink=False), listen)
 
 
