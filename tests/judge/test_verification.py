@@ -71,7 +71,7 @@ def test_what_holds_is_true_and_says_so_in_one_line_and_in_several() -> None:
     lines = str(result).splitlines()
     assert lines[0] == "Attention"
     assert lines[1] == "  call        forward(query, key, value, mask)"
-    assert lines[-1] == "  holds: 3 properties on 106 cases"
+    assert lines[-1] == "  holds: 3 properties on 52 cases"
 
 
 def test_what_is_wrong_is_false_with_the_failures_and_their_smallest_cases() -> None:

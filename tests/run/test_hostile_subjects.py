@@ -55,7 +55,7 @@ COMPANY: dict[str, tuple[str, str]] = {
     "fakes_equality": ("violated", "output is a Fake, but must be a tensor"),
     "fakes_torch_function": ("violated", "output[0, 0, 0]=0, but must be -0.5"),
     "interrupts_at_import": ("unjudged", "loading it raised KeyboardInterrupt"),
-    "leaves_little_stack": ("unjudged", "lowered the recursion limit; nothing can be judged with that"),
+    "leaves_little_stack": ("violated", "a call lowered the recursion limit"),
     "lowers_the_recursion_limit": ("violated", "raised RecursionError: cannot set the recursion limit"),
     "patches_random": ("violated", "replaced numpy.abs and replaced numpy.random.Generator and replaced random.random"),
     "patches_torch": ("violated", "replaced torch.allclose and replaced torch.equal and replaced Tensor.numpy"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mhsa.bugs.mutants.registry import mutants, right
-from mhsa.records.catalogue import catalogue
+from mhsa.records.catalogue import DECLARED, catalogue
 from mhsa.records.power_record import Kill, OtherTool, Power
 from mhsa.records.results import SubjectResult
 
@@ -37,10 +37,10 @@ def evaluate(
 
 def greedy(results: Sequence[SubjectResult], costs: dict[str, float]) -> list[str]:
     """Order the properties: next comes the one that finds most of what is left per second; then by all that it finds."""
-    found: dict[str, set[str]] = {p.id: set() for p in catalogue()}
+    found: dict[str, set[str]] = {identity: set() for identity in costs}
     for result in results:
         for p in result.properties:
-            if p.outcome == "fail":
+            if p.outcome == "fail" and p.id in found:
                 found[p.id].add(result.subject)
     order: list[str] = []
     left = {subject for killed in found.values() for subject in killed}
@@ -55,11 +55,11 @@ def greedy(results: Sequence[SubjectResult], costs: dict[str, float]) -> list[st
 
 
 def _costs(results: Sequence[SubjectResult]) -> dict[str, float]:
-    """Seconds of each property where it finds nothing."""
-    spent: dict[str, list[float]] = {p.id: [] for p in catalogue()}
+    """Seconds of each property where it finds nothing; those of declared features are measured by nothing here."""
+    spent: dict[str, list[float]] = {p.id: [] for p in catalogue() if p.family not in DECLARED}
     for result in results:
         for p in result.properties:
-            if p.outcome == "pass":
+            if p.outcome == "pass" and p.id in spent:
                 spent[p.id].append(p.seconds)
     return {p: round(_OVERHEAD + (sum(s) / len(s) if s else 0.0), 4) for p, s in spent.items()}
 

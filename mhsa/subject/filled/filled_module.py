@@ -202,7 +202,7 @@ class FilledModule:
         """Return in words that the subject's inner width is not d_model, or that of its values another one."""
         if self.d_v != self.d_k:
             return f"the subject's values have {self.d_v} features a head, where its queries have {self.d_k}"
-        return f"the subject's have an inner width of {self.inner}, where d_model is {self.case.d_model}"
+        return "the subject's have an inner width that is not d_model"  # without numbers: reasons alike are told once
 
     def round(self, x: Array) -> Array:
         """Round numbers to the case's dtype."""
