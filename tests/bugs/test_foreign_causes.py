@@ -15,7 +15,11 @@ FOREIGN = sorted(p.name for p in FOLDER.glob("*.py"))
 
 # What another convention explains is a question; declared, the usual one is not kept.
 FACTORIES = {"additive_minus_ten.py", "keep_probability.py"}  # one name of their arguments is not a usual one
-DECLARED = {"mask_equals_one.py": {"mask": "allowed"}, "nanogpt_always_causal.py": {"causal": "no"}}
+DECLARED = {
+    "mask_equals_one.py": {"mask": "allowed"},
+    "nanogpt_always_causal.py": {"causal": "no"},
+    "logits_returned.py": {"weights": "softmax"},
+}
 
 
 def declared(name: str) -> set[str]:
