@@ -12,7 +12,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.autograd import backward_pass, by_name
+from mhsa.subject.autograd import of_call
 from mhsa.subject.guard import guard
 from mhsa.subject.projection_views import lies_in
 from mhsa.subject.subject import Subject
@@ -65,12 +65,9 @@ def require_theirs(
     if not output.requires_grad:
         check.fail(f"output does not require a gradient {where}, but must", what="gradients")
     needing = [t for t in (*given.values(), *own) if t.requires_grad]
-    found = guard(f"the backward pass {where}", lambda: backward_pass([(output, trial.tensor(d_output))], needing))
-    names: dict[int, str] = {}
-    for name, tensor in zip(ROLES, (q, k, v), strict=True):
-        names.setdefault(id(tensor), name)
-    observed, _ = by_name(found, {name: given[key] for key, name in names.items()}, trial.views, None)
-    judged = [names[key] for key, t in given.items() if t.requires_grad]
+    start = (output, trial.tensor(d_output))
+    observed = guard(f"the backward pass {where}", lambda: of_call(start, (q, k, v), given, own, trial.views))
+    judged = [name for name, t in zip(ROLES, (q, k, v), strict=True) if given[id(t)].requires_grad and name in observed]
     for name, view in trial.views.views():
         if view.pieces and all(any(lies_in(piece, p) for p in needing) for piece in view.pieces):
             judged.append(name)

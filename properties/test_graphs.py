@@ -11,7 +11,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.autograd import backward_pass, by_name
+from mhsa.subject.autograd import of_call
 from mhsa.subject.guard import guard
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -59,13 +59,9 @@ def require_theirs(
     expected: Mapping[str, Bounded], what: str,
 ) -> None:  # fmt: skip
     """Fail unless tensors and parameters receive the gradients that are expected; the graph stays."""
-    leaves = [*given.values(), *(p for p in trial.module.parameters() if p.requires_grad)]
+    own = [p for p in trial.module.parameters() if p.requires_grad]
     start = (output, trial.tensor(d_output))
-    found = guard(f"the backward pass {what}", lambda: backward_pass([start], leaves, keep=True))
-    names: dict[int, str] = {}
-    for name, tensor in zip(ROLES, old, strict=True):
-        names.setdefault(id(tensor), name)
-    observed, _ = by_name(found, {name: given[key] for key, name in names.items()}, trial.views, None)
+    observed = guard(f"the backward pass {what}", lambda: of_call(start, old, given, own, trial.views, keep=True))
     for name in observed:
         if name in expected and name not in trial.views.fixed:
             check.within(f"gradient of {name} {what}", observed[name], expected[name])

@@ -29,6 +29,14 @@ def call_again(trial: Trial, seed: int = 0, need_weights: bool | None = None) ->
     return numbers(output)
 
 
+def everything_is_differentiated(trial: Trial, where: str = "") -> None:
+    """Fail unless query, key, value and all parameters receive the oracle's gradients."""
+    derivatives = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+    for name, required in derivatives.expected.items():
+        if name in derivatives.observed:
+            check.within(f"gradient of {name}{where}", derivatives.observed[name], required)
+
+
 @light
 @given(case=cases(masks=ANY))
 def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
@@ -68,10 +76,7 @@ def test_gradients_in_train_mode(subject: Subject, case: Case) -> None:
     trial.train()
     if module is None and not np.array_equal(*(np.nan_to_num(call_again(trial, seed)) for seed in (0, 1))):
         check.inapplicable("needs a rate of dropout that can be set to 0")
-    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
-    for name, required in derivatives.expected.items():
-        if name in derivatives.observed:
-            check.within(f"gradient of {name} in train mode", derivatives.observed[name], required)
+    everything_is_differentiated(trial, " in train mode")
 
 
 @light
@@ -130,10 +135,7 @@ def test_gradients_after_calls_without_them(subject: Subject, case: Case) -> Non
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             call_again(trial)
-    derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
-    for name, required in derivatives.expected.items():
-        if name in derivatives.observed:
-            check.within(f"gradient of {name}", derivatives.observed[name], required)
+    everything_is_differentiated(trial)
 
 
 @light

@@ -15,7 +15,7 @@ from mhsa.records.defaults import PROFILES
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SHARE = "_mhsa_share"
-_LEAST = {1: 1, 8: 4, 20: 2}  # cases by the share: four designed cases have every kind of mask, and both dtypes twice
+_LEAST = {1: 1, 8: 4, 20: 2}  # cases by the share: four designed ones have both dtypes twice, and small and large sizes
 
 
 def light(function: F) -> F:

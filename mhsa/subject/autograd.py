@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -44,6 +44,27 @@ def by_name(
     if bias is not None:
         found["bias"] = numbers(gradients.get(bias, torch.zeros_like(bias)))
     return found, frozenset(missing)
+
+
+def of_call(
+    start: tuple[Tensor, Tensor], old: Sequence[Tensor], given: Mapping[int, Tensor], own: Iterable[Tensor],
+    views: Projections, *, keep: bool = False,
+) -> dict[str, Array]:  # fmt: skip
+    """Return the gradients, by name, of a call with new tensors for query, key and value.
+
+    Args:
+        start: its output and the gradient to start from.
+        old: the tensors of an earlier call, in the order of query, key, value; one may be several of them.
+        given: the new ones, by the ids of the old ones.
+        own: the module's parameters.
+        views: of its maps.
+        keep: whether the graph may be differentiated again.
+    """
+    found = backward_pass([start], [*given.values(), *own], keep=keep)
+    names: dict[int, str] = {}
+    for name, tensor in zip(("query", "key", "value"), old, strict=True):
+        names.setdefault(id(tensor), name)
+    return by_name(found, {name: given[key] for key, name in names.items()}, views, None)[0]
 
 
 class _Start(torch.autograd.Function):

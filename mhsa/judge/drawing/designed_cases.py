@@ -65,11 +65,10 @@ def design(strategies: Mapping[str, st.SearchStrategy[Any]], count: int, seed: s
     """Yield ``count`` cases; the same strategies, count and seed give the same ones."""
     parts = _Strata(count, random.Random(seed))
     for number in range(1, count + 1):
-        case, its_parts = parts.candidate(strategies)
-        for _ in range(_TRIES):
+        for _ in range(1 + _TRIES):
+            case, its_parts = parts.candidate(strategies)
             if number % _RARELY == 0 or not _shows_little(case.drawn):
                 break
-            case, its_parts = parts.candidate(strategies)
         parts.take(its_parts)
         yield case
 
