@@ -4,6 +4,9 @@ BIN := .venv/bin
 # One thread per process: the cases are small, and threads of several processes only wait for each other.
 export OMP_NUM_THREADS ?= 1
 export MKL_NUM_THREADS ?= 1
+# Compiled modules are kept, whatever the caller's shell asks for: the tests start hundreds of processes, and each would compile
+# mhsa anew, two seconds of a verdict.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: verify test test-more mutation lint site bench time power performance wheel clean
 
@@ -12,6 +15,7 @@ verify: .venv/ready  ## set up, then verify the reference, its fused core, and t
 		torch.nn:MultiheadAttention torch.nn.functional:scaled_dot_product_attention
 
 test: .venv/ready  ## set up, then run the project's tests, but for those that tests/helpers/more.py names
+	$(BIN)/python -m compileall -q mhsa properties  # a process that judges writes none itself
 	$(BIN)/python -m pytest -n 2 -m "not more"
 
 test-more: .venv/ready  ## the rest of the tests: more of the same kinds, and what is slow end to end; PART=K/N for a part of them

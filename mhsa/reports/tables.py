@@ -21,6 +21,7 @@ STYLES: dict[Outcome, str] = {
 }
 VERDICTS = {"holds": "bold green", "violated": "bold red", "question": "bold yellow", "unjudged": "bold magenta"}
 _EXPLAINED: tuple[Outcome, ...] = ("error", "expected-failure", "unexpected-pass", "not-applicable")
+_JUDGED: tuple[Outcome, ...] = ("pass", "fail", "expected-failure", "unexpected-pass")  # what the figures of a verdict count
 _SHORT = {"expected-failure": "expected", "unexpected-pass": "passes"}  # in a row; in full where the reason stands
 _FIGURES = ("cases", "error/bound", "seconds")
 _GAP = 2
@@ -94,8 +95,8 @@ def subject_table(results: Sequence[SubjectResult], width: int) -> list[Text]:
     """Return one row per subject: its name, the verdict, and the figures."""
     rows = [("subject", "verdict", "fail", "of", "cases", "seconds")]
     for r in results:
-        judged = r.count("pass", "fail", "expected-failure", "unexpected-pass")
-        figures = (str(r.count("fail")), str(judged), str(sum(p.cases for p in r.properties)))
+        judged = [p for p in r.properties if p.outcome in _JUDGED]
+        figures = (str(r.count("fail")), str(len(judged)), str(sum(p.cases for p in judged)))
         seconds = f"{sum(p.seconds for p in r.properties):.1f}"
         rows.append((printable(r.label), r.verdict, *(figures if judged else ("-", "-", "-")), seconds if judged else "-"))
     broad = [max(cell_len(row[n]) for row in rows) for n in range(6)]

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,12 @@ def test_several_subjects_share_the_screen_and_end_in_a_table() -> None:
     assert lines[4].split()[2:] == ["-"] * 4
     named = [line for line in screen(red(), alone=False) if line.startswith("    ") and line.split()[0] in KNOWN]
     assert len(named) == 5
+
+
+def test_the_table_counts_the_cases_that_the_verdict_counts() -> None:
+    tried = replace(green(), properties=[passed(IDS[0]), PropertyResult(IDS[1], "not-applicable", 2, reason="raises there")])
+    assert subject_table([tried], 80)[1].plain.split()[2:5] == ["0", "1", str(passed(IDS[0]).cases)]
+    assert f"on {passed(IDS[0]).cases} cases" in "\n".join(screen(tried))
 
 
 @WIDTHS
