@@ -108,7 +108,7 @@ def _with_a_rate(promise: Promise) -> str:
 
 def _with_keys(promise: Promise) -> str:
     if isinstance(promise.adapter, FunctionAdapter):
-        return "a function on [B, H, T, d] is judged with any"
+        return "" if promise.value == "equal" else "a function on [B, H, T, d] is judged with any"
     if promise.value == "equal" and not isinstance(promise.adapter, ModuleAdapter):
         return "the subject is called by its own adapter"
     return "the subject is self-attention, whose lengths are equal" if promise.adapter.inputs == "x" else ""

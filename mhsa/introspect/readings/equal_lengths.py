@@ -1,4 +1,4 @@
-"""Reading of a module that raises where there are more or fewer keys than queries: it takes equal lengths alone."""
+"""Reading of a module or function that raises where there are more or fewer keys than queries: it takes equal lengths alone."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mhsa.introspect.readings.formula.features import ask_about_features
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.caller import Caller
@@ -30,9 +31,16 @@ from mhsa.subject.subject import Subject
 _TEXT = "takes as many queries as keys: others raise"
 
 
-def declared_equal(adapter: Adapter) -> OfOneLength | None:
+def declared_equal(adapter: Adapter) -> OfOneLength | FunctionAdapter | None:
     """Return the adapter that gives as many queries as keys, where that is declared; else None."""
-    if not isinstance(adapter, ModuleAdapter) or adapter.contract.lengths != "equal" or adapter.inputs == "x":
+    if adapter.contract.lengths != "equal" or adapter.inputs == "x":
+        return None
+    if isinstance(adapter, FunctionAdapter):
+        one = adapter.of_one_length()
+        one.said = (*one.said, Understood("call", "takes as many queries as keys, and is judged with no others", "declared"))
+        one.contract = adapter.contract
+        return one
+    if not isinstance(adapter, ModuleAdapter):
         return None
     same = OfOneLength(adapter)
     others = ", and is judged with no others, as the formula counts places" if same.square else ""
@@ -40,17 +48,23 @@ def declared_equal(adapter: Adapter) -> OfOneLength | None:
     return same
 
 
+def _of_one_length(adapter: Adapter) -> OfOneLength | FunctionAdapter | None:
+    """Return the adapter that gives as many queries as keys, where nothing is declared about it and it may be so."""
+    if adapter.inputs == "x" or adapter.contract.lengths is not None:
+        return None
+    if isinstance(adapter, FunctionAdapter):
+        return adapter.of_one_length()
+    return OfOneLength(adapter) if type(adapter) is ModuleAdapter else None
+
+
 def equal_lengths(subject: Subject, module: nn.Module) -> Reading | None:
     """Return the reading of equal lengths; None where they are declared, or other lengths return.
 
     The usual answer is any lengths, so it is a question.
     """
-    adapter = subject.adapter
-    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or adapter.contract.lengths is not None:
+    same = _of_one_length(subject.adapter)
+    if same is None or _is_taken(subject.caller, module):
         return None
-    if _is_taken(subject.caller, module):
-        return None
-    same = OfOneLength(adapter)
     caller = find_call(same, module)
     if not _is_taken(caller, module):
         return None
@@ -66,13 +80,13 @@ def masks_of_equal_lengths(subject: Subject, fit: Fit) -> Reading | None:
     So it is where a mask that is made once is cut, ``mask[:T, :T]``, and is meant for self-attention.
     """
     adapter = subject.adapter
-    if type(adapter) is not ModuleAdapter or adapter.inputs == "x" or adapter.contract.lengths is not None:
+    same = _of_one_length(adapter)
+    if same is None:
         return None
     undeclared = replace(subject.caller, contract=replace(subject.contract, mask_shape=adapter.contract.mask_shape))
     forms = [replace(subject, contract=form.contract, caller=form) for form in forms_of_mask(undeclared)]
     if any(fit.is_taken(form, MANY) for form in forms):
         return None
-    same = OfOneLength(adapter)
     contract = replace(subject.contract, lengths="equal", mask_shape=adapter.contract.mask_shape)
     caller = replace(subject.caller, adapter=same, contract=contract, weights_from=None)  # of several calls there are none
     read = replace(subject, adapter=same, caller=caller, contract=contract)

@@ -27,6 +27,7 @@ from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes
@@ -87,7 +88,7 @@ def build_and_call(adapter: Adapter, target: Any, request: Request, *, whole: bo
     if one is not None:
         adapter, module = one, randomised(one.build(*given), name)
         caller = find_call(adapter, module)
-    alike: ModuleAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
+    alike: ModuleAdapter | FunctionAdapter | None = declared_equal(adapter) or of_one_length(caller, module)
     if alike is not None:
         adapter, caller = alike, find_call(alike, module)
     caller = without_ignored_mask(caller, module)

@@ -30,6 +30,7 @@ class Adapter:
         not_given: arguments that ``call`` leaves at their defaults, if any: the verdict says that they are not judged.
         understood: how the constructor and the call were understood, part by part, where mhsa has read it.
         apart: paths of parameters that are no maps of the attention.
+        square: whether it is judged with as many queries as keys alone.
     """
 
     inputs: Inputs = "qkv"
@@ -42,6 +43,7 @@ class Adapter:
     not_given: tuple[str, ...] = ()
     understood: tuple[Understood, ...] = ()
     apart: frozenset[str] = frozenset()
+    square: bool = False
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""

@@ -145,6 +145,12 @@ class FunctionAdapter(Adapter):
         other.contract = self.contract
         return other
 
+    def of_one_length(self) -> FunctionAdapter:
+        """Return this adapter for a function that takes as many queries as keys, and is judged with no others."""
+        other = copy.copy(self)
+        other.square = True
+        return other
+
     def merging(self, layout: Layout) -> FunctionAdapter:
         """Return this adapter for a function that takes heads in this layout and returns them merged."""
         other = copy.copy(self)

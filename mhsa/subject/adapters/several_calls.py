@@ -104,7 +104,7 @@ class OfOneLength(SeveralCalls):
 
 def is_square(adapter: Adapter) -> bool:
     """Whether an implementation is judged with as many queries as keys alone."""
-    return adapter.inputs == "x" or (isinstance(adapter, OfOneLength) and adapter.square)
+    return adapter.inputs == "x" or adapter.square
 
 
 def _rows(mask: Tensor | None, rows: Sequence[int], axis: int | None) -> Tensor | None:
