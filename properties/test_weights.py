@@ -44,7 +44,8 @@ def test_rows_sum_to_one(subject: Subject, case: Case) -> None:
         check.fail(subject.no_weights, what="weights")
     weights = check.offered(answer.weights)
     total = weights.sum(axis=-1, keepdims=True)
-    check.agree("sum of weights", (total, normalisation(trial, answer)), (np.ones_like(total), np.zeros_like(total)))
+    seen = answer.attended[:, None]
+    check.agree("sum of weights", (total, normalisation(trial, answer)), (np.ones_like(total), np.zeros_like(total)), seen)
 
 
 @light
@@ -145,7 +146,7 @@ def test_output_lies_among_the_values(subject: Subject, case: Case) -> None:
     low, high, size = (merge_heads(Bounded.exact(x)).value for x in (low, high, size))
     tolerance = tolerance + Arithmetic(trial.precision).normalisation(case.key_length + case.d_model)
     slack = tolerance * size + trial.precision.tiny
-    check.exactly("output", answer.output, np.clip(answer.output, low - slack, high + slack), answer.judged)
+    check.exactly("output", answer.output, np.clip(answer.output, low - slack, high + slack), answer.attended)
 
 
 @light
@@ -175,4 +176,4 @@ def test_equal_values_come_out_unchanged(subject: Subject, case: Case) -> None:
     mixed = np.repeat(value.value, case.query_length, axis=1)
     tolerance = normalisation(trial, answer).max(axis=1) + arithmetic.normalisation(case.key_length)
     error = value.error + tolerance * value.magnitude + trial.precision.tiny
-    check.within("output", answer.output, arithmetic.linear(Bounded(mixed, error), p.out.weight, p.out.bias), answer.judged)
+    check.within("output", answer.output, arithmetic.linear(Bounded(mixed, error), p.out.weight, p.out.bias), answer.attended)

@@ -88,7 +88,7 @@ def agrees(target: type[nn.Module]) -> set[str]:
             for name, gradient in found.observed.items():
                 must = found.expected[name]
                 assert (np.abs(gradient - must.value) <= must.error).all(), (name, case)
-        biases.add(case.bias)
+        biases.add("none" if trial.bias is None else case.bias)
     return biases
 
 
