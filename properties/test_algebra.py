@@ -134,7 +134,7 @@ def test_value_bias_is_a_constant(subject: Subject, case: Case) -> None:
         "output",
         with_bias.output_and_bound,
         (without.output + weight @ bias, without.output_and_bound[1] + tolerance),
-        with_bias.judged,
+        with_bias.attended,
     )
 
 
@@ -290,4 +290,4 @@ def test_equal_tokens_are_all_answered_alike(subject: Subject, case: Case) -> No
     value, bound = single.output_and_bound
     shape = answer.output.shape
     repeated = np.broadcast_to(value, shape), np.broadcast_to(bound, shape)
-    check.agree("output", answer.output_and_bound, repeated, answer.judged)
+    check.agree("output", answer.output_and_bound, repeated, answer.attended)
