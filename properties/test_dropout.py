@@ -20,6 +20,7 @@ from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -62,16 +63,18 @@ def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
     return module
 
 
-def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Array, Array, Array]]:
+def uniform(
+    subject: Subject, case: Case, rate: float, head: int = 3, queries: int = 12
+) -> tuple[Trial, tuple[Array, Array, Array]]:
     """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
-    case = of_several_heads(subject, case)
+    case = of_several_heads(subject, case).resized(**({} if subject.adapter.sizes is not None else {"head": head}))
     module = dropping(subject, case, rate)
     length = case.d_k
     if length < 2:
         check.inapplicable("needs heads of two features or more, and the subject is built with one")
-    queries = length if case.tie == "all" else 12
+    queries = length if case.tie == "all" else queries
     batch = max(3, min(4000 // (case.head * queries * length), 64))
     case = case.resized(batch=batch, query_length=queries, key_length=length, layout="contiguous", data="integers")
     trial = Trial(subject, case, module=module)
@@ -103,13 +106,19 @@ def rounding(subject: Subject, case: Case, kept: Array) -> float:
 
 def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     """Build the module with this rate, call it in train mode and read off what was dropped."""
-    trial, inputs = uniform(subject, case, rate)
+    return look(subject, case, rate, *uniform(subject, case, rate))
+
+
+def look(subject: Subject, case: Case, rate: float, trial: Trial, inputs: tuple[Array, Array, Array], few: str = "") -> Dropped:
+    """Call a module that :func:`uniform` has made, and read off what was dropped; ``few`` is what it has one of."""
     answer = trial(*inputs)
     weights = by_head(answer.output, trial.case.head)
     seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
     kept = weights * seen.sum(axis=-1, keepdims=True)
-    used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any()) or ever_drops(trial, rate)
-    require_use(subject, rate, used=used)
+    used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any())
+    if few and not used:
+        check.fail(f"with one {few} nothing is dropped at a rate of {rate}, but with more of them something is", what="dropout")
+    require_use(subject, rate, used=used or ever_drops(trial, rate))
     scale = 1.0 / (1.0 - rate)
     # Dropouts in a row, on the weights, on what each head gives and on the output, are usual too; the size of the weights that
     # are left shows how many: how often they were scaled up, each time by the same factor.
@@ -142,7 +151,7 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
 def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) -> None:
     """The share of weights that is dropped is the rate that was set.
 
-    Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9.
+    Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9. So with one head, and one query.
     Requires: dropout whose rate can be set.
     Source: A36; xformers tests it with a binomial test.
     Breaks it: p taken for the probability of being kept, a rate that is fixed or rounded, dropout that never comes on
@@ -152,6 +161,12 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     dropped = drop(subject, case, rate)
     zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
     check.count_as_expected("weights dropped", zeros, total, dropped.rate)
+    few = {"head": {"head": 1}} if subject.adapter.sizes is None and subject.fewest_heads == 1 else {}
+    few |= {} if case.tie == "all" or is_square(subject.adapter) else {"query": {"queries": 1}}
+    for what, sizes in few.items():
+        dropped = look(subject, case, rate, *uniform(subject, case, rate, **sizes), few=what)
+        zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
+        check.count_as_expected(f"weights dropped with one {what}", zeros, total, dropped.rate)
 
 
 @rare

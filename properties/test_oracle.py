@@ -1,11 +1,14 @@
 """Equivalence with the oracle, element by element, within a bound derived from the case."""
 
+from collections.abc import Iterator
+
 from hypothesis import given
 
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject, in_a_position
 from mhsa.subject.trial import Trial
 
@@ -50,7 +53,7 @@ def test_output_under_masks(subject: Subject, case: Case) -> None:
 def test_returned_weights(subject: Subject, case: Case) -> None:
     """The weights that are returned or kept are softmax(Q K^T / sqrt(d_k)) over the allowed keys, head by head.
 
-    Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights.
+    Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights; with one head, one query and one key, too.
     Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``. Of those of one head or
         a mean over heads, [B, Tq, Tk], only this is checked, once: what they are without a mask they are under one.
     Source: definition; P12.
@@ -62,3 +65,20 @@ def test_returned_weights(subject: Subject, case: Case) -> None:
         check.fail(subject.wrong_weights, what="weights")
     weights = check.offered(answer.weights)
     check.within("weights", weights, answer.expected.weights, answer.judged[:, None])
+    for what, single in singles(subject, case):
+        answer = Trial(subject, single)()
+        if answer.weights is None:
+            check.fail(f"with one {what} no weights are returned, but with more they are", what="weights")
+        check.within("weights", answer.weights, answer.expected.weights, answer.judged[:, None])
+
+
+def singles(subject: Subject, case: Case) -> Iterator[tuple[str, Case]]:
+    """Yield the case with one head, with one query and with one key, as far as the subject can be called so."""
+    if subject.adapter.sizes is None and subject.fewest_heads == 1:
+        yield "head", case.resized(head=1)
+    if case.tie == "all" or is_square(subject.adapter):
+        yield "token", case.resized(query_length=1, key_length=1)
+    else:
+        yield "query", case.resized(query_length=1)
+        if subject.contract.formula.causal != "bottom-right":  # the first queries would see no key
+            yield "key", case.resized(key_length=1)

@@ -3,13 +3,14 @@
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import given
 from torch import Tensor, nn
 
 from mhsa.judge.budget import light, rare, slow
 from mhsa.judge.strategies import cases
-from mhsa.oracle.precision import PRECISIONS
+from mhsa.oracle.precision import PRECISIONS, Precision
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.several_calls import is_square
@@ -61,9 +62,13 @@ def fixed_cases(subject: Subject) -> list[Case]:
     return usable
 
 
-def compare(trial: Trial, output: Any, what: str) -> None:
-    """The result of a transformed module, against the oracle."""
+def compare(trial: Trial, output: Any, what: str, precision: Precision | None = None) -> None:
+    """The result of a transformed module, against the oracle; it may be in another precision."""
     answer = trial()
+    if precision is not None:
+        own, trial.precision = trial.precision, precision
+        _ = answer.expected
+        trial.precision = own
     if not isinstance(output, Tensor) or output.shape != answer.tensors[0].shape:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         check.fail(f"output {what} is {got}, but must be a tensor {list(answer.tensors[0].shape)}", what="output")
@@ -179,19 +184,40 @@ def test_called_with_other_parameters(subject: Subject, case: Case) -> None:
 def test_in_autocast(subject: Subject, case: Case) -> None:
     """Under autocast the result is that of bfloat16 arithmetic on the same numbers.
 
-    Statement: |O - o| <= B with B the bound for bfloat16, on inputs and parameters that bfloat16 holds exactly.
+    Statement: |O - o| <= B with B the bound for bfloat16, on inputs and parameters that bfloat16 holds exactly; O is in
+        bfloat16 or float32. A query that may attend to no key gets what it gets without autocast, or a finite number.
     Requires: a module that autocast to bfloat16 can take.
     Source: P20; ultralytics PR#24990, linformer-pytorch PR#19 (fills that half formats cannot hold).
     Breaks it: an additive mask or a fill that overflows, sums in bfloat16, a scale that is lost in a cast.
     """
     trial = Trial(subject, case)
     trial()
-    with torch.no_grad(), torch.autocast(subject.device.partition(":")[0], dtype=torch.bfloat16):
-        made, said = attempt(lambda: Shell(trial)(*tensors(trial)))
+    made, said = in_autocast(trial)
     if made is None:
         check.inapplicable(f"autocast is not supported: {said}")
-    trial.precision = PRECISIONS["bfloat16"]  # the result may be given in bfloat16 or in float32
-    compare(trial, made[0], "under autocast")
+    compare(trial, made, "under autocast", PRECISIONS["bfloat16"])
+    if made.dtype not in (torch.bfloat16, torch.float32):
+        check.fail(f"output under autocast has dtype {made.dtype}, but must have bfloat16 or float32", what="dtype")
+    contract = subject.contract.fully_masked_row
+    if "fully_masked_row" not in subject.masks or contract == "nan":
+        return
+    trial.mask = np.ones((case.batch, case.query_length, case.key_length), bool) if trial.mask is None else trial.mask
+    trial.mask[-1, -1] = False
+    answer = trial()
+    made, said = in_autocast(trial)
+    if made is None:
+        check.fail(f"a query without any key under autocast raised {said}", what="call")
+    empty = ~answer.attended
+    check.finite("output under autocast", numbers(made), empty)
+    if contract in ("zeros", "uniform"):
+        compare(trial, made, "under autocast", PRECISIONS["bfloat16"])
+
+
+def in_autocast(trial: Trial) -> tuple[Any, str]:
+    """Return the output of the last call, made again in autocast; or None, and what it raises."""
+    with torch.no_grad(), torch.autocast(trial.subject.device.partition(":")[0], dtype=torch.bfloat16):
+        made, said = attempt(lambda: Shell(trial)(*tensors(trial)))
+    return (None if made is None else made[0]), said
 
 
 @slow
