@@ -95,7 +95,7 @@ class Held:
 
 
 @light
-@given(case=cases(masks=("padding", "random", "none"), min_keys=2, small=True))
+@given(case=cases(masks=("padding", "random", "none"), min_keys=2, data=("integers", "ties"), small=True))
 def test_tensors_changed_in_place(subject: Subject, case: Case) -> None:
     """Query, key, value and mask that the caller has changed in place are read anew in the next call.
 
