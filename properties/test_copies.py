@@ -88,7 +88,8 @@ class Held:
         """One call with the tensors as they are, against the oracle with the numbers that they hold."""
         trial, (q, k, v) = self.trial, self.tokens
         with torch.set_grad_enabled(trial.case.grad):
-            output = guard("another call", lambda: trial.call_unchecked(q, k, v, self.mask))[0]
+            output, weights = guard("the call", lambda: trial.call_unchecked(q, k, v, self.mask))
+        trial.check_form(output, weights, *tokens[0].shape[:2], tokens[1].shape[1])
         seen = trial.effective(mask, tokens[0], tokens[1])
         required = trial.predict(tokens[0], tokens[1], tokens[2], trial.projections, seen, trial.bias).output
         check.within(f"output after {what}", numbers(output), required, None if seen is None else seen.any(-1, keepdims=True))
@@ -106,7 +107,6 @@ def test_tensors_changed_in_place(subject: Subject, case: Case) -> None:
     Breaks it: masks or projected keys that are kept for an object, an address or a sum.
     """
     trial = Trial(subject, case.resized(layout="contiguous"))
-    trial()
     held, before = Held(trial), [trial.query, trial.key, trial.value]
     held.compare(before, trial.mask, "an earlier call")
     # The same numbers in another order, which no sum can tell; where that changes nothing, their negatives.

@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light, rare
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Bounded, gamma
 from mhsa.records.case import Case
@@ -69,13 +70,19 @@ def test_output_in_float16(subject: Subject, case: Case) -> None:
 
 # Keys, and how many of them one sample has: odd numbers beyond which half formats have even numbers alone. Sums of as many
 # ones stop at 256 and at 2048 in these formats.
-LONG = {"bfloat16": (1024, 517), "float16": (4096, 3001)}
-LONG_SQUARE = {"bfloat16": (600, 517)}  # with as many queries, at the cost of the square
+LONG = {
+    "bfloat16": (1024, 517),
+    "float16": (4096, 3001),
+    "bfloat16, square": (600, 517),  # as many queries as keys, at the cost of the square
+}
 
 
 @rare
-@given(case=cases(masks=("padding", "none"), data=("integers",), dtypes=("float32",), small=True))
-def test_long_rows(subject: Subject, case: Case) -> None:
+@given(
+    case=cases(data=("integers",), dtypes=("float32",), small=True),
+    dtype=one_of(("bfloat16", "float16")),
+)
+def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
     """A thousand keys in bfloat16 and four thousand in float16 are averaged right.
 
     Statement: with scores that are all equal, W_V = W_O = 1 and b = 0, O_i = mean of v_j over the keys of the sample, but for
@@ -88,19 +95,17 @@ def test_long_rows(subject: Subject, case: Case) -> None:
     """
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.where, "each query sees all keys alike")
-    case = replace(case, tie=subject.ties[0])
-    square = case.tie == "all" or is_square(subject.adapter)
-    said = [long_rows(subject, case, dtype, square=square) for dtype in (LONG_SQUARE if square else LONG)]
-    if all(said):
-        check.inapplicable(f"needs a module that computes in half formats with many keys: {said[0]}")
-
-
-def long_rows(subject: Subject, case: Case, dtype: str, *, square: bool) -> str:
-    """Compare one call with many keys; return why it cannot be made, or an empty string."""
-    keys, fewer = (LONG_SQUARE if square else LONG)[dtype]
-    masked = case.mask == "padding" and subject.contract.formula.fill is None
+    square = subject.ties[0] == "all" or is_square(subject.adapter)
+    keys, fewer = LONG["bfloat16, square" if square else dtype]
+    masked = "padding" in subject.masks and subject.contract.formula.fill is None
     case = case.resized(batch=2, query_length=keys if square else 2, key_length=keys)
-    case = replace(case, dtype=dtype, layout="contiguous", mask="padding" if masked else "none")
+    case = replace(
+        case,
+        dtype="bfloat16" if square else dtype,
+        tie=subject.ties[0],
+        layout="contiguous",
+        mask="padding" if masked else "none",
+    )
     if subject.adapter.sizes is None:
         case = case.resized(head=max(2, subject.fewest_heads), d_k=subject.features(4))
     trial = Trial(subject, case)
@@ -121,10 +126,9 @@ def long_rows(subject: Subject, case: Case, dtype: str, *, square: bool) -> str:
     mask = trial.convert(np.broadcast_to(seen[:, None], (2, case.query_length, keys)).copy()) if masked else None
     made, said = attempt(lambda: trial.call_unchecked(q, k, v, mask))
     if made is None:
-        return said
+        check.inapplicable(f"needs a module that computes in {case.dtype} with many keys: {said}")
     mean = np.where(seen[..., None], value, 0.0).sum(axis=1, keepdims=True) / lengths[..., None]
     unit = trial.precision.unit
     error = mean * (gamma(keys // 8 + 16, unit) + gamma(4, unit) * gain * score) + keys * trial.precision.tiny
     trial.check_form(*made[0], 2, case.query_length, keys)
     check.within("output", numbers(made[0][0]), Bounded(*(np.repeat(x, case.query_length, axis=1) for x in (mean, error))))
-    return ""
