@@ -1,5 +1,6 @@
 """Half formats, of which every profile tries a few cases, whatever dtypes were asked for."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -96,21 +97,26 @@ def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.where, "each query sees all keys alike")
     square = subject.ties[0] == "all" or is_square(subject.adapter)
-    keys, fewer = LONG["bfloat16, square" if square else dtype]
-    masked = "padding" in subject.masks and subject.contract.formula.fill is None
-    case = case.resized(batch=2, query_length=keys if square else 2, key_length=keys)
-    case = replace(
-        case,
-        dtype="bfloat16" if square else dtype,
-        tie=subject.ties[0],
-        layout="contiguous",
-        mask="padding" if masked else "none",
-    )
-    if subject.adapter.sizes is None:
-        case = case.resized(head=max(2, subject.fewest_heads), d_k=subject.features(4))
-    trial = Trial(subject, case)
-    lengths = np.array([[keys], [fewer if masked else keys]])
-    places = np.arange(keys)
+    # A fill that float16 cannot hold raises under a mask: then it is called without one, or in the other format.
+    masks = ("padding", "none") if "padding" in subject.masks and subject.contract.formula.fill is None else ("none",)
+    formats = ("bfloat16, square",) if square else (dtype, "float16" if dtype == "bfloat16" else "bfloat16")
+    said = ""
+    for chosen, mask in itertools.product(formats, masks):
+        keys, fewer = LONG[chosen]
+        sizes = {"batch": 2, "query_length": keys if square else 2, "key_length": keys}
+        if subject.adapter.sizes is None:
+            sizes |= {"head": max(2, subject.fewest_heads), "d_k": subject.features(4)}
+        case = replace(case, dtype=chosen.split(",")[0], tie=subject.ties[0], layout="contiguous", mask=mask, **sizes)
+        said = averaged(Trial(subject, case), fewer if mask == "padding" else keys)
+        if not said:
+            return
+    check.inapplicable(f"needs a module that computes in half formats with many keys: {said}")
+
+
+def averaged(trial: Trial, fewer: int) -> str:
+    """Compare a call in which the second sample has ``fewer`` keys; return why it cannot be made, or an empty string."""
+    case, keys = trial.case, trial.case.key_length
+    lengths, places = np.array([[keys], [fewer]]), np.arange(keys)
     seen = places < lengths
     first = np.broadcast_to(places < keys // 2, seen.shape)
     columns = np.stack([first, ~first, 512.0 * (places == lengths - 1), 512.0 * ~seen], axis=-1)
@@ -121,14 +127,17 @@ def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
     gain = 2.0 ** np.round(np.log2(8.0 / score)) if plain else 0.0
     trial.write(query_weight=gain * eye, value_weight=eye, out_weight=eye, query_bias=none, value_bias=none, out_bias=none)
     trial.write(query_norm_bias=none, **({"key_weight": eye, "key_bias": none} if plain else {}))
-    query, key = np.ones((2, case.query_length, case.d_model)), np.ones_like(value) if case.tie == "none" else value
-    q, k, v = tied(trial.tensor, key if case.tie == "all" else query, key, value if case.tie == "none" else key)
-    mask = trial.convert(np.broadcast_to(seen[:, None], (2, case.query_length, keys)).copy()) if masked else None
+    key = np.ones_like(value) if case.tie == "none" else value
+    query = key if case.tie == "all" else np.ones((2, case.query_length, case.d_model))
+    q, k, v = tied(trial.tensor, query, key, value if case.tie == "none" else key)
+    shape = (2, case.query_length, keys)
+    mask = None if case.mask == "none" else trial.convert(np.broadcast_to(seen[:, None], shape).copy())
     made, said = attempt(lambda: trial.call_unchecked(q, k, v, mask))
     if made is None:
-        check.inapplicable(f"needs a module that computes in {case.dtype} with many keys: {said}")
+        return said
     mean = np.where(seen[..., None], value, 0.0).sum(axis=1, keepdims=True) / lengths[..., None]
     unit = trial.precision.unit
     error = mean * (gamma(keys // 8 + 16, unit) + gamma(4, unit) * gain * score) + keys * trial.precision.tiny
-    trial.check_form(*made[0], 2, case.query_length, keys)
+    trial.check_form(*made[0], *shape)
     check.within("output", numbers(made[0][0]), Bounded(*(np.repeat(x, case.query_length, axis=1) for x in (mean, error))))
+    return ""
