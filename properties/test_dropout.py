@@ -29,6 +29,7 @@ from mhsa.subject.trial import Trial
 RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 FINE_RATES = (0.25, 0.75, 0.1, 0.03)  # the last two are no multiples of 1/16, and 0.03 is below it
 SINGLE = ("float64", "float32")
+NEVER = 1e-9  # a probability
 MOST_SITES = 3  # weights, what each head gives, the output
 NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
 
@@ -116,9 +117,10 @@ def look(subject: Subject, case: Case, rate: float, trial: Trial, inputs: tuple[
     seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
     kept = weights * seen.sum(axis=-1, keepdims=True)
     used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any())
-    if few and not used:
+    if few and not used and (1.0 - rate) ** int(seen.sum()) < NEVER:
         check.fail(f"with one {few} nothing is dropped at a rate of {rate}, but with more of them something is", what="dropout")
-    require_use(subject, rate, used=used or ever_drops(trial, rate))
+    if not few:
+        require_use(subject, rate, used=used or ever_drops(trial, rate))
     scale = 1.0 / (1.0 - rate)
     # Dropouts in a row, on the weights, on what each head gives and on the output, are usual too; the size of the weights that
     # are left shows how many: how often they were scaled up, each time by the same factor.

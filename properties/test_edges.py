@@ -14,6 +14,7 @@ from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers, tied
 from mhsa.subject.subject import Subject
@@ -112,7 +113,7 @@ def with_equal_sizes(subject: Subject, case: Case, sizes: dict[str, int]) -> Non
         own = {"head": head, "d_k": d_k}
         fixed = [own[name] for name in ("head", "d_k") if name in sizes]
         sizes = {name: fixed[0] if fixed else size for name in sizes if name not in own}
-    if case.tie == "all":
+    if case.tie == "all" or is_square(subject.adapter):
         length = sizes.get("query_length", sizes.get("key_length", case.key_length))
         sizes |= {"query_length": length, "key_length": length}
     if sizes.get("d_k"):
