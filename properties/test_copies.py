@@ -1,19 +1,23 @@
-"""Copies and changed parameters: a module is what its parameters are now, wherever they came from."""
+"""Copies, and what is changed in place: a module is what its parameters are now, and a call what its tensors are now."""
 
 import copy
 import io
 import pickle
 
+import numpy as np
+import torch
 from hypothesis import given
-from torch import nn
+from torch import Tensor, nn
 
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.adapter import in_eval_mode
+from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt, guard
-from mhsa.subject.memory_layout import numbers
+from mhsa.subject.memory_layout import numbers, tied
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -51,6 +55,74 @@ def test_parameters_changed_in_place(subject: Subject, case: Case) -> None:
     trial = called_trial(subject, case)
     change(trial)
     compare(trial, "after parameters changed in place")
+
+
+class Held:
+    """The tensors of a caller who changes them in place between calls.
+
+    Attributes:
+        tokens: query, key and value.
+        mask: in the subject's own form, or None.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        self.tokens = tied(trial.tensor, trial.query, trial.key, trial.value)
+        self.mask = None if trial.mask is None else self.form(trial.mask)
+
+    def form(self, mask: Mask) -> Tensor:
+        """Return a new tensor that says this, in memory of its own."""
+        return self.trial.convert(mask).clone()
+
+    def free_and_make(self, mask: Mask) -> None:
+        """Free the mask and make another one, at the same address and under the same identity if those can be had."""
+        assert self.mask is not None
+        other, before = self.form(mask), (id(self.mask), self.mask.data_ptr())
+        self.mask = None
+        made: list[Tensor] = []
+        while len(made) < 8 and (not made or (id(made[-1]), made[-1].data_ptr()) != before):
+            made.append(other.clone())
+        self.mask = made[-1]
+
+    def compare(self, tokens: list[Array], mask: Mask | None, what: str) -> None:
+        """One call with the tensors as they are, against the oracle with the numbers that they hold."""
+        trial, (q, k, v) = self.trial, self.tokens
+        with torch.set_grad_enabled(trial.case.grad):
+            output, weights = guard("the call", lambda: trial.call_unchecked(q, k, v, self.mask))
+        trial.check_form(output, weights, *tokens[0].shape[:2], tokens[1].shape[1])
+        seen = trial.effective(mask, tokens[0], tokens[1])
+        required = trial.predict(tokens[0], tokens[1], tokens[2], trial.projections, seen, trial.bias).output
+        check.within(f"output after {what}", numbers(output), required, None if seen is None else seen.any(-1, keepdims=True))
+
+
+@light
+@given(case=cases(masks=("padding", "random", "none"), min_keys=2, data=("integers", "ties"), small=True))
+def test_tensors_changed_in_place(subject: Subject, case: Case) -> None:
+    """Query, key, value and mask that the caller has changed in place are read anew in the next call.
+
+    Statement: f(x, M') after M was overwritten by M', and f(x', M) after x was overwritten by x', too, are what the formula
+        gives for the numbers that the tensors hold now; so is f(x', M') where M' lies where M lay before it was freed.
+    Requires: nothing.
+    Source: P18, A40; loops that fill the same buffers for every batch.
+    Breaks it: masks or projected keys that are kept for an object, an address or a sum.
+    """
+    trial = Trial(subject, case.resized(layout="contiguous"))
+    held, before = Held(trial), [trial.query, trial.key, trial.value]
+    held.compare(before, trial.mask, "an earlier call")
+    # The same numbers in another order, which no sum can tell; where that changes nothing, their negatives.
+    after = tied(lambda x: -x if np.array_equal(x, x[::-1, ::-1]) else x[::-1, ::-1].copy(), *before)
+    everything = None if trial.mask is None else np.ones_like(trial.mask)
+    with torch.no_grad():
+        if held.mask is not None and everything is not None:
+            held.mask.copy_(trial.convert(everything))
+            held.compare(before, everything, "the mask was changed in place")
+            held.mask.copy_(trial.convert(trial.mask))
+        for tensor, values in {id(t): (t, x) for t, x in zip(held.tokens, after, strict=True)}.values():
+            tensor.copy_(trial.tensor(values))
+    held.compare(after, trial.mask, "tensors were changed in place")
+    if everything is not None:
+        held.free_and_make(everything)
+        held.compare(after, everything, "the mask was freed and another one made")
 
 
 @light

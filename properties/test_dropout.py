@@ -20,6 +20,7 @@ from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -28,6 +29,7 @@ from mhsa.subject.trial import Trial
 RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 FINE_RATES = (0.25, 0.75, 0.1, 0.03)  # the last two are no multiples of 1/16, and 0.03 is below it
 SINGLE = ("float64", "float32")
+NEVER = 1e-9  # a probability
 MOST_SITES = 3  # weights, what each head gives, the output
 NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
 
@@ -62,16 +64,18 @@ def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
     return module
 
 
-def uniform(subject: Subject, case: Case, rate: float) -> tuple[Trial, tuple[Array, Array, Array]]:
+def uniform(
+    subject: Subject, case: Case, rate: float, head: int = 3, queries: int = 12
+) -> tuple[Trial, tuple[Array, Array, Array]]:
     """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
-    case = of_several_heads(subject, case)
+    case = of_several_heads(subject, case).resized(**({} if subject.adapter.sizes is not None else {"head": head}))
     module = dropping(subject, case, rate)
     length = case.d_k
     if length < 2:
         check.inapplicable("needs heads of two features or more, and the subject is built with one")
-    queries = length if case.tie == "all" else 12
+    queries = length if case.tie == "all" else queries
     batch = max(3, min(4000 // (case.head * queries * length), 64))
     case = case.resized(batch=batch, query_length=queries, key_length=length, layout="contiguous", data="integers")
     trial = Trial(subject, case, module=module)
@@ -103,13 +107,20 @@ def rounding(subject: Subject, case: Case, kept: Array) -> float:
 
 def drop(subject: Subject, case: Case, rate: float) -> Dropped:
     """Build the module with this rate, call it in train mode and read off what was dropped."""
-    trial, inputs = uniform(subject, case, rate)
+    return look(subject, case, rate, *uniform(subject, case, rate))
+
+
+def look(subject: Subject, case: Case, rate: float, trial: Trial, inputs: tuple[Array, Array, Array], few: str = "") -> Dropped:
+    """Call a module that :func:`uniform` has made, and read off what was dropped; ``few`` is what it has one of."""
     answer = trial(*inputs)
     weights = by_head(answer.output, trial.case.head)
     seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
     kept = weights * seen.sum(axis=-1, keepdims=True)
-    used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any()) or ever_drops(trial, rate)
-    require_use(subject, rate, used=used)
+    used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any())
+    if few and not used and (1.0 - rate) ** int(seen.sum()) < NEVER:
+        check.fail(f"with one {few} nothing is dropped at a rate of {rate}, but with more of them something is", what="dropout")
+    if not few:
+        require_use(subject, rate, used=used or ever_drops(trial, rate))
     scale = 1.0 / (1.0 - rate)
     # Dropouts in a row, on the weights, on what each head gives and on the output, are usual too; the size of the weights that
     # are left shows how many: how often they were scaled up, each time by the same factor.
@@ -138,11 +149,11 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
 
 
 @light
-@given(case=cases(dtypes=SINGLE), rate=one_of(FINE_RATES))
-def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) -> None:
+@given(case=cases(dtypes=SINGLE), rate=one_of(FINE_RATES), few=one_of(("query", "head")))
+def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float, few: str) -> None:
     """The share of weights that is dropped is the rate that was set.
 
-    Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9.
+    Statement: the number of zeros among N weights is Binomial(N, p); an exact test at 1e-9. So with one head, and one query.
     Requires: dropout whose rate can be set.
     Source: A36; xformers tests it with a binomial test.
     Breaks it: p taken for the probability of being kept, a rate that is fixed or rounded, dropout that never comes on
@@ -152,6 +163,14 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float) ->
     dropped = drop(subject, case, rate)
     zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
     check.count_as_expected("weights dropped", zeros, total, dropped.rate)
+    if few == "head" and (subject.adapter.sizes is not None or subject.fewest_heads > 1):
+        return
+    if few == "query" and (case.tie == "all" or is_square(subject.adapter)):
+        return
+    sizes = {"head": 1} if few == "head" else {"queries": 1}
+    dropped = look(subject, case, rate, *uniform(subject, case, rate, **sizes), few=few)
+    zeros, total = int(((dropped.kept == 0) & dropped.seen).sum()), int(dropped.seen.sum())
+    check.count_as_expected(f"weights dropped with one {few}", zeros, total, dropped.rate)
 
 
 @rare

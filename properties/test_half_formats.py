@@ -1,14 +1,20 @@
 """Half formats, of which every profile tries a few cases, whatever dtypes were asked for."""
 
+import itertools
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import given
 
-from mhsa.judge.budget import light
+from mhsa.judge.budget import light, rare
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Bounded, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import attempt
+from mhsa.subject.memory_layout import numbers, tied
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -61,3 +67,77 @@ def test_output_in_float16(subject: Subject, case: Case) -> None:
     Breaks it: a fill beyond 65504 that becomes infinite and is multiplied by zero, an epsilon below 2^-24, which is zero.
     """
     compare(subject, case, "float16")
+
+
+# Keys, and how many of them one sample has: odd numbers beyond which half formats have even numbers alone. Sums of as many
+# ones stop at 256 and at 2048 in these formats.
+LONG = {
+    "bfloat16": (1024, 517),
+    "float16": (4096, 3001),
+    "bfloat16, square": (600, 517),  # as many queries as keys, at the cost of the square
+}
+
+
+@rare
+@given(
+    case=cases(data=("integers",), dtypes=("float32",), small=True),
+    dtype=one_of(("bfloat16", "float16")),
+)
+def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
+    """A thousand keys in bfloat16 and four thousand in float16 are averaged right.
+
+    Statement: with scores that are all equal, W_V = W_O = 1 and b = 0, O_i = mean of v_j over the keys of the sample, but for
+        two roundings for each block of 16 keys; for values that are 1 in one half of the keys, and such as are not 0 at the
+        last key alone or at masked keys alone. Scores are near 8; they are 0 where keys are values or are not multiplied as
+        they are.
+    Requires: a module that computes in half formats and can be called with so many keys; all projections can be written.
+    Source: P20, P21; pytorch/pytorch#127055.
+    Breaks it: a sum or a number of keys that is counted in a half format, exponentials whose sum overflows.
+    """
+    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
+    check.not_under(subject.contract.formula.where, "each query sees all keys alike")
+    square = subject.ties[0] == "all" or is_square(subject.adapter)
+    # A fill that float16 cannot hold raises under a mask: then it is called without one, or in the other format.
+    masks = ("padding", "none") if "padding" in subject.masks and subject.contract.formula.fill is None else ("none",)
+    formats = ("bfloat16, square",) if square else (dtype, "float16" if dtype == "bfloat16" else "bfloat16")
+    said = ""
+    for chosen, mask in itertools.product(formats, masks):
+        keys, fewer = LONG[chosen]
+        sizes = {"batch": 2, "query_length": keys if square else 2, "key_length": keys}
+        if subject.adapter.sizes is None:
+            sizes |= {"head": max(2, subject.fewest_heads), "d_k": subject.features(4)}
+        case = replace(case, dtype=chosen.split(",")[0], tie=subject.ties[0], layout="contiguous", mask=mask, **sizes)
+        said = averaged(Trial(subject, case), fewer if mask == "padding" else keys)
+        if not said:
+            return
+    check.inapplicable(f"needs a module that computes in half formats with many keys: {said}")
+
+
+def averaged(trial: Trial, fewer: int) -> str:
+    """Compare a call in which the second sample has ``fewer`` keys; return why it cannot be made, or an empty string."""
+    case, keys = trial.case, trial.case.key_length
+    lengths, places = np.array([[keys], [fewer]]), np.arange(keys)
+    seen = places < lengths
+    first = np.broadcast_to(places < keys // 2, seen.shape)
+    columns = np.stack([first, ~first, 512.0 * (places == lengths - 1), 512.0 * ~seen], axis=-1)
+    value = columns[..., np.arange(case.d_model) % 4]
+    plain = case.tie == "none" and not trial.formula.between
+    none, eye = np.zeros(case.d_model), np.eye(case.d_model)
+    score = trial.d_k * trial.formula.factor(trial.d_k)
+    gain = 2.0 ** np.round(np.log2(8.0 / score)) if plain else 0.0
+    trial.write(query_weight=gain * eye, value_weight=eye, out_weight=eye, query_bias=none, value_bias=none, out_bias=none)
+    trial.write(query_norm_bias=none, **({"key_weight": eye, "key_bias": none} if plain else {}))
+    key = np.ones_like(value) if case.tie == "none" else value
+    query = key if case.tie == "all" else np.ones((2, case.query_length, case.d_model))
+    q, k, v = tied(trial.tensor, query, key, value if case.tie == "none" else key)
+    shape = (2, case.query_length, keys)
+    mask = None if case.mask == "none" else trial.convert(np.broadcast_to(seen[:, None], shape).copy())
+    made, said = attempt(lambda: trial.call_unchecked(q, k, v, mask))
+    if made is None:
+        return said
+    mean = np.where(seen[..., None], value, 0.0).sum(axis=1, keepdims=True) / lengths[..., None]
+    unit = trial.precision.unit
+    error = mean * (gamma(keys // 8 + 16, unit) + gamma(4, unit) * gain * score) + keys * trial.precision.tiny
+    trial.check_form(*made[0], *shape)
+    check.within("output", numbers(made[0][0]), Bounded(*(np.repeat(x, case.query_length, axis=1) for x in (mean, error))))
+    return ""

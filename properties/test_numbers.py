@@ -4,7 +4,9 @@ import numpy as np
 from hypothesis import given
 
 from mhsa.judge.budget import light, rare
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
+from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
@@ -120,6 +122,40 @@ def test_values_of_zero_give_the_bias_exactly(subject: Subject, case: Case) -> N
     answer = trial()
     bias = np.zeros(case.d_model) if p.out.bias is None else p.out.bias
     check.exactly("output", answer.output, np.broadcast_to(bias, answer.output.shape), answer.judged)
+
+
+def with_zeros(x: Array) -> Array:
+    """Return tokens of which the last are zero, as are all of the last sample; others begin with zero, or sum to it."""
+    x = x.copy()
+    x[:, 0, 0] = 0.0
+    x[:, 1, -1] -= x[:, 1].sum(axis=-1)
+    x[:, -1] = x[-1] = 0.0
+    return x
+
+
+@light
+@given(
+    case=cases(masks=("none", "padding", "random"), data=("integers",), min_keys=3, min_queries=2, min_batch=2, small=True),
+    biases=one_of((True, False)),
+)
+def test_zero_is_a_number(subject: Subject, case: Case, biases: bool) -> None:
+    """Tokens that are zero are tokens like any others, and no padding; so are those whose features sum to zero.
+
+    Statement: |O - o| <= B where the last query, key and value of each sample and all of one sample are 0, a token's features
+        sum to 0, and another's first one is 0; and the same with biases of zero, with which scores and values are 0, too.
+    Requires: no normalised queries and keys: a length of 0 cannot be divided by.
+    Source: definition; Kyubyong's transformer, whose masks are made of what is zero.
+    Breaks it: padding guessed from zeros (key.abs().sum(-1) == 0), scores that are masked where they are 0.
+    """
+    if subject.contract.formula.qk_norm is not None:
+        check.inapplicable("needs queries and keys that are not divided by their length, which is 0 here")
+    trial = Trial(subject, case)
+    trial.query, trial.key, trial.value = trial.each(with_zeros)
+    if not biases:
+        none = np.zeros(case.d_model)
+        trial.write(query_bias=none, key_bias=none, value_bias=none)
+    answer = trial()
+    check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
 @light

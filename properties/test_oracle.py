@@ -3,9 +3,11 @@
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.subject import Subject, in_a_position
 from mhsa.subject.trial import Trial
 
@@ -46,11 +48,14 @@ def test_output_under_masks(subject: Subject, case: Case) -> None:
 
 
 @light
-@given(case=cases(masks=("none", "padding", "causal", "random"), need_weights=True, biased=True))
-def test_returned_weights(subject: Subject, case: Case) -> None:
+@given(
+    case=cases(masks=("none", "padding", "causal", "random"), need_weights=True, biased=True),
+    single=one_of(("query", "head", "key", "none")),
+)
+def test_returned_weights(subject: Subject, case: Case, single: str) -> None:
     """The weights that are returned or kept are softmax(Q K^T / sqrt(d_k)) over the allowed keys, head by head.
 
-    Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights.
+    Statement: |A_bhij - p_bhij| <= E_bhij with E the bound of the oracle's weights; with one head, one query and one key, too.
     Requires: weights [B, H, Tq, Tk], returned with the output or kept in an attribute such as ``attn``. Of those of one head or
         a mean over heads, [B, Tq, Tk], only this is checked, once: what they are without a mask they are under one.
     Source: definition; P12.
@@ -62,3 +67,21 @@ def test_returned_weights(subject: Subject, case: Case) -> None:
         check.fail(subject.wrong_weights, what="weights")
     weights = check.offered(answer.weights)
     check.within("weights", weights, answer.expected.weights, answer.judged[:, None])
+    few = with_one(subject, case, single)
+    if few != case:
+        answer = Trial(subject, few)()
+        check.within(
+            f"weights with one {single}", check.offered(answer.weights), answer.expected.weights, answer.judged[:, None]
+        )
+
+
+def with_one(subject: Subject, case: Case, what: str) -> Case:
+    """Return the case with one query, head or key; or as it is, where the subject is not judged so."""
+    if what == "head" and subject.adapter.sizes is None and subject.fewest_heads == 1:
+        return case.resized(head=1)
+    if what in ("query", "key") and (case.tie == "all" or is_square(subject.adapter)):
+        return case.resized(query_length=1, key_length=1)
+    if what == "query":
+        return case.resized(query_length=1)
+    # Where the last query is at the last key, earlier ones would see none.
+    return case.resized(key_length=1) if what == "key" and subject.contract.formula.causal != "bottom-right" else case

@@ -3,13 +3,15 @@
 import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import given
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mhsa.judge.budget import light, rare, slow
 from mhsa.judge.strategies import cases
-from mhsa.oracle.precision import PRECISIONS
+from mhsa.oracle.precision import PRECISIONS, Precision
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.several_calls import is_square
@@ -61,13 +63,17 @@ def fixed_cases(subject: Subject) -> list[Case]:
     return usable
 
 
-def compare(trial: Trial, output: Any, what: str) -> None:
-    """The result of a transformed module, against the oracle."""
+def compare(
+    trial: Trial, output: Any, what: str, precision: Precision | None = None, *, attended: bool = False
+) -> NDArray[np.bool_]:
+    """Require of a transformed module what the oracle says, in a precision; return which queries have a key, [B, Tq, 1]."""
     answer = trial()
     if not isinstance(output, Tensor) or output.shape != answer.tensors[0].shape:
         got = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
         check.fail(f"output {what} is {got}, but must be a tensor {list(answer.tensors[0].shape)}", what="output")
-    check.within(f"output {what}", numbers(output), answer.expected.output, answer.judged)
+    trial.precision = precision or trial.precision
+    check.within(f"output {what}", numbers(output), answer.expected.output, answer.attended if attended else answer.judged)
+    return answer.attended
 
 
 def made_by(subject: Subject, transform: Any, name: str) -> None:
@@ -179,19 +185,42 @@ def test_called_with_other_parameters(subject: Subject, case: Case) -> None:
 def test_in_autocast(subject: Subject, case: Case) -> None:
     """Under autocast the result is that of bfloat16 arithmetic on the same numbers.
 
-    Statement: |O - o| <= B with B the bound for bfloat16, on inputs and parameters that bfloat16 holds exactly.
+    Statement: |O - o| <= B with B the bound for bfloat16, on inputs and parameters that bfloat16 holds exactly; O is in
+        bfloat16 or float32. A query that may attend to no key changes no other, and gets what is declared.
     Requires: a module that autocast to bfloat16 can take.
     Source: P20; ultralytics PR#24990, linformer-pytorch PR#19 (fills that half formats cannot hold).
     Breaks it: an additive mask or a fill that overflows, sums in bfloat16, a scale that is lost in a cast.
     """
     trial = Trial(subject, case)
     trial()
-    with torch.no_grad(), torch.autocast(subject.device.partition(":")[0], dtype=torch.bfloat16):
-        made, said = attempt(lambda: Shell(trial)(*tensors(trial)))
+    made, said = in_autocast(trial)
     if made is None:
         check.inapplicable(f"autocast is not supported: {said}")
-    trial.precision = PRECISIONS["bfloat16"]  # the result may be given in bfloat16 or in float32
-    compare(trial, made[0], "under autocast")
+    compare(trial, made, "under autocast", PRECISIONS["bfloat16"])
+    if made.dtype not in (torch.bfloat16, torch.float32):
+        check.fail(f"output under autocast has dtype {made.dtype}, but must have bfloat16 or float32", what="dtype")
+    if "fully_masked_row" not in subject.masks:
+        return
+    trial.mask = np.ones((case.batch, case.query_length, case.key_length), bool) if trial.mask is None else trial.mask
+    trial.mask[-1, -1] = False
+    trial()
+    made, said = in_autocast(trial)
+    if made is None:
+        check.fail(f"with a query without any key autocast raises {said}", what="call")
+    empty = ~compare(trial, made, "under autocast, of other queries", PRECISIONS["bfloat16"], attended=True)
+    # What is found without autocast, and not declared, may be something else in a format that has no fill of that size.
+    declared = subject.adapter.contract.fully_masked_row
+    if declared not in (None, "nan"):
+        check.finite("output of a query without any key under autocast", numbers(made), empty)
+    if declared in ("zeros", "uniform"):
+        compare(trial, made, "under autocast", PRECISIONS["bfloat16"])
+
+
+def in_autocast(trial: Trial) -> tuple[Any, str]:
+    """Return the output of the last call, made again in autocast; or None, and what it raises."""
+    with torch.no_grad(), torch.autocast(trial.subject.device.partition(":")[0], dtype=torch.bfloat16):
+        made, said = attempt(lambda: Shell(trial)(*tensors(trial)))
+    return (None if made is None else made[0]), said
 
 
 @slow

@@ -55,6 +55,17 @@ class DropsHalfAsMuch(Plain):
         return F.dropout(w, self.rate / 2, self.training)
 
 
+class OneHeadDropsNothing(Plain):
+    """One head takes a way of its own, on which nothing is dropped.
+
+    Formula: A if H = 1; must be dropout(A, p)
+    Census: P25 (shortcuts)
+    """
+
+    def drop(self, w: Tensor) -> Tensor:
+        return w if self.head == 1 else super().drop(w)
+
+
 class KeepsWhatItShouldDrop(Plain):
     """The rate is taken for the share that is kept.
 

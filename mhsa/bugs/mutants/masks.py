@@ -314,6 +314,45 @@ class MaskSkippedIfFirstSampleIsFull(Plain):
         return super().softmax(s, None if full else mask)
 
 
+class MaskSkippedIfOneKeyIsHidden(Plain):
+    """A mask that hides one key from one query of the whole batch is skipped.
+
+    Formula: softmax(S) if M hides one element; must be softmax over allowed keys
+    Census: P02 (shortcuts)
+    """
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        hidden = super().hidden(mask)
+        return hidden & (hidden.sum() > 1) if mask.numel() > 1 else hidden
+
+
+class ZeroKeysTakenForPadding(Plain):
+    """Keys of zeros are taken for padding.
+
+    Formula: softmax over keys that are not 0; must be softmax over allowed keys
+    Census: P02 (Kyubyong/transformer)
+    """
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        zero = (key.abs().sum(-1) == 0).unsqueeze(1)
+        if not zero.any():
+            return query, key, value, mask
+        shown = ~zero.expand(-1, query.size(1), -1)
+        return query, key, value, shown if mask is None else shown & (mask != 0)
+
+
+class AxesGuessedFromSizes(Plain):
+    """A mask of as many samples as queries and keys is read with its axes in another order.
+
+    Formula: M_ibj if B = Tq = Tk > 1; must be M_bij
+    Census: pytorch/pytorch#81077 (coincidences), P22
+    """
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        equal = mask.size(0) == mask.size(1) == mask.size(2)
+        return super().hidden(mask.transpose(0, 1) if equal else mask)
+
+
 class MaskChangesScale(Plain):
     """With a mask the scores are a hundredth larger.
 
@@ -452,3 +491,15 @@ class PoisonTimesZero(Plain):
     """
 
     mhsa_contract = replace(Plain.mhsa_contract, masked="never-read")
+
+
+class InfinityTimesZero(PoisonTimesZero):
+    """Masked values that are NaN are not read, and infinite ones are.
+
+    Formula: 0 inf = NaN; must be 0
+    Census: pytorch/pytorch#101967
+    """
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        q, k, v = super().project(query, key, value)
+        return q, k, v.masked_fill(v.isnan(), 0.0)

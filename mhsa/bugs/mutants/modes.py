@@ -101,6 +101,18 @@ class OtherInAutocast(Plain):
         return z * 1.5 if torch.is_autocast_enabled("cpu") else z
 
 
+class FillOverflowsInAutocast(Plain):
+    """Under autocast the fill is infinite, and a row without any allowed key is NaN.
+
+    Formula: exp(-inf - -inf) = NaN under autocast; must be as without
+    Census: linformer-pytorch PR#19
+    """
+
+    def closed(self, w: Tensor, hidden: Tensor) -> Tensor:
+        w = super().closed(w, hidden)
+        return w.masked_fill(hidden.all(-1, keepdim=True), float("nan")) if torch.is_autocast_enabled("cpu") else w
+
+
 class MetaForgotten(Plain):
     """On meta tensors, which have shapes and no memory, the output is in real memory.
 

@@ -52,6 +52,22 @@ class MaskKept(Plain):
         return self.kept
 
 
+class MaskOfOneObjectKept(Plain):
+    """What a mask hides is looked up once for each object, whatever that object says later.
+
+    Formula: M before the caller changed it; must be M as it is now
+    Census: P18 (stale cache)
+    """
+
+    def prepare(self) -> None:
+        self.kept: tuple[Tensor, Tensor] | None = None
+
+    def hidden(self, mask: Tensor) -> Tensor:
+        if self.kept is None or self.kept[0] is not mask:
+            self.kept = mask, super().hidden(mask).clone()
+        return self.kept[1]
+
+
 class KeysKept(Plain):
     """Keys and values of the first call stay in a cache and are used for later calls of their size.
 

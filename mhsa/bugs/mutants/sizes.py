@@ -55,6 +55,23 @@ class Beyond512KeysInHalf(Plain):
         return super().product(q.bfloat16(), k.bfloat16()).to(q.dtype)
 
 
+class SumStopsInHalf(Plain):
+    """In half formats exponentials are added up one after the other, until the sum is too large to grow.
+
+    Formula: sum_j exp(S_ij) stops at 256 or 2048; must be the sum
+    Census: P20
+    """
+
+    def normalise(self, s: Tensor) -> Tensor:
+        if s.dtype not in (torch.float16, torch.bfloat16):
+            return super().normalise(s)
+        e = torch.exp(s - s.amax(-1, keepdim=True))
+        total = torch.zeros_like(e[..., :1])
+        for one in e.split(1, dim=-1):
+            total = total + one
+        return e / total
+
+
 class WideModelsOff(Plain):
     """Beyond 512 features the result is 1.01 times too large.
 

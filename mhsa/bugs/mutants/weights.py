@@ -41,6 +41,17 @@ class WeightsShownAveraged(Plain):
         return w.mean(1, keepdim=True).expand_as(w)
 
 
+class OneQueryShowsEqualWeights(Plain):
+    """A single query is shown equal weights for all keys.
+
+    Formula: 1 / Tk if Tq = 1; must be A
+    Census: P12 (shortcuts)
+    """
+
+    def shown(self, w: Tensor, s: Tensor) -> Tensor | None:
+        return torch.full_like(w, 1.0 / w.size(-1)) if w.size(-2) == 1 else w
+
+
 class WeightsShownTooLarge(Plain):
     """The weights that are returned are half again too large.
 
