@@ -93,8 +93,8 @@ def test_equal_numbers_are_not_one_tensor(subject: Subject, case: Case) -> None:
 def test_gradients_are_differentiated_again(subject: Subject, case: Case) -> None:
     """A gradient that can be differentiated again gives the second derivatives that it has.
 
-    Statement: with s = <dL/d(q, k, v), C>, the derivative of s in a direction t of (q, k, v) is the central difference of s
-        between x + h t and x - h t.
+    Statement: with L = <O, G> and s = <dL/d(q, k, v), C>, the derivative of s in a direction t of (q, k, v, G) is the central
+        difference of s between x + h t and x - h t.
     Requires: autograd in float64; gradients that can be differentiated: one that raises promises none, nor does a custom
         autograd.Function whose gradients depend on nothing.
     Source: torch.autograd.gradgradcheck, with its step and tolerances; torch's notes on custom functions: a backward pass is
@@ -108,18 +108,19 @@ def test_gradients_are_differentiated_again(subject: Subject, case: Case) -> Non
     trial()
     old = {id(t): t for t in trial.last_tensors[:3]}
     start = trial.tensor(trial.cotangent(20, case.output_shape))
-    directions = [trial.tensor(trial.cotangent(30 + n, tuple(t.shape))) for n, t in enumerate(old.values())]
+    directions = [trial.tensor(trial.cotangent(30 + n, tuple(t.shape))) for n, t in enumerate((*old.values(), start))]
     ends = [trial.tensor(trial.cotangent(40 + n, tuple(t.shape))) for n, t in enumerate(old.values())]
 
     def slope(step: float, *, again: bool) -> tuple[Tensor, list[Tensor], Tensor]:
-        leaves = [(t.detach() + step * d).requires_grad_() for t, d in zip(old.values(), directions, strict=True)]
+        pairs = zip((*old.values(), start), directions, strict=True)
+        *leaves, first = [(t.detach() + step * d).requires_grad_() for t, d in pairs]
         given = dict(zip(old, leaves, strict=True))
         q, k, v, mask = trial.last_tensors
         with torch.enable_grad():
             output, _ = trial.call_unchecked(given[id(q)], given[id(k)], given[id(v)], mask)
-            gradients = torch.autograd.grad((output * start).sum(), leaves, create_graph=again, allow_unused=True)
-            pairs = zip(gradients, ends, strict=True)
-            return sum(((g * end).sum() for g, end in pairs if g is not None), torch.zeros(())), leaves, output
+            gradients = torch.autograd.grad((output * first).sum(), leaves, create_graph=again, allow_unused=True)
+            sums = ((g * end).sum() for g, end in zip(gradients, ends, strict=True) if g is not None)
+            return sum(sums, torch.zeros(())), [*leaves, first], output
 
     def differentiated() -> tuple[float, bool, Tensor]:
         value, leaves, output = slope(0.0, again=True)

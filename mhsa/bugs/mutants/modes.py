@@ -72,7 +72,6 @@ class OtherInGraphs(Plain):
 
     Formula: 1.01 Z when compiled; must be Z
     Census: pytorch/pytorch#191203
-    Killed in: ci (torch.compile takes seconds, so quick leaves it out)
     """
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:

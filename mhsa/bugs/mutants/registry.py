@@ -20,6 +20,7 @@ KINDS = (
     "dropout",
     "gradients",
     "modes",
+    "branches",
     "purity",
     "sizes",
     "state",
