@@ -24,8 +24,8 @@ ANY = ("none", "padding", "causal", "random")
 def test_what_it_asks_of_torch_changes_nothing(subject: Subject, case: Case) -> None:
     """Whatever torch says of compilers, exporters, determinism and kernels, the output is the same.
 
-    Statement: |O - o| <= B where torch.compiler.is_compiling() and the like are answered with the opposite of what is true, each
-        by itself, with the mask and without one.
+    Statement: |O - o| <= B where torch.compiler.is_compiling() and the like are answered with the opposite of what is true,
+        each by itself, with the mask and without one.
     Requires: code of the subject's own that asks one of them. A branch that raises is not judged.
     Source: P14; pytorch/pytorch#191203, torch-spyre#4526; torch's notes on is_compiling: it must not change the result.
     Breaks it: a shorter way for torch.compile, torch.export, torch.jit or ONNX that forgets the mask or the scale.
@@ -53,10 +53,10 @@ def test_what_it_asks_of_torch_changes_nothing(subject: Subject, case: Case) -> 
 def test_every_way_computes_the_same(subject: Subject, case: Case) -> None:
     """A flag of the built module that chooses an implementation changes nothing but the way.
 
-    Statement: |O - o| <= B where flags called flash, use_sdpa, fused, gradient_checkpointing and the like have their other value,
-        each by itself; in train mode with a rate of 0 the gradients are those of the formula, too.
-    Requires: such a flag, which the code of the subject's own reads. A way that raises is not judged, and one that computes in a
-        coarser format is by the roundoff of that one.
+    Statement: |O - o| <= B where flags called flash, use_sdpa, fused, gradient_checkpointing and the like have their other
+        value, each by itself; in train mode with a rate of 0 the gradients are those of the formula, too.
+    Requires: such a flag, which the code of the subject's own reads. A way that raises is not judged, and one that computes
+        in a coarser format is by the roundoff of that one.
     Source: P14; pytorch/pytorch#160064; huggingface/transformers PR#30652 (another mask in another implementation).
     Breaks it: a kernel that is given no mask, or its own scale; a checkpoint of other arguments.
     """

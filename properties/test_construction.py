@@ -120,7 +120,7 @@ def test_a_switch_of_biases_is_obeyed_by_all(subject: Subject, case: Case) -> No
     """A switch called ``bias`` that is off leaves no map a bias that acts.
 
     Statement: built with bias=False, no output depends on a bias of the maps of queries, values and out, if it does on fewer of
-        them than with bias=True. An out projection that keeps its bias is a question, unless the contract says that it must not.
+        them than with bias=True. An out projection that keeps its bias is a question, unless the contract forbids it.
     Requires: a constructor with one switch of biases, called bias, use_bias, with_bias or has_bias; autograd.
     Source: torch.nn.MultiheadAttention(bias=False), which has none; P22, the class of arguments that are ignored.
     Breaks it: a layer that is made without the switch.

@@ -19,6 +19,7 @@ from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "random")
 DATA = ("integers", "normal", "ties")  # of a size whose scores no half format has to fear
+MODES = {"with gradients": torch.enable_grad, "under no_grad": torch.no_grad, "in inference_mode": torch.inference_mode}
 
 
 def call(trial: Trial) -> bool:
@@ -58,8 +59,7 @@ def in_every_form(trial: Trial) -> Iterator[tuple[str, Any]]:
         done, _ = attempt(lambda: trial.caller(trial.module, first, *others, need_weights))
         return None if done is None else done[0]
 
-    modes = (("with gradients", torch.enable_grad), ("under no_grad", torch.no_grad), ("in inference_mode", torch.inference_mode))
-    for words, mode in modes:
+    for words, mode in MODES.items():
         with mode():
             yield words, called(q, k, v, mask)
     with torch.set_grad_enabled(trial.case.grad):

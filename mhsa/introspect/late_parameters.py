@@ -32,7 +32,7 @@ def made_anew(module: nn.Module, call: Callable[[], Any]) -> str:
 def require_no_growth(
     module: nn.Module, before: set[str], request: Request, target: Any, call: Callable[[], Any]
 ) -> None:  # fmt: skip
-    """Raise Question if a call has given the module parameters that it did not have before; not if each call makes them anew."""
+    """Raise Question if a call has given the module parameters that it did not have before; not if each makes them anew."""
     made = sorted({path for path, _ in module.named_parameters()} - before)
     if not made or made_anew(module, call):
         return

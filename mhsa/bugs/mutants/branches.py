@@ -16,7 +16,7 @@ class MaskForgottenInScripts(Plain):
     """
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        return super().softmax(s, None if torch.jit.is_scripting() else mask)
+        return super().softmax(s, None if torch.jit.is_scripting() else mask)  # type: ignore[attr-defined]
 
 
 class MaskForgottenWhenFused(Plain):

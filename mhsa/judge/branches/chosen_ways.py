@@ -35,7 +35,9 @@ WAYS = {
     "inplace|in_place": "what writes where it reads",
 }
 # What makes a name one of a part of the formula, whatever else it says.
-_FORMULA = re.compile(r"causal|window|mask|bias|norm|scale|drop|rot|cross|alibi|cap|sink|qkv|proj|quant|fp8|cache", re.IGNORECASE)
+_FORMULA = re.compile(
+    r"causal|window|mask|bias|norm|scale|drop|rot|cross|alibi|cap|sink|qkv|proj|quant|fp8|cache", re.IGNORECASE
+)
 _WAY = re.compile(rf"(^|_)(use|is|has|have|with)?_?({'|'.join(WAYS)})", re.IGNORECASE)
 _NAMES_OF_WORDS = re.compile(r"_?(attn_|attention_)?(impl|implementation|backend)", re.IGNORECASE)
 _WORDS = {"eager", "sdpa", "math", "torch", "naive", "manual", "native", "einsum", "vanilla", "flash", "fused", "triton",

@@ -10,7 +10,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import torch
-from torch import nn
 
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.trial import Trial
@@ -39,7 +38,7 @@ def own_functions(trial: Trial) -> list[FunctionType]:
 
 
 @functools.lru_cache(64)
-def _of_class(kind: type[nn.Module]) -> tuple[FunctionType, ...]:
+def _of_class(kind: Any) -> tuple[FunctionType, ...]:
     """Return the methods of a class and its bases, but for those of torch and mhsa, and its constructors."""
     held: Iterator[Any] = (x for base in inspect.getmro(kind) for n, x in vars(base).items() if n != "__init__")
     plain = (inspect.unwrap(getattr(x, "__func__", x)) for x in held if callable(getattr(x, "__func__", x)))
