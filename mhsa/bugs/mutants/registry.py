@@ -20,7 +20,6 @@ KINDS = (
     "dropout",
     "gradients",
     "modes",
-    "branches",
     "purity",
     "sizes",
     "state",

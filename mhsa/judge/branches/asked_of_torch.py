@@ -34,7 +34,7 @@ QUESTIONS = (
 
 
 @dataclass
-class Asked:
+class TimesAsked:
     """How often a question was asked by other code than torch's own."""
 
     times: int = 0
@@ -49,11 +49,11 @@ def questions_of(functions: Sequence[FunctionType]) -> list[str]:
 
 
 @contextmanager
-def answered_otherwise(question: str, functions: Sequence[FunctionType]) -> Iterator[Asked]:
+def answered_otherwise(question: str, functions: Sequence[FunctionType]) -> Iterator[TimesAsked]:
     """Answer a question of other code than torch's with the opposite of what is true."""
     original = _original(question)
     assert original is not None
-    asked = Asked()
+    asked = TimesAsked()
 
     def other(*arguments: Any, **named: Any) -> Any:
         true = original(*arguments, **named)
