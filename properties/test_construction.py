@@ -16,11 +16,10 @@ from mhsa.subject.adapters.adapter import in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.construction.by_source.bias_switch import bias_switch
 from mhsa.subject.guard import attempt, guard
-from mhsa.subject.projection_views import Projections, lies_in
+from mhsa.subject.projection_views import Projections, Role, lies_in
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
-ROLES = ("query", "value", "out")  # a bias of keys adds the same to all scores of a query, and so never acts
 LEAST = 1e-9  # of a gradient that is not one of rounding errors, in float64 of numbers near 1
 
 
@@ -119,9 +118,9 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
 def test_a_switch_of_biases_is_obeyed_by_all(subject: Subject, case: Case) -> None:
     """A switch called ``bias`` that is off leaves no map a bias that acts.
 
-    Statement: built with bias=False, no output depends on a bias of the maps of queries, values and out, if it does on fewer of
-        them than with bias=True. An out projection that keeps its bias is a question, unless the contract forbids it.
-    Requires: a constructor with one switch of biases, called bias, use_bias, with_bias or has_bias; autograd.
+    Statement: built with bias=False, no output depends on a bias of the maps of queries and values, if one of queries, keys or
+        values is gone. Where all of these or the out projection keep theirs, it is a question, unless the contract forbids it.
+    Requires: a constructor with one switch of biases, called bias, use_bias, with_bias or has_bias, which takes some; autograd.
     Source: torch.nn.MultiheadAttention(bias=False), which has none; P22, the class of arguments that are ignored.
     Breaks it: a layer that is made without the switch.
     """
@@ -140,28 +139,36 @@ def test_a_switch_of_biases_is_obeyed_by_all(subject: Subject, case: Case) -> No
         check.inapplicable(f"needs a module with {switch.name}={not switch.default}: {said}")
     module, other = trial.module, done[0]
     off, on = (other, module) if switch.default else (module, other)
-    roles = {n: role for n, p in module.named_parameters() for role in ROLES if _is_bias_of(trial.views, role, p)}
-    kept = {roles[n] for n, p in off.named_parameters() if n in roles and _acts(trial, off, p)}
-    gone = {n for n, p in on.named_parameters() if p.dim() == 1} - {n for n, _ in off.named_parameters()}
+    roles = _roles_of_biases(trial.views, module)
+    left = dict(off.named_parameters())
+    kept = {role for n, its in roles.items() if n in left and _acts(trial, off, left[n]) for role in its}
+    kept -= {"key"}  # it adds the same to all scores of a query, and so never acts
+    gone = {role for n, its in roles.items() if n not in left and n in dict(on.named_parameters()) for role in its}
     check.current().add_ratio(0.0)
-    lesser = kept == {"out"} or not gone  # it may be about other maps, or about something else
-    if not kept or (lesser and (switch.of_inputs or not switch.default)):
+    divided = bool(kept - {"out"}) and bool(gone - {"out"})  # else it may be that of the input maps, or of out alone
+    if not kept or not gone or (not divided and (switch.of_inputs or not switch.default)):
         return
     maps = " and ".join(sorted(kept))
     check.fail(
         f"with {switch.name}=False the {maps} bias{'es act' if len(kept) > 1 else ' acts'} on the output, but must not",
         what="biases",
-        **{} if not lesser or subject.contract.bias_switch == "all" else {
+        **{} if divided or subject.contract.bias_switch == "all" else {
             "declaration": {"bias_switch": "some"},
             "question": f"{switch.name}=False leaves the {maps} bias; nothing else is wrong",
         },
     )  # fmt: skip
 
 
-def _is_bias_of(views: Projections, role: str, parameter: Parameter) -> bool:
-    """Whether a parameter is the bias of a map, or a part of it."""
-    view = getattr(views, role).bias
-    return view is not None and not view.fixed and any(lies_in(piece, parameter) for piece in view.pieces)
+def _roles_of_biases(views: Projections, module: Module) -> dict[str, set[str]]:
+    """Return of which maps a parameter is a bias, or would be: one named as the weight is, with ``bias`` in its place."""
+    roles: dict[str, set[str]] = {}
+    for name, p in module.named_parameters():
+        for role in ("query", "key", "value", "out"):
+            its: Role = getattr(views, role)
+            for view, called in ((its.bias, name), (its.weight, name.replace("weight", "bias"))):
+                if view is not None and not view.fixed and any(lies_in(piece, p) for piece in view.pieces):
+                    roles.setdefault(called, set()).add(role)
+    return roles
 
 
 def _acts(trial: Trial, module: Module, bias: Parameter) -> bool:

@@ -71,6 +71,16 @@ class OutAlone(Switched):
     kept = ("q", "k", "v")
 
 
+class OutAloneOffByDefault(OutAlone):
+    def __init__(self, num_heads: int, d_model: int, bias: bool = False) -> None:
+        super().__init__(num_heads, d_model, bias)
+
+
+class ValuesKeptOffByDefault(ValuesKept):
+    def __init__(self, num_heads: int, d_model: int, bias: bool = False) -> None:
+        super().__init__(num_heads, d_model, bias)
+
+
 class OffByDefault(Switched):
     kept = ("o",)
 
@@ -171,7 +181,8 @@ def judged(kind: type[nn.Module], properties: tuple[str, ...], **contract: str) 
         (OutKeptAsSaid, SWITCH, "holds"),
         (OffByDefault, SWITCH, "holds"),
         (ValuesKept, SWITCH, "violated"),
-        (OutAlone, SWITCH, "violated"),
+        (ValuesKeptOffByDefault, SWITCH, "violated"),
+        (OutAloneOffByDefault, SWITCH, "holds"),
         (Same, AGAIN, "holds"),
         (Saved, AGAIN, "holds"),
         (Kept, AGAIN, "violated"),
@@ -185,11 +196,12 @@ def test_a_form_is_as_right_as_the_others(kind: type[nn.Module], properties: tup
     assert found.verdict == verdict, found
 
 
-def test_an_out_projection_that_keeps_its_bias_is_a_question() -> None:
-    asked = judged(OutKept, SWITCH)
+@pytest.mark.parametrize("kind", [OutKept, OutAlone])
+def test_a_switch_of_one_side_alone_is_a_question(kind: type[nn.Module]) -> None:
+    asked = judged(kind, SWITCH)
     assert (asked.verdict, asked.declaration) == ("question", {"bias_switch": "some"})
-    assert judged(OutKept, SWITCH, bias_switch="all").verdict == "violated"
-    assert judged(OutKept, (*SWITCH, *AGAIN), bias_switch="some").verdict == "holds"
+    assert judged(kind, SWITCH, bias_switch="all").verdict == "violated"
+    assert judged(kind, (*SWITCH, *AGAIN), bias_switch="some").verdict == "holds"
 
 
 @pytest.mark.parametrize(
