@@ -21,7 +21,8 @@ _MOST = 60  # functions of a file that calls are followed to
 def own_functions(trial: Trial) -> list[FunctionType]:
     """Return the functions that a call may run and that are not torch's: of the parts' classes, and what these name."""
     found: dict[FunctionType, None] = {}
-    for kind in dict.fromkeys(type(part) for part in trial.module.modules()):
+    kinds: list[Any] = [type(part) for part in trial.module.modules()]
+    for kind in dict.fromkeys(kinds):
         found |= dict.fromkeys(_of_class(kind))
     if isinstance(trial.subject.adapter, FunctionAdapter):
         function = inspect.unwrap(getattr(trial.subject.adapter.function, "func", trial.subject.adapter.function))
