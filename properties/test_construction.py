@@ -1,16 +1,26 @@
 """What a constructor must refuse, and what it must make: four maps, of which every parameter is known to torch."""
 
-from hypothesis import given
+import copy
 
-from mhsa.judge.budget import light
+import torch
+from hypothesis import given
+from torch import Tensor
+from torch.nn import Module, Parameter
+
+from mhsa.judge.budget import light, rare
 from mhsa.judge.drawing.choices import one_of
 from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.guard import guard
-from mhsa.subject.projection_views import lies_in
+from mhsa.subject.adapters.adapter import in_eval_mode
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.by_source.bias_switch import bias_switch
+from mhsa.subject.guard import attempt, guard
+from mhsa.subject.projection_views import Projections, Role, lies_in
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
+
+LEAST = 1e-9  # of a gradient that is not one of rounding errors, in float64 of numbers near 1
 
 
 @light
@@ -101,3 +111,79 @@ def test_every_map_is_trained(subject: Subject, case: Case) -> None:
             if piece.numel() and locations.setdefault(location, name) != name:
                 check.fail(f"{name} and {locations[location]} are one tensor, but must be two", what=name)
     check.current().add_ratio(0.0)
+
+
+@rare
+@given(case=cases(dtypes=("float64",), min_keys=2, small=True))
+def test_a_switch_of_biases_is_obeyed_by_all(subject: Subject, case: Case) -> None:
+    """A switch called ``bias`` that is off leaves no map a bias that acts.
+
+    Statement: built with bias=False, no output depends on a bias of the maps of queries and values, if one of queries, keys or
+        values is gone. Where all of these or the out projection keep theirs, it is a question, unless the contract forbids it.
+    Requires: a constructor with one switch of biases, called bias, use_bias, with_bias or has_bias, which takes some; autograd.
+    Source: torch.nn.MultiheadAttention(bias=False), which has none; P22, the class of arguments that are ignored.
+    Breaks it: a layer that is made without the switch.
+    """
+    adapter = subject.adapter
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    switch = None if constructor is None else bias_switch(constructor.target)
+    if switch is None or constructor is None or switch.name not in constructor.options:
+        check.inapplicable("needs a constructor with one switch of biases, called bias")
+    check.not_under('bias_switch = "some"' if subject.contract.bias_switch == "some" else "", "takes the biases of all maps")
+    trial = Trial(subject, case)
+    trial.require_gradients()
+    turned = copy.copy(adapter)
+    turned.options = adapter.options | {switch.name: not switch.default}
+    done, said = attempt(lambda: in_eval_mode(turned.build(case.head, case.d_model).to(subject.device, trial.dtype)))
+    if done is None:
+        check.inapplicable(f"needs a module with {switch.name}={not switch.default}: {said}")
+    module, other = trial.module, done[0]
+    off, on = (other, module) if switch.default else (module, other)
+    roles = _roles_of_biases(trial.views, module)
+    left = dict(off.named_parameters())
+    kept = {role for n, its in roles.items() if n in left and _acts(trial, off, left[n]) for role in its}
+    kept -= {"key"}  # it adds the same to all scores of a query, and so never acts
+    gone = {role for n, its in roles.items() if n not in left and n in dict(on.named_parameters()) for role in its}
+    check.current().add_ratio(0.0)
+    divided = bool(kept - {"out"}) and bool(gone - {"out"})  # else it may be that of the input maps, or of out alone
+    if not kept or not gone or (not divided and (switch.of_inputs or not switch.default)):
+        return
+    maps = " and ".join(sorted(kept))
+    check.fail(
+        f"with {switch.name}=False the {maps} bias{'es act' if len(kept) > 1 else ' acts'} on the output, but must not",
+        what="biases",
+        **{} if divided or subject.contract.bias_switch == "all" else {
+            "declaration": {"bias_switch": "some"},
+            "question": f"{switch.name}=False leaves the {maps} bias; nothing else is wrong",
+        },
+    )  # fmt: skip
+
+
+def _roles_of_biases(views: Projections, module: Module) -> dict[str, set[str]]:
+    """Return of which maps a parameter is a bias, or would be: one named as the weight is, with ``bias`` in its place."""
+    roles: dict[str, set[str]] = {}
+    for name, p in module.named_parameters():
+        for role in ("query", "key", "value", "out"):
+            its: Role = getattr(views, role)
+            for view, called in ((its.bias, name), (its.weight, name.replace("weight", "bias"))):
+                if view is not None and not view.fixed and any(lies_in(piece, p) for piece in view.pieces):
+                    roles.setdefault(called, set()).add(role)
+    return roles
+
+
+def _acts(trial: Trial, module: Module, bias: Parameter) -> bool:
+    """Whether the output of a module of the same class depends on a bias; where it cannot be called, it does not."""
+    generator = torch.Generator().manual_seed(trial.case.seed)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.5)
+    trial()
+
+    def gradient() -> Tensor | None:
+        with torch.enable_grad():
+            output = trial.caller(module, *trial.last_tensors, trial.case.need_weights)[0]
+            end = torch.randn(output.shape, generator=generator, dtype=output.dtype)
+            return torch.autograd.grad((output * end).sum(), bias, allow_unused=True)[0]
+
+    done, _ = attempt(gradient)
+    return bias.requires_grad and done is not None and done[0] is not None and bool((done[0].abs() > LEAST).any())

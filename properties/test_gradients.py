@@ -12,6 +12,7 @@ from mhsa.oracle.bounded import Array
 from mhsa.oracle.gradients import derivative
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.autograd import is_custom
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import lay_out, numbers, tied
 from mhsa.subject.subject import Subject
@@ -308,7 +309,7 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
         check.inapplicable("needs float64 throughout, and the subject computes in float32")
     trial = Trial(subject, case)
     derivatives = trial.differentiate(trial.cotangent(20, case.output_shape))
-    if _custom(derivatives.answer.tensors[0]):
+    if is_custom(derivatives.answer.tensors[0]):
         check.inapplicable("needs plain torch functions: a custom autograd.Function promises first derivatives only")
     *tensors, mask = trial.last_tensors
     leaves = {t: t.detach().clone().requires_grad_() for t in tensors}
@@ -324,17 +325,3 @@ def test_second_derivatives(subject: Subject, case: Case) -> None:
         if "not implemented" in said or "once_differentiable" in said:
             check.inapplicable(f"needs second derivatives: {said}")
         check.fail(f"second derivatives: {said}", what="second derivatives", observed=said)
-
-
-def _custom(output: Tensor) -> bool:
-    """Whether a custom autograd.Function took part in making ``output``."""
-    seen, todo = set(), [output.grad_fn]
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, torch.autograd.function.BackwardCFunction):
-            return True
-        todo += [following for following, _ in node.next_functions]
-    return False

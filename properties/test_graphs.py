@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from hypothesis import given
 from torch import Tensor
@@ -11,13 +12,14 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.autograd import of_call
-from mhsa.subject.guard import guard
+from mhsa.subject.autograd import is_custom, of_call, refuses_to_be_differentiated
+from mhsa.subject.guard import attempt, guard
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "causal", "random")
 ROLES = ("query", "key", "value")
+STEP, ABSOLUTE, RELATIVE = 1e-6, 1e-5, 1e-3  # torch's own, of gradgradcheck in float64
 
 
 def called(trial: Trial, what: str) -> tuple[dict[int, Tensor], Tensor]:
@@ -84,3 +86,57 @@ def test_equal_numbers_are_not_one_tensor(subject: Subject, case: Case) -> None:
     apart = trial.differentiate(d_output, query=trial.query.copy(), key=trial.key.copy(), value=trial.value.copy())
     for name in ROLES:
         check.within(f"gradient of {name}, whose numbers are those of others", apart.observed[name], apart.expected[name])
+
+
+@rare
+@given(case=cases(masks=("none", "padding", "random"), data=("normal",), dtypes=("float64",), min_keys=2, small=True))
+def test_gradients_are_differentiated_again(subject: Subject, case: Case) -> None:
+    """A gradient that can be differentiated again gives the second derivatives that it has.
+
+    Statement: with L = <O, G> and s = <dL/d(q, k, v), C>, the derivative of s in a direction t of (q, k, v, G) is the central
+        difference of s between x + h t and x - h t.
+    Requires: autograd in float64; gradients that can be differentiated: one that raises promises none, nor does a custom
+        autograd.Function whose gradients depend on nothing.
+    Source: torch.autograd.gradgradcheck, with its step and tolerances; torch's notes on custom functions: a backward pass is
+        taken to be differentiable unless it is marked @once_differentiable.
+    Breaks it: a backward pass that uses what was kept without its graph, a hook or a checkpoint that detaches gradients.
+    """
+    if subject.contract.float64_in == "float32":
+        check.inapplicable("needs float64 throughout, and the subject computes in float32")
+    trial = Trial(subject, case.resized(grad=False))
+    trial.require_gradients()
+    trial()
+    old = {id(t): t for t in trial.last_tensors[:3]}
+    start = trial.tensor(trial.cotangent(20, case.output_shape))
+    directions = [trial.tensor(trial.cotangent(30 + n, tuple(t.shape))) for n, t in enumerate((*old.values(), start))]
+    ends = [trial.tensor(trial.cotangent(40 + n, tuple(t.shape))) for n, t in enumerate(old.values())]
+
+    def slope(step: float, *, again: bool) -> tuple[Tensor, list[Tensor], Tensor]:
+        pairs = zip((*old.values(), start), directions, strict=True)
+        *leaves, first = [(t.detach() + step * d).requires_grad_() for t, d in pairs]
+        given = dict(zip(old, leaves, strict=True))
+        q, k, v, mask = trial.last_tensors
+        with torch.enable_grad():
+            output, _ = trial.call_unchecked(given[id(q)], given[id(k)], given[id(v)], mask)
+            gradients = torch.autograd.grad((output * first).sum(), leaves, create_graph=again, allow_unused=True)
+            sums = ((g * end).sum() for g, end in zip(gradients, ends, strict=True) if g is not None)
+            return sum(sums, torch.zeros(())), [*leaves, first], output
+
+    def differentiated() -> tuple[float, bool, Tensor]:
+        value, leaves, output = slope(0.0, again=True)
+        if refuses_to_be_differentiated(value):
+            raise RuntimeError("a part of them is marked as differentiable once")
+        found = torch.autograd.grad(value, leaves, allow_unused=True) if value.requires_grad else (None,) * len(leaves)
+        pairs = list(zip(found, directions, strict=True))
+        return sum(float((g * d).sum()) for g, d in pairs if g is not None), any(g is not None for g in found), output
+
+    made, said = attempt(differentiated)
+    if made is None:
+        check.inapplicable(f"needs gradients that can be differentiated: {said}")
+    observed, connected, output = made[0]
+    if not connected and is_custom(output):
+        check.inapplicable("needs gradients that can be differentiated: those of a custom autograd.Function depend on nothing")
+    (up, _, _), (down, _, _) = (guard("another backward pass", lambda h=h: slope(h, again=False)) for h in (STEP, -STEP))
+    expected = (float(up) - float(down)) / (2 * STEP)
+    allowed = np.array([ABSOLUTE + RELATIVE * abs(expected)])
+    check.within("second derivative", np.array([observed]), Bounded(np.array([expected]), allowed))

@@ -21,6 +21,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.input_widths import inputs_named
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.adapters.several_calls import EachQueryAlone
+from mhsa.subject.construction.by_source.bias_switch import bias_switch
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 
 
@@ -126,6 +127,12 @@ def _with_maps(promise: Promise) -> str:
     return "a function on [B, H, T, d] has no projections of its own" if isinstance(promise.adapter, FunctionAdapter) else ""
 
 
+def _with_a_switch_of_biases(promise: Promise) -> str:
+    constructor = promise.adapter.constructor if isinstance(promise.adapter, ModuleAdapter) else None
+    found = None if constructor is None else bias_switch(constructor.target)
+    return "" if found is not None else "its constructor has no switch that is called bias, or several of biases"
+
+
 def _with_a_deviation(promise: Promise) -> str:
     if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
         return ""
@@ -161,6 +168,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "indivisible": _with_a_constructor,
     "dropout": _with_a_rate,
     "spare_parameters": _with_maps,
+    "bias_switch": _with_a_switch_of_biases,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,
     "weights": _always,  # find_weights_form.py says where none are returned

@@ -18,10 +18,23 @@ from mhsa.subject.projection_views import Projections
 _CORNERS = (Sizes(1, 1), Sizes(1, 5))
 
 
-def require_no_growth(module: nn.Module, before: set[str], request: Request, target: Any) -> None:
-    """Raise Question if a call has given the module parameters that it did not have before."""
+def made_anew(module: nn.Module, call: Callable[[], Any]) -> str:
+    """Say which parameter is another one after each call; empty where none is, or where the call raises."""
+    before = dict(module.named_parameters())
+    try:
+        call()
+    except Exception:  # which is reported elsewhere
+        return ""
+    made = [path for path, p in module.named_parameters() if path in before and before[path] is not p]
+    return f"{made[0]} is made anew in each call, and the parameter before it is no longer registered" if made else ""
+
+
+def require_no_growth(
+    module: nn.Module, before: set[str], request: Request, target: Any, call: Callable[[], Any]
+) -> None:  # fmt: skip
+    """Raise Question if a call has given the module parameters that it did not have before; not if each makes them anew."""
     made = sorted({path for path, _ in module.named_parameters()} - before)
-    if not made:
+    if not made or made_anew(module, call):
         return
     listed = ", ".join(made[:4]) + (f" and {len(made) - 4} more" if len(made) > 4 else "")
     head = question_text(f"it makes parameters in its first call ({listed}), and mhsa fills them before")

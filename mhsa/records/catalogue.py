@@ -42,6 +42,7 @@ FAMILIES = (
     "dropout",
     "layout",
     "edges",
+    "branches",
     "half_formats",
     *DECLARED,
     "symmetry",

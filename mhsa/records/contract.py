@@ -34,6 +34,7 @@ from mhsa.records.conventions.refusals import (
 )
 from mhsa.records.conventions.values import (
     Accumulation,
+    BiasSwitch,
     Dropout,
     Float64In,
     FullyMaskedRow,
@@ -93,6 +94,9 @@ class Contract:
             None: a rate that is never used is a question, if nothing else is wrong.
         spare_parameters: ``"none"``: all trained parameters are those of the maps; ``"any"``: there may be some that nothing
             uses. None: such are a question, if nothing else is wrong.
+        bias_switch: a switch of the constructor that is called ``bias``, and off, takes the biases of ``"all"`` maps, or of
+            ``"some"``. None: one that leaves that of the out projection, or all others, is a question, if nothing else is
+            wrong.
         shape_mismatch: a mask, key or value whose sizes do not fit, or a mask in a form that is not taken, ``"raises"``, or is
             ``"unchecked"``, as in code that slices and loops and looks at what it needs.
         float64_in: ``"float32"`` if float64 data is computed in float32 inside, and is judged with that roundoff.
@@ -160,6 +164,7 @@ class Contract:
     indivisible: Indivisible | None = None
     dropout: Dropout | None = None
     spare_parameters: SpareParameters | None = None
+    bias_switch: BiasSwitch | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None
     weights: Weights | None = None

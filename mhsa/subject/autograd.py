@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -65,6 +65,31 @@ def of_call(
     for name, tensor in zip(("query", "key", "value"), old, strict=True):
         names.setdefault(id(tensor), name)
     return by_name(found, {name: given[key] for key, name in names.items()}, views, None)[0]
+
+
+def is_custom(output: Tensor) -> bool:
+    """Whether a custom autograd.Function took part in making ``output``."""
+    return any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in _nodes(output))
+
+
+def refuses_to_be_differentiated(output: Tensor) -> bool:
+    """Whether a part of ``output`` raises if it is differentiated, as what @once_differentiable marks does.
+
+    It raises only where all leaves are asked for, not in ``torch.autograd.grad`` for some of them.
+    """
+    return any(node.name().rpartition("::")[2] in ("Error", "DelayedError", "NotImplemented") for node in _nodes(output))
+
+
+def _nodes(output: Tensor) -> Iterator[Any]:
+    """Yield the nodes of the graph of a tensor, each once."""
+    seen, todo = set(), [output.grad_fn]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        yield node
+        todo += [following for following, _ in node.next_functions]
 
 
 class _Start(torch.autograd.Function):

@@ -240,7 +240,7 @@ class ForwardModeDoubled(Plain):
 
     Formula: 2 dO; must be dO
     Census: A29
-    Killed in: ci (quick leaves forward mode and second derivatives out)
+    Killed in: ci (quick leaves forward mode out)
     """
 
     doubled = staticmethod(identity(lambda g: g, lambda t: 2 * t))
@@ -254,11 +254,36 @@ class SecondDerivativeLost(Plain):
 
     Formula: d^2 O = 0; must be the derivative of the gradient
     Census: P16
-    Killed in: ci (quick leaves forward mode and second derivatives out)
     """
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return on_gradient(z, lambda g: g.detach())
+
+
+class SecondDerivativeOfKeptWeights(Plain):
+    """The backward pass of the softmax is written by hand, with weights that were kept without their graph.
+
+    Formula: d^2 A = dA with A taken for constant; must be the derivative of A (dA - rowsum(A dA))
+    Census: P16; torch's notes on custom functions that are differentiated twice
+    """
+
+    def normalise(self, s: Tensor) -> Tensor:
+        return _KeptSoftmax.apply(s)
+
+
+class _KeptSoftmax(torch.autograd.Function):
+    """The softmax over the last axis, right if it is differentiated once."""
+
+    @staticmethod
+    def forward(ctx: Any, s: Tensor) -> Tensor:
+        weights = torch.softmax(s, dim=-1)
+        ctx.kept = weights.detach()
+        return weights
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        product = ctx.kept * grads[0]
+        return product - ctx.kept * product.sum(-1, keepdim=True)
 
 
 class GradientInHalf(Plain):

@@ -1,4 +1,4 @@
-"""Modes: right in one mode of torch, wrong in another."""
+"""Modes: right in one mode of torch or of the module, wrong in another."""
 
 from __future__ import annotations
 
@@ -72,7 +72,6 @@ class OtherInGraphs(Plain):
 
     Formula: 1.01 Z when compiled; must be Z
     Census: pytorch/pytorch#191203
-    Killed in: ci (torch.compile takes seconds, so quick leaves it out)
     """
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
@@ -243,3 +242,40 @@ class EqualNumbersTakenForOne(Plain):
 
     def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Any:
         return query, query if torch.equal(query, key) else key, key if torch.equal(key, value) else value, mask
+
+
+class MaskForgottenInScripts(Plain):
+    """The way for torch.jit forgets the mask.
+
+    Formula: softmax(S) where torch.jit.is_scripting(); must be softmax over allowed keys
+    Census: P14; torch-spyre#4526
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        return super().softmax(s, None if torch.jit.is_scripting() else mask)  # type: ignore[attr-defined]
+
+
+class MaskForgottenWhenFused(Plain):
+    """The way that a flag of the built module chooses forgets the mask.
+
+    Formula: softmax(S) where fused is set; must be softmax over allowed keys
+    Census: huggingface/transformers PR#30652
+    """
+
+    def prepare(self) -> None:
+        self.fused = False
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        return super().softmax(s, None if self.fused else mask)
+
+
+class SingleForHalfWithoutGrad(Plain):
+    """Where autograd is off, half formats are answered in float32.
+
+    Formula: O in float32 for q in bfloat16, under no_grad; must be in the dtype of q
+    Census: P21
+    """
+
+    def done(self, out: Tensor, query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+        half = out.dtype in (torch.float16, torch.bfloat16)
+        return out.float() if half and not torch.is_grad_enabled() else out

@@ -170,3 +170,16 @@ class ArgumentsMadeToFit(Plain):
     def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
         d, b, t = self.d_model, len(query), min(key.size(1), value.size(1))
         return query[..., :d], key[:b, :t, :d], value[:b, :t, :d], mask
+
+
+class ValueBiasKept(Plain):
+    """With bias=False the map of values has its bias all the same.
+
+    Formula: V = v W_V^T + b_V with bias=False; must be v W_V^T
+    Census: P22 (an argument that is ignored in one place)
+    """
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1, bias: bool = True) -> None:
+        super().__init__(head, d_model, dropout)
+        for name in () if bias else ("w_q", "w_k", "w_o"):
+            setattr(self, name, nn.Linear(d_model, d_model, bias=False))

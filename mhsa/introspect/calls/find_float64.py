@@ -12,15 +12,19 @@ from torch.utils._pytree import tree_leaves
 
 from mhsa.introspect.calls.call_with_mask import call_with_mask, inside
 from mhsa.records.contract import Contract
-from mhsa.subject.generic_inputs import first_sizes
+from mhsa.subject import check
+from mhsa.subject.generic_inputs import first_sizes, generic_case
+from mhsa.subject.memory_layout import is_tensor, numbers
 from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
 
 
 def find_float64(subject: Subject) -> Contract:
     """Say in the contract whether float64 data is computed in float32 inside, as modules with ``.float()`` do.
 
     An error of float32's size is not evidence: an epsilon or a rounded constant looks like that. Some tensor of a coarser
-    format must take part in the call, or a constant that the module keeps, which was made in torch's default format.
+    format must take part in the call, or a constant that the module keeps, which was made in torch's default format. And what
+    is computed so in one form of call alone, without gradients say, has lost its precision there, and is not excused.
     """
     if subject.contract.float64_in is not None:
         return subject.contract
@@ -33,8 +37,25 @@ def find_float64(subject: Subject) -> Contract:
     sharp = answer.expected.output
     needed = not inside(answer.output, sharp.value, sharp.error)
     if needed and coarse is not None and inside(coarse.output, coarse.expected.output.value, coarse.expected.output.error):
-        return single
+        return single if not _is_sharp_elsewhere(subject) else replace(subject.contract, float64_in="float64")
     return replace(subject.contract, float64_in="float64")
+
+
+def _is_sharp_elsewhere(subject: Subject) -> bool:
+    """Whether a call with gradients, in train mode or with a mask has float64's precision: then others have lost it."""
+    for mask in [kind for kind in ("none", "padding", "all") if kind in subject.masks]:
+        try:
+            trial = Trial(subject, replace(generic_case(subject, mask), grad=True))
+            answer = trial()
+            trial.train()
+            again = trial.call_again()[0]
+        except (check.Violation, check.Inapplicable):
+            continue
+        sharp = answer.expected.output
+        outputs = [answer.output, *([numbers(again)] if is_tensor(again) and again.shape == sharp.value.shape else [])]
+        if any(inside(output, sharp.value, sharp.error) for output in outputs):
+            return True
+    return False
 
 
 def _keeps_constants(subject: Subject) -> bool:

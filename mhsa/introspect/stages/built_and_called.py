@@ -30,7 +30,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
-from mhsa.subject.generic_inputs import first_sizes
+from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.parameter_layout import Sizes
 
 
@@ -99,7 +99,7 @@ def build_and_call(adapter: Adapter, target: Any, request: Request, *, whole: bo
         adapter = without_other_direction(adapter, caller, module)
         caller = replace(caller, adapter=adapter)
     require_use(name, target, adapter, request.contract, caller.contract)
-    require_no_growth(module, there, request, target)
+    require_no_growth(module, there, request, target, lambda: caller(module, *generic_tensors(adapter), None))
     require_lengths(module, given[1], lambda x: caller(module, x, x, x, None))
     finite = finite_call(caller, module)  # before anybody watches what is called within the module
     return BuiltAndCalled(adapter, module, caller, finite, sizes, given, (about_epsilon,) if about_epsilon else ())

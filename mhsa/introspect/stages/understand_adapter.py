@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from mhsa.introspect.choose_adapter import requested_module
-from mhsa.introspect.late_parameters import fewest_heads
+from mhsa.introspect.late_parameters import fewest_heads, made_anew
 from mhsa.introspect.projections.bind import bind_projections
 from mhsa.introspect.projections.declared_maps import require_maps
 from mhsa.introspect.projections.parts import WHOLE
@@ -37,6 +37,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter, has_own_head_width
 from mhsa.subject.caller import Caller
 from mhsa.subject.forms.given_weights import GivenWeights
+from mhsa.subject.generic_inputs import generic_tensors
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
@@ -56,7 +57,8 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
     require_bias(request.label, adapter)
     whole = build_and_call(adapter, target, request)
     built, around = without_surroundings(whole, request.label)
-    if lost := unregistered(built.module):
+    anew = made_anew(built.module, lambda: built.output(*generic_tensors(built.adapter)))
+    if lost := unregistered(built.module) or anew:
         return of_unregistered(request.label, built.adapter, built.caller, request.dtypes, request.device, lost)
     by_names, found, recipe = _by_names(built, around, target, request)
 

@@ -9,6 +9,7 @@ from mhsa.oracle.formula.fields import Causal, Lse, SoftcapOrder, Window
 from mhsa.records.conventions.values import (
     LENGTH_SHAPES,
     Accumulation,
+    BiasSwitch,
     Dropout,
     Float64In,
     FullyMaskedRow,
@@ -40,6 +41,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "indivisible": (None, *get_args(Indivisible)),
     "dropout": (None, *get_args(Dropout)),
     "spare_parameters": (None, *get_args(SpareParameters)),
+    "bias_switch": (None, *get_args(BiasSwitch)),
     "shape_mismatch": get_args(ShapeMismatch),
     "float64_in": (None, *get_args(Float64In)),
     "accumulation": get_args(Accumulation),
