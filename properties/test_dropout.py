@@ -21,7 +21,7 @@ from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.several_calls import is_square
-from mhsa.subject.guard import guard
+from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -329,3 +329,30 @@ def test_what_is_shown_in_training_was_used(subject: Subject, case: Case, rate: 
     if (np.abs(used[used != 0]) > (1.0 + 2.0**-10) * before[used != 0] / (1.0 - rate)).any():
         check.inapplicable("needs dropout of weights alone, and something else is dropped, too")
     check.agree("returned weights", (answer.weights, np.full_like(used, tolerance)), (used, np.zeros_like(used)), seen)
+
+
+@rare
+@given(case=cases(dtypes=SINGLE))
+def test_a_rate_of_one_leaves_nothing(subject: Subject, case: Case) -> None:
+    """At a rate of one all weights are dropped, and what is left of the output is the bias of its projection.
+
+    Statement: O = b_O for p = 1 in train mode, or O = 0 where the output is dropped, too; never NaN.
+    Requires: dropout whose rate can be set to one; who refuses that rate, or has no use for any, promises nothing.
+    Source: torch.nn.functional.dropout, which gives zeros at p = 1.
+    Breaks it: 0 / (1 - p), which is NaN.
+    """
+    not_if_never(subject)
+    module, said = attempt(lambda: subject.adapter.build_dropping(case.head, case.d_model, 1.0))
+    if module is None or module[0] is None:
+        check.inapplicable(NO_RATE if module is not None else f"needs dropout whose rate can be one: {said}")
+    trial = Trial(subject, case, module=module[0])
+    trial.train()
+    made, said = attempt(lambda: trial())
+    if made is None:
+        check.inapplicable(f"needs dropout whose rate can be one: {said}")
+    output = made[0].output
+    check.finite("output at a dropout of 1", output, made[0].attended)
+    bias = trial.projections.out.bias
+    left = np.broadcast_to(0.0 if bias is None else bias, output.shape)
+    if ever_drops(trial, 0.5):
+        check.exactly("output at a dropout of 1", output, np.where((output == 0.0).all(), 0.0, left), made[0].attended)

@@ -114,9 +114,9 @@ def test_output_in_float16(subject: Subject, case: Case) -> None:
 # Keys, and how many of them one sample has: odd numbers beyond which half formats have even numbers alone. Sums of as many
 # ones stop at 256 and at 2048 in these formats.
 LONG = {
-    "bfloat16": (1024, 517),
-    "float16": (4096, 3001),
-    "bfloat16, square": (600, 517),  # as many queries as keys, at the cost of the square
+    "bfloat16": (1024, 1023),
+    "float16": (4096, 4095),
+    "bfloat16, square": (600, 599),  # as many queries as keys, at the cost of the square
 }
 
 

@@ -55,6 +55,17 @@ class DropsHalfAsMuch(Plain):
         return F.dropout(w, self.rate / 2, self.training)
 
 
+class NothingOfNothing(Plain):
+    """At a rate of one, what is left is divided by its share, 0.
+
+    Formula: 0 / (1 - p) = NaN if p = 1; must be 0
+    Census: P25
+    """
+
+    def drop(self, w: Tensor) -> Tensor:
+        return w * (torch.rand_like(w) >= self.rate) / (1.0 - torch.tensor(self.rate)).to(w.dtype) if self.training else w
+
+
 class OneHeadDropsNothing(Plain):
     """One head takes a way of its own, on which nothing is dropped.
 

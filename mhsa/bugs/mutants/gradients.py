@@ -260,32 +260,6 @@ class SecondDerivativeLost(Plain):
         return on_gradient(z, lambda g: g.detach())
 
 
-class SecondDerivativeOfKeptWeights(Plain):
-    """The backward pass of the softmax is written by hand, with weights that were kept without their graph.
-
-    Formula: d^2 A = dA with A taken for constant; must be the derivative of A (dA - rowsum(A dA))
-    Census: P16; torch's notes on custom functions that are differentiated twice
-    """
-
-    def normalise(self, s: Tensor) -> Tensor:
-        return _KeptSoftmax.apply(s)
-
-
-class _KeptSoftmax(torch.autograd.Function):
-    """The softmax over the last axis, right if it is differentiated once."""
-
-    @staticmethod
-    def forward(ctx: Any, s: Tensor) -> Tensor:
-        weights = torch.softmax(s, dim=-1)
-        ctx.kept = weights.detach()
-        return weights
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        product = ctx.kept * grads[0]
-        return product - ctx.kept * product.sum(-1, keepdim=True)
-
-
 class GradientInHalf(Plain):
     """Gradients pass through bfloat16.
 
