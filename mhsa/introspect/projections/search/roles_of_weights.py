@@ -41,9 +41,14 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     all_missing = len(unnamed) == len(_missing(weights | named, tied)) >= len(QKV)
     if all_missing and candidates.tags.inputs != "x" and _is_twice(shown):
         shown = weights | named  # one of the maps is given another one's tensor: they are what they are in the usual order
-    weights = _by_order(candidates, shown, unnamed)
-    left = [path for path in unnamed if path not in weights]
+    ordered = _by_order(candidates, shown, unnamed)
     unsure = ""
+    if all_missing and (_is_twice(ordered) or _missing(ordered, tied)):
+        in_order = _by_order(candidates, weights | named, unnamed)
+        if not _is_twice(in_order) and not _missing(in_order, tied):  # gradients that flow where those of no attention do
+            ordered, unsure = in_order, "the maps are those of queries, keys, values and the output in this order"
+    weights = ordered
+    left = [path for path in unnamed if path not in weights]
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, candidates.tags.moves_alone)):
         tied, unsure = tied | of_key, "the values are those of the key's map"
     absent = _absent(_missing(weights, tied), left)
