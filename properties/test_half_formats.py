@@ -6,6 +6,7 @@ from hypothesis import given
 
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
+from mhsa.oracle.attention import OracleError
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.guard import attempt
@@ -34,7 +35,11 @@ def compare(subject: Subject, case: Case, dtype: str) -> None:
         check.inapplicable(f"needs a module that computes in {dtype}: {said}")
     trial = Trial(rough, case)
     answer = trial()
-    check.within("output", answer.output, answer.expected.output, answer.judged)
+    try:
+        required = answer.expected.output
+    except OracleError:
+        check.inapplicable(f"needs a width whose sums {dtype} can bound")
+    check.within("output", answer.output, required, answer.judged)
 
 
 @light
