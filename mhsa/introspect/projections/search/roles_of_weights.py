@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mhsa.introspect.projections.fewer_maps import fewer_maps
@@ -73,10 +73,12 @@ def _by_names(candidates: Candidates, known: Collection[str]) -> tuple[Weights, 
         if path in known:
             continue
         roles = named_roles(path)
+        if roles and roles[0] in QKV and candidates.is_packed(path) and not _others_named(namesakes, roles):
+            roles = QKV  # self.q = Linear(d, 3 * d): named after the first of three maps
         possible = candidates.readings(path, roles) if roles else []
         if possible:
             by_name = _in_named_order(candidates, path, roles)
-            if by_name is None and any(p != path and candidates.fitting(p, roles) for p in namesakes[roles]):
+            if by_name is None and any(p != path and candidates.fitting(p, roles) for p in namesakes.get(roles, ())):
                 unnamed.append(path)  # Q2d and d2Q: the other one of this name is that map
             else:
                 weights[path] = by_name or possible[0]
@@ -85,6 +87,11 @@ def _by_names(candidates: Candidates, known: Collection[str]) -> tuple[Weights, 
         else:
             unnamed.append(path)
     return weights, tied, unnamed
+
+
+def _others_named(namesakes: Mapping[tuple[str, ...], Sequence[str]], roles: Sequence[str]) -> bool:
+    """Whether another weight is named after another one of queries, keys and values, or this one after several."""
+    return len(roles) > 1 or any(role in QKV and role not in roles for named in namesakes for role in named)
 
 
 def _in_named_order(candidates: Candidates, path: str, roles: tuple[str, ...]) -> AxisReading | None:
