@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
-from mhsa.records.conventions.other_languages import in_english
+from mhsa.records.languages.other_languages import in_english
 
 # Counted by hand in November 2026 in 90 classes of public code (ten for each of MultiHeadAttention, MultiHeadedAttention,
 # SelfAttention, CausalSelfAttention, MultiHeadSelfAttention, CrossAttention, Attention, MultiHead and MHA, as a search gave

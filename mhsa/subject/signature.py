@@ -10,8 +10,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from mhsa.records.conventions.other_languages import in_english
 from mhsa.records.errors import Question
+from mhsa.records.languages.other_languages import in_english
 from mhsa.records.names import (
     BIAS,
     CONTEXT,

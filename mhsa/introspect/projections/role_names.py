@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from mhsa.records.conventions.other_languages import in_english
+from mhsa.records.languages.other_languages import in_english
 
 ROLES = ("query", "key", "value", "out")
 QKV = ROLES[:3]

@@ -72,14 +72,19 @@ def _value_left_out(subject: Subject) -> str:
 
 def _transposed_mask(subject: Subject) -> str:
     """Return what is wrong with a mask of as many queries as keys, in a form that is taken beside the one that was read."""
-    if not subject.adapter.takes_mask or subject.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]") or subject.contract.mask is None:
+    if (
+        not subject.adapter.takes_mask
+        or subject.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]")
+        or subject.contract.mask is None
+    ):
         return ""
     case = generic_case(subject)
     length = case.key_length
     mask = hiding((case.batch, length, length), 0, replace(subject.contract, mask_shape=None))
     mask |= np.eye(length, dtype=bool)  # no row and no column is empty
     mask[:, 0, -1] = False
-    for form in forms_of_mask(subject.caller):
+    any_form = replace(subject.caller, contract=replace(subject.contract, mask_shape=None))
+    for form in forms_of_mask(any_form):
         if form.contract.mask_shape not in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]", "[B, H, Tq, Tk]"):
             continue
         read = replace(subject, caller=replace(form, contract=replace(form.contract, mask=subject.contract.mask)))

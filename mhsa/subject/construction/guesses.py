@@ -78,10 +78,12 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
-    """Whether nothing leaves a doubt about a guess: it is a map by its name, one group of features that are normalised, layers are made with it and it is a width, a mask
-    is and it is a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of
-    norms or activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by
-    its name, by which scores are divided or multiplied: the usual one.
+    """Whether nothing leaves a doubt about a guess.
+
+    It is a map by its name, one group of features that are normalised, layers are made with it and it is a width, a mask is and
+    it is a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of norms or
+    activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by its
+    name, by which scores are divided or multiplied: the usual one.
     """
     use = use_of(target, name)
     said = guess.value.name if isinstance(guess.value, enum.Enum) else guess.value

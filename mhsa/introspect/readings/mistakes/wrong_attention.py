@@ -151,7 +151,8 @@ def _mixes(weights: Array, query: Array, key: Array, value: Array) -> _Ways:
         yield Mistakes(("the weights are applied to the queries",)), weights @ query
     if weights.shape[-1] == weights.shape[-2]:
         yield Mistakes(("the weights are applied transposed",)), np.swapaxes(weights, -1, -2) @ value
-    yield Mistakes(("the values have no weights",)), np.broadcast_to(value.sum(-2, keepdims=True), (*weights.shape[:3], value.shape[-1]))  # fmt: skip
+    total = np.broadcast_to(value.sum(-2, keepdims=True), (*weights.shape[:3], value.shape[-1]))
+    yield Mistakes(("the values have no weights",)), total
 
 
 def _merges(heads: Array, sizes: tuple[int, int, int]) -> _Ways:

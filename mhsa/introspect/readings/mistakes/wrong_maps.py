@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from mhsa.oracle.attention import Linear, ProjectionWeights
 from mhsa.oracle.bounded import Array
@@ -40,7 +40,7 @@ def wrong_maps(tensors: tuple[Array, Array, Array], maps: ProjectionWeights) -> 
     """Yield the right queries, keys and values, and wrong ones; ``tensors`` are query, key and value [B, T, d_model]."""
     own = dict(zip(_ROLES, (maps.query, maps.key, maps.value), strict=True))
     given = dict(zip(_ROLES, tensors, strict=True))
-    right = Mapped(**{role: linear(given[role], own[role]) for role in _ROLES})
+    right = _of({role: linear(given[role], own[role]) for role in _ROLES})
     yield right
     for role, of in itertools.permutations(_ROLES, 2):
         if own[of].weight.shape == own[role].weight.shape:
@@ -56,18 +56,22 @@ def wrong_maps(tensors: tuple[Array, Array, Array], maps: ProjectionWeights) -> 
     if len({each.weight.shape for each in own.values()}) == 1:
         for of in _ROLES:
             same = {role: linear(given[role], own[of]) for role in _ROLES}
-            yield Mapped(**same, wrong=f"queries, keys and values have the map of the {of}")
+            yield _of(same, f"queries, keys and values have the map of the {of}")
     if all(each.weight.shape[0] == each.weight.shape[1] for each in own.values()):
         turned = {r: given[r] @ m.weight + (0 if m.bias is None else m.bias) for r, m in own.items()}
-        yield Mapped(**turned, wrong="the maps of queries, keys and values are transposed")
+        yield _of(turned, "the maps of queries, keys and values are transposed")
         for role in _ROLES:
             yield _changed(right, role, turned[role], f"the map of the {role} is transposed")
     for role in _ROLES:
         if own[role].bias is not None:
             yield _changed(right, role, given[role] @ own[role].weight.T, f"the bias of the {role} is left out")
     if any(each.bias is not None for each in own.values()):
-        yield Mapped(**{r: given[r] @ m.weight.T for r, m in own.items()}, wrong="biases are left out", meant=True)
+        yield _of({r: given[r] @ m.weight.T for r, m in own.items()}, "biases are left out", meant=True)
+
+
+def _of(each: Mapping[str, Array], wrong: str = "", *, meant: bool = False) -> Mapped:
+    return Mapped(each["query"], each["key"], each["value"], wrong, meant)
 
 
 def _changed(right: Mapped, role: str, other: Array, wrong: str) -> Mapped:
-    return replace(right, **{role: other}, wrong=wrong)
+    return _of({"query": right.query, "key": right.key, "value": right.value} | {role: other}, wrong)

@@ -1,4 +1,4 @@
-"""Names in other languages than English: the words for heads, widths, masks, queries, keys and values, turned into English ones."""
+"""Names in other languages than English: the words for heads, widths, masks, queries, keys and values in English."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ENGLISH = {
     "sleutel": "key",
     # Polish, Turkish
     "glowy": "heads", "głowy": "heads", "glowic": "heads", "głowic": "heads", "maska": "mask", "zapytanie": "query",
-    "klucz": "key", "wartosc": "value", "wartość": "value", "liczba": "num", "baslik": "head", "başlık": "head",
+    "klucz": "key", "wartosc": "value", "wartość": "value", "liczba": "num", "baslik": "head",
     "sorgu": "query", "anahtar": "key", "deger": "value", "değer": "value", "sayisi": "num",
 }  # fmt: skip
 _LINKS = {"de", "des", "du", "da", "di", "der", "la", "le", "les", "el", "las", "los"}
