@@ -49,10 +49,12 @@ def _mistakes(subject: Subject, case: Case, among: list[Mistakes] | None) -> lis
     """Return the known ways in which the output of a case is wrong, of these or of all: the first, and those as short."""
     try:
         trial = Trial(subject, case, counted=False)
-        output = trial(mask=None).output
+        answer = trial(mask=None)
     except (check.Violation, check.Inapplicable, SubjectError):
         return []
-    agrees = _agreeing(output)
+    agrees = _agreeing(answer.output)
+    if agrees(answer.expected.output.value):  # it is right but for more rounding: no mistake that changes nothing is his
+        return []
     ways = wrong_outputs((trial.query, trial.key, trial.value), trial.projections, case.head)
     found = [m for m, o in ways if agrees(o) and (among is None or m in among)]
     return sorted(found, key=lambda m: len(m.words))
