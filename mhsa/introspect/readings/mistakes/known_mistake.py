@@ -46,7 +46,7 @@ def _of_equal_lengths(case: Case) -> Case:
 
 
 def _mistakes(subject: Subject, case: Case, among: list[Mistakes] | None) -> list[Mistakes]:
-    """Return the known ways in which the output of a case is wrong, of these or of all: the first, and those as short."""
+    """Return known ways in which the output of a case is wrong, the shortest first; one of those ``among`` which it must be."""
     try:
         trial = Trial(subject, case, counted=False)
         answer = trial(mask=None)
@@ -56,8 +56,13 @@ def _mistakes(subject: Subject, case: Case, among: list[Mistakes] | None) -> lis
     if agrees(answer.expected.output.value):  # it is right but for more rounding: no mistake that changes nothing is his
         return []
     ways = wrong_outputs((trial.query, trial.key, trial.value), trial.projections, case.head)
-    found = [m for m, o in ways if agrees(o) and (among is None or m in among)]
-    return sorted(found, key=lambda m: len(m.words))
+    found: list[Mistakes] = []
+    for mistakes, other in ways:
+        if (among is None or mistakes in among) and agrees(other):
+            found.append(mistakes)
+            if len(mistakes.words) == 1 or among is not None:  # nothing is said in fewer words
+                break
+    return sorted(found, key=lambda each: len(each.words))
 
 
 def _agreeing(output: Array) -> Callable[[Array], bool]:
