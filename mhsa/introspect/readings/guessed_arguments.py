@@ -47,7 +47,8 @@ def require_fit_of_guesses(
     # A width with which it is exact without a mask is that width, whatever masks do.
     guessed = {n: words for n, words in guessed.items() if not (without and words in WIDTHS) and not harmless(n)}
     mistake = NONE if without else known_mistake(on_cpu)
-    if mistake.words and not (mistake.meant and any(words not in SIZES for words in guessed.values())):
+    open_to_more = bool(unsure or asks) or any(words not in SIZES for words in guessed.values())
+    if mistake.words and not (mistake.meant and open_to_more):
         return  # all sizes and roles are as it was read, and the mistake is its own
     if asks:
         raise Question(asks)
