@@ -26,6 +26,8 @@ def test_output_without_mask(subject: Subject, case: Case) -> None:
     subject, case, output = in_a_position(subject, case)
     trial = Trial(subject, case)
     answer = trial()
+    if subject.wrong_call:
+        check.fail(subject.wrong_call, what="output")
     check.within(output, answer.output, answer.expected.output, answer.judged)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from functools import cache
 from typing import Any
 
+from mhsa.records.languages.other_languages import in_english
+
 # Counted by hand in November 2026 in 90 classes of public code (ten for each of MultiHeadAttention, MultiHeadedAttention,
 # SelfAttention, CausalSelfAttention, MultiHeadSelfAttention, CrossAttention, Attention, MultiHead and MHA, as a search gave
 # them): heads are num_heads 28 times, n_head 11, heads 7, n_heads 6, h 4, and once or twice each heads_num, head_number,
@@ -213,7 +215,7 @@ def _all_squeezed(names: tuple[str, ...]) -> frozenset[str]:
 
 @cache
 def _squeezed(name: str) -> str:
-    return name.lower().replace("_", "")
+    return in_english(name).lower().replace("_", "")
 
 
 def is_lengths(name: str) -> bool:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.errors import Question
+from mhsa.records.languages.other_languages import in_english
 from mhsa.records.names import (
     BIAS,
     CONTEXT,
@@ -243,9 +244,10 @@ def masks_among(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
     none, whatever its name.
     """
     given = [n for n, p in parameters.items() if not isinstance(p.default, (bool, int, float)) and p.annotation not in _NUMBERS]
-    usual = [n for n in given if n.lower() in MASK or n.lower() in HIDING]
-    padding = [n for n in given if n.lower() in PADDING or ("mask" in n.lower() and "pad" in n.lower())]
-    others = [n for n in given if "mask" in n.lower() and n not in padding]
+    called = {n: in_english(n).lower() for n in given}
+    usual = [n for n in given if called[n] in MASK or called[n] in HIDING]
+    padding = [n for n in given if called[n] in PADDING or ("mask" in called[n] and "pad" in called[n])]
+    others = [n for n in given if "mask" in called[n] and n not in padding]
     lengths = [n for n in given if is_lengths(n)]
     listed = list(dict.fromkeys((*usual, *others, *padding, *lengths)))
     return sorted(listed, key=lambda name: is_called(name, QUERY_MASK))

@@ -71,6 +71,7 @@ class Subject:
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
         wrong_pair: what is wrong with two masks that are given together, or empty.
+        wrong_call: what is wrong with a call that no property makes, of an optional argument say, or empty.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Subject:
     no_weights: str = ""
     wrong_weights: str = ""
     wrong_pair: str = ""
+    wrong_call: str = ""
     fill: Fill | None = None
     layer: str = ""
     wrong_layer: str = ""

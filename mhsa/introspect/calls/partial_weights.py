@@ -36,6 +36,9 @@ def part_of_weights(subject: Subject, at: int) -> tuple[str, str]:
     try:
         trial = Trial(alone, case, counted=False)
         words = next((words for words, part in _PARTS.items() if _is(trial, at, part, None)), "")
+        turned = next((words for words, part in _PARTS.items() if _is(trial, at, part, None, turned=True)), "")
+        if turned and not words:
+            return "", f"they are {turned}, with queries and keys exchanged"
         if not words or not subject.adapter.takes_mask:
             return words, ""
         mask = hiding((case.batch, case.query_length, case.key_length), 0, subject.contract)
@@ -45,10 +48,10 @@ def part_of_weights(subject: Subject, at: int) -> tuple[str, str]:
     return words, "" if right else f"without a mask they are {words}, and under one they are not"
 
 
-def _is(trial: Trial, at: int, part: Part, mask: Mask | None) -> bool:
+def _is(trial: Trial, at: int, part: Part, mask: Mask | None, *, turned: bool = False) -> bool:
     answer = trial(mask=mask)
     returned = trial.caller.items(trial.module, *trial.last_tensors)[at]
-    return is_exact(numbers(returned), part(Arithmetic(trial.precision), answer.expected.weights))
+    return is_exact(numbers(returned.mT if turned else returned), part(Arithmetic(trial.precision), answer.expected.weights))
 
 
 def _mean(by: Arithmetic, weights: Bounded) -> Bounded:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.projections.parts import Parts
+from mhsa.subject.forms.kept_for_gradients import kept_for_gradients
 from mhsa.subject.forms.numpy_class import differentiated
 from mhsa.subject.parameter_layout import AxisReading, Sizes
 
@@ -115,7 +116,7 @@ def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
             query = tagged(2 if keys > 1 else 1, (0, 0)[: 2 if keys > 1 else 1])
             key = tagged(keys, (1, 1)[:keys])
             value = key if inputs == "q,kv" else tagged(keys, (2, 2)[:keys])
-        with differentiated():
+        with differentiated(), kept_for_gradients():
             out = forward(query, key, value)
         found = torch.autograd.grad(out[0, row, 0], list(parameters.values()), allow_unused=True)
         return {p: torch.zeros_like(parameters[p]) if g is None else g for p, g in zip(parameters, found, strict=True)}

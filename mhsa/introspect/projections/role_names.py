@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from mhsa.records.languages.other_languages import in_english
+
 ROLES = ("query", "key", "value", "out")
 QKV = ROLES[:3]
 _FILLER = {"w", "weight", "weights", "to", "fc", "linear", "lin", "proj", "projection", "projections", "layer", "dense", "net",
@@ -27,7 +29,7 @@ def named_roles(path: str) -> tuple[str, ...]:
     if _is_layer_of_a_wrapper(components):
         components = components[:-2]
     for component in reversed(components):
-        words = re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*", component)
+        words = re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]*", in_english(component))
         telling = [w.lower() for w in words if w.lower() not in _FILLER]
         if not telling:
             continue

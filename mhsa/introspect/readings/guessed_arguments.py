@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.mistakes.known_mistake import known_mistake
+from mhsa.introspect.readings.mistakes.wrong_attention import NONE
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.construction.guess import EPSILON, WIDTHS
+from mhsa.subject.construction.guess import EPSILON, SIZES, WIDTHS
 from mhsa.subject.construction.how_to_state import how_to_state
 from mhsa.subject.subject import Subject
 
@@ -26,7 +28,8 @@ def require_fit_of_guesses(
         harmless: whether an argument of its constructor, of this name, changes nothing, whatever its value.
 
     Raises:
-        Question: it does not fit; something else may be meant, so that it cannot be called wrong.
+        Question: it does not fit, not even with a plain mistake in it; something else may be meant, so that it cannot be
+            called wrong.
     """
     adapter = subject.adapter
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
@@ -43,6 +46,10 @@ def require_fit_of_guesses(
         return
     # A width with which it is exact without a mask is that width, whatever masks do.
     guessed = {n: words for n, words in guessed.items() if not (without and words in WIDTHS) and not harmless(n)}
+    mistake = NONE if without else known_mistake(on_cpu)
+    open_to_more = bool(unsure or asks) or any(words not in SIZES for words in guessed.values())
+    if mistake.words and not (mistake.meant and open_to_more):
+        return  # all sizes and roles are as it was read, and the mistake is its own
     if asks:
         raise Question(asks)
     where = " under masks" if without else ""

@@ -99,9 +99,16 @@ def try_without_keys(subject: Subject) -> Subject:
 def unused_readings(subject: Subject, module: nn.Module, bind: Bind) -> Iterator[Reading]:
     """Yield the reading in which required arguments that change nothing are None: they may be there for what is switched off.
 
-    One whose name says that it is another sequence to attend to is judged as that.
+    One whose name says that it is another sequence to attend to is judged as that; but where it may be left out, and the
+    constructor has a switch that mhsa has guessed to be off.
     """
-    adapter, unused = subject.adapter, unused_arguments(subject, module)
+    adapter = subject.adapter
+    if _has_guessed_switch(adapter) and _unused(subject, module):
+        assert isinstance(adapter, ModuleAdapter)
+        left = (*adapter.signature.not_given, str(adapter.signature.key))
+        mask = adapter.signature.own_mask or adapter.signature.mask
+        yield from _reading(subject, bind, replace(adapter.signature, key=None, mask=mask, not_given=left))
+    unused = unused_arguments(subject, module)
     if not unused or not isinstance(adapter, ModuleAdapter) or any(map(_says_its_role, unused)):
         return
     signature = adapter.signature
@@ -118,6 +125,20 @@ def unused_arguments(subject: Subject, module: nn.Module) -> tuple[str, ...]:
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter) or not adapter.signature.guessed or adapter.signature.key_optional:
         return ()
+    return _unused(subject, module)
+
+
+def _has_guessed_switch(adapter: Adapter) -> bool:
+    """Whether the keys may be left out of a call, and a switch of the constructor is off that no name says to be so."""
+    if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None or adapter.signature.value is not None:
+        return False
+    return adapter.signature.key_optional and bool(adapter.constructor.switches)
+
+
+def _unused(subject: Subject, module: nn.Module) -> tuple[str, ...]:
+    """Return which of the arguments that are key and value change nothing."""
+    adapter = subject.adapter
+    assert isinstance(adapter, ModuleAdapter)
     signature = adapter.signature
     tensors = list(generic_tensors(adapter))
     names = [signature.key, signature.value] if signature.value is not None else [signature.key]

@@ -27,6 +27,7 @@ from mhsa.introspect.stages.layer_in_words import with_layer
 from mhsa.introspect.stages.other_positions import with_other_positions
 from mhsa.introspect.stages.what_is_left import with_what_is_left
 from mhsa.introspect.stages.without_surroundings import without_surroundings
+from mhsa.introspect.stages.wrong_calls import with_wrong_calls
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.records.errors import Question, SubjectError
@@ -75,6 +76,7 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
 
     read = read_exactly(by_names, built, request, called_by, recipe.unsure if recipe else "", turned, harmless)
     subject, about_switches = with_other_positions(replace(read, device=request.device))
+    subject = with_wrong_calls(subject)
     subject = with_what_is_left(subject, read, built, about_switches, around, recipe)
     subject = with_layer(subject, around)
     subject = replace(subject, understood=(*subject.understood, *_of_the_whole(subject, built.adapter, around)))

@@ -178,8 +178,8 @@ def inside(base: Adapter, around: Surroundings) -> InnerAttention:
 
 
 def _apart(base: Adapter, around: Surroundings) -> frozenset[str]:
-    """Return the parameters that are no maps of the attention: one that comes after heads without an out projection is none."""
-    return base.apart | frozenset(around.frozen) if around.residual or around.bare else base.apart
+    """Return the parameters that are no maps of the attention: those that come after it are none."""
+    return base.apart | frozenset(around.frozen)
 
 
 def _nearest(module: nn.Module, path: str) -> nn.Module:

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mhsa.subject.forms.kept_for_gradients import kept_for_gradients
+
 
 @dataclass(frozen=True)
 class PartCall:
@@ -76,7 +78,8 @@ def watch(module: nn.Module, call: Callable[[], Any]) -> tuple[list[PartCall], A
         handles.append(part.register_forward_pre_hook(note_given, with_kwargs=True))
         handles.append(part.register_forward_hook(note(path), with_kwargs=True))
     try:
-        result = call()
+        with kept_for_gradients():
+            result = call()
     finally:
         for handle in handles:
             handle.remove()

@@ -31,6 +31,7 @@ class Use:
         rate: a dropout takes it.
         switch: it is used as a condition.
         only_switch: it is used as nothing else.
+        groups: a normalisation makes so many groups of features.
         called: it is called, or what keeps it is.
         makes: it is called without arguments, and so makes what is called.
         divides: a width is divided by it, as by a number of heads, or features are reshaped into so many heads.
@@ -49,6 +50,7 @@ class Use:
     rate: bool = False
     switch: bool = False
     only_switch: bool = False
+    groups: bool = False
     called: bool = False
     makes: bool = False
     divides: bool = False
@@ -84,6 +86,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(is_argument(test, names) for test in tests),
         only_switch=bool(tests) and _is_tested_alone(nodes, tests, name, names),
+        groups=any(is_argument(x, names) for call in calls for x in _groups(call)),
         called=any(is_argument(call.func, names) and not _is_method(call.func, name) for call in calls),
         makes=any(isinstance(call.func, ast.Name) and call.func.id == name and not _given(call) for call in calls),
         divides=any(divides(node, names, sized) or splits(node, names) for node in nodes),
@@ -175,6 +178,11 @@ def _is_method(function: ast.expr, name: str) -> bool:
 def _epsilons(call: ast.Call) -> list[ast.expr]:
     second = call.args[1:2] if _called(call).lower().endswith(("layernorm", "rmsnorm", "layer_norm", "rms_norm")) else []
     return [*second, *(k.value for k in call.keywords if k.arg in ("eps", "epsilon"))]
+
+
+def _groups(call: ast.Call) -> list[ast.expr]:
+    first = call.args[:1] if _called(call).lower().replace("_", "") == "groupnorm" else []
+    return [*first, *(k.value for k in call.keywords if k.arg == "num_groups")]
 
 
 def _is_sized(call: ast.Call, names: set[str]) -> bool:

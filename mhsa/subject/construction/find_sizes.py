@@ -10,11 +10,12 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from mhsa.records.errors import SubjectError
-from mhsa.source.written_code import source_of
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE, WIDTH_READINGS, Role, WidthReading
 from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.built_sizes import head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
+from mhsa.subject.construction.fixed_widths.fixed_inputs import has_fixed_inputs
+from mhsa.subject.construction.fixed_widths.words_in_source import speaks_of_heads
 from mhsa.subject.construction.how_to_state import FACTORY
 
 FIRST_SIZES = (4, 20)  # head, d_model of a first try: d_k is 5, so that no two of them are the same
@@ -151,6 +152,8 @@ def _require_first_sizes(call: ConstructorCall) -> None:
 def _read_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
     """Take what is not a parameter from a module that was built: a number of heads or a width that stands in the code."""
     module, d_model = _first(call, 4 if head else 1)
+    if module is not None and has_fixed_inputs(call, 4 if head else 1):
+        return
     if module is not None and not width:
         d_model = width_of(module) or 0
     heads = None
@@ -158,23 +161,13 @@ def _read_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
         if head:
             heads = next((h for h in _HEADS if d_model % h == 0 and _can_be_built(call, h, d_model)), None)
         else:
-            heads = head_of(module, d_model) or (None if _speaks_of_heads(module) else 1)
+            heads = head_of(module, d_model) or (None if speaks_of_heads(module) else 1)
             if width and heads and _can_be_built(call, heads, 5 * heads):
                 d_model = 5 * heads
     if not heads or d_model % heads:
         _require_sizes(call, head, width)
     else:
         call.sizes = heads, d_model
-
-
-def _speaks_of_heads(module: nn.Module) -> bool:
-    """Whether the source of a module, its bases or its parts has the word; what has not has one head, right or wrong."""
-    owners = {owner: None for part in module.modules() for owner in type(part).__mro__}
-    own = [owner for owner in owners if owner.__module__.partition(".")[0] not in ("torch", "builtins")]
-    try:
-        return not own or any("head" in source_of(owner).lower() for owner in own)
-    except (OSError, TypeError):
-        return True
 
 
 def _first(call: ConstructorCall, head: int) -> tuple[nn.Module | None, int]:

@@ -80,6 +80,8 @@ _WORDS: dict[Role, str] = {
 
 WIDTHS = ("d_model", _WORDS["other width"], _WORDS["head width"])  # as they are printed
 
+SIZES = (*WIDTHS, "head", "kv head")  # a scale, a norm or a softmax is never switched off by one of these
+
 # Tried where nothing else is suggested, or can be called.
 LAST = (Guess(value=None), Guess(value=False), Guess(role="other width"), Guess(value=1), Guess(role="head width"))
 

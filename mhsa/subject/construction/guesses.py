@@ -67,6 +67,7 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
         *([Guess(role=scale)] if scale else []),
         *([Guess(value=1)] if _counts_layers(name) else []),
         *([Guess(value=False)] if "checkpoint" in name.lower() else []),  # of activations: it changes no number
+        *([Guess(value=1)] if use.groups else []),
         *(Guess(value=member) for member in members(parameter)),
         *_by_annotation(parameter, use),
         *_by_use(target, name, use, sized=sized, headed=headed),
@@ -77,10 +78,12 @@ def guesses(target: Any, name: str, parameter: inspect.Parameter | None, *, size
 
 
 def is_established(target: Any, name: str, guess: Guess) -> bool:
-    """Whether nothing leaves a doubt about a guess: it is a map by its name, layers are made with it and it is a width, a mask
-    is and it is a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of
-    norms or activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by
-    its name, by which scores are divided or multiplied: the usual one.
+    """Whether nothing leaves a doubt about a guess.
+
+    It is a map by its name, one group of features that are normalised, layers are made with it and it is a width, a mask is and
+    it is a number of positions, a number of heads is what is divided by it, the file has the part, it is a class of norms or
+    activations, of which there may be none, the word for plain attention, a dict of keys that are read, or a scale by its
+    name, by which scores are divided or multiplied: the usual one.
     """
     use = use_of(target, name)
     said = guess.value.name if isinstance(guess.value, enum.Enum) else guess.value
@@ -96,6 +99,7 @@ def is_established(target: Any, name: str, guess: Guess) -> bool:
         or shape
         or width
         or guess.role == "map"
+        or (guess.value == 1 and use.groups)
         or (guess.role == "length" and use.square)
         or (guess.role is not None and guess.role == score_scale(target, name))
     )

@@ -126,7 +126,7 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
 
 def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parameters:
     """Return the parameters with a second width as that of a head: the source multiplies it by the number of heads, or makes
-    that number by dividing another width by it.
+    that number by dividing another width by it. The first one may have a name that says nothing.
     """
     head = next((n for n, role in read.roles.items() if role == "head"), None)
     if head is None:
@@ -134,8 +134,10 @@ def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parame
         return replace(read, roles=read.roles | dict.fromkeys(divide, "head width")) if divide else read
     widths = [n for n, role in read.roles.items() if role == "d_model"]
     of_head = [n for n in widths if is_multiplied(target, n, head)]
-    if not of_head or len(of_head) == len(widths):
+    inner = len(of_head) == len(widths) and any(use_of(target, n).width for n in read.unknown)  # (nin, dim, heads)
+    if not of_head or (len(of_head) == len(widths) and not inner):
         return read
+    read = replace(read, width=False) if inner else read
     return replace(read, roles=read.roles | dict.fromkeys(of_head, "head width"))
 
 

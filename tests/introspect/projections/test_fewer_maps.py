@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
-from mhsa.records.errors import Question
 
 
 class RawValues(nn.Module):
@@ -74,6 +73,5 @@ def test_fewer_maps_are_read_where_that_is_exact(name: str, words: str) -> None:
 
 
 def test_fewer_maps_explain_no_bug_away() -> None:
-    with pytest.raises(Question, match="there is no map of value and out, which no name says, it is not exactly attention"):
-        understand(f"{__file__}:OverQueries")
+    assert not fits(understand(f"{__file__}:OverQueries"))  # exactly a softmax over the queries: no question
     assert not fits(understand(f"{__file__}:ForgetsItsValues"))

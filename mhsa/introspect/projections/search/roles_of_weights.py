@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from mhsa.introspect.projections.fewer_maps import fewer_maps
@@ -41,9 +41,14 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     all_missing = len(unnamed) == len(_missing(weights | named, tied)) >= len(QKV)
     if all_missing and candidates.tags.inputs != "x" and _is_twice(shown):
         shown = weights | named  # one of the maps is given another one's tensor: they are what they are in the usual order
-    weights = _by_order(candidates, shown, unnamed)
-    left = [path for path in unnamed if path not in weights]
+    ordered = _by_order(candidates, shown, unnamed)
     unsure = ""
+    if all_missing and (_is_twice(ordered) or _missing(ordered, tied)):
+        in_order = _by_order(candidates, weights | named, unnamed)
+        if not _is_twice(in_order) and not _missing(in_order, tied):  # gradients that flow where those of no attention do
+            ordered, unsure = in_order, "the maps are those of queries, keys, values and the output in this order"
+    weights = ordered
+    left = [path for path in unnamed if path not in weights]
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, candidates.tags.moves_alone)):
         tied, unsure = tied | of_key, "the values are those of the key's map"
     absent = _absent(_missing(weights, tied), left)
@@ -68,10 +73,12 @@ def _by_names(candidates: Candidates, known: Collection[str]) -> tuple[Weights, 
         if path in known:
             continue
         roles = named_roles(path)
+        if roles and roles[0] in QKV and candidates.is_packed(path) and not _others_named(namesakes, roles):
+            roles = QKV  # self.q = Linear(d, 3 * d): named after the first of three maps
         possible = candidates.readings(path, roles) if roles else []
         if possible:
             by_name = _in_named_order(candidates, path, roles)
-            if by_name is None and any(p != path and candidates.fitting(p, roles) for p in namesakes[roles]):
+            if by_name is None and any(p != path and candidates.fitting(p, roles) for p in namesakes.get(roles, ())):
                 unnamed.append(path)  # Q2d and d2Q: the other one of this name is that map
             else:
                 weights[path] = by_name or possible[0]
@@ -80,6 +87,11 @@ def _by_names(candidates: Candidates, known: Collection[str]) -> tuple[Weights, 
         else:
             unnamed.append(path)
     return weights, tied, unnamed
+
+
+def _others_named(namesakes: Mapping[tuple[str, ...], Sequence[str]], roles: Sequence[str]) -> bool:
+    """Whether another weight is named after another one of queries, keys and values, or this one after several."""
+    return len(roles) > 1 or any(role in QKV and role not in roles for named in namesakes for role in named)
 
 
 def _in_named_order(candidates: Candidates, path: str, roles: tuple[str, ...]) -> AxisReading | None:

@@ -1,0 +1,1 @@
+"""Attention with plain mistakes in it: what gives exactly the numbers of one is read rightly, and wrong."""

@@ -1,0 +1,1 @@
+"""Constructors whose layers take a width that stands in the code."""
