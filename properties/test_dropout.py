@@ -135,17 +135,39 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     """In train mode a weight is dropped or divided by the probability of being kept, so that the mean is preserved.
 
     Statement: each A_ij is 0 or p_ij / (1 - p), or p_ij / (1 - p)^n if that and the output are dropped n times; E[O] is the
-        output in eval. A rate that is never used is a question; where that is declared, each A_ij is p_ij.
+        output in eval; a value bias of 1 adds sum_j A_ij. A rate that is never used is a question; where that is declared, each
+        A_ij is p_ij.
     Requires: dropout whose rate can be set.
     Source: A36; Srivastava et al. 2014; NVIDIA/apex PR#816 (scaled by p).
     Breaks it: dropout before the softmax, no scaling, scaling by p, renormalisation after dropout.
     """
-    dropped = drop(subject, case, rate)
+    trial, inputs = uniform(subject, case, rate)
+    dropped = look(subject, case, rate, trial, inputs)
     scale = 1.0 if subject.contract.dropout == "never" else 1.0 / (1.0 - rate) ** dropped.sites
     tolerance = rounding(subject, case, dropped.kept) * scale
     required = np.where(dropped.kept == 0, 0.0, scale)
     kept = dropped.kept, np.full_like(dropped.kept, tolerance)
     check.agree("weight times Tk", kept, (required, np.zeros_like(required)), dropped.seen)
+    if dropped.sites == 1 and trial.projections.value.bias is not None and not trial.formula.shared:
+        require_dropped_bias(trial, inputs, dropped, tolerance)
+
+
+def require_dropped_bias(trial: Trial, inputs: tuple[Array, Array, Array], dropped: Dropped, tolerance: float) -> None:
+    """Fail unless a bias of the values is dropped with them: each feature of a head gets what all its weights are together.
+
+    Where the output is dropped, and not the weights, each feature is dropped with its bias instead.
+    """
+    trial.write(value_bias=np.ones(trial.projections.value.weight.shape[0]))
+    features = by_head(trial(*inputs).output, trial.case.head)
+    keys = dropped.seen.sum(axis=-1, keepdims=True)
+    shares = np.where(dropped.seen, dropped.kept, 0.0)
+    of_weights = (dropped.kept + shares.sum(axis=-1, keepdims=True)) / keys
+    of_output = dropped.kept * (1.0 + keys) / keys
+    error = np.broadcast_to(4.0 * tolerance, features.shape)
+    for required in (of_output, of_weights):
+        if (np.abs(features - required) <= error)[dropped.seen].all():
+            return
+    check.agree("output with a bias of values of 1", (features, error), (of_weights, np.zeros_like(features)), dropped.seen)
 
 
 @light

@@ -10,7 +10,7 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.guard import guard
+from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -42,10 +42,12 @@ def everything_is_differentiated(trial: Trial, where: str = "") -> None:
 def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
     """With dropout 0, train and eval mode compute the same.
 
-    Statement: O in train mode = O in eval mode, within the bound, where the rate of dropout is 0.
+    Statement: O in train mode = O in eval mode, within the bound, where the rate of dropout is 0; parameters are what they
+        were, and so are those that are 64 times as large.
     Requires: a rate that can be set to 0, or no dropout.
     Source: P14; pytorch/pytorch#97605, #97409 (a mask accepted in train mode and refused in eval).
-    Breaks it: a fast path in eval mode that takes a mask otherwise, statistics that run in train mode.
+    Breaks it: a fast path in eval mode that takes a mask otherwise, statistics that run in train mode, weights that are clamped
+        in forward.
     """
     module = guard("building it without dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.0))
     trial = Trial(subject, case, module=module)
@@ -56,6 +58,25 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
     if module is None and not np.array_equal(np.nan_to_num(first), np.nan_to_num(call_again(trial, seed=1))):
         check.inapplicable("needs a rate of dropout that can be set to 0")
     check.within("output in train mode", first, answer.expected.output, answer.judged)
+    require_own_parameters(trial)
+
+
+def require_own_parameters(trial: Trial) -> None:
+    """Fail if a call in train mode writes into a parameter, of usual size or 64 times as large."""
+    parameters = dict(trial.module.named_parameters())
+    held = {name: p.detach().clone() for name, p in parameters.items()}
+    for factor in (1, 64):
+        with torch.no_grad():
+            for name, p in parameters.items():
+                p.copy_(factor * held[name])
+        if attempt(trial.call_again)[0] is None:
+            continue
+        for name, p in parameters.items():
+            if not torch.equal(p.nan_to_num(), (factor * held[name]).nan_to_num()):
+                check.fail(f"{name} changed in a call in train mode, but only an optimizer may change it", what=name)
+    with torch.no_grad():
+        for name, p in parameters.items():
+            p.copy_(held[name])
 
 
 @light

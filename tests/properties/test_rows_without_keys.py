@@ -17,7 +17,7 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 CASE = Case("float64", 2, 2, 6, 1, 3, data="integers", mask="none", tie="kv", seed=3)
-OF_ONE_HEAD = "heads.one_head_is_single_head_attention"  # the case has two
+OF_OTHER_CASES = {"heads.one_head_is_single_head_attention", "transforms.in_autocast"}  # of one head, in float32
 
 
 def laws() -> list[tuple[str, Any]]:
@@ -52,4 +52,4 @@ def test_no_law_is_broken_by_a_right_module(name: str) -> None:
     assert answer.judged.all(), "the contract says what such rows give"
     every = {identity: said(subject, law) for identity, law in laws()}
     assert sum(words is not None for words in every.values()) > 60
-    assert {identity: words for identity, words in every.items() if words and identity != OF_ONE_HEAD} == {}
+    assert {identity: words for identity, words in every.items() if words and identity not in OF_OTHER_CASES} == {}

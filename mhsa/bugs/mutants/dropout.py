@@ -55,6 +55,24 @@ class DropsHalfAsMuch(Plain):
         return F.dropout(w, self.rate / 2, self.training)
 
 
+class ValueBiasNotDropped(Plain):
+    """The bias of the values is added behind the mixing, where dropped weights do not sum to one.
+
+    Formula: dropout(A, p) (V - b) + b in training; must be dropout(A, p) V
+    Census: P25
+    """
+
+    def drop(self, w: Tensor) -> Tensor:
+        self.whole = w.sum(-1, keepdim=True)
+        return super().drop(w)
+
+    def mix(self, w: Tensor, v: Tensor) -> Tensor:
+        if not (self.training and self.rate):
+            return super().mix(w, v)
+        bias = self.w_v.bias.view(self.head, 1, self.d_k)
+        return super().mix(w, v - bias) + self.whole * bias
+
+
 class NothingOfNothing(Plain):
     """At a rate of one, what is left is divided by its share, 0.
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mhsa.bugs.mutants.plain import Plain
+from mhsa.bugs.mutants.plain import Four, Plain
 
 
 class OtherInTraining(Plain):
@@ -19,6 +19,20 @@ class OtherInTraining(Plain):
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return z * 1.01 if self.training else z
+
+
+class ClampsItsWeights(Plain):
+    """Training writes into parameters that are large.
+
+    Formula: W_Q = clamp(W_Q, -16, 16) from then on; must be W_Q
+    Census: P14, A40
+    """
+
+    def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
+        if self.training:
+            with torch.no_grad():
+                self.w_q.weight.clamp_(-16.0, 16.0)
+        return query, key, value, mask
 
 
 class OtherWithoutGrad(Plain):
