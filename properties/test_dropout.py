@@ -156,8 +156,8 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
 def require_dropped_bias(trial: Trial, inputs: tuple[Array, Array, Array], dropped: Dropped, tolerance: float) -> None:
     """Fail unless a bias of the values is dropped with them: each feature of a head gets what its weights are together.
 
-    Where the output is dropped, and not the weights, each feature is dropped with its bias instead. A module with random numbers
-    of its own drops others in the next call, and is not judged.
+    Where the output is dropped, and not the weights, each feature is dropped with its bias instead. A module with random
+    numbers of its own drops others in the next call, and is not judged.
     """
     again = by_head(trial(*inputs).output, trial.case.head) * dropped.seen.sum(axis=-1, keepdims=True)
     if not np.array_equal(again, dropped.kept):
