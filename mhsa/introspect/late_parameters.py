@@ -19,9 +19,10 @@ _CORNERS = (Sizes(1, 1), Sizes(1, 5))
 
 
 def made_anew(module: nn.Module, call: Callable[[], Any]) -> str:
-    """Say which parameter is another one after each call; empty where none is, or where the call raises."""
-    before = dict(module.named_parameters())
+    """Say which trained parameter is another one after each call; empty where none is, or where the call raises."""
     try:
+        call()  # what is made for the lengths of a call is there from now on
+        before = {path: p for path, p in module.named_parameters() if p.requires_grad}
         call()
     except Exception:  # which is reported elsewhere
         return ""

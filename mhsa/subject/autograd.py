@@ -72,14 +72,6 @@ def is_custom(output: Tensor) -> bool:
     return any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in _nodes(output))
 
 
-def refuses_to_be_differentiated(output: Tensor) -> bool:
-    """Whether a part of ``output`` raises if it is differentiated, as what @once_differentiable marks does.
-
-    It raises only where all leaves are asked for, not in ``torch.autograd.grad`` for some of them.
-    """
-    return any(node.name().rpartition("::")[2] in ("Error", "DelayedError", "NotImplemented") for node in _nodes(output))
-
-
 def _nodes(output: Tensor) -> Iterator[Any]:
     """Yield the nodes of the graph of a tensor, each once."""
     seen, todo = set(), [output.grad_fn]

@@ -48,12 +48,12 @@ def require_fit_of_guesses(
     guessed = {n: words for n, words in guessed.items() if not (without and words in WIDTHS) and not harmless(n)}
     mistake = NONE if without else known_mistake(on_cpu)
     open_to_more = bool(unsure or asks) or any(words not in SIZES for words in guessed.values())
-    if mistake.words and not (mistake.meant and open_to_more):
+    switches = [n for n in guessed if constructor is not None and n in constructor.switches]
+    if mistake.words and not (mistake.meant and open_to_more) and not any(map(turned, switches)):
         return  # all sizes and roles are as it was read, and the mistake is its own
     if asks:
         raise Question(asks)
     where = " under masks" if without else ""
-    switches = [n for n in guessed if constructor is not None and n in constructor.switches]
     guessed = {n: words for n, words in guessed.items() if n not in switches}
     if not guessed and not unsure and not any(map(turned, switches)):
         return

@@ -10,6 +10,7 @@ import copy
 import inspect
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,13 +55,19 @@ def _masks_with_a_switch(subject: Subject, fit: Fit) -> str:
 
 
 def _value_left_out(subject: Subject) -> str:
-    """Return what is wrong with calls that leave out the value: it must be the key."""
+    """Return what is wrong with calls that leave out the value: it must be the key.
+
+    Where the key may be left out, too, each of both may be the query by itself, unless the documentation says otherwise.
+    """
     adapter = subject.adapter
     assert isinstance(adapter, ModuleAdapter)
     signature = adapter.signature
     if signature.as_list or signature.value is None or signature.key is None:
         return ""
-    if inspect.signature(call_of(adapter.owner)).parameters[signature.value].default is not None:
+    parameters = inspect.signature(call_of(adapter.owner)).parameters
+    if parameters[signature.value].default is not None:
+        return ""
+    if parameters[signature.key].default is None and not _is_documented(adapter.owner, signature.value, signature.key):
         return ""
     alone = adapter.with_signature(replace(signature, value=None))
     called = replace(subject, adapter=alone, caller=replace(subject.caller, adapter=alone))
@@ -68,6 +75,13 @@ def _value_left_out(subject: Subject) -> str:
         return ""
     mistake = known_mistake(called)
     return f"without {signature.value}, where {signature.key} is given, {mistake}" if mistake.words else ""
+
+
+def _is_documented(owner: Any, value: str, key: str) -> bool:
+    """Whether a docstring says that the one defaults to the other."""
+    words = " ".join(filter(None, (inspect.getdoc(owner), inspect.getdoc(call_of(owner)))))
+    said = rf"\b{value}\b[^.]{{0,40}}\b(defaults?|none|omitted|left out)\b[^.]{{0,40}}\b{key}\b"
+    return re.search(said, words, re.IGNORECASE) is not None
 
 
 def _transposed_mask(subject: Subject) -> str:

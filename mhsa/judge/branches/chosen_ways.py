@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.judge.branches.own_code import names_of, own_functions, words_of
+from mhsa.judge.branches.own_code import is_state, names_of, own_functions, words_of
 from mhsa.records.names import WANT_WEIGHTS, is_called
 from mhsa.subject.trial import Trial
 
@@ -80,8 +80,9 @@ def other_ways(trial: Trial) -> list[Way]:
 
 
 def _of_part(path: str, part: nn.Module, names: frozenset[str], words: frozenset[str]) -> Iterator[Way]:
+    kind: Any = type(part)
     for name, value in vars(part).items():
-        if name not in names:
+        if name not in names or is_state(kind, name):
             continue
         if type(value) is bool and not name.startswith("_") and (_is_way(name) or is_called(name, WANT_WEIGHTS)):
             others: Sequence[Any] = (not value,)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import inspect
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -14,7 +16,7 @@ import torch
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.trial import Trial
 
-TORCH = str(Path(torch.__file__).parent)
+TORCH = str(Path(torch.__file__).parent) + os.sep
 _MOST = 60  # functions of a file that calls are followed to
 
 
@@ -51,6 +53,17 @@ def _is_foreign(function: FunctionType) -> bool:
     module = function.__module__ or ""
     ours = module.startswith("mhsa.") and not module.startswith("mhsa.bugs.mutants.")
     return ours or function.__code__.co_filename.startswith(TORCH)
+
+
+@functools.lru_cache(256)
+def is_state(kind: Any, name: str) -> bool:
+    """Whether a method that sets an attribute does more than that: it fuses weights, say, and the attribute says so."""
+    for function in _of_class(kind):
+        steps = list(dis.get_instructions(function.__code__))
+        stored = {s.argval for s in steps if s.opname == "STORE_ATTR"}
+        if name in stored and (stored != {name} or any(s.opname.startswith("CALL") for s in steps)):
+            return True
+    return False
 
 
 @functools.lru_cache(1024)

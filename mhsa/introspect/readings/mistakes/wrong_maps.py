@@ -50,9 +50,9 @@ def wrong_maps(tensors: tuple[Array, Array, Array], maps: ProjectionWeights) -> 
             other = linear(given[of], own[role])
             yield _changed(right, role, other, f"the {role} is made of the tensor of the {of}")
     if right.key.shape == right.value.shape:
-        yield Mapped(right.query, right.value, right.key, "keys and values are exchanged")
+        yield Mapped(right.query, right.value, right.key, "keys and values are exchanged", meant=True)
     if right.key.shape == right.query.shape:
-        yield Mapped(right.key, right.query, right.value, "queries and keys are exchanged")
+        yield Mapped(right.key, right.query, right.value, "queries and keys are exchanged", meant=True)
     if len({each.weight.shape for each in own.values()}) == 1:
         for of in _ROLES:
             same = {role: linear(given[role], own[of]) for role in _ROLES}

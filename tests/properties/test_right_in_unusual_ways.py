@@ -1,0 +1,110 @@
+"""Right modules that do what looks like a bug: properties that change parts of them, or call them again, leave them alone."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from mhsa.judge.verification import verify
+
+
+class Attention(nn.Module):
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__()
+        if d_model % num_heads:
+            raise ValueError(f"{d_model} % {num_heads} must be 0")
+        self.heads, self.rate = num_heads, dropout
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def drop(self, weights):
+        return nn.functional.dropout(weights, self.rate, self.training)
+
+    def value_of(self, value):
+        return self.v_proj(value)
+
+    def attend(self, query, key, value):
+        maps = self.q_proj(query), self.k_proj(key), self.value_of(value)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in maps)
+        weights = (q @ k.mT / q.size(-1) ** 0.5).softmax(-1)
+        return self.out_proj((self.drop(weights) @ v).transpose(1, 2).flatten(2))
+
+    def forward(self, query, key, value):
+        return self.attend(query, key, value)
+
+
+class Counts(Attention):
+    """Counts its training steps in a frozen parameter."""
+
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__(d_model, num_heads, dropout)
+        self.steps = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def forward(self, query, key, value):
+        if self.training:
+            self.steps += 1
+        return self.attend(query, key, value)
+
+
+class OwnRandomNumbers(Attention):
+    """Drops by a generator of its own, which a seed of torch's does not set."""
+
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__(d_model, num_heads, dropout)
+        self.dropout_p = dropout
+        self.generator = torch.Generator().manual_seed(torch.initial_seed() % 2**31)
+
+    def drop(self, weights):
+        if not self.training or not self.dropout_p:
+            return weights
+        kept = torch.rand(weights.shape, generator=self.generator) >= self.dropout_p
+        return weights * kept / max(1.0 - self.dropout_p, 1e-30)
+
+
+class FusedOnRequest(Attention):
+    """Has its values' map in a copy once ``fuse`` was called, and says so in a flag."""
+
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__(d_model, num_heads, dropout)
+        self.fused = False
+        self.register_buffer("copy", torch.zeros(d_model, d_model), persistent=False)
+
+    def fuse(self):
+        self.copy.copy_(self.v_proj.weight)
+        self.fused = True
+
+    def value_of(self, value):
+        return nn.functional.linear(value, self.copy if self.fused else self.v_proj.weight, self.v_proj.bias)
+
+
+class EachDefaultsToTheQuery(Attention):
+    def forward(self, query, key=None, value=None):
+        key = query if key is None else key
+        value = query if value is None else value
+        return self.attend(query, key, value)
+
+
+CHANGED_AGAIN = ("oracle.output_without_mask", "modes.*", "dropout.what_is_kept_is_scaled_up", "branches.*")
+
+
+@pytest.mark.parametrize(
+    "kind", [Counts, OwnRandomNumbers, FusedOnRequest, EachDefaultsToTheQuery], ids=lambda kind: kind.__name__
+)
+def test_it_holds(kind: Any) -> None:
+    found = verify(f"{__file__}:{kind.__name__}", dtypes="float64", properties=CHANGED_AGAIN)
+    assert found, str(found)
+
+
+def test_a_flag_that_is_no_more_than_a_choice_is_turned() -> None:
+    """The control: without ``fuse`` nothing says that the flag stands for what was done before."""
+    found = verify(f"{__file__}:Forgetful", dtypes="float64", properties=CHANGED_AGAIN)
+    assert [p.id for p in found.failures] == ["branches.every_way_computes_the_same"]
+
+
+class Forgetful(Attention):
+    def __init__(self, d_model, num_heads, dropout=0.0):
+        super().__init__(d_model, num_heads, dropout)
+        self.fused = False
+
+    def value_of(self, value):
+        return nn.functional.linear(value, self.v_proj.weight) if self.fused else self.v_proj(value)
