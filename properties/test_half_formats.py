@@ -131,7 +131,7 @@ LONG = {
     case=cases(data=("integers",), dtypes=("float32",), small=True),
     dtype=one_of(("bfloat16", "float16")),
 )
-def test_long_rows(subject: Subject, case: Case, dtype: str) -> None:
+def test_thousands_of_keys(subject: Subject, case: Case, dtype: str) -> None:
     """A thousand keys in bfloat16 and four thousand in float16 are averaged right.
 
     Statement: with scores that are all equal, W_V = W_O = 1 and b = 0, O_i = mean of v_j over the keys of the sample, but for

@@ -56,7 +56,7 @@ MORE = {
     "introspect/readings/test_maps_of_features.py::test_maps_are_read_and_hold": More(
         _ALIKE, ("Voxels-BCDHW", "TwoPictures-BCHW")
     ),
-    "introspect/readings/test_plain_mistakes.py::test_a_mistake_is_known_and_the_module_is_judged": More(
+    "introspect/readings/mistakes/test_plain_mistakes.py::test_a_mistake_is_known_and_the_module_is_judged": More(
         _ALIKE, ("the softmax runs over the heads", "scores are not scaled")
     ),
     "introspect/readings/test_public_calls.py::test_it_is_read_and_right": More(_ALIKE, ("OneLength", "OptionalKeys")),

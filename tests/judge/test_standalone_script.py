@@ -124,7 +124,7 @@ def test_a_script_shows_calls_that_are_right_by_themselves(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("identity", "drawn", "words"),
     [
-        ("dropout.the_share_that_is_dropped", {"rate": 0.25}, "about many random numbers"),
+        ("dropout.the_share_that_is_dropped", {"rate": 0.25, "few": "query"}, "about many random numbers"),
         ("construction.indivisible_width_is_refused", None, "makes no call"),
     ],
 )

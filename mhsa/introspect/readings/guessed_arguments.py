@@ -46,8 +46,8 @@ def require_fit_of_guesses(
         return
     # A width with which it is exact without a mask is that width, whatever masks do.
     guessed = {n: words for n, words in guessed.items() if not (without and words in WIDTHS) and not harmless(n)}
-    mistake = NONE if without else known_mistake(on_cpu)
-    open_to_more = bool(unsure or asks) or any(words not in SIZES for words in guessed.values())
+    mistake = NONE if without or asks else known_mistake(on_cpu)  # an argument of an unknown name may mean any
+    open_to_more = bool(unsure) or any(words not in SIZES for words in guessed.values())
     switches = [n for n in guessed if constructor is not None and n in constructor.switches]
     if mistake.words and not (mistake.meant and open_to_more) and not any(map(turned, switches)):
         return  # all sizes and roles are as it was read, and the mistake is its own

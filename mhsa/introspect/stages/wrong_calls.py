@@ -88,12 +88,12 @@ def _transposed_mask(subject: Subject) -> str:
     """Return what is wrong with a mask of as many queries as keys, in a form that is taken beside the one that was read."""
     if (
         not subject.adapter.takes_mask
-        or subject.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]")
+        or subject.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]", "[B, Tk, 1]")
         or subject.contract.mask is None
     ):
         return ""
     case = generic_case(subject)
-    length = case.key_length
+    length = case.query_length
     mask = hiding((case.batch, length, length), 0, replace(subject.contract, mask_shape=None))
     mask |= np.eye(length, dtype=bool)  # no row and no column is empty
     mask[:, 0, -1] = False
@@ -104,7 +104,7 @@ def _transposed_mask(subject: Subject) -> str:
         read = replace(subject, caller=replace(form, contract=replace(form.contract, mask=subject.contract.mask)))
         read = read.under(replace(subject.contract, mask_shape=form.contract.mask_shape))
         try:
-            trial = Trial(read, replace(case, query_length=length), counted=False)
+            trial = Trial(read, replace(case, key_length=length), counted=False)
             answer = trial(mask=mask)
             turned = trial.expect_under(trial.effective(mask.swapaxes(1, 2), trial.query, trial.key)).output
         except (check.Violation, check.Inapplicable):

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
-from mhsa.records.errors import Question
-from tests.helpers.layers import Layers
+from tests.helpers.layers import Layers, fails
 
 
 class Scaled(Layers):
@@ -207,6 +206,5 @@ def test_a_gate_that_is_not_made_of_the_attention_is_no_reason_to_leave_it_out()
     assert judged("GateOfTheQueryAlone", "oracle.output_*").verdict != "holds"
 
 
-def test_one_map_alone_is_read_on_an_exact_fit() -> None:
-    with pytest.raises(Question, match="no map of key and value, which no name says, it is not exactly attention"):
-        understand(f"{__file__}:OneMapOverQueries")
+def test_one_map_alone_is_read_on_an_exact_fit_and_a_plain_mistake_is_judged() -> None:
+    assert fails(f"{__file__}:OneMapOverQueries")

@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from mhsa.introspect.resolve import understand
+from mhsa.records.errors import Question
 from mhsa.subject.forms.required_switches import is_switch
 from tests.subject.constructed import Plain
 
@@ -46,8 +48,9 @@ def test_the_position_that_is_exactly_attention_is_taken_and_the_other_is_named(
     assert {"argument blank", "argument softmaxed"} <= set(subject.not_judged)
 
 
-def test_a_module_that_is_right_in_no_position_is_judged_and_no_question() -> None:
-    assert "blank=False" in dict(understand(f"{__file__}:SwitchedWrongly").notes)["call"]
+def test_a_module_that_is_right_in_no_position_is_asked_about_its_nameless_maps() -> None:
+    with pytest.raises(Question, match="queries, keys, values and the output in this order, which no name says"):
+        understand(f"{__file__}:SwitchedWrongly")
 
 
 class Kept(Switched):
