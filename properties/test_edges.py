@@ -28,7 +28,9 @@ def ask_for_nothing(trial: Trial, query: Array, key: Array, value: Array, what: 
     q, k, v = tied(trial.tensor, query, key, value)
     mask = None
     if trial.case.mask != "none":
-        mask = trial.convert(np.ones((query.shape[0], query.shape[1], key.shape[1]), bool))
+        # A mask that all samples share is that of the first one, also where there is none.
+        samples = query.shape[0] or int(trial.subject.contract.mask_shape == "[Tq, Tk]")
+        mask = trial.convert(np.ones((samples, query.shape[1], key.shape[1]), bool))
     with torch.no_grad():
         result, said = attempt(lambda: trial.call_unchecked(q, k, v, mask))
     if result is None:

@@ -84,6 +84,17 @@ class EachDefaultsToTheQuery(Attention):
         return self.attend(query, key, value)
 
 
+class OneMaskForAllSamples(Attention):
+    def forward(self, query, key, value, mask=None):
+        """mask: bool [Tq, Tk], True may attend, the same for all samples."""
+        maps = self.q_proj(query), self.k_proj(key), self.v_proj(value)
+        q, k, v = (x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in maps)
+        scores = q @ k.mT / q.size(-1) ** 0.5
+        if mask is not None:
+            scores = scores.masked_fill(~mask[None, None], -1e30)
+        return self.out_proj((self.drop(scores.softmax(-1)) @ v).transpose(1, 2).flatten(2))
+
+
 CHANGED_AGAIN = ("oracle.output_without_mask", "modes.*", "dropout.what_is_kept_is_scaled_up", "branches.*")
 
 
@@ -92,6 +103,11 @@ CHANGED_AGAIN = ("oracle.output_without_mask", "modes.*", "dropout.what_is_kept_
 )
 def test_it_holds(kind: Any) -> None:
     found = verify(f"{__file__}:{kind.__name__}", dtypes="float64", properties=CHANGED_AGAIN)
+    assert found, str(found)
+
+
+def test_an_empty_batch_has_a_mask_that_all_samples_share() -> None:
+    found = verify(f"{__file__}:OneMaskForAllSamples", dtypes="float64", properties="edges.*")
     assert found, str(found)
 
 
