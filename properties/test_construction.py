@@ -165,7 +165,8 @@ def _roles_of_biases(views: Projections, module: Module) -> dict[str, set[str]]:
     for name, p in module.named_parameters():
         for role in ("query", "key", "value", "out"):
             its: Role = getattr(views, role)
-            for view, called in ((its.bias, name), (its.weight, name.replace("weight", "bias"))):
+            of_weight = name.replace("weight", "bias")
+            for view, called in ((its.bias, name), *([(its.weight, of_weight)] if of_weight != name else [])):
                 if view is not None and not view.fixed and any(lies_in(piece, p) for piece in view.pieces):
                     roles.setdefault(called, set()).add(role)
     return roles
