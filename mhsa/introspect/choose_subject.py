@@ -35,13 +35,15 @@ class Choice:
     """The object that is judged, and in words what else the file has; no words where nothing else was possible.
 
     ``attention`` is the path of the one that is judged of a layer with several, where it is named with the layer's class;
-    ``around`` are the classes of the file that are built of the object, and are not judged.
+    ``around`` are the classes of the file that are built of the object, and ``callers`` the functions of the file that call it,
+    where it is one; they are not judged.
     """
 
     target: Any
     understood: tuple[Understood, ...] = ()
     attention: str = ""
     around: tuple[str, ...] = ()
+    callers: tuple[str, ...] = ()
 
     @property
     def of_modules(self) -> Choice:
@@ -97,10 +99,14 @@ def choose(module: ModuleType, spec: str) -> Choice:
         name, target = next(iter(found.items()))
         others = [n for n in {**attentions, **_named(functions)} if n != name]
         around = _around(modules, name, target)
+        using = (n for n, o in functions.items() if n != name and _uses(o, {name: target}, n))
+        callers = tuple(using) if inspect.isfunction(target) else ()
         if not others:
-            return Choice(target, around=around)
+            return Choice(target, around=around, callers=callers)
         listed = ", ".join(f"{spec}:{n}" for n in others)
-        return Choice(target, (Understood("subject", f"{name}; the file also has {listed}", "named"),), around=around)
+        return Choice(
+            target, (Understood("subject", f"{name}; the file also has {listed}", "named"),), around=around, callers=callers
+        )
     if found:
         means = [f"{spec}:{name}" for name in found]
         words = f"{spec} defines several attention-like objects; name one of {', '.join(means)}"

@@ -64,7 +64,10 @@ def understand(
         if request.layers_of:
             kinds, around = layers_of(choice.target, request.layers_of)
         subject = with_layers_of_file(subject, kinds, around, request)
-        return replace(subject, understood=(*choice.understood, *subject.understood))
+        callers = (f"function {name}, which calls it" for name in choice.callers)
+        return replace(
+            subject, understood=(*choice.understood, *subject.understood), not_judged=(*subject.not_judged, *callers)
+        )
     except (SubjectError, KeyboardInterrupt):
         raise
     except BaseException as error:

@@ -6,6 +6,7 @@ import pytest
 
 from mhsa.commands.cli import main
 from mhsa.introspect.load import chosen, load
+from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 
@@ -148,3 +149,17 @@ def test_a_function_that_computes_attention_is_chosen_among_helpers(tmp_path: Pa
     layer = "class Layer(Rotary):\n    def forward(self, x): return dot_product_attention(x, x, x)\n"
     file.write_text(HELPERS + layer)
     assert load(str(file)).__name__ == "Layer"
+
+
+def test_what_calls_the_function_that_is_judged_is_named_as_not_judged(tmp_path: Path) -> None:
+    """The verdict on a core says nothing of the function around it, which mhsa cannot call."""
+    (tmp_path / "parts.py").write_text(
+        "import math\nimport torch\n"
+        "def attention(q, k, v):\n    return torch.softmax(q @ k.mT / math.sqrt(q.size(-1)), -1) @ v\n"
+        "def with_maps(maps, x):\n    return maps['out'](attention(*(maps[n](x) for n in 'qkv')))\n"
+        "def unrelated(x):\n    return x\n"
+    )
+    spec = str(tmp_path / "parts.py")
+    assert chosen(Request.of(spec)).callers == ("with_maps",)
+    assert "function with_maps, which calls it" in understand(spec).not_judged
+    assert understand(f"{spec}:attention").not_judged == ()
