@@ -20,7 +20,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.mistakes.known_mistake import known_mistake
 from mhsa.subject import check
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.generic_inputs import generic_case, generic_tensors, hiding
+from mhsa.subject.generic_inputs import generic_case, generic_tensors, hiding, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -109,15 +109,9 @@ def _transposed_mask(subject: Subject) -> str:
             turned = trial.expect_under(trial.effective(mask.swapaxes(1, 2), trial.query, trial.key)).output
         except (check.Violation, check.Inapplicable):
             continue
-        if _is(answer.output, turned.value, turned.error) and not _is(
-            answer.output, answer.expected.output.value, answer.expected.output.error
-        ):
+        if is_exact(answer.output, turned) and not is_exact(answer.output, answer.expected.output):
             return f"a mask {form.contract.mask_shape} with as many queries as keys is read with both exchanged"
     return ""
-
-
-def _is(observed: np.ndarray, value: np.ndarray, error: np.ndarray) -> bool:
-    return bool(observed.shape == value.shape and (np.abs(observed - value) <= error).all())
 
 
 def _noise(subject: Subject) -> str:
