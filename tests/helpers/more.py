@@ -216,6 +216,33 @@ MORE = {
         "each of four subjects with each of two contracts; each of both stays",
         ("Blocked-contract0", "subject1-contract1"),
     ),
+    "introspect/readings/formula/test_window_tables.py::test_a_right_one_holds_under_it": More(
+        "builds modules for each window, half a minute; a wrong one of the kind stays", ("OfAWindow",)
+    ),
+    "subject/test_numpy_classes.py::test_tuples_are_replaced_by_tuples_of_its_arrays": More(_ALIKE, ("within", "next_to")),
+    "introspect/test_unjudged_outputs.py::test_weights_in_another_form_are_named_and_not_called_wrong": More(
+        _ALIKE,
+        ("Usual-", "HeadsFirst-weights in attn: shape [H, B, Tq, Tk]", "ReturnedHeadsFirst-",
+         "ReturnedAveraged-weights returned: shape [B, Tq, Tk], the mean over heads",
+         "ReturnedCache-value 2 of 2 returned: a tuple"),
+    ),
+    "introspect/test_given_weights.py::test_right_ones_hold_and_wrong_ones_do_not": More(
+        _ALIKE, ("text0-q.size(-1) ** 0.5-x.size(-1) ** 0.5", "text2-scores = scores.masked-scores.masked")
+    ),
+    "judge/branches/test_branches.py::test_a_branch_that_computes_something_else_is_wrong[ForgetsInAHelper": More(_ALIKE),
+    "judge/branches/test_branches.py::test_a_branch_that_computes_something_else_is_wrong[OfItsFile": More(_ALIKE),
+    "reference/test_formulas.py::test_the_fused_core_is_the_exact_one": More(
+        "one formula more; all features at once stay, with the dropout of each kernel",
+        ("everything-0.0", "everything-0.4", "rotary_window_sinks_grouped-0.0", "scaled_window-0.4", "alibi_causal-0.4",
+         "capped_bias-0.0", "softcap_sinks_causal-0.4", "bias_without_scale-0.0"),
+    ),
+    **{
+        f"oracle/test_qk_norm.py::test_a_normalised_feature_is_within_its_bound[QkNorm(kind='{kind}', eps={eps}": More(_ALIKE)
+        for kind, eps in (("rms", "0.01"), ("l2", "None"))
+    },
+    "judge/test_standalone_script.py::test_a_script_gives_a_function_its_mask_in_the_form_that_it_takes": More(
+        _ALIKE, ("added-additive",)
+    ),
     "introspect/projections/test_discover.py::test_a_right_module_holds_and_one_without_its_scale_does_not": More(
         "each is judged by 40 properties, 2 to 4 seconds; how projections are found stays in the other tests of the file"
     ),

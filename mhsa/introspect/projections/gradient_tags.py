@@ -102,30 +102,34 @@ def tag(module: nn.Module, sizes: Sizes, forward: Forward, inputs: str) -> Tags:
         return Tags(inputs, {}, {})
     parameters = {path: p for path, p in module.named_parameters(remove_duplicate=False) if p.requires_grad}
 
-    def gradients(keys: int, row: int) -> dict[str, Tensor]:
-        def tagged(length: int, features: Sequence[int]) -> Tensor:
-            x = torch.zeros(1, length, width, dtype=torch.float64)
-            for position, feature in enumerate(features):
+    def answered(keys: int, features: tuple[int, int]) -> Tensor:
+        """Return the output [1, Tq, D] where queries, keys and values differ in the features that they have."""
+
+        def tagged(features: Sequence[int]) -> Tensor:
+            x = torch.zeros(1, keys, width, dtype=torch.float64)
+            for position, feature in enumerate(features[:keys]):
                 x[0, position, feature] = 1.0 + 0.5 * position
             return x
 
         if inputs == "x":
-            x = tagged(keys, (0,) if keys == 1 else (0, 1) if row == 0 else (1, 0))
-            query, key, value = x, x, x
+            query = key = value = tagged(features)
         else:
-            query = tagged(2 if keys > 1 else 1, (0, 0)[: 2 if keys > 1 else 1])
-            key = tagged(keys, (1, 1)[:keys])
-            value = key if inputs == "q,kv" else tagged(keys, (2, 2)[:keys])
+            query, key = tagged((0, 0)), tagged((1, 1))
+            value = key if inputs == "q,kv" else tagged((2, 2))
         with differentiated(), kept_for_gradients():
-            out = forward(query, key, value)
-        found = torch.autograd.grad(out[0, row, 0], list(parameters.values()), allow_unused=True)
+            return forward(query, key, value)
+
+    def gradients(out: Tensor, row: int) -> dict[str, Tensor]:
+        found = torch.autograd.grad(out[0, row, 0], list(parameters.values()), allow_unused=True, retain_graph=True)
         return {p: torch.zeros_like(parameters[p]) if g is None else g for p, g in zip(parameters, found, strict=True)}
 
     def moved(of: dict[str, Tensor]) -> int:
         return sum(int(gradient.count_nonzero()) for gradient in of.values())
 
     try:
-        two = max(gradients(2, -1), gradients(2, 0), key=moved)  # the first of them where both move as much
-        return Tags(inputs, two, gradients(1, -1))
+        last = answered(2, (1, 0))
+        first = answered(2, (0, 1)) if inputs == "x" else last  # the query's own feature is 0 in both
+        two = max(gradients(last, -1), gradients(first, 0), key=moved)  # the first of them where both move as much
+        return Tags(inputs, two, gradients(answered(1, (0, 0)), -1))
     except Exception:  # whatever is wrong with this module, its properties will say so; tags only settle choices
         return Tags(inputs, {}, {})

@@ -74,7 +74,11 @@ def mistakes_of_models(kinds: Sequence[Any], others: Collection[str], alone: Req
         masked = pick(inspect.signature(kind.forward).parameters, MASK) is not None
         if issubclass(kind, classes) or not masked or "Embedding(" in source_of(kind):
             return None
-        whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
+        adapter = as_adapter(kind, alone.label)
+        built = adapter.build(*(adapter.sizes or (SIZES.head, SIZES.d_model)))
+        if not any(isinstance(part, classes) for part in built.modules()):  # to find out how it is called takes far longer
+            return None
+        whole = build_and_call(adapter, kind, alone, whole=True)
         attentions = [path for path, part in whole.module.named_modules() if isinstance(part, classes)]
         return mistake_in_built(whole, attentions) if attentions else None
 

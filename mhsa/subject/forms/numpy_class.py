@@ -97,23 +97,28 @@ class _Quotients(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, call: Callable[..., Any], *values: Tensor) -> Any:
-        ctx.call, ctx.values = call, [x.detach().clone() for x in values]
+        ctx.call, ctx.values, ctx.quotients = call, [x.detach().clone() for x in values], []
         (first, *_) = listed(call(*ctx.values))
         ctx.first = first
         return first.clone()
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        found: list[Tensor | None] = []
-        for n, x in enumerate(ctx.values):
-            quotients = torch.zeros_like(x)
-            for place in range(x.numel()):
-                moved = [y.clone() for y in ctx.values]
-                moved[n].view(-1)[place] += _STEP
-                (first, *_) = listed(ctx.call(*moved))
-                quotients.view(-1)[place] = ((first - ctx.first) * gradient).sum() / _STEP
-            found.append(quotients)
-        return (None, *found)
+        # Each entry of the parameters is a call, so that they are kept for a second backward pass.
+        ctx.quotients = ctx.quotients or [_quotients(ctx.call, ctx.first, ctx.values, x) for x in ctx.values]
+        return (None, *((q * gradient).flatten(1).sum(1).view(x.shape) for q, x in zip(ctx.quotients, ctx.values, strict=True)))
+
+
+def _quotients(call: Callable[..., Any], first: Tensor, values: list[Tensor], of: Tensor) -> Tensor:
+    """Return by how much the output moves with each entry of one of ``values``: [entries, *output]."""
+    columns = torch.zeros(of.numel(), *first.shape, dtype=first.dtype)
+    for place in range(of.numel()):
+        kept = of.view(-1)[place].clone()
+        of.view(-1)[place] += _STEP
+        (moved, *_) = listed(call(*(x.clone() for x in values)))  # it may write into its own
+        columns[place] = (moved - first) / _STEP
+        of.view(-1)[place] = kept
+    return columns
 
 
 @contextmanager

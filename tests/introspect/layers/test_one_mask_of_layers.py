@@ -1,5 +1,6 @@
 """The one mask of a layer or a model that is built of the attention of a file: it is handed on, and not turned."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,24 @@ def test_the_one_mask_of_a_layer_goes_to_its_attention(tmp_path: Path, code: str
     wrong = understand(str(path), ("float64",)).wrong_masks
     assert wrong.startswith(said)
     assert bool(wrong) == bool(said)
+
+
+OTHER = """
+
+class Other(nn.Module):
+    called = 0
+
+    def __init__(self, num_heads, d_model):
+        super().__init__()
+
+    def forward(self, x, y, mask=None):
+        Other.called += 1
+        raise RuntimeError
+"""
+
+
+def test_what_has_none_of_its_attentions_is_not_called(tmp_path: Path) -> None:
+    """A file may have many classes of other kinds: to find out how each is called would take minutes."""
+    (tmp_path / "model.py").write_text(ATTENTION + OTHER)
+    subject = understand(f"{tmp_path / 'model.py'}:Attention")
+    assert sys.modules[subject.adapter.owner.__module__].Other.called == 0
