@@ -29,11 +29,12 @@ def test_gradients_where_nothing_else_needs_one(subject: Subject, case: Case) ->
     """What needs a gradient receives the same one if nothing else needs any.
 
     Statement: for S each of {q}, {k}, {v}, all parameters, one parameter: dL/dx for x in S is that of the formula, within the
-        bound, where requires_grad is set for S alone.
+        bound, where requires_grad is set for S alone; also after a call with the same tensors under no_grad.
     Requires: autograd.
-    Source: P16; fine-tuning with frozen layers, probes of a frozen model, the first layer on data.
+    Source: P16; fine-tuning with frozen layers, probes of a frozen model, the first layer on data; validation before training.
     Breaks it: a backward pass that returns what the query needs and nothing else, a shortcut without autograd where all
-        parameters are frozen, a projection under no_grad where its input needs no gradient.
+        parameters are frozen, a projection under no_grad where its input needs no gradient, projections of a memory that are
+        kept from a call without autograd.
     """
     trial = Trial(subject, case)
     d_output = trial.cotangent(20, case.output_shape)
@@ -60,6 +61,8 @@ def require_theirs(
         p.requires_grad_(any(p is leaf for leaf in leaves))
     q, k, v, mask = trial.last_tensors
     given = {id(t): t.detach().requires_grad_(any(t is leaf for leaf in leaves)) for t in (q, k, v)}
+    with torch.no_grad():
+        guard("a call under no_grad", lambda: trial.call_unchecked(given[id(q)], given[id(k)], given[id(v)], mask))
     with torch.enable_grad():
         output, _ = guard(f"the call {where}", lambda: trial.call_unchecked(given[id(q)], given[id(k)], given[id(v)], mask))
     if not output.requires_grad:

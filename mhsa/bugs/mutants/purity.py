@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mhsa.bugs.mutants.plain import Four, Plain
 
@@ -199,3 +200,22 @@ class WeightMapNormalised(Plain):
         with torch.no_grad():
             self.w_q.weight.data.mul_(0.999)
         return found
+
+
+class CheckpointReadsTheLastMask(Plain):
+    """In train mode the softmax is computed again for the backward pass, with the mask that the last call left on the module.
+
+    Formula: gradients of softmax(S + M') with M' of the last call; must be M of the call that is differentiated
+    Census: P18 (a checkpoint that reads what is not its argument)
+    """
+
+    def prepare(self) -> None:
+        self.last: Tensor | None = None
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        self.last = mask
+        if not (self.training and torch.is_grad_enabled()):
+            return super().softmax(s, mask)
+        above = super().softmax
+        again: Tensor = checkpoint(lambda s: above(s, self.last), s, use_reentrant=False, preserve_rng_state=False)
+        return again

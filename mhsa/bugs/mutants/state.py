@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -183,3 +184,22 @@ class ValueBiasKept(Plain):
         super().__init__(head, d_model, dropout)
         for name in () if bias else ("w_q", "w_k", "w_o"):
             setattr(self, name, nn.Linear(d_model, d_model, bias=False))
+
+
+class MemoryProjectedWithoutAutograd(Plain):
+    """Keys and values that a call without autograd has projected serve the next call with the same tensors and parameters.
+
+    Formula: dL/dW_K = dL/dW_V = 0 after a call under no_grad; must be those of the call that is differentiated
+    Census: P18 (cross attention to one memory)
+    """
+
+    def prepare(self) -> None:
+        self.kept: tuple[list[Any], list[int], tuple[Tensor, Tensor]] | None = None
+
+    def project(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, ...]:
+        of: list[Any] = [key, value, *self.w_k.parameters(), *self.w_v.parameters()]
+        versions = [-1 if x.is_inference() else x._version for x in of]
+        known = self.kept is not None and self.kept[1] == versions and all(map(operator.is_, self.kept[0], of))
+        if self.kept is None or not known or self.kept[2][0].requires_grad:
+            self.kept = of, versions, (self.w_k(key), self.w_v(value))
+        return self.w_q(query), *self.kept[2]
