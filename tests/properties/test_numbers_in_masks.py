@@ -3,21 +3,28 @@
 from pathlib import Path
 
 import pytest
+from torch import Tensor, nn
 
-from torch import Tensor
-
-from mhsa.bugs.mutants.plain import Plain
 from mhsa.judge.verification import verify
 
 
-class MaskOfTheFirstHead(Plain):
+class MaskOfTheFirstHead(nn.Module):
     """Of a mask with an axis of the heads the first one's is taken.
 
-    mask: bool (B, Tq, Tk), or (B, H, Tq, Tk)
+    mask: bool (B, H, Tq, Tk), True where a query may attend
     """
 
-    def hidden(self, mask: Tensor) -> Tensor:
-        return super().hidden(mask[:, 0] if mask.dim() == 4 else mask)
+    def __init__(self, d_model: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q, self.k, self.v, self.out = (nn.Linear(d_model, d_model) for _ in range(4))
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+        layers = (self.q, query), (self.k, key), (self.v, value)
+        q, k, v = (f(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for f, x in layers)
+        s = q @ k.mT * q.size(-1) ** -0.5
+        s = s if mask is None else s.masked_fill(~mask[:, :1], -1e30)
+        return self.out((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
 MODULE = '''
