@@ -29,7 +29,7 @@ def test_output_with_a_bias(subject: Subject, case: Case) -> None:
     """The output is that of scores with the bias added after they are scaled, under any mask.
 
     Statement: |O - o| <= B, with softmax(scale <q_i, k_j> + b_bhij) over the allowed keys.
-    Requires: bias = "given" is declared.
+    Requires: bias = "given" is declared, or a mask is added.
     Source: ALiBi's and T5's definition; torch's scaled_dot_product_attention; bound: docs/bounds.md.
     Breaks it: a bias that is scaled with the scores (tenstorrent/tt-metal#55333), taken from the first head or sample, or lost
         where a mask is given.
@@ -46,7 +46,7 @@ def test_a_bias_hides_keys(subject: Subject, case: Case) -> None:
 
     Statement: b_ij = -10000 for every i implies O(q, k', v') = O(q, k, v), where k', v' differ from k, v at key j only, in the
         rows that see another key.
-    Requires: bias = "given" is declared; keys of their own; the bias does not go through a soft cap.
+    Requires: bias = "given" is declared, or a mask is added; keys of their own; the bias does not go through a soft cap.
     Source: a mask that is added is such a bias; P22, the class of arguments that are accepted and ignored.
     Breaks it: a bias that is ignored, in some heads or under a mask, that is scaled, or added to the weights.
     """
@@ -69,7 +69,7 @@ def test_a_constant_in_a_row_changes_nothing(subject: Subject, case: Case) -> No
     """A number added to a whole row of the bias changes nothing: softmax knows no shift.
 
     Statement: O(b + c_i) = O(b) for a number c_i per row.
-    Requires: bias = "given" is declared; no sink, and no soft cap over the bias.
+    Requires: bias = "given" is declared, or a mask is added; no sink, and no soft cap over the bias.
     Source: A7, for the bias alone.
     Breaks it: a bias that is added after the softmax, or multiplied with the scores, with the queries' axis exchanged.
     """
@@ -85,15 +85,23 @@ def test_a_constant_in_a_row_changes_nothing(subject: Subject, case: Case) -> No
     check.agree("output", after.output_and_bound, before.output_and_bound, before.judged)
 
 
+def require_gradient(subject: Subject) -> None:
+    """End the property where the bias is a mask that no docstring promises a gradient, and that has none."""
+    form = subject.caller.bias_form
+    if form is not None and not form.gradient:
+        check.inapplicable("needs a bias that has a gradient, and the mask that is one is promised none")
+
+
 @given(case=cases(masks=(*ANY, "causal"), min_bias=True))
 def test_gradient_of_the_bias(subject: Subject, case: Case) -> None:
     """The bias receives the gradient of its scores, summed over the axes that are broadcast.
 
     Statement: dL/db_bhij = P_bhij (dP_bhij - sum_k P_bhik dP_bhik), summed over samples or heads where b has one for all.
-    Requires: bias = "given" is declared; autograd.
+    Requires: bias = "given" is declared, or a mask is added; autograd.
     Source: the chain rule; bound: docs/bounds.md.
     Breaks it: a backward pass without the bias (pytorch/pytorch#148476), with the scale on it, or not summed.
     """
+    require_gradient(subject)
     trial = Trial(subject, case)
     found = trial.differentiate(trial.cotangent(20, case.output_shape))
     if not found.answer.judged.all():
@@ -107,10 +115,11 @@ def test_the_bias_alone_is_differentiated(subject: Subject, case: Case) -> None:
     """The bias receives its gradient where nothing else requires one.
 
     Statement: dL/db as in gradient_of_the_bias, with inputs and parameters that require no gradient.
-    Requires: bias = "given" is declared; autograd.
+    Requires: bias = "given" is declared, or a mask is added; autograd.
     Source: pytorch/pytorch#171707; A27.
     Breaks it: a path that is chosen by whether the query requires a gradient, a bias that is detached.
     """
+    require_gradient(subject)
     trial = Trial(subject, case)
     answer = trial()
     if not answer.judged.all():
@@ -136,7 +145,7 @@ def test_a_bias_for_all_is_one_for_each(subject: Subject, case: Case) -> None:
     """A bias with one axis for all samples or heads is the same bias, written out for each of them.
 
     Statement: O(b[1, h]) = O(b repeated B times), and likewise for the heads.
-    Requires: bias = "given" is declared; it may have an axis of size 1, and the whole one is taken, too.
+    Requires: bias = "given" is declared, or a mask is added; it may have an axis of size 1, and the whole one is taken, too.
     Source: broadcasting.
     Breaks it: a bias that is repeated for the heads as if these came before the samples.
     """

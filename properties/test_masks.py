@@ -273,6 +273,19 @@ def nearly_all(*, alike: bool) -> Iterator[Mask]:
     yield each
 
 
+def under_shared_masks(subject: Subject, case: Case, turn: int) -> None:
+    """Calls under masks that every sample shares, of as many samples as queries, or as keys: sizes say nothing of the axes."""
+    queries = 3 if turn else 2
+    keys = queries if case.tie == "all" or is_square(subject.adapter) else 5 - queries
+    for n in range(4):
+        drawn = case.rng(13 + n).random((queries, keys)) < 0.5
+        drawn[np.arange(queries), np.arange(queries) % keys] = True
+        if queries == keys:
+            drawn |= np.eye(keys, dtype=bool)
+        for batch in {queries, keys}:
+            under_mask(subject, case, np.broadcast_to(drawn, (batch, queries, keys)).copy())
+
+
 def under_mask(subject: Subject, case: Case, mask: Mask) -> None:
     """One call under a mask [B, Tq, Tk], of as many samples, queries and keys as it has."""
     batch, queries, keys = mask.shape
@@ -298,6 +311,9 @@ def test_all_small_masks(subject: Subject, case: Case, turn: int) -> None:
     if not subject.adapter.takes_mask:
         check.inapplicable(NO_MASKS)
     queries, keys = min(case.query_length, 3), min(case.key_length, 3)
+    if subject.contract.mask_shape == "[Tq, Tk]":
+        under_shared_masks(subject, case, turn)
+        return
     if turn == 0:
         under_mask(subject, case, all_masks(subject, queries, keys))
         return

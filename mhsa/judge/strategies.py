@@ -125,6 +125,7 @@ def _case(
         pytest.skip("needs masks" + (" of a kind" if subject.adapter.takes_mask else "") + " that the subject cannot be given")
     if not possible_dtypes:
         pytest.skip(f"is judged in {', '.join(dtypes)} only; add --dtype")
+    biases = biases and (min_bias or subject.contract.bias is not None)  # an added mask is one in properties of biases alone
     kinds = tuple(b for b in BIASES if b in subject.biases or (b == "none" and not min_bias)) if biases else ("none",)
     if not kinds:
         pytest.skip('needs a contract with bias = "given"')

@@ -37,6 +37,20 @@ _WORDS = {
     "floating": r"\b(float(16|32|64)?|floating|FloatTensor|HalfTensor|additive)\b",
 }
 
+# Every number but zero.
+_NONZERO = r"\bnon-?\s?zeros?\b|\b(other than|unequal to|different from|not equal to) (0|zero)\b|!= ?0\b|\btruthy\b"
+_FLOATS = r"\bfloat(16|32|64|ing|s)?\b|\bany (numeric )?(dtype|type)\b"
+_ADDED = r"\badditive\b|\badded\b|\badds\b|-\s?inf|\bbias\b"
+_OF_HEADS = (
+    r"[\[(]\s*[^,()\[\]]+,[^,()\[\]]*\b(H|h|nh|heads?|num_?heads?|n_?heads?|nhead)\b[^,()\[\]]*,[^,()\[\]]+,[^,()\[\]]+[\])]"
+)
+_SHARED_BY_HEADS = (
+    r"\b(same|shared|identical|alike|equal|broadcast|repeated|expanded)\b.{0,40}\bheads?\b|\bheads?\b.{0,20}\b(shar|alike)"
+)
+
+_QUERIES_BY_KEYS = r"[\[(]\s*(T|L|S|Tq|Lq|T_q|L_q|(seq|tgt|q|query)\w*)\s*,\s*(T|L|S|Tk|Lk|T_k|L_k|(seq|src|k|key)\w*)\s*[\])]"
+_SAMPLES_BY_KEYS = r"[\[(]\s*(N|b\w*)\s*,\s*\w+\s*[\])]|padding"
+
 _known: dict[tuple[int, str, str], tuple[Subject, bool]] = {}
 
 
@@ -62,15 +76,56 @@ def must_take(subject: Subject, kind: str, name: str, dtype: str, change: Change
 
 def says(subject: Subject, kind: str) -> bool:
     """Whether the docstrings of a subject's class or function speak of its mask in words that promise such forms."""
+    return any(re.search(_WORDS[kind], line, re.IGNORECASE) for line in _lines(subject) if "mask" in line.lower())
+
+
+def says_nonzero(subject: Subject) -> bool:
+    """Whether docstrings say of the mask that every number but zero means the same: "nonzero entries may be attended"."""
+    return re.search(_NONZERO, _about_masks(subject), re.IGNORECASE) is not None
+
+
+def says_nonzero_floats(subject: Subject) -> bool:
+    """Whether they say so of floating masks, too, and not that such a mask is added."""
+    text = _about_masks(subject)
+    return says_nonzero(subject) and re.search(_FLOATS, text, re.IGNORECASE) is not None and not re.search(_ADDED, text, re.I)
+
+
+def has_heads(subject: Subject) -> bool:
+    """Whether docstrings give the mask four axes of which the second one is of the heads, which need not share one."""
+    text = _about_masks(subject)
+    return re.search(_OF_HEADS, text) is not None and not re.search(_SHARED_BY_HEADS, text, re.IGNORECASE)
+
+
+def has_queries_by_keys_alone(subject: Subject) -> bool:
+    """Whether docstrings give the mask a shape [Tq, Tk], and none of samples and keys, for which it could be taken."""
+    text = _about_masks(subject)
+    return re.search(_QUERIES_BY_KEYS, text) is not None and not re.search(_SAMPLES_BY_KEYS, text, re.IGNORECASE)
+
+
+def _lines(subject: Subject) -> list[str]:
+    """Return the lines of the docstrings of a subject's class or function, and of its forward."""
     adapter = subject.adapter
     owners: list[Any] = []
     if isinstance(adapter, FunctionAdapter):
         owners = [adapter.function]
     elif isinstance(adapter, ModuleAdapter):
         owners = [adapter.owner, call_of(adapter.owner)]
-    text = "\n".join(inspect.getdoc(owner) or "" for owner in owners if "__doc__" in dir(owner))
-    about = [line for line in text.splitlines() if "mask" in line.lower()]
-    return any(re.search(_WORDS[kind], line, re.IGNORECASE) for line in about)
+    return "\n".join(inspect.getdoc(owner) or "" for owner in owners if "__doc__" in dir(owner)).splitlines()
+
+
+def _about_masks(subject: Subject) -> str:
+    """Return the lines that speak of a mask, each with those below it that are further in."""
+    about: list[str] = []
+    depth: int | None = None
+    for line in _lines(subject):
+        inside = len(line) - len(line.lstrip())
+        if "mask" in line.lower() and (depth is None or inside <= depth):
+            depth = inside
+        elif not line.strip() or depth is None or inside <= depth:
+            depth = None
+            continue
+        about.append(line.strip())
+    return " ".join(about)
 
 
 def _takes(subject: Subject, dtype: str, change: Change, seed: int, *, added: bool) -> bool:

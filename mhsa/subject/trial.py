@@ -128,7 +128,8 @@ class Trial(PredictedModule):
         roles: dict[Tensor, list[str]] = {}
         for name, tensor in zip(("query", "key", "value"), self.last_tensors[:3], strict=True):
             roles.setdefault(tensor, []).append(name)
-        bias = self.arguments["bias"][0] if "bias" in self.arguments else None
+        form = self.subject.caller.bias_form
+        bias = self.arguments["bias"][0] if form is not None and form.gradient and "bias" in self.arguments else None
         leaves = [*roles, *self.module.parameters(), *([] if bias is None else [bias])]
         of_tensors = guard("the backward pass", lambda: backward_pass(starts, leaves))
         observed, missing = by_name(of_tensors, {names[0]: tensor for tensor, names in roles.items()}, self.views, bias)
@@ -137,10 +138,11 @@ class Trial(PredictedModule):
             observed["bias"] = observed["bias"].reshape(self.bias.shape)
         ties = {names[0]: names for names in roles.values()}
         fixed = self.views.fixed
+        unjudged = fixed if bias is not None else {*fixed, "bias"}
 
         def expected() -> dict[str, Bounded]:
             of_all = expected_gradients(answer, ties, d_output, d_weights, d_lse, self.precision)
-            return {name: gradient for name, gradient in of_all.items() if name not in fixed}
+            return {name: gradient for name, gradient in of_all.items() if name not in unjudged}
 
         return Differentiated(answer, ObservedGradients(observed, fixed), missing, expected)
 
@@ -164,7 +166,7 @@ class Trial(PredictedModule):
         arguments = {"query": (q, query), "key": (k, key), "value": (v, value)}
         if form is not None and self.bias is not None:
             bias = form.convert(self.tensor(self.hidden_in(self.bias, mask) if in_mask else self.bias))
-            arguments["bias"] = (bias.detach().requires_grad_(leaves), numbers(bias))
+            arguments["bias"] = (bias.detach().requires_grad_(leaves and form.gradient), numbers(bias))
         if given is not None:
             arguments["mask"] = (given, numbers(given))
         self.arguments = arguments

@@ -61,6 +61,7 @@ BROKEN_BY = {
     "mask_forms.integers_mean_what_bools_mean": "BitsInverted",
     "mask_forms.a_floating_mask_is_one_of_two_things": "FloatMaskMultiplied",
     "mask_forms.broadcast_shapes_mean_the_same": "SharedMaskFlipped",
+    "mask_forms.each_head_has_its_own_mask": "MaskOfTheFirstHead",
     "mask_forms.memory_layouts_mean_the_same": "MaskTakenForContiguous",
     "fully_masked_rows.one_fully_masked_row": "FullyMaskedRowsAreNaN",
     "fully_masked_rows.other_rows_are_unchanged": "FullyMaskedRowsSpread",
@@ -189,6 +190,7 @@ SPECS = {m.name: m.spec for m in (*mutants(), *declared())}
 LAYERS = ROOT / "tests" / "introspect" / "layers"
 SPECS["AddedTwice"] = f"{LAYERS / 'test_layers.py'}:AddedTwice"
 SPECS["MaskOfTheOtherSequence"] = f"{LAYERS / 'test_masks_of_layers.py'}:MaskOfTheOtherSequence.own"
+SPECS["MaskOfTheFirstHead"] = f"{ROOT / 'tests' / 'properties' / 'test_numbers_in_masks.py'}:MaskOfTheFirstHead"
 EVERY = [p.id for p in catalogue()]
 
 

@@ -39,11 +39,13 @@ class BiasForm:
         shape: of the tensor; an axis B or H may be of size 1 where there are four.
         kinds: of :data:`mhsa.records.case.BIASES` that are taken.
         in_mask: whether the bias is given as the mask, -inf where attention is not allowed.
+        gradient: whether its gradient is judged; that of a mask may be left out.
     """
 
     shape: BiasShape = "[B, H, Tq, Tk]"
     kinds: tuple[str, ...] = ()
     in_mask: bool = False
+    gradient: bool = True
 
     def convert(self, bias: Tensor) -> Tensor:
         """Return a bias [B or 1, H or 1, Tq, Tk] in this form; the result is a view of it where it can be one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from mhsa.introspect.readings.formula.added_masks import with_added_mask
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject import check
@@ -49,6 +50,8 @@ def find_bias_form(subject: Subject) -> Subject:
     Raises:
         Question: a bias is declared, and none is taken.
     """
+    if subject.contract.bias is None and not bias_argument(subject.adapter):
+        return with_added_mask(subject)
     if subject.contract.bias != "given":
         return subject
     own = bias_argument(subject.adapter)

@@ -1,0 +1,104 @@
+"""Masks that are added to the scores, finite numbers too: where a docstring says so, or where a call shows it.
+
+An additive mask of 0 and -inf may be read as what it hides: then nothing is known of other numbers. Where a docstring says that
+the mask is added, or one of finite numbers is exactly added, it is a bias of the scores, and is judged as one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from mhsa.introspect.readings.masks.stated_polarity import about, mask_parameter
+from mhsa.records.understood import Known, Understood
+from mhsa.subject import check
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.forms.bias_form import AS_MASK, SAYS, BiasForm
+from mhsa.subject.generic_inputs import generic_case, is_exact
+from mhsa.subject.required_mask_forms import has_heads
+from mhsa.subject.subject import Subject
+from mhsa.subject.trial import Trial
+
+_ADDED = re.compile(r"\badded\b|\badds\b|\bbias(es)?\b", re.IGNORECASE)
+_ADDITIVE = re.compile(r"\badditive\b", re.IGNORECASE)
+# Words that leave open what a finite number gives: all values are listed, or the scores are not yet scaled.
+_LISTED = re.compile(r"-\s?inf|-\s?\d+(\.\d*)?e\d|-\s?1\d{3,}|negative|\bmin\b|\bNEG_INF\b", re.IGNORECASE)
+_OTHER_SCORES = re.compile(r"\braw\b|\bunscaled\b|\b(before|prior to)\b.{0,24}\bscal|\bpre-?scal", re.IGNORECASE)
+_GRADIENT = re.compile(r"\bgradients?\b|\bdifferentiable\b|\blearn(ed|t|able)\b|\btrainable\b|\btrained\b", re.IGNORECASE)
+_NO_GRADIENT = re.compile(
+    r"\b(no|not|non|never|without|nor)\b.{0,30}(gradient|differentiable|learn|train)|detach", re.IGNORECASE
+)
+
+
+def with_added_mask(subject: Subject) -> Subject:
+    """Return the subject with its additive mask as a form of a bias, where finite numbers are promised or exactly added."""
+    contract, adapter = subject.contract, subject.adapter
+    shape = AS_MASK.get(contract.mask_shape or "[B, Tq, Tk]")
+    if (
+        contract.mask != "additive"
+        or shape is None
+        or not isinstance(adapter, (ModuleAdapter, FunctionAdapter))
+        or contract.bias is not None
+        or contract.softcap is not None  # it may be applied to scores and mask together, or to the scores alone
+        or contract.fill is not None
+    ):
+        return subject
+    text = " ".join(about(adapter, mask_parameter(adapter))) if mask_parameter(adapter) else ""
+    promised = _promises(text)
+    form = BiasForm(shape, SAYS[shape], in_mask=True)
+    kinds: list[str] = []
+    for kind in SAYS[shape]:
+        exact = _answers(subject, form, kind)
+        if exact or (exact is False and promised and kind in _documented(subject, shape)):
+            kinds.append(kind)
+    if not kinds:
+        return subject
+    form = replace(form, kinds=tuple(kinds))
+    form = replace(form, gradient=_promises_gradient(text) or _has_gradient(subject, form))
+    known: Known = "documented" if promised else "fitted"
+    understood = Understood("bias", f"the mask may hold finite numbers, which are added to the scores, {shape}", known)
+    caller = replace(subject.caller, bias_form=form)
+    return replace(subject, caller=caller, understood=(*subject.understood, understood))
+
+
+def _promises(text: str) -> bool:
+    """Whether a docstring says that the mask is added, whatever its numbers are."""
+    listed = _LISTED.search(text) is not None
+    says_so = _ADDED.search(text) or _ADDITIVE.search(text)
+    return says_so is not None and not listed and not _OTHER_SCORES.search(text)
+
+
+def _promises_gradient(text: str) -> bool:
+    return _GRADIENT.search(text) is not None and not _NO_GRADIENT.search(text)
+
+
+def _documented(subject: Subject, shape: str) -> tuple[str, ...]:
+    """Return the kinds that the documented shape has: heads where it has an axis for them, and never one sample for all."""
+    if shape == "[B, H, Tq, Tk]":
+        return ("samples", "full") if has_heads(subject) else ("samples",)
+    return {"[B*H, Tq, Tk]": ("full",), "[B, Tq, Tk]": ("samples",), "[Tq, Tk]": ("shared",)}.get(shape, ())
+
+
+def _trial(subject: Subject, form: BiasForm, kind: str) -> Trial:
+    asked = replace(subject, device="cpu", caller=replace(subject.caller, bias_form=form, weights_from=None))
+    return Trial(asked, replace(generic_case(asked), bias=kind), counted=False)
+
+
+def _answers(subject: Subject, form: BiasForm, kind: str) -> bool | None:
+    """Return whether a call with a finite mask is exact; None where it raises."""
+    try:
+        answer = _trial(subject, form, kind)()
+    except (check.Violation, check.Inapplicable):
+        return None
+    return is_exact(answer.output, answer.expected.output)
+
+
+def _has_gradient(subject: Subject, form: BiasForm) -> bool:
+    """Whether the gradient of the mask is exact in one call: one that has none anywhere promises none."""
+    try:
+        trial = _trial(subject, form, form.kinds[-1])
+        found = trial.differentiate(trial.cotangent(20, trial.case.output_shape))
+        return is_exact(found.observed["bias"], found.expected["bias"])
+    except (check.Violation, check.Inapplicable):
+        return False
