@@ -183,3 +183,20 @@ class ValueBiasKept(Plain):
         super().__init__(head, d_model, dropout)
         for name in () if bias else ("w_q", "w_k", "w_o"):
             setattr(self, name, nn.Linear(d_model, d_model, bias=False))
+
+
+class CopySharesWhatIsFrozen(Plain):
+    """A deep copy shares the parameters that are frozen when it is made, which are trained later.
+
+    Formula: W of the copy is that of the original; must be its own
+    Census: P18 (deepcopy)
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = type(self)(self.head, self.d_model, self.rate).to(self.w_o.weight)
+        other.load_state_dict(self.state_dict())
+        for name, p in self.named_parameters():
+            if not p.requires_grad:
+                owner, _, own = name.rpartition(".")
+                setattr(other.get_submodule(owner), own, p)
+        return other.train(self.training)
