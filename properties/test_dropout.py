@@ -32,7 +32,10 @@ RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 FINE_RATES = (0.25, 0.75, 0.1, 0.03)  # the last two are no multiples of 1/16, and 0.03 is below it
 SINGLE = ("float64", "float32")
 NEVER = 1e-9  # a probability
-QUERIES = 600  # more than two tiles of 256, and one of 512
+QUERIES, SQUARE = 600, 300  # more than two tiles of 256, and one of 512; more than one of 256, where keys are as many
+# Keys that are dropped or not: of 600^2 / 2 pairs in 32 heads two agree by chance at a rate of 1/4 or 3/4 with a probability
+# of 6e6 (5/8)^96, below 1e-12.
+PATTERN = 96
 # A rate, and another one that it is changed to. Nothing else in a module is 0.7: no scale is, as d_k is whole. Weights that
 # were scaled up by one of them once to three times, or by both, are told apart by their sizes.
 FIRST, LATER = 0.7, 0.25
@@ -230,14 +233,15 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
     """Which weights are dropped is independent over samples, heads, queries and keys.
 
     Statement: of N pairs of weights at one distance along an axis, both are dropped in Binomial(N, p^2); exact, at 1e-9. No two
-        of 600 queries have all the same weights dropped.
+        of 600 queries have all the same weights of a head dropped.
     Requires: dropout whose rate can be set.
     Source: A36, P25.
     Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys
         dropped, the same random numbers for each tile of queries.
     """
     not_if_never(subject)
-    dropped = drop(subject, case, rate)
+    trial, inputs = uniform(subject, case, rate)
+    dropped = look(subject, case, rate, trial, inputs)
     gone = dropped.kept == 0
     for axis, name in enumerate(("samples", "heads", "queries", "keys")):
         for distance in range(1, gone.shape[axis] // 2 + 1):
@@ -249,36 +253,32 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
             both, probability = int((one & two & shown).sum()), dropped.rate**2
             words = f"pairs of {name} at a distance of {distance} dropped together"
             check.count_as_expected(words, both, int(shown.sum()), probability)
-    if dropped.sites == 1 and gone.any() and not isinstance(getattr(subject.adapter, "base", subject.adapter), SeveralCalls):
-        require_patterns_of_their_own(subject, case, rate)
+    calls_for_each = isinstance(getattr(subject.adapter, "base", subject.adapter), SeveralCalls)
+    if dropped.sites == 1 and gone.any() and not calls_for_each:
+        require_patterns_of_their_own(trial, rate)
 
 
-def require_patterns_of_their_own(subject: Subject, case: Case, rate: float) -> None:
-    """Fail if two of many queries have the same output, where all keys weigh the same: the same weights were dropped for both.
+def require_patterns_of_their_own(trial: Trial, rate: float) -> None:
+    """Fail if two of many queries have the same output of a head, where all keys weigh the same, and the same were dropped.
 
-    Nothing else but what is dropped tells such queries apart.
+    Nothing else but what is dropped tells such queries apart. The trial is one that :func:`uniform` has made.
     """
-    trial, _ = uniform(subject, case, rate)
-    case, square = trial.case, trial.case.tie == "all" or is_square(subject.adapter)
-    random = case.rng(41)
-    batch, keys = (1, QUERIES) if square else (2, 48)
-    x = random.standard_normal((batch, keys, case.d_model))
-    query = x if square else random.standard_normal((batch, QUERIES, case.d_model))
-    # Two patterns agree in each of their independent places with this probability: weights, or features of the output.
-    places = batch * min(case.head * keys, case.d_model)
-    if QUERIES**2 / 2 * (rate**2 + (1 - rate) ** 2) ** places > NEVER:
+    case, square = trial.case, trial.case.tie == "all" or is_square(trial.subject.adapter)
+    random, queries = case.rng(41), SQUARE if square else QUERIES
+    x = random.standard_normal((1, queries if square else PATTERN, case.d_model))
+    query = x if square else random.standard_normal((1, queries, case.d_model))
+    heads = by_head(trial(query, x, x).output, case.head)[0]
+    # Numbers that are zero were dropped from the output. Of fewer features than these, two may be close by chance.
+    if not heads.all() or heads.shape[-1] < 8:
         return
-    given_as = (x, x, x) if square else (query, x, x)
-    output = trial(*given_as).output.transpose(1, 0, 2).reshape(QUERIES, -1)
-    size = np.abs(x).sum(axis=1).max() / keys / (1.0 - rate)
-    tolerance = 2 * gamma(keys + 2 * case.d_model + 16, subject.precision(case.dtype).unit) * size
-    order = np.argsort(output[:, 0])
-    same = (np.abs(np.diff(output[order], axis=0)) <= tolerance).all(axis=1)
-    if same.any():
-        one, two = sorted(int(n) for n in order[int(same.argmax()) :][:2])
-        check.fail(
-            f"queries {one} and {two} of {QUERIES} had the same weights dropped, but each must draw its own", what="dropout"
-        )
+    size = np.abs(x).sum(axis=1).max() / x.shape[1] / (1.0 - rate)
+    tolerance = 2 * gamma(x.shape[1] + 2 * case.d_model + 16, trial.precision.unit) * size
+    for head in heads:
+        order = np.argsort(head[:, 0])
+        same = (np.abs(np.diff(head[order], axis=0)) <= tolerance).all(axis=1)
+        if same.any():
+            one, two = sorted(int(n) for n in order[int(same.argmax()) :][:2])
+            check.fail(f"queries {one} and {two} of {queries} had the same weights dropped, but must draw anew", what="dropout")
 
 
 @rare

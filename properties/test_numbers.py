@@ -49,7 +49,8 @@ def test_long_sequences(subject: Subject, case: Case, few: bool, more: bool) -> 
         return
     tie = case.tie if case.tie != "all" else next(t for t in subject.ties if t != "all")
     queries, keys = FEW_QUERIES[few]
-    far = case.resized(tie=tie, query_length=queries, key_length=keys)
+    small = case.resized(tie=tie, batch=1, **({} if subject.adapter.sizes else {"d_k": min(case.d_k, 8)}))
+    far = small.resized(query_length=queries, key_length=keys)
     if keys <= LENGTH:
         compare(subject, far)
     elif (made := attempt(lambda: (trial := Trial(subject, far), trial()))[0]) is not None:
@@ -59,7 +60,7 @@ def test_long_sequences(subject: Subject, case: Case, few: bool, more: bool) -> 
     base = getattr(subject.adapter, "base", subject.adapter)
     if subject.contract.formula.causal != "bottom-right" and not isinstance(base, SeveralCalls):
         queries, keys = FEW_KEYS[more]
-        compare(subject, case.resized(tie=tie, query_length=queries, key_length=keys))
+        compare(subject, small.resized(query_length=queries, key_length=keys))
 
 
 @rare
