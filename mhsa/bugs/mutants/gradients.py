@@ -294,4 +294,4 @@ class WeightsDetachedInTraining(Plain):
 
     def shown(self, w: Tensor, s: Tensor) -> Any:
         shown = super().shown(w, s)
-        return shown.detach() if self.training else shown
+        return shown.detach() if self.training and shown is not None else shown
