@@ -182,7 +182,8 @@ def test_parameters_replaced_as_attributes(subject: Subject, case: Case) -> None
 def test_deep_copies(subject: Subject, case: Case) -> None:
     """A deep copy is the same module, and shares nothing with the original.
 
-    Statement: deepcopy(f) = f; changing the parameters of the copy does not change f.
+    Statement: deepcopy(f) = f; changing the parameters of the copy does not change f. So of a copy that is made while all
+        parameters are frozen, each has memory of its own.
     Requires: a module that can be copied.
     Source: P14, P18.
     Breaks it: a closure or a cache that still holds the original's parameters, a copy of the module that shares them.
@@ -202,6 +203,20 @@ def test_deep_copies(subject: Subject, case: Case) -> None:
     trial.use(original)
     trial.reread()
     compare(trial, "of the original after its copy was changed")
+    require_copy_of_frozen(original)
+
+
+def require_copy_of_frozen(original: nn.Module) -> None:
+    """Fail if a deep copy that is made while all parameters are frozen shares one that was trained before."""
+    trained = {name: p for name, p in original.named_parameters() if p.requires_grad}
+    for p in trained.values():
+        p.requires_grad_(False)
+    made, _ = attempt(lambda: copy.deepcopy(original))
+    for p in trained.values():
+        p.requires_grad_(True)
+    for name, p in made[0].named_parameters() if made is not None else ():
+        if name in trained and p.numel() and p.data_ptr() == trained[name].data_ptr():
+            check.fail(f"{name} of a deep copy that is made while it is frozen is that of the original", what=name)
 
 
 @light

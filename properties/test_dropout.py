@@ -4,6 +4,7 @@ With W_Q = 0 every key weighs 1 / Tk; with values e_1, ..., e_Tk (Tk = d_k) and 
 of weights. So what was dropped can be read off the output of any implementation.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,8 @@ from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapters.several_calls import is_square
+from mhsa.subject.adapters.several_calls import SeveralCalls, is_square
+from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -30,6 +32,13 @@ RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 FINE_RATES = (0.25, 0.75, 0.1, 0.03)  # the last two are no multiples of 1/16, and 0.03 is below it
 SINGLE = ("float64", "float32")
 NEVER = 1e-9  # a probability
+QUERIES, SQUARE = 600, 300  # more than two tiles of 256, and one of 512; more than one of 256, where keys are as many
+# Keys that are dropped or not: of 600^2 / 2 pairs in 32 heads two agree by chance at a rate of 1/4 or 3/4 with a probability
+# of 6e6 (5/8)^96, below 1e-12.
+PATTERN = 96
+# A rate, and another one that it is changed to. Nothing else in a module is 0.7: no scale is, as d_k is whole. Weights that
+# were scaled up by one of them once to three times, or by both, are told apart by their sizes.
+FIRST, LATER = 0.7, 0.25
 MOST_SITES = 3  # weights, what each head gives, the output
 NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
 
@@ -223,14 +232,16 @@ def test_the_share_that_is_dropped(subject: Subject, case: Case, rate: float, fe
 def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: float) -> None:
     """Which weights are dropped is independent over samples, heads, queries and keys.
 
-    Statement: of N pairs of weights at one distance along an axis, both are dropped in Binomial(N, p^2); exact, at 1e-9.
+    Statement: of N pairs of weights at one distance along an axis, both are dropped in Binomial(N, p^2); exact, at 1e-9. No two
+        of 600 queries have all the same weights of a head dropped.
     Requires: dropout whose rate can be set.
     Source: A36, P25.
     Breaks it: one pattern for all heads, all samples or all queries (a mask of another shape that is broadcast), whole keys
-        dropped.
+        dropped, the same random numbers for each tile of queries.
     """
     not_if_never(subject)
-    dropped = drop(subject, case, rate)
+    trial, inputs = uniform(subject, case, rate)
+    dropped = look(subject, case, rate, trial, inputs)
     gone = dropped.kept == 0
     for axis, name in enumerate(("samples", "heads", "queries", "keys")):
         for distance in range(1, gone.shape[axis] // 2 + 1):
@@ -242,6 +253,32 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
             both, probability = int((one & two & shown).sum()), dropped.rate**2
             words = f"pairs of {name} at a distance of {distance} dropped together"
             check.count_as_expected(words, both, int(shown.sum()), probability)
+    calls_for_each = isinstance(getattr(subject.adapter, "base", subject.adapter), SeveralCalls)
+    if dropped.sites == 1 and gone.any() and not calls_for_each:
+        require_patterns_of_their_own(trial, rate)
+
+
+def require_patterns_of_their_own(trial: Trial, rate: float) -> None:
+    """Fail if two of many queries have the same output of a head, where all keys weigh the same, and the same were dropped.
+
+    Nothing else but what is dropped tells such queries apart. The trial is one that :func:`uniform` has made.
+    """
+    case, square = trial.case, trial.case.tie == "all" or is_square(trial.subject.adapter)
+    random, queries = case.rng(41), SQUARE if square else QUERIES
+    x = random.standard_normal((1, queries if square else PATTERN, case.d_model))
+    query = x if square else random.standard_normal((1, queries, case.d_model))
+    heads = by_head(trial(query, x, x).output, case.head)[0]
+    # Numbers that are zero were dropped from the output. Of fewer features than these, two may be close by chance.
+    if not heads.all() or heads.shape[-1] < 8:
+        return
+    size = np.abs(x).sum(axis=1).max() / x.shape[1] / (1.0 - rate)
+    tolerance = 2 * gamma(x.shape[1] + 2 * case.d_model + 16, trial.precision.unit) * size
+    for head in heads:
+        order = np.argsort(head[:, 0])
+        same = (np.abs(np.diff(head[order], axis=0)) <= tolerance).all(axis=1)
+        if same.any():
+            one, two = sorted(int(n) for n in order[int(same.argmax()) :][:2])
+            check.fail(f"queries {one} and {two} of {queries} had the same weights dropped, but must draw anew", what="dropout")
 
 
 @rare
@@ -317,13 +354,16 @@ def test_the_gradient_of_the_scores_drops_the_same(subject: Subject, case: Case,
 @rare
 @given(case=cases(dtypes=SINGLE))
 def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
-    """eval() switches dropout off, and train() switches it on again.
+    """eval() switches dropout off, and train() switches it on again; a rate that is changed later counts in every call.
 
     Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal
-        patterns have probability below 2^-1000.
+        patterns have probability below 2^-1000. Where p in each nn.Dropout, and each public number that says p or 1 - p, is
+        changed to p': if with or without weights, a mask or gradients weights are 0 or scaled up by 1 / (1 - p'), so they are
+        in all of these, and are never dropped with one rate and scaled up by the other. Where none follows, nothing is said.
     Requires: dropout whose rate can be set.
     Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.
-    Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside.
+    Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside; a rate of the constructor that
+        is kept for a fused path, or 1 / (1 - p) of it.
     """
     not_if_never(subject)
     case = of_several_heads(subject, case)
@@ -348,6 +388,72 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
         check.fail(
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"
         )
+    require_changed_rate(subject, case)
+
+
+def change_rates(module: nn.Module) -> bool:
+    """Change each rate in a module that was built with the first one; return whether all that hold one could be changed.
+
+    Those are p of nn.Dropout and whatever public numbers of parts are the rate or what it leaves. A configuration may be shared
+    with other modules, and is left as it is.
+    """
+    numbers_of = {FIRST: LATER, 1.0 - FIRST: 1.0 - LATER}
+    for part in module.modules():
+        for name, x in list(vars(part).items()):
+            if isinstance(x, float) and x in numbers_of and not name.startswith("_"):
+                if attempt(lambda part=part, name=name, x=x: setattr(part, name, numbers_of[x]))[0] is None:
+                    return False
+            elif (
+                hasattr(x, "__dict__")
+                and not isinstance(x, type)
+                and FIRST in [y for y in vars(x).values() if isinstance(y, float)]
+            ):
+                return False
+    return True
+
+
+def require_changed_rate(subject: Subject, case: Case) -> None:
+    """Fail unless a rate that was changed after building counts in every way to call, if it does in one of them."""
+    trial, inputs = uniform(subject, case, FIRST)
+    if not change_rates(trial.module):
+        return
+    everything = np.ones((trial.case.batch, inputs[0].shape[1], inputs[1].shape[1]), bool)
+    masks: list[Mask | None] = [None]
+    if "all" in subject.masks and subject.caller.can_express(torch.tensor(everything)):
+        masks.append(everything)
+    asked = (True, False) if subject.adapter.weights_on_request else (trial.case.need_weights,)
+    found = []
+    for mask, wanted, grad in itertools.product(masks, asked, (True, False)):
+        trial.case = trial.case.resized(need_weights=wanted, grad=grad)
+        answer = trial(*inputs, mask=mask)
+        weights = by_head(answer.output, trial.case.head)
+        seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
+        kept = (weights * seen.sum(axis=-1, keepdims=True))[seen]
+        words = ["with gradients" if grad else "without gradients"]
+        words += ["under a mask" if mask is not None else "without a mask"] if len(masks) > 1 else []
+        words += ["with weights" if wanted else "without weights"] if len(asked) > 1 else []
+        found.append((" ".join(words), kept, scaled_by(kept, rounding(subject, case, weights))))
+    follows = next((words for words, _, times in found if times is not None and times[0] == 0 and times[1]), "")
+    for words, kept, times in found:
+        if times is None or not sum(times):
+            continue
+        first, later = times
+        if follows and first:
+            check.fail(f"a rate that is changed from {FIRST} to {LATER} counts {follows}, but not {words}", what="dropout")
+        left = (1 - FIRST) ** first * (1 - LATER) ** later
+        check.count_as_expected(
+            f"weights dropped {words} after the rate was changed", int((kept == 0).sum()), kept.size, 1 - left
+        )
+
+
+def scaled_by(kept: Array, tolerance: float) -> tuple[int, int] | None:
+    """Return how often weights of 1 were scaled up by the first rate and by the later one; None where they were otherwise."""
+    left = kept[kept != 0]
+    for first, later in itertools.product(range(MOST_SITES + 1), repeat=2):
+        scale = (1 - FIRST) ** -first * (1 - LATER) ** -later
+        if first + later <= MOST_SITES and (np.abs(left - scale) <= tolerance * scale).all():
+            return first, later
+    return None
 
 
 @rare

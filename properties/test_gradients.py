@@ -13,7 +13,7 @@ from mhsa.oracle.gradients import derivative
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.autograd import is_custom
-from mhsa.subject.guard import attempt
+from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import lay_out, numbers, tied
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -200,21 +200,60 @@ def test_samples_receive_no_gradient_from_each_other(subject: Subject, case: Cas
 def test_gradient_through_the_weights(subject: Subject, case: Case) -> None:
     """A loss on the weights that are returned is differentiated as well.
 
-    Statement: for L = <O, G> + <A, C>: dP = dZ V^T + C; everything else as without C.
-    Requires: weights that are returned and not declared detached by requires_grad = False.
+    Statement: for L = <O, G> + <A, C>: dP = dZ V^T + C; everything else as without C. So in train mode with dropout 0. Weights
+        returned that take part in autograd in one call, in eval or train mode, masked or not, do so in train mode.
+    Requires: weights that are returned and not declared detached by requires_grad = False in all of these, or by a docstring.
     Source: the chain rule; P16.
-    Breaks it: a hand-written backward that ignores the gradient of its second output.
+    Breaks it: a hand-written backward that ignores the gradient of its second output; weights detached in train mode alone.
     """
     trial = Trial(subject, case)
     shape = (case.batch, case.head, case.query_length, case.key_length)
     d_output, d_weights = trial.cotangent(20, case.output_shape), trial.cotangent(21, shape)
     derivatives = trial.differentiate(d_output, d_weights)
     check.offered(derivatives.answer.weights)
+    parts = where_they_take_part(trial)
+    if not any(parts.values()):
+        check.inapplicable("needs weights that take part in autograd, and the subject's are detached")
+    apart = next((where for where, takes in parts.items() if not takes and "train" in where), "")
+    if apart and isinstance(subject.caller.weights_from, int):  # what is kept for pictures promises nothing
+        if says_detached(trial.module):
+            check.inapplicable("needs weights that take part in autograd, and a docstring says that the subject's are detached")
+        joined = next(where for where, takes in parts.items() if takes)
+        check.fail(f"the weights take part in autograd {joined}, but not {apart}", what="gradients")
     handed_out = derivatives.answer.tensors[1]
     if handed_out is None or not handed_out.requires_grad:
-        check.inapplicable("needs weights that take part in autograd, and the subject's are detached")
+        check.inapplicable("needs weights that take part in autograd, and the subject's are detached in eval mode")
     for name, gradient in derivatives.observed.items():
         check.within(f"gradient of {name}", gradient, derivatives.expected[name])
+    module = guard("building it without dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, 0.0))
+    if module is None:
+        return
+    trial = Trial(subject, case, module=module)
+    trial.train()
+    for name, gradient in trial.differentiate(d_output, d_weights).observed.items():
+        check.within(f"gradient of {name} in train mode", gradient, derivatives.expected[name])
+
+
+def where_they_take_part(trial: Trial) -> dict[str, bool]:
+    """Return whether the weights take part in autograd, by how the module is called: in which mode, under a mask or not."""
+    q, k, v, mask = trial.last_tensors
+    leaves = {id(t): t.detach().requires_grad_() for t in (q, k, v)}
+    found = {}
+    for mode in ("eval", "train"):
+        trial.train(mode == "train")
+        for given_mask in (mask, None) if mask is not None else (None,):
+            with torch.enable_grad():
+                made, _ = attempt(lambda m=given_mask: trial.call_unchecked(leaves[id(q)], leaves[id(k)], leaves[id(v)], m))
+            if made is not None and isinstance(made[0][1], Tensor):
+                under = "without a mask" if given_mask is None else "under a mask"
+                found[f"{under} in {mode} mode"] = made[0][1].requires_grad
+    trial.train(False)
+    return found
+
+
+def says_detached(module: torch.nn.Module) -> bool:
+    """Whether a docstring of the class or of its forward says that something is detached."""
+    return any("detach" in (doc or "").lower() for doc in (type(module).__doc__, type(module).forward.__doc__))
 
 
 @light

@@ -9,6 +9,9 @@ from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
 from mhsa.subject import check
+from mhsa.subject.adapters.several_calls import SeveralCalls, is_square
+from mhsa.subject.construction.argument_roles import LENGTH
+from mhsa.subject.guard import attempt
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -23,18 +26,41 @@ def compare(subject: Subject, case: Case) -> None:
     check.within("output", answer.output, answer.expected.output, answer.judged)
 
 
+# Queries and keys of which there are many more of one: 600 keys, as above, are more than one part of 512, and 2000 more than
+# three; a kernel that splits the keys does so for few queries, and one that walks over queries in parts has a last one.
+FEW_QUERIES = ((1, 600), (3, 2000))
+FEW_KEYS = ((600, 2), (260, 9))
+
+
 @light
-@given(case=cases(masks=ANY, large="length"))
-def test_long_sequences(subject: Subject, case: Case) -> None:
-    """Lengths on either side of every tile that kernels use, up to about 600 keys.
+@given(case=cases(masks=ANY, large="length"), few=one_of((False, True)), more=one_of((False, True)))
+def test_long_sequences(subject: Subject, case: Case, few: bool, more: bool) -> None:
+    """Lengths on either side of every tile that kernels use, up to about 600 keys; many more keys than queries, and many fewer.
 
     Statement: |O - o| <= B, as for the oracle's property, at Tk in 15..17, 31..33, 63..65, 127..129, 255..257, 511..600, and
-        around the integers in the subject's own source.
-    Requires: nothing.
+        around the integers in the subject's own source; with Tq and Tk of 1 and 600, 600 and 2, 260 and 9; 3 and 2000.
+    Requires: nothing. A module that cannot be called with 2000 keys is not judged with them.
     Source: P21; pytorch/pytorch#127055 needs about 600 keys, SageAttention PR#376 a length that is no multiple of the block.
-    Breaks it: a last block that is dropped, counted twice or filled with garbage; a window beyond some length.
+    Breaks it: a last block that is dropped, counted twice or filled with garbage; a window beyond some length; parts of the
+        keys that are merged without what each of them weighs, where there are few queries.
     """
     compare(subject, case)
+    if is_square(subject.adapter) or subject.ties == ("all",):
+        return
+    tie = case.tie if case.tie != "all" else next(t for t in subject.ties if t != "all")
+    queries, keys = FEW_QUERIES[few]
+    small = case.resized(tie=tie, batch=1, **({} if subject.adapter.sizes else {"d_k": min(case.d_k, 8)}))
+    far = small.resized(query_length=queries, key_length=keys)
+    if keys <= LENGTH:
+        compare(subject, far)
+    elif (made := attempt(lambda: (trial := Trial(subject, far), trial()))[0]) is not None:
+        answer = made[0][1]
+        check.within("output", answer.output, answer.expected.output, answer.judged)
+    # Where the last query is at the last key, earlier ones see none; one that calls for each query alone has no such case.
+    base = getattr(subject.adapter, "base", subject.adapter)
+    if subject.contract.formula.causal != "bottom-right" and not isinstance(base, SeveralCalls):
+        queries, keys = FEW_KEYS[more]
+        compare(subject, small.resized(query_length=queries, key_length=keys))
 
 
 @rare

@@ -33,6 +33,7 @@ from mhsa.records.names import (
     pick,
 )
 from mhsa.subject.forms import rotary_tables
+from mhsa.subject.forms.handed_on import takes_all_arguments
 from mhsa.subject.forms.list_argument import unpacked
 from mhsa.subject.forms.needless_arguments import (
     HEIGHT_OF_PICTURE,
@@ -220,7 +221,7 @@ def _sizes_among(forward: Callable[..., Any], more: Mapping[str, Given], nameles
 def call_of(owner: type[Any]) -> Callable[..., Any]:
     """Return what a call of a module runs: its forward, or a ``__call__`` of its own where it has no forward.
 
-    That of a ``torch.jit.ScriptModule`` is the function that is compiled when one is built.
+    Of a ``torch.jit.ScriptModule`` it is what is compiled when one is built; of a forward that hands all on, what takes all.
     """
     compiled = getattr(owner, "_methods", {}).get("forward") if issubclass(owner, torch.jit.ScriptModule) else None
     if compiled is not None:
@@ -228,7 +229,7 @@ def call_of(owner: type[Any]) -> Callable[..., Any]:
         return written
     forward: Callable[..., Any] = owner.forward
     call: Callable[..., Any] = owner.__call__
-    return call if forward is nn.Module.forward and call is not nn.Module.__call__ else forward
+    return takes_all_arguments(call if forward is nn.Module.forward and call is not nn.Module.__call__ else forward)
 
 
 def bias_among(parameters: Mapping[str, inspect.Parameter], masks: Sequence[str]) -> str | None:

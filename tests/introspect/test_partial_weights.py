@@ -54,12 +54,45 @@ class MeanOfWhatIsNotMasked(OfAPart):
         return scores.softmax(-1).mean(1)
 
 
+class MeanOverSamplesToo(OfAPart):
+    def part(self, weights, scores):
+        return weights.mean((0, 1)).expand(weights.size(0), -1, -1)
+
+
+class FirstHeadOfSeveralSamples(OfAPart):
+    def part(self, weights, scores):
+        return weights.mean(1) if weights.size(0) == 1 else weights[:, 0]
+
+
+class MeanWithAScaledGradient(OfAPart):
+    def part(self, weights, scores):
+        mean = weights.mean(1)
+        return mean.detach() + (mean - mean.detach()) / 2
+
+
+class MeanOfDetachedScores(OfAPart):
+    def part(self, weights, scores):
+        return weights.detach().mean(1) + 0 * scores.mean(1)
+
+
+class MeanDetached(OfAPart):
+    def part(self, weights, scores):
+        return weights.mean(1).detach()
+
+
+class MeanOfOneSampleIsSqueezed(OfAPart):
+    def part(self, weights, scores):
+        return weights.mean(1).squeeze(0)
+
+
 @pytest.mark.parametrize(
     ("module", "words"),
     [
         (OfAPart, ", those of the first head"),
         (LastHead, ", those of the last head"),
         (Mean, ", the mean over heads"),
+        (MeanDetached, ", the mean over heads"),
+        (MeanOfOneSampleIsSqueezed, ", the mean over heads"),
         (Sum, ", the sum over heads"),
         (Largest, ""),
     ],
@@ -77,3 +110,19 @@ def test_a_mask_that_they_forget_is_violated(wrong: Any, words: str) -> None:
     found = verify(f"{__file__}:{wrong.__name__}", dtypes="float64", properties="oracle.returned_weights")
     assert found.verdict == "violated"
     assert f"without a mask they are {words}, and under one they are not" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (MeanOverSamplesToo, "in a batch of one sample they are the mean over heads, and in a larger batch they are not"),
+        (
+            FirstHeadOfSeveralSamples,
+            "in a batch of one sample they are the mean over heads, and in a larger batch those of the",
+        ),
+        (MeanWithAScaledGradient, "they are the mean over heads, and the gradient of query through them is not"),
+        (MeanOfDetachedScores, "they are the mean over heads, and the gradient of query through them is not"),
+    ],
+)
+def test_batches_and_gradients_of_them(wrong: Any, words: str) -> None:
+    assert words in understand(f"{__file__}:{wrong.__name__}", ("float64",)).wrong_weights

@@ -240,3 +240,34 @@ class WeightsShownFromAnotherDraw(Plain):
 
     def shown(self, w: Tensor, s: Tensor) -> Tensor | None:
         return self.drop(w)
+
+
+class RateKeptForCallsWithoutGradients(Plain):
+    """Without gradients the rate of the constructor counts, whatever it was changed to.
+
+    Formula: dropout(A, p at construction) under no_grad; must be dropout(A, p)
+    Census: P18 (a rate that is latched)
+    """
+
+    def prepare(self) -> None:
+        self._first = self.rate
+
+    def drop(self, w: Tensor) -> Tensor:
+        return F.dropout(w, self.rate if torch.is_grad_enabled() else self._first, self.training)
+
+
+class DropsTheSameInEachTile(Plain):
+    """The random numbers of the first 256 queries are those of the next ones, too.
+
+    Formula: dropped(i) = dropped(i mod {}); must be drawn for each query
+    Census: P25 (a seed without the number of the tile)
+    """
+
+    tile = 256
+    free = "tile"
+
+    def drop(self, w: Tensor) -> Tensor:
+        if not self.training or w.size(-2) <= self.tile:
+            return F.dropout(w, self.rate, self.training)
+        kept = F.dropout(torch.ones_like(w[..., : self.tile, :]), self.rate)
+        return w * kept.repeat(1, 1, -(-w.size(-2) // self.tile), 1)[..., : w.size(-2), :]

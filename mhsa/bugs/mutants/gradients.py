@@ -283,3 +283,15 @@ class PaddingOverflowsInBackward(Plain):
             return z
         low = self.product(q, k).detach().logsumexp(-1, keepdim=True) < -88.0
         return z + 0.0 * on_gradient(q, lambda g: g.masked_fill(low, float("nan"))).sum(-1, keepdim=True)
+
+
+class WeightsDetachedInTraining(Plain):
+    """In train mode the weights that are returned take no part in autograd, in eval mode they do.
+
+    Formula: dL/dA = 0 in train mode for the A that is returned; must be dL/dA
+    Census: P16
+    """
+
+    def shown(self, w: Tensor, s: Tensor) -> Any:
+        shown = super().shown(w, s)
+        return shown.detach() if self.training and shown is not None else shown

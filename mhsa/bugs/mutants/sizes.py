@@ -242,3 +242,21 @@ class ValueTakenForContiguous(Plain):
 
     def given(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Four:
         return query, key, contiguous(value), mask
+
+
+class PartsOfKeysMergedAlike(Plain):
+    """For up to four queries keys are split in parts of 512, which are merged as if each weighed the same.
+
+    Formula: mean of softmax over each {} keys where Tq <= 4; must be softmax over Tk
+    Census: P21 (split keys)
+    """
+
+    part = 512
+    free = "part"
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        if s.size(-2) > 4 or s.size(-1) <= self.part:
+            return super().softmax(s, mask)
+        masks = [None] * len(s.split(self.part, -1)) if mask is None else mask.split(self.part, -1)
+        parts = [super(PartsOfKeysMergedAlike, self).softmax(x, m) for x, m in zip(s.split(self.part, -1), masks, strict=True)]
+        return torch.cat(parts, -1) / len(parts)

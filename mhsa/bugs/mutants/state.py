@@ -203,3 +203,20 @@ class MemoryProjectedWithoutAutograd(Plain):
         if self.kept is None or not known or self.kept[2][0].requires_grad:
             self.kept = of, versions, (self.w_k(key), self.w_v(value))
         return self.w_q(query), *self.kept[2]
+
+
+class CopySharesWhatIsFrozen(Plain):
+    """A deep copy shares the parameters that are frozen when it is made, which are trained later.
+
+    Formula: W of the copy is that of the original; must be its own
+    Census: P18 (deepcopy)
+    """
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        other = type(self)(self.head, self.d_model, self.rate).to(self.w_o.weight)
+        other.load_state_dict(self.state_dict())
+        for name, p in self.named_parameters():
+            if not p.requires_grad:
+                owner, _, own = name.rpartition(".")
+                setattr(other.get_submodule(owner), own, p)
+        return other.train(self.training)

@@ -30,6 +30,24 @@ def handed_on(function: Callable[..., Any], call: ast.Call, given: ast.expr) -> 
     return (callee, name) if name is not None and name in parameters else None
 
 
+def takes_all_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what ``forward(self, *args, **kwargs)`` hands all its arguments on to, untouched; else the function itself."""
+    with contextlib.suppress(OSError, TypeError, ValueError, SyntaxError):
+        listed = list(inspect.signature(function).parameters.values())[1:]
+        if [p.kind for p in listed] != [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+            return function
+        nodes = list(ast.walk(tree_of(function)))
+        uses = [sum(isinstance(n, ast.Name) and n.id == p.name for n in nodes) for p in listed]
+        for call in (n for n in nodes if isinstance(n, ast.Call)):
+            stars = [x.value for x in call.args if isinstance(x, ast.Starred)] + [
+                k.value for k in call.keywords if k.arg is None
+            ]
+            names = [x.id for x in stars if isinstance(x, ast.Name)]
+            if names == [p.name for p in listed] and len(call.args) + len(call.keywords) == 2 and uses == [1, 1]:
+                return _called(function, call) or function
+    return function
+
+
 def given_in(call: ast.Call) -> list[ast.expr]:
     """Return what a call is given."""
     return [*call.args, *(keyword.value for keyword in call.keywords)]
@@ -56,7 +74,14 @@ def _part(owner: Any, name: str, place: dict[str, Any]) -> type[nn.Module] | Non
     with contextlib.suppress(OSError, TypeError, SyntaxError):
         for node in (node for node in ast.walk(tree_of(owner)) if isinstance(node, ast.Assign)):
             kept = any(isinstance(t, ast.Attribute) and t.attr == name for t in node.targets)
-            if kept and isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name):
-                kind = place.get(node.value.func.id)
+            if kept and isinstance(node.value, ast.Call):
+                kind = _named(node.value.func, place)
                 return kind if inspect.isclass(kind) and issubclass(kind, nn.Module) else None
     return None
+
+
+def _named(name: ast.expr, place: dict[str, Any]) -> Any:
+    """Return what a name or a dotted one is in a file: ``Core``, ``nn.MultiheadAttention``."""
+    if isinstance(name, ast.Attribute):
+        return getattr(_named(name.value, place), name.attr, None)
+    return place.get(name.id) if isinstance(name, ast.Name) else None
