@@ -10,6 +10,7 @@ import builtins
 import contextlib
 import io
 import math
+import operator
 import os
 import random
 import sys
@@ -143,7 +144,8 @@ def _own_doing(owner: Any, new: Any) -> bool:
 def _put_back(owner: Any, before: dict[str, Any]) -> list[str]:
     """Put back what was replaced, taken away, or put before a method of a base class; return the names."""
     now = vars(owner)
-    changed = [name for name, x in before.items() if now.get(name) is not x]
+    alike = not any(map(operator.is_not, map(now.get, before), before.values()))  # mostly, and found out in half the time
+    changed = [] if alike else [name for name, x in before.items() if now.get(name) is not x]
     replaced = [name for name in changed if not _own_doing(owner, now.get(name))]
     for name in changed:
         if name in replaced:

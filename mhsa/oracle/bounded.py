@@ -149,7 +149,9 @@ class Arithmetic:
         # Whatever its scores, a computed weight lies between 0 and 1 but for the last roundings.
         furthest = np.maximum(weights, 1.0 + rest - weights)
         largest = e.max(axis=-1, keepdims=True)
-        vanished = np.where(weights < _VANISHED, np.exp(np.minimum(2.0 * largest - distance, 0.0)), 0.0)
+        small = weights < _VANISHED if allowed is None else (weights < _VANISHED) & allowed
+        # Few are, and exponentials cost most here.
+        vanished = np.exp(np.minimum(2.0 * largest - distance, 0.0), out=np.zeros_like(weights), where=small)
         error = np.where(largest > _LOST, furthest, np.minimum(weights * relative + vanished, furthest)) + self.tiny
         if allowed is not None:
             error = np.where(allowed, error, 0.0)

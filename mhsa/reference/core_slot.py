@@ -92,6 +92,11 @@ def slot_names(
     parameters: dict[str, inspect.Parameter],
 ) -> tuple[tuple[str, str, str] | None, str | None, str | None]:
     """Names of (query, key, value), of the mask and of dropout among the parameters of an attention function."""
+    return _slot_names(tuple(parameters))
+
+
+@functools.lru_cache(maxsize=64)  # as _parameters
+def _slot_names(parameters: tuple[str, ...]) -> tuple[tuple[str, str, str] | None, str | None, str | None]:
     q, k, v = (pick(parameters, names) for names in (QUERY, KEY, VALUE))
     first = (q, k, v) if q and k and v else None
     return first, pick(parameters, MASK), pick(parameters, DROPOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from mhsa.records.contract import Contract
@@ -25,10 +26,18 @@ def contract_of(who: str, *, causal: Any = False, **fields: Any) -> Contract:
     if fields.get("bias") not in _BIASES:
         raise ValueError(f"{who}(bias={fields['bias']!r}); must be one of {', '.join(map(repr, _BIASES))}")
     causal = {True: "top-left", False: "no"}.get(causal, causal) if isinstance(causal, bool) else causal
+    nothing = all(value == ("before-bias" if name == "softcap_order" else None) for name, value in fields.items())
+    if nothing and causal in ("no", "top-left"):
+        return _plain(causal)
     try:
         return Contract(causal=causal, **_CONVENTIONS, **fields)
     except ValueError as error:
         raise ValueError(str(error).replace("Contract(", f"{who}(")) from None
+
+
+@cache  # modules are built by the thousand, nearly all of them with nothing declared
+def _plain(causal: Any) -> Contract:
+    return Contract(causal=causal, **_CONVENTIONS)
 
 
 def require_groups(head: int, kv_heads: Any) -> int:

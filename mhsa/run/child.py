@@ -105,7 +105,7 @@ class Child:
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()
         command = [
-            sys.executable, "-P", "-m", "pytest", str(properties), "-c", str(self.folder / "pytest.ini"),
+            sys.executable, "-P", "-m", "pytest", *_files(properties, o.keyword), "-c", str(self.folder / "pytest.ini"),
             "--rootdir", str(properties), "-p", "mhsa.judge.plugin", "-p", "pytest_reportlog.plugin", "-p", "no:cacheprovider",
             "-p", "no:logging",  # nothing reads what a subject logs, and to collect it costs a fiftieth of the time
             "--report-log", str(events), "-q", "--tb=native",
@@ -191,3 +191,12 @@ class Child:
         result = judged(self.requests[number - 1], result)
         self.results[number - 1].properties.append(result)
         self.listen(Event("done", number, result.id, result))
+
+
+def _files(properties: Path, keyword: str | None) -> list[str]:
+    """Return what pytest collects: the files of the properties that are named by their ids, or else all of them."""
+    families = {p.id: p.family for p in catalogue()}
+    named = (keyword or "").split(" or ")
+    if not all(identity in families for identity in named):  # a part of an id, which pytest knows how to look for
+        return [str(properties)]
+    return [str(properties / f"test_{family}.py") for family in dict.fromkeys(families[identity] for identity in named)]

@@ -82,7 +82,7 @@ class Server:
 
     def _accept(self) -> None:
         connection = None
-        if self.source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if _listens(self.source):
             connection = self.source.accept()[0]
         else:
             _, files, _, _ = socket.recv_fds(self.source, 1, 1)
@@ -153,6 +153,11 @@ class Server:
                     os.close(file)
 
 
+def _listens(source: socket.socket) -> bool:
+    """Whether a server is shared: it has an address, at which others can connect."""
+    return bool(source.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+
+
 def _early(environment: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if _EARLY.match(name)}
 
@@ -168,7 +173,7 @@ def main() -> None:
         sys.modules.pop(name)
     for name in _BEFOREHAND:
         importlib.import_module(name)
-    _warm_up()
+    _warm_up(shared=_listens(source))
     gc.collect()
     gc.freeze()  # a child that looks for garbage would copy all that it shares with the server
     request = Server(source).serve()
@@ -176,19 +181,29 @@ def main() -> None:
         forking.work(request)
 
 
-def _warm_up() -> None:
-    """Do once what each child would do: read the list of properties, import them, and run a property of nothing.
+def _warm_up(*, shared: bool) -> None:
+    """Do once what each child would do: read the list of properties and import them.
 
-    One draw in twenty looks for constants in the files of all modules, and the first one takes long.
+    Of children of a shared server, many run properties of wrong subjects, for which Hypothesis looks for the smallest case;
+    its first run of anything takes 0.15 s. A server of one run would pay for what a right subject never needs.
     """
     import hypothesis.configuration
 
-    @hypothesis.settings(max_examples=300, database=None, deadline=None, derandomize=True, phases=[hypothesis.Phase.generate])
+    catalogue()
+    importlib.import_module("mhsa.judge.property_modules").import_beforehand()
+    if shared:
+        _run_hypothesis()
+    hypothesis.configuration.set_hypothesis_home_dir(None)  # a child's variables name one of its own
+
+
+def _run_hypothesis() -> None:
+    import hypothesis
+
+    @hypothesis.settings(max_examples=10, database=None, deadline=None, derandomize=True, phases=[hypothesis.Phase.generate])
     @hypothesis.given(hypothesis.strategies.integers())
     def nothing(number: int) -> None:
         pass
 
-    nothing()
-    catalogue()
-    importlib.import_module("mhsa.judge.property_modules").import_beforehand()
-    hypothesis.configuration.set_hypothesis_home_dir(None)  # a child's variables name one of its own
+    draws = importlib.import_module("mhsa.judge.drawing.draws")
+    with draws.without_local_constants():  # as in every property
+        nothing()

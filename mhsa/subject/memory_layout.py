@@ -33,7 +33,12 @@ def plain(x: Any) -> Any:
 def numbers(tensor: Tensor) -> Array:
     """Return a tensor's numbers in float64."""
     # A copy: a subject may write into what it has returned.
-    result: Array = tensor.detach().to(device="cpu", dtype=torch.float64, copy=True).numpy()
+    own = tensor.detach()
+    if own.dtype is torch.float64 and own.device.type == "cpu":  # in half the time of what does the same for all
+        own = own.clone()
+    else:
+        own = own.to(device="cpu", dtype=torch.float64, copy=True)
+    result: Array = own.numpy()
     return result
 
 

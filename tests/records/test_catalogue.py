@@ -33,6 +33,17 @@ def test_every_docstring_is_complete(p: Property) -> None:
     assert "\n" not in p.summary
 
 
+def test_properties_are_read_as_python_reads_them() -> None:
+    read = []
+    for family in FAMILIES:
+        for node in ast.parse((properties_folder() / f"test_{family}.py").read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                decorators = {d.id for d in node.decorator_list if isinstance(d, ast.Name)}
+                head = (ast.get_docstring(node) or "").partition("\nStatement:")[0]
+                read.append((f"{family}.{node.name.removeprefix('test_')}", " ".join(head.split()), "slow" in decorators))
+    assert [(p.id, p.summary, p.slow) for p in EVERY] == read
+
+
 def test_no_id_is_part_of_another() -> None:
     """So that -k ID runs one property."""
     names = [p.id.partition(".")[2] for p in EVERY]

@@ -267,10 +267,39 @@ class TestWhatAProcessSays:
         assert listening.refused is refused
 
 
+@pytest.mark.parametrize(
+    ("keyword", "files"),
+    [
+        ("oracle.output_without_mask", ["test_oracle.py"]),
+        (
+            "oracle.output_without_mask or masks.masked_weights_are_zero or oracle.returned_weights",
+            ["test_oracle.py", "test_masks.py"],
+        ),
+        ("oracle", ["properties"]),
+        ("not oracle.output_without_mask", ["properties"]),
+        ("oracle.output_without_mask or gradients", ["properties"]),
+        ("", ["properties"]),
+    ],
+)
+def test_properties_that_are_named_are_collected_alone(keyword: str, files: list[str], tmp_path: Path) -> None:
+    command = child(tmp_path, keyword=keyword)._command(tmp_path / "events")
+    collected = command[command.index("pytest") + 1 : command.index("-c")]
+    assert [Path(path).name for path in collected] == files
+
+
 @pytest.mark.parametrize("module", ["mhsa", "mhsa.judge.plugin"])
 def test_an_import_takes_nothing_heavy_along(module: str) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_the_command_computes_nothing_itself(tmp_path: Path) -> None:
+    code = (
+        "import sys; from mhsa.commands.cli import main; code = main(['verify', 'nosuch:thing']); "
+        "print(code, [name for name in ('torch', 'numpy', 'hypothesis', 'pytest') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == "2 []"
 
 
 def test_the_plugin_takes_nothing_heavy_along_into_an_ordinary_run(tmp_path: Path) -> None:

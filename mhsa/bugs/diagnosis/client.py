@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from mhsa.bugs.diagnosis.conclude import conclude
-from mhsa.records.case import Case
 from mhsa.records.diagnosis import Diagnosis
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.run.fork_client import Process
@@ -144,6 +143,8 @@ def _parsed(line: str) -> dict[str, Any]:
 
 def _failing_cases(result: SubjectResult) -> list[dict[str, Any]]:
     """Cases on which a subject failed, in the finest dtype among them that can be compared in, from different properties."""
+    from mhsa.records.case import Case  # with NumPy, which a run in which nothing fails does not need
+
     names = {field.name for field in fields(Case)}
     counterexamples = [
         (p.counterexample or {}).get("case") for p in result.properties if p.outcome in ("fail", "expected-failure")

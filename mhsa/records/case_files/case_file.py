@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mhsa.records.case_files.case_json import decode
 from mhsa.records.catalogue import catalogue
 from mhsa.records.errors import UsageError
 from mhsa.records.facts import jsonable
@@ -119,6 +118,8 @@ def _checked(path: Path, data: dict[str, Any]) -> dict[str, Any]:
     identity = data.get("property")
     if identity not in [p.id for p in catalogue()]:
         raise CaseFileError(f"{path}: there is no property {_shown(repr(identity))} in this version")
+    from mhsa.records.case_files.case_json import decode  # with NumPy, which whoever only saves a case does not need
+
     try:
         decode(data["drawn"])
         request = Request.of_dict(data["subject"])

@@ -75,6 +75,11 @@ def _value_of(name: str) -> _Value | None:
     return next((value for names, value in _VALUES if is_called(name, names)), None)
 
 
+@cache  # as _value_of
+def _is_rotated(name: str) -> bool:
+    return is_called(name, _ROTATED)
+
+
 def _causal(contract: Contract, d_k: int, default: Any) -> Any:
     return True if contract.causal not in (None, "no") else UNDECLARED
 
@@ -90,7 +95,7 @@ def options_of(
     found: dict[str, Any] = {}
     for name, parameter in parameters.items():
         required = parameter.default is parameter.empty
-        agrees = is_called(name, _ROTATED) and _agrees(parameter.default, parameters, contract)
+        agrees = _is_rotated(name) and _agrees(parameter.default, parameters, contract)
         if name in left_out or not (required or is_off(parameter.default) or agrees):
             continue
         value = declared_option(name, contract, d_k, _default_of(parameter))
