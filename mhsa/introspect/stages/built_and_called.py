@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from mhsa.introspect.calls.find_call import find_call
@@ -31,6 +32,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
+from mhsa.subject.guard import attempt
 from mhsa.subject.parameter_layout import Sizes
 
 
@@ -101,8 +103,29 @@ def build_and_call(adapter: Adapter, target: Any, request: Request, *, whole: bo
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target, lambda: caller(module, *generic_tensors(adapter), None))
     require_lengths(module, given[1], lambda x: caller(module, x, x, x, None))
+    about_reset = _about_reset(adapter, caller, module)
     finite = finite_call(caller, module)  # before anybody watches what is called within the module
-    return BuiltAndCalled(adapter, module, caller, finite, sizes, given, (about_epsilon,) if about_epsilon else ())
+    understood = tuple(part for part in (about_epsilon, about_reset) if part)
+    return BuiltAndCalled(adapter, module, caller, finite, sizes, given, understood)
+
+
+def _about_reset(adapter: Adapter, caller: Caller, module: nn.Module) -> Understood | None:
+    """Say which method is called before each call, where another call is answered otherwise without; else leave it uncalled."""
+    if not isinstance(adapter, ModuleAdapter) or not adapter.reset:
+        return None
+    tensors, name = generic_tensors(adapter), adapter.reset
+
+    def output() -> Tensor | None:
+        returned = attempt(lambda: caller(module, *tensors, None)[0])[0]
+        return returned[0] if returned and isinstance(returned[0], Tensor) else None
+
+    first = output()
+    adapter.reset = ""
+    again = output()
+    if first is None or (again is not None and torch.equal(first, again)):
+        return None
+    adapter.reset = name
+    return Understood("state", f"{name}() is called before each call, which is answered otherwise without it", "fitted")
 
 
 def _built(adapter: Adapter, name: str, given: tuple[int, int]) -> nn.Module:

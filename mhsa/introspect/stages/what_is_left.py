@@ -12,6 +12,7 @@ from mhsa.introspect.stages.built_and_called import BuiltAndCalled
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
+from mhsa.source.kept_between_calls import left_between_calls
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.forms.given_weights import GivenWeights
@@ -49,6 +50,7 @@ def with_what_is_left(
         *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
         *([NO_GRADIENTS] if isinstance(adapter, FunctionAdapter) and adapter.computes_with_numpy else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
+        *([left_between_calls(adapter.reset)] if adapter.reset else ()),
         *(recipe.not_judged if recipe else ()),
         *(f"the rate of {path}, which the constructor does not set" for path in fixed),
     )

@@ -31,6 +31,7 @@ class Adapter:
         understood: how the constructor and the call were understood, part by part, where mhsa has read it.
         apart: paths of parameters that are no maps of the attention.
         square: whether it is judged with as many queries as keys alone.
+        reset: a method of the module that drops what calls have kept for later ones, if it must come before each.
     """
 
     inputs: Inputs = "qkv"
@@ -44,6 +45,7 @@ class Adapter:
     understood: tuple[Understood, ...] = ()
     apart: frozenset[str] = frozenset()
     square: bool = False
+    reset: str = ""
 
     def build(self, head: int, d_model: int) -> nn.Module:
         """Return a new module with these sizes."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from mhsa.records.contract import Contract
 from mhsa.records.names import HEAD, HEAD_WIDTH, is_called, number
 from mhsa.reference.multi_head import MultiHeadAttention
+from mhsa.source.kept_between_calls import reset_of
 from mhsa.subject.adapters.adapter import Adapter, contract_of
 from mhsa.subject.adapters.fixed_dropout import fixed_dropouts, rates, set_fixed
 from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
@@ -83,6 +84,7 @@ class ModuleAdapter(Adapter):
         self.not_given = self.signature.not_given
         self.also: dict[str, Any] = {}  # further arguments of every call
         self.query_mask_axis = False  # whether that mask has an axis of size 1 behind, [B, Tq, 1]
+        self.reset = reset_of(owner)  # the method that drops what calls have kept, which is called before each
         self.query_mask = self.signature.stream_mask  # the argument for a mask of the queries, which is needed next to a mask
 
     def with_signature(self, signature: Signature) -> ModuleAdapter:
@@ -176,6 +178,8 @@ class ModuleAdapter(Adapter):
             given[name] = bias
         if self.of_fixed_lengths:
             module = of_lengths(self._made, module, query.size(1), key.size(1))
+        if self.reset:
+            getattr(module, self.reset)()
         with _as_compiled(module):
             result = called_in_float32(module, given) if self.in_float32 else module(**given)
         flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2
