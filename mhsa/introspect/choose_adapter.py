@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from mhsa.introspect.calls.find_query_mask import find_query_mask
+from mhsa.introspect.calls.packed_core import packed_core
 from mhsa.introspect.core_of_width import core_of_width
 from mhsa.introspect.declared_contract import different
 from mhsa.introspect.function_values import HEADS, can_be_called, places_of_values, switches_of_weights
@@ -21,9 +22,11 @@ from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import HEAD, WIDTH, pick
 from mhsa.records.request import Request
+from mhsa.records.understood import Understood
 from mhsa.reference.core_slot import fit_slot, slot_names
 from mhsa.subject.adapters.adapter import Adapter, contract_of
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.left_out_arguments import without_mask
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.torch_adapter import TorchAdapter
 from mhsa.subject.construction.argument_roles import value_of
@@ -84,9 +87,9 @@ def as_adapter(
         return TorchAdapter()
     if isinstance(target, nn.Module) or (inspect.isclass(target) and issubclass(target, nn.Module)):
         function = _as_function(target) or (core_of_width(target, name) if inspect.isclass(target) else None)
-        if function is None:
-            return of_module(target, name, declared=declared)
-        return _function_adapter(function, name, contract_of(target, name), declared)
+        if function is not None:
+            return _function_adapter(function, name, contract_of(target, name), declared)
+        return _of_packed(target, name, declared) or of_module(target, name, declared=declared)
     if inspect.isclass(target) or not callable(target):
         kind = f"a class {target.__name__}" if inspect.isclass(target) else f"a {type(target).__name__}"
         raise SubjectError(
@@ -101,6 +104,8 @@ def as_adapter(
     if slot_names(parameters)[0] is not None:
         function = with_tensors(target) if uses_numpy(target) else target
         return _function_adapter(function, name, contract_of(target, name), declared)
+    if (packed := _of_packed(target, name, declared)) is not None:
+        return packed
     sized = pick(parameters, HEAD) and pick(parameters, WIDTH)
     if not sized and all(p.default is not p.empty for p in parameters.values()):  # a factory of one built module
         return as_adapter(target(), name, declared=declared)
@@ -127,6 +132,8 @@ def _function_adapter(
     adapter = FunctionAdapter(function, name, takes_mask=bool(masks), takes_dropout=dropout is not None)
     adapter.declared = own
     adapter.contract = replace(adapter.contract, **different(own))
+    adapter = without_mask(adapter) or adapter
+    function, masks = adapter.function, masks if adapter.takes_mask else []
     known = copy.copy(adapter)
     known.contract = replace(adapter.contract, **(declared or {}))
     require_tensors(name, known)
@@ -141,6 +148,18 @@ def _function_adapter(
             adapter, known = adapter.returning_weights(switch), other
     adapter.values = places_of_values(known.with_options(*HEADS), mask)
     return find_query_mask(adapter)
+
+
+def _of_packed(target: Any, name: str, declared: Mapping[str, Any] | None) -> FunctionAdapter | None:
+    """Return the adapter of a class or function that takes query, key and value in one tensor; None where it does not."""
+    packed = packed_core(target, name) if inspect.isclass(target) or inspect.isfunction(target) else None
+    if packed is None:
+        return None
+    adapter = _function_adapter(packed.function, name, contract_of(target, name), declared).of_one_length()
+    words = f"takes query, key and value in one tensor {packed.form}, and so as many queries as keys"
+    adapter.said, adapter.left_out = (*adapter.said, Understood("call", words, "fitted")), packed.left_out
+    adapter.contract = adapter.contract  # what is given is read anew
+    return adapter
 
 
 def _as_function(target: Any) -> Callable[..., Any] | None:

@@ -78,7 +78,7 @@ POSITIONS = {"block_size", "seq_len", "seq_length", "max_len", "max_length", "ma
              "maxlen", "max_sequence_length", "n_context", "ctx_length", "ctx_size", "max_context_length", "seqlen",
              "max_seqlen", "max_position", "max_positions", "context_window", "max_context_len",
              "max_relative_position", "context_window_size", "max_target_positions",
-             "max_target_length", "max_source_length", "ctx", "n_data"}  # fmt: skip
+             "max_target_length", "max_source_length", "ctx", "n_data", "max_t"}  # fmt: skip
 # Lengths of the inputs themselves, of queries and of keys, where a module is built for one length.
 QUERY_LENGTH = {"len_q", "q_len", "query_len", "query_length", "seq_len_q", "n_queries", "num_queries", "tgt_len", "target_len",
                 "target_length", "tgt_length", "q_length", "q_seq_len", "len_query", "seqlen_q", "lq"}  # fmt: skip

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from mhsa.introspect.questions import load_under
+from mhsa.introspect.resolve import understand
+from mhsa.judge.verification import verify
 from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
 
@@ -36,6 +38,11 @@ class WrongOrder(Sharing):
         return x.repeat(1, self.h // self.g, 1, 1)
 
 
+class MustBeGiven(WrongOrder):
+    def __init__(self, hidden_size, num_attention_heads, num_key_value_heads):
+        super().__init__(hidden_size, num_attention_heads, num_key_value_heads)
+
+
 class AsMany(Sharing):
     def __init__(self, hidden_size, num_attention_heads):
         super().__init__(hidden_size, num_attention_heads)
@@ -48,6 +55,7 @@ models = model_file(SOURCE)
     [
         ("Sharing", {"causal": "top-left", "kv_heads": "grouped"}),
         ("WrongOrder", {"causal": "top-left"}),
+        ("MustBeGiven", {"causal": "top-left"}),
         ("AsMany", {"causal": "top-left"}),
     ],
 )
@@ -60,3 +68,23 @@ def test_fewer_key_heads_are_named_where_they_are_right(models: Path, name: str,
 
 def test_who_declares_everything_else_is_not_asked(models: Path) -> None:
     assert load_under(Request("a", f"{models}:Sharing", contract={"causal": "top-left"})).question is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("WrongOrder", "constructor argument num_key_value_heads"),
+        ("MustBeGiven", "fewer heads of keys than of queries"),
+        ("AsMany", ""),
+    ],
+)
+def test_that_no_fewer_key_heads_were_seen_is_said(models: Path, name: str, words: str) -> None:
+    subject = understand(Request("a", f"{models}:{name}", contract={"causal": "top-left"}))
+    assert [said for said in subject.not_judged if "key" in said] == ([words] if words else [])
+
+
+def test_as_declared_they_are_judged(models: Path) -> None:
+    declared = {"causal": "top-left", "kv_heads": "grouped"}
+    found = verify(f"{models}:MustBeGiven", contract=declared, dtypes="float64", properties="oracle.output_without_mask")
+    assert found.verdict == "violated"
+    assert not [said for said in found.not_judged if "key" in said]

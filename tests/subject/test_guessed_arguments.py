@@ -187,6 +187,30 @@ def test_a_number_of_positions_is_known_by_the_triangle_that_is_made_with_it() -
     assert found.constructor.established == {"n_agent"}
 
 
+class PositionsInTwoSteps(Plain):
+    """The same of a matrix that has a name first; a mask of one position would hide nothing of longer inputs."""
+
+    def __init__(self, heads: int, dim: int, n_agent: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        square = torch.ones((n_agent, n_agent))
+        self.register_buffer("triangle", torch.tril(square).view(1, 1, n_agent, n_agent))
+
+
+class PositionsInAMethod(Plain):
+    def __init__(self, heads: int, dim: int, n_agent: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.register_buffer("triangle", torch.ones(n_agent, n_agent).tril()[None])
+
+
+@pytest.mark.parametrize("kind", [PositionsInTwoSteps, PositionsInAMethod])
+def test_a_triangle_may_be_made_of_a_matrix_that_has_a_name_or_by_its_method(kind: type[Plain]) -> None:
+    found = adapter(kind)
+    assert found.build(4, 20).triangle.size(-1) > 600
+    assert found.constructor.established == {"n_agent"}
+
+
 class Product(nn.Module):
     """Layers as wide as the product of two of its arguments, neither of which is the number of heads by its name."""
 

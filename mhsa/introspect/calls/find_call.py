@@ -25,7 +25,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.learned_queries import learned_queries
-from mhsa.subject.adapters.left_out_dropout import without_dropout
+from mhsa.subject.adapters.left_out_arguments import without_dropout
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.one_head import each_head_alone
 from mhsa.subject.caller import Caller

@@ -108,7 +108,7 @@ def ask_about_places(same: Reading, module: nn.Module, fit: Fit) -> None:
     caller = replace(caller, contract=contract)
     alone = replace(same.subject, adapter=adapter, caller=caller, contract=contract)
     try:
-        ask_about_causal(alone, fit)
+        ask_about_causal(alone, module, fit)
         ask_about_features(alone, module, fit)
     except Question as question:
         words = f"it takes as many queries as keys, where others raise, and {str(question).removeprefix('it ')}"

@@ -69,7 +69,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
         return _conclude(subject, module, read, fit, request)
     if not subject.caller.fills_mask:
         known = replace(subject, contract=find_float64(subject))
-        ask_about_causal(known, fit)
+        ask_about_causal(known, module, fit)
         ask_about_features(known, module, fit)
         ask_about_narrow_window(known, soft_caps(known, module))
     one_row = first_token(subject, module)

@@ -31,6 +31,7 @@ def left_at_defaults(subject: Subject, about_switches: Mapping[str, str]) -> tup
         *(f"constructor argument {n}" for n in _options(subject.adapter) if n not in about_switches),
         *(f"constructor argument {n} that is off" for n in _turned_on(subject.adapter)),
         *_other_heads(subject.adapter),
+        *_fewer_key_heads(subject.adapter),
         *_masks_of_several(subject),
     )
 
@@ -49,6 +50,18 @@ def _other_heads(adapter: Adapter) -> tuple[str, ...]:
     if constructor is None or constructor.sizes is None or constructor.sizes[0] != 1 or not counts_heads(constructor.target):
         return ()
     return ("more than one head",)
+
+
+def _fewer_key_heads(adapter: Adapter) -> tuple[str, ...]:
+    """Return that keys have as many heads as queries, of a class that is built with a number of them which it must be given.
+
+    Which query heads share a head of keys, and whether values are shared likewise, is then not seen. One that may be left out
+    is named as an option.
+    """
+    constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
+    if constructor is None or adapter.contract.kv_heads is not None or not constructor.takes_kv_heads:
+        return ()
+    return () if any(role_of(n) == "kv head" for n in _options(adapter)) else ("fewer heads of keys than of queries",)
 
 
 def _options(adapter: Adapter) -> tuple[str, ...]:

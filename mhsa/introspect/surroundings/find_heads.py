@@ -120,7 +120,9 @@ def _is_pooled(followed: HeadsAlone, whole: PartCall) -> bool:
     heads, final = followed.bare, whole.output
     if followed.next_to_bare in LAYERS | PRODUCTS:
         return False
-    if heads is None or final is None or final.dim() != 2 or not whole.given or heads.shape != whole.given[0].shape:
+    if heads is None or heads.dim() < 3 or final is None or final.dim() != 2:  # a query for each sample has no tokens to pool
+        return False
+    if not whole.given or heads.shape != whole.given[0].shape:
         return False
     return not (heads.size(1) and same(final, heads[:, 0]))
 

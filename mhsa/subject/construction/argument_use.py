@@ -17,7 +17,8 @@ from mhsa.subject.construction.by_source.collected_arguments import Keys, keys_o
 from mhsa.subject.construction.by_source.heads_by_use import SIZED, divides, made_with, named_otherwise, splits
 from mhsa.subject.construction.by_source.number_sequences import entries_of
 
-_TRIANGLES = {"tril", "triu", "tril_indices", "triu_indices"}
+_TRIANGLES = {"tril", "triu", "tril_indices", "triu_indices", "tri"}
+_FILLED = {"ones", "zeros", "full"}
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
     sized = made_with(nodes)
     return Use(
         width=any(_is_sized(call, names) for call in calls),
-        square=any(_called(call) in _TRIANGLES and any(_mentions(x, names) for x in _given(call)) for call in calls),
+        square=any(_mentions(x, names | _sized_by(nodes, names)) for call in calls for x in _of_triangle(call)),
         epsilon=any(is_argument(x, names) for call in calls for x in _epsilons(call)),
         rate=any("dropout" in _called(call).lower() and any(_mentions(x, names) for x in _given(call)) for call in calls),
         switch=any(is_argument(test, names) for test in tests),
@@ -164,6 +165,24 @@ def _mentions(node: ast.expr, names: set[str]) -> bool:
 
 def _called(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _of_triangle(call: ast.Call) -> list[ast.expr]:
+    """Return what a triangle is made of: tril(ones), ones.tril()."""
+    if _called(call) not in _TRIANGLES:
+        return []
+    return [*_given(call), *([call.func.value] if isinstance(call.func, ast.Attribute) else [])]
+
+
+def _sized_by(nodes: list[ast.AST], names: set[str]) -> set[str]:
+    """Return the variables that hold a tensor of constants whose sizes are the argument: ones = torch.ones(n, n)."""
+    filled = [
+        node
+        for node in nodes
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _called(node.value) in _FILLED
+        if any(_mentions(x, names) for x in _given(node.value))
+    ]
+    return {target.id for node in filled for target in node.targets if isinstance(target, ast.Name)}
 
 
 def _given(call: ast.Call) -> list[ast.expr]:

@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import HEAD, WIDTH, number
+from mhsa.subject.returned import listed
 from mhsa.subject.signature import call_of, read_signature
 
 # Primes that differ from the sizes of most modules, so that a tensor [.., Tq, Tk] is one of scores.
@@ -68,6 +69,17 @@ def runs(module: nn.Module, d_model: int) -> bool:
             with contextlib.suppress(Exception):
                 call()
                 return True
+    return False
+
+
+def answers_one_query(module: nn.Module, d_model: int) -> bool:
+    """Whether it takes one query for each sample, [B, d_model], and the tokens it attends to, and gives what is like it."""
+    with contextlib.suppress(Exception):
+        signature = read_signature(call_of(type(module)), type(module).__name__, method=True)
+        query, key = torch.randn(_BATCH, d_model), torch.randn(_BATCH, _KEYS, d_model)
+        if signature.inputs != "x":
+            answer = listed(module(**signature.bind(query, key, key, None, False)))[0]
+            return isinstance(answer, Tensor) and answer.shape == query.shape
     return False
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,7 +13,7 @@ from torch.nn.parameter import is_lazy
 from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE, WIDTH_READINGS, Role, WidthReading
 from mhsa.subject.construction.argument_use import use_of
-from mhsa.subject.construction.built_sizes import head_of, runs, width_of
+from mhsa.subject.construction.built_sizes import answers_one_query, head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.fixed_widths.fixed_inputs import has_fixed_inputs
 from mhsa.subject.construction.fixed_widths.words_in_source import speaks_of_heads
@@ -139,6 +140,13 @@ def _has_no_maps(call: ConstructorCall) -> bool:
     return False
 
 
+def _attends_without_maps(module: nn.Module) -> bool:
+    """Whether it is an attention by its name that has no parameters and answers one query for each sample, of any width."""
+    named = re.search("attention|attn", type(module).__name__, re.IGNORECASE)
+    own = any(True for _ in module.parameters())
+    return named is not None and not own and all(answers_one_query(module, n) for n in (FIRST_SIZES[1], OTHER_WIDTH))
+
+
 def _require_first_sizes(call: ConstructorCall) -> None:
     """Keep to one size where the usual first ones are refused, and others not: GroupNorm(32, d_model), an even d_k."""
     with contextlib.suppress(Exception):
@@ -157,12 +165,14 @@ def _read_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
     if module is not None and not width:
         d_model = width_of(module) or 0
     heads = None
-    if module is not None and d_model:
+    if module is not None and not head and not width and _attends_without_maps(module):
+        heads, d_model = 1, 5
+    elif module is not None and d_model:
         if head:
             heads = next((h for h in _HEADS if d_model % h == 0 and _can_be_built(call, h, d_model)), None)
         else:
             heads = head_of(module, d_model) or (None if speaks_of_heads(module) else 1)
-            if width and heads and _can_be_built(call, heads, 5 * heads):
+            if width and heads and _can_be_built(call, heads, 5 * heads, rows=2):
                 d_model = 5 * heads
     if not heads or d_model % heads:
         _require_sizes(call, head, width)
@@ -204,10 +214,11 @@ def _runs_in(call: ConstructorCall, head: int, d_model: int) -> bool:
     return False
 
 
-def _can_be_built(call: ConstructorCall, head: int, d_model: int) -> bool:
+def _can_be_built(call: ConstructorCall, head: int, d_model: int, rows: int = 0) -> bool:
     with contextlib.suppress(Exception):
         module = call.build(head, d_model)
-        empty = any(p.numel() == 0 for p in module.parameters() if not is_lazy(p))  # of an eighth of the width, say
+        sized = [p for p in module.parameters() if not is_lazy(p)]  # of an eighth of the width, say; one row looks like a bias
+        empty = any(p.numel() == 0 or (p.dim() > 1 and p.size(0) < rows) for p in sized)
         return not empty and head_of(module, d_model) in (head, None)
     return False
 

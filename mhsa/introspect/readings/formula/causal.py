@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import re
 from dataclasses import replace
 from typing import Any
 
+from torch import nn
+
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.undeclared_windows import window_in_source
+from mhsa.introspect.readings.layouts import layout_readings
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
@@ -25,8 +29,8 @@ _WORDS: dict[Causal, str] = {
 }
 
 
-def ask_about_causal(subject: Subject, fit: Fit) -> None:
-    """Compare with the oracle under a causal mask that no caller gave, however it is aligned.
+def ask_about_causal(subject: Subject, module: nn.Module, fit: Fit) -> None:
+    """Compare with the oracle under a causal mask that no caller gave, however it is aligned, and in every layout of heads.
 
     Raises:
         Question: the output is exactly that of causal attention, and the contract does not say whether it is causal.
@@ -35,8 +39,10 @@ def ask_about_causal(subject: Subject, fit: Fit) -> None:
     if contract.causal is not None or contract.window is not None:
         return  # it is declared what it computes
     sizes = generic_sizes(subject.adapter)
-    for aligned, words in _WORDS.items():
-        read = subject.under(replace(contract, causal=aligned))
+    function = isinstance(subject.adapter, FunctionAdapter)
+    laid = [reading.subject for reading in layout_readings(subject, module)] if function else [subject]
+    for each, (aligned, words) in itertools.product(laid, _WORDS.items()):
+        read = each.under(replace(each.contract, causal=aligned))
         if fit.without_mask(read):
             where = "" if sizes.queries == sizes.keys else f", aligned {aligned} ({words})"
             fields: dict[str, Any] = {"causal": aligned}

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.undeclared_windows import window_in_source
@@ -17,11 +18,13 @@ from mhsa.records.errors import Question
 from mhsa.source.written_code import source_of
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 _CAP = re.compile(r"soft_?cap|(logits?|scores?|attn)_?(soft)?_?cap|(?<![a-z])cap(?![a-z])", re.IGNORECASE)
+_SCALE = re.compile(r"scal|sqrt|\*\*|\bpow\b|temper|norm_fact|divi", re.IGNORECASE)
 _MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
 _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
 
@@ -66,10 +69,24 @@ def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:
     yield {"bias": "alibi-geometric"}
     yield {"sinks": 0.0}
     source = _source(subject, module)
+    if not _SCALE.search(source) and _is_unscaled_by_design(subject, module):
+        yield {"scale": 1.0}
     if "tanh" in source and _CAP.search(source):
         for constant in subject.constants[:_MOST]:
             if constant > 0:
                 yield {"softcap": float(constant)}
+
+
+def _is_unscaled_by_design(subject: Subject, module: nn.Module) -> bool:
+    """Whether an attention without a scale is one that the field has without: elsewhere a missing scale is a frequent bug.
+
+    Such are attention over pixels by convolutions with a learned factor of its output (SAGAN, DANet), and the products of one
+    state of a decoder with those of an encoder, without any parameter (Luong).
+    """
+    parts = list(module.modules())
+    numbers = [x for x in module.parameters() if x.numel() == 1]
+    over_pixels = any(isinstance(part, _ConvNd) for part in parts) and bool(numbers)
+    return over_pixels or (isinstance(subject.adapter, EachQueryAlone) and not any(True for _ in module.parameters()))
 
 
 def _source(subject: Subject, module: nn.Module) -> str:
