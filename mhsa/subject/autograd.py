@@ -72,6 +72,11 @@ def is_custom(output: Tensor) -> bool:
     return any(isinstance(node, torch.autograd.function.BackwardCFunction) for node in _nodes(output))
 
 
+def changes_dtype(output: Tensor) -> bool:
+    """Whether numbers were converted to another dtype in making ``output``, and so may have lost digits on the way."""
+    return any(node.name().startswith("ToCopyBackward") for node in _nodes(output))
+
+
 def _nodes(output: Tensor) -> Iterator[Any]:
     """Yield the nodes of the graph of a tensor, each once."""
     seen, todo = set(), [output.grad_fn]

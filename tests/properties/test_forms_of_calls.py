@@ -188,3 +188,25 @@ def test_a_switch_of_one_side_alone_is_a_question(kind: type[nn.Module]) -> None
 )
 def test_float64_that_is_lowered_in_one_form_alone_is_not_excused(kind: type[nn.Module], found: str) -> None:
     assert understand(f"{__file__}:{kind.__name__}").contract.float64_in == found
+
+
+class TurnsInSingle(Layers):
+    """Rotary positions whose angles and products are in float32, as in public models."""
+
+    def turned(self, x: Tensor) -> Tensor:
+        x = x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        frequencies = 10000.0 ** (-torch.arange(0, x.size(3), 2) / x.size(3))
+        angles = torch.arange(x.size(2))[:, None] * frequencies
+        pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+        return torch.view_as_real(pairs * torch.polar(torch.ones_like(angles), angles)).flatten(3).to(x.dtype)
+
+    def forward(self, x: Tensor) -> Any:
+        q, k, v = self.turned(self.q(x)), self.turned(self.k(x)), self.v(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return self.o(((q @ k.mT * self.scale).softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+def test_quotients_that_see_the_rounding_of_float32_say_nothing() -> None:
+    found = judged(TurnsInSingle, (*AGAIN, "oracle.output_*"), rotary="interleaved")
+    assert found.verdict == "holds", found
+    (again,) = (p for p in found.properties if p.id in AGAIN)
+    assert (again.outcome, "converts numbers on the way" in again.reason) == ("not-applicable", True)
