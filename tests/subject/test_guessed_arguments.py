@@ -211,6 +211,20 @@ def test_a_triangle_may_be_made_of_a_matrix_that_has_a_name_or_by_its_method(kin
     assert found.constructor.established == {"n_agent"}
 
 
+class PositionsOfAContext(Plain):
+    """A name that is that of a width, too."""
+
+    def __init__(self, heads: int, dim: int, context_size: int) -> None:
+        super().__init__()
+        self.prepare(heads, dim)
+        self.register_buffer("triangle", torch.tril(torch.ones(context_size, context_size)))
+
+
+def test_a_name_of_positions_and_of_a_width_is_told_by_the_triangle() -> None:
+    found = adapter(PositionsOfAContext)
+    assert [found.build(4, d_model).triangle.size(-1) > 600 for d_model in (20, 40)] == [True, True]
+
+
 class Product(nn.Module):
     """Layers as wide as the product of two of its arguments, neither of which is the number of heads by its name."""
 

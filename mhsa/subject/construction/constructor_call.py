@@ -19,7 +19,13 @@ from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
 from mhsa.subject.construction.given_arguments import require_taken, split, stated_sizes
 from mhsa.subject.construction.guess import Core
-from mhsa.subject.construction.parameters import configs_of, read_parameters, with_dropout_layers, with_widths_of_heads
+from mhsa.subject.construction.parameters import (
+    configs_of,
+    read_parameters,
+    with_dropout_layers,
+    with_positions,
+    with_widths_of_heads,
+)
 
 
 class ConstructorCall:
@@ -61,7 +67,8 @@ class ConstructorCall:
         require_taken(name, self.given, self.parameters)
         self.configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
         self.left = {n: p for n, p in self.parameters.items() if n not in {*self.given, *self.configs}}
-        self.read = with_dropout_layers(target, with_widths_of_heads(target, read_parameters(self.left, head)), self.left)
+        read = with_positions(target, read_parameters(self.left, head))
+        self.read = with_dropout_layers(target, with_widths_of_heads(target, read), self.left)
         self.shown = f"{name}({', '.join(str(p) for n, p in self.parameters.items() if n not in self.given)})"
         self.reading: WidthReading = "usual"
         stated = {n: v for c in self.configs.values() for n, v in c.given.items()} | self.given

@@ -14,6 +14,7 @@ from mhsa.records.names import (
     HEAD,
     KV_HEADS_NEXT_TO_HEADS,
     OTHER_WIDTHS,
+    POSITIONS,
     SCALED,
     WIDTH,
     is_called,
@@ -122,6 +123,13 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
     own = KV_HEADS_NEXT_TO_HEADS if head is not None else ()
     shared = next((n for n in parameters if n != head and (role_of(n) == "kv head" or is_called(n, own))), "")
     return Parameters(roles, fixed, tuple(unknown), head is not None, sized, shared)
+
+
+def with_positions(target: Callable[..., Any], read: Parameters) -> Parameters:
+    """Return the parameters with a name that is one of widths and of positions as the latter, where it makes a triangle."""
+    both = [n for n, role in read.roles.items() if role == "other width" and is_called(n, POSITIONS)]
+    places: dict[str, Role] = {n: "length" for n in both if use_of(target, n).square}
+    return replace(read, roles=read.roles | places) if places else read
 
 
 def with_widths_of_heads(target: Callable[..., Any], read: Parameters) -> Parameters:

@@ -9,7 +9,8 @@ from mhsa.introspect.readings.masks.stated_polarity import about, mask_parameter
 from mhsa.subject.subject import Subject
 
 _KEEPS_A_KEY = re.compile(
-    r"at least (one|1)\b|never (all|fully|entirely|completely) (masked|hidden|blocked|padding|padded|False)"
+    r"at least (one|1)\b|(each|every|a) (row|query) (always |must )?(keeps?|has|have|sees?) (a|one|some)\b"
+    r"|never (all|fully|entirely|completely) (masked|hidden|blocked|padding|padded|False)"
     r"|must not be (fully|entirely|completely) (masked|hidden|blocked|padding|padded)",
     re.IGNORECASE,
 )
