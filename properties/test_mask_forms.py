@@ -19,7 +19,14 @@ from mhsa.subject.answer import Mask
 from mhsa.subject.forms.heads_function import usual_form
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
-from mhsa.subject.required_mask_forms import has_heads, has_queries_by_keys_alone, must_take, says_nonzero, says_nonzero_floats
+from mhsa.subject.required_mask_forms import (
+    has_heads,
+    has_queries_by_keys_alone,
+    must_take,
+    says_nonzero,
+    says_nonzero_floats,
+    says_shared_by_heads,
+)
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -210,9 +217,8 @@ def test_each_head_has_its_own_mask(subject: Subject, case: Case) -> None:
     Breaks it: the first head's mask taken for all heads, what any head may see allowed to all, samples and heads exchanged.
     """
     shape = subject.contract.mask_shape
-    if shape not in ("[B, H, Tq, Tk]", "[B*H, Tq, Tk]") and not (
-        shape in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]") and has_heads(subject)
-    ):
+    of_heads = shape in ("[B, H, Tq, Tk]", "[B*H, Tq, Tk]") and not says_shared_by_heads(subject)
+    if not of_heads and not (shape in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]") and has_heads(subject)):
         check.inapplicable("needs masks with an axis for the heads, and nothing says that each may have its own")
     if isinstance(subject.adapter, FunctionAdapter) and not usual_form(subject.adapter.form):
         check.inapplicable("needs a function that takes masks as they are")

@@ -16,8 +16,8 @@ def reset_of(owner: type[Any]) -> str:
     """
     for name in dir(owner):
         method = inspect.getattr_static(owner, name)
-        if not _RESETS.fullmatch(name) or not inspect.isfunction(method):
-            continue
+        if not _RESETS.fullmatch(name) or not inspect.isfunction(method) or method.__module__.partition(".")[0] == "torch":
+            continue  # clear() of a container of torch's drops its parts
         parameters = list(inspect.signature(method).parameters.values())[1:]
         if all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
             return name

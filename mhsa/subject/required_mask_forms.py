@@ -40,6 +40,10 @@ _WORDS = {
 # Every number but zero.
 _NONZERO = r"\bnon-?\s?zeros?\b|\b(other than|unequal to|different from|not equal to) (0|zero)\b|!= ?0\b|\btruthy\b"
 _FLOATS = r"\bfloat(16|32|64|ing|s)?\b|\bany (numeric )?(dtype|type)\b"
+_NO_FLOATS = r"\bfloat\w*\b.{0,40}\b(not|unsupported|no|never|refused|raise)|\b(no|not|never|without)\b.{0,20}\bfloat"
+_COUNTED = (
+    r"\bat least\b|\b(has|have|keep|keeps|contain|contains|need|needs)\b.{0,20}\bnon-?\s?zero|\bno\b.{0,12}\bnon-?\s?zero|\b1\b"
+)
 _ADDED = r"\badditive\b|\badded\b|\badds\b|-\s?inf|\bbias\b"
 _OF_HEADS = (
     r"[\[(]\s*[^,()\[\]]+,[^,()\[\]]*\b(H|h|nh|heads?|num_?heads?|n_?heads?|nhead)\b[^,()\[\]]*,[^,()\[\]]+,[^,()\[\]]+[\])]"
@@ -80,20 +84,31 @@ def says(subject: Subject, kind: str) -> bool:
 
 
 def says_nonzero(subject: Subject) -> bool:
-    """Whether docstrings say of the mask that every number but zero means the same: "nonzero entries may be attended"."""
-    return re.search(_NONZERO, _about_masks(subject), re.IGNORECASE) is not None
+    """Whether docstrings say of the mask that every number but zero means the same: "nonzero entries may be attended".
+
+    A sentence that counts such entries, or names 1 for them, says nothing of other numbers.
+    """
+    sentences = re.split(r"(?<=[.;])\s", _about_masks(subject))
+    return any(re.search(_NONZERO, x, re.IGNORECASE) and not re.search(_COUNTED, x, re.IGNORECASE) for x in sentences)
 
 
 def says_nonzero_floats(subject: Subject) -> bool:
     """Whether they say so of floating masks, too, and not that such a mask is added."""
     text = _about_masks(subject)
-    return says_nonzero(subject) and re.search(_FLOATS, text, re.IGNORECASE) is not None and not re.search(_ADDED, text, re.I)
+    if re.search(_NO_FLOATS, text, re.IGNORECASE) or re.search(_ADDED, text, re.IGNORECASE):
+        return False
+    return says_nonzero(subject) and re.search(_FLOATS, text, re.IGNORECASE) is not None
+
+
+def says_shared_by_heads(subject: Subject) -> bool:
+    """Whether docstrings say that all heads have one mask."""
+    return re.search(_SHARED_BY_HEADS, _about_masks(subject), re.IGNORECASE) is not None
 
 
 def has_heads(subject: Subject) -> bool:
     """Whether docstrings give the mask four axes of which the second one is of the heads, which need not share one."""
     text = _about_masks(subject)
-    return re.search(_OF_HEADS, text) is not None and not re.search(_SHARED_BY_HEADS, text, re.IGNORECASE)
+    return re.search(_OF_HEADS, text) is not None and not says_shared_by_heads(subject)
 
 
 def has_queries_by_keys_alone(subject: Subject) -> bool:

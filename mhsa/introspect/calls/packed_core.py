@@ -19,7 +19,8 @@ from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.returned import listed
 
 _KNOWN = {"head", "dropout", "length", "layer", "on", "off"}
-_SIZES = (2, 3, 7, 5)  # B, H, T, d of the call that shows the form: no two are the same
+_SIZES = (2, 4, 7, 5)  # B, H, T, d of the call that shows the form: no two are the same, and none is 3
+_NOTHING = 1e-9  # of numbers of one: rounding in float64 is a thousandth of it
 
 # How the three, [3, B, H, T, d], become one tensor: the order of their axes, and how many of these each axis of it has.
 _FORMS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
@@ -60,7 +61,8 @@ class PackedCore:
 def packed_core(target: Any, name: str) -> PackedCore | None:
     """Return the function, or None where the class has parameters, needs more, or takes no such tensor.
 
-    The form is that in which it is nearest to attention; where it is wrong in all of them, any will show it.
+    The form is that in which it is nearest to attention, causal or not, of those in which the output is linear in the value and
+    what is in another head or sample changes nothing.
     """
     with contextlib.suppress(Exception):  # it cannot be built or called so, or has no readable forward
         call = _of_heads(target, name)
@@ -113,7 +115,9 @@ def _tried(attend: Callable[[Tensor, int], Any]) -> Iterator[tuple[float, str, s
     """Yield the forms in which a call returns an output: how far it is from attention, the form, that of the output."""
     generator = torch.Generator().manual_seed(0)
     three = torch.randn(3, *_SIZES, dtype=torch.float64, generator=generator)
-    expected = nn.functional.scaled_dot_product_attention(*three)
+    query, key, value = three
+    attention = nn.functional.scaled_dot_product_attention
+    expected = [attention(query, key, value, is_causal=causal) for causal in (False, True)]
     batch, head, tokens, width = _SIZES
     shapes = {
         (batch, head * width, tokens): "bdt",
@@ -123,9 +127,28 @@ def _tried(attend: Callable[[Tensor, int], Any]) -> Iterator[tuple[float, str, s
     }
     for form in _FORMS:
         with contextlib.suppress(Exception):  # another number of axes, or of features
-            output = listed(attend(_packed(three, form), head))[0]
-            laid = shapes[tuple(output.shape)]
-            yield (_OUTPUTS[laid](output, _SIZES) - expected).abs().max().item(), form, laid
+            laid = shapes[tuple(listed(attend(_packed(three, form), head))[0].shape)]
+
+            def called(x: Tensor, form: str = form, laid: str = laid) -> Tensor:
+                return _OUTPUTS[laid](listed(attend(_packed(x, form), head))[0], _SIZES)
+
+            if _is_of_three(called, three):
+                yield min((called(three) - each).abs().max().item() for each in expected), form, laid
+
+
+def _is_of_three(called: Callable[[Tensor], Tensor], three: Tensor) -> bool:
+    """Whether an output is linear in the value, and heads and samples are apart: in another form they would be mixed."""
+    output = called(three)
+    larger, one_head, one_sample = three.clone(), three.clone(), three.clone()
+    larger[2] *= 2
+    one_head[:, :, 0] += 1
+    one_sample[:, 0] += 1
+    apart = [
+        called(larger) - 2 * output,
+        (called(one_head) - output)[:, 1:],
+        (called(one_sample) - output)[1:],
+    ]
+    return all(bool((x.abs() <= _NOTHING).all()) for x in apart)
 
 
 def _packed(three: Tensor, form: str) -> Tensor:

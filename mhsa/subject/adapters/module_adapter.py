@@ -179,7 +179,8 @@ class ModuleAdapter(Adapter):
         if self.of_fixed_lengths:
             module = of_lengths(self._made, module, query.size(1), key.size(1))
         if self.reset:
-            getattr(module, self.reset)()
+            with contextlib.suppress(Exception):  # before anything is kept there may be nothing to drop
+                getattr(module, self.reset)()
         with _as_compiled(module):
             result = called_in_float32(module, given) if self.in_float32 else module(**given)
         flat = self.signature.gives_batch and isinstance(result, Tensor) and result.dim() == 2

@@ -21,7 +21,6 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 _ADDED = re.compile(r"\badded\b|\badds\b|\bbias(es)?\b", re.IGNORECASE)
-_ADDITIVE = re.compile(r"\badditive\b", re.IGNORECASE)
 # Words that leave open what a finite number gives: all values are listed, or the scores are not yet scaled.
 _LISTED = re.compile(r"-\s?inf|-\s?\d+(\.\d*)?e\d|-\s?1\d{3,}|negative|\bmin\b|\bNEG_INF\b", re.IGNORECASE)
 _OTHER_SCORES = re.compile(r"\braw\b|\bunscaled\b|\b(before|prior to)\b.{0,24}\bscal|\bpre-?scal", re.IGNORECASE)
@@ -65,8 +64,7 @@ def with_added_mask(subject: Subject) -> Subject:
 def _promises(text: str) -> bool:
     """Whether a docstring says that the mask is added, whatever its numbers are."""
     listed = _LISTED.search(text) is not None
-    says_so = _ADDED.search(text) or _ADDITIVE.search(text)
-    return says_so is not None and not listed and not _OTHER_SCORES.search(text)
+    return _ADDED.search(text) is not None and not listed and not _OTHER_SCORES.search(text)
 
 
 def _promises_gradient(text: str) -> bool:
