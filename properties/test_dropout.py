@@ -363,11 +363,12 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
     Statement: after train, eval, train, the output of two calls differs; with more than 1000 weights at p = 1/2 two equal
         patterns have probability below 2^-1000. Where p in each nn.Dropout, and each public number that says p or 1 - p, is
         changed to p': if with or without weights, a mask or gradients weights are 0 or scaled up by 1 / (1 - p'), so they are
-        in all of these, and are never dropped with one rate and scaled up by the other. Where none follows, nothing is said.
+        in all of these, and are never dropped with one rate and scaled up by the other. Where none follows, or something else
+        holds the rate (a configuration, a factor that is computed once), nothing is said.
     Requires: dropout whose rate can be set.
     Source: P19, P25; NVIDIA/Megatron-LM PR#411: eval set the probability to 0 for ever.
     Breaks it: eval() or a call in eval mode that changes the rate itself; dropout seeded inside; a rate of the constructor that
-        is kept for a fused path, or 1 / (1 - p) of it.
+        is kept for a fused path.
     """
     not_if_never(subject)
     case = of_several_heads(subject, case)

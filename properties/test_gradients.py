@@ -255,7 +255,9 @@ def where_they_take_part(trial: Trial) -> dict[str, bool]:
 
 def says_detached(module: torch.nn.Module) -> bool:
     """Whether a docstring of the class or of its forward says that something is detached, or only there to be looked at."""
-    words = r"detach|\b(no|not|without|nor|never)\b.{0,30}(gradient|grad\b|differentiable)|inspect|visuali|for (plots|logging)"
+    words = (
+        r"detach|\b(no|not|without|nor|never)\b.{0,30}(gradient|\bgrad\b|differentiable)|inspect|visuali|for (plots|logging)"
+    )
     texts = " ".join(" ".join((doc or "").split()) for doc in (type(module).__doc__, type(module).forward.__doc__))
     return re.search(words, texts, re.IGNORECASE) is not None
 

@@ -40,7 +40,10 @@ _WORDS = {
 # Every number but zero.
 _NONZERO = r"\bnon-?\s?zeros?\b|\b(other than|unequal to|different from|not equal to) (0|zero)\b|!= ?0\b|\btruthy\b"
 _FLOATS = r"\bfloat(16|32|64|ing|s)?\b|\bany (numeric )?(dtype|type)\b"
-_NO_FLOATS = r"\bfloat\w*\b.{0,40}\b(not|unsupported|no|never|refused|raise)|\b(no|not|never|without)\b.{0,20}\bfloat"
+_NO_FLOATS = (
+    r"\bfloat\w*( masks?| ones?| tensors?| numbers?)? (are |is |must |may )?(not|unsupported|never|refused|no\b)"
+    r"|\b(no|not|never|without) (a )?float"
+)
 _COUNTED = (
     r"\bat least\b|\b(has|have|keep|keeps|contain|contains|need|needs)\b.{0,20}\bnon-?\s?zero|\bno\b.{0,12}\bnon-?\s?zero|\b1\b"
 )
