@@ -61,7 +61,9 @@ def _fewer_key_heads(adapter: Adapter) -> tuple[str, ...]:
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
     if constructor is None or adapter.contract.kv_heads is not None or not constructor.takes_kv_heads:
         return ()
-    return () if any(role_of(n) == "kv head" for n in _options(adapter)) else ("fewer heads of keys than of queries",)
+    given = inspect.signature(constructor.target).parameters.items()
+    optional = any(role_of(n) == "kv head" and p.default is not p.empty for n, p in given)
+    return () if optional else ("fewer heads of keys than of queries",)
 
 
 def _options(adapter: Adapter) -> tuple[str, ...]:
