@@ -105,7 +105,7 @@ class Child:
         (self.folder / "skip.json").write_text(json.dumps(done))
         properties = properties_folder()
         command = [
-            sys.executable, "-P", "-m", "pytest", *_files(properties, o.keyword), "-c", str(self.folder / "pytest.ini"),
+            sys.executable, "-P", "-m", "pytest", *_collected(properties, o.keyword), "-c", str(self.folder / "pytest.ini"),
             "--rootdir", str(properties), "-p", "mhsa.judge.plugin", "-p", "pytest_reportlog.plugin", "-p", "no:cacheprovider",
             "-p", "no:logging",  # nothing reads what a subject logs, and to collect it costs a fiftieth of the time
             "--report-log", str(events), "-q", "--tb=native",
@@ -193,10 +193,14 @@ class Child:
         self.listen(Event("done", number, result.id, result))
 
 
-def _files(properties: Path, keyword: str | None) -> list[str]:
-    """Return what pytest collects: the files of the properties that are named by their ids, or else all of them."""
+def _collected(properties: Path, keyword: str | None) -> list[str]:
+    """Return what pytest collects: the folder, without the files that have none of the properties, where all are named by ids.
+
+    (It says less of an error in a file that is named itself.)
+    """
     families = {p.id: p.family for p in catalogue()}
     named = (keyword or "").split(" or ")
     if not all(identity in families for identity in named):  # a part of an id, which pytest knows how to look for
         return [str(properties)]
-    return [str(properties / f"test_{family}.py") for family in dict.fromkeys(families[identity] for identity in named)]
+    wanted = {f"test_{families[identity]}.py" for identity in named}
+    return [str(properties), *(f"--ignore={file}" for file in sorted(properties.glob("test_*.py")) if file.name not in wanted)]
