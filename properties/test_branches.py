@@ -1,6 +1,5 @@
 """Branches that no usual call takes: for compilers and exporters, for settings of torch, and behind flags of a built module."""
 
-import numpy as np
 from hypothesis import given
 
 from mhsa.judge.branches.along_a_branch import judge_gradients, judge_output
@@ -9,10 +8,10 @@ from mhsa.judge.branches.chosen_ways import other_ways
 from mhsa.judge.branches.own_code import own_functions
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
+from mhsa.judge.unused_rate import repeats
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.guard import guard
-from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -84,7 +83,7 @@ def judge_in_train_mode(subject: Subject, case: Case) -> None:
     d_output = trial.cotangent(20, case.output_shape)
     expected = trial.differentiate(d_output).expected
     trial.train()
-    if module is None and not np.array_equal(*(numbers(trial.call_again()[0]) for _ in range(2)), equal_nan=True):
+    if module is None and not repeats(trial):
         return
     for way in other_ways(trial):
         with way.taken():

@@ -23,7 +23,7 @@ from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
 from mhsa.oracle.bounded import Array, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
-from mhsa.subject.adapters.several_calls import SeveralCalls, is_square
+from mhsa.subject.adapters.several_calls import is_square, makes_several_calls
 from mhsa.subject.answer import Mask
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers
@@ -256,7 +256,7 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
             both, probability = int((one & two & shown).sum()), dropped.rate**2
             words = f"pairs of {name} at a distance of {distance} dropped together"
             check.count_as_expected(words, both, int(shown.sum()), probability)
-    calls_for_each = isinstance(getattr(subject.adapter, "base", subject.adapter), SeveralCalls)
+    calls_for_each = makes_several_calls(subject.adapter)
     # Neighbours in a window have nearly the same few keys, of which they may drop the same by chance.
     if dropped.sites == 1 and gone.any() and not calls_for_each and subject.contract.window is None:
         require_patterns_of_their_own(trial, rate)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mhsa.judge.budget import light, rare
 from mhsa.judge.strategies import cases
+from mhsa.judge.unused_rate import repeats
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check
@@ -66,13 +67,8 @@ def in_either_mode(subject: Subject, case: Case) -> Trial:
     trial = Trial(subject, case, module=module)
     trial()
     trial.train()
-    if module is None:  # it may drop all the same, by a rate that nobody finds
-        outputs = []
-        for seed in (0, 1):
-            torch.manual_seed(seed)
-            outputs.append(trial.call_again()[0])
-        if not torch.equal(*(output.nan_to_num() for output in outputs)):
-            trial.module.eval()
+    if module is None and not repeats(trial):
+        trial.module.eval()
     return trial
 
 

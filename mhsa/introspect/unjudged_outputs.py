@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.records.names import WEIGHTS_ATTRIBUTE
-from mhsa.subject.adapters.several_calls import EachQueryAlone
+from mhsa.subject.adapters.several_calls import EachQueryAlone, makes_several_calls
 from mhsa.subject.caller import Caller
 from mhsa.subject.filled.filled_module import batch_norms
 from mhsa.subject.generic_inputs import generic_tensors
@@ -78,7 +78,7 @@ def find_unread(caller: Caller, module: nn.Module, sizes: Sizes) -> list[Unread]
     if isinstance(caller.weights_from, str):
         known.append(getattr(module, caller.weights_from, None))
     found = []
-    if values and values[0] > 1 and isinstance(getattr(caller.adapter, "base", caller.adapter), EachQueryAlone):
+    if values and values[0] > 1 and makes_several_calls(caller.adapter, EachQueryAlone):
         found.append(Unread(f"{values[0] - 1} of {values[0]} values returned"))
     weights = known[1] if isinstance(caller.weights_from, int) and len(known) > 1 else None
     for n, item in enumerate(items):

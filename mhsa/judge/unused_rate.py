@@ -13,6 +13,18 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 
+def repeats(trial: Trial) -> bool:
+    """Whether two calls of a module as it is give the same: in train mode it may drop by a rate that nobody finds."""
+    outputs = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        output = trial.call_again()[0]
+        if not isinstance(output, torch.Tensor):
+            return False
+        outputs.append(numbers(output))
+    return np.array_equal(outputs[0], outputs[1], equal_nan=True)
+
+
 def ever_drops(judged: Trial, rate: float) -> bool:
     """Return whether two calls of a new module differ in train mode: scores that are dropped, or a rate that eval() takes away.
 

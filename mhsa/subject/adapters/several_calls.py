@@ -102,6 +102,11 @@ class OfOneLength(SeveralCalls):
         return laid.give(joined, joined, joined, masked=mask is not None)[0]
 
 
+def makes_several_calls(adapter: Adapter, kind: type[SeveralCalls] = SeveralCalls) -> bool:
+    """Whether an adapter, or the one that it stands before, calls the module several times in the place of one call."""
+    return isinstance(getattr(adapter, "base", adapter), kind)
+
+
 def is_square(adapter: Adapter) -> bool:
     """Whether an implementation is judged with as many queries as keys alone."""
     return adapter.inputs == "x" or adapter.square

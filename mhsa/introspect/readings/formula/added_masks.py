@@ -63,8 +63,7 @@ def with_added_mask(subject: Subject) -> Subject:
 
 def _promises(text: str) -> bool:
     """Whether a docstring says that the mask is added, whatever its numbers are."""
-    listed = _LISTED.search(text) is not None
-    return _ADDED.search(text) is not None and not listed and not _OTHER_SCORES.search(text)
+    return _ADDED.search(text) is not None and not _LISTED.search(text) and not _OTHER_SCORES.search(text)
 
 
 def _promises_gradient(text: str) -> bool:
