@@ -5,6 +5,7 @@ import torch
 from hypothesis import given
 
 from mhsa.judge.budget import light
+from mhsa.judge.incoming_gradient import IncomingGradient, require_unchanged_by_function
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
@@ -96,10 +97,12 @@ def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
     """A sample in which nothing may be attended to, all padding say, disturbs no other sample.
 
     Statement: with M_b false everywhere for one sample b, O_b is finite and O_b' is as it was for b' != b; or the call raises,
-        where the contract says so.
+        where the contract says so. Where it is declared or documented, O_b is what it says; and so is a row that sees no key
+        since mask and causality or a window leave it none.
     Requires: masks.
-    Source: P06; pytorch/pytorch#81077 (sequences of length zero).
-    Breaks it: a softmax or a mean over nothing, lengths of zero used as an index or a divisor.
+    Source: P06; pytorch/pytorch#81077 (sequences of length zero); left padding in causal attention.
+    Breaks it: a softmax or a mean over nothing, lengths of zero used as an index or a divisor; rows without a key that are
+        told by the padding mask alone.
     """
     trial = Trial(subject, case)
     assert trial.mask is not None
@@ -114,6 +117,25 @@ def test_a_fully_masked_sample(subject: Subject, case: Case) -> None:
     if declared_nan(subject, after.output[sample]):
         return
     check.finite("output of the sample without keys", after.output, ~others)
+    if subject.adapter.contract.fully_masked_row is None:  # nothing is promised; what was found is that of other masks
+        return
+    require_promised(trial, mask, "output of the sample without keys", ~others)
+    seen = trial.formula.allowed(None, 1, case.query_length, case.key_length)
+    if seen is not None and trial.formula.positional and seen[0, 0].any():
+        mask[sample] = trial.mask[sample] & ~seen[0, 0]
+        require_promised(trial, mask, "output of a sample whose first query sees no key", ~others)
+
+
+def require_promised(trial: Trial, mask: Array, words: str, where: Array) -> None:
+    """Fail unless rows without any key hold what the contract says, and the other ones what they hold anyway."""
+    promised = trial.subject.contract.fully_masked_row
+    answer = trial(mask=mask)
+    if promised == "zero-output":
+        seen = trial.effective(mask, trial.query, trial.key)
+        assert seen is not None
+        check.exactly(words, answer.output, np.zeros_like(answer.output), where & ~seen.any(axis=-1, keepdims=True))
+    elif promised == "zeros" or (promised == "uniform" and not trial.formula.positional):
+        check.within(words, answer.output, answer.expected.output, where)
 
 
 @light
@@ -122,10 +144,11 @@ def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     """A query that may attend to no key poisons no gradient.
 
     Statement: with one fully masked row, dL/dq, dL/dk, dL/dv and the gradients of all parameters are finite, for any L; where L
-        does not look at that row they are those of the other rows.
+        does not look at that row they are those of the other rows. dL/dO is left as it is.
     Requires: masks that can hide every key from one query; autograd.
     Source: P06 with P16; pytorch/pytorch#41508: one masked row makes every gradient of the batch NaN.
-    Breaks it: softmax over a row of -inf whose output is repaired afterwards by nan_to_num or where: the gradient is still NaN.
+    Breaks it: softmax over a row of -inf whose output is repaired afterwards by nan_to_num or where: the gradient is still NaN;
+        a backward pass that zeroes such rows of dL/dO in place.
     """
     trial = Trial(subject, case)
     assert trial.mask is not None
@@ -133,7 +156,10 @@ def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     assert mask is not None
     seen = mask.any(axis=-1, keepdims=True)
     d_output = trial.cotangent(20, case.output_shape)
-    everything = trial.differentiate(d_output)
+    incoming = IncomingGradient()
+    everything = trial.differentiate(d_output, lay_out_gradient=incoming)
+    incoming.require_unchanged()
+    require_unchanged_by_function(trial)
     if declared_nan(subject, *everything.observed.values()):
         return
     for name, gradient in everything.observed.items():

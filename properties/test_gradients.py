@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mhsa.judge.budget import light, rare, slow
 from mhsa.judge.drawing.choices import one_of
+from mhsa.judge.incoming_gradient import IncomingGradient
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.oracle.gradients import derivative
@@ -265,25 +266,24 @@ def says_detached(module: torch.nn.Module) -> bool:
 @light
 @given(case=cases(masks=ANY, small=True), layout=one_of(("transposed", "columns", "sliced", "expanded")))
 def test_layout_of_the_incoming_gradient(subject: Subject, case: Case, layout: str) -> None:
-    """How dL/dO lies in memory does not matter.
+    """How dL/dO lies in memory does not matter, and it is left as it is.
 
     Statement: the gradients depend on the numbers of dL/dO only: transposed, cut out of a larger tensor, or expanded from one
-        number with stride 0, as .sum().backward() makes it.
+        number with stride 0, as .sum().backward() makes it. dL/dO holds the same bits after the backward pass.
     Requires: autograd.
-    Source: P17; flash-attention#355, xformers PR#282, FlagAttention PR#1.
-    Breaks it: a hand-written backward that takes it for contiguous.
+    Source: P17; flash-attention#355, xformers PR#282, FlagAttention PR#1. Autograd may give one tensor to several functions.
+    Breaks it: a hand-written backward that takes it for contiguous, or scales it, or zeroes rows of it, in place.
     """
     trial = Trial(subject, case)
     d_output = trial.cotangent(20, case.output_shape)
     if layout == "expanded":
         d_output = np.broadcast_to(d_output[:1, :1, :1], d_output.shape).copy()
 
-    def lay_out_gradient(g: Tensor) -> Tensor:
-        return g[:1, :1, :1].expand(g.shape) if layout == "expanded" else lay_out(g, layout)
-
-    derivatives = trial.differentiate(d_output, lay_out_gradient=lay_out_gradient)
+    incoming = IncomingGradient(lambda g: g[:1, :1, :1].expand(g.shape) if layout == "expanded" else lay_out(g, layout))
+    derivatives = trial.differentiate(d_output, lay_out_gradient=incoming)
     for name, gradient in derivatives.observed.items():
         check.within(f"gradient of {name}", gradient, derivatives.expected[name])
+    incoming.require_unchanged()
 
 
 @slow

@@ -67,13 +67,18 @@ def _with_a_mask_of_its_own_number(promise: Promise) -> str:
     return _with_a_mask(promise)
 
 
-def _with_an_fully_masked_row(promise: Promise) -> str:
-    shape = promise.contract.mask_shape
-    alike_for_queries = () if promise.value == "raises" else (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES)  # a sample is refused, too
-    if promise.value != "nan" and promise.adapter.takes_mask and shape in (*alike_for_queries, "[Tq, Tk]"):
-        alike = "sample" if shape == "[Tq, Tk]" else "query"
-        words = "lengths" if shape in LENGTH_SHAPES else f"the same for every {alike}"
-        return f"its masks are {shape}, {words}, and of one that hides every key no property says more than that it is finite"
+def _with_a_fully_masked_row(promise: Promise) -> str:
+    shape, alike = promise.contract.mask_shape, ""
+    if shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES):
+        alike = "lengths" if shape in LENGTH_SHAPES else "the same for every query"
+    if shape == "[Tq, Tk]":
+        alike = "the same for every sample"
+    # Of a sample without keys it is judged what is promised, but for a mean of values that causality may hide, too.
+    judged = promise.value in ("zeros", "zero-output", "raises") or (
+        promise.value == "uniform" and not promise.contract.formula.positional
+    )
+    if promise.value != "nan" and promise.adapter.takes_mask and alike and (shape == "[Tq, Tk]" or not judged):
+        return f"its masks are {shape}, {alike}, and of one that hides every key no property says more than that it is finite"
     return _with_a_mask(promise)
 
 
@@ -164,7 +169,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "lengths": _with_keys,
     "strides": _always,
     "masked": _with_a_mask,
-    "fully_masked_row": _with_an_fully_masked_row,
+    "fully_masked_row": _with_a_fully_masked_row,
     "indivisible": _with_a_constructor,
     "dropout": _with_a_rate,
     "spare_parameters": _with_maps,

@@ -75,10 +75,12 @@ def _of_masks(subject: Subject, declared: Mapping[str, Known]) -> list[Understoo
     ]
     parts += read[1:]  # of other masks
     row = contract.fully_masked_row
-    if row == "raises" or "fully_masked_row" in subject.masks:
+    promised = subject.adapter.contract.fully_masked_row is not None
+    if row == "raises" or "fully_masked_row" in subject.masks or promised:
         pinned = {} if row is None else {"fully_masked_row": row} | ({"reason": contract.reason} if row == "nan" else {})
         words = f"{_ROWS[row]}: {contract.reason}" if row == "nan" else _ROWS[row]
-        parts.append(Understood("empty rows", words, declared.get("fully_masked_row", "fitted"), pinned))
+        known = declared.get("fully_masked_row", "documented" if promised else "fitted")
+        parts.append(Understood("empty rows", words, known, pinned))
     return parts
 
 

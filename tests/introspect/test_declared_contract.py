@@ -132,7 +132,7 @@ def test_every_field_of_a_contract_is_in_the_table() -> None:
         ("Unmasked", {"mask_shape": "[B, Tk]"}, NO_MASK),
         ("Unmasked", {"masked": "never-read"}, NO_MASK),
         ("Unmasked", {"fully_masked_row": "uniform"}, NO_MASK),
-        ("Padded", {"fully_masked_row": "uniform"}, "its masks are [B, Tk], the same for every query"),
+        ("Padded", {"fully_masked_row": "finite"}, "its masks are [B, Tk], the same for every query"),
         ("built", {"indivisible": "any"}, BUILT),
         ("built", {"indivisible": "raises"}, BUILT),
         ("function", {"indivisible": "any"}, "a function on [B, H, T, d] has no constructor"),

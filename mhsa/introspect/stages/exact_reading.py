@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from mhsa.introspect.calls.find_fully_masked_row import find_fully_masked_row
 from mhsa.introspect.calls.find_weights_form import find_weights_form
 from mhsa.introspect.readings.formula.biases import find_bias_form
 from mhsa.introspect.readings.formula.lse import find_lse
 from mhsa.introspect.readings.guessed_arguments import require_fit_of_guesses
 from mhsa.introspect.readings.masks.never_empty import with_words_on_empty_rows
+from mhsa.introspect.readings.masks.stated_empty_rows import as_found, with_stated_rows
 from mhsa.introspect.readings.query_key_value import Bind, try_without_keys
 from mhsa.introspect.readings.read_call import read_call
 from mhsa.introspect.readings.upcast import ask_about_upcast
@@ -37,9 +37,9 @@ def read_exactly(
     Raises:
         Question: it is exactly attention only in another reading than the usual one, or was built with guesses and is not.
     """
-    subject = with_words_on_empty_rows(replace(subject, device="cpu"))
+    subject = with_words_on_empty_rows(with_stated_rows(replace(subject, device="cpu")))
     read = read_call(subject, built.module, request, called_by)
-    read = read.under(replace(read.contract, fully_masked_row=find_fully_masked_row(read)))
+    read = read.under(replace(read.contract, fully_masked_row=as_found(read)))
     ask_about_upcast(read)
     require_fit_of_guesses(read, unsure, turned, harmless)
     read = try_without_keys(read)

@@ -332,7 +332,7 @@ def test_a_stand_alone_script_calls_by_the_reading(name: str, contract: dict[str
         ),
         (
             "Lengths",
-            {"fully_masked_row": "zeros", "mask": "lengths"},
+            {"fully_masked_row": "finite", "mask": "lengths"},
             "its masks are [B, Tq], lengths, and of one that hides every key",
         ),
     ],

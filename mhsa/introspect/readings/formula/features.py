@@ -25,6 +25,12 @@ from mhsa.subject.trial import Trial
 
 _CAP = re.compile(r"soft_?cap|(logits?|scores?|attn)_?(soft)?_?cap|(?<![a-z])cap(?![a-z])", re.IGNORECASE)
 _SCALE = re.compile(r"scal|sqrt|\*\*|\bpow\b|temper|norm_fact|divi", re.IGNORECASE)
+# Words by which a source promises the paper's slopes where their number is no power of two, too.
+_ANY_HEADS = re.compile(
+    r"\bany (number|count) of heads\b|\bany head count\b|\bnon-?\s?powers?\b|\b(not|no) (a )?powers? of (2|two)\b"
+    r"|\b(official|released|reference) (get_slopes|slopes|implementation)\b",
+    re.IGNORECASE,
+)
 _MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
 _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
 
@@ -51,7 +57,11 @@ def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
                 held = declared | ({"window": tuple(window["window"])} if window else {})
                 declared |= window
                 words = "; ".join(replace(contract, **held).formula.words)
-                raise Question(f"without a mask its output is exactly that of {in_words(declared)}: {words}", declared)
+                asked = f"without a mask its output is exactly that of {in_words(declared)}: {words}"
+                if fields.get("bias") == "alibi-geometric" and _ANY_HEADS.search(_source(subject, module)):
+                    declared["bias"] = "alibi"
+                    asked += "; its source promises the paper's slopes, which these are for powers of two alone"
+                raise Question(asked, declared)
 
 
 def soft_caps(subject: Subject, module: nn.Module) -> tuple[dict[str, Any], ...]:
