@@ -3,13 +3,15 @@
 import copy
 import io
 import pickle
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from hypothesis import given
 from torch import Tensor, nn
 
-from mhsa.judge.budget import light
+from mhsa.judge.budget import light, rare
+from mhsa.judge.other_options import Made, others, output_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
@@ -230,19 +232,68 @@ def test_pickled_copies(subject: Subject, case: Case) -> None:
     Breaks it: __getstate__ or __reduce__ that loses a mode, a rate or a buffer.
     """
     trial = called_trial(subject, case)
-
-    def through_a_file() -> nn.Module:
-        file = io.BytesIO()
-        pickle.dump(trial.module, file)
-        file.seek(0)
-        loaded: nn.Module = pickle.load(file)
-        return loaded
-
-    made, said = attempt(through_a_file)
+    made, said = attempt(lambda: through_a_file(trial.module))
     if made is None:
         check.inapplicable(f"needs a module that can be pickled: {said}")
     trial.use(made[0])
     compare(trial, "of an unpickled copy")
+
+
+@rare
+@given(case=cases(masks=ANY, ties=("all",), dtypes=("float64",), small=True))
+def test_options_survive_copies(subject: Subject, case: Case) -> None:
+    """A module whose options are not those by default keeps them in every copy.
+
+    Statement: for each option of the constructor with a default, f with another number or switch in its place answers to the
+        last bit as its deep copy does, what comes back from its pickle, and another one that is built so and loads its state
+        dict.
+    Requires: a constructor with options; options with which the module answers alike twice.
+    Source: P14.
+    Breaks it: __reduce__, __setstate__ or __deepcopy__ that builds the module again with the defaults.
+    """
+    trial = Trial(subject, case.resized(grad=False))
+    trial()
+    tried = 0
+    for made in others(subject, case, trial):
+        expected, again = (output_of(trial, made.module) for _ in range(2))
+        if expected is None or again is None or not torch.equal(expected, again):
+            continue
+        tried += 1
+        for how, other in copied(made):
+            output = output_of(trial, other)
+            if output is None:
+                check.fail(f"{how} of a module with {made.words} cannot be called as that one can", what="call")
+            check.exactly(f"output of {how} of a module with {made.words}", numbers(output), numbers(expected))
+    if not tried:
+        check.inapplicable("needs an option of the constructor that can have another value than its default")
+
+
+def copied(made: Made) -> Iterator[tuple[str, nn.Module]]:
+    """Yield copies of a module, with words for them; one that cannot be made promises nothing."""
+
+    def loaded() -> nn.Module:
+        other = made.build()
+        other.load_state_dict(copy.deepcopy(made.module.state_dict()))
+        return other
+
+    ways = {
+        "a deep copy": lambda: copy.deepcopy(made.module),
+        "an unpickled copy": lambda: through_a_file(made.module),
+        "another one that loaded the state dict": loaded,
+    }
+    for words, make in ways.items():
+        other, _ = attempt(make)
+        if other is not None:
+            yield words, other[0]
+
+
+def through_a_file(module: nn.Module) -> nn.Module:
+    """Return what comes back from the pickle of a module."""
+    file = io.BytesIO()
+    pickle.dump(module, file)
+    file.seek(0)
+    loaded: nn.Module = pickle.load(file)
+    return loaded
 
 
 @light

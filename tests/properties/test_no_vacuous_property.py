@@ -164,6 +164,7 @@ BROKEN_BY = {
     "copies.parameters_replaced_as_attributes": "ParametersGathered",
     "copies.deep_copies": "CopySeesTheOriginal",
     "copies.pickled_copies": "PickleLosesTheScale",
+    "copies.options_survive_copies": "OptionLostInCopies",
     "copies.moved_to_another_dtype": "GainNotConverted",
     "transforms.compiled": "OtherInGraphs",
     "transforms.exported": "OtherInGraphs",

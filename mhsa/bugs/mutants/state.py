@@ -42,6 +42,25 @@ class GainNotSaved(Plain):
         return z * self.gain
 
 
+class OptionLostInCopies(Plain):
+    """A copy, or what comes back from a pickle, has the default of an option.
+
+    Formula: Z in copies of a module with gain g; must be g Z
+    Census: P14
+    """
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1, gain: float = 1.0) -> None:
+        super().__init__(head, d_model, dropout)
+        self.gain = gain
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self.gain = 1.0
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        return z * self.gain
+
+
 class GainNotConverted(Plain):
     """A constant keeps the digits of the dtype in which it was first needed.
 

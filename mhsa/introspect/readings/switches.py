@@ -72,7 +72,7 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
             does = "attends to later tokens, too" if option.default else f"is causal ({found.contract.causal})"
             part = "constructor" if option.where.startswith("constructor") else "call"
             understood.append(Understood(part, f"{words}: {does}, and is judged so in some of the cases", "fitted"))
-        elif not option.sure and not _hides_from_the_first(subject, turned, option):
+        elif not option.sure and not _hides_from_one_end(subject, turned, option):
             left[option.name] = f"{option.where} {option.name}: with {words} it is not exactly causal attention"
         elif option.where == "argument" and Fit().without_mask(Switch(words, turned, subject.contract).of(subject)):
             understood.append(Understood("call", f"{words} changes nothing without a mask, and is not judged", "fitted"))
@@ -197,10 +197,10 @@ def _fits_square(subject: Subject, seed: int) -> bool:
     return is_exact(answer.output, answer.expected.output)
 
 
-def _hides_from_the_first(subject: Subject, turned: Any, option: _Option) -> bool:
-    """Whether a switch of masks that makes triangles leaves the last query exactly as it is, and changes the first one.
+def _hides_from_one_end(subject: Subject, turned: Any, option: _Option) -> bool:
+    """Whether a switch of masks that makes triangles changes the first query, and leaves the last exactly as it is; or reversed.
 
-    So does a causal mask, also one that is off by one place or is applied in a wrong way, and hardly anything else.
+    So does a causal mask, also one that is off by one place, reversed or applied in a wrong way, and hardly anything else.
     """
     constructor = subject.adapter.constructor if isinstance(subject.adapter, ModuleAdapter) else None
     of_masks = _CALLED_MASK.fullmatch(option.name) is not None
@@ -214,7 +214,7 @@ def _hides_from_the_first(subject: Subject, turned: Any, option: _Option) -> boo
         return False
     required = answer.expected.output
     last, first = (is_exact(answer.output[:, at], required[:, at]) for at in (-1, 0))
-    return last and not first
+    return bool(last != first)
 
 
 def _raised(error: BaseException) -> str:

@@ -214,6 +214,11 @@ class MaskedOnePlaceTooLate(Masked):
         return torch.ones(queries, keys, dtype=torch.bool).triu(2)
 
 
+class MaskedTheWrongWay(Masked):
+    def hidden(self, queries, keys):
+        return torch.ones(queries, keys, dtype=torch.bool).tril(-1)
+
+
 class MaskedOtherwise(Masked):
     def __init__(self, num_heads: int, d_model: int, masked: bool = False) -> None:
         super().__init__(num_heads, d_model, masked)
@@ -234,6 +239,7 @@ def test_a_switch_of_masks_next_to_a_triangle_is_judged_where_it_fits() -> None:
     late = understand(f"{__file__}:MaskedOnePlaceTooLate")
     assert [(switch.words, switch.contract.causal) for switch in late.switches] == [("masked=True", "top-left")]
     assert judged("MaskedOnePlaceTooLate").verdict == "violated"
+    assert judged("MaskedTheWrongWay").verdict == "violated"
     subject = understand(f"{__file__}:MaskedOtherwise")
     assert not subject.switches
     assert "constructor argument masked: with masked=True it is not exactly causal attention" in subject.not_judged

@@ -53,6 +53,10 @@ class Paper(Geometric):
         return [2 ** (-8 * (h + 1) / below) for h in range(below)] + more
 
 
+class AnyNumber(Geometric):
+    '''ALiBi of Press et al. for any number of heads.'''
+
+
 class FromZero(Geometric):
     def slopes(self):
         return [2 ** (-8 * h / self.h) for h in range(self.h)]
@@ -126,6 +130,7 @@ file = model_file(MODEL, "featured_model.py")
     [
         ("Geometric", {"bias": "alibi-geometric"}),
         ("Paper", {"bias": "alibi"}),
+        ("AnyNumber", {"bias": "alibi"}),
         ("CausalByPlace", {"causal": "top-left", "bias": "alibi-geometric"}),
         ("OffByOne", {"sinks": 0.0}),
         ("Capped", {"softcap": 30.0}),
