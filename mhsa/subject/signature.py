@@ -15,7 +15,6 @@ from mhsa.records.languages.other_languages import in_english
 from mhsa.records.names import (
     BIAS,
     CONTEXT,
-    HEAD,
     HIDING,
     KEY,
     KEY_MASK,
@@ -35,17 +34,9 @@ from mhsa.records.names import (
 from mhsa.subject.forms import rotary_tables
 from mhsa.subject.forms.handed_on import takes_all_arguments
 from mhsa.subject.forms.list_argument import unpacked
-from mhsa.subject.forms.needless_arguments import (
-    HEIGHT_OF_PICTURE,
-    NONE,
-    OFF,
-    PICTURE,
-    WIDTH_OF_PICTURE,
-    Given,
-    needless_arguments,
-)
+from mhsa.subject.forms.needless_arguments import NONE, OFF, Given, needless_arguments
 from mhsa.subject.forms.required_switches import is_switch
-from mhsa.subject.forms.token_sizes import Sizes, entries, is_named_size, of_sizes
+from mhsa.subject.forms.token_sizes import Sizes, of_sizes, sizes_among
 from mhsa.subject.forms.two_streams import mask_of_each
 
 _OTHERS = CONTEXT - VAGUE_CONTEXT - SELF  # names of sequences that the queries are not of
@@ -141,12 +132,13 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     if key and value and not query:  # forward(x, key=None, value=None)
         query = pick([n for n in parameters if n not in (key, value, *masks)], SELF)
     bias = bias_among(parameters, masks)
-    known = {*masks, *rotary_tables.NAMES}
+    turning = {*rotary_tables.NAMES, *(n for n in required if rotary_tables.turns_by(forward, n, (query, key, value)))}
+    known = {*masks, *turning}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
     tensors = [n for n in required if n not in (*known, bias, *more)]
     nameless = [n for n in tensors[1:] if not is_called(n, QUERY | KEY | VALUE | CONTEXT | SELF)]
     more |= {n: OFF for n in nameless if is_switch(forward, n)}
-    sizes, unsure = _sizes_among(forward, more, [n for n in nameless if n not in more])
+    sizes, unsure = sizes_among(forward, more, [n for n in nameless if n not in more])
     more |= of_sizes(sizes)
     tensors = [n for n in tensors if n not in more]
     guessed = False
@@ -193,7 +185,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, signature.stream_mask, *more)]
     if signature.key is None and (held := unpacked(forward, signature.query)):
         signature = replace(signature, as_list=held)
-    if unknown and set(unknown) <= rotary_tables.NAMES:  # given where rotary is declared
+    if unknown and set(unknown) <= turning:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
         none = dict.fromkeys(unknown, NONE)
@@ -205,17 +197,6 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
 def _is_context_of(first: str, second: str) -> bool:
     """Whether the names of two sequences say that the second one attends to the first."""
     return is_attended_to(first, second) or (is_called(first, _OTHERS) and not is_called(second, CONTEXT))
-
-
-def _sizes_among(forward: Callable[..., Any], more: Mapping[str, Given], nameless: Sequence[str]) -> tuple[Sizes, list[str]]:
-    """Return the required arguments that are sizes, and those of them whose names do not say so."""
-    picture = (HEIGHT_OF_PICTURE, WIDTH_OF_PICTURE, PICTURE)
-    found = {n: (entries(forward, n) or 2) if more[n] is PICTURE else 0 for n in more if more[n] in picture}
-    shown = {n: count for n in nameless if (count := entries(forward, n)) is not None}
-    if len(shown) == 1 and is_called(next(iter(shown)), HEAD):  # nh may be a height, but next to a width alone
-        shown = {}
-    order = [n for n in inspect.signature(forward).parameters if n in found or n in shown]
-    return tuple((n, (found | shown)[n]) for n in order), [n for n in shown if not is_named_size(n)]
 
 
 def call_of(owner: type[Any]) -> Callable[..., Any]:

@@ -198,7 +198,7 @@ def _fits_square(subject: Subject, seed: int) -> bool:
 
 
 def _hides_from_one_end(subject: Subject, turned: Any, option: _Option) -> bool:
-    """Whether a switch of masks that makes triangles changes the first query, and leaves the last exactly as it is; or reversed.
+    """Whether a switch of masks that makes triangles leaves one of the first and the last query exactly as it is, and not both.
 
     So does a causal mask, also one that is off by one place, reversed or applied in a wrong way, and hardly anything else.
     """

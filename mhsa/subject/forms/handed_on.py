@@ -53,6 +53,11 @@ def given_in(call: ast.Call) -> list[ast.expr]:
     return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
+def name_of_call(call: ast.Call) -> str:
+    """Return the last name of what is called: ``view`` of ``x.view(...)``, ``f`` of ``f(x)``; empty where it has none."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
+
+
 def _called(function: Callable[..., Any], call: ast.Call) -> Callable[..., Any] | None:
     """Return what is called: a function of the file, a method of the same class, or the forward of a part of it."""
     place: dict[str, Any] = getattr(function, "__globals__", {})

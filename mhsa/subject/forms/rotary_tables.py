@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import itertools
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +14,9 @@ import torch
 from torch import Tensor
 
 from mhsa.oracle.formula.fields import Rotary
+from mhsa.records.names import CONTEXT, KEY, QUERY, SELF, VALUE, is_called
+from mhsa.source.written_code import tree_of
+from mhsa.subject.forms.handed_on import given_in, name_of_call
 
 # What models hand from layer to layer, in the form that goes with the name; [T, ...] or [B, T, ...], of the features that are
 # rotated. Other forms are tried where that one cannot be called or does not fit.
@@ -26,6 +32,7 @@ PLACES = {"position_ids", "positions", "pos_ids", "input_pos"}  # [B, T], whole 
 FIRST = {"start_pos", "start_position"}  # the place of the first token
 TABLES = PAIRS | COMPLEX | REAL | IMAGINARY | COSINES | SINES
 NAMES = TABLES | PLACES | FIRST
+_ROTATES = re.compile(r"rotary|(^|_)rope|(^|_)rotat", re.IGNORECASE)
 
 Kind = Literal["pair", "complex", "stacked", "angles"]
 Axes = Literal["[B, T", "[T", "[1, T", "[1, T, 1", "[1, 1, T", "[T, 1", "[B, T, 1"]
@@ -65,9 +72,24 @@ class Form:
         return x[None, None] if self.axes == "[1, 1, T" else x
 
 
+def turns_by(forward: Callable[..., Any], name: str, turned: Collection[str | None]) -> bool:
+    """Whether a forward hands its argument ``name`` to a function that is called after rotary positions.
+
+    ``turned`` are arguments that may be what is rotated.
+    """
+    if name in turned or is_called(name, QUERY | KEY | VALUE | CONTEXT | SELF):
+        return False
+    try:
+        nodes = list(ast.walk(tree_of(inspect.unwrap(forward))))
+    except (OSError, TypeError, SyntaxError):
+        return False
+    calls = [node for node in nodes if isinstance(node, ast.Call) and _ROTATES.search(name_of_call(node))]
+    return any(isinstance(x, ast.Name) and x.id == name for call in calls for x in given_in(call))
+
+
 def forms(names: Collection[str]) -> Iterator[Form]:
     """Yield the forms of what a forward takes, the one that goes with the names first."""
-    two = not any(name in PAIRS | COMPLEX for name in names)
+    two = any(name in COSINES | SINES | REAL | IMAGINARY for name in names)
     usual = _usual(next(iter(names)))
     yield usual
     for kind, halved, axes in itertools.product(("pair",) if two else _KINDS, (False, True), _AXES):
@@ -111,4 +133,4 @@ def given(name: str, rotary: Rotary, x: Tensor, d_k: int, form: Form | None = No
     cos, sin = (form.table(table.to(x.dtype), batch) for table in (angles.cos(), angles.sin()))
     if form.kind == "stacked":
         return torch.stack((cos, sin), -1)
-    return (cos, sin) if name in PAIRS | COMPLEX else cos if name in COSINES | REAL else sin
+    return cos if name in COSINES | REAL else sin if name in SINES | IMAGINARY else (cos, sin)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from mhsa.records.names import HEAD, is_called
 from mhsa.source.written_code import tree_of
-from mhsa.subject.forms.handed_on import given_in, handed_on
-from mhsa.subject.forms.needless_arguments import Given
+from mhsa.subject.forms.handed_on import given_in, handed_on, name_of_call
+from mhsa.subject.forms.needless_arguments import HEIGHT_OF_PICTURE, PICTURE, WIDTH_OF_PICTURE, Given
 from mhsa.subject.forms.required_switches import DEPTH
 
 Sizes = tuple[tuple[str, int], ...]  # arguments, with how many numbers each holds
@@ -45,6 +46,17 @@ def entries(function: Callable[..., Any], name: str, depth: int = DEPTH) -> int 
     return _SizesInSource(function, nodes, depth).entries(name)
 
 
+def sizes_among(forward: Callable[..., Any], more: Mapping[str, Given], nameless: Sequence[str]) -> tuple[Sizes, list[str]]:
+    """Return the required arguments that are sizes, and those of them whose names do not say so."""
+    picture = (HEIGHT_OF_PICTURE, WIDTH_OF_PICTURE, PICTURE)
+    found = {n: (entries(forward, n) or 2) if more[n] is PICTURE else 0 for n in more if more[n] in picture}
+    shown = {n: count for n in nameless if (count := entries(forward, n)) is not None}
+    if len(shown) == 1 and is_called(next(iter(shown)), HEAD):  # nh may be a height, but next to a width alone
+        shown = {}
+    order = [n for n in inspect.signature(forward).parameters if n in found or n in shown]
+    return tuple((n, (found | shown)[n]) for n in order), [n for n in shown if not is_named_size(n)]
+
+
 def is_named_size(name: str) -> bool:
     """Whether a name says that an argument is the size of a picture, or its rows or columns."""
     return _NAMED.fullmatch(name) is not None
@@ -69,13 +81,13 @@ class _SizesInSource:
             names = [x.id for x in elements if isinstance(x, ast.Name)]
             if len(names) == len(elements) and any(self._is_size(n) for n in names if n != _UNUSED):
                 return len(names)
-        items = [
-            node.slice.value
+        items = {
+            node: node.slice.value
             for node in self._nodes
             if isinstance(node, ast.Subscript) and _is(node.value, name) and isinstance(node.slice, ast.Constant)
-        ]
-        numbers = [n for n in items if isinstance(n, int)]
-        if items and len(numbers) == len(items):
+        }
+        numbers = [n for n in items.values() if isinstance(n, int)]
+        if items and len(numbers) == len(items) and self._are_sizes(items):
             return max(2, *(n + 1 for n in numbers))
         if any(isinstance(node, ast.Starred) and _is(node.value, name) for call in self._calls for node in call.args):
             return 2
@@ -84,6 +96,15 @@ class _SizesInSource:
         taken = [handed_on(self._function, call, x) for call in self._calls for x in given_in(call) if _is(x, name)]
         found = {entries(*each, self._depth - 1) for each in taken if each is not None and self._depth > 0}
         return found.pop() if len(found) == 1 and None not in found else None
+
+    def _are_sizes(self, items: Collection[ast.AST]) -> bool:
+        """Whether tensors are reshaped by one of these items: what is only added or multiplied may be a tensor."""
+        by = [x for call in self._calls if _is_shaping(call) for x in given_in(call)]
+        by += [node for node in self._nodes if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.FloorDiv, ast.Mod))]
+        if any(part in items for x in by for part in ast.walk(x)):
+            return True
+        kept = [node for node in self._nodes if isinstance(node, ast.Assign) and node.value in items]
+        return any(isinstance(target, ast.Name) and self._is_size(target.id) for node in kept for target in node.targets)
 
     def _is_size(self, name: str) -> bool:
         """Whether a name is a number that tensors are reshaped by, and no tensor."""
@@ -152,5 +173,4 @@ def _shapes_its_first(call: ast.Call) -> bool:
 
 
 def _is_shaping(call: ast.Call) -> bool:
-    called = call.func.attr if isinstance(call.func, ast.Attribute) else call.func.id if isinstance(call.func, ast.Name) else ""
-    return called in _SHAPING
+    return name_of_call(call) in _SHAPING

@@ -15,7 +15,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
-from mhsa.subject.forms.rotary_tables import TABLES, Form, forms, usual_layout
+from mhsa.subject.forms.rotary_tables import FIRST, PLACES, TABLES, Form, forms, usual_layout
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.subject import Subject
 
@@ -104,7 +104,7 @@ def _fitting(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -> dict
 
 def _in_some_form(adapter: ModuleAdapter, read: Callable[[Adapter], Subject]) -> Subject:
     """Return the subject with the first form of its tables that fits, else with the first one that can be called."""
-    names = [name for name in adapter.signature.rotary if name in TABLES]
+    names = [name for name in adapter.signature.rotary if name not in PLACES | FIRST]
     if not names:
         return read(adapter)
     kept: Subject | None = None
