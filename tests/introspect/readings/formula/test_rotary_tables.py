@@ -80,6 +80,15 @@ class Angles(Base):
         return self.attend(x, half, angles.cos(), angles.sin(), mask)
 
 
+def apply_rotary(y, table):
+    return pairs(y.transpose(1, 2), *(t[..., ::2] for t in (table[0], table[1]))).transpose(1, 2)
+
+
+class KnownByItsUse(Base):
+    def forward(self, x, encoding, mask=None):
+        return self.attend(x, lambda y, cos, sin: apply_rotary(y, encoding), None, None, mask)
+
+
 class MakesItsOwn(Base):
     base = 10000.0
 
@@ -121,6 +130,7 @@ GROUPED = {"kv_heads": "grouped"}
         ("Tiled", {"rotary": "interleaved"}),
         ("Complex", {"rotary": "interleaved"} | GROUPED),
         ("Angles", {"rotary": "half"} | GROUPED),
+        ("KnownByItsUse", {"rotary": "interleaved"} | GROUPED),
     ],
 )
 def test_a_question_has_the_layout_and_key_heads_that_fit(file: Path, name: str, declaration: dict[str, str]) -> None:

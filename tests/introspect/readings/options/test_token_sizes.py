@@ -89,12 +89,14 @@ def test_attention_to_some_of_the_tokens_is_a_question(name: str, words: str) ->
         understand(f"{__file__}:{name}")
 
 
-def _several(x: Any, y: Any, z: Any, kv: Any, shape: Any, n: Any, layer: Any) -> Any:
+def _several(x: Any, y: Any, z: Any, kv: Any, shape: Any, n: Any, layer: Any, table: Any) -> Any:
     k, v = kv
+    y = y * table[0] + y.flip(-1) * table[1]
     k, v = k.flatten(1), v.flatten(1)
     z, _ = torch.chunk(z, 2), z // 2
     return layer(y), k, v, x.view(-1, shape[0], shape[1]), x.chunk(n)
 
 
 def test_tensors_are_no_sizes() -> None:
-    assert [entries(_several, name) for name in ("y", "z", "kv", "layer", "shape", "n")] == [None, None, None, None, 2, NUMBER]
+    names = ("y", "z", "kv", "layer", "table", "shape", "n")
+    assert [entries(_several, name) for name in names] == [None, None, None, None, None, 2, NUMBER]
