@@ -7,8 +7,8 @@ from mhsa.judge.branches.asked_of_torch import answered_otherwise, questions_of
 from mhsa.judge.branches.chosen_ways import other_ways
 from mhsa.judge.branches.own_code import own_functions
 from mhsa.judge.budget import light
+from mhsa.judge.dropout.unused_rate import repeats
 from mhsa.judge.strategies import cases
-from mhsa.judge.unused_rate import repeats
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.guard import guard

@@ -4,28 +4,24 @@ With W_Q = 0 every key weighs 1 / Tk; with values e_1, ..., e_Tk (Tk = d_k) and 
 of weights. So what was dropped can be read off the output of any implementation.
 """
 
-import functools
-import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from hypothesis import given
-from numpy.typing import NDArray
-from torch import nn
 
 from mhsa.judge.budget import light, rare
 from mhsa.judge.drawing.choices import one_of
+from mhsa.judge.dropout.changed_rate import require_changed_rate
+from mhsa.judge.dropout.dropped_weights import NO_RATE, by_head, drop, dropping, look, of_several_heads, rounding, uniform
+from mhsa.judge.dropout.own_patterns import require_patterns_of_their_own
+from mhsa.judge.dropout.unused_rate import ever_drops, not_if_never, require_use
+from mhsa.judge.dropout.value_bias import drops_weights, require_dropped_bias
 from mhsa.judge.single_heads import key_head
 from mhsa.judge.strategies import cases
-from mhsa.judge.unused_rate import ever_drops, not_if_never, require_use
-from mhsa.oracle.bounded import Array, gamma
+from mhsa.oracle.bounded import gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.several_calls import is_square, makes_several_calls
-from mhsa.subject.answer import Mask
-from mhsa.subject.guard import attempt, guard
+from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -33,112 +29,6 @@ from mhsa.subject.trial import Trial
 RATES = (0.25, 0.75)  # not 0.5, where the rate and its complement are the same
 FINE_RATES = (0.25, 0.75, 0.1, 0.03)  # the last two are no multiples of 1/16, and 0.03 is below it
 SINGLE = ("float64", "float32")
-NEVER = 1e-9  # a probability
-QUERIES, SQUARE = 600, 300  # more than two tiles of 256, and one of 512; more than one of 256, where keys are as many
-# Keys that are dropped or not: of 600^2 / 2 pairs in 32 heads two agree by chance at a rate of 1/4 or 3/4 with a probability
-# of 6e6 (5/8)^96, below 1e-12.
-PATTERN = 96
-# A rate, and another one that it is changed to. Nothing else in a module is 0.7: no scale is, as d_k is whole. Weights that
-# were scaled up by one of them once to three times, or by both, are told apart by their sizes.
-FIRST, LATER = 0.7, 0.25
-NEARLY = 1e-6  # by which a rate in float32 is off, or a computed one
-MOST_SITES = 3  # weights, what each head gives, the output
-NO_RATE = "needs dropout whose rate can be set: in the constructor, as nn.Dropout, or in an attribute such as dropout_p"
-
-
-@dataclass(frozen=True)
-class Dropped:
-    """What dropout did.
-
-    Attributes:
-        kept: [B, H, Tq, Tk], the mixed weights times the number of keys that the query sees: 0 where dropped.
-        seen: bool [B, H, Tq, Tk], the keys that each query sees.
-        sites: 1 if weights are dropped, 2 if the output is dropped as well, 3 if what each head gives is, too.
-        rate: the share that must be dropped.
-    """
-
-    kept: Array
-    seen: NDArray[np.bool_]
-    sites: int
-    rate: float
-
-
-def of_several_heads(subject: Subject, case: Case) -> Case:
-    """Return a case of three heads where sizes are free: with one there may be no out projection, and no dropout behind it."""
-    return case.resized(head=3, d_k=16) if subject.adapter.sizes is None else case
-
-
-def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
-    """A new module with this rate; not applicable where it cannot be set."""
-    module = guard("building it with dropout", lambda: subject.adapter.build_dropping(case.head, case.d_model, rate))
-    if module is None:
-        check.inapplicable(NO_RATE)
-    return module
-
-
-def uniform(
-    subject: Subject, case: Case, rate: float, head: int = 3, queries: int = 12
-) -> tuple[Trial, tuple[Array, Array, Array]]:
-    """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
-    check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
-    check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
-    case = of_several_heads(subject, case).resized(**({} if subject.adapter.sizes is not None else {"head": head}))
-    module = dropping(subject, case, rate)
-    length = case.d_k
-    if length < 2:
-        check.inapplicable("needs heads of two features or more, and the subject is built with one")
-    queries = length if case.tie == "all" else queries
-    batch = max(3, min(4000 // (case.head * queries * length), 64))
-    case = case.resized(batch=batch, query_length=queries, key_length=length, layout="contiguous", data="integers")
-    trial = Trial(subject, case, module=module)
-    eye, none = np.eye(case.d_model), np.zeros(case.d_model)
-    trial.write(
-        query_weight=np.zeros_like(eye),
-        query_bias=none,
-        value_weight=eye,
-        value_bias=none,
-        out_weight=eye,
-        out_bias=none,
-        query_norm_bias=none,
-    )
-    value = np.broadcast_to(np.tile(np.eye(length), (1, case.head)), (batch, length, case.d_model)).copy()
-    trial.train()
-    inputs = {"none": (trial.query, trial.key, value), "kv": (trial.query, value, value), "all": (value, value, value)}
-    return trial, inputs[case.tie]
-
-
-def by_head(x: Array, head: int) -> Array:
-    """[B, T, D] as [B, H, T, d_k]."""
-    return x.reshape(*x.shape[:2], head, -1).transpose(0, 2, 1, 3)
-
-
-def rounding(subject: Subject, case: Case, kept: Array) -> float:
-    """How far from its value a weight times the number of keys may be."""
-    return gamma(kept.shape[-1] + 16, subject.precision(case.dtype).unit) + 2.0**-50
-
-
-def drop(subject: Subject, case: Case, rate: float) -> Dropped:
-    """Build the module with this rate, call it in train mode and read off what was dropped."""
-    return look(subject, case, rate, *uniform(subject, case, rate))
-
-
-def look(subject: Subject, case: Case, rate: float, trial: Trial, inputs: tuple[Array, Array, Array], few: str = "") -> Dropped:
-    """Call a module that :func:`uniform` has made, and read off what was dropped; ``few`` is what it has one of."""
-    answer = trial(*inputs)
-    weights = by_head(answer.output, trial.case.head)
-    seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
-    kept = weights * seen.sum(axis=-1, keepdims=True)
-    used = bool((np.abs(kept - 1.0) > rounding(subject, case, kept))[seen].any())
-    if few and not used and (1.0 - rate) ** int(seen.sum()) < NEVER:
-        check.fail(f"with one {few} nothing is dropped at a rate of {rate}, but with more of them something is", what="dropout")
-    if not few:
-        require_use(subject, rate, used=used or ever_drops(trial, rate))
-    scale = 1.0 / (1.0 - rate)
-    # Dropouts in a row, on the weights, on what each head gives and on the output, are usual too; the size of the weights that
-    # are left shows how many: how often they were scaled up, each time by the same factor.
-    left = kept[kept != 0]
-    sites = int(np.clip(np.round(np.log(np.median(np.abs(left))) / np.log(scale)), 1, MOST_SITES)) if left.size else 1
-    return Dropped(kept, seen, sites, 1 - (1 - rate) ** sites)
 
 
 @rare
@@ -163,44 +53,6 @@ def test_what_is_kept_is_scaled_up(subject: Subject, case: Case, rate: float) ->
     free = trial.projections.value.bias is not None and "value.bias" not in trial.views.fixed
     if dropped.sites == 1 and free and not trial.formula.shared:
         require_dropped_bias(trial, inputs, dropped, tolerance)
-
-
-def require_dropped_bias(trial: Trial, inputs: tuple[Array, Array, Array], dropped: Dropped, tolerance: float) -> None:
-    """Fail unless a bias of the values is dropped with them: each feature of a head gets what its weights are together.
-
-    Where the output is dropped, and not the weights, each feature is dropped with its bias instead. A module with random
-    numbers of its own drops others in the next call, and is not judged.
-    """
-    again = by_head(trial(*inputs).output, trial.case.head) * dropped.seen.sum(axis=-1, keepdims=True)
-    if not np.array_equal(again, dropped.kept):
-        return
-    features, of_weights, of_output = with_bias(trial, inputs, dropped)
-    error = np.broadcast_to(4.0 * tolerance, features.shape)
-    for required in (of_output, of_weights):
-        if (np.abs(features - required) <= error)[dropped.seen].all():
-            return
-    check.agree("output with a bias of values of 1", (features, error), (of_weights, np.zeros_like(features)), dropped.seen)
-
-
-def with_bias(trial: Trial, inputs: tuple[Array, Array, Array], dropped: Dropped) -> tuple[Array, Array, Array]:
-    """Return the features of a call in which values have a bias of 1; what they are if weights are dropped; or the output."""
-    trial.write(value_bias=np.ones(trial.projections.value.weight.shape[0]))
-    features = by_head(trial(*inputs).output, trial.case.head)
-    keys = dropped.seen.sum(axis=-1, keepdims=True)
-    shares = np.where(dropped.seen, dropped.kept, 0.0)
-    of_weights = (dropped.kept + shares.sum(axis=-1, keepdims=True)) / keys
-    return features, of_weights, dropped.kept * (1.0 + keys) / keys
-
-
-def drops_weights(subject: Subject, case: Case, rate: float) -> bool:
-    """Whether it is the weights that are dropped, as far as a bias of the values tells."""
-    trial, inputs = uniform(subject, case, rate)
-    dropped = look(subject, case, rate, trial, inputs)
-    if dropped.sites > 1 or trial.projections.value.bias is None or "value.bias" in trial.views.fixed:
-        return False
-    features, of_weights, _ = with_bias(trial, inputs, dropped)
-    error = 4.0 * rounding(subject, case, dropped.kept) / (1.0 - rate)
-    return bool((np.abs(features - of_weights) <= error)[dropped.seen].all())
 
 
 @light
@@ -260,29 +112,6 @@ def test_each_weight_is_dropped_by_itself(subject: Subject, case: Case, rate: fl
     # Neighbours in a window have nearly the same few keys, of which they may drop the same by chance.
     if dropped.sites == 1 and gone.any() and not calls_for_each and subject.contract.window is None:
         require_patterns_of_their_own(trial, rate)
-
-
-def require_patterns_of_their_own(trial: Trial, rate: float) -> None:
-    """Fail if two of many queries have the same output of a head, where all keys weigh the same, and the same were dropped.
-
-    Nothing else but what is dropped tells such queries apart. The trial is one that :func:`uniform` has made.
-    """
-    case, square = trial.case, trial.case.tie == "all" or is_square(trial.subject.adapter)
-    random, queries = case.rng(41), SQUARE if square else QUERIES
-    x = random.standard_normal((1, queries if square else PATTERN, case.d_model))
-    query = x if square else random.standard_normal((1, queries, case.d_model))
-    heads = by_head(trial(query, x, x).output, case.head)[0]
-    # Numbers that are zero were dropped from the output. Of fewer features than these, two may be close by chance.
-    if not heads.all() or heads.shape[-1] < 8:
-        return
-    size = np.abs(x).sum(axis=1).max() / x.shape[1] / (1.0 - rate)
-    tolerance = 2 * gamma(x.shape[1] + 2 * case.d_model + 16, trial.precision.unit) * size
-    for head in heads:
-        order = np.argsort(head[:, 0])
-        same = (np.abs(np.diff(head[order], axis=0)) <= tolerance).all(axis=1)
-        if same.any():
-            one, two = sorted(int(n) for n in order[int(same.argmax()) :][:2])
-            check.fail(f"queries {one} and {two} of {queries} had the same weights dropped, but must draw anew", what="dropout")
 
 
 @rare
@@ -394,84 +223,6 @@ def test_dropout_comes_back_after_eval(subject: Subject, case: Case) -> None:
             "two calls in train mode after eval mode gave the same, but dropout 0.5 must make them differ", what="dropout"
         )
     require_changed_rate(subject, case)
-
-
-def change_rates(module: nn.Module) -> bool:
-    """Change each rate in a module that was built with the first one; return whether all that hold one could be changed.
-
-    Those are p of nn.Dropout and whatever public numbers of parts are the rate or what it leaves. Where something else holds
-    them nothing is asked: a configuration may be shared with other modules, a factor is computed once, and a number of a part's
-    own next to a layer may be meant to stay.
-    """
-    numbers_of = {FIRST: LATER, 1.0 - FIRST: 1.0 - LATER}
-    layers = any(isinstance(part, nn.Dropout) for part in module.modules())
-    changed = []
-    for part in module.modules():
-        for name, x in vars(part).items():
-            if isinstance(x, float) and x in numbers_of and not (layers and name.startswith("_")):
-                changed += [] if name.startswith("_") else [(part, name, numbers_of[x])]
-            elif any(abs(y - z) < NEARLY for y in numbers_in(x) for z in (FIRST, 1 - FIRST, 1 / (1 - FIRST))):
-                return False
-    return all(attempt(lambda p=p, n=n, x=x: (setattr(p, n, x), True))[0] is not None for p, n, x in changed)
-
-
-def numbers_in(x: object) -> Iterator[float]:
-    """Yield the numbers that something holds: a container, an object, a function with given arguments, a tensor of one."""
-    if isinstance(x, float):
-        yield x
-    elif isinstance(x, torch.Tensor):
-        yield from [float(x)] if x.numel() == 1 and x.is_floating_point() and not x.is_meta else []
-    elif isinstance(x, functools.partial):
-        yield from numbers_in([*x.args, *x.keywords.values()])
-    elif isinstance(x, (dict, list, tuple, set)):
-        for y in x.values() if isinstance(x, dict) else x:
-            yield from numbers_in(y)
-    elif not isinstance(x, (nn.Module, type)) and hasattr(x, "__dict__"):
-        yield from (y for y in vars(x).values() if isinstance(y, float))
-
-
-def require_changed_rate(subject: Subject, case: Case) -> None:
-    """Fail unless a rate that was changed after building counts in every way to call, if it does in one of them."""
-    trial, inputs = uniform(subject, case, FIRST)
-    if not change_rates(trial.module):
-        return
-    everything = np.ones((trial.case.batch, inputs[0].shape[1], inputs[1].shape[1]), bool)
-    masks: list[Mask | None] = [None]
-    if "all" in subject.masks and subject.caller.can_express(torch.tensor(everything)):
-        masks.append(everything)
-    asked = (True, False) if subject.adapter.weights_on_request else (trial.case.need_weights,)
-    found = []
-    for mask, wanted, grad in itertools.product(masks, asked, (True, False)):
-        trial.case = trial.case.resized(need_weights=wanted, grad=grad)
-        answer = trial(*inputs, mask=mask)
-        weights = by_head(answer.output, trial.case.head)
-        seen = np.ones(weights.shape, bool) if answer.mask is None else np.broadcast_to(answer.mask[:, None], weights.shape)
-        kept = (weights * seen.sum(axis=-1, keepdims=True))[seen]
-        words = ["with gradients" if grad else "without gradients"]
-        words += ["under a mask" if mask is not None else "without a mask"] if len(masks) > 1 else []
-        words += ["with weights" if wanted else "without weights"] if len(asked) > 1 else []
-        found.append((" ".join(words), kept, scaled_by(kept, rounding(subject, case, weights))))
-    follows = next((words for words, _, times in found if times is not None and times[0] == 0 and times[1]), "")
-    for words, kept, times in found:
-        if times is None or not sum(times):
-            continue
-        first, later = times
-        if follows and first:
-            check.fail(f"a rate that is changed from {FIRST} to {LATER} counts {follows}, but not {words}", what="dropout")
-        left = (1 - FIRST) ** first * (1 - LATER) ** later
-        check.count_as_expected(
-            f"weights dropped {words} after the rate was changed", int((kept == 0).sum()), kept.size, 1 - left
-        )
-
-
-def scaled_by(kept: Array, tolerance: float) -> tuple[int, int] | None:
-    """Return how often weights of 1 were scaled up by the first rate and by the later one; None where they were otherwise."""
-    left = kept[kept != 0]
-    for first, later in itertools.product(range(MOST_SITES + 1), repeat=2):
-        scale = (1 - FIRST) ** -first * (1 - LATER) ** -later
-        if first + later <= MOST_SITES and (np.abs(left - scale) <= tolerance * scale).all():
-            return first, later
-    return None
 
 
 @rare

@@ -1,7 +1,5 @@
 """Gradients, element by element, against the oracle's own chain rule and its bound."""
 
-import re
-
 import numpy as np
 import torch
 from hypothesis import given
@@ -16,6 +14,7 @@ from mhsa.oracle.gradients import derivative
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.autograd import is_custom
+from mhsa.subject.docstrings.gradients import says_detached
 from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import lay_out, numbers, tied
 from mhsa.subject.subject import Subject
@@ -252,15 +251,6 @@ def where_they_take_part(trial: Trial) -> dict[str, bool]:
                 found[f"{under} in {mode} mode"] = made[0][1].requires_grad
     trial.train(False)
     return found
-
-
-def says_detached(module: torch.nn.Module) -> bool:
-    """Whether a docstring of the class or of its forward says that something is detached, or only there to be looked at."""
-    words = (
-        r"detach|\b(no|not|without|nor|never)\b.{0,30}(gradient|\bgrad\b|differentiable)|inspect|visuali|for (plots|logging)"
-    )
-    texts = " ".join(" ".join((doc or "").split()) for doc in (type(module).__doc__, type(module).forward.__doc__))
-    return re.search(words, texts, re.IGNORECASE) is not None
 
 
 @light

@@ -8,8 +8,8 @@ from hypothesis import given
 from torch import Tensor
 
 from mhsa.judge.budget import light, rare
+from mhsa.judge.dropout.unused_rate import repeats
 from mhsa.judge.strategies import cases
-from mhsa.judge.unused_rate import repeats
 from mhsa.oracle.bounded import Array, Bounded
 from mhsa.records.case import Case
 from mhsa.subject import check

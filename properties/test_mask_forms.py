@@ -16,17 +16,12 @@ from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.answer import Mask
+from mhsa.subject.docstrings.mask_shapes import has_heads, has_queries_by_keys_alone, says_shared_by_heads
+from mhsa.subject.docstrings.mask_values import says_nonzero, says_nonzero_floats
 from mhsa.subject.forms.heads_function import usual_form
 from mhsa.subject.guard import attempt
 from mhsa.subject.memory_layout import ALL_LAYOUTS, lay_out, numbers
-from mhsa.subject.required_mask_forms import (
-    has_heads,
-    has_queries_by_keys_alone,
-    must_take,
-    says_nonzero,
-    says_nonzero_floats,
-    says_shared_by_heads,
-)
+from mhsa.subject.required_mask_forms import must_take
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -84,7 +79,7 @@ def test_integers_mean_what_bools_mean(subject: Subject, case: Case, dtype: str)
     assert trial.mask is not None
     if must_take(subject, "integers", dtype, case.dtype, lambda form, mask: (form.to(getattr(torch, dtype)), mask)):
         ask_with(trial, trial.convert(trial.mask).to(getattr(torch, dtype)), f"a mask of {dtype}", trial.mask)
-    if says_nonzero(subject):
+    if says_nonzero(subject.adapter):
         ask_with(trial, of_other_numbers(trial, getattr(torch, dtype), TRUE[dtype]), f"other {dtype} than 1", trial.mask)
 
 
@@ -103,7 +98,7 @@ def test_a_floating_mask_is_one_of_two_things(subject: Subject, case: Case, dtyp
         memory is read in another dtype.
     """
     floating = subject.contract.mask == "additive" or subject.caller.float_masks
-    nonzero = subject.contract.mask not in ("additive", "lengths") and says_nonzero_floats(subject)
+    nonzero = subject.contract.mask not in ("additive", "lengths") and says_nonzero_floats(subject.adapter)
     if subject.contract.mask == "lengths" or (subject.contract.mask != "allowed" and not floating and not nonzero):
         check.inapplicable("needs masks of bools that are true where attention is allowed, or floating ones")
     trial = Trial(subject, case)
@@ -169,7 +164,7 @@ def test_broadcast_shapes_mean_the_same(subject: Subject, case: Case) -> None:
         if must_take(subject, "shape", name, case.dtype, partial(change, case.head)):
             form, meaning = change(case.head, whole, trial.mask)
             ask_with(trial, form, f"a mask of shape {list(form.shape)}", meaning)
-    if has_queries_by_keys_alone(subject):
+    if has_queries_by_keys_alone(subject.adapter):
         trial = Trial(subject, case.resized(batch=case.query_length))
         trial()
         assert trial.mask is not None
@@ -217,8 +212,8 @@ def test_each_head_has_its_own_mask(subject: Subject, case: Case) -> None:
     Breaks it: the first head's mask taken for all heads, what any head may see allowed to all, samples and heads exchanged.
     """
     shape = subject.contract.mask_shape
-    of_heads = shape in ("[B, H, Tq, Tk]", "[B*H, Tq, Tk]") and not says_shared_by_heads(subject)
-    if not of_heads and not (shape in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]") and has_heads(subject)):
+    of_heads = shape in ("[B, H, Tq, Tk]", "[B*H, Tq, Tk]") and not says_shared_by_heads(subject.adapter)
+    if not of_heads and not (shape in ("[B, Tq, Tk]", "[B, 1, Tq, Tk]") and has_heads(subject.adapter)):
         check.inapplicable("needs masks with an axis for the heads, and nothing says that each may have its own")
     if isinstance(subject.adapter, FunctionAdapter) and not usual_form(subject.adapter.form):
         check.inapplicable("needs a function that takes masks as they are")

@@ -103,7 +103,7 @@ def test_two_bugs_are_not_taken_for_one(tmp_path: Path) -> None:
 def test_another_bug_that_only_fully_masked_rows_show_is_left_open(tmp_path: Path) -> None:
     both = tmp_path / "both.py"
     both.write_text(
-        "from mhsa.bugs.mutants.masks import FullyMaskedRowsAreNaN\n"
+        "from mhsa.bugs.mutants.masks.fully_masked_rows import FullyMaskedRowsAreNaN\n"
         "from mhsa.bugs.mutants.scale import ScaledByModelWidth\n\n\n"
         "class Both(FullyMaskedRowsAreNaN, ScaledByModelWidth):\n    pass\n"
     )

@@ -25,7 +25,7 @@ def names(found: SubjectResult) -> list[str]:
     return [mutant.name for mutant, _ in hints(found)]
 
 
-HINTED = next(m for m in mutants() if m.kind == "masks" and m.name in names(result(list(recorded().mutants[m.name].kills))))
+HINTED = next(m for m in mutants() if m.of_masks and m.name in names(result(list(recorded().mutants[m.name].kills))))
 KILLS = list(recorded().mutants[HINTED.name].kills)
 
 
@@ -37,7 +37,7 @@ def test_a_bug_that_fails_nearly_the_same_is_named() -> None:
 
 def test_no_bug_of_masks_is_named_for_a_subject_without_a_mask() -> None:
     found = hints(result(KILLS, absent="oracle.output_under_masks"))
-    assert all(mutant.kind != "masks" for mutant, _ in found)
+    assert all(not mutant.of_masks for mutant, _ in found)
 
 
 def test_nothing_is_named_where_most_failures_are_one_exception() -> None:

@@ -76,7 +76,7 @@ def test_what_is_killed_elsewhere_is_no_survivor() -> None:
     ("tool", "bug"),
     [
         ("allclose", "scale:NotScaled"),
-        ("allclose, mask, gradients", "masks:MaskIgnored"),
+        ("allclose, mask, gradients", "masks.skipped:MaskIgnored"),
         ("allclose, mask, gradients", "gradients:ValueGradientDoubled"),
         ("gradcheck", "gradients:KeyDetached"),
         ("pytest-torch", "projections:BatchCentred"),

@@ -9,7 +9,8 @@ from torch import nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.records.contract import Contract
-from mhsa.subject.required_mask_forms import must_take, says
+from mhsa.subject.docstrings.mask_values import promises
+from mhsa.subject.required_mask_forms import must_take
 
 
 class Plain(nn.Module):
@@ -98,9 +99,9 @@ def test_shapes_are_asked_for_where_masks_that_hide_something_are_understood(nam
 
 
 def test_only_what_is_said_of_masks_promises_anything() -> None:
-    assert says(understand(f"{__file__}:PromisesToBroadcast"), "shape")
-    assert not says(understand(f"{__file__}:PromisesToBroadcast"), "integers")
-    assert not says(understand(f"{__file__}:AnyNumber"), "integers")
+    assert promises(understand(f"{__file__}:PromisesToBroadcast").adapter, "shape")
+    assert not promises(understand(f"{__file__}:PromisesToBroadcast").adapter, "integers")
+    assert not promises(understand(f"{__file__}:AnyNumber").adapter, "integers")
 
 
 def test_what_nobody_promised_is_no_violation_and_what_is_taken_in_part_is_one(mhsa, corpus: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def _crossed(mutant: Mutant, kind: type[Plain], formula: Formula) -> Bug | None:
     if mutant.name == "ScaledTwice" and formula.scale is not None:
         words = f"softmax({formula.scale} Q K^T / sqrt(d_k)); must be softmax({formula.scale} Q K^T)"
         steps = {"scale": lambda self, k: self.formula.factor(self.d_k) / math.sqrt(self.d_k)}
-    if mutant.kind == "masks" and formula.positional:
+    if mutant.of_masks and formula.positional:
         if [name for name in vars(kind) if not name.startswith("__")] != ["hidden"]:
             return None  # the mask that is given and that of places are one here
         steps = {"hidden": Plain.hidden, "softmax": functools.partialmethod(_of_a_given_mask, kind)}

@@ -49,7 +49,7 @@ def shares(result: SubjectResult, without: str = "") -> Shares:
     pairs = []
     for mutant in mutants():
         kill = recorded().mutants.get(mutant.name)
-        if kill is None or mutant.name == without or (mutant.kind == "masks" and not masked):
+        if kill is None or mutant.name == without or (mutant.of_masks and not masked):
             continue
         kills = set(kill.kills) & (passed | failed)
         # The oracle's properties say whether any number is wrong, and of what: there a bug must fail what the subject fails.

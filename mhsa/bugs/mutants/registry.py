@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Kinds of bugs, one file each, in the order of a forward pass.
+# Kinds of bugs, one file each, in the order of a forward pass; "masks.fills" is a file of the folder masks/.
 KINDS = (
     "projections",
     "heads",
     "scale",
     "softmax",
-    "masks",
+    "masks.meaning",
+    "masks.axes",
+    "masks.skipped",
+    "masks.fills",
+    "masks.after_softmax",
+    "masks.fully_masked_rows",
     "weights",
     "dropout",
     "gradients",
@@ -46,7 +51,7 @@ class Mutant:
 
     Attributes:
         name: of its class.
-        kind: its file in ``mhsa/bugs/mutants/``.
+        kind: its file in ``mhsa/bugs/mutants/``, with a dot behind the folder.
         summary: the bug in one sentence.
         template: what it computes; what must be computed; "{}" stands for its free constant.
         census: real bugs of that kind, or the property in the research that it breaks.
@@ -72,6 +77,11 @@ class Mutant:
     def formula_with(self, value: float) -> str:
         """Return the formula for another value of the free constant."""
         return self.template.replace("{}", f"{value:g}")
+
+    @property
+    def of_masks(self) -> bool:
+        """Whether it is a bug in what is done with a mask."""
+        return self.kind.startswith("masks.")
 
     @property
     def spec(self) -> str:

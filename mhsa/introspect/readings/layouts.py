@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,8 +15,8 @@ from mhsa.records.conventions.values import FUNCTION_LAYOUTS, Layout
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.docstrings.passages import text_of
 from mhsa.subject.generic_inputs import generic_tensors
-from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
 
 TAKES: dict[Layout, str] = {
@@ -78,7 +76,7 @@ def layout_readings(subject: Subject, module: nn.Module) -> Iterator[Reading]:
     elif contract.layout in FOUND_BY_CALLING:
         yield _reading(subject, contract.layout, "fitted")
         if contract.layout == "BCHW" and isinstance(adapter, ModuleAdapter):
-            says_so = _ONE_ROW.search(_docs(adapter)) is not None
+            says_so = _ONE_ROW.search(text_of(adapter)) is not None
             if says_so or _rows_are_apart(subject, module):
                 yield _reading(subject, "BD1T", "documented" if says_so else "fitted", certain=says_so)
         if contract.layout == "BNTD":
@@ -148,9 +146,4 @@ def _stated(adapter: ModuleAdapter, module: nn.Module) -> Known | None:
     """Whether the code says that time comes first, and where."""
     if getattr(module, "batch_first", None) is False:
         return "named"
-    return "documented" if _TIME_FIRST.search(_docs(adapter)) else None
-
-
-def _docs(adapter: ModuleAdapter) -> str:
-    owners: list[Any] = [adapter.owner, call_of(adapter.owner)]
-    return "\n".join(inspect.getdoc(owner) or "" for owner in owners)
+    return "documented" if _TIME_FIRST.search(text_of(adapter)) else None

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from mhsa.introspect.calls.call_returns import returns
-from mhsa.introspect.readings.masks.stated_polarity import about
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.caller import Caller
+from mhsa.subject.docstrings.passages import about
 from mhsa.subject.generic_inputs import generic_tensors
 
 _SHAPE = re.compile(r"[\[(][^\[\]()]*[\])]")

@@ -10,7 +10,6 @@ import copy
 import inspect
 import re
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.mistakes.known_mistake import known_mistake
 from mhsa.subject import check
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.docstrings.passages import text_of
 from mhsa.subject.generic_inputs import generic_case, generic_tensors, hiding, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
@@ -67,7 +67,7 @@ def _value_left_out(subject: Subject) -> str:
     parameters = inspect.signature(call_of(adapter.owner)).parameters
     if parameters[signature.value].default is not None:
         return ""
-    if parameters[signature.key].default is None and not _is_documented(adapter.owner, signature.value, signature.key):
+    if parameters[signature.key].default is None and not _is_documented(adapter, signature.value, signature.key):
         return ""
     alone = adapter.with_signature(replace(signature, value=None))
     called = replace(subject, adapter=alone, caller=replace(subject.caller, adapter=alone))
@@ -77,11 +77,10 @@ def _value_left_out(subject: Subject) -> str:
     return f"without {signature.value}, where {signature.key} is given, {mistake}" if mistake.words else ""
 
 
-def _is_documented(owner: Any, value: str, key: str) -> bool:
+def _is_documented(adapter: ModuleAdapter, value: str, key: str) -> bool:
     """Whether a docstring says that the one defaults to the other."""
-    words = " ".join(filter(None, (inspect.getdoc(owner), inspect.getdoc(call_of(owner)))))
     said = rf"\b{value}\b[^.]{{0,40}}\b(defaults?|none|omitted|left out)\b[^.]{{0,40}}\b{key}\b"
-    return re.search(said, words, re.IGNORECASE) is not None
+    return re.search(said, text_of(adapter), re.IGNORECASE) is not None
 
 
 def _transposed_mask(subject: Subject) -> str:

@@ -6,28 +6,20 @@ the mask is added, or one of finite numbers is exactly added, it is a bias of th
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
-from mhsa.introspect.readings.masks.stated_polarity import about, mask_parameter
 from mhsa.records.understood import Known, Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.docstrings.added_masks import is_added_whatever_it_holds
+from mhsa.subject.docstrings.gradients import promises_gradient
+from mhsa.subject.docstrings.mask_shapes import has_heads
+from mhsa.subject.docstrings.passages import about_the_mask
 from mhsa.subject.forms.bias_form import AS_MASK, SAYS, BiasForm
 from mhsa.subject.generic_inputs import generic_case, is_exact
-from mhsa.subject.required_mask_forms import has_heads
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
-
-_ADDED = re.compile(r"\badded\b|\badds\b|\bbias(es)?\b", re.IGNORECASE)
-# Words that leave open what a finite number gives: all values are listed, or the scores are not yet scaled.
-_LISTED = re.compile(r"-\s?inf|-\s?\d+(\.\d*)?e\d|-\s?1\d{3,}|negative|\bmin\b|\bNEG_INF\b", re.IGNORECASE)
-_OTHER_SCORES = re.compile(r"\braw\b|\bunscaled\b|\b(before|prior to)\b.{0,24}\bscal|\bpre-?scal", re.IGNORECASE)
-_GRADIENT = re.compile(r"\bgradients?\b|\bdifferentiable\b|\blearn(ed|t|able)\b|\btrainable\b|\btrained\b", re.IGNORECASE)
-_NO_GRADIENT = re.compile(
-    r"\b(no|not|non|never|without|nor)\b.{0,30}(gradient|differentiable|learn|train)|detach", re.IGNORECASE
-)
 
 
 def with_added_mask(subject: Subject) -> Subject:
@@ -43,8 +35,8 @@ def with_added_mask(subject: Subject) -> Subject:
         or contract.fill is not None
     ):
         return subject
-    text = " ".join(about(adapter, mask_parameter(adapter))) if mask_parameter(adapter) else ""
-    promised = _promises(text)
+    text = " ".join(about_the_mask(adapter))
+    promised = is_added_whatever_it_holds(text)
     form = BiasForm(shape, SAYS[shape], in_mask=True)
     kinds: list[str] = []
     for kind in SAYS[shape]:
@@ -54,26 +46,17 @@ def with_added_mask(subject: Subject) -> Subject:
     if not kinds:
         return subject
     form = replace(form, kinds=tuple(kinds))
-    form = replace(form, gradient=_promises_gradient(text) or _has_gradient(subject, form))
+    form = replace(form, gradient=promises_gradient(text) or _has_gradient(subject, form))
     known: Known = "documented" if promised else "fitted"
     understood = Understood("bias", f"the mask may hold finite numbers, which are added to the scores, {shape}", known)
     caller = replace(subject.caller, bias_form=form)
     return replace(subject, caller=caller, understood=(*subject.understood, understood))
 
 
-def _promises(text: str) -> bool:
-    """Whether a docstring says that the mask is added, whatever its numbers are."""
-    return _ADDED.search(text) is not None and not _LISTED.search(text) and not _OTHER_SCORES.search(text)
-
-
-def _promises_gradient(text: str) -> bool:
-    return _GRADIENT.search(text) is not None and not _NO_GRADIENT.search(text)
-
-
 def _documented(subject: Subject, shape: str) -> tuple[str, ...]:
     """Return the kinds that the documented shape has: heads where it has an axis for them, and never one sample for all."""
     if shape == "[B, H, Tq, Tk]":
-        return ("samples", "full") if has_heads(subject) else ("samples",)
+        return ("samples", "full") if has_heads(subject.adapter) else ("samples",)
     return {"[B*H, Tq, Tk]": ("full",), "[B, Tq, Tk]": ("samples",), "[Tq, Tk]": ("shared",)}.get(shape, ())
 
 

@@ -15,12 +15,12 @@ from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.introspect.readings.masks.own_code import own_code
 from mhsa.introspect.readings.masks.polarity import MEANS, mask_reading
-from mhsa.introspect.readings.masks.stated_polarity import mask_parameter
-from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one
 from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Understood
 from mhsa.source.written_code import tree_of
 from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.docstrings.mask_shapes import axes_of, ends_in_one
+from mhsa.subject.docstrings.passages import mask_parameter
 
 _MEANINGS: tuple[MaskMeaning, ...] = ("allowed", "blocked", "additive")
 

@@ -9,11 +9,12 @@ from typing import get_args
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
-from mhsa.introspect.readings.masks.stated_polarity import Stated, about, mask_parameter
-from mhsa.introspect.readings.masks.stated_shape import axes_of, ends_in_one, is_of_samples, stated_axes
+from mhsa.introspect.readings.masks.stated_polarity import Stated
 from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.docstrings.mask_shapes import axes_of, ends_in_one, is_of_samples, is_queries_by_keys, stated_axes
+from mhsa.subject.docstrings.passages import mask_parameter
 from mhsa.subject.subject import Subject
 
 MEANS: dict[MaskMeaning, str] = {
@@ -135,6 +136,4 @@ def mask_reading(
 
 def _without_samples(subject: Subject) -> bool:
     """Whether a name or a docstring says that the mask has no axis for the samples."""
-    name = mask_parameter(subject.adapter)
-    shape = r"[\[(]\s*(T|L|S|N|Tq|seq\w*|tgt\w*|q\w*len\w*)\s*,\s*(T|L|S|N|Tk|seq\w*|src\w*|k\w*len\w*)\s*[\])]"
-    return bool(_WITHOUT_SAMPLES.search(name)) or any(re.search(shape, text) for text in about(subject.adapter, name))
+    return bool(_WITHOUT_SAMPLES.search(mask_parameter(subject.adapter))) or is_queries_by_keys(subject.adapter)

@@ -3,10 +3,10 @@
 import pytest
 
 from mhsa.introspect.readings.masks.comments import comments_on_masks
-from mhsa.introspect.readings.masks.stated_shape import is_of_samples, stated_axes
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.docstrings.mask_shapes import is_of_samples, stated_axes
 from tests.helpers.layers import Layers, fails
 
 

@@ -1,0 +1,1 @@
+"""Bugs in masks, one file for each idea."""

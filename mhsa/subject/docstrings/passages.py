@@ -1,0 +1,74 @@
+"""The docstrings of a subject, and the lines in them that are about one argument or about masks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.signature import call_of
+
+
+def documented(adapter: Adapter) -> list[Any]:
+    """Return what has the docstrings: a function, or a class and its forward."""
+    if isinstance(adapter, FunctionAdapter):
+        return [adapter.function]
+    return [adapter.owner, call_of(adapter.owner)] if isinstance(adapter, ModuleAdapter) else []
+
+
+def lines_of(adapter: Adapter) -> list[str]:
+    """Return the lines of all docstrings."""
+    return [line for owner in documented(adapter) for line in (inspect.getdoc(owner) or "").splitlines()]
+
+
+def text_of(adapter: Adapter) -> str:
+    """Return all docstrings."""
+    return "\n".join(lines_of(adapter))
+
+
+def mask_parameter(adapter: Adapter) -> str:
+    """Return the name of the parameter that the adapter gives the mask to; empty where it has no name of its own."""
+    if isinstance(adapter, FunctionAdapter):
+        return adapter.mask_name
+    return adapter.signature.mask or "" if isinstance(adapter, ModuleAdapter) else ""
+
+
+def about(adapter: Adapter, name: str) -> Iterator[str]:
+    """Yield what docstrings say of a parameter: the line with its name, and the lines below that are further in."""
+    for owner in documented(adapter):
+        lines = (inspect.getdoc(owner) or "").splitlines()
+        for n, line in enumerate(lines):
+            if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
+                continue
+            depth = len(line) - len(line.lstrip())
+            below = []
+            for other in lines[n + 1 :]:
+                if not other.strip() or len(other) - len(other.lstrip()) <= depth:
+                    break
+                below.append(other.strip())
+            yield " ".join([line[line.index(name) + len(name) :].strip(), *below])
+
+
+def about_the_mask(adapter: Adapter) -> list[str]:
+    """Return what docstrings say of the parameter that is the mask; nothing where it has no name of its own."""
+    name = mask_parameter(adapter)
+    return list(about(adapter, name)) if name else []
+
+
+def about_masks(adapter: Adapter) -> str:
+    """Return the lines that speak of any mask, each with those below it that are further in."""
+    found: list[str] = []
+    depth: int | None = None
+    for line in lines_of(adapter):
+        inside = len(line) - len(line.lstrip())
+        if "mask" in line.lower() and (depth is None or inside <= depth):
+            depth = inside
+        elif not line.strip() or depth is None or inside <= depth:
+            depth = None
+            continue
+        found.append(line.strip())
+    return " ".join(found)
