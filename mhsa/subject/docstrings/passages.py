@@ -20,9 +20,14 @@ def documented(adapter: Adapter) -> list[Any]:
     return [adapter.owner, call_of(adapter.owner)] if isinstance(adapter, ModuleAdapter) else []
 
 
+def docstring_of(owner: Any) -> str:
+    """Return the docstring of what has one of its own, or inherits it."""
+    return inspect.getdoc(owner) or ""
+
+
 def lines_of(adapter: Adapter) -> list[str]:
     """Return the lines of all docstrings."""
-    return [line for owner in documented(adapter) for line in (inspect.getdoc(owner) or "").splitlines()]
+    return [line for owner in documented(adapter) for line in docstring_of(owner).splitlines()]
 
 
 def text_of(adapter: Adapter) -> str:
@@ -40,7 +45,7 @@ def mask_parameter(adapter: Adapter) -> str:
 def about(adapter: Adapter, name: str) -> Iterator[str]:
     """Yield what docstrings say of a parameter: the line with its name, and the lines below that are further in."""
     for owner in documented(adapter):
-        lines = (inspect.getdoc(owner) or "").splitlines()
+        lines = docstring_of(owner).splitlines()
         for n, line in enumerate(lines):
             if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
                 continue

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.introspect.readings.masks.stated_empty_rows import stated_row
 from mhsa.judge.verification import verify
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.docstrings.empty_rows import stated_row
 
 ATTENTION = '''
 import torch
