@@ -70,6 +70,7 @@ class Subject:
         fewest_heads: with which it is judged.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
+        inference_only: whether its docstring says that it is for inference alone, and its output has no gradient.
         wrong_pair: what is wrong with two masks that are given together, or empty.
         wrong_call: what is wrong with a call that no property makes, of an optional argument say, or empty.
     """
@@ -91,6 +92,7 @@ class Subject:
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
     wrong_weights: str = ""
+    inference_only: bool = False
     wrong_pair: str = ""
     wrong_call: str = ""
     fill: Fill | None = None

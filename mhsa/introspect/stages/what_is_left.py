@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+from torch import Tensor, nn
+
 from mhsa.introspect.calls.partial_weights import part_of_weights
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.readings.unjudged_options import left_at_defaults
@@ -15,9 +18,11 @@ from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
 from mhsa.source.kept_between_calls import left_between_calls
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.docstrings.gradients import says_inference_only
 from mhsa.subject.forms.given_weights import GivenWeights
 from mhsa.subject.forms.numpy_class import NO_GRADIENTS, OfNumpy
 from mhsa.subject.generic_inputs import generic_tensors
+from mhsa.subject.guard import attempt
 from mhsa.subject.subject import Subject
 
 
@@ -40,6 +45,7 @@ def with_what_is_left(
     parts = {each.words: part_of_weights(subject, each.part) for each in unread if each.part is not None}
     raised = subject.caller.error_without_mask(module, *generic_tensors(subject.adapter))
     fixed = adapter.fixed_dropouts(module, *built.given) if isinstance(adapter, ModuleAdapter) else ()
+    inference = says_inference_only(subject.adapter) and _has_no_gradient(subject, module)
     left = (
         *read.not_judged,
         *([f"calls without a mask, which all raise ({raised})"] if raised else []),
@@ -49,6 +55,7 @@ def with_what_is_left(
         *(around.parts if around else ()),
         *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
         *([NO_GRADIENTS] if isinstance(adapter, FunctionAdapter) and adapter.computes_with_numpy else ()),
+        *(["gradients, as its docstring says that it is for inference alone"] if inference else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *([left_between_calls(adapter.reset)] if adapter.reset else ()),
         *(recipe.not_judged if recipe else ()),
@@ -56,4 +63,14 @@ def with_what_is_left(
     )
     wrong = next((each.wrong for each in unread if each.wrong), "")
     of_a_part = next((f"{words}: {said}" for words, (_, said) in parts.items() if said), "")
-    return replace(subject, not_judged=left, no_weights=wrong, wrong_weights=of_a_part)
+    return replace(subject, not_judged=left, no_weights=wrong, wrong_weights=of_a_part, inference_only=inference)
+
+
+def _has_no_gradient(subject: Subject, module: nn.Module) -> bool:
+    """Whether the output takes no part in autograd, though inputs and parameters do."""
+    tensors = generic_tensors(subject.adapter)
+    given = {id(t): t.clone().requires_grad_() for t in tensors}
+    query, key, value = (given[id(t)] for t in tensors)
+    with torch.enable_grad():
+        made, _ = attempt(lambda: subject.caller(module, query, key, value, None))
+    return made is not None and isinstance(made[0][0], Tensor) and not made[0][0].requires_grad

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from mhsa.records.conventions.values import FullyMaskedRow
+from mhsa.source.docstring_lines import docstring_of
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.docstrings.passages import docstring_of, documented
+from mhsa.subject.docstrings.passages import documented
 
 _HIDDEN = r"(masked|hidden|blocked|padded|padding)"
 _ALLOWED = r"(allowed|visible|valid|attendable|unmasked|permitted|real|remaining|live)"

@@ -6,6 +6,9 @@ import re
 
 from torch import nn
 
+from mhsa.subject.adapters.adapter import Adapter
+from mhsa.subject.docstrings.passages import text_of
+
 _GRADIENT = re.compile(r"\bgradients?\b|\bdifferentiable\b|\blearn(ed|t|able)\b|\btrainable\b|\btrained\b", re.IGNORECASE)
 _NO_GRADIENT = re.compile(
     r"\b(no|not|non|never|without|nor)\b.{0,30}(gradient|differentiable|learn|train)|detach", re.IGNORECASE
@@ -15,10 +18,22 @@ _DETACHED = re.compile(
     re.IGNORECASE,
 )
 
+_INFERENCE = re.compile(
+    r"\b(inference|forward|evaluation|generation|decoding)[- ]only\b|\bonly (for|in|at) (inference|evaluation|decoding)\b"
+    r"|\b(runs?|is run|called|computed) (under|in|with) (torch\.)?(no_grad|inference_mode)\b"
+    r"|\b(no|does not have a|without a|not support(ing)? (a |the )?) ?(backward( pass)?|autograd|training)\b",
+    re.IGNORECASE,
+)
+
 
 def promises_gradient(text: str) -> bool:
     """Whether what is said of a mask promises it a gradient."""
     return _GRADIENT.search(text) is not None and not _NO_GRADIENT.search(text)
+
+
+def says_inference_only(adapter: Adapter) -> bool:
+    """Whether docstrings say that the module or function is for inference alone, where nothing is differentiated."""
+    return _INFERENCE.search(" ".join(text_of(adapter).split())) is not None
 
 
 def says_detached(module: nn.Module) -> bool:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Iterator
 from typing import Any
 
+from mhsa.source.docstring_lines import docstring_of, said_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -18,11 +17,6 @@ def documented(adapter: Adapter) -> list[Any]:
     if isinstance(adapter, FunctionAdapter):
         return [adapter.function]
     return [adapter.owner, call_of(adapter.owner)] if isinstance(adapter, ModuleAdapter) else []
-
-
-def docstring_of(owner: Any) -> str:
-    """Return the docstring of what has one of its own, or inherits it."""
-    return inspect.getdoc(owner) or ""
 
 
 def lines_of(adapter: Adapter) -> list[str]:
@@ -45,17 +39,7 @@ def mask_parameter(adapter: Adapter) -> str:
 def about(adapter: Adapter, name: str) -> Iterator[str]:
     """Yield what docstrings say of a parameter: the line with its name, and the lines below that are further in."""
     for owner in documented(adapter):
-        lines = docstring_of(owner).splitlines()
-        for n, line in enumerate(lines):
-            if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", line):
-                continue
-            depth = len(line) - len(line.lstrip())
-            below = []
-            for other in lines[n + 1 :]:
-                if not other.strip() or len(other) - len(other.lstrip()) <= depth:
-                    break
-                below.append(other.strip())
-            yield " ".join([line[line.index(name) + len(name) :].strip(), *below])
+        yield from said_of(owner, name)
 
 
 def about_the_mask(adapter: Adapter) -> list[str]:
