@@ -13,6 +13,7 @@ from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.argument_roles import Role, WidthReading, value_of
 from mhsa.subject.construction.by_source.collected_arguments import Keys
+from mhsa.subject.construction.by_source.documented_roles import documented_roles
 from mhsa.subject.construction.by_source.keyword_items import items_of_keywords
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
@@ -67,7 +68,7 @@ class ConstructorCall:
         require_taken(name, self.given, self.parameters)
         self.configs = {n: configuration(target, n, kinds[n], given) for n, given in inside.items()}
         self.left = {n: p for n, p in self.parameters.items() if n not in {*self.given, *self.configs}}
-        read = with_positions(target, read_parameters(self.left, head))
+        read = with_positions(target, read_parameters(self.left, head, documented_roles(target, self.left)))
         self.read = with_dropout_layers(target, with_widths_of_heads(target, read), self.left)
         self.shown = f"{name}({', '.join(str(p) for n, p in self.parameters.items() if n not in self.given)})"
         self.reading: WidthReading = "usual"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from mhsa.records.names import (
 from mhsa.subject.construction.annotated_config import config_class, is_record
 from mhsa.subject.construction.argument_roles import SIZED, Role, role_of
 from mhsa.subject.construction.argument_use import is_multiplied, use_of
+from mhsa.subject.construction.by_source.documented_roles import documented_roles
 
 _CONFIG_CLASS = re.compile("config|args|params|options|settings", re.IGNORECASE)
 
@@ -72,7 +73,9 @@ def configs_of(target: Callable[..., Any]) -> dict[str, type[Any] | None]:
     return found
 
 
-def read_parameters(everything: dict[str, inspect.Parameter], head: str | None = None) -> Parameters:
+def read_parameters(
+    everything: dict[str, inspect.Parameter], head: str | None = None, documented: Mapping[str, Role] | None = None
+) -> Parameters:
     """Read the parameters that are neither stated nor a configuration.
 
     An optional number of heads, width, length or dropout is given, too: a module for few positions could not be judged with
@@ -82,17 +85,20 @@ def read_parameters(everything: dict[str, inspect.Parameter], head: str | None =
     Args:
         everything: the parameters by name.
         head: the one that is the number of heads, where no name says it.
+        documented: the roles that docstrings give to those whose names say nothing.
     """
-    parameters = _named(everything)
+    parameters, documented = _named(everything), documented or {}
     required = [n for n, p in parameters.items() if p.default is p.empty]
     head = head or pick(required, HEAD) or pick(parameters, HEAD) or next((n for n in parameters if role_of(n) == "head"), None)
+    head = head or next((n for n in parameters if documented.get(n) == "head"), None)
     others = [n for n in parameters if n != head]
     width = pick(required, WIDTH) or pick(others, WIDTH) or pick(required, OTHER_WIDTHS)
+    width = width or next((n for n in others if documented.get(n) == "d_model"), None)
     roles: dict[str, Role] = {}
     fixed: dict[str, Any] = {}
     unknown = []
     for name, parameter in parameters.items():
-        role, needed, default = role_of(name), name in required, parameter.default
+        role, needed, default = role_of(name) or documented.get(name), name in required, parameter.default
         if name != head and is_called(name, KV_HEADS_NEXT_TO_HEADS):
             role = "kv head"
         if name == head:
@@ -169,7 +175,8 @@ def takes_sizes(target: Any) -> bool:
     """Whether a class or function is built from a number of heads and a width, by name, and needs nothing unknown."""
     try:
         configs = configs_of(target)
-        read = read_parameters({n: p for n, p in inspect.signature(target).parameters.items() if n not in configs})
+        own = {n: p for n, p in inspect.signature(target).parameters.items() if n not in configs}
+        read = read_parameters(own, None, documented_roles(target, own))
     except (TypeError, ValueError):
         return False
     return not read.unknown and (bool(configs) or (read.head and read.width))

@@ -10,6 +10,10 @@ _ANY_NUMBER = re.compile(r"\badded\b|\badds\b|\bbias(es)?\b", re.IGNORECASE)
 # Words that leave open what a finite number gives: all values are listed, or the scores are not yet scaled.
 _LISTED = re.compile(r"-\s?inf|-\s?\d+(\.\d*)?e\d|-\s?1\d{3,}|negative|\bmin\b|\bNEG_INF\b", re.IGNORECASE)
 _OTHER_SCORES = re.compile(r"\braw\b|\bunscaled\b|\b(before|prior to)\b.{0,24}\bscal|\bpre-?scal", re.IGNORECASE)
+# A mask that may be of either kind: "a bool mask hides where True, a float mask is added".
+_FLOATS_ADDED = re.compile(
+    r"\bfloat\w*\b[^.;]{0,60}?\b(added|adds|additive|add)\b|\b(added|adds|additive|add)\b[^.;]{0,30}?\bfloat", re.IGNORECASE
+)
 
 
 def may_be_added(text: str) -> bool:
@@ -25,3 +29,8 @@ def is_additive(text: str) -> bool:
 def is_added_whatever_it_holds(text: str) -> bool:
     """Whether a docstring says that the mask is added, whatever its numbers are."""
     return _ANY_NUMBER.search(text) is not None and not _LISTED.search(text) and not _OTHER_SCORES.search(text)
+
+
+def are_floats_added(text: str) -> bool:
+    """Whether a docstring says of a mask that hides by True or False that one of floating numbers is added."""
+    return _FLOATS_ADDED.search(text) is not None and is_added_whatever_it_holds(text)

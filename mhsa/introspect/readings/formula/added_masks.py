@@ -6,28 +6,38 @@ the mask is added, or one of finite numbers is exactly added, it is a bias of th
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+from mhsa.introspect.readings.formula.source_words import source_speaks_of
 from mhsa.records.understood import Known, Understood
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
-from mhsa.subject.docstrings.added_masks import is_added_whatever_it_holds
+from mhsa.subject.docstrings.added_masks import are_floats_added, is_added_whatever_it_holds
 from mhsa.subject.docstrings.gradients import promises_gradient
 from mhsa.subject.docstrings.mask_shapes import has_heads
-from mhsa.subject.docstrings.passages import about_the_mask
+from mhsa.subject.docstrings.passages import about_masks, about_the_mask
 from mhsa.subject.forms.bias_form import AS_MASK, SAYS, BiasForm
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
+
+# A source that asks for the dtype of a mask: it may take both kinds.
+_BOTH_DTYPES = re.compile(r"dtype\s*(==|is|!=)\s*torch\.bool|is_floating_point|dtype\.is_floating")
 
 
 def with_added_mask(subject: Subject) -> Subject:
     """Return the subject with its additive mask as a form of a bias, where finite numbers are promised or exactly added."""
     contract, adapter = subject.contract, subject.adapter
     shape = AS_MASK.get(contract.mask_shape or "[B, Tq, Tk]")
+    text = " ".join(about_the_mask(adapter))
+    of_bools = contract.mask in ("allowed", "blocked")
+    both = are_floats_added(text) or are_floats_added(about_masks(adapter))
+    promised = both if of_bools else is_added_whatever_it_holds(text)
     if (
-        contract.mask != "additive"
+        contract.mask not in ("additive", "allowed", "blocked")
+        or (of_bools and not promised and not source_speaks_of(adapter, _BOTH_DTYPES))
         or shape is None
         or not isinstance(adapter, (ModuleAdapter, FunctionAdapter))
         or contract.bias is not None
@@ -35,8 +45,6 @@ def with_added_mask(subject: Subject) -> Subject:
         or contract.fill is not None
     ):
         return subject
-    text = " ".join(about_the_mask(adapter))
-    promised = is_added_whatever_it_holds(text)
     form = BiasForm(shape, SAYS[shape], in_mask=True)
     kinds: list[str] = []
     for kind in SAYS[shape]:
@@ -48,7 +56,8 @@ def with_added_mask(subject: Subject) -> Subject:
     form = replace(form, kinds=tuple(kinds))
     form = replace(form, gradient=promises_gradient(text) or _has_gradient(subject, form))
     known: Known = "documented" if promised else "fitted"
-    understood = Understood("bias", f"the mask may hold finite numbers, which are added to the scores, {shape}", known)
+    which = "a floating mask is taken, too, and its numbers" if of_bools else "the mask may hold finite numbers, which"
+    understood = Understood("bias", f"{which} are added to the scores, {shape}", known)
     caller = replace(subject.caller, bias_form=form)
     return replace(subject, caller=caller, understood=(*subject.understood, understood))
 

@@ -1,0 +1,58 @@
+"""What a docstring says that an argument of a constructor is, where its name says nothing: "K: number of attention heads"."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from mhsa.source.docstring_lines import docstring_of
+from mhsa.subject.construction.argument_roles import Role, role_of
+
+_SIZE = r"(dim(ension(s|ality)?)?|size|width)"
+_WORDS: tuple[tuple[Role, str], ...] = (
+    ("kv head", r"\b(number|num|count) of (the )?(shared )?(key|kv|k/v|key[-/ ]value|key and value)s? heads\b"),
+    (
+        "head width",
+        rf"\b({_SIZE}|features|channels) (of|per|for|in) (each |every |a |one |the )?(single )?(attention )?heads?\b",
+    ),
+    ("head width", rf"\b(per-)?head {_SIZE}\b"),
+    ("head", r"\b(number|num|count|amount) of (the )?((parallel|attention|self-attention|multi-head|query) )*heads\b"),
+    ("dropout", r"\bdropout (rate|prob(ability)?)\b|\bprobability of (dropout|dropping)\b"),
+    (
+        "d_model",
+        rf"\b{_SIZE} of (the )?((input|token|word|node|hidden) )*(model|embeddings?|features?|inputs?|tokens?|states?)\b",
+    ),
+    ("d_model", rf"\b(model|embedding|hidden|feature|input)[- ]{_SIZE}\b|\bnumber of (input |hidden )?(features|channels)\b"),
+)
+_KINDS = tuple((role, re.compile(words, re.IGNORECASE)) for role, words in _WORDS)
+
+
+def documented_roles(target: Callable[..., Any], names: Iterable[str]) -> dict[str, Role]:
+    """Return the roles of arguments of a class or function, by what its docstrings say of them in a line of their own."""
+    lines = [line for owner in (target, getattr(target, "__init__", None)) for line in docstring_of(owner).splitlines()]
+    found: dict[str, Role] = {}
+    for name in names:
+        if role_of(name) is not None:
+            continue
+        roles = {role for text in _lines_of(lines, name) if (role := _role_in(text)) is not None}
+        if len(roles) == 1:
+            found[name] = roles.pop()
+    return found
+
+
+def _role_in(text: str) -> Role | None:
+    return next((role for role, words in _KINDS if words.search(text)), None)
+
+
+def _lines_of(lines: list[str], name: str) -> Iterator[str]:
+    """Yield what stands behind ``name:``, ``name (int):`` or ``:param name:``, or in the next line, as in NumPy's style."""
+    opening = re.compile(rf"\s*([-*]\s+)?(:param\s+(\w+\s+)?)?`*{re.escape(name)}`*\s*(\([^)]*\))?\s*[:=]\s*(.*)")
+    for n, line in enumerate(lines):
+        match = opening.fullmatch(line)
+        if match is None:
+            continue
+        text = match[5]
+        below = lines[n + 1] if n + 1 < len(lines) else ""
+        further_in = len(below) - len(below.lstrip()) > len(line) - len(line.lstrip())
+        yield f"{text} {below.strip()}" if further_in else text
