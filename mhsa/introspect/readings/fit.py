@@ -17,6 +17,7 @@ from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.answer import Mask
 from mhsa.subject.forms.mask_conversion import ALIKE_FOR_QUERIES
 from mhsa.subject.generic_inputs import generic_case, hiding, is_exact
+from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
@@ -104,16 +105,21 @@ class Fit:
             return False
         return True
 
-    def with_both(self, subject: Subject, other: Subject, name: str) -> bool | None:
-        """Whether a mask and another one, given as argument ``name``, allow together what each allows; None where it raises."""
+    def with_both(self, subject: Subject, other: Subject, name: str) -> str | None:
+        """Return what is wrong where a mask and another one are given, or nothing; None where it raises.
+
+        They allow together what each of them allows, and are left as they are. The other one is given as argument ``name``.
+        """
         assert isinstance(subject.adapter, ModuleAdapter)
+        masks = f"{name} and {subject.adapter.signature.mask}"
         for seed in SEEDS:
             case = generic_case(subject, seed=seed)
             shape = (case.batch, case.query_length, case.key_length)
             first, second = (hiding(shape, seed + n, s.contract) for n, s in enumerate((subject, other)))
             trial = self._trial(subject, seed)
             adapter = copy.copy(subject.adapter)
-            adapter.also = {name: other.caller.convert(torch.tensor(second), trial.dtype, case.head)}
+            given = other.caller.convert(torch.tensor(second), trial.dtype, case.head)
+            adapter.also, held = {name: given}, given.clone()
             trial.subject = replace(subject, adapter=adapter, caller=replace(subject.caller, adapter=adapter))
             try:
                 output = trial(mask=first).output
@@ -124,8 +130,11 @@ class Fit:
             required = trial.expect_under(allowed).output
             rows = allowed.any(axis=-1)
             if not bool((np.abs(output - required.value) <= required.error)[rows].all()):
-                return False
-        return True
+                return f"{masks} together do not hide what each of them hides alone"
+            own, before = trial.arguments["mask"]
+            if not torch.equal(given, held) or not np.array_equal(numbers(own), before):
+                return f"a call with {masks} together writes into one of them"
+        return ""
 
     def fully_masked_is_nan(self, subject: Subject) -> bool:
         """Whether queries without any allowed key get NaN: those of one sample, all of which every form can hide."""

@@ -83,6 +83,13 @@ class PaddingReplacesMask(TwoMasks):
         return hide if padding is None else padding[:, None, None]
 
 
+class PaddingWrittenIntoTheMask(TwoMasks):
+    def forward(self, query, key, value, mask=None, key_padding_mask=None):
+        if mask is not None and key_padding_mask is not None:
+            mask &= ~key_padding_mask[:, None]
+        return super().forward(query, key, value, mask, key_padding_mask)
+
+
 class OneMaskAtATime(TwoMasks):
     def with_padding(self, hide, padding):
         if hide is not None and padding is not None:
@@ -134,6 +141,9 @@ def test_a_second_mask_that_replaces_the_first_is_violated() -> None:
     assert subject.wrong_pair == "key_padding_mask and mask together do not hide what each of them hides alone"
     found = verify(f"{__file__}:PaddingReplacesMask", dtypes="float64", properties="oracle.*")
     assert [p.id for p in found.properties if p.outcome == "fail"] == ["oracle.output_under_masks"]
+    assert (
+        read("PaddingWrittenIntoTheMask").wrong_pair == "a call with key_padding_mask and mask together writes into one of them"
+    )
     assert (read("TwoMasks").wrong_pair, read("OneMaskAtATime").wrong_pair) == ("", "")
     assert verify(f"{__file__}:OneMaskAtATime", dtypes="float64", properties="oracle.*")
 

@@ -48,14 +48,13 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Calla
                 return wrong
             continue
         both = fit.with_both(subject, read.subject, name)
-        if both:
+        if both == "":
             tried = f"alone and together with {signature.mask}"
             left.append(f"argument {name} beyond {len(SEEDS)} masks {tried}")
         else:
             tried = "alone"
             left.append(f"argument {name} together with {signature.mask}")
-            if both is False:
-                wrong_masks = wrong_masks or f"{name} and {signature.mask} together do not hide what each of them hides alone"
+            wrong_masks = wrong_masks or both or ""
         if not read.certain:
             left.append(f"argument {name}: {read.text}, against what its name, a docstring or the usual meaning says")
         found.append(Understood("mask", f"{name}: {read.text}; tried {tried}", read.known))
