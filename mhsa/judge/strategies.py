@@ -149,6 +149,8 @@ def _case(
             batch, head = max(min(batch, 2), least["batch"]), max(min(head, 2), least["head"])
     if subject.contract.formula.causal == "bottom-right" and mask != "fully_masked_row":
         keys = max(keys, queries)  # the first queries would see no key
+    if subject.told_by_sizes and mask != "none" and batch == queries:
+        batch += 1
     d_k = subject.features(d_k)
     if fixed is not None:
         head, d_k = fixed[0], fixed[1] // fixed[0]

@@ -70,6 +70,7 @@ class Subject:
         fewest_heads: with which it is judged.
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
+        told_by_sizes: whether its docstring gives masks [Tq, Tk] and masks [B, Tk], which sizes alone tell apart.
         inference_only: whether its docstring says that it is for inference alone, and its output has no gradient.
         wrong_pair: what is wrong with two masks that are given together, or empty.
         wrong_call: what is wrong with a call that no property makes, of an optional argument say, or empty.
@@ -92,6 +93,7 @@ class Subject:
     not_judged: tuple[str, ...] = ()
     no_weights: str = ""
     wrong_weights: str = ""
+    told_by_sizes: bool = False
     inference_only: bool = False
     wrong_pair: str = ""
     wrong_call: str = ""

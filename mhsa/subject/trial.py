@@ -218,6 +218,8 @@ class Trial(PredictedModule):
         if not self.subject.caller.can_express(tensor):
             form = self.subject.contract.mask_shape
             check.inapplicable(f"needs masks that {form} cannot express{', as lengths' if form in LENGTH_SHAPES else ''}")
+        if self.subject.told_by_sizes and tensor.size(0) == tensor.size(1) > 1:
+            check.inapplicable("needs a mask that cannot be taken for one of another shape, which a docstring allows as well")
         if self.case.mask == "broadcast" and tensor.size(0) and bool((tensor == tensor[:1]).all()):
             tensor = tensor[:1].expand(tensor.shape)
         return self.subject.caller.convert(tensor, self.dtype, self.case.head)

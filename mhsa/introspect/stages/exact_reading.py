@@ -16,6 +16,7 @@ from mhsa.introspect.readings.read_call import read_call
 from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled
 from mhsa.records.request import Request
+from mhsa.subject.docstrings.mask_shapes import has_two_axes_of_two_kinds
 from mhsa.subject.subject import Subject
 
 
@@ -40,6 +41,8 @@ def read_exactly(
     subject = with_words_on_empty_rows(with_stated_rows(replace(subject, device="cpu")))
     read = read_call(subject, built.module, request, called_by)
     read = read.under(replace(read.contract, fully_masked_row=as_found(read)))
+    if read.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]"):
+        read = replace(read, told_by_sizes=has_two_axes_of_two_kinds(read.adapter))
     ask_about_upcast(read)
     require_fit_of_guesses(read, unsure, turned, harmless)
     read = try_without_keys(read)

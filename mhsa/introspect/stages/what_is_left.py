@@ -55,6 +55,7 @@ def with_what_is_left(
         *(around.parts if around else ()),
         *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
         *([NO_GRADIENTS] if isinstance(adapter, FunctionAdapter) and adapter.computes_with_numpy else ()),
+        *(["masks of as many samples as queries, which its docstring allows in two shapes"] if subject.told_by_sizes else []),
         *(["gradients, as its docstring says that it is for inference alone"] if inference else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),
         *([left_between_calls(adapter.reset)] if adapter.reset else ()),

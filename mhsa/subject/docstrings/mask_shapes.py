@@ -18,7 +18,8 @@ _SHARED_BY_HEADS = (
 # Queries by keys, as two readers take it: the first asks of any mask, the second of the one that is the parameter.
 _QUERIES_BY_KEYS = r"[\[(]\s*(T|L|S|Tq|Lq|T_q|L_q|(seq|tgt|q|query)\w*)\s*,\s*(T|L|S|Tk|Lk|T_k|L_k|(seq|src|k|key)\w*)\s*[\])]"
 _OF_THE_PARAMETER = r"[\[(]\s*(T|L|S|N|Tq|seq\w*|tgt\w*|q\w*len\w*)\s*,\s*(T|L|S|N|Tk|seq\w*|src\w*|k\w*len\w*)\s*[\])]"
-_SAMPLES_BY_KEYS = r"[\[(]\s*(N|b\w*)\s*,\s*\w+\s*[\])]|padding"
+_OF_SAMPLES = r"[\[(]\s*(N|b\w*)\s*,\s*\w+\s*[\])]"
+_SAMPLES_BY_KEYS = rf"{_OF_SAMPLES}|padding"
 
 _SHAPE = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")
 _SIZE = re.compile(r"\w+(\s?[*+/-]\s?\w+)?")
@@ -41,6 +42,12 @@ def has_queries_by_keys_alone(adapter: Adapter) -> bool:
     """Whether docstrings give the mask a shape [Tq, Tk], and none of samples and keys, for which it could be taken."""
     text = about_masks(adapter)
     return re.search(_QUERIES_BY_KEYS, text) is not None and not re.search(_SAMPLES_BY_KEYS, text, re.IGNORECASE)
+
+
+def has_two_axes_of_two_kinds(adapter: Adapter) -> bool:
+    """Whether docstrings give the mask a shape [Tq, Tk] and one of samples and keys: sizes alone tell them apart."""
+    text = about_masks(adapter)
+    return re.search(_QUERIES_BY_KEYS, text) is not None and re.search(_OF_SAMPLES, text, re.IGNORECASE) is not None
 
 
 def is_queries_by_keys(adapter: Adapter) -> bool:
