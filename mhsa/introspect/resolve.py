@@ -24,6 +24,7 @@ from mhsa.introspect.readings.options.two_streams import read_two_streams
 from mhsa.introspect.readings.second_argument import read_second_argument
 from mhsa.introspect.stages.in_turn import in_turn
 from mhsa.introspect.stages.layers_of_file import with_layers_of_file
+from mhsa.introspect.stages.learned_scale import with_learned_scale
 from mhsa.introspect.stages.parts_alone import only_part, or_its_parts
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
@@ -33,7 +34,15 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.subject import Subject
 
 # In this order: with each form of the tables each role of a second argument is tried, with each of these each direction, ...
-FORMS = (read_tables, read_second_argument, read_two_streams, read_call_options, read_windows, read_fixed_lengths)
+FORMS = (
+    with_learned_scale,
+    read_tables,
+    read_second_argument,
+    read_two_streams,
+    read_call_options,
+    read_windows,
+    read_fixed_lengths,
+)
 
 
 def understand(

@@ -47,6 +47,18 @@ class SubjectError(Exception):
         self.unused = unused
 
 
+class ForeignParameter(SubjectError):
+    """A parameter changes the result that is no part of plain attention.
+
+    Attributes:
+        path: of the parameter.
+    """
+
+    def __init__(self, message: str, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Question(SubjectError):
     """The subject was not understood, and its author can say more: the message says what was tried and what to declare.
 

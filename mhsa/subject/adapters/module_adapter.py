@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, Literal
@@ -22,6 +22,7 @@ from mhsa.subject.adapters.fixed_dropout import fixed_dropouts, rates, set_fixed
 from mhsa.subject.adapters.fixed_lengths import built_for_any, of_lengths
 from mhsa.subject.adapters.input_widths import Inputs, widened, widths_of
 from mhsa.subject.adapters.window_tables import window_of_call
+from mhsa.subject.built.set_apart import as_buffers, freeze
 from mhsa.subject.construction.argument_roles import DROPOUT_RATE
 from mhsa.subject.construction.built_sizes import sizes_of
 from mhsa.subject.construction.constructor import Constructor
@@ -59,6 +60,7 @@ class ModuleAdapter(Adapter):
         self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
         self.window = ""  # the argument that is height and width of a window, where it is built for that of each call
         self.apart = frozenset()  # parameters of the other direction of co-attention, which are frozen
+        self.kept: frozenset[str] = frozenset()  # paths of parameters that are constants: each is a buffer of its initial value
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target
@@ -149,7 +151,7 @@ class ModuleAdapter(Adapter):
     def _with_sizes(self, module: nn.Module, d_model: int) -> nn.Module:
         if isinstance(module, nn.Module) and give_sizes(module, d_model) and LAZY not in self.understood:
             self.understood = (*self.understood, LAZY)
-        return freeze(module, self.apart) if self.apart else module
+        return as_buffers(freeze(module, self.apart) if self.apart else module, self.kept)
 
     def call(
         self,
@@ -205,14 +207,6 @@ class ModuleAdapter(Adapter):
         more = "" if bias is None else f", {bias}" if bias == "bias" else f", {bias}=bias"
         others = {n: given for n, given in self.signature.more.items() if n != bias}
         return f"forward({replace(self.signature, more=others).describe()}{more}){left}"
-
-
-def freeze(module: nn.Module, paths: Collection[str]) -> nn.Module:
-    """Return the module, of which parameters with these names take no gradients."""
-    for path, parameter in module.named_parameters(remove_duplicate=False):
-        if path in paths:
-            parameter.requires_grad_(False)
-    return module
 
 
 def has_own_head_width(target: Any, adapter: Adapter) -> bool:

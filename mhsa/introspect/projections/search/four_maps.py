@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from mhsa.introspect.projections.role_names import ROLES
 from mhsa.introspect.projections.search.candidates import Candidates, Weights
-from mhsa.records.errors import SubjectError
+from mhsa.records.errors import ForeignParameter, SubjectError
 from mhsa.subject.parameter_layout import with_own_width
 
 
@@ -49,7 +49,8 @@ def require_nothing_else(candidates: Candidates, maps: Collection[str], computed
     used = {member for path in maps for member in candidates.groups[path]}
     for path, shape in candidates.shapes.items():
         if path not in used and path not in computed and candidates.tags.moves(path):
-            raise SubjectError(
+            raise ForeignParameter(
                 f"parameter {path} {list(shape)} changes the result but is not part of plain multi-head attention "
-                f"(found: {found}). Judge the attention alone, or describe the module in an mhsa.Adapter"
+                f"(found: {found}). Judge the attention alone, or describe the module in an mhsa.Adapter",
+                path,
             )

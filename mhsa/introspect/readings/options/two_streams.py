@@ -19,7 +19,8 @@ from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.adapter import Adapter, in_eval_mode
-from mhsa.subject.adapters.module_adapter import ModuleAdapter, freeze
+from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.built.set_apart import freeze
 from mhsa.subject.caller import Caller
 from mhsa.subject.generic_inputs import first_sizes, generic_tensors
 from mhsa.subject.signature import Signature

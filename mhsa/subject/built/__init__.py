@@ -1,0 +1,1 @@
+"""What is done to a module that has just been built, before it is called."""
