@@ -301,11 +301,20 @@ def through_a_file(module: nn.Module) -> nn.Module:
 def test_moved_to_another_dtype(subject: Subject, case: Case) -> None:
     """A module that was used in one dtype and moved to another computes in the new one.
 
-    Statement: f.to(float64), after calls in float32, is within float64's bound on float64 inputs.
-    Requires: nothing.
+    Statement: f.to(float64), after calls in float32, is within float64's bound on float64 inputs; and f.to(float32), after a
+        call in bfloat16, within float32's.
+    Requires: nothing; for bfloat16 a module that computes in it, without buffers that .to(bfloat16) rounds.
     Source: P14; wrong caches are the usual way to lose it.
-    Breaks it: constants, masks or weights kept in the dtype of the first call.
+    Breaks it: constants, masks, tables or weights kept in the dtype of the first call.
     """
     trial = called_trial(subject, case)
     wide = Trial(subject, case.resized(dtype="float64", grad=False), module=trial.module)
     compare(wide, "after .to(float64)")
+    half = Trial(subject, case.resized(dtype="bfloat16", grad=False), counted=False)
+    if any(x.is_floating_point() for x in half.module.buffers()):
+        return
+    try:
+        half()
+    except (check.Violation, check.Inapplicable):  # what is wrong in bfloat16 is for other properties
+        return
+    compare(Trial(subject, case.resized(grad=False), module=half.module), "after a call in bfloat16 and .to(float32)")

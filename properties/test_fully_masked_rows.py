@@ -1,5 +1,7 @@
 """A query that may attend to no key: harmless to itself, to its neighbours and to every gradient."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from hypothesis import given
@@ -144,7 +146,8 @@ def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     """A query that may attend to no key poisons no gradient.
 
     Statement: with one fully masked row, dL/dq, dL/dk, dL/dv and the gradients of all parameters are finite, for any L; where L
-        does not look at that row they are those of the other rows. dL/dO is left as it is.
+        does not look at that row they are those of the other rows. dL/dO is left as it is. A mask that may be one of floating
+        numbers, too, gives finite gradients as such a one where it gives a finite output.
     Requires: masks that can hide every key from one query; autograd.
     Source: P06 with P16; pytorch/pytorch#41508: one masked row makes every gradient of the batch NaN.
     Breaks it: softmax over a row of -inf whose output is repaired afterwards by nan_to_num or where: the gradient is still NaN;
@@ -167,3 +170,16 @@ def test_gradients_stay_finite(subject: Subject, case: Case) -> None:
     others = trial.differentiate(np.where(seen, d_output, 0.0))
     for name, gradient in others.observed.items():
         check.within(f"gradient of {name}", gradient, others.expected[name])
+    form = subject.caller.bias_form
+    if subject.contract.mask != "additive" and form is not None and form.in_mask:
+        require_finite_as_floats(subject, case, d_output)
+
+
+def require_finite_as_floats(subject: Subject, case: Case, d_output: Array) -> None:
+    """Fail if a mask of 0 and -inf, which is taken beside one of bools, gives a finite output and gradients that are not."""
+    added = subject.under(replace(subject.contract, mask="additive"))
+    trial = Trial(replace(added, caller=replace(added.caller, bias_form=None)), case)
+    if not np.isfinite(trial().output).all():
+        return
+    for name, gradient in trial.differentiate(d_output).observed.items():
+        check.finite(f"gradient of {name} with a mask of 0 and -inf", gradient)

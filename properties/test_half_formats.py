@@ -18,7 +18,7 @@ from mhsa.oracle.bounded import Bounded, gamma
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.several_calls import is_square
-from mhsa.subject.guard import attempt
+from mhsa.subject.guard import attempt, guard
 from mhsa.subject.memory_layout import numbers, tied
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -124,6 +124,8 @@ LONG = {
     "float16": (4096, 4095),
     "bfloat16, square": (600, 599),  # as many queries as keys, at the cost of the square
 }
+PLACES = 600
+COLLIDING = (260, 520)  # each is the number that bfloat16 has for the place before it, too
 
 
 @rare
@@ -191,3 +193,34 @@ def averaged(trial: Trial, fewer: int) -> str:
     trial.check_form(*made[0], *shape)
     check.within("output", numbers(made[0][0]), Bounded(*(np.repeat(x, case.query_length, axis=1) for x in (mean, error))))
     return ""
+
+
+@rare
+@given(case=cases(data=("integers",), dtypes=("float32",), small=True))
+def test_later_keys_stay_hidden(subject: Subject, case: Case) -> None:
+    """Hundreds of places away a query in bfloat16 sees no later key.
+
+    Statement: with 600 tokens in bfloat16, O_i(x') = O_i(x) to the last bit for i < n where x' differs from x in tokens j >= n
+        alone, for n = 260 and n = 520: beyond 256 neighbours have one number there, beyond 512 four.
+    Requires: causal is declared; a module that computes in bfloat16.
+    Source: A20; huggingface/transformers#25152 (places counted in a half format).
+    Breaks it: places compared in the dtype of the data.
+    """
+    if subject.contract.causal in (None, "no"):
+        check.inapplicable("needs a contract with causal")
+    sizes: dict[str, Any] = {"batch": 1, "query_length": PLACES, "key_length": PLACES}
+    if subject.adapter.sizes is None:
+        sizes |= {"head": max(1, subject.fewest_heads), "d_k": subject.features(2)}
+    case = replace(case, dtype="bfloat16", tie=subject.ties[0], layout="contiguous", mask="none", **sizes)
+    trial = Trial(subject, case)
+    q, k, v = tied(trial.tensor, trial.query, trial.key, trial.value)
+    made, said = attempt(lambda: trial.call_unchecked(q, k, v, None))
+    if made is None or not isinstance(made[0][0], Tensor):
+        check.inapplicable(f"needs a module that computes in bfloat16: {said}")
+    for n in COLLIDING:
+        with torch.no_grad():
+            changed = {id(x): torch.cat([x[:, :n], -2 * x[:, n:] - 1], dim=1) for x in (q, k, v)}
+        after, _ = guard(
+            "the call with other later tokens", lambda c=changed: trial.call_unchecked(*(c[id(x)] for x in (q, k, v)), None)
+        )
+        check.exactly(f"output of the queries before token {n}", numbers(after)[:, :n], numbers(made[0][0])[:, :n])

@@ -35,6 +35,7 @@ BROKEN_BY = {
     "half_formats.output_in_bfloat16": "FillTimesZeroInHalf",
     "half_formats.output_in_float16": "FillTimesZeroInHalf",
     "half_formats.thousands_of_keys": "SumStopsInHalf",
+    "half_formats.later_keys_stay_hidden": "PlacesInTheDtypeOfTheData",
     "crafted_inputs.output_in_two_clusters": "ScaleMultiplied",
     "crafted_inputs.gradients_in_two_clusters": "ScaleTwiceInBackward",
     "crafted_inputs.every_query_picks_its_own_key": "LastKeyLost",

@@ -62,6 +62,20 @@ class CausalForgotten(Causal):
         return torch.ones(queries, keys, dtype=torch.bool)
 
 
+class PlacesInTheDtypeOfTheData(Causal):
+    """Places are compared in the dtype of the data: beyond 256 neighbours are one number in bfloat16.
+
+    Formula: round(j) <= round(i); must be j <= i
+    Census: A20
+    """
+
+    def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
+        """Compare rounded places."""
+        queries, keys = (torch.arange(n, device=s.device).to(s.dtype) for n in s.shape[-2:])
+        seen = keys <= queries[:, None]
+        return Plain.softmax(self, s, seen.expand(s.size(0), -1, -1) if mask is None else mask & seen)
+
+
 class AlignedAtTheBeginning(CausalAtTheEnd):
     """The last query is not at the last key where there are more keys than queries, as with a cache.
 
