@@ -11,7 +11,7 @@ from hypothesis import given
 from torch import Tensor, nn
 
 from mhsa.judge.budget import light, rare
-from mhsa.judge.other_options import Made, others, output_of
+from mhsa.judge.other_options import OtherModule, others, output_of
 from mhsa.judge.strategies import cases
 from mhsa.oracle.bounded import Array
 from mhsa.records.case import Case
@@ -268,7 +268,7 @@ def test_options_survive_copies(subject: Subject, case: Case) -> None:
         check.inapplicable("needs an option of the constructor that can have another value than its default")
 
 
-def copied(made: Made) -> Iterator[tuple[str, nn.Module]]:
+def copied(made: OtherModule) -> Iterator[tuple[str, nn.Module]]:
     """Yield copies of a module, with words for them; one that cannot be made promises nothing."""
 
     def loaded() -> nn.Module:

@@ -27,7 +27,7 @@ _MOST = 8  # options that are tried: with more of them a module is no attention 
 _NOT_COMPUTED = {"device", "dtype", "verbose", "debug", "log"}  # where a module lives, and what it says
 
 
-class Made:
+class OtherModule:
     """A module that is built with one option changed.
 
     Attributes:
@@ -45,7 +45,7 @@ class Made:
                 p.add_(torch.randn(p.shape, generator=generator).to(p) / 4)
 
 
-def others(subject: Subject, case: Case, trial: Trial) -> Iterator[Made]:
+def others(subject: Subject, case: Case, trial: Trial) -> Iterator[OtherModule]:
     """Yield a module for each option that has a default: a number, a switch, or None, in another position."""
     adapter = subject.adapter
     if not isinstance(adapter, ModuleAdapter) or adapter.constructor is None:
@@ -58,7 +58,7 @@ def others(subject: Subject, case: Case, trial: Trial) -> Iterator[Made]:
             made: nn.Module = target(**copy.deepcopy(given), **{name: value})
             return in_eval_mode(made.to(device=subject.device, dtype=trial.dtype))
 
-        made, _ = attempt(partial(Made, f"{name}={value!r}", build))
+        made, _ = attempt(partial(OtherModule, f"{name}={value!r}", build))
         if made is not None:
             yield made[0]
 
