@@ -31,6 +31,10 @@ from mhsa.records.conventions.layer import ALONE, Sum
 from mhsa.records.conventions.usual_layers import is_usual
 
 _ATTENTION = re.compile(r"attn|attention|mha(?![a-z])|multi_?head", re.IGNORECASE)
+# Names of what is only a step of an attention: MultiHeadQKVProjection, attn_output.
+_STEP = re.compile(
+    r"(proj(ection|ector)?s?|linear|dense|out(put)?|norm|drop(out)?|bias|mask|embed(ding)?s?|scores?|qkv)$", re.IGNORECASE
+)
 
 POOLING: tuple[str, tuple[str, ...]] = (
     "the pooling of tokens, and all that comes after the attention", ("what comes after the attention",)
@@ -136,8 +140,9 @@ def _is_within_attention(module: nn.Module, path: str) -> bool:
 
 
 def is_called_attention(path: str, part: nn.Module) -> bool:
-    """Whether a part has the name of an attention, or its class has."""
-    return any(_ATTENTION.search(name) for name in (path.rpartition(".")[2], type(part).__name__))
+    """Whether a part has the name of an attention and not of a step of one, or its class has."""
+    names = (path.rpartition(".")[2], type(part).__name__)
+    return any(_ATTENTION.search(name) and not _STEP.search(name) for name in names)
 
 
 def is_a_head(call: PartCall, calls: Sequence[PartCall]) -> bool:
