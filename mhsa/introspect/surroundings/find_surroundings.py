@@ -194,6 +194,8 @@ def _explain(
         stated = _is_within_attention(module, attention.path)
         if inner.size(1) and same(final, inner[:, 0]):  # the row of the first token
             return None
+    if not text and _is_mapped_again(attention, inner, final, calls[at + 1 :]):
+        text, parts, stated = "the linear layer after it", ("linear layer after the attention",), True
     if not text and not same(final, inner):
         after = [c for c in calls[at + 1 :] if is_linear(c.part) and not c.path.startswith(f"{attention.path}.")]
         shown = any(is_norm(c.part) for c in calls) or _is_called_attention(attention)
@@ -220,6 +222,14 @@ def _explain(
         attention.path, paths, frozen, f"left out: {text}", tuple(dict.fromkeys(parts)), stated, attention.tokens,
         joined, drops_after(module, calls, at, attention), pooled=pooled, unexplained=unexplained, layer=layer,
     )  # fmt: skip
+
+
+def _is_mapped_again(attention: PartCall, inner: Tensor, final: Tensor, after: Sequence[PartCall]) -> bool:
+    """Whether torch's own module, which has an out projection, is followed by a linear layer whose output is the module's."""
+    return isinstance(attention.part, nn.MultiheadAttention) and any(
+        is_linear(c.part) and c.given and c.output is not None and same(c.given[0], inner) and same(c.output, final)
+        for c in after
+    )
 
 
 def _joined(attention: PartCall, queries: Sequence[Tensor]) -> Joined:

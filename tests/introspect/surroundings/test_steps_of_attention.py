@@ -42,6 +42,24 @@ class SelfAttentionInSteps(nn.Module):
         return x + self.output_projection(weights @ v)  # type: ignore[no-any-return]
 
 
+class MappedAgain(nn.Module):
+    """Torch's own module has an out projection, and another linear layer follows."""
+
+    def __init__(self, d_model: int, num_heads: int) -> None:
+        super().__init__()
+        self.attn = nn.MultiheadAttention(d_model, num_heads, batch_first=True)
+        self.c_proj, self.dropout = nn.Linear(d_model, d_model), nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.dropout(self.c_proj(self.attn(x, x, x)[0]))  # type: ignore[no-any-return]
+
+
+def test_a_linear_layer_after_a_whole_attention_is_left_out() -> None:
+    subject = understand(f"{__file__}:MappedAgain")
+    assert fits(subject)
+    assert "linear layer after the attention" in subject.not_judged
+
+
 def test_the_whole_is_judged() -> None:
     subject = understand(f"{__file__}:SelfAttentionInSteps")
     assert fits(subject)
