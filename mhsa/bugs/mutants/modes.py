@@ -193,11 +193,10 @@ class FillTimesZeroInHalf(Plain):
     """
 
     def softmax(self, s: Tensor, mask: Tensor | None) -> Tensor:
-        if mask is None:
-            return self.normalise(s)
-        hidden = self.hidden(mask)
-        fill = torch.full((), torch.finfo(torch.float32).min, dtype=torch.float64).to(s.dtype)
-        return self.closed(self.normalise(s + hidden.to(s.dtype) * fill), hidden)
+        if mask is not None:
+            fill = torch.full((), torch.finfo(torch.float32).min, dtype=torch.float64).to(s.dtype)
+            s = s + self.hidden(mask).to(s.dtype) * fill
+        return super().softmax(s, mask)
 
 
 class CheckpointOfTheLastBlock(Plain):

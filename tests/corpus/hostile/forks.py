@@ -1,10 +1,11 @@
 """Goes on in two processes."""
 import os
 
+from _right import LATE
 from _right import Attention as Right
 
 
 class Attention(Right):
     def mischief(self):
-        if self.total == 40:
+        if self.total == LATE + 1:
             os.fork()
