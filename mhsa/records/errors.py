@@ -54,7 +54,7 @@ class ForeignParameter(SubjectError):
         path: of the parameter.
     """
 
-    def __init__(self, message: str, path: str) -> None:
+    def __init__(self, message: str, path: str = "") -> None:
         super().__init__(message)
         self.path = path
 

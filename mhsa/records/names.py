@@ -182,10 +182,10 @@ TRAINING = {"training", "is_training", "is_train", "train", "train_mode", "is_tr
 KEPT = {"past_key_value", "past_key_values", "layer_past", "cache", "kv_cache", "past", "past_kv", "incremental_state",
         "head_mask", "layer_cache", "cache_position", "prev_k_v", "past_kvs", "layer_head_mask"}  # fmt: skip
 CAUSAL = {"causal", "is_causal"}  # switches
-# Parameters [H]: a logit of each head that takes part in the softmax and has no value.
-# Of a parameter that multiplies the scores, or whose exponential does.
+# Parameters that multiply the scores, or whose exponential does.
 LEARNED_SCALE = {"scale", "scaling", "scaling_factor", "scale_factor", "temperature", "temp", "tau", "logit_scale", "log_scale",
                  "qk_scale", "attn_scale", "score_scale", "log_temperature", "log_tau", "inv_temperature"}  # fmt: skip
+# Parameters [H]: a logit of each head that takes part in the softmax and has no value.
 SINKS = {"sinks", "sink", "attn_sink", "attn_sinks", "attention_sink", "attention_sinks", "sink_logits", "sink_logit",
          "sink_bias", "softmax_offset", "sink_weights", "head_sinks", "null_logit", "null_logits"}  # fmt: skip
 # A floating tensor that is added to the scores, as an argument of a call.

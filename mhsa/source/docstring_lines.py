@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
+
+# The beginning of a line on an argument: "name:", "name (int):", "- `name`:", ":param int name:", "name : int".
+_ENTRY = re.compile(r"\s*(?:[-*]\s+)?(?::param\s+(?:\w+\s+)?)?`*(\w+)`*\s*(?:\([^)]*\))?\s*:")
 
 
 def docstring_of(owner: Any) -> str:
@@ -26,3 +29,18 @@ def said_of(owner: Any, name: str) -> Iterator[str]:
                 break
             below.append(other.strip())
         yield " ".join([line[line.index(name) + len(name) :].strip(), *below])
+
+
+def about_the_whole(owner: Any, arguments: Collection[str]) -> str:
+    """Return a docstring without its lines on these arguments, and those below that are further in."""
+    kept: list[str] = []
+    depth: int | None = None
+    for line in docstring_of(owner).splitlines():
+        inside = len(line) - len(line.lstrip())
+        if depth is not None and (not line.strip() or inside > depth):
+            continue
+        entry = _ENTRY.match(line)
+        depth = inside if entry is not None and entry[1] in arguments else None
+        if depth is None:
+            kept.append(line)
+    return " ".join(" ".join(kept).split())

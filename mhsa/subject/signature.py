@@ -132,10 +132,11 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     if key and value and not query:  # forward(x, key=None, value=None)
         query = pick([n for n in parameters if n not in (key, value, *masks)], SELF)
     bias = bias_among(parameters, masks)
-    turning = {*rotary_tables.NAMES, *(n for n in required if rotary_tables.turns_by(forward, n, (query, key, value)))}
-    known = {*masks, *turning}
+    known = {*masks, *rotary_tables.NAMES}
     more = needless_arguments({n: parameters[n] for n in required if n not in known})  # a bias that may be None, too
     tensors = [n for n in required if n not in (*known, bias, *more)]
+    of_use = rotary_tables.tables_by_use(forward, [n for n in tensors[1:] if n not in (query, key, value)])
+    tensors = [n for n in tensors if n not in of_use]
     nameless = [n for n in tensors[1:] if not is_called(n, QUERY | KEY | VALUE | CONTEXT | SELF)]
     more |= {n: OFF for n in nameless if is_switch(forward, n)}
     sizes, unsure = sizes_among(forward, more, [n for n in nameless if n not in more])
@@ -185,7 +186,7 @@ def read_signature(forward: Callable[..., Any], name: str, *, method: bool) -> S
     unknown = [n for n in required if n not in (*names, mask, own, bias, signature.want_weights, signature.stream_mask, *more)]
     if signature.key is None and (held := unpacked(forward, signature.query)):
         signature = replace(signature, as_list=held)
-    if unknown and set(unknown) <= turning:  # given where rotary is declared
+    if unknown and set(unknown) <= rotary_tables.NAMES | of_use:  # given where rotary is declared
         return replace(signature, rotary=tuple(unknown), not_given=tuple(n for n in not_given if n not in unknown))
     if unknown:
         none = dict.fromkeys(unknown, NONE)

@@ -95,7 +95,7 @@ class Trial(PredictedModule):
         return self._answer(*self._inputs(query, key, value, mask))
 
     def require_gradients(self) -> None:
-        """End the property where the subject has no gradients: it computes with NumPy, or says that it is for inference."""
+        """End the property where the subject has no gradients: it computes with NumPy, or is for inference."""
         if self.subject.inference_only:
             check.inapplicable("needs gradients, and a docstring says that the subject is for inference alone")
         if getattr(self.module, "computes_with_numpy", False):

@@ -31,6 +31,9 @@ _SAID = re.compile(
 # Of a constructor this may be one, and it is judged where it fits exactly; the second next to a triangle in its source.
 _CALLED_MASK = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
 _MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IGNORECASE)
+_BACKWARDS = re.compile(
+    r"\b(before|previous|past|earlier|backwards?|right[- _]to[- _]left)\b|revers|anti[- _]?causal", re.IGNORECASE
+)
 _ALIGNED: dict[Causal, re.Pattern[str]] = {
     "top-left": re.compile(r"\b(left[- ]aligned|(top|upper)[- ]left)\b", re.IGNORECASE),
     "bottom-right": re.compile(r"\b(right[- ]aligned|(bottom|lower)[- ]right)\b", re.IGNORECASE),
@@ -198,9 +201,10 @@ def _fits_square(subject: Subject, seed: int) -> bool:
 
 
 def _hides_from_one_end(subject: Subject, turned: Any, option: _Option) -> bool:
-    """Whether a switch of masks that makes triangles leaves one of the first and the last query exactly as it is, and not both.
+    """Whether a switch of masks that makes triangles leaves exactly one of the first and the last query unchanged.
 
-    So does a causal mask, also one that is off by one place, reversed or applied in a wrong way, and hardly anything else.
+    A causal mask leaves the last one, also if it is off by one place or applied in a wrong way. One that is reversed leaves the
+    first one, where no word says that earlier tokens shall be hidden.
     """
     constructor = subject.adapter.constructor if isinstance(subject.adapter, ModuleAdapter) else None
     of_masks = _CALLED_MASK.fullmatch(option.name) is not None
@@ -214,7 +218,15 @@ def _hides_from_one_end(subject: Subject, turned: Any, option: _Option) -> bool:
         return False
     required = answer.expected.output
     last, first = (is_exact(answer.output[:, at], required[:, at]) for at in (-1, 0))
-    return bool(last != first)
+    return bool(last and not first) or bool(first and not last and not _looks_back(constructor.target))
+
+
+def _looks_back(target: Any) -> bool:
+    """Whether the source of a class has words by which earlier tokens may be hidden."""
+    try:
+        return _BACKWARDS.search(source_of(target)) is not None
+    except (OSError, TypeError):
+        return True
 
 
 def _raised(error: BaseException) -> str:

@@ -22,6 +22,7 @@ from mhsa.subject.generic_inputs import first_sizes
 from mhsa.subject.subject import Subject
 
 _DIGITS = 6  # of a number that was kept in float32
+_LESS = 0.75  # of its value a parameter is given, exactly, to see what it multiplies
 
 
 def with_learned_scale(adapter: Adapter, read: Callable[[Adapter], Subject]) -> Subject:
@@ -45,7 +46,7 @@ def _kept(adapter: ModuleAdapter, error: ForeignParameter, read: Callable[[Adapt
     if parameter is None or parameter.numel() not in (1, sizes.head) or not bool((parameter == parameter.flatten()[0]).all()):
         raise error
     kept = copy.copy(adapter)
-    kept.kept = adapter.kept | {error.path}
+    kept.kept = {**adapter.kept, error.path: 1.0}
     words = f"parameter {error.path}, a learned scale, which is kept at its initial value"
     if adapter.contract.scale is not None:
         return _naming(with_learned_scale(kept, read), words)
@@ -62,12 +63,29 @@ def _kept(adapter: ModuleAdapter, error: ForeignParameter, read: Callable[[Adapt
             raise Question(f"{words}: {question}", declared | dict(question.declaration)) from error
         except SubjectError:
             continue
-        if not fits(subject) and not (scale is None and _is_usual(starts, sizes.d_model // sizes.head)):
+        d_k = sizes.d_model // sizes.head
+        if not fits(subject) and not (scale is None and _is_usual(starts, d_k)):
             continue
+        if fits(subject) and not _multiplies_scores(tried, error.path, scale or d_k**-0.5, read):
+            break
         if scale is None:
             return _naming(subject, words)
         raise Question(f"{words}: with it, scores are multiplied by {scale:g}", declared)
     raise error
+
+
+def _multiplies_scores(adapter: ModuleAdapter, path: str, scale: float, read: Callable[[Adapter], Subject]) -> bool:
+    """Whether a parameter that is made smaller is a smaller scale: it may multiply anything else that starts as 1."""
+    for less in (_LESS * scale, scale / _LESS, scale**_LESS):  # the factor, its reciprocal, its logarithm
+        other = copy.copy(adapter)
+        other.kept = {**adapter.kept, path: _LESS}
+        other.contract = replace(adapter.contract, scale=less)
+        try:
+            if fits(with_learned_scale(other, read)):
+                return True
+        except SubjectError:
+            continue
+    return False
 
 
 def _starts(parameter: Tensor, path: str) -> Iterator[float]:
@@ -80,7 +98,7 @@ def _starts(parameter: Tensor, path: str) -> Iterator[float]:
 
 
 def _is_usual(starts: list[float], d_k: int) -> bool:
-    """Whether one of the factors is 1 / sqrt(d_k)."""
+    """Whether one of the factors is 1 / sqrt(d_k), for this one width of a head."""
     return any(abs(x * d_k**0.5 - 1) < 10.0 ** (1 - _DIGITS) for x in starts)
 
 

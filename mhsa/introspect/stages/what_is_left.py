@@ -68,10 +68,20 @@ def with_what_is_left(
 
 
 def _has_no_gradient(subject: Subject, module: nn.Module) -> bool:
-    """Whether the output takes no part in autograd, though inputs and parameters do."""
+    """Whether the output takes no part in autograd, though inputs and parameters do, or has no backward pass."""
     tensors = generic_tensors(subject.adapter)
     given = {id(t): t.clone().requires_grad_() for t in tensors}
     query, key, value = (given[id(t)] for t in tensors)
     with torch.enable_grad():
         made, _ = attempt(lambda: subject.caller(module, query, key, value, None))
-    return made is not None and isinstance(made[0][0], Tensor) and not made[0][0].requires_grad
+    output = None if made is None else made[0][0]
+    if not isinstance(output, Tensor):
+        return False
+    try:
+        if output.requires_grad:
+            torch.autograd.grad(output.sum(), tuple(given.values()), allow_unused=True)
+        return not output.requires_grad
+    except NotImplementedError:
+        return True
+    except RuntimeError:
+        return False

@@ -60,7 +60,7 @@ class ModuleAdapter(Adapter):
         self.of_fixed_lengths = False  # it takes the lengths alone that it is built for
         self.window = ""  # the argument that is height and width of a window, where it is built for that of each call
         self.apart = frozenset()  # parameters of the other direction of co-attention, which are frozen
-        self.kept: frozenset[str] = frozenset()  # paths of parameters that are constants: each is a buffer of its initial value
+        self.kept: dict[str, float] = {}  # parameters that are constants: buffers of their initial values times a factor
         self.in_float32 = False  # it can be called in float32 alone
         if isinstance(target, nn.Module):
             module = target

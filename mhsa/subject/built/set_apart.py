@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from torch import nn
 
@@ -15,12 +15,12 @@ def freeze(module: nn.Module, paths: Collection[str]) -> nn.Module:
     return module
 
 
-def as_buffers(module: nn.Module, paths: Collection[str]) -> nn.Module:
-    """Return the module, of which parameters with these names are buffers of the same numbers."""
-    for path in paths:
+def as_buffers(module: nn.Module, factors: Mapping[str, float]) -> nn.Module:
+    """Return the module, of which parameters with these names are buffers of the same numbers, times the factor of each."""
+    for path, factor in factors.items():
         owner, _, name = path.rpartition(".")
         part = module.get_submodule(owner)
         held = getattr(part, name).detach()
         delattr(part, name)
-        part.register_buffer(name, held)
+        part.register_buffer(name, held if factor == 1 else factor * held)
     return module

@@ -12,8 +12,12 @@ _LISTED = re.compile(r"-\s?inf|-\s?\d+(\.\d*)?e\d|-\s?1\d{3,}|negative|\bmin\b|\
 _OTHER_SCORES = re.compile(r"\braw\b|\bunscaled\b|\b(before|prior to)\b.{0,24}\bscal|\bpre-?scal", re.IGNORECASE)
 # A mask that may be of either kind: "a bool mask hides where True, a float mask is added".
 _FLOATS_ADDED = re.compile(
-    r"\bfloat\w*\b[^.;]{0,60}?\b(added|adds|additive|add)\b|\b(added|adds|additive|add)\b[^.;]{0,30}?\bfloat", re.IGNORECASE
+    r"\bfloat(ing)?([- ]point)?( (masks?|tensors?|ones?|values?|numbers?))? (is|are|will be|gets?) (then |simply )?added\b"
+    r"|\bfloat(ing)?([- ]point)?( (masks?|tensors?|ones?|values?|numbers?))?:? (added|adds) to\b"
+    r"|\badds? (a |the |any )?(float\w*|additive)( (masks?|tensors?))?\b",
+    re.IGNORECASE,
 )
+_CONVERTED = re.compile(r"\b(converted|cast|turned|transformed|internally|not|never)\b", re.IGNORECASE)
 
 
 def may_be_added(text: str) -> bool:
@@ -33,4 +37,5 @@ def is_added_whatever_it_holds(text: str) -> bool:
 
 def are_floats_added(text: str) -> bool:
     """Whether a docstring says of a mask that hides by True or False that one of floating numbers is added."""
-    return _FLOATS_ADDED.search(text) is not None and is_added_whatever_it_holds(text)
+    sentences = [x for x in re.split(r"(?<=[.;])\s", text) if _FLOATS_ADDED.search(x) and not _CONVERTED.search(x)]
+    return bool(sentences) and is_added_whatever_it_holds(text)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 
 from mhsa.records.conventions.values import FullyMaskedRow
-from mhsa.source.docstring_lines import docstring_of
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.docstrings.passages import documented
+from mhsa.subject.docstrings.passages import about_the_whole_of
 
 _HIDDEN = r"(masked|hidden|blocked|padded|padding)"
 _ALLOWED = r"(allowed|visible|valid|attendable|unmasked|permitted|real|remaining|live)"
@@ -22,34 +21,58 @@ _EMPTY = re.compile(
     rf"|\bempty ((leading|query) )?rows?\b|\bif everything is {_HIDDEN}\b",
     re.IGNORECASE,
 )
-_ZEROS = (
-    r"\b(zeros?|zeroed|zeroes)\b"
-    r"|\b(gives?|gets?|returns?|is|are|yields?|outputs?|becomes?|receives?|produces?) (exactly )?0(\.0)?(?!\w|\.\d)"
+_GETS = (
+    r"\b(gives?|gets?|returns?|is|are|yields?|outputs?|becomes?|receives?|produces?|set to|falls? back to|have|has)"
+    r"( exactly| all| only| a| an| the| its| their| set to| output| outputs| context| contexts| rows?| weights?)*"
 )
 _SAID: dict[FullyMaskedRow, re.Pattern[str]] = {
-    "zeros": re.compile(_ZEROS, re.IGNORECASE),
-    "uniform": re.compile(
-        r"\buniform(ly)?\b|\b(averages?|averaged|means?|averaging)\b.{0,30}\b(values?|keys?|all|everything)\b", re.IGNORECASE
+    "zeros": re.compile(
+        rf"{_GETS} (all[- ])?(zeros?|zeroed|zeroes|0(\.0)?)(?!\w|\.\d|[- ]?(length|gradient|key|pad|mask|division))",
+        re.IGNORECASE,
     ),
-    "nan": re.compile(r"\bnan\b", re.IGNORECASE),
+    "uniform": re.compile(
+        r"\buniform(ly)?\b|\b(mean|average) (of|over)\b|\baverag(e|es|ing|ed) (of |over )?(all|the|every|its|their)\b",
+        re.IGNORECASE,
+    ),
+    "nan": re.compile(rf"{_GETS} nans?\b", re.IGNORECASE),
 }
-# What takes the word back, or tells it of something else.
+# What takes the word back, or tells it of something else, before it.
 _TAKEN_BACK = re.compile(
-    r"\b(no|not|never|avoid(s|ing)?|without|instead of|rather than|prevent(s|ing)?|against|non|must|should|caller)\W+"
-    r"(\w+\W+){0,3}$",
+    r"\b(no|not|never|avoid(s|ing)?|without|instead of|rather than|prevent(s|ing)?|against|non|must|should|caller|would|could"
+    r"|might|used to|mask)\W+(\w+\W+){0,3}$",
     re.IGNORECASE,
 )
-_NEAR = 80  # characters between the words for such a row and those for what it gets: a clause
+# Sentences about something else than what is always so.
+_ELSEWHERE = re.compile(
+    r"\b(if (true|set|enabled|given)|unless|optional(ly)?|default(s|ed)?|otherwise|downstream|afterwards|rais(e|es|ed|ing)"
+    r"|errors?|refus(e|es|ed))\b",
+    re.IGNORECASE,
+)
+_OF_ROWS = re.compile(r"\b(rows?|quer(y|ies))\b", re.IGNORECASE)
+_NEAR = 80  # characters between the words for such a row and those for what it gets, on either side of it
 
 
 def stated_row(adapter: Adapter) -> FullyMaskedRow | None:
-    """Return what docstrings say that a query without any allowed key gets; None where they say nothing, or two things."""
-    texts = (" ".join(docstring_of(owner).split()) for owner in documented(adapter))
-    found = {kind for text in texts for sentence in re.split(r"(?<=[.;:])\s", text) for kind in _said_in(sentence)}
+    """Return what docstrings say that a query without any allowed key gets; None where they say nothing, or two things.
+
+    What they say of an argument other than a mask is about that one.
+    """
+    found = {kind for sentence in _sentences(adapter) for kind in _said_in(sentence)}
     return found.pop() if len(found) == 1 else None
 
 
+def is_about_rows(adapter: Adapter) -> bool:
+    """Whether such words are about single rows or queries, and not about whole samples or sequences alone."""
+    return any(_said_in(sentence) and _OF_ROWS.search(sentence) for sentence in _sentences(adapter))
+
+
+def _sentences(adapter: Adapter) -> list[str]:
+    return re.split(r"(?<=[.;:])\s", about_the_whole_of(adapter))
+
+
 def _said_in(sentence: str) -> list[FullyMaskedRow]:
+    if _ELSEWHERE.search(sentence):
+        return []
     rows = list(_EMPTY.finditer(sentence))
     return [kind for kind, words in _SAID.items() if any(_told(sentence, row, words) for row in rows)]
 

@@ -7,7 +7,7 @@ import re
 from torch import nn
 
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.docstrings.passages import text_of
+from mhsa.subject.docstrings.passages import about_the_whole_of
 
 _GRADIENT = re.compile(r"\bgradients?\b|\bdifferentiable\b|\blearn(ed|t|able)\b|\btrainable\b|\btrained\b", re.IGNORECASE)
 _NO_GRADIENT = re.compile(
@@ -19,9 +19,10 @@ _DETACHED = re.compile(
 )
 
 _INFERENCE = re.compile(
-    r"\b(inference|forward|evaluation|generation|decoding)[- ]only\b|\bonly (for|in|at) (inference|evaluation|decoding)\b"
-    r"|\b(runs?|is run|called|computed) (under|in|with) (torch\.)?(no_grad|inference_mode)\b"
-    r"|\b(no|does not have a|without a|not support(ing)? (a |the )?) ?(backward( pass)?|autograd|training)\b",
+    r"\b(inference|forward|evaluation|generation|decoding)[- ]only\b|\bonly for (inference|evaluation|decoding)\b"
+    r"|\b(runs?|is run|called) (under|in|with) (torch\.)?(no_grad|inference_mode)\b"
+    r"|\b(has|have) no (backward( pass)?|autograd support)\b"
+    r"|\b(does|do) not support (a |the )?(backward( pass)?|autograd|training)\b",
     re.IGNORECASE,
 )
 
@@ -32,8 +33,11 @@ def promises_gradient(text: str) -> bool:
 
 
 def says_inference_only(adapter: Adapter) -> bool:
-    """Whether docstrings say that the module or function is for inference alone, where nothing is differentiated."""
-    return _INFERENCE.search(" ".join(text_of(adapter).split())) is not None
+    """Whether docstrings say that the module or function is for inference alone, where nothing is differentiated.
+
+    What they say of an argument is about that one.
+    """
+    return _INFERENCE.search(about_the_whole_of(adapter)) is not None
 
 
 def says_detached(module: nn.Module) -> bool:

@@ -18,7 +18,7 @@ _SHARED_BY_HEADS = (
 # Queries by keys, as two readers take it: the first asks of any mask, the second of the one that is the parameter.
 _QUERIES_BY_KEYS = r"[\[(]\s*(T|L|S|Tq|Lq|T_q|L_q|(seq|tgt|q|query)\w*)\s*,\s*(T|L|S|Tk|Lk|T_k|L_k|(seq|src|k|key)\w*)\s*[\])]"
 _OF_THE_PARAMETER = r"[\[(]\s*(T|L|S|N|Tq|seq\w*|tgt\w*|q\w*len\w*)\s*,\s*(T|L|S|N|Tk|seq\w*|src\w*|k\w*len\w*)\s*[\])]"
-_OF_SAMPLES = r"[\[(]\s*(N|b\w*)\s*,\s*\w+\s*[\])]"
+_OF_SAMPLES = r"[\[(]\s*(N|b|bs|bsz|batch\w*)\s*,\s*\w+\s*[\])]"
 _SAMPLES_BY_KEYS = rf"{_OF_SAMPLES}|padding"
 
 _SHAPE = re.compile(r"[\[(]([^\[\]()]*,[^\[\]()]*)[\])]")

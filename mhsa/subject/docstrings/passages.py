@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from mhsa.source.docstring_lines import docstring_of, said_of
+from mhsa.source.docstring_lines import about_the_whole, docstring_of, said_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -27,6 +28,22 @@ def lines_of(adapter: Adapter) -> list[str]:
 def text_of(adapter: Adapter) -> str:
     """Return all docstrings."""
     return "\n".join(lines_of(adapter))
+
+
+def about_the_whole_of(adapter: Adapter) -> str:
+    """Return all docstrings without what they say of single arguments other than masks."""
+    texts = []
+    for owner in documented(adapter):
+        names = {name for call in (owner, getattr(owner, "__init__", None)) for name in _parameters(call)}
+        texts.append(about_the_whole(owner, {name for name in names if "mask" not in name.lower()}))
+    return " ".join(texts)
+
+
+def _parameters(owner: Any) -> list[str]:
+    try:
+        return list(inspect.signature(owner).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def mask_parameter(adapter: Adapter) -> str:

@@ -6,7 +6,7 @@ import ast
 import inspect
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,6 +32,9 @@ PLACES = {"position_ids", "positions", "pos_ids", "input_pos"}  # [B, T], whole 
 FIRST = {"start_pos", "start_position"}  # the place of the first token
 TABLES = PAIRS | COMPLEX | REAL | IMAGINARY | COSINES | SINES
 NAMES = TABLES | PLACES | FIRST
+_NUMBER = re.compile(
+    r"(^|_)(len|length|offset|start|size|pos|position|step|index|idx|mode|training)(_|$)|seq_?len", re.IGNORECASE
+)
 _ROTATES = re.compile(r"rotary|(^|_)rope|(^|_)rotat", re.IGNORECASE)
 
 Kind = Literal["pair", "complex", "stacked", "angles"]
@@ -72,19 +75,22 @@ class Form:
         return x[None, None] if self.axes == "[1, 1, T" else x
 
 
-def turns_by(forward: Callable[..., Any], name: str, turned: Collection[str | None]) -> bool:
-    """Whether a forward hands its argument ``name`` to a function that is called after rotary positions.
+def tables_by_use(forward: Callable[..., Any], names: Sequence[str]) -> set[str]:
+    """Return the arguments, of these, that a forward hands to a function called after rotary positions, behind what is rotated.
 
-    ``turned`` are arguments that may be what is rotated.
+    No number is one, and nothing that has the name of a length or a place.
     """
-    if name in turned or is_called(name, QUERY | KEY | VALUE | CONTEXT | SELF):
-        return False
     try:
         nodes = list(ast.walk(tree_of(inspect.unwrap(forward))))
-    except (OSError, TypeError, SyntaxError):
-        return False
+        parameters = inspect.signature(forward).parameters
+    except (OSError, TypeError, ValueError, SyntaxError):
+        return set()
+    numbers = {n for n, p in parameters.items() if p.annotation in (int, float, bool, "int", "float", "bool")}
     calls = [node for node in nodes if isinstance(node, ast.Call) and _ROTATES.search(name_of_call(node))]
-    return any(isinstance(x, ast.Name) and x.id == name for call in calls for x in given_in(call))
+    behind = {x.id for call in calls for x in given_in(call)[1:] if isinstance(x, ast.Name)}
+    first = {x.id for call in calls for x in given_in(call)[:1] if isinstance(x, ast.Name) and len(given_in(call)) > 1}
+    handed = {n for n in names if n in behind | first and n not in numbers and not _NUMBER.search(n)}
+    return {n for n in handed if not is_called(n, QUERY | KEY | VALUE | CONTEXT | SELF)}
 
 
 def forms(names: Collection[str]) -> Iterator[Form]:

@@ -219,6 +219,10 @@ class MaskedTheWrongWay(Masked):
         return torch.ones(queries, keys, dtype=torch.bool).tril(-1)
 
 
+class MaskedBackwards(MaskedTheWrongWay):
+    """Its switch hides the tokens before each query, as in right-to-left decoding."""
+
+
 class MaskedOtherwise(Masked):
     def __init__(self, num_heads: int, d_model: int, masked: bool = False) -> None:
         super().__init__(num_heads, d_model, masked)
@@ -240,6 +244,7 @@ def test_a_switch_of_masks_next_to_a_triangle_is_judged_where_it_fits() -> None:
     assert [(switch.words, switch.contract.causal) for switch in late.switches] == [("masked=True", "top-left")]
     assert judged("MaskedOnePlaceTooLate").verdict == "violated"
     assert judged("MaskedTheWrongWay").verdict == "violated"
+    assert judged("MaskedBackwards")
     subject = understand(f"{__file__}:MaskedOtherwise")
     assert not subject.switches
     assert "constructor argument masked: with masked=True it is not exactly causal attention" in subject.not_judged

@@ -33,6 +33,7 @@ class Attention(nn.Module):
         ("Inference only: runs under no_grad.", "-1", "holds"),
         ("Only for inference.", "-2", "violated"),
         ("For training and inference.", "-1", "violated"),
+        ("No training is needed for its places.", "-1", "violated"),
     ],
 )
 def test_what_is_for_inference_alone(tmp_path: Path, said: str, dim: str, expected: str) -> None:

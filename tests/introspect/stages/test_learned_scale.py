@@ -70,6 +70,16 @@ class One(Base):
         return q @ k.mT * self.tau
 
 
+class OfTheWeights(Base):
+    def prepare(self):
+        self.scale = nn.Parameter(torch.ones(self.heads, 1, 1))
+
+    def forward(self, x):
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.mT / self.d_k**0.5).softmax(-1) * self.scale
+        return self.out((weights @ v).transpose(1, 2).flatten(2))
+
+
 class Drawn(OfEachHead):
     def prepare(self):
         self.scale = nn.Parameter(torch.rand(self.heads, 1, 1))
@@ -103,7 +113,7 @@ def test_another_number_is_asked_about(file: Path, name: str, declaration: dict[
     assert any(WORDS in words for words in loaded.subject.not_judged)
 
 
-@pytest.mark.parametrize("name", ["Drawn", "OfTheOutput"])
+@pytest.mark.parametrize("name", ["Drawn", "OfTheOutput", "OfTheWeights"])
 def test_what_is_no_scale_is_not_understood(file: Path, name: str) -> None:
     with pytest.raises(SubjectError, match="is not part of plain multi-head attention"):
         understand(f"{file}:{name}")

@@ -17,7 +17,7 @@ from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.docstrings.added_masks import are_floats_added, is_added_whatever_it_holds
 from mhsa.subject.docstrings.gradients import promises_gradient
 from mhsa.subject.docstrings.mask_shapes import has_heads
-from mhsa.subject.docstrings.passages import about_masks, about_the_mask
+from mhsa.subject.docstrings.passages import about_masks, about_the_mask, mask_parameter
 from mhsa.subject.forms.bias_form import AS_MASK, SAYS, BiasForm
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
@@ -33,7 +33,9 @@ def with_added_mask(subject: Subject) -> Subject:
     shape = AS_MASK.get(contract.mask_shape or "[B, Tq, Tk]")
     text = " ".join(about_the_mask(adapter))
     of_bools = contract.mask in ("allowed", "blocked")
-    both = are_floats_added(text) or are_floats_added(about_masks(adapter))
+    # What is said of the argument may go on in the next line, no further in: both lines speak of masks then.
+    lines = about_masks(adapter)
+    both = are_floats_added(text) or (mask_parameter(adapter) in lines and are_floats_added(lines))
     promised = both if of_bools else is_added_whatever_it_holds(text)
     if (
         contract.mask not in ("additive", "allowed", "blocked")

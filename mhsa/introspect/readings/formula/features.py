@@ -19,18 +19,20 @@ from mhsa.source.written_code import source_of
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.several_calls import EachQueryAlone
+from mhsa.subject.docstrings.passages import text_of
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 _CAP = re.compile(r"soft_?cap|(logits?|scores?|attn)_?(soft)?_?cap|(?<![a-z])cap(?![a-z])", re.IGNORECASE)
 _SCALE = re.compile(r"scal|sqrt|\*\*|\bpow\b|temper|norm_fact|divi", re.IGNORECASE)
-# Words by which a source promises the paper's slopes where their number is no power of two, too.
+# Words by which a docstring promises the paper's slopes where their number is no power of two, too; and words against it.
 _ANY_HEADS = re.compile(
     r"\bany (number|count) of heads\b|\bany head count\b|\bnon-?\s?powers?\b|\b(not|no) (a )?powers? of (2|two)\b"
     r"|\b(official|released|reference) (get_slopes|slopes|implementation)\b",
     re.IGNORECASE,
 )
+_SIMPLE = re.compile(r"\b(simple|simplified|geometric|unlike|only|must|not supported)\b", re.IGNORECASE)
 _MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
 _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
 
@@ -58,9 +60,9 @@ def ask_about_features(subject: Subject, module: nn.Module, fit: Fit) -> None:
                 declared |= window
                 words = "; ".join(replace(contract, **held).formula.words)
                 asked = f"without a mask its output is exactly that of {in_words(declared)}: {words}"
-                if fields.get("bias") == "alibi-geometric" and _ANY_HEADS.search(_source(subject, module)):
+                if fields.get("bias") == "alibi-geometric" and _promises_any_heads(text_of(subject.adapter)):
                     declared["bias"] = "alibi"
-                    asked += "; its source promises the paper's slopes, which these are for powers of two alone"
+                    asked += "; its docstring promises the paper's slopes, which these are for powers of two alone"
                 raise Question(asked, declared)
 
 
@@ -85,6 +87,10 @@ def _features(subject: Subject, module: nn.Module) -> Iterator[dict[str, Any]]:
         for constant in subject.constants[:_MOST]:
             if constant > 0:
                 yield {"softcap": float(constant)}
+
+
+def _promises_any_heads(text: str) -> bool:
+    return _ANY_HEADS.search(" ".join(text.split())) is not None and not _SIMPLE.search(text)
 
 
 def _is_unscaled_by_design(subject: Subject, module: nn.Module) -> bool:

@@ -39,7 +39,7 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
     """
     likely: MaskMeaning = declared or (stated.meaning if stated else "allowed")
     usual: tuple[MaskMeaning, ...] = ("allowed", "blocked", "additive")
-    others = () if declared else tuple(m for m in usual if m != likely)
+    others = () if declared or (stated and stated.twice) else tuple(m for m in usual if m != likely)
     shape, axes = subject.contract.mask_shape, stated_axes(subject.adapter)
     if shape is not None and axes in (None, axes_of(shape)) and (shape in LENGTH_SHAPES) == (likely == "lengths"):
         yield mask_reading(subject, likely, shape, subject.caller.float_masks, stated, declared)

@@ -16,13 +16,20 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.docstrings.mask_polarity import meanings, polarities
 from mhsa.subject.docstrings.passages import about_the_mask, documented, mask_parameter
 
+_OF_PADDING = re.compile(r"key_?pad", re.IGNORECASE)  # torch's name, which marks what is hidden
+
 
 @dataclass(frozen=True)
 class Stated:
-    """A meaning that the code states, and where."""
+    """A meaning that the code states, and where.
+
+    Attributes:
+        twice: whether a docstring and the name say it, so that no other meaning is what its author can have meant.
+    """
 
     meaning: MaskMeaning
     known: Known
+    twice: bool = False
 
 
 def stated_meaning(adapter: Adapter) -> Stated | None:
@@ -34,7 +41,8 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
         return Stated("lengths", "named")
     said = {meaning for text in about_the_mask(adapter) for meaning in meanings(text)}
     if len(said) == 1:
-        return Stated(said.pop(), "documented")
+        meaning = said.pop()
+        return Stated(meaning, "documented", meaning == "blocked" and _OF_PADDING.search(name) is not None)
     annotation = str(_annotation(adapter, name))
     if re.search(r"(Float|Half|Double)Tensor", annotation):
         return Stated("additive", "annotated")

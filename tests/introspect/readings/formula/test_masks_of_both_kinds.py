@@ -67,6 +67,8 @@ def test_what_is_said_of_floats_is_judged(tmp_path: Path, said: str, masked: str
         ("float mask of 0 and -inf is added", False),
         ("float mask, 1 attends", False),
         ("adds a mask. The output is float32", False),
+        ("it is converted to float and added to the scores", False),
+        ("float masks must not be added", False),
     ],
 )
 def test_words(said: str, added: bool) -> None:

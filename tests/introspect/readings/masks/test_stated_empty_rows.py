@@ -69,6 +69,14 @@ def verdict(folder: Path, said: str, fill: str, shape: str = "[B, Tk]", causal: 
         ("Fully masked keys get zero weight.", None),
         ("All masked positions are 0.", None),
         ("Padded queries give zeros.", None),
+        ("A large number keeps fully masked rows from a division by zero.", None),
+        ("Fully masked rows (all zeros) attend to every key alike.", None),
+        ("Fully masked rows get zero gradient.", None),
+        ("The output of fully masked rows has to be zeroed downstream.", None),
+        ("A fully masked row means that all weights are dropped.", None),
+        ("Fully masked rows raise an error, since the mean of no values is undefined.", None),
+        ("With -inf a fully masked row would be NaN.", None),
+        ("Fully masked rows give zeros, unless safe is False.", None),
     ],
 )
 def test_words(said: str, row: str | None) -> None:
@@ -102,3 +110,21 @@ def test_a_promise_is_judged(tmp_path: Path, said: str, fill: str, expected: str
 def test_rows_that_causality_leaves_without_a_key(tmp_path: Path, empty: str, expected: str) -> None:
     said = "A query that may attend to no key gets zeros."
     assert verdict(tmp_path, said, "-1e9", causal="top-left", empty=empty) == expected
+
+
+def test_what_is_said_of_an_option_is_no_promise() -> None:
+    def attention(q: object, k: object, v: object, mask: object = None, safe: bool = False) -> None:
+        """Attend.
+
+        Args:
+            mask: True may be attended to. Rows without any key average the values.
+            safe (bool): fully masked rows give zeros.
+        """
+        del q, k, v, mask, safe
+
+    assert stated_row(FunctionAdapter(attention, "attention", takes_mask=True, takes_dropout=False)) == "uniform"
+
+
+def test_what_is_said_of_samples_is_no_promise_for_rows_that_causality_empties(tmp_path: Path) -> None:
+    empty = "~allowed.any(-1, keepdim=True)"
+    assert verdict(tmp_path, "A fully padded sequence gives zeros.", "-1e9", causal="top-left", empty=empty) == "holds"
