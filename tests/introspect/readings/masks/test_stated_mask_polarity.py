@@ -34,3 +34,22 @@ def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
     kind = type("Documented", (Plain,), {"forward": forward})
     stated = stated_meaning(as_adapter(kind, "x"))
     assert (stated and stated.meaning) == meaning
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "twice"),
+    [
+        ("key_padding_mask", "[B, Tk], True positions are ignored.", True),
+        ("key_padding_mask", "[B, Tk], True may be attended to.", False),
+        ("key_padding_mask", "[B, Tk].", False),
+        ("mask", "[B, Tk], True positions are ignored.", False),
+    ],
+)
+def test_what_a_docstring_and_the_name_say_leaves_no_other_meaning(name: str, words: str, twice: bool) -> None:
+    def forward(self: Any, query: Any, key: Any, value: Any, mask: Any = None) -> Any:
+        return self.attend(query, key, value, mask)
+
+    named = {"mask": forward, "key_padding_mask": lambda self, query, key, value, key_padding_mask=None: None}[name]
+    named.__doc__ = f"{name}: {words}"
+    stated = stated_meaning(as_adapter(type("Documented", (Plain,), {"forward": named}), "x"))
+    assert (stated is not None and stated.twice) == twice
