@@ -105,8 +105,8 @@ class Fit:
             return False
         return True
 
-    def with_both(self, subject: Subject, other: Subject, name: str) -> str | None:
-        """Return what is wrong where a mask and another one are given, or nothing; None where it raises.
+    def wrong_with_both(self, subject: Subject, other: Subject, name: str) -> str | None:
+        """Return what is wrong where a mask and another one are given, empty where nothing is; None where that raises.
 
         They allow together what each of them allows, and are left as they are. The other one is given as argument ``name``.
         """

@@ -47,14 +47,14 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Calla
             if wrong is not None and fit.is_taken(wrong):
                 return wrong
             continue
-        both = fit.with_both(subject, read.subject, name)
-        if both == "":
+        wrong_pair = fit.wrong_with_both(subject, read.subject, name)
+        if wrong_pair == "":
             tried = f"alone and together with {signature.mask}"
             left.append(f"argument {name} beyond {len(SEEDS)} masks {tried}")
         else:
             tried = "alone"
             left.append(f"argument {name} together with {signature.mask}")
-            wrong_masks = wrong_masks or both or ""
+            wrong_masks = wrong_masks or wrong_pair or ""
         if not read.certain:
             left.append(f"argument {name}: {read.text}, against what its name, a docstring or the usual meaning says")
         found.append(Understood("mask", f"{name}: {read.text}; tried {tried}", read.known))
