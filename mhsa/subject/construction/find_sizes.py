@@ -16,6 +16,7 @@ from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.built_sizes import answers_one_query, head_of, runs, width_of
 from mhsa.subject.construction.constructor_call import ConstructorCall
 from mhsa.subject.construction.fixed_widths.fixed_inputs import has_fixed_inputs
+from mhsa.subject.construction.fixed_widths.follows_width import follows_width
 from mhsa.subject.construction.fixed_widths.words_in_source import speaks_of_heads
 from mhsa.subject.construction.how_to_state import FACTORY
 
@@ -113,7 +114,8 @@ def _find(call: ConstructorCall) -> None:
     head = "head" in roles or _divides_into_heads(call, roles)
     width = bool(roles & {"d_model", "other width"}) or (call.read.width and bool(found))
     if width and "d_model" not in roles and found and not (found[-1][0] and _runs_in(call, *OTHER_SIZES)):
-        width = False  # it stands in the code, though it may be that of the first try
+        # It stands in the code, though it may be that of the first try; what cannot be called shows it in its maps.
+        width = not found[-1][0] and follows_width(call, (FIRST_SIZES, OTHER_SIZES))
     call.any_width = head and not width and _has_no_maps(call)
     if (not head or not width) and not call.any_width:
         _read_sizes(call, head, width)
@@ -233,10 +235,7 @@ def _require_sizes(call: ConstructorCall, head: bool, width: bool) -> None:
 
 
 def _is_oversize(module: nn.Module) -> bool:
-    """Whether a module of the first sizes has more weights than maps of the full width and a feed-forward of the usual one.
-
-    One whose every head is as wide as d_model has four times as many maps.
-    """
+    """Whether a module of the first sizes has more weights than full maps and a feed-forward: one map for each head, say."""
     sized = (p for p in module.parameters() if not is_lazy(p))
     return sum(p.numel() for p in sized if p.dim() > 1) > _PLAIN * FIRST_SIZES[1] ** 2
 
