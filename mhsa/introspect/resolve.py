@@ -26,6 +26,7 @@ from mhsa.introspect.stages.in_turn import in_turn
 from mhsa.introspect.stages.layers_of_file import with_layers_of_file
 from mhsa.introspect.stages.learned_scale import with_learned_scale
 from mhsa.introspect.stages.parts_alone import only_part, or_its_parts
+from mhsa.introspect.stages.required_window import with_required_window
 from mhsa.introspect.stages.understand_adapter import understand_adapter
 from mhsa.records.defaults import DEFAULT_DTYPES
 from mhsa.records.errors import SubjectError, describe
@@ -90,7 +91,10 @@ def _with_bias(target: Any, request: Request) -> Subject:
 
 
 def _understand(target: Any, request: Request) -> Subject:
-    return with_more_positions(target, request, _in_forms)
+    def of_window(target: Any, request: Request) -> Subject:
+        return with_required_window(target, request, _in_forms)
+
+    return with_more_positions(target, request, of_window)
 
 
 def _in_forms(target: Any, request: Request) -> Subject:

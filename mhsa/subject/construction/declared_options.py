@@ -135,6 +135,11 @@ def is_causality(name: str) -> bool:
     return CAUSALITY.fullmatch(name) is not None
 
 
+def is_window(name: str) -> bool:
+    """Return whether a name says that a number is one of keys that a query sees."""
+    return is_called(name, _WINDOW)
+
+
 def is_off(default: Any) -> bool:
     """Whether a default says that a feature is off, or is computed from something else."""
     default = tuple(default) if isinstance(default, list) else default
