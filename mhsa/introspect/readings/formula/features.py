@@ -34,6 +34,7 @@ _ANY_HEADS = re.compile(
 )
 _SIMPLE = re.compile(r"\b(simple|simplified|geometric|unlike|only|must|not supported)\b", re.IGNORECASE)
 _MOST = 24  # constants of a source that are tried as a soft cap: a file with more of them is no attention module alone
+_POWER_OF_TWO = 8
 _OTHER_HEADS = 6  # no power of two: there the two kinds of ALiBi slopes differ, and a cap that is the number of heads does
 
 
@@ -117,8 +118,10 @@ def _fits_other_heads(subject: Subject) -> bool:
     """Whether it is exact with another number of heads, too, where it can be built so."""
     if subject.adapter.sizes is not None:
         return True
-    try:
-        answer = Trial(subject, replace(generic_case(subject), head=_OTHER_HEADS), counted=False)()
-    except (check.Violation, check.Inapplicable):
-        return False
-    return is_exact(answer.output, answer.expected.output)
+    for head in (_OTHER_HEADS, _POWER_OF_TWO):  # what takes powers of two alone is not built with others
+        try:
+            answer = Trial(subject, replace(generic_case(subject), head=head), counted=False)()
+        except (check.Violation, check.Inapplicable):
+            continue
+        return is_exact(answer.output, answer.expected.output)
+    return False

@@ -57,6 +57,12 @@ class AnyNumber(Geometric):
     '''ALiBi of Press et al. for any number of heads.'''
 
 
+class PowersOfTwo(Geometric):
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        assert num_heads & (num_heads - 1) == 0
+
+
 class FromZero(Geometric):
     def slopes(self):
         return [2 ** (-8 * h / self.h) for h in range(self.h)]
@@ -131,6 +137,7 @@ file = model_file(MODEL, "featured_model.py")
         ("Geometric", {"bias": "alibi-geometric"}),
         ("Paper", {"bias": "alibi"}),
         ("AnyNumber", {"bias": "alibi"}),
+        ("PowersOfTwo", {"bias": "alibi"}),
         ("CausalByPlace", {"causal": "top-left", "bias": "alibi-geometric"}),
         ("OffByOne", {"sinks": 0.0}),
         ("Capped", {"softcap": 30.0}),
