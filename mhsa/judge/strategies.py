@@ -151,7 +151,7 @@ def _case(
         keys = max(keys, queries)  # the first queries would see no key
     if subject.told_by_sizes and mask != "none" and batch == queries:
         batch += 1
-    d_k = subject.features(d_k)
+    head, d_k = subject.heads(head), subject.features(d_k)
     if fixed is not None:
         head, d_k = fixed[0], fixed[1] // fixed[0]
     return Case(

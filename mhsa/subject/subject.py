@@ -71,6 +71,7 @@ class Subject:
         no_weights: what is wrong with weights that are given with their axes in another order, or empty.
         wrong_weights: what is wrong with weights of a part of the heads, or empty.
         told_by_sizes: whether its docstring gives masks [Tq, Tk] and masks [B, Tk], which sizes alone tell apart.
+        power_of_two_heads: whether the constructor takes powers of two alone as the number of heads, and says so.
         inference_only: whether its docstring says that it is for inference alone, and its output has no gradient.
         wrong_pair: what is wrong with two masks that are given together, or empty.
         wrong_call: what is wrong with a call that no property makes, of an optional argument say, or empty.
@@ -94,6 +95,7 @@ class Subject:
     no_weights: str = ""
     wrong_weights: str = ""
     told_by_sizes: bool = False
+    power_of_two_heads: bool = False
     inference_only: bool = False
     wrong_pair: str = ""
     wrong_call: str = ""
@@ -120,6 +122,10 @@ class Subject:
         """Return the width of a head that is at least this one and can be judged: rotated features are even in number."""
         rotary = self.contract.formula.rotary
         return d_k if rotary is None else -(-d_k // rotary.step) * rotary.step
+
+    def heads(self, wanted: int) -> int:
+        """Return a number of heads that it can be built with: this one, or the next power of two."""
+        return 1 << (wanted - 1).bit_length() if self.power_of_two_heads else wanted
 
     @property
     def ties(self) -> tuple[Tie, ...]:

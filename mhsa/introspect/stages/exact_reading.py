@@ -15,6 +15,7 @@ from mhsa.introspect.readings.query_key_value import Bind, try_without_keys
 from mhsa.introspect.readings.read_call import read_call
 from mhsa.introspect.readings.upcast import ask_about_upcast
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled
+from mhsa.introspect.stages.powers_of_two import takes_powers_of_two_alone
 from mhsa.records.request import Request
 from mhsa.subject.docstrings.mask_shapes import has_two_axes_of_two_kinds
 from mhsa.subject.subject import Subject
@@ -43,6 +44,7 @@ def read_exactly(
     read = read.under(replace(read.contract, fully_masked_row=as_found(read)))
     if read.contract.mask_shape in ("[B, Tk]", "[Tq, Tk]"):
         read = replace(read, told_by_sizes=has_two_axes_of_two_kinds(read.adapter))
+    read = replace(read, power_of_two_heads=takes_powers_of_two_alone(read))
     ask_about_upcast(read)
     require_fit_of_guesses(read, unsure, turned, harmless)
     read = try_without_keys(read)

@@ -12,6 +12,7 @@ from mhsa.introspect.calls.partial_weights import part_of_weights
 from mhsa.introspect.projections.recipe import Recipe
 from mhsa.introspect.readings.unjudged_options import left_at_defaults
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled
+from mhsa.introspect.stages.powers_of_two import LEFT
 from mhsa.introspect.surroundings.inner_attention import Surroundings
 from mhsa.introspect.surroundings.one_attention import OneAttention
 from mhsa.introspect.unjudged_outputs import batch_norms_in_words, find_unread
@@ -55,6 +56,7 @@ def with_what_is_left(
         *(around.parts if around else ()),
         *(module.not_judged if isinstance(module, (GivenWeights, OfNumpy)) else ()),
         *([NO_GRADIENTS] if isinstance(adapter, FunctionAdapter) and adapter.computes_with_numpy else ()),
+        *([LEFT] if subject.power_of_two_heads else ()),
         *(["masks of as many samples as queries, which its docstring allows in two shapes"] if subject.told_by_sizes else []),
         *(["gradients, as its docstring says that it is for inference alone"] if inference else ()),
         *(adapter.left if isinstance(adapter, OneAttention) else ()),

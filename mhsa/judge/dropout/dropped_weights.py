@@ -43,8 +43,8 @@ class Dropped:
 
 
 def of_several_heads(subject: Subject, case: Case) -> Case:
-    """Return a case of three heads where sizes are free: with one there may be no out projection, and no dropout behind it."""
-    return case.resized(head=3, d_k=16) if subject.adapter.sizes is None else case
+    """Return a case of three heads or more where sizes are free: with one there may be no out projection, and no dropout behind it."""
+    return case.resized(head=subject.heads(3), d_k=16) if subject.adapter.sizes is None else case
 
 
 def dropping(subject: Subject, case: Case, rate: float) -> nn.Module:
@@ -61,7 +61,9 @@ def uniform(
     """A module in train mode whose weights are 1 / Tk and whose output is its weights, and the inputs that make it so."""
     check.not_under(subject.contract.formula.sinking, "the weights of a row sum to one")
     check.not_under(subject.contract.formula.distant, "equal keys have equal scores")
-    case = of_several_heads(subject, case).resized(**({} if subject.adapter.sizes is not None else {"head": head}))
+    case = of_several_heads(subject, case).resized(
+        **({} if subject.adapter.sizes is not None else {"head": subject.heads(head)})
+    )
     module = dropping(subject, case, rate)
     length = case.d_k
     if length < 2:

@@ -59,6 +59,8 @@ class FilledModule:
         call = check.CurrentCall(lambda: case.as_dict() | {"words": str(case)}, case.dtype)
         if counted:
             check.current().start(call)
+        if module is None and subject.power_of_two_heads and case.head & (case.head - 1):
+            check.inapplicable("needs a number of heads that is no power of two, which the subject refuses")
         if module is None:
             module = guard("building it", lambda: subject.adapter.build(case.head, case.d_model))
         self.use(in_eval_mode(module.to(device=subject.device, dtype=self.dtype)))
