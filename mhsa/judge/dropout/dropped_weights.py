@@ -43,7 +43,7 @@ class Dropped:
 
 
 def of_several_heads(subject: Subject, case: Case) -> Case:
-    """Return a case of three heads or more where sizes are free: with one there may be no out projection, and no dropout behind it."""
+    """Return a case of three heads or more where sizes are free: one may lack an out projection, and a dropout behind it."""
     return case.resized(head=subject.heads(3), d_k=16) if subject.adapter.sizes is None else case
 
 
