@@ -16,6 +16,7 @@ from mhsa.judge.strategies import cases
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
+from mhsa.subject.adapters.several_calls import is_square
 from mhsa.subject.guard import guard
 from mhsa.subject.memory_layout import numbers
 from mhsa.subject.subject import Subject
@@ -69,9 +70,11 @@ def test_earlier_calls_leave_no_trace(subject: Subject, case: Case) -> None:
     """
     trial = Trial(subject, case)
     first = answer = trial()
-    # Longer without a mask, shorter with one, then the same sizes with other numbers, masked and not.
-    for change, mask, batch in ((3, "none", 1), (-1, "padding", 1), (0, "padding", 0), (0, "none", 0)):
-        lengths = {n: max(getattr(case, n) + change, 1) for n in ("query_length", "key_length")}
+    # Longer without a mask, shorter with one, then the same sizes with other numbers, masked and not; more queries.
+    changes = [(3, 3, "none", 1), (-1, -1, "padding", 1), (0, 0, "padding", 0), (0, 0, "none", 0)]
+    free = case.tie != "all" and not is_square(subject.adapter)
+    for queries, keys, mask, batch in [*changes, *([(2, 0, "none", 0)] if free else [])]:
+        lengths = {"query_length": max(case.query_length + queries, 1), "key_length": max(case.key_length + keys, 1)}
         other = replace(case, batch=case.batch + batch, seed=case.seed + 1, **lengths)
         other = replace(other, mask=mask if mask in subject.masks else "none")
         query, key, value = trial.round_inputs(other)

@@ -19,6 +19,7 @@ from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.adapters.several_calls import OfOneLength
 from mhsa.subject.construction.declared_options import is_causality
+from mhsa.subject.docstrings.causal_alignment import stated_alignment
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject, Switch
@@ -34,10 +35,6 @@ _MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IG
 _BACKWARDS = re.compile(
     r"\b(before|previous|past|earlier|backwards?|right[- _]to[- _]left)\b|revers|anti[- _]?causal", re.IGNORECASE
 )
-_ALIGNED: dict[Causal, re.Pattern[str]] = {
-    "top-left": re.compile(r"\b(left[- ]aligned|(top|upper)[- ]left)\b", re.IGNORECASE),
-    "bottom-right": re.compile(r"\b(right[- ]aligned|(bottom|lower)[- ]right)\b", re.IGNORECASE),
-}
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def read_switches(subject: Subject) -> tuple[tuple[Switch, ...], tuple[Understoo
     for option in _options(subject):
         words = f"{option.name}={not option.default}"
         turned = _turned(subject, option)
-        stated = _stated_alignment(subject)
+        stated = stated_alignment(subject.adapter)
         found, error = _fitting(subject, turned, words, option, stated)
         if (option.given or (option.default and _is_open(subject))) and found is None:
             left[option.name] = f"{option.where} {words}"
@@ -127,18 +124,6 @@ def _makes_triangles(target: Any) -> bool:
         return any(re.search(r"\btri[lu](_indices)?\b", source_of(kind)) for kind in own)
     except (OSError, TypeError):
         return False
-
-
-def _stated_alignment(subject: Subject) -> Causal | None:
-    """Return where a causal mask is aligned, if a docstring says it in a sentence about causality."""
-    adapter = subject.adapter
-    owners: list[Any] = [adapter.function] if isinstance(adapter, FunctionAdapter) else []
-    if isinstance(adapter, ModuleAdapter):
-        owners = [adapter.owner, adapter.owner.__init__, call_of(adapter.owner)]
-    said = " ".join(" ".join(inspect.getdoc(owner) or "" for owner in owners).split())
-    about = [sentence for sentence in re.split(r"(?<=[.;])\s", said) if re.search("causal", sentence, re.IGNORECASE)]
-    found: set[Causal] = {place for place, words in _ALIGNED.items() for s in about if words.search(s)}
-    return found.pop() if len(found) == 1 else None
 
 
 def _says(function: Any, name: str) -> bool:

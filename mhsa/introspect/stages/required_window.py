@@ -16,6 +16,14 @@ from mhsa.subject.construction.declared_options import is_window
 from mhsa.subject.subject import Subject
 
 # The commonest first; four keys with the own one, or three on each side, are fewer than the sizes that are tried have.
+# A constructor may count otherwise: without the own one, or on both sides together. No declaration says so.
+_WITH_ITSELF = re.compile(
+    r"\b(with|includ\w+|and) (itself|its own|the (own|current)|self)\b|\bitself included\b", re.IGNORECASE
+)
+_OTHERWISE: tuple[tuple[dict[str, Any], int], ...] = (
+    ({"causal": "top-left", "window": [4, 0]}, 4),
+    ({"window": [3, 3]}, 7),
+)
 _WINDOWS: tuple[dict[str, Any], ...] = (
     {"causal": "top-left", "window": [3, 0]},
     {"causal": "top-left", "window": [3, -1]},
@@ -47,7 +55,27 @@ def with_required_window(target: Any, request: Request, understand: Callable[[An
             continue
         if fits(subject):
             raise Question(words, declared)
-    return understand(target, request)
+    with_its_own = _WITH_ITSELF.search(str(target.__doc__)) is not None
+    for declared, number in () if with_its_own else _OTHERWISE:
+        if _is_right(understand, target, request.under(declared, {name: number})):
+            words = f"its constructor needs {name}: with {name}={number} it is exactly {in_words(declared)}"
+            raise Question(f"{words}. State both: --argument {name}={number} and --contract")
+    try:
+        return understand(target, request)
+    except Question as question:
+        slides = re.search("slid", f"{name} {target.__name__} {target.__doc__}", re.IGNORECASE)
+        if question.declaration or not slides:
+            raise
+        raise Question(
+            f"its constructor needs {name}, with which it is exact in no way that is tried", _WINDOWS[0]
+        ) from question
+
+
+def _is_right(understand: Callable[[Any, Request], Subject], target: Any, request: Request) -> bool:
+    try:
+        return fits(understand(target, request))
+    except SubjectError:
+        return False
 
 
 def _required(target: Any) -> str:

@@ -17,6 +17,10 @@ _HIDDEN_BY_NOT = r"\b(not|never|cannot|no|may not|must not)\b.{0,24}\b(attend(ed
 _TRUE, _FALSE = r"(?<![\w.-])(true|1(\.0)?|ones?|nonzero)(?![\w.])", r"(?<![\w.-])(false|0(\.0)?|zeros?)(?![\w.])"
 _INDICATED_BY = r"\b(indicated|marked|denoted|represented|flagged|signalled)\s+(by|with|as)\W*$"  # ... by True
 
+_TRUE_SHOWS = re.compile(
+    r"\btrue\b\W{0,4}(\w+\W+){0,4}?(attend(ed|s)?|keep|kept|visible|allowed|valid|participates?)\b", re.IGNORECASE
+)
+
 
 def meanings(text: str) -> Iterator[MaskMeaning]:
     """Yield what a docstring says that a mask means."""
@@ -43,3 +47,8 @@ def polarities(text: str) -> Iterator[MaskMeaning]:
             shown = not hidden and re.search(_SHOWN, rest, re.IGNORECASE) is not None
         if shown or hidden:
             yield "allowed" if shown == bool(true) else "blocked"
+
+
+def says_what_true_is(text: str) -> bool:
+    """Whether a clause says directly of True that it is attended to: "True = attend", "True: keep"."""
+    return _TRUE_SHOWS.search(text) is not None

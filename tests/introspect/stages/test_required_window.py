@@ -40,6 +40,16 @@ class BothSides(Sliding):
         return (places[:, None] - places).abs() <= self.window_size
 
 
+class WithoutItsOwn(Sliding):
+    def seen(self, places):
+        far = places[:, None] - places
+        return (far >= 0) & (far <= self.window_size)
+
+
+class OneTooWide(WithoutItsOwn):
+    '''Sliding window: the last window_size tokens, itself included.'''
+
+
 class Unscaled(Sliding):
     def forward(self, x):
         q, k, v = self.qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -59,6 +69,20 @@ def test_it_is_asked_about(file: Path, name: str, declaration: dict[str, Any]) -
     assert loaded.question.declaration == declaration
     assert not isinstance(loaded.subject, SubjectError)
     assert fits(loaded.subject)
+
+
+def test_one_that_counts_otherwise_is_told_how(file: Path) -> None:
+    with pytest.raises(Question, match=r"--argument window_size=4") as told:
+        understand(Request.of(f"{file}:WithoutItsOwn"))
+    assert not told.value.declaration
+
+
+def test_one_that_does_not_count_as_its_docstring_says_is_violated_as_declared(file: Path) -> None:
+    loaded = load_under(Request.of(f"{file}:OneTooWide"))
+    assert loaded.question is not None
+    assert loaded.question.declaration == {"causal": "top-left", "window": [3, 0]}
+    assert not isinstance(loaded.subject, SubjectError)
+    assert not fits(loaded.subject)
 
 
 def test_a_bug_fits_under_none_and_is_violated_as_declared(file: Path) -> None:

@@ -19,6 +19,7 @@ from mhsa.records.errors import Question
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.construction.declared_options import is_causality
+from mhsa.subject.docstrings.causal_alignment import stated_alignment
 from mhsa.subject.generic_inputs import generic_sizes
 from mhsa.subject.signature import call_of
 from mhsa.subject.subject import Subject
@@ -49,6 +50,10 @@ def ask_about_causal(subject: Subject, module: nn.Module, fit: Fit) -> None:
             words = "without a mask its output is exactly that of attention to the keys up to the own place"
             if window := window_in_source(read):
                 words = f"{words}, within a window ({in_words(window)})"
+            said = stated_alignment(read.adapter)
+            if where and said not in (None, aligned):
+                fields["causal"] = said
+                words = f"{words}; its docstring says {said}, which this is not"
             raise Question(f"it is causal{where}: {words}", fields | window)
 
 

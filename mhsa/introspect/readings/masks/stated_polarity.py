@@ -13,7 +13,7 @@ from mhsa.records.conventions.values import MaskMeaning
 from mhsa.records.names import HIDING, is_lengths
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.adapter import Adapter
-from mhsa.subject.docstrings.mask_polarity import meanings, polarities
+from mhsa.subject.docstrings.mask_polarity import meanings, polarities, says_what_true_is
 from mhsa.subject.docstrings.passages import about_the_mask, documented, mask_parameter
 
 _OF_PADDING = re.compile(r"key_?pad", re.IGNORECASE)  # torch's name, which marks what is hidden
@@ -24,7 +24,7 @@ class Stated:
     """A meaning that the code states, and where.
 
     Attributes:
-        twice: whether a docstring and the name say it, so that no other meaning is what its author can have meant.
+        twice: whether a docstring says it, and it is what the name says or what is usual: no author can have meant another.
     """
 
     meaning: MaskMeaning
@@ -42,14 +42,22 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
     said = {meaning for text in about_the_mask(adapter) for meaning in meanings(text)}
     if len(said) == 1:
         meaning = said.pop()
-        return Stated(meaning, "documented", meaning == "blocked" and _OF_PADDING.search(name) is not None)
+        by_name = meaning == "blocked" and _OF_PADDING.search(name) is not None
+        usual = meaning == "allowed" and not _marks_what_is_hidden(name)
+        usual = usual and any(says_what_true_is(text) for text in about_the_mask(adapter))
+        return Stated(meaning, "documented", by_name or usual)
     annotation = str(_annotation(adapter, name))
     if re.search(r"(Float|Half|Double)Tensor", annotation):
         return Stated("additive", "annotated")
-    if "pad" in name.lower() or name.lower() in HIDING:  # named after what it marks, as torch's key_padding_mask
+    if _marks_what_is_hidden(name):
         return Stated("blocked", "named")
     commented = {meaning for text in comments_on_masks(adapter) for meaning in polarities(text)}
     return Stated(commented.pop(), "documented") if len(commented) == 1 else None
+
+
+def _marks_what_is_hidden(name: str) -> bool:
+    """Whether a mask is named after what it marks, as torch's key_padding_mask."""
+    return "pad" in name.lower() or name.lower() in HIDING
 
 
 def _annotation(adapter: Adapter, name: str) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from mhsa.introspect.questions import load_under
+from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
@@ -173,3 +174,35 @@ def test_sinks_are_found_by_name_and_declared_ones_must_be_there(file: Path) -> 
 
 def test_who_declares_that_nothing_is_causal_is_asked_nothing(file: Path) -> None:
     assert load_under(Request("a", f"{file}:Geometric", contract={"causal": "no"})).question is None
+
+
+ALIGNED = '''
+import torch
+from torch import nn
+
+
+class Decoder(nn.Module):
+    """Causal attention, aligned at the bottom right: the last query sees every key."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.h = num_heads
+        self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
+
+    def forward(self, query, key, value):
+        maps = ((self.q, query), (self.k, key), (self.v, value))
+        q, k, v = (f(x).unflatten(-1, (self.h, -1)).transpose(1, 2) for f, x in maps)
+        s = q @ k.mT / q.size(-1) ** 0.5
+        s = s.masked_fill(~torch.ones(s.shape[-2:], dtype=torch.bool).tril(DIAGONAL), float("-inf"))
+        return self.o((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+'''
+
+
+@pytest.mark.parametrize(("diagonal", "right"), [("s.size(-1) - s.size(-2)", True), ("0", False)])
+def test_causality_is_declared_as_the_docstring_aligns_it(tmp_path: Path, diagonal: str, right: bool) -> None:
+    (tmp_path / "decoder.py").write_text(ALIGNED.replace("DIAGONAL", diagonal))
+    loaded = load_under(Request("a", f"{tmp_path / 'decoder.py'}:Decoder"))
+    assert loaded.question is not None
+    assert loaded.question.declaration == {"causal": "bottom-right"}
+    assert isinstance(loaded.subject, Subject)
+    assert fits(loaded.subject) == right

@@ -43,6 +43,8 @@ def test_what_docstrings_say_of_a_mask(words: str, meaning: str | None) -> None:
         ("key_padding_mask", "[B, Tk], True may be attended to.", False),
         ("key_padding_mask", "[B, Tk].", False),
         ("mask", "[B, Tk], True positions are ignored.", False),
+        ("mask", "[B, Tk], True = attend.", True),
+        ("mask", "[B, Tk], False for padding.", False),
     ],
 )
 def test_what_a_docstring_and_the_name_say_leaves_no_other_meaning(name: str, words: str, twice: bool) -> None:
