@@ -30,6 +30,7 @@ FOUND_BY = {
     "SeesNotItself": (OUTPUT,),
     "SeesLaterKeysOnly": (INFLUENCE, OUTPUT),
     "CausalForgotten": (EFFECT, PREFIX, OUTPUT),
+    "PlacesInTheDtypeOfTheData": ("half_formats.later_keys_stay_hidden",),
     "AlignedAtTheBeginning": (OUTPUT,),
     "AlignedAtTheEnd": (INFLUENCE, OUTPUT),
     "CausalAfterSoftmax": (INFLUENCE, PREFIX),
