@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mhsa.introspect.readings.fit import fits
-from mhsa.records.declarations import in_words
+from mhsa.records.declarations import as_options, in_words
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.source.written_code import source_of
@@ -17,6 +17,7 @@ from mhsa.subject.subject import Subject
 
 # The commonest first; four keys with the own one, or three on each side, are fewer than the sizes that are tried have.
 # A constructor may count otherwise: without the own one, or on both sides together. No declaration says so.
+_TABLE = "bias"  # what a question about a table of a window declares
 _WITH_ITSELF = re.compile(
     r"\b(with|includ\w+|and) (itself|its own|the (own|current)|self)\b|\bitself included\b", re.IGNORECASE
 )
@@ -43,12 +44,18 @@ def with_required_window(target: Any, request: Request, understand: Callable[[An
     stated = {"window", "causal"} & set(request.contract) or name in request.arguments
     if not name or stated or getattr(target, "mhsa_contract", None) is not None:
         return understand(target, request)
+    try:
+        plain: Subject | SubjectError = understand(target, request)
+    except SubjectError as error:
+        plain = error
+    if isinstance(plain, Question) and _TABLE in plain.declaration:  # height and width of a window of a picture
+        raise plain
     for declared in _WINDOWS:
         words = f"its constructor needs {name}, and it is exactly right under {in_words(declared)}"
         try:
             subject = understand(target, request.under(declared))
         except Question as question:
-            if question.declaration:
+            if question.declaration and _TABLE not in question.declaration:
                 raise Question(f"{words}; {question}", declared | dict(question.declaration)) from question
             continue
         except SubjectError:
@@ -59,16 +66,14 @@ def with_required_window(target: Any, request: Request, understand: Callable[[An
     for declared, number in () if with_its_own else _OTHERWISE:
         if _is_right(understand, target, request.under(declared, {name: number})):
             words = f"its constructor needs {name}: with {name}={number} it is exactly {in_words(declared)}"
-            raise Question(f"{words}. State both: --argument {name}={number} and --contract")
-    try:
-        return understand(target, request)
-    except Question as question:
-        slides = re.search("slid", f"{name} {target.__name__} {target.__doc__}", re.IGNORECASE)
-        if question.declaration or not slides:
-            raise
-        raise Question(
-            f"its constructor needs {name}, with which it is exact in no way that is tried", _WINDOWS[0]
-        ) from question
+            options = " ".join([*as_options({name: number}, "--argument"), *as_options(declared)])
+            raise Question(f"{words}. State both: {options}")
+    if not isinstance(plain, SubjectError):
+        return plain
+    slides = re.search("slid", f"{name} {target.__name__} {target.__doc__}", re.IGNORECASE)
+    if isinstance(plain, Question) and not plain.declaration and slides:
+        raise Question(f"its constructor needs {name}, which fits in no way that is tried", _WINDOWS[0]) from plain
+    raise plain
 
 
 def _is_right(understand: Callable[[Any, Request], Subject], target: Any, request: Request) -> bool:

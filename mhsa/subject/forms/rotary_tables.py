@@ -33,7 +33,7 @@ FIRST = {"start_pos", "start_position"}  # the place of the first token
 TABLES = PAIRS | COMPLEX | REAL | IMAGINARY | COSINES | SINES
 NAMES = TABLES | PLACES | FIRST
 _NUMBER = re.compile(
-    r"(^|_)(len|length|offset|start|size|pos|position|step|index|idx|mode|training)(_|$)|seq_?len", re.IGNORECASE
+    r"(^|_)(len|length|offset|start|size|x?pos|position|step|index|idx|mode|training)(_|$)|seq_?len", re.IGNORECASE
 )
 _ROTATES = re.compile(r"rotary|(^|_)rope|(^|_)rotat", re.IGNORECASE)
 
