@@ -16,21 +16,21 @@ from mhsa.subject.construction.declared_options import is_window
 from mhsa.subject.subject import Subject
 
 # The commonest first; four keys with the own one, or three on each side, are fewer than the sizes that are tried have.
-# A constructor may count otherwise: without the own one, or on both sides together. No declaration says so.
-_TABLE = "bias"  # what a question about a table of a window declares
-_WITH_ITSELF = re.compile(
-    r"\b(with|includ\w+|and) (itself|its own|the (own|current)|self)\b|\bitself included\b", re.IGNORECASE
-)
-_OTHERWISE: tuple[tuple[dict[str, Any], int], ...] = (
-    ({"causal": "top-left", "window": [4, 0]}, 4),
-    ({"window": [3, 3]}, 7),
-)
 _WINDOWS: tuple[dict[str, Any], ...] = (
     {"causal": "top-left", "window": [3, 0]},
     {"causal": "top-left", "window": [3, -1]},
     {"window": [3, 3]},
     {"window": [3, 0]},
 )
+# A constructor may count otherwise: without the own one, or on both sides together; its docstring may say that it does not.
+_OTHERWISE: tuple[tuple[dict[str, Any], int], ...] = (
+    ({"causal": "top-left", "window": [4, 0]}, 4),
+    ({"window": [3, 3]}, 7),
+)
+_WITH_ITSELF = re.compile(
+    r"\b(with|includ\w+|and) (itself|its own|the (own|current)|self)\b|\bitself included\b", re.IGNORECASE
+)
+_TABLE = "bias"  # what a question about a table of a window declares
 
 
 def with_required_window(target: Any, request: Request, understand: Callable[[Any, Request], Subject]) -> Subject:
