@@ -49,6 +49,9 @@ MORE = {
     "introspect/readings/formula/test_window_tables.py::test_a_wrong_one_is_violated_under_it": More(
         "each is judged by a dozen properties in modules that are built for each window, half a minute", ("RowsForColumns",)
     ),
+    "introspect/readings/formula/test_window_tables.py::test_a_module_that_takes_any_length_is_not_built_for_windows": More(
+        "a whole verdict of a module that is built for each window, half a minute; others of the file are asked about"
+    ),
     "introspect/readings/test_qk_norm.py::test_a_bug_is_named_under_any_formula_that_normalises": More(_COMPARED),
     "introspect/readings/test_maps_of_features.py::test_attention_along_some_axes_is_a_question_and_holds_as_declared": More(
         _ALIKE, ("EachFrame-declaration0-Voxels",)
