@@ -63,10 +63,10 @@ def _kept(adapter: ModuleAdapter, error: ForeignParameter, read: Callable[[Adapt
             raise Question(f"{words}: {question}", declared | dict(question.declaration)) from error
         except SubjectError:
             continue
-        d_k = sizes.d_model // sizes.head
-        if not fits(subject) and not (scale is None and _is_usual(starts, d_k)):
+        d_k, exact = sizes.d_model // sizes.head, fits(subject)
+        if not exact and not (scale is None and _is_usual(starts, d_k)):
             continue
-        if fits(subject) and not _multiplies_scores(tried, error.path, scale or d_k**-0.5, read):
+        if exact and not _multiplies_scores(tried, error.path, scale or d_k**-0.5, read):
             break
         if scale is None:
             return _naming(subject, words)

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from mhsa.introspect.questions import load_under
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
 from mhsa.records.errors import SubjectError
-from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
+from tests.introspect.stages.asked import asked
 
 MODELS = """
 import math
@@ -105,12 +104,10 @@ def test_the_usual_scale_at_the_start(file: Path, name: str, right: bool) -> Non
 
 @pytest.mark.parametrize(("name", "declaration"), [("Cosine", {"qk_norm": "l2", "scale": 10.0}), ("One", {"scale": 1.0})])
 def test_another_number_is_asked_about(file: Path, name: str, declaration: dict[str, Any]) -> None:
-    loaded = load_under(Request.of(f"{file}:{name}"))
-    assert loaded.question is not None
-    assert loaded.question.declaration == declaration
-    assert not isinstance(loaded.subject, SubjectError)
-    assert fits(loaded.subject)
-    assert any(WORDS in words for words in loaded.subject.not_judged)
+    declared, subject = asked(f"{file}:{name}")
+    assert declared == declaration
+    assert fits(subject)
+    assert any(WORDS in words for words in subject.not_judged)
 
 
 @pytest.mark.parametrize("name", ["Drawn", "OfTheOutput", "OfTheWeights"])

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from mhsa.introspect.questions import load_under
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
-from mhsa.records.errors import Question, SubjectError
+from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
+from tests.introspect.stages.asked import asked
 
 MODELS = """
 import torch
@@ -64,11 +64,9 @@ file = model_file(MODELS)
     [("Sliding", {"causal": "top-left", "window": [3, 0]}), ("BothSides", {"window": [3, 3]})],
 )
 def test_it_is_asked_about(file: Path, name: str, declaration: dict[str, Any]) -> None:
-    loaded = load_under(Request.of(f"{file}:{name}"))
-    assert loaded.question is not None
-    assert loaded.question.declaration == declaration
-    assert not isinstance(loaded.subject, SubjectError)
-    assert fits(loaded.subject)
+    declared, subject = asked(f"{file}:{name}")
+    assert declared == declaration
+    assert fits(subject)
 
 
 def test_one_that_counts_otherwise_is_told_how(file: Path) -> None:
@@ -78,11 +76,9 @@ def test_one_that_counts_otherwise_is_told_how(file: Path) -> None:
 
 
 def test_one_that_does_not_count_as_its_docstring_says_is_violated_as_declared(file: Path) -> None:
-    loaded = load_under(Request.of(f"{file}:OneTooWide"))
-    assert loaded.question is not None
-    assert loaded.question.declaration == {"causal": "top-left", "window": [3, 0]}
-    assert not isinstance(loaded.subject, SubjectError)
-    assert not fits(loaded.subject)
+    declared, subject = asked(f"{file}:OneTooWide")
+    assert declared == {"causal": "top-left", "window": [3, 0]}
+    assert not fits(subject)
 
 
 def test_a_bug_fits_under_none_and_is_violated_as_declared(file: Path) -> None:

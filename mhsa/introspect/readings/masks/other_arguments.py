@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import SEEDS, Fit
+from mhsa.introspect.readings.masks.stated_polarity import PADDING_OF_KEYS
 from mhsa.records.understood import Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
 
-_PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)  # a name that has one meaning, that of torch
 Masks = Callable[[Subject, Fit], Reading | None]
 
 
@@ -43,7 +42,7 @@ def try_other_masks(subject: Subject, fit: Fit, masks_of: Masks, as_named: Calla
         of_other = replace(subject, adapter=alone, contract=contract, caller=caller)
         read = masks_of(of_other, fit)
         if read is None:
-            wrong = as_named(of_other) if _PADDING_OF_KEYS.search(name) else None
+            wrong = as_named(of_other) if PADDING_OF_KEYS.search(name) else None
             if wrong is not None and fit.is_taken(wrong):
                 return wrong
             continue

@@ -9,7 +9,7 @@ from typing import get_args
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
-from mhsa.introspect.readings.masks.stated_polarity import Stated
+from mhsa.introspect.readings.masks.stated_polarity import PADDING_OF_KEYS, Stated
 from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Known
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
@@ -23,7 +23,6 @@ MEANS: dict[MaskMeaning, str] = {
     "additive": "adds the mask to the scores, 0 where attention is allowed and -inf where not",
     "lengths": "attends to the first keys of each sample, as many as it is given",
 }
-_PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)
 _MATRIX = re.compile(r"adj|attn_mask|att_mask|causal", re.IGNORECASE)  # names of masks of queries and keys
 # Named so, a mask is known to have no axis for the samples, as torch's attn_mask; other masks are expected to have one.
 _WITHOUT_SAMPLES = re.compile(r"attn_mask|att_mask|causal|look_?ahead|future|tril|triangular|subsequent|slf_attn")
@@ -46,7 +45,7 @@ def mask_readings(subject: Subject, stated: Stated | None, declared: MaskMeaning
     for meaning in (likely, *others):
         shapes = [s for s in get_args(MaskShape) if (s in LENGTH_SHAPES) == (meaning == "lengths")]
         # Torch's own attention takes a padding of keys with the axes of a whole mask, too, where no gradient is asked for.
-        padding = _PADDING_OF_KEYS.search(mask_parameter(subject.adapter)) is not None
+        padding = PADDING_OF_KEYS.search(mask_parameter(subject.adapter)) is not None
         shapes = sorted(shapes, key=lambda s: (axes not in (None, axes_of(s)), padding and s != "[B, Tk]"))
         for fixed in _shapes(subject, shapes):
             for floating in (False,) if meaning == "additive" else (False, True):

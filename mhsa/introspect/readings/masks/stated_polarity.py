@@ -16,7 +16,7 @@ from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.docstrings.mask_polarity import meanings, polarities, says_what_true_is
 from mhsa.subject.docstrings.passages import about_the_mask, documented, mask_parameter
 
-_OF_PADDING = re.compile(r"key_?pad", re.IGNORECASE)  # torch's name, which marks what is hidden
+PADDING_OF_KEYS = re.compile(r"key_?pad", re.IGNORECASE)  # torch's name, which has one meaning: it marks what is hidden
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def stated_meaning(adapter: Adapter) -> Stated | None:
     said = {meaning for text in about_the_mask(adapter) for meaning in meanings(text)}
     if len(said) == 1:
         meaning = said.pop()
-        by_name = meaning == "blocked" and _OF_PADDING.search(name) is not None
+        by_name = meaning == "blocked" and PADDING_OF_KEYS.search(name) is not None
         usual = meaning == "allowed" and not _marks_what_is_hidden(name)
         usual = usual and any(says_what_true_is(text) for text in about_the_mask(adapter))
         return Stated(meaning, "documented", by_name or usual)

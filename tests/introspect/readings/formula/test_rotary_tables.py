@@ -4,12 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from mhsa.introspect.questions import load_under
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.resolve import understand
-from mhsa.records.errors import SubjectError
 from mhsa.records.request import Request
 from tests.helpers.model_file import model_file
+from tests.introspect.stages.asked import asked
 
 MODELS = """
 import torch
@@ -134,11 +133,9 @@ GROUPED = {"kv_heads": "grouped"}
     ],
 )
 def test_a_question_has_the_layout_and_key_heads_that_fit(file: Path, name: str, declaration: dict[str, str]) -> None:
-    loaded = load_under(Request.of(f"{file}:{name}"))
-    assert loaded.question is not None
-    assert loaded.question.declaration == declaration
-    assert not isinstance(loaded.subject, SubjectError)
-    assert fits(loaded.subject)
+    declared, subject = asked(f"{file}:{name}")
+    assert declared == declaration
+    assert fits(subject)
 
 
 @pytest.mark.parametrize(("name", "layout", "kv"), [("Tiled", "interleaved", "grouped"), ("Backwards", "half", None)])
