@@ -29,7 +29,7 @@ def test_a_name_says_its_roles(path: str, roles: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     ("path", "is_one"),
-    [("W_Res", True), ("skip.weight", True), ("residual_proj.weight", True), ("res1.weight", False), ("result.weight", False),
+    [("W_Res", True), ("skip.weight", True), ("residual_proj.weight", True), ("res1.weight", True), ("result.weight", False),
      ("pres.weight", False), ("out.weight", False)],
 )  # fmt: skip
 def test_names_of_residuals(path: str, is_one: bool) -> None:
