@@ -65,7 +65,8 @@ def test_one_head_is_single_head_attention(subject: Subject, case: Case) -> None
     Breaks it: a shortcut for one head that forgets a projection, the mask or the scale (the seed's own commented branch).
     """
     trial = Trial(subject, case)
-    check.within("output", trial().output, single_head(trial, 0))
+    answer = trial()
+    check.within("output", answer.output, single_head(trial, 0), answer.judged)
 
 
 @light
@@ -83,7 +84,8 @@ def test_each_head_alone(subject: Subject, case: Case) -> None:
     whole = trial.projections.out.weight
     for h in range(case.head):
         keep_only_head(trial, whole, h)
-        check.within(f"output of head {h} alone", trial().output, single_head(trial, h))
+        answer = trial()
+        check.within(f"output of head {h} alone", answer.output, single_head(trial, h), answer.judged)
 
 
 @light
@@ -108,7 +110,7 @@ def test_sum_over_heads(subject: Subject, case: Case) -> None:
         tolerance += answer.expected.output.error
     # Adding up the heads here, in float64, rounds at most head + 1 times.
     tolerance += (case.head + 1) * 2.0**-52 * (np.abs(total) + np.abs(together.output) + tolerance)
-    check.agree("sum over heads", (together.output, tolerance), (total, np.zeros_like(total)))
+    check.agree("sum over heads", (together.output, tolerance), (total, np.zeros_like(total)), together.judged)
 
 
 @light

@@ -1,7 +1,6 @@
 """What a user declared of a subject, and whether it can apply: a promise that nothing looks at must not pass for a kept one.
 
-``APPLIES`` has every field of :class:`mhsa.Contract`. What only a dtype decides (``float64_in``, ``accumulation``) always
-applies: the dtypes are chosen for a run, and a contract is about the subject, in whatever dtype it is judged another time.
+``APPLIES`` has every field of :class:`mhsa.Contract`. What only a dtype decides always applies: dtypes belong to a run.
 """
 
 from __future__ import annotations
@@ -67,6 +66,11 @@ def _with_a_mask_of_its_own_number(promise: Promise) -> str:
     return _with_a_mask(promise)
 
 
+def _with_tokens_that_are_masked(promise: Promise) -> str:
+    alike = promise.contract.mask_shape in ALIKE_FOR_QUERIES and promise.adapter.inputs == "x"
+    return _with_a_mask(promise) or ("" if alike else "its masks are not of tokens that are queries, too")
+
+
 def _with_a_fully_masked_row(promise: Promise) -> str:
     shape, alike = promise.contract.mask_shape, ""
     if shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES):
@@ -107,9 +111,8 @@ def _with_a_constructor(promise: Promise) -> str:
 
 
 def _with_a_rate(promise: Promise) -> str:
-    if isinstance(promise.adapter, ModuleAdapter) and promise.adapter.constructor is not None:
-        return "" if promise.adapter.constructor.drops else "its constructor takes no rate of dropout"
-    return ""
+    constructor = promise.adapter.constructor if isinstance(promise.adapter, ModuleAdapter) else None
+    return "" if constructor is None or constructor.drops else "its constructor takes no rate of dropout"
 
 
 def _with_keys(promise: Promise) -> str:
@@ -139,15 +142,13 @@ def _with_a_switch_of_biases(promise: Promise) -> str:
 
 
 def _with_a_deviation(promise: Promise) -> str:
-    if promise.others - {"reason"} or promise.contract.fully_masked_row == "nan":
-        return ""
-    return "no other field is declared that it could be the reason of"
+    deviates = promise.others - {"reason"} or promise.contract.fully_masked_row == "nan"
+    return "" if deviates else "no other field is declared that it could be the reason of"
 
 
 def _with_both(promise: Promise) -> str:
-    if promise.contract.softcap is not None and promise.contract.bias is not None:
-        return ""
-    return "it is the order of a soft cap and a bias, and both must be declared"
+    both = promise.contract.softcap is not None and promise.contract.bias is not None
+    return "" if both else "it is the order of a soft cap and a bias, and both must be declared"
 
 
 def _with_other_widths(promise: Promise) -> str:
@@ -174,6 +175,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "dropout": _with_a_rate,
     "spare_parameters": _with_maps,
     "counters": _with_maps,
+    "padded_queries": _with_tokens_that_are_masked,
     "bias_switch": _with_a_switch_of_biases,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,

@@ -48,6 +48,7 @@ from mhsa.records.conventions.values import (
     MaskMeaning,
     MaskShape,
     Out,
+    PaddedQueries,
     ShapeMismatch,
     SpareParameters,
     Strides,
@@ -76,6 +77,8 @@ class Contract:
             is a floating tensor, 0 where attention is allowed and -inf where not; ``"lengths"``: no mask but the number of
             keys, the first of their sample, that may be attended to.
         mask_shape: of the mask that the implementation takes, ``"[B, Tq, Tk]"`` say; of lengths ``"[B]"`` or ``"[B, Tq]"``.
+        padded_queries: in self-attention, what tokens that no query may attend to get as queries: the output is ``"computed"``
+            as that of others (None is that, too), or ``"zero"``.
         layout: of what the implementation takes and returns. Modules: ``"BTD"`` (the usual one), ``"TBD"`` (time first),
             ``"BDT"`` (channels first), ``"BCHW"`` (tokens are pixels), ``"BD1T"`` (pixels of one row), ``"BHWC"`` (pixels,
             channels last), ``"BCDHW"``, ``"BDHWC"`` (voxels), ``"BNTD"``, ``"BTND"``, ``"TNBD"`` (two axes of samples, which
@@ -168,6 +171,7 @@ class Contract:
     dropout: Dropout | None = None
     spare_parameters: SpareParameters | None = None
     counters: Counters | None = None
+    padded_queries: PaddedQueries | None = None
     bias_switch: BiasSwitch | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None

@@ -129,6 +129,8 @@ def expected_gradients(
 ) -> dict[str, Bounded]:
     """Return the oracle's gradients; ``ties`` says which roles each tensor plays, by the name it is reported under."""
     of_output = np.zeros_like(answer.output) if d_output is None else d_output
+    if answer.fully_masked_row == "zero-output":  # which depends on nothing
+        of_output = np.where(answer.attended, of_output, 0.0)
     expected = gradients.gradients(answer.expected, precision, of_output, d_weights, d_lse)
     parts = {"query": expected.query, "key": expected.key, "value": expected.value}
     inputs = {

@@ -161,13 +161,17 @@ class Fit:
             subject.ties[0],
             subject.contract.float64_in,
             subject.contract.formula,
+            subject.contract.padded_queries,
             seed,
             held,
             answer.output.shape,
         )
         if key not in self._required:
             self._required[key] = answer.expected.output
-        return is_exact(answer.output, self._required[key])
+        required = self._required[key]
+        if subject.contract.padded_queries == "zero":
+            required = Bounded(np.where(answer.attended, required.value, 0.0), np.where(answer.attended, required.error, 0.0))
+        return is_exact(answer.output, required)
 
     def _trial(self, subject: Subject, seed: int, samples: int = 0) -> Trial:
         """Return a trial of the subject; those of one adapter share the module and its parameters."""

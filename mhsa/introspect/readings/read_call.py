@@ -23,6 +23,7 @@ from mhsa.introspect.readings.interleaved_heads import interleaved_heads
 from mhsa.introspect.readings.layouts import TAKES, layout_readings
 from mhsa.introspect.readings.masks.other_arguments import try_other_masks
 from mhsa.introspect.readings.masks.other_forms import with_other_forms
+from mhsa.introspect.readings.masks.padded_queries import of_padded_queries
 from mhsa.introspect.readings.masks.polarity import mask_readings, of_keys_alone, with_lengths_of_samples
 from mhsa.introspect.readings.masks.stated_polarity import stated_meaning
 from mhsa.introspect.readings.query_key_value import Bind, ask_about_unknown, role_readings, unused_readings
@@ -156,8 +157,11 @@ def _declared_meaning(subject: Subject) -> MaskMeaning | None:
 def _masks_of(subject: Subject, fit: Fit) -> Reading | None:
     if not subject.adapter.takes_mask:
         return None
-    read = first_fit(mask_readings(subject, stated_meaning(subject.adapter), _declared_meaning(subject)), fit.with_mask)
-    read = None if read is None else of_keys_alone(read, fit)
+    meanings = stated_meaning(subject.adapter), _declared_meaning(subject)
+    read = None if subject.contract.padded_queries == "zero" else first_fit(mask_readings(subject, *meanings), fit.with_mask)
+    if read is None:
+        return of_padded_queries(mask_readings(subject, *meanings), subject, fit)
+    read = of_keys_alone(read, fit)
     if read is None or read.subject.contract.mask != "lengths":
         return None if read is None else with_other_forms(read, fit)
     return with_lengths_of_samples(read, fit, asked=subject.adapter.contract.mask_shape is None)

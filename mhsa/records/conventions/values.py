@@ -36,6 +36,7 @@ Indivisible = Literal["raises", "any"]
 Dropout = Literal["applied", "never"]
 SpareParameters = Literal["none", "any"]
 Counters = Literal["none", "any"]
+PaddedQueries = Literal["computed", "zero"]
 BiasSwitch = Literal["all", "some"]
 Weights = Literal["softmax", "scores"]  # that are returned
 Float64In = Literal["float64", "float32"]
