@@ -4,6 +4,7 @@ import copy
 import io
 import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 ANY = ("none", "padding", "random")
+_FURTHER = 40  # more tokens than any of these cases has: of such lengths nothing is kept from a call of another property
 
 
 def called_trial(subject: Subject, case: Case) -> Trial:
@@ -246,10 +248,11 @@ def test_options_survive_copies(subject: Subject, case: Case) -> None:
 
     Statement: for each option of the constructor with a default, f with another number or switch in its place answers to the
         last bit as its deep copy does, what comes back from its pickle, and another one that is built so and loads its state
-        dict.
+        dict. After a call of it, of lengths that were not called before, f is the formula's in these lengths.
     Requires: a constructor with options; options with which the module answers alike each time.
     Source: P14.
-    Breaks it: __reduce__, __setstate__ or __deepcopy__ that builds the module again with the defaults.
+    Breaks it: __reduce__, __setstate__ or __deepcopy__ that builds the module again with the defaults; tables that all modules
+        of a class share, and look up without the option on which they depend.
     """
     trial = Trial(subject, case.resized(grad=False))
     trial()
@@ -264,8 +267,21 @@ def test_options_survive_copies(subject: Subject, case: Case) -> None:
             if output is None:
                 check.fail(f"{how} of a module with {made.words} cannot be called as that one can", what="call")
             check.exactly(f"output of {how} of a module with {made.words}", numbers(output), numbers(expected))
+        require_alone(subject, case, made, _FURTHER + tried)
     if not tried:
         check.inapplicable("needs an option of the constructor that can have another value than its default")
+
+
+def require_alone(subject: Subject, case: Case, made: OtherModule, longer: int) -> None:
+    """Fail unless a module answers as the formula after one with another option was the first to be called in its lengths."""
+    sizes = {"query_length": case.query_length + longer, "key_length": case.key_length + longer}
+    after = Trial(subject, replace(case, mask="none", grad=False, **sizes))
+    x = after.tensor(after.round_inputs(after.case)[0])
+    with torch.no_grad():
+        called, _ = attempt(lambda: after.caller(made.module, x, x, x, None, False))
+    if called is not None:  # a longest length may be among what it was built with
+        answer = after()
+        check.within(f"output after a call of a module with {made.words}", answer.output, answer.expected.output, answer.judged)
 
 
 def copied(made: OtherModule) -> Iterator[tuple[str, nn.Module]]:

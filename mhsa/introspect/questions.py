@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mhsa.introspect.readings.fit import fits
+from mhsa.introspect.readings.fit import Fit, fits
 from mhsa.introspect.resolve import understand
 from mhsa.records.declarations import canonical, in_words
 from mhsa.records.errors import Question, SubjectError
@@ -52,11 +52,17 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         declared |= new
         questions.append(str(found))
         means = means or (found.means if isinstance(found, Question) else ())
+    if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
+        right = fits(grouped)
+        if not questions and right:
+            return LoadedSubject(_as_found(grouped, request, {"kv_heads": "grouped"}))
+        found, declared = grouped, declared | {"kv_heads": "grouped"}
+        fewer = (
+            "exactly right with fewer of them than of queries, too" if right else "not right with fewer of them than of queries"
+        )
+        questions.append(f"it is built with a number of key heads, and {fewer}")
     if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
-    if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
-        found, declared = grouped, declared | {"kv_heads": "grouped"}
-        questions.append("it is built with a number of key heads, and exactly right with fewer of them than of queries, too")
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
         words = "\n\n".join([*questions, f"under {in_words(declared)}: {found}"])
         question = Question(words, means=means, unused=found.unused)
@@ -66,16 +72,19 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
 
 
 def _with_fewer_key_heads(subject: Subject, request: Request, target: Any) -> Subject | None:
-    """Return the subject with fewer heads of keys, where its constructor takes their number and it is exactly right so.
+    """Return the subject with fewer heads of keys, where its constructor takes their number and a call with them returns.
 
-    Whoever is asked anything is asked that, too: then one line declares all that a subject promises.
+    Whoever is asked anything is asked that, too: then one line declares all that a subject promises. Which query heads share a
+    head of keys is what such a constructor is for; a subject that is right with equal numbers alone is asked about it.
     """
     adapter = subject.adapter
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
-    if constructor is None or not constructor.takes_kv_heads or subject.contract.kv_heads is not None:
+    if constructor is None or not constructor.takes_kv_heads or subject.contract.kv_heads is not None or not fits(subject):
         return None
     grouped = load_subject(request.under({"kv_heads": "grouped"}), target)
-    return grouped if isinstance(grouped, Subject) and fits(grouped) else None
+    if not isinstance(grouped, Subject) or not Fit().is_taken_without_mask(replace(grouped, device="cpu")):
+        return None
+    return grouped
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:

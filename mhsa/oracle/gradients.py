@@ -150,11 +150,15 @@ def _recomputed(arithmetic: Arithmetic, result: MultiHead) -> Bounded:
 
     Fused kernels do (Dao 2023, arXiv 2307.08691, algorithm 2). The scores are then rounded a second time, each by itself,
     and no normalisation takes that back: beside the weights' own error, a factor exp of twice the score's.
+
+    Where results of blocks of keys are merged, old + (new - old) * sigmoid(difference of log-sum-exps), the old block's share
+    is one minus another: its error is absolute, a rounding of one for each block. A hidden key has no share in any.
     """
     p = result.weights
     # s - log-sum-exp is rounded to |ln p|; gamma for that and a base-2 exponential.
     again = 2.0 * result.scores.error + gamma(2, arithmetic.unit + OWN) * -np.log(np.maximum(p.value, _LEAST))
-    return Bounded(p.value, p.error + p.magnitude * np.expm1(np.minimum(again, _MOST)))
+    share = np.where(p.error > 0.0, gamma(_additions(p.value.shape[-1]), arithmetic.unit + OWN), 0.0)
+    return Bounded(p.value, p.error + p.magnitude * np.expm1(np.minimum(again, _MOST)) + share)
 
 
 def _rest(arithmetic: Arithmetic, rest: Bounded | None) -> Bounded | None:

@@ -54,20 +54,31 @@ models = model_file(SOURCE)
     ("name", "declared"),
     [
         ("Sharing", {"causal": "top-left", "kv_heads": "grouped"}),
-        ("WrongOrder", {"causal": "top-left"}),
-        ("MustBeGiven", {"causal": "top-left"}),
+        ("WrongOrder", {"causal": "top-left", "kv_heads": "grouped"}),
+        ("MustBeGiven", {"causal": "top-left", "kv_heads": "grouped"}),
         ("AsMany", {"causal": "top-left"}),
     ],
 )
-def test_fewer_key_heads_are_named_where_they_are_right(models: Path, name: str, declared: dict[str, str]) -> None:
+def test_fewer_key_heads_are_named_whether_they_are_right_or_not(models: Path, name: str, declared: dict[str, str]) -> None:
     question = load_under(Request("a", f"{models}:{name}")).question
     assert question is not None
     assert question.declaration == declared
+    right = " not" if name in ("WrongOrder", "MustBeGiven") else ""
     assert ("fewer of them than of queries" in str(question)) == ("kv_heads" in declared)
+    assert (f"and{right or ' exactly'} right with fewer" in str(question)) == ("kv_heads" in declared)
 
 
-def test_who_declares_everything_else_is_not_asked(models: Path) -> None:
-    assert load_under(Request("a", f"{models}:Sharing", contract={"causal": "top-left"})).question is None
+def test_who_declares_everything_else_is_judged_with_fewer_key_heads_where_they_are_right(models: Path) -> None:
+    loaded = load_under(Request("a", f"{models}:Sharing", contract={"causal": "top-left"}))
+    assert loaded.question is None
+    assert loaded.subject.contract.kv_heads == "grouped"
+
+
+@pytest.mark.parametrize("name", ["WrongOrder", "MustBeGiven"])
+def test_who_declares_everything_else_is_asked_where_they_are_wrong(models: Path, name: str) -> None:
+    question = load_under(Request("a", f"{models}:{name}", contract={"causal": "top-left"})).question
+    assert question is not None
+    assert question.declaration == {"kv_heads": "grouped"}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,22 @@ class JoinedWithoutGraph(Plain):
         return tuple(linear(x, weight, m.bias) for x, weight, m in given)
 
 
+class FactorOfTheFirstCall(Plain):
+    """A tensor that the first call makes is kept, and of a call under inference_mode autograd refuses to save it.
+
+    Formula: an error in training after a first call for inference; must be the gradient
+    Census: P14, P18
+    """
+
+    def prepare(self) -> None:
+        self.kept: Tensor | None = None
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        if self.kept is None or (self.kept.dtype, self.kept.device) != (z.dtype, z.device):
+            self.kept = z.new_ones(z.size(-1))
+        return z * self.kept
+
+
 class AddressesCompared(Plain):
     """Tensors that begin at one place and have one shape are taken for one tensor.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,26 @@ class OptionLostInCopies(Plain):
 
     def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
         return z * self.gain
+
+
+class TableOfAnotherModule(Plain):
+    """Modules share tables, which they look up by size and without the option on which they depend.
+
+    Formula: Z times the gain of whichever module came first; must be times its own
+    Census: P18 (stale cache), state shared by instances
+    """
+
+    tables: ClassVar[dict[tuple[int, int, torch.dtype], Tensor]] = {}
+
+    def __init__(self, head: int, d_model: int, dropout: float = 0.1, gain: float = 1.0) -> None:
+        super().__init__(head, d_model, dropout)
+        self.gain = gain
+
+    def mixed(self, z: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        size = (z.size(2), z.size(3), z.dtype)
+        if size not in self.tables:
+            self.tables[size] = torch.full(size[:2], self.gain, dtype=z.dtype)
+        return z * self.tables[size].to(z.device)
 
 
 class GainNotConverted(Plain):

@@ -141,8 +141,10 @@ def _is_within_attention(module: nn.Module, path: str) -> bool:
 
 def is_called_attention(path: str, part: nn.Module) -> bool:
     """Whether a part has the name of an attention and not of a step of one, or its class has."""
-    names = (path.rpartition(".")[2], type(part).__name__)
-    return any(_ATTENTION.search(name) and not _STEP.search(name) for name in names)
+    own = path.rpartition(".")[2]
+    if named_roles(f"{own}.weight") in (("query",), ("key",), ("value",)):  # key = PrepareForMultiHeadAttention(...): a map
+        return False
+    return any(_ATTENTION.search(name) and not _STEP.search(name) for name in (own, type(part).__name__))
 
 
 def is_a_head(call: PartCall, calls: Sequence[PartCall]) -> bool:

@@ -74,3 +74,31 @@ def test_the_whole_is_judged() -> None:
 def test_names(path: str, is_one: bool) -> None:
     assert is_called_attention(f"layer.{path}", nn.Identity()) == is_one
     assert is_called_attention(f"layer.{path}", nn.MultiheadAttention(4, 2))
+
+
+def test_a_map_of_queries_is_none_whatever_its_class_is_called() -> None:
+    assert not is_called_attention("layer.query", nn.MultiheadAttention(4, 2))
+
+
+class HeadsForAttention(nn.Module):
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.linear, self.heads = nn.Linear(width, width), heads
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class OfPreparedMaps(nn.Module):
+    def __init__(self, heads: int, d_model: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (HeadsForAttention(d_model, heads) for _ in range(3))
+        self.output = nn.Linear(d_model, d_model)
+
+    def forward(self, *, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        heads = nn.functional.scaled_dot_product_attention(self.query(query), self.key(key), self.value(value))
+        return self.output(heads.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def test_maps_whose_class_is_called_an_attention_are_the_maps_of_one() -> None:
+    assert fits(understand(f"{__file__}:OfPreparedMaps"))
