@@ -173,6 +173,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "indivisible": _with_a_constructor,
     "dropout": _with_a_rate,
     "spare_parameters": _with_maps,
+    "counters": _with_maps,
     "bias_switch": _with_a_switch_of_biases,
     "shape_mismatch": _always,  # tokens of another width are given to every subject
     "float64_in": _always,

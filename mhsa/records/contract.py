@@ -35,6 +35,7 @@ from mhsa.records.conventions.refusals import (
 from mhsa.records.conventions.values import (
     Accumulation,
     BiasSwitch,
+    Counters,
     Dropout,
     Float64In,
     FullyMaskedRow,
@@ -94,6 +95,8 @@ class Contract:
             None: a rate that is never used is a question, if nothing else is wrong.
         spare_parameters: ``"none"``: all trained parameters are those of the maps; ``"any"``: there may be some that nothing
             uses. None: such are a question, if nothing else is wrong.
+        counters: whole numbers in buffers that calls in eval mode change, and no result depends on: ``"none"`` or ``"any"``.
+            None: such are a question, if nothing else is wrong.
         bias_switch: a switch of the constructor that is called ``bias``, and off, takes the biases of ``"all"`` maps, or of
             ``"some"``. None: one that leaves that of the out projection, or all others, is a question, if nothing else is
             wrong.
@@ -164,6 +167,7 @@ class Contract:
     indivisible: Indivisible | None = None
     dropout: Dropout | None = None
     spare_parameters: SpareParameters | None = None
+    counters: Counters | None = None
     bias_switch: BiasSwitch | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
     float64_in: Float64In | None = None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mhsa.bugs.diagnosis.match import compare
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
 from mhsa.records.errors import Question, SubjectError
@@ -174,6 +175,22 @@ def test_arrays_may_be_kept_in_a_dictionary(tmp_path: Path) -> None:
     assert found, str(found)
     turned = apart(tmp_path, "turned", *by_name, "v[::-1]")
     assert verify(turned, dtypes="float64", properties="oracle.*").verdict == "violated"
+
+
+def test_one_array_in_several_places_is_one_parameter(tmp_path: Path) -> None:
+    kept = "[np.random.randn(dim, dim) for _ in range(3)]; self.all = {'maps': (*self.maps,)}"
+    kept += "; self.wq, self.wk, self.wv = self.maps"
+    path = apart(tmp_path, "twice", kept, "range(3)")
+    assert "query from wq" in dict(understand(path).notes)["parameters"]
+    found = verify(path, dtypes="float64", properties=["oracle.*", "construction.*", "copies.parameters_changed_in_place"])
+    assert found, str(found)
+
+
+def test_the_cause_of_a_bug_is_found_without_gradients(tmp_path: Path) -> None:
+    unscaled = tmp_path / "unscaled.py"
+    path = apart(tmp_path, "scaled", "np.random.randn(3, dim, dim)", "range(3)")
+    unscaled.write_text(Path(path).read_text().replace(" / np.sqrt(q.shape[-1])", ""))
+    assert compare(understand(str(unscaled))).names == ("NotScaled",)
 
 
 IN_TUPLES = {

@@ -23,6 +23,14 @@ _PACKED = {"qkv": QKV, "kqv": ("key", "query", "value"), "qvk": ("query", "value
            "kvq": ("key", "value", "query"), "vqk": ("value", "query", "key"), "packed": QKV}  # fmt: skip
 
 
+_RESIDUAL = re.compile(r"(?<![a-z])(res|residual|shortcut|skip)(?![a-z])", re.IGNORECASE)
+
+
+def names_residual(path: str) -> bool:
+    """Whether a name says that a map is that of a residual, which is none of the four: W_Res, skip.weight."""
+    return _RESIDUAL.search(re.sub(r"_|(?<=[a-z])(?=[A-Z])", " ", path)) is not None
+
+
 def named_roles(path: str) -> tuple[str, ...]:
     """Return roles that the path's last telling component names; empty when none does."""
     components = path.split(".")

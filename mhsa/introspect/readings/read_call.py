@@ -67,11 +67,11 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             masks = _masks_of(same.subject, fit)
             read = [*read, same, masks] if masks else read
         return _conclude(subject, module, read, fit, request)
-    if not subject.caller.fills_mask:
-        known = replace(subject, contract=find_float64(subject))
+    for known in _as_called_without_a_mask(subject):
         ask_about_causal(known, module, fit)
         ask_about_features(known, module, fit)
-        ask_about_narrow_window(known, soft_caps(known, module))
+        if not subject.caller.fills_mask:
+            ask_about_narrow_window(known, soft_caps(known, module))
     one_row = first_token(subject, module)
     if one_row is not None:
         fitting = first_fit(_with_float64(iter([one_row])), fit.without_mask)
@@ -138,6 +138,13 @@ def _with_float64(readings: Iterator[Reading], *meanings: MaskMeaning | None) ->
                 continue
             seen.append(found)
             yield replace(reading, subject=subject.under(replace(subject.contract, float64_in=found)))
+
+
+def _as_called_without_a_mask(subject: Subject) -> list[Subject]:
+    """Return the subject with what is to be expected of float64; one that must be given a mask with each meaning of that."""
+    meanings = dict.fromkeys((_declared_meaning(subject), "blocked")) if subject.caller.fills_mask else (subject.contract.mask,)
+    meant = [subject.under(replace(subject.contract, mask=meaning)) for meaning in meanings]
+    return [each.under(find_float64(each)) for each in meant]
 
 
 def _declared_meaning(subject: Subject) -> MaskMeaning | None:

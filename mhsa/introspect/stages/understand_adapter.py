@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from mhsa.introspect.stages.exact_reading import read_exactly
 from mhsa.introspect.stages.harmless_guesses import changes_nothing
 from mhsa.introspect.stages.layer_in_words import with_layer
 from mhsa.introspect.stages.other_positions import with_other_positions
+from mhsa.introspect.stages.side_of_inputs import require_no_side
 from mhsa.introspect.stages.what_is_left import with_what_is_left
 from mhsa.introspect.stages.without_surroundings import without_surroundings
 from mhsa.introspect.stages.wrong_calls import with_wrong_calls
@@ -57,6 +59,11 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
     """
     require_bias(request.label, adapter)
     whole = build_and_call(adapter, target, request)
+
+    def stated(argument: str, value: Any) -> ModuleAdapter:
+        return requested_module(target, _stating(request, argument, value))
+
+    require_no_side(whole, stated)
     built, around = without_surroundings(whole, request.label)
     anew = made_anew(built.module, lambda: built.output(*generic_tensors(built.adapter)))
     if lost := unregistered(built.module) or anew:
@@ -67,9 +74,7 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
         return _fits_turned(built.adapter, switch, target, request)
 
     def harmless(argument: str) -> bool:
-        return changes_nothing(
-            argument, built, target, lambda value: requested_module(target, _stating(request, argument, value))
-        )
+        return changes_nothing(argument, built, target, functools.partial(stated, argument))
 
     def called_by(adapter: Adapter, caller: Caller) -> Subject:
         return _called_by(by_names, built, around, adapter, caller)

@@ -35,6 +35,7 @@ Accumulation = Literal["float32", "dtype"]
 Indivisible = Literal["raises", "any"]
 Dropout = Literal["applied", "never"]
 SpareParameters = Literal["none", "any"]
+Counters = Literal["none", "any"]
 BiasSwitch = Literal["all", "some"]
 Weights = Literal["softmax", "scores"]  # that are returned
 Float64In = Literal["float64", "float32"]

@@ -61,6 +61,17 @@ def without_buffers(places: list[Place]) -> list[Place]:
     return [p for p in places if p.array.any() or not any(_is_of(p, other) for other in places)]
 
 
+def twins_of(places: list[Place]) -> dict[str, tuple[str, ...]]:
+    """Return for each array the path that tells most of it, with its other paths: ``self.params = [self.wq, self.wk]``."""
+    paths: dict[int, list[str]] = {}
+    for place in places:
+        paths.setdefault(id(place.array), []).append(place.path)
+    ordered = [
+        sorted(of_one, key=lambda path: (path.rpartition(".")[2].isdigit(), path.count("."))) for of_one in paths.values()
+    ]
+    return {first: tuple(others) for first, *others in ordered}
+
+
 def unreached(owner: Any, places: list[Place]) -> int:
     """Return how many floating arrays an object keeps in other places: in sets, closures, objects of other files."""
     known = {id(place.array) for place in places}

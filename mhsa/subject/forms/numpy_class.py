@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mhsa.records.errors import SubjectError
 from mhsa.records.names import DROPOUT, is_called
 from mhsa.source.written_code import tree_of
-from mhsa.subject.forms.kept_arrays import Place, places_of, unreached, without_buffers
+from mhsa.subject.forms.kept_arrays import Place, places_of, twins_of, unreached, without_buffers
 from mhsa.subject.returned import listed
 
 NO_GRADIENTS = "gradients, which NumPy has not"
@@ -60,6 +60,8 @@ class OfNumpy(nn.Module):
                 "where mhsa would put its own"
             )
         places = without_buffers(places) if self.trains else places
+        self._twins = twins_of(places)
+        places = [place for place in places if place.path in self._twins]
         self._names = [place.path for place in places]  # what it keeps of a call later is no parameter
         for place in places:
             owner, _, name = place.path.rpartition(".")
@@ -86,7 +88,9 @@ class OfNumpy(nn.Module):
     def _called(self, names: list[str], given: dict[str, Any], *values: Tensor) -> Any:
         places = {place.path: place for place in self._places()}
         for name, x in zip(names, values, strict=True):
-            places[name].put(_as_array(x))
+            array = _as_array(x)
+            for path in (name, *self._twins[name]):
+                places[path].put(array)
         arrays = {n: _as_array(x) if isinstance(x, Tensor) else x for n, x in given.items()}
         floating = [x for x in given.values() if isinstance(x, Tensor) and x.is_floating_point()]
         return _as_tensors(getattr(self._object, self.method)(**arrays), floating[0] if floating else values[0])

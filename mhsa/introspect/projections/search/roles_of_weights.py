@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from mhsa.introspect.projections.fewer_maps import fewer_maps
 from mhsa.introspect.projections.parts import Parts, read_four
-from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, tells_order
+from mhsa.introspect.projections.role_names import QKV, ROLES, named_roles, names_residual, tells_order
 from mhsa.introspect.projections.search.candidates import Candidates, Weights
 from mhsa.introspect.projections.tied import named_tied, value_of_key
 from mhsa.subject.parameter_layout import AxisReading
@@ -36,7 +36,8 @@ class RolesOfWeights:
 def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
     """Return which weight has which roles; some role may be left without one."""
     weights = read_four(parts, lambda path, reading: candidates.tags.fit(reading, [path], candidates.sizes))
-    named, tied, unnamed = _by_names(candidates, weights)
+    named, tied, others = _by_names(candidates, weights)
+    unnamed = [path for path in others if not names_residual(path)]
     shown = _by_gradients(candidates, weights | named, unnamed)
     all_missing = len(unnamed) == len(_missing(weights | named, tied)) >= len(QKV)
     if all_missing and candidates.tags.inputs != "x" and _is_twice(shown):
@@ -48,7 +49,7 @@ def find_roles(candidates: Candidates, parts: Parts) -> RolesOfWeights:
         if not _is_twice(in_order) and not _missing(in_order, tied):  # gradients that flow where those of no attention do
             ordered, unsure = in_order, "the maps are those of queries, keys, values and the output in this order"
     weights = ordered
-    left = [path for path in unnamed if path not in weights]
+    left = [path for path in others if path not in weights]
     if not left and _missing(weights, tied) == ["value"] and (of_key := value_of_key(weights, candidates.tags.moves_alone)):
         tied, unsure = tied | of_key, "the values are those of the key's map"
     absent = _absent(_missing(weights, tied), left)
