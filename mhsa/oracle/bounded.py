@@ -9,6 +9,7 @@ adds what that costs, so the bound holds for the computed values and not only fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ _LOST = 300.0  # exp(2 * 300) is still finite; where scores are off by more, any
 _VANISHED = 1e-290  # weights below this may have underflowed here, so their relative error says nothing
 
 
+@cache  # a case asks for dozens, and those of a run are few
 def gamma(terms: int, unit: float) -> float:
     """Relative error of a sum of ``terms`` products, in any order: n u / (1 - n u) (Higham 2002, lemma 3.1)."""
     return terms * unit / (1.0 - terms * unit) if terms * unit < 1.0 else float("inf")
@@ -57,7 +59,7 @@ class Bounded:
         """Both arrays, with the last two axes exchanged."""
         return Bounded(self.value.swapaxes(-1, -2), self.error.swapaxes(-1, -2))
 
-    @property
+    @cached_property
     def magnitude(self) -> Array:
         """Largest size that the evaluated number may have."""
         size: Array = np.abs(self.value) + self.error
@@ -98,20 +100,25 @@ class Arithmetic:
 
     def linear(self, x: Bounded, weight: Array, bias: Array | None) -> Bounded:
         """Return x @ weight^T + bias, the bias added at the end or summed up with the products."""
-        y = self.matmul(x, Bounded.exact(weight.T))
+        # As matmul of Bounded.exact(weight.T) does, without the zeros that are its error.
+        step = self._step(weight.shape[-1])
+        y = self.store(x.value @ weight.T, (x.error + step * x.magnitude) @ np.abs(weight.T))
         if bias is None:
             return y
         step = gamma(weight.shape[-1] + 2, self.accumulation)
         return self.add(y, Bounded(bias, step * np.abs(bias)))
 
     def _matmul_error(self, a: Bounded, b: Bounded, times: int = 1, more: float = 0.0) -> Array:
-        # + 2: an implementation may start from a bias, and this error is itself evaluated with rounding.
-        terms = times * a.value.shape[-1] + 2
-        step = gamma(terms, self.accumulation) + gamma(terms, OWN) + more
+        step = self._step(a.value.shape[-1], times) + more
         # |a| b.error + a.error b.magnitude + step a.magnitude b.magnitude, with the last two in one product.
         error: Array = (a.error + step * a.magnitude) @ b.magnitude
         # Most factors are numbers as they were given: their errors are zeros, and a third product would be, too.
         return error + np.abs(a.value) @ b.error if b.error.any() else error
+
+    def _step(self, width: int, times: int = 1) -> float:
+        """Relative error of a sum of ``width`` products with up to ``times`` as many terms beside them."""
+        terms = times * width + 2  # an implementation may start from a bias, and this error is itself evaluated with rounding
+        return gamma(terms, self.accumulation) + gamma(terms, OWN)
 
     def scores(self, query: Bounded, key_transposed: Bounded, scale: float) -> Bounded:
         """Return scale * (query @ key_transposed), with the scale applied before, after, or half to each factor."""

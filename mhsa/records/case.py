@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
 from numpy.typing import NDArray
 
 from mhsa.oracle.bounded import Array
@@ -25,6 +26,17 @@ _LARGEST = 4096  # of a size, in a case that comes from a file: larger ones woul
 BIASES = ("none", "full", "heads", "samples", "shared")  # of a given bias: one for each sample and head, or for all of them
 LAYOUTS = ("contiguous", "offset", "transposed", "sliced", "expanded")
 CONTIGUOUS = LAYOUTS[:2]
+
+
+class _Key(ISeedSequence):
+    """Seeds Philox with a key of 128 bits, as its argument ``key`` does, which asks the system for random numbers before."""
+
+    def __init__(self, key: int) -> None:
+        self.key = key
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> NDArray[Any]:
+        """Return the key's two words."""
+        return np.array([self.key & (2**64 - 1), self.key >> 64], dtype=np.uint64)
 
 
 @dataclass(frozen=True)
@@ -110,7 +122,8 @@ class Case:
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return an independent generator per stream: one tensor's numbers do not move when another's size does."""
-        return np.random.Generator(np.random.Philox(key=self.seed * 1000 + stream))  # the generator that is made fastest
+        key: Any = _Key(self.seed * 1000 + stream)
+        return np.random.Generator(np.random.Philox(key))  # the generator that is made fastest
 
     def inputs(self) -> tuple[Array, Array, Array]:
         """Return query [B, Tq, D], key and value [B, Tk, D], not yet rounded to the dtype; tied ones are one object."""
@@ -166,11 +179,13 @@ class Case:
         With two keys or more, every kind but "none", "all" and "causal" masks something, so that small cases show it.
         """
         shape = (self.batch, self.query_length, self.key_length)
-        rng = self.rng(3)
         if self.mask == "none":
             return None
         if self.mask == "all":
             return np.ones(shape, dtype=bool)
+        if self.mask == "causal":
+            return np.broadcast_to(np.tri(self.query_length, self.key_length, dtype=bool), shape).copy()
+        rng = self.rng(3)
         if self.mask == "padding":
             lengths = rng.integers(1, self.key_length + 1, size=(self.batch, 1, 1))
             if rng.random() < 0.5:
@@ -178,8 +193,6 @@ class Case:
             padded = rng.integers(self.batch)  # any sample, alone in half of the cases: the others may then need no mask
             lengths[padded] = np.minimum(lengths[padded], max(self.key_length - 1, 1))
             return np.broadcast_to(np.arange(self.key_length) < lengths, shape).copy()
-        if self.mask == "causal":
-            return np.broadcast_to(np.tri(self.query_length, self.key_length, dtype=bool), shape).copy()
         drawn = rng.random(shape) < 0.6
         if self.mask == "broadcast":
             drawn = np.broadcast_to(drawn[:1], shape).copy()

@@ -74,9 +74,8 @@ def tame(x: Tensor, dim: tuple[int, ...]) -> tuple[Tensor, Tensor | None]:
     """
     if x.dtype != torch.float64:
         return x, None
-    size = x.detach().abs()
     # What is not finite is none of this function's business: it must neither be hidden nor spoil the others.
-    largest = size.masked_fill(~size.isfinite(), 0.0).amax(dim=dim, keepdim=True)
+    largest = x.detach().abs().nan_to_num(0.0, posinf=0.0).amax(dim=dim, keepdim=True)
     power = (torch.frexp(largest).exponent - 500).clamp(min=0)  # two factors of 2^500 and 2^23 terms fit in 2^1023
     return torch.ldexp(x, -power), power
 

@@ -14,9 +14,9 @@ def reset_of(owner: type[Any]) -> str:
 
     It takes no argument, so that nothing is chosen by calling it.
     """
-    for name in dir(owner):
+    for name in filter(_RESETS.fullmatch, dir(owner)):
         method = inspect.getattr_static(owner, name)
-        if not _RESETS.fullmatch(name) or not inspect.isfunction(method) or method.__module__.partition(".")[0] == "torch":
+        if not inspect.isfunction(method) or method.__module__.partition(".")[0] == "torch":
             continue  # clear() of a container of torch's drops its parts
         parameters = list(inspect.signature(method).parameters.values())[1:]
         if all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Hashable
 from typing import Any
 
-_KEPT = 64  # classes and functions; reading a subject asks for a handful, several times each
+_KEPT = 256  # classes and functions; reading a subject asks for those of its file, several times each
 
 
 @functools.lru_cache(_KEPT)
@@ -33,6 +33,20 @@ def tree_of(owner: Hashable) -> ast.Module:
         SyntaxError: it does not stand alone.
     """
     return ast.parse(textwrap.dedent(source_of(owner)))
+
+
+@functools.lru_cache(_KEPT)
+def nodes_of(owner: Hashable) -> tuple[ast.AST, ...]:
+    """Return all nodes of :func:`tree_of`: to walk through a tree takes longer than most that is asked of it."""
+    return tuple(ast.walk(tree_of(owner)))
+
+
+@functools.lru_cache(_KEPT)
+def statements_of(owner: Hashable) -> tuple[tuple[ast.Assign, ...], tuple[ast.BinOp, ...]]:
+    """Return the assignments and the products of :func:`tree_of`."""
+    nodes = nodes_of(owner)
+    products = (node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult))
+    return tuple(node for node in nodes if isinstance(node, ast.Assign)), tuple(products)
 
 
 def classes_of(file: Any) -> dict[str, Any]:
@@ -58,7 +72,7 @@ def named_in(target: Any) -> list[Any]:
             if one in found or getattr(one, "__module__", "") != target.__module__:
                 continue
             with contextlib.suppress(OSError, TypeError, SyntaxError):
-                named = {node.id for node in ast.walk(tree_of(one)) if isinstance(node, ast.Name)} & file.keys()
+                named = {node.id for node in nodes_of(one) if isinstance(node, ast.Name)} & file.keys()
                 found[one] = None
                 waiting += [file[name] for name in named if inspect.isclass(file[name]) or inspect.isfunction(file[name])]
     return list(found)

@@ -28,11 +28,12 @@ class View:
 
     def write(self, values: Tensor) -> None:
         """Copy ``values``, shaped as :meth:`read` and of any dtype, into the module's parameters."""
-        with torch.no_grad():
-            sizes = [piece.size(self.dim) for piece in self.pieces]
-            parts = [values] if len(sizes) == 1 else torch.split(values, sizes, self.dim)
-            for piece, part in zip(self.pieces, parts, strict=True):
-                piece.copy_(part)
+        if len(self.pieces) == 1:
+            self.pieces[0].detach().copy_(values)
+            return
+        parts = torch.split(values, [piece.size(self.dim) for piece in self.pieces], self.dim)
+        for piece, part in zip(self.pieces, parts, strict=True):
+            piece.detach().copy_(part)
 
     def gradient(self, of_parameters: Mapping[Tensor, Tensor]) -> tuple[Tensor, bool]:
         """Return the gradient, shaped as :meth:`read`, and whether every piece has one (zero where it has not).

@@ -11,6 +11,9 @@ from typing import TypeVar
 
 import pytest
 
+from tests.helpers.fixture_groups import group_of
+from tests.helpers.places import ROOT
+
 T = TypeVar("T")  # of a test's parameter
 
 
@@ -231,6 +234,7 @@ MORE = {
         "builds modules for each window, half a minute; a wrong one of the kind stays", ("OfAWindow",)
     ),
     "subject/test_numpy_classes.py::test_tuples_are_replaced_by_tuples_of_its_arrays": More(_ALIKE, ("within", "next_to")),
+    "subject/test_numpy_classes.py::test_bugs_in_a_class_of_batches_are_found": More(_ALIKE, ("state_kept",)),
     "introspect/test_unjudged_outputs.py::test_weights_in_another_form_are_named_and_not_called_wrong": More(
         _ALIKE,
         ("Usual-", "HeadsFirst-weights in attn: shape [H, B, Tq, Tk]", "ReturnedHeadsFirst-",
@@ -416,8 +420,13 @@ def part_of(text: str) -> tuple[int, int]:
 
 
 def is_in_part(identity: str, part: tuple[int, int]) -> bool:
-    """Whether a test, by its id, is in a part: each is in one, the same on every machine."""
-    return zlib.crc32(identity.encode()) % part[1] == part[0] - 1
+    """Whether a test, by its id, is in a part: each is in one, the same on every machine.
+
+    Tests that share a fixture of their file or class are in one part, so that it is made once in all parts; but for those with
+    parameters, of which a fixture judges no more than are wanted.
+    """
+    name = identity if "[" in identity else group_of(identity, ROOT)
+    return zlib.crc32(name.encode()) % part[1] == part[0] - 1
 
 
 def chosen(request: pytest.FixtureRequest, parameter: str, names: list[T]) -> list[T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import re
 import sys
@@ -74,15 +75,23 @@ def mistakes_of_models(kinds: Sequence[Any], others: Collection[str], alone: Req
         masked = pick(inspect.signature(kind.forward).parameters, MASK) is not None
         if issubclass(kind, classes) or not masked or "Embedding(" in source_of(kind):
             return None
-        adapter = as_adapter(kind, alone.label)
-        built = adapter.build(*(adapter.sizes or (SIZES.head, SIZES.d_model)))
-        if not any(isinstance(part, classes) for part in built.modules()):  # to find out how it is called takes far longer
+        # To find out how it is called takes far longer.
+        if not any(issubclass(part, classes) for part in _kinds_of_parts(kind)):
             return None
-        whole = build_and_call(adapter, kind, alone, whole=True)
+        whole = build_and_call(as_adapter(kind, alone.label), kind, alone, whole=True)
         attentions = [path for path, part in whole.module.named_modules() if isinstance(part, classes)]
         return mistake_in_built(whole, attentions) if attentions else None
 
     return _known(models, mistake)
+
+
+@functools.lru_cache(256)  # of a file whose classes are judged one after the other, each would build all others every time
+def _kinds_of_parts(kind: type[nn.Module]) -> frozenset[type]:
+    """Return the classes of all modules in what a class builds; none where it cannot be built."""
+    with contextlib.suppress(Exception):
+        adapter = as_adapter(kind, kind.__name__)
+        return frozenset(map(type, adapter.build(*(adapter.sizes or (SIZES.head, SIZES.d_model))).modules()))
+    return frozenset()
 
 
 def _known(kinds: Mapping[str, Any], mistake: Callable[[Any], str | None]) -> dict[str, str]:

@@ -149,10 +149,11 @@ def value_of(
         return 1 / math.sqrt(of_head)
     if role == "map":
         return nn.Linear(d_model, d_model)
+    if role == "dropout layer":
+        return nn.Dropout(rate)
     queries, keys = _LENGTHS.get()
     values: dict[Role, Any] = {
         "head": head, "kv head": kv_heads or head, "d_model": d_model, "dropout": rate,
-        "dropout layer": nn.Dropout(rate),
         "length": keys, "query length": queries, "key length": keys, "tokens": keys, "layer": 0, "on": True,
         "off": False, "feed-forward": 2 * d_model, "score divisor": math.sqrt(of_head),
     }  # fmt: skip

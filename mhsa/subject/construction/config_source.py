@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.source.written_code import classes_of, named_in, tree_of
+from mhsa.source.written_code import classes_of, named_in, nodes_of
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.by_source.heads_by_use import called, name_of
@@ -109,7 +109,7 @@ def configuration_source(target: Any, argument: str) -> Source:
         if getattr(owner, "__module__", "builtins").partition(".")[0] in ("torch", "builtins"):
             continue
         with contextlib.suppress(OSError, TypeError, SyntaxError):
-            own = list(ast.walk(tree_of(owner)))
+            own = nodes_of(owner)
             nodes += own
             for node in own:
                 if isinstance(node, ast.Attribute) and _is(node.value, argument):
@@ -131,7 +131,7 @@ def names_read(target: Any, argument: str) -> frozenset[str]:
     """Return the names that a class, and what of its file it names, reads from what they call so, at whatever depth."""
     found: set[str] = set()
     for owner in named_in(target):
-        for node in ast.walk(tree_of(owner)):
+        for node in nodes_of(owner):
             name = name_of(node)
             if isinstance(node, ast.Attribute | ast.Subscript) and name and _is_within(node.value, argument):
                 found.add(name)

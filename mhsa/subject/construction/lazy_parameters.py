@@ -13,7 +13,9 @@ SAID = Understood("constructor", "lazy parameters get their sizes from one call,
 
 def has_lazy(module: nn.Module) -> bool:
     """Whether a module has a parameter or a buffer without a size."""
-    return any(is_lazy(x) for x in (*module.parameters(), *module.buffers()))
+    # Without names, which cost more than all else here: a module is built for every case.
+    kept = (x for part in module.modules() for x in (*part._parameters.values(), *part._buffers.values()))
+    return any(x is not None and is_lazy(x) for x in kept)
 
 
 def give_sizes(module: nn.Module, d_model: int) -> bool:

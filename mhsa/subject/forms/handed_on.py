@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 
 
 def handed_on(function: Callable[..., Any], call: ast.Call, given: ast.expr) -> tuple[Callable[..., Any], str] | None:
@@ -36,7 +36,7 @@ def takes_all_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
         listed = list(inspect.signature(function).parameters.values())[1:]
         if [p.kind for p in listed] != [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
             return function
-        nodes = list(ast.walk(tree_of(function)))
+        nodes = nodes_of(function)
         uses = [sum(isinstance(n, ast.Name) and n.id == p.name for n in nodes) for p in listed]
         for call in (n for n in nodes if isinstance(n, ast.Call)):
             stars = [x.value for x in call.args if isinstance(x, ast.Starred)] + [
@@ -77,7 +77,7 @@ def _called(function: Callable[..., Any], call: ast.Call) -> Callable[..., Any] 
 def _part(owner: Any, name: str, place: dict[str, Any]) -> type[nn.Module] | None:
     """Return the class of the file that a class keeps an object of: ``self.core = Core()``."""
     with contextlib.suppress(OSError, TypeError, SyntaxError):
-        for node in (node for node in ast.walk(tree_of(owner)) if isinstance(node, ast.Assign)):
+        for node in (node for node in nodes_of(owner) if isinstance(node, ast.Assign)):
             kept = any(isinstance(t, ast.Attribute) and t.attr == name for t in node.targets)
             if kept and isinstance(node.value, ast.Call):
                 kind = _named(node.value.func, place)

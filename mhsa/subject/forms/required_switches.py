@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of, tree_of
 from mhsa.subject.forms.handed_on import given_in, handed_on
 
 DEPTH = 4  # functions that hand an argument on to each other; more of them are no usual code
@@ -37,7 +37,7 @@ def is_switch(function: Callable[..., Any], name: str, depth: int = DEPTH) -> bo
 def is_compared_with_none(function: Callable[..., Any], name: str) -> bool:
     """Whether a function asks whether its argument ``name`` is None, so that it may be."""
     try:
-        nodes = list(ast.walk(tree_of(inspect.unwrap(function))))
+        nodes = nodes_of(inspect.unwrap(function))
     except (OSError, TypeError, SyntaxError):
         return False
     compared = [node for node in nodes if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.Is, ast.IsNot))]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mhsa.oracle.formula.fields import Rotary
 from mhsa.records.names import CONTEXT, KEY, QUERY, SELF, VALUE, is_called
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 from mhsa.subject.forms.handed_on import given_in, name_of_call
 
 # What models hand from layer to layer, in the form that goes with the name; [T, ...] or [B, T, ...], of the features that are
@@ -81,7 +81,7 @@ def tables_by_use(forward: Callable[..., Any], names: Sequence[str]) -> set[str]
     No number is one, and nothing that has the name of a length or a place.
     """
     try:
-        nodes = list(ast.walk(tree_of(inspect.unwrap(forward))))
+        nodes = nodes_of(inspect.unwrap(forward))
         parameters = inspect.signature(forward).parameters
     except (OSError, TypeError, ValueError, SyntaxError):
         return set()

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from mhsa.records.names import HEAD, is_called
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 from mhsa.subject.forms.handed_on import given_in, handed_on, name_of_call
 from mhsa.subject.forms.needless_arguments import HEIGHT_OF_PICTURE, PICTURE, WIDTH_OF_PICTURE, Given
 from mhsa.subject.forms.required_switches import DEPTH
@@ -40,7 +40,7 @@ def entries(function: Callable[..., Any], name: str, depth: int = DEPTH) -> int 
     """
     function = inspect.unwrap(function)
     try:
-        nodes = list(ast.walk(tree_of(function)))
+        nodes = nodes_of(function)
     except (OSError, TypeError, SyntaxError):
         return None
     return _SizesInSource(function, nodes, depth).entries(name)
@@ -63,7 +63,7 @@ def is_named_size(name: str) -> bool:
 
 
 class _SizesInSource:
-    def __init__(self, function: Callable[..., Any], nodes: list[ast.AST], depth: int) -> None:
+    def __init__(self, function: Callable[..., Any], nodes: Sequence[ast.AST], depth: int) -> None:
         self._function, self._nodes, self._depth = function, nodes, depth
         self._calls = [node for node in nodes if isinstance(node, ast.Call)]
 

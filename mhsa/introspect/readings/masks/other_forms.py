@@ -17,7 +17,7 @@ from mhsa.introspect.readings.masks.own_code import own_code
 from mhsa.introspect.readings.masks.polarity import MEANS, mask_reading
 from mhsa.records.conventions.values import LENGTH_SHAPES, MaskMeaning, MaskShape
 from mhsa.records.understood import Understood
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.docstrings.mask_shapes import axes_of, ends_in_one
 from mhsa.subject.docstrings.passages import mask_parameter
@@ -64,7 +64,7 @@ def distinguished_axes(adapter: Adapter) -> set[int]:
     name = mask_parameter(adapter)
     found: set[int] = set()
     for owner in own_code(adapter) if name else ():
-        for node in ast.walk(tree_of(owner)):
+        for node in nodes_of(owner):
             if isinstance(node, ast.Compare) and _counts_axes(node.left, name):
                 compared = (n for c in node.comparators for n in ast.walk(c) if isinstance(n, ast.Constant))
                 found |= {n.value for n in compared if isinstance(n.value, int)}

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -30,7 +30,7 @@ def own_code(adapter: Adapter) -> Iterator[Any]:
             continue
         known.add(each)
         try:
-            named = [node.id for node in ast.walk(tree_of(inspect.unwrap(each))) if isinstance(node, ast.Name)]
+            named = [node.id for node in nodes_of(inspect.unwrap(each)) if isinstance(node, ast.Name)]
         except (OSError, TypeError, SyntaxError):  # it has no source, or none that stands alone
             continue
         yield inspect.unwrap(each)

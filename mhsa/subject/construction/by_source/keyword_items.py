@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of
 
 
 def items_of_keywords(target: Any) -> dict[str, inspect.Parameter]:
@@ -18,7 +18,7 @@ def items_of_keywords(target: Any) -> dict[str, inspect.Parameter]:
     with contextlib.suppress(OSError, TypeError, ValueError, SyntaxError):
         parameters = inspect.signature(function).parameters
         collecting = [n for n, p in parameters.items() if p.kind == p.VAR_KEYWORD]
-        for node in ast.walk(tree_of(function)) if collecting else ():
+        for node in nodes_of(function) if collecting else ():
             for name, default in _items(node, collecting[0]):
                 if name.isidentifier() and name not in parameters and name not in found:
                     found[name] = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from mhsa.source.written_code import named_in, tree_of
+from mhsa.source.written_code import named_in, nodes_of
 from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 
 ScoreScale = Literal["score divisor", "score factor"]
@@ -30,7 +30,7 @@ def score_scale(target: Any, name: str) -> ScoreScale | None:
     """
     if not _SCALE.search(name):
         return None
-    nodes = [node for owner in named_in(target) for node in ast.walk(tree_of(owner))]
+    nodes = [node for owner in named_in(target) for node in nodes_of(owner)]
     names = {name} | {attribute for node in nodes for attribute in kept_as(node, name)}
     found: set[ScoreScale] = set()
     for left, operator, right in (x for node in nodes for x in _operations(node)):
