@@ -1,10 +1,12 @@
 """Parameters whose names say little: biases called b, and heads in lists that are each as wide as the module."""
 
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mhsa.introspect.resolve import understand
 from mhsa.judge.verification import verify
+from mhsa.records.errors import SubjectError
 from tests.helpers.layers import fails
 
 
@@ -124,3 +126,25 @@ class InAListOfKeys(InAList):
 def test_an_empty_parameter_is_none_of_the_maps_and_values_of_keys_are_found() -> None:
     assert not fails(f"{__file__}:InAList")
     assert fails(f"{__file__}:InAListOfKeys")
+
+
+class ALearnedKey(nn.Module):
+    def __init__(self, num_heads: int, d_model: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(d_model, d_model) for _ in range(4))
+        self.bias_k, self.bias_v = (nn.Parameter(torch.randn(1, 1, d_model)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, v = (
+            torch.cat([f(x), one.expand(len(x), -1, -1)], 1)
+            for f, one in ((self.k_proj, self.bias_k), (self.v_proj, self.bias_v))
+        )
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in (self.q_proj(x), k, v))
+        heads = nn.functional.scaled_dot_product_attention(q, k, v)
+        return self.out_proj(heads.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def test_a_learned_key_is_no_second_bias() -> None:
+    with pytest.raises(SubjectError, match=r"parameter bias_k \[1, 1, 20\] changes the result but is not part of plain"):
+        understand(f"{__file__}:ALearnedKey")

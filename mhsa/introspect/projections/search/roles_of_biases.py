@@ -13,6 +13,7 @@ def find_biases(candidates: Candidates, weights: Weights) -> Weights:
     owners = {path.removesuffix(".weight"): reading for path, reading in weights.items() if path.endswith(".weight")}
     parents = [path.rpartition(".")[0] for path in weights]
     siblings = {p: reading for p, reading in zip(parents, weights.values(), strict=True) if p and parents.count(p) == 1}
+    with_own = {w.roles for path, w in weights.items() if f"{path.removesuffix('.weight')}.bias" in candidates.groups}
     for path in candidates.groups:
         if not candidates.is_bias(path):
             continue
@@ -20,6 +21,8 @@ def find_biases(candidates: Candidates, weights: Weights) -> Weights:
         if place := place_of(path):  # the bias of one of four maps in one parameter
             owner = next((w for p, w in weights.items() if place_of(p) == place), owner)
         roles = owner.roles if owner else named_roles(path)
+        if owner is None and roles in with_own:  # bias_k next to k_proj.bias: a learned key, and no second bias
+            continue
         owner = owner or next((w for w in weights.values() if w.roles == roles), None)
         if owner is None and not roles and len(candidates.shape(path)) > 1:  # the only packed map that it has the axes for
             fitting = [w for w in weights.values() if len(w.roles) > 1 and candidates.readings(path, w.roles, True)]
