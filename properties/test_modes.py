@@ -161,13 +161,27 @@ def test_gradients_after_calls_without_them(subject: Subject, case: Case) -> Non
     trial = Trial(subject, case)
     trial.require_gradients()
     trial()
-    first = torch.no_grad
-    if case.seed % 2 == 0:
-        trial.use(trial.fresh_copy().module)
-        first = torch.inference_mode
-    for mode in (first, torch.no_grad, torch.inference_mode):
+    for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             call_again(trial)
+    everything_is_differentiated(trial)
+    if case.seed % 2 == 0 and subject.contract.after_inference != "raise":
+        trial.use(trial.fresh_copy().module)
+        with torch.inference_mode():
+            call_again(trial)
+        require_gradients_after_inference(trial)
+
+
+def require_gradients_after_inference(trial: Trial) -> None:
+    """Fail unless a module whose first call was one under inference_mode can be trained; where it raises, as a question."""
+    seen = [x.detach().clone().requires_grad_() for x in trial.last_tensors[:3]]
+    made, said = attempt(lambda: trial.call_unchecked(*seen, trial.last_tensors[3])[0].sum().backward())
+    if made is None and "nference tensor" in said:
+        check.fail(
+            f"after a first call under inference_mode it cannot be trained: {said}",
+            what="backward pass",
+            declaration={} if trial.subject.contract.after_inference == "trains" else {"after_inference": "raise"},
+        )
     everything_is_differentiated(trial)
 
 

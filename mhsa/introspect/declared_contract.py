@@ -175,6 +175,7 @@ APPLIES: dict[str, Callable[[Promise], str]] = {
     "dropout": _with_a_rate,
     "spare_parameters": _with_maps,
     "counters": _with_maps,
+    "after_inference": _always,
     "padded_queries": _with_tokens_that_are_masked,
     "bias_switch": _with_a_switch_of_biases,
     "shape_mismatch": _always,  # tokens of another width are given to every subject

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from mhsa.records.lines_to_paste import question_with_answers
 from mhsa.records.request import Request
 from mhsa.records.understood import notes_of
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
+from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.guard import attempt
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
@@ -52,15 +54,19 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         declared |= new
         questions.append(str(found))
         means = means or (found.means if isinstance(found, Question) else ())
-    if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
+    subject = found
+    if (
+        isinstance(subject, Subject)
+        and (grouped := _with_fewer_key_heads(subject, request.under(declared), target)) is not None
+    ):
         right = fits(grouped)
-        if not questions and right:
-            return LoadedSubject(_as_found(grouped, request, {"kv_heads": "grouped"}))
+        if not questions and right:  # with as many it is judged by more laws, and the option is named as not judged
+            return LoadedSubject(subject)
         found, declared = grouped, declared | {"kv_heads": "grouped"}
-        fewer = (
-            "exactly right with fewer of them than of queries, too" if right else "not right with fewer of them than of queries"
+        how, too = (
+            ("exactly", ", too") if right else ("not", f"; not_judged = {json.dumps(_about_key_heads(subject))} accepts that")
         )
-        questions.append(f"it is built with a number of key heads, and {fewer}")
+        questions.append(f"it is built with a number of key heads, and {how} right with fewer of them than of queries{too}")
     if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
@@ -79,12 +85,21 @@ def _with_fewer_key_heads(subject: Subject, request: Request, target: Any) -> Su
     """
     adapter = subject.adapter
     constructor = adapter.constructor if isinstance(adapter, ModuleAdapter) else None
-    if constructor is None or not constructor.takes_kv_heads or subject.contract.kv_heads is not None or not fits(subject):
+    if constructor is None or not constructor.takes_kv_heads or subject.contract.kv_heads is not None:
+        return None
+    if set(_about_key_heads(subject)) & set(request.not_judged) or not fits(subject):
         return None
     grouped = load_subject(request.under({"kv_heads": "grouped"}), target)
     if not isinstance(grouped, Subject) or not Fit().is_taken_without_mask(replace(grouped, device="cpu")):
         return None
     return grouped
+
+
+def _about_key_heads(subject: Subject) -> list[str]:
+    """Return what is said of fewer key heads where they are not judged."""
+    option = "constructor argument "
+    named = (words for words in subject.not_judged if role_of(words.removeprefix(option)) == "kv head")
+    return [*named] or [words for words in subject.not_judged if "heads of keys" in words]
 
 
 def _as_found(subject: Subject, request: Request, suggested: Mapping[str, Any]) -> Subject:

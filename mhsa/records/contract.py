@@ -34,6 +34,7 @@ from mhsa.records.conventions.refusals import (
 )
 from mhsa.records.conventions.values import (
     Accumulation,
+    AfterInference,
     BiasSwitch,
     Counters,
     Dropout,
@@ -100,6 +101,8 @@ class Contract:
             uses. None: such are a question, if nothing else is wrong.
         counters: whole numbers in buffers that calls in eval mode change, and no result depends on: ``"none"`` or ``"any"``.
             None: such are a question, if nothing else is wrong.
+        after_inference: after a first call under torch.inference_mode a module ``"trains"``, or its backward passes may
+            ``"raise"``. None: one that raises is a question, if nothing else is wrong.
         bias_switch: a switch of the constructor that is called ``bias``, and off, takes the biases of ``"all"`` maps, or of
             ``"some"``. None: one that leaves that of the out projection, or all others, is a question, if nothing else is
             wrong.
@@ -171,6 +174,7 @@ class Contract:
     dropout: Dropout | None = None
     spare_parameters: SpareParameters | None = None
     counters: Counters | None = None
+    after_inference: AfterInference | None = None
     padded_queries: PaddedQueries | None = None
     bias_switch: BiasSwitch | None = None
     shape_mismatch: ShapeMismatch = "unchecked"
@@ -228,7 +232,7 @@ class Contract:
             object.__setattr__(self, "layer", as_text(formulas_of(self.layer)))  # terms in order
             if self.surroundings == "none":
                 raise ValueError(
-                    f"Contract(surroundings='none', layer={self.layer!r}); with a layer, must be None or 'left-out'"
+                    f"Contract(surroundings='none', layer={self.layer!r}); must be None or 'left-out' with a layer"
                 )
         object.__setattr__(self, "window", window_of(self.window))  # TOML has lists
 

@@ -68,10 +68,19 @@ def test_fewer_key_heads_are_named_whether_they_are_right_or_not(models: Path, n
     assert (f"and{right or ' exactly'} right with fewer" in str(question)) == ("kv_heads" in declared)
 
 
-def test_who_declares_everything_else_is_judged_with_fewer_key_heads_where_they_are_right(models: Path) -> None:
-    loaded = load_under(Request("a", f"{models}:Sharing", contract={"causal": "top-left"}))
-    assert loaded.question is None
-    assert loaded.subject.contract.kv_heads == "grouped"
+def test_who_declares_everything_else_is_not_asked_where_they_are_right(models: Path) -> None:
+    assert load_under(Request("a", f"{models}:Sharing", contract={"causal": "top-left"})).question is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("WrongOrder", "constructor argument num_key_value_heads"), ("MustBeGiven", "fewer heads of keys than of queries")],
+)
+def test_who_accepts_that_they_are_not_judged_is_not_asked(models: Path, name: str, words: str) -> None:
+    asked = load_under(Request("a", f"{models}:{name}", contract={"causal": "top-left"})).question
+    assert f'not_judged = ["{words}"] accepts that' in str(asked)
+    accepting = Request("a", f"{models}:{name}", contract={"causal": "top-left"}, not_judged=(words,))
+    assert load_under(accepting).question is None
 
 
 @pytest.mark.parametrize("name", ["WrongOrder", "MustBeGiven"])

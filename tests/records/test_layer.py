@@ -62,7 +62,7 @@ def test_other_text_is_refused_with_what_it_can_be(text: Any) -> None:
 
 
 def test_a_layer_and_nothing_around_it_contradict_each_other() -> None:
-    with pytest.raises(ValueError, match="with a layer, must be None or 'left-out'"):
+    with pytest.raises(ValueError, match="must be None or 'left-out' with a layer"):
         Contract(layer=STREAM, surroundings="none")
 
 

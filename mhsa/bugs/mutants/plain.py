@@ -32,7 +32,7 @@ class Plain(nn.Module):
     mhsa_contract = Contract(
         fully_masked_row="zeros", mask="allowed", mask_shape="[B, Tq, Tk]", layout="BTD", shape_mismatch="raises",
         float64_in="float64", weights="softmax", causal="no", surroundings="none", indivisible="raises", heads="consecutive",
-        dropout="applied", spare_parameters="none",
+        dropout="applied", spare_parameters="none", counters="none", after_inference="trains",
     )  # fmt: skip
 
     def __init__(self, head: int, d_model: int, dropout: float = 0.1) -> None:

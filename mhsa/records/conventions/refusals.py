@@ -9,6 +9,7 @@ from mhsa.oracle.formula.fields import Causal, Lse, SoftcapOrder, Window
 from mhsa.records.conventions.values import (
     LENGTH_SHAPES,
     Accumulation,
+    AfterInference,
     BiasSwitch,
     Counters,
     Dropout,
@@ -44,6 +45,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "dropout": (None, *get_args(Dropout)),
     "spare_parameters": (None, *get_args(SpareParameters)),
     "padded_queries": (None, *get_args(PaddedQueries)),
+    "after_inference": (None, *get_args(AfterInference)),
     "counters": (None, *get_args(Counters)),
     "bias_switch": (None, *get_args(BiasSwitch)),
     "shape_mismatch": get_args(ShapeMismatch),

@@ -37,6 +37,7 @@ Dropout = Literal["applied", "never"]
 SpareParameters = Literal["none", "any"]
 Counters = Literal["none", "any"]
 PaddedQueries = Literal["computed", "zero"]
+AfterInference = Literal["trains", "raise"]
 BiasSwitch = Literal["all", "some"]
 Weights = Literal["softmax", "scores"]  # that are returned
 Float64In = Literal["float64", "float32"]
