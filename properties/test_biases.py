@@ -9,8 +9,8 @@ from hypothesis import given
 from mhsa.judge.budget import light
 from mhsa.judge.strategies import cases
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import BiasTable
 from mhsa.records.case import Case
 from mhsa.subject import check
 from mhsa.subject.answer import Answer

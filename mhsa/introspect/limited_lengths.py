@@ -6,6 +6,7 @@ Else it is a question.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from mhsa.records.understood import Understood
 from mhsa.subject.construction.argument_roles import LENGTH
 from mhsa.subject.subject import Subject
 
+_TABLES = re.compile(r"table|bias|rel|dist", re.IGNORECASE)
 _LONGEST = 600  # of the cases that are always drawn (mhsa/judge/strategies.py)
 
 
@@ -57,13 +59,15 @@ def with_more_positions(target: Any, request: Request, understand: Callable[[Any
         return replace(subject, understood=(*subject.understood, Understood("constructor", text, "fitted")))
 
 
-def require_lengths(module: nn.Module, d_model: int, call: Callable[[Tensor], object]) -> None:
+def require_lengths(module: nn.Module, d_model: int, call: Callable[[Tensor], object], *, tabled: bool = False) -> None:
     """Raise TooFewPositions if the module has a square tensor [n, n], takes n positions, and refuses n + 1.
 
+    So it is with parameters that are tables of biases by their names, or may be the one that is declared (``tabled``): of
+    pairs of places, or with a row for each distance.
     ``call`` calls the module with one tensor [B, T, d_model] as query, key and value. A module that refuses other lengths is
     judged: what it has for them cannot be seen.
     """
-    for name, size in sorted(_squares(module), key=lambda found: found[1]):
+    for name, size in sorted({*_squares(module), *_tables(module, any_name=tabled)}, key=lambda found: found[1]):
         if size in (d_model, 1) or size >= _LONGEST or not _returns(call, size, d_model) or _returns(call, size + 1, d_model):
             continue
         words = (
@@ -80,6 +84,17 @@ def _squares(module: nn.Module) -> Iterator[tuple[str, int]]:
         for name, tensor in held.items():
             if isinstance(tensor, Tensor) and tensor.dim() >= 2 and tensor.size(-1) == tensor.size(-2):
                 yield f"{path}.{name}".lstrip("."), tensor.size(-1)
+
+
+def _tables(module: nn.Module, *, any_name: bool) -> Iterator[tuple[str, int]]:
+    """Yield parameters that may be tables of biases, each with the positions that it may be made for: n, 2 n - 1 or n x n."""
+    for path, parameter in module.named_parameters():
+        if parameter.dim() < 2 or not (any_name or _TABLES.search(path)):
+            continue
+        for size in set(parameter.shape):
+            yield path, size
+            if size % 2:
+                yield path, (size + 1) // 2
 
 
 def _returns(call: Callable[[Tensor], object], length: int, d_model: int) -> bool:

@@ -12,6 +12,7 @@ from mhsa.introspect.limited_lengths import with_more_positions
 from mhsa.introspect.load import chosen
 from mhsa.introspect.readings.constructors import read_constructor
 from mhsa.introspect.readings.fixed_lengths import read_fixed_lengths
+from mhsa.introspect.readings.formula.bias_tables import read_bias_tables
 from mhsa.introspect.readings.formula.named_bias import with_named_bias
 from mhsa.introspect.readings.formula.qk_norm import seems_normed
 from mhsa.introspect.readings.formula.rotary_forms import read_tables
@@ -43,6 +44,7 @@ FORMS = (
     read_call_options,
     read_windows,
     read_fixed_lengths,
+    read_bias_tables,
 )
 
 

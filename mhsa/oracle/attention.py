@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
 from mhsa.oracle.formula import alibi, between, bias_table, fill, given_bias, groups, lse, sinks, softcap
-from mhsa.oracle.formula.fields import BiasTable
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.precision import Precision
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mhsa.oracle.attention import Linear, MultiHead, OracleError, merge_heads, split_heads
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
 from mhsa.oracle.formula import bias_table, given_bias, groups, lse, qk_norm, sinks, softcap
-from mhsa.oracle.formula.fields import BiasTable
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.precision import Precision
 
 _LEAST = 2.0**-1022  # the logarithm of smaller weights says nothing more

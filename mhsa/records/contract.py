@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal
 
+from mhsa.oracle.formula.bias_fields import Bias, bias_of
 from mhsa.oracle.formula.fields import (
-    Bias,
     Causal,
     Fill,
     KvHeads,
@@ -19,7 +19,6 @@ from mhsa.oracle.formula.fields import (
     Sinks,
     SoftcapOrder,
     Window,
-    bias_of,
     fill_of,
     qk_norm_of,
     rotary_of,
@@ -140,8 +139,9 @@ class Contract:
         bias: ``"given"``: the caller gives a floating [B or 1, H or 1, Tq, Tk], in an argument of its own or as the mask, that
             is added to the scaled scores; ``"alibi"``: minus a slope of the head times the distance to the own place, with the
             paper's slopes for every number of heads, or ``"alibi-geometric"``, 2^(-8 h / H) for every H; ``"table"``: a
-            parameter [buckets, H] of which the bucket of the distance is added, or a table of ``rule`` ("t5"), ``direction``
-            ("both", "past") and ``max_distance``; None is none.
+            parameter [buckets, H] of which the bucket of the distance is added, or a table of ``rule`` ("t5", "swin",
+            "clipped"), ``direction`` ("both", "past"), ``max_distance`` and ``order`` ("key - query", "query - key"); None is
+            none.
         sinks: one more logit takes part in the softmax and has no value: ``"learned"``, a parameter [H], or a number
             (softmax-off-by-one is 0); None is none.
         softcap_order: the soft cap comes ``"before-bias"`` (the bias is added to capped scores) or ``"after-bias"``.

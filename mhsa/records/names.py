@@ -88,6 +88,7 @@ KEY_LENGTH = {"len_k", "k_len", "key_len", "key_length", "seq_len_k", "len_kv", 
 TOKENS = {"num_tokens", "n_tokens", "num_token", "token_num", "num_patches", "n_patches", "num_nodes", "n_nodes", "num_frames",
           "n_frames", "seq_size", "sequence_size", "time_steps", "timesteps", "n_timesteps", "num_timesteps", "patch_num",
           "num_patch", "n_vars", "num_vars", "nvars", "d_time", "num_joints", "n_joints", "joint_num"}  # fmt: skip
+DISTANCES = {"max_relative_position"}  # of POSITIONS, those beyond which all are one
 SEQUENCE = {"seq_len", "seq_length", "sequence_length", "seqlen"}  # of POSITIONS, those that say no maximum
 LAYERS = {"layer_idx", "layer_id", "layer_index", "block_idx", "block_id", "idx"}
 SWITCHES_ON = {"bias", "qkv_bias", "attention_bias", "use_bias", "proj_bias", "add_bias", "out_bias", "attn_bias", "q_bias",

@@ -10,7 +10,8 @@ from torch import nn
 from mhsa.bugs.diagnosis.compared_cases import cases_for
 from mhsa.bugs.mutants.right_formula import right_under
 from mhsa.introspect.resolve import understand
-from mhsa.oracle.formula.fields import BiasTable, QkNorm, Rotary
+from mhsa.oracle.formula.bias_fields import BiasTable
+from mhsa.oracle.formula.fields import QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.records.contract import Contract
 from mhsa.records.request import Request
@@ -31,6 +32,7 @@ CROSSED = [
     Formula(lse="base-2", bias="given", softcap=2.0, qk_norm=QkNorm()),
     Formula(bias=BiasTable(max_distance=30), scale=1.0, softcap=3.0, softcap_order="after-bias"),
     Formula(bias=BiasTable(), causal="bottom-right", sinks="learned", kv_heads="grouped"),
+    Formula(bias=BiasTable("clipped", order="query - key"), softcap=3.0, kv_heads="grouped"),
     Formula(qk_norm=QkNorm("l2"), scale=10.0, bias="alibi", causal="bottom-right"),
     Formula(qk_norm=QkNorm("rms", gain="1 + weight", place="after-rotary"), rotary=Rotary(layout="interleaved")),
 ]

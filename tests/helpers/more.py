@@ -49,6 +49,9 @@ MORE = {
     "bugs/test_declared_bias_table.py::test_the_right_ones_hold": More(
         "judges two modules by 60 properties; both are compared with the oracle in make test"
     ),
+    "bugs/test_declared_clipped_table.py::test_the_right_ones_hold": More(
+        "judges two modules by 60 properties; both are compared with the oracle in make test"
+    ),
     "introspect/readings/formula/test_window_tables.py::test_a_wrong_one_is_violated_under_it": More(
         "each is judged by a dozen properties in modules that are built for each window, half a minute", ("RowsForColumns",)
     ),
@@ -125,13 +128,13 @@ MORE = {
     ),
     **{
         f"bugs/test_declared_{file}.py::test_another_property_finds_it": More("one property that finds each bug stays")
-        for file in ("mutants", "scores", "qk_norm", "lse", "bias_table", "fill")
+        for file in ("mutants", "scores", "qk_norm", "lse", "bias_table", "clipped_table", "fill")
     },
     **{
         f"bugs/test_declared_{file}.py::test_it_is_found": More(
             "one pair for each mutant; test_no_vacuous_property.py has one for each property in make test"
         )
-        for file in ("mutants", "scores", "qk_norm", "bias_table")
+        for file in ("mutants", "scores", "qk_norm", "bias_table", "clipped_table")
     },
     "bugs/test_declared_qk_norm.py::test_the_feature_done_right_holds": More(
         "each is judged by 40 properties; each is compared with the oracle in make test"
@@ -139,6 +142,7 @@ MORE = {
     "bugs/test_declared_qk_norm.py::test_the_diagnosis_names_it": More(_COMPARED),
     "bugs/test_declared_lse.py::test_the_diagnosis_names_it": More(_COMPARED),
     "bugs/test_declared_bias_table.py::test_the_diagnosis_names_it": More(_COMPARED),
+    "bugs/test_declared_clipped_table.py::test_the_diagnosis_names_it": More(_COMPARED),
     "bugs/test_declared_mutants.py::test_the_diagnosis_names_a_bug_of_rotary_positions": More(_COMPARED),
     "bugs/test_declared_mutants.py::test_the_diagnosis_names_a_bug_of_shared_heads": More(_COMPARED, ("GroupsInterleaved",)),
     "bugs/test_diagnosis.py::test_what_is_judged_in_a_half_format": More(
@@ -153,6 +157,7 @@ MORE = {
         _COMPARED, ("alibi:Alibi", "sinks:Sinking")
     ),
     "bugs/test_declared_bias_table.py::test_the_diagnosis_finds_nothing_in_a_right_one": More(_COMPARED),
+    "bugs/test_declared_clipped_table.py::test_the_diagnosis_finds_nothing_in_a_right_one": More(_COMPARED, ("Clipped",)),
     "bugs/test_mutants.py::test_it_is_found": More(
         "one pair for each mutant; test_no_vacuous_property.py has one for each property, half as many, in make test"
     ),

@@ -16,7 +16,8 @@ import numpy as np
 
 from mhsa.oracle.attention import Linear, MultiHead, ProjectionWeights, attention, multi_head
 from mhsa.oracle.bounded import Bounded
-from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
+from mhsa.oracle.formula.bias_fields import BiasTable
+from mhsa.oracle.formula.fields import Fill, QkNorm, Rotary
 from mhsa.oracle.formula.formula import Formula
 from mhsa.oracle.gradients import derivative, gradients
 from mhsa.oracle.precision import PRECISIONS, Precision
@@ -38,6 +39,7 @@ FORMULAS = {
     "alibi, geometric": Formula("bottom-right", bias="alibi-geometric", softcap=2.0, softcap_order="after-bias"),
     "table": Formula(bias=BiasTable(max_distance=5)),
     "table of the past": Formula("top-left", bias=BiasTable(max_distance=4), softcap=2.0),
+    "table of clipped distances": Formula("bottom-right", bias=BiasTable("clipped", "past", order="key - query"), softcap=3.0),
     "table of both, aligned": Formula("bottom-right", bias=BiasTable(direction="both", max_distance=5), sinks=0.5),
     "sink": Formula(sinks=0.7, lse="base-2"),
     "lse": Formula(lse="base-2"),

@@ -7,7 +7,8 @@ import numpy as np
 from mhsa.oracle.attention import core
 from mhsa.oracle.bounded import Arithmetic, Bounded
 from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, groups, lse, qk_norm, rotary, sinks, softcap
-from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
+from mhsa.oracle.formula.bias_fields import BiasTable
+from mhsa.oracle.formula.fields import Fill, QkNorm, Rotary
 from mhsa.oracle.precision import PRECISIONS, Precision
 from tests.oracle.pinned_bounds import bounded, numbers
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 
 from mhsa.oracle import attention as oracle
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.bias_table import buckets
-from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.formula.formula import Formula
 from mhsa.oracle.precision import PRECISIONS
 

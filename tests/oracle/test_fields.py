@@ -4,21 +4,21 @@ from typing import Any
 
 import pytest
 
+from mhsa.oracle.formula.bias_fields import BiasTable, bias_of
 from mhsa.oracle.formula.fields import (
     LEAST_FILL,
-    BiasTable,
     Fill,
     QkNorm,
     Rotary,
     as_declared,
-    bias_of,
     fill_of,
     qk_norm_of,
     rotary_of,
 )
 
 INF = float("inf")
-BIAS = "must be one of None, 'given', 'alibi', 'alibi-geometric', 'table', or a table of rule, direction, max_distance"
+BIAS = "must be one of None, 'given', 'alibi', 'alibi-geometric', 'table', or a table of rule, direction, max_distance, order"
+CLIPPED = 'max_distance is of the rule "t5", a clipped table has as many rows as distances; leave it out'
 FILL = "must be a number, a table of number, how, or 'none'"
 
 
@@ -29,7 +29,11 @@ def undercut(number: str) -> str:
 @pytest.mark.parametrize(
     ("make", "given", "message"),
     [
-        (BiasTable, {"rule": "clip"}, "rule = 'clip'; must be one of 't5', 'swin'"),
+        (BiasTable, {"rule": "clip"}, "rule = 'clip'; must be one of 't5', 'swin', 'clipped'"),
+        (BiasTable, {"rule": "clipped", "max_distance": 20}, CLIPPED),
+        (BiasTable, {"rule": "clipped", "direction": "next"}, "direction = 'next'; must be one of 'both', 'past'"),
+        (BiasTable, {"rule": "clipped", "order": "last"}, "order = 'last'; must be one of 'key - query', 'query - key'"),
+        (BiasTable, {"order": "key - query"}, 'order is of the rule "clipped"; leave it out'),
         (BiasTable, {"rule": "swin", "max_distance": 20}, 'direction and max_distance are of the rule "t5"; leave them out'),
         (BiasTable, {"rule": "swin", "direction": "both"}, 'direction and max_distance are of the rule "t5"; leave them out'),
         (BiasTable, {"direction": "next"}, "direction = 'next'; must be one of 'both', 'past'"),
@@ -70,7 +74,7 @@ def test_what_a_field_may_not_be(make: Any, given: dict[str, Any], message: str)
     [
         (bias_of, "t5", BIAS),
         (bias_of, 3, BIAS),
-        (bias_of, {"buckets": 32}, "must be a table of rule, direction, max_distance, or the rule alone"),
+        (bias_of, {"buckets": 32}, "must be a table of rule, direction, max_distance, order, or the rule alone"),
         (fill_of, "lowest", FILL),
         (fill_of, {"how": "added"}, FILL),
         (fill_of, {"number": -1e4, "more": 1}, FILL),

@@ -4,7 +4,8 @@ import pytest
 
 from mhsa.oracle.attention import Linear, ProjectionWeights, attention, multi_head
 from mhsa.oracle.formula import bias_table, sinks
-from mhsa.oracle.formula.fields import BiasTable, Fill, QkNorm, Rotary
+from mhsa.oracle.formula.bias_fields import BiasTable
+from mhsa.oracle.formula.fields import Fill, QkNorm, Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 from mhsa.oracle.gradients import gradients
 from mhsa.oracle.precision import PRECISIONS
@@ -37,6 +38,11 @@ WORDS = {
     ),
     Formula(bias=BiasTable(direction="past", max_distance=20)): (
         "a learned bias of the distance is added to the scores (buckets, earlier keys alone, up to 20)"
+    ),
+    Formula(bias=BiasTable("clipped")): "a learned bias of the clipped distance is added to the scores (a row for each)",
+    Formula(bias=BiasTable("clipped", "past", order="key - query")): (
+        "a learned bias of the clipped distance is added to the scores (a row for each, earlier keys alone, in the order of "
+        "key - query)"
     ),
     Formula(bias="alibi"): (
         "ALiBi (the distance to the own place is taken off, times a slope of the head; slopes of the paper, for any H)"

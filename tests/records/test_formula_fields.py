@@ -48,7 +48,7 @@ def test_a_contract_has_its_formula() -> None:
         ({"bias": "t5"}, "must be one of None, 'given', 'alibi', 'alibi-geometric'"),
         ({"bias": {"max_distance": 1}}, "max_distance = 1; must be a whole number, 2 or more"),
         ({"bias": {"direction": "future"}}, "direction = 'future'; must be one of 'both', 'past'"),
-        ({"bias": {"rule": "swim"}}, "rule = 'swim'; must be one of 't5', 'swin'"),
+        ({"bias": {"rule": "swim"}}, "rule = 'swim'; must be one of 't5', 'swin', 'clipped'"),
         ({"bias": {"buckets": 32}}, "must be a table of rule, direction, max_distance"),
         ({"softcap_order": "first"}, "must be one of 'before-bias', 'after-bias'"),
         ({"sinks": "constant"}, "must be 'learned', a number or None"),

@@ -40,6 +40,7 @@ DECLARED_KINDS = (
     "declared.softcap_order",
     "declared.lse",
     "declared.bias_table",
+    "declared.clipped_table",
     "declared.fill",
 )
 _SECTIONS = ("Formula", "Census", "Killed in")

@@ -16,9 +16,10 @@ from mhsa.bugs.mutants.declared.given_bias import Biased
 from mhsa.bugs.mutants.declared.normed import Normed
 from mhsa.bugs.mutants.plain import Plain
 from mhsa.oracle.formula import alibi
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.bias_table import buckets, usual_count
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import BiasTable, Rotary
+from mhsa.oracle.formula.fields import Rotary
 from mhsa.oracle.formula.formula import PLAIN, Formula
 
 

@@ -40,11 +40,12 @@ def bind_projections(
         sinks, norm = adapter.contract.sinks == "learned", adapter.contract.formula.qk_norm
         bias = adapter.contract.formula.bias
         apart = adapter.apart
+        build = (lambda head: adapter.build(head, head * sizes.d_k)) if adapter.sizes is None else None
 
         def found(parts: Parts) -> Recipe:
             return discover(
                 module, sizes, call, adapter.inputs, grouped=grouped, sinks=sinks, norm=norm, bias=bias, apart=apart,
-                parts=parts,
+                parts=parts, build=build,
             )  # fmt: skip
 
         try:

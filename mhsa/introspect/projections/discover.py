@@ -9,11 +9,11 @@ role. No number is compared with an expected one: a wrong scale, axis or mask do
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from torch import nn
 
-from mhsa.introspect.projections.bias_tables import named_table, require_table
+from mhsa.introspect.projections.bias_tables import TableParameter, named_table, require_table
 from mhsa.introspect.projections.gradient_tags import Forward, tag
 from mhsa.introspect.projections.low_rank import switch_off
 from mhsa.introspect.projections.norm_gains import named_gains, require_norms
@@ -25,19 +25,21 @@ from mhsa.introspect.projections.search.layers import parameters_of_norms, weigh
 from mhsa.introspect.projections.search.roles_of_biases import find_biases
 from mhsa.introspect.projections.search.roles_of_weights import find_roles
 from mhsa.introspect.projections.sinks import named_sinks, require_sinks
-from mhsa.oracle.formula.fields import Bias, BiasTable, QkNorm
+from mhsa.oracle.formula.bias_fields import Bias, BiasTable
+from mhsa.oracle.formula.fields import QkNorm
 from mhsa.subject.parameter_layout import Sizes
 
 
 def discover(
     module: nn.Module, sizes: Sizes, forward: Forward, inputs: str, *, grouped: bool = False, sinks: bool = False,
     norm: QkNorm | None = None, bias: Bias = None, apart: Collection[str] = (), parts: Parts = WHOLE,
+    build: Callable[[int], nn.Module] | None = None,
 ) -> Recipe:  # fmt: skip
     """Find the recipe on ``module`` (float64, eval); ``inputs`` is ``"qkv"``, ``"q,kv"`` or ``"x"``.
 
     Where they are ``grouped``, keys and values may have fewer heads than queries; ``sinks`` says that a parameter has them, and
     ``norm`` that queries and keys are normalised; ``bias`` is that of the scores. Parameters ``apart`` are of no concern;
-    ``parts`` are parameters of which a map is a part.
+    ``parts`` are parameters of which a map is a part; ``build`` makes a module with another number of heads.
 
     Raises:
         SubjectError: a role cannot be found, or a parameter beyond the four maps changes the result.
@@ -71,7 +73,8 @@ def discover(
     found = Recipe(
         maps, roles.absent, computes=any(path in computed for path in maps), adds=bool(factors), tied=roles.tied,
         unsure=roles.unsure, sinks=sink if sinks else "", gains=gains if norm else {},
-        table=table if isinstance(bias, BiasTable) else "", parts=parts,
+        table=TableParameter.of(table, module, sizes.head, build) if isinstance(bias, BiasTable) else TableParameter(),
+        parts=parts,
     )  # fmt: skip
     require_nothing_else(candidates, maps, computed, found.describe())
     return found

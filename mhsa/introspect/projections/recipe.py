@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from mhsa.introspect.projections.bias_tables import by_buckets
+from mhsa.introspect.projections.bias_tables import TableParameter
 from mhsa.introspect.projections.computed import Computed, computed_tensors
 from mhsa.introspect.projections.head_index import natural, with_head_index
 from mhsa.introspect.projections.low_rank import switch_off
@@ -39,7 +39,7 @@ class Recipe:
         unsure: what was taken for granted though no name says it, in words; it counts only with an exact fit.
         sinks: path of the parameter with a logit of each head that takes part in the softmax; empty where there is none.
         gains: paths of the gains and shifts of normalised queries and keys, each with its name as a view.
-        table: path of the parameter with a bias of each head and bucket of distances; empty where there is none.
+        table: the parameter with a bias of each head and bucket of distances.
         parts: parameters of which a map is a part.
         adds: whether there are low-rank additions, which are switched off in every module that is bound.
     """
@@ -52,7 +52,7 @@ class Recipe:
     unsure: str = ""
     sinks: str = ""
     gains: dict[str, str] = field(default_factory=dict)
-    table: str = ""
+    table: TableParameter = TableParameter()  # noqa: RUF009  # it is frozen
     parts: Parts = WHOLE
 
     def bind(self, module: nn.Module, sizes: Sizes) -> Projections:
@@ -94,7 +94,7 @@ class Recipe:
             roles[role] = Role(views[0], views[1])
         roles |= {role: roles[of] for role, of in self.tied.items()}
         sinks = View((parameters[self.sinks].view(-1),)) if self.sinks else None
-        table = View((by_buckets(parameters[self.table], sizes.head),)) if self.table else None
+        table = View((self.table.by_buckets(parameters[self.table.path]),)) if self.table.path else None
         extra = tuple((path, View((p if p.dim() else p.view(1),))) for path, p in sources.items())
         extra += tuple((path, View((part,))) for path, part in self.parts.of_the_query(whole, sizes).items())
         found_maps = Projections(**roles, **self._norms(parameters), sources=extra, sinks=sinks, table=table)
@@ -139,8 +139,8 @@ class Recipe:
             parts.append(f"no {', '.join(self.absent)} projection: what it would be given is taken as it is")
         if self.sinks:
             parts.append(f"sinks from {self.sinks}")
-        if self.table:
-            parts.append(f"biases of distances from {self.table}")
+        if self.table.path:
+            parts.append(f"biases of distances from {self.table.path}")
         if self.gains:
             parts.append(f"gains of queries and keys from {', '.join(self.gains)}")
         if self.adds:

@@ -24,6 +24,7 @@ from mhsa.introspect.readings.masks.ignored import without_ignored_mask
 from mhsa.introspect.readings.one_length import of_one_length
 from mhsa.introspect.readings.options.two_streams import without_other_direction
 from mhsa.introspect.surroundings.several_attentions import one_of_several
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.request import Request
 from mhsa.records.understood import Understood
@@ -102,7 +103,8 @@ def build_and_call(adapter: Adapter, target: Any, request: Request, *, whole: bo
         caller = replace(caller, adapter=adapter)
     require_use(name, target, adapter, request.contract, caller.contract)
     require_no_growth(module, there, request, target, lambda: caller(module, *generic_tensors(adapter), None))
-    require_lengths(module, given[1], lambda x: caller(module, x, x, x, None))
+    tabled = isinstance(adapter.contract.formula.bias, BiasTable)
+    require_lengths(module, given[1], lambda x: caller(module, x, x, x, None), tabled=tabled)
     about_reset = _about_reset(adapter, caller, module)
     finite = finite_call(caller, module)  # before anybody watches what is called within the module
     understood = tuple(part for part in (about_epsilon, about_reset) if part)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mhsa.oracle.bounded import OWN, Arithmetic, Array, Bounded, gamma
+from mhsa.oracle.formula.bias_fields import Bias
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import Bias, Causal
+from mhsa.oracle.formula.fields import Causal
 
 # Of a slope 2^(-8 h / H), formed in the format itself: two roundings of the exponent, of 8 at most, each 8 ln 2 < 5.6 of them
 # in the slope, and two for a power that is right to two units in the last place.

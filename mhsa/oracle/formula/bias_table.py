@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mhsa.oracle.bounded import Arithmetic, Array, Bounded
-from mhsa.oracle.formula import window_table
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.causal import own_places
-from mhsa.oracle.formula.fields import BiasTable, Causal
+from mhsa.oracle.formula.fields import Causal
+from mhsa.oracle.formula.tables import clipped, windows
 
 _USUAL = 32  # buckets of the rule "t5"
+_DIRECTIONS = {"both": ", both directions", "past": ", earlier keys alone", None: ""}
 
 
 def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
@@ -22,8 +24,13 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
     if table.rule == "swin":
         if shape[0] != shape[1]:
             raise ValueError(f"a window has as many queries as keys, and these are {shape[0]} and {shape[1]}")
-        return window_table.places(shape[0]), window_table.places(shape[0])
+        return windows.places(shape[0]), windows.places(shape[0])
     distance = np.arange(shape[1]) - own_places(causal, *shape)[:, None]
+    if table.rule == "clipped":
+        exact_rows = clipped.rows(
+            distance, count, both=directions(table, causal) == "both", mirrored=is_mirrored(table, causal)
+        )
+        return exact_rows, exact_rows
     first = np.zeros(shape, dtype=int)
     own = count
     if directions(table, causal) == "both":
@@ -49,7 +56,7 @@ def buckets(table: BiasTable, causal: Causal, shape: tuple[int, int], count: int
 
 def usual_count(table: BiasTable) -> int:
     """Return how many buckets a table has usually."""
-    return window_table.COUNT if table.rule == "swin" else _USUAL
+    return {"swin": windows.COUNT, "clipped": clipped.COUNT}.get(table.rule, _USUAL)
 
 
 def single_distances(table: BiasTable, causal: Causal, count: int) -> int:
@@ -61,6 +68,12 @@ def single_distances(table: BiasTable, causal: Causal, count: int) -> int:
 def directions(table: BiasTable, causal: Causal) -> str:
     """Return "both" or "past": as declared, or as causality has it."""
     return table.direction or ("both" if causal == "no" else "past")
+
+
+def is_mirrored(table: BiasTable, causal: Causal) -> bool:
+    """Whether the rows of a clipped table are in the order of the query's place less the key's, as declared or as usual."""
+    usual = "key - query" if directions(table, causal) == "both" else "query - key"
+    return (table.order or usual) == "query - key"
 
 
 def stage(table: BiasTable, causal: Causal, shape: tuple[int, ...], learned: Array | None) -> Bounded:
@@ -95,7 +108,10 @@ def gradient(
 
 def words(table: BiasTable) -> str:
     """Return what a reader is told."""
+    which = _DIRECTIONS[table.direction]
     if table.rule == "swin":
         return "a learned bias of the offset in a window of h x w tokens is added to the scores"
-    which = {"both": ", both directions", "past": ", earlier keys alone", None: ""}[table.direction]
+    if table.rule == "clipped":
+        order = "" if table.order is None else f", in the order of {table.order}"
+        return f"a learned bias of the clipped distance is added to the scores (a row for each{which}{order})"
     return f"a learned bias of the distance is added to the scores (buckets{which}, up to {table.max_distance})"

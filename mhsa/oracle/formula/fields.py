@@ -22,59 +22,6 @@ LEAST_FILL = 10000.0
 
 
 @dataclass(frozen=True)
-class BiasTable:
-    """A learned table [buckets, H], a parameter, of which the bucket of the distance is added to the scores.
-
-    Attributes:
-        rule: of the buckets: "t5", one for each near distance, and by the logarithm for further ones; "swin", one for each
-            offset, down and across, of two places in a window of h x w tokens: [(2 h - 1) (2 w - 1), H].
-        direction: "both", each with half of the buckets; or the "past", later keys being at distance 0. None: the past where
-            attention is causal.
-        max_distance: from which on all distances have the last bucket.
-    """
-
-    rule: Literal["t5", "swin"] = "t5"
-    direction: Literal["both", "past"] | None = None
-    max_distance: int = 128
-
-    def __post_init__(self) -> None:
-        """Check each value.
-
-        Raises:
-            ValueError: with what is allowed.
-        """
-        if self.rule not in ("t5", "swin"):
-            raise ValueError(f"rule = {self.rule!r}; must be one of 't5', 'swin'")
-        if self.rule == "swin" and (self.direction, self.max_distance) != (None, 128):
-            raise ValueError('direction and max_distance are of the rule "t5"; leave them out')
-        if self.direction not in (None, "both", "past"):
-            raise ValueError(f"direction = {self.direction!r}; must be one of 'both', 'past'")
-        if type(self.max_distance) is not int or self.max_distance < 2:
-            raise ValueError(f"max_distance = {self.max_distance!r}; must be a whole number, 2 or more")
-
-
-Bias = Literal["given", "alibi", "alibi-geometric"] | BiasTable | None
-
-
-def bias_of(value: Any) -> Bias:
-    """Return what was declared: a word, or a table.
-
-    Raises:
-        ValueError: it is neither, with what is allowed.
-    """
-    if value is None or value in ("given", "alibi", "alibi-geometric"):
-        known: Bias = value
-        return known
-    if value == "table":
-        return BiasTable()
-    if not isinstance(value, (Mapping, BiasTable)):
-        raise ValueError(
-            "must be one of None, 'given', 'alibi', 'alibi-geometric', 'table', or a table of rule, direction, max_distance"
-        )
-    return _declared(BiasTable, "rule", value)
-
-
-@dataclass(frozen=True)
 class Rotary:
     """Queries and keys are rotated by their places: pair i of place p by the angle p / base^(2 i / width).
 
@@ -164,7 +111,7 @@ def qk_norm_of(value: Any) -> QkNorm | None:
     Raises:
         ValueError: it is neither, with what is allowed.
     """
-    return _declared(QkNorm, "kind", value)
+    return declared_as(QkNorm, "kind", value)
 
 
 @dataclass(frozen=True)
@@ -216,7 +163,7 @@ def rotary_of(value: Any) -> Rotary | None:
     Raises:
         ValueError: it is neither, with what is allowed.
     """
-    return _declared(Rotary, "layout", value)
+    return declared_as(Rotary, "layout", value)
 
 
 def as_declared(value: Any) -> dict[str, Any]:
@@ -225,7 +172,12 @@ def as_declared(value: Any) -> dict[str, Any]:
     return {f.name: given[f.name] for f in fields(value) if given[f.name] != f.default} or dict([next(iter(given.items()))])
 
 
-def _declared(kind: type[T], first: str, value: Any) -> T | None:
+def declared_as(kind: type[T], first: str, value: Any) -> T | None:
+    """Return what was declared, a table of the fields of a kind, or its first field alone; None where nothing is.
+
+    Raises:
+        ValueError: it is neither, with what is allowed.
+    """
     if value is None or isinstance(value, kind):
         return value
     names = [f.name for f in fields(kind)]  # type: ignore[arg-type]

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from mhsa.oracle.formula import alibi, bias_table, fill, given_bias, groups, lse, qk_norm, rotary, scale, sinks, softcap, window
 from mhsa.oracle.formula import causal as causality
+from mhsa.oracle.formula.bias_fields import Bias, BiasTable
 from mhsa.oracle.formula.fields import (
-    Bias,
-    BiasTable,
     Causal,
     Fill,
     KvHeads,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mhsa.oracle.formula.window_table import COUNT, rows_of, window_of
+from mhsa.oracle.formula.tables.windows import COUNT, rows_of, window_of
 from mhsa.subject.construction.argument_roles import LENGTH, tokens_of_call
 
 _TABLES = "_mhsa_tables"  # attribute of a module: the axis of each of its parameters that is a table, by its path

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from mhsa.bugs.mutants.plain import Plain
-from mhsa.oracle.formula.fields import BiasTable
+from mhsa.oracle.formula.bias_fields import BiasTable
 
 
 class Bucketed(Plain):

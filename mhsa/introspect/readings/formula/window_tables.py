@@ -13,7 +13,7 @@ import numpy as np
 
 from mhsa.introspect.calls.call_returns import returns_with_some_mask
 from mhsa.introspect.projections.bias_tables import named_table
-from mhsa.oracle.formula.fields import BiasTable
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.records.errors import Question, SubjectError
 from mhsa.records.understood import Understood
 from mhsa.subject import check

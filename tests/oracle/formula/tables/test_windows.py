@@ -7,10 +7,10 @@ import torch.nn.functional as F
 
 from mhsa.oracle import attention as oracle
 from mhsa.oracle import gradients as backward
+from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.bias_table import usual_count, words
-from mhsa.oracle.formula.fields import BiasTable
 from mhsa.oracle.formula.formula import Formula
-from mhsa.oracle.formula.window_table import COUNT, HEIGHT, WIDTH, places, rows_of, window_of
+from mhsa.oracle.formula.tables.windows import COUNT, HEIGHT, WIDTH, places, rows_of, window_of
 from mhsa.oracle.precision import PRECISIONS
 
 SWIN = BiasTable(rule="swin")

@@ -1,0 +1,1 @@
+"""Which row of a learned table of biases each query and key have, one file per rule."""
