@@ -184,6 +184,8 @@ def test_one_array_in_several_places_is_one_parameter(tmp_path: Path) -> None:
     assert "query from wq" in dict(understand(path).notes)["parameters"]
     found = verify(path, dtypes="float64", properties=["oracle.*", "construction.*", "copies.parameters_changed_in_place"])
     assert found, str(found)
+    turned = apart(tmp_path, "twice_turned", kept, "range(3)", "v[::-1]")
+    assert verify(turned, dtypes="float64", properties="oracle.*").verdict == "violated"
 
 
 def test_the_cause_of_a_bug_is_found_without_gradients(tmp_path: Path) -> None:

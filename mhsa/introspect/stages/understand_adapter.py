@@ -20,6 +20,7 @@ from mhsa.introspect.projections.unregistered import of_unregistered, unregister
 from mhsa.introspect.reading_in_words import understood_of
 from mhsa.introspect.readings.fit import fits
 from mhsa.introspect.readings.formula.biases import require_bias
+from mhsa.introspect.readings.options.positions import with_positions
 from mhsa.introspect.source_constants import constants, literals
 from mhsa.introspect.stages.built_and_called import BuiltAndCalled, build_and_call
 from mhsa.introspect.stages.exact_reading import read_exactly
@@ -81,7 +82,8 @@ def understand_adapter(adapter: Adapter, target: Any, request: Request) -> Subje
 
     read = read_exactly(by_names, built, request, called_by, recipe.unsure if recipe else "", turned, harmless)
     subject, about_switches = with_other_positions(replace(read, device=request.device))
-    subject = with_wrong_calls(subject)
+    subject, of_positions = with_positions(with_wrong_calls(subject), request.not_judged)
+    about_switches |= of_positions
     subject = with_what_is_left(subject, read, built, about_switches, around, recipe)
     subject = with_layer(subject, around)
     subject = replace(subject, understood=(*subject.understood, *_of_the_whole(subject, built.adapter, around)))
