@@ -42,7 +42,8 @@ def of_lengths(build: Build, module: nn.Module, queries: int, keys: int) -> nn.M
     """
     others = _OTHERS.setdefault(module, {})
     if (queries, keys) not in others:
-        with for_lengths(queries, keys), torch.random.fork_rng(devices=[]):
+        # A call under inference_mode builds it for those outside, too.
+        with for_lengths(queries, keys), torch.random.fork_rng(devices=[]), torch.inference_mode(mode=False):
             others[queries, keys] = build(*vars(module)[_SIZES])
     other = others[queries, keys]
     tables = tables_of(module)

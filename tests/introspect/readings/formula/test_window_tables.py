@@ -126,6 +126,11 @@ def test_a_right_one_holds_under_it(name: str) -> None:
     assert found.verdict == "holds", str(found)
 
 
+def test_what_is_built_in_a_call_under_inference_mode_can_be_trained() -> None:
+    tried = ("modes.gradients_after_calls_without_them",)
+    assert judged("OfAnEmbedding", tried, bias={"rule": "swin"}, after_inference="trains").verdict == "holds"
+
+
 def test_the_reading_is_told() -> None:
     subject = understand(Request("a", f"{__file__}:OfAWindow", contract=DECLARED, dtypes=("float64",)))
     assert any("built for the window of each call: window_size" in part.text for part in subject.understood)
