@@ -23,6 +23,7 @@ from mhsa.records.errors import UsageError
 from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.run.process_limits import default_memory
+from mhsa.run.workers import default_workers
 
 if TYPE_CHECKING:
     from mhsa.records.diagnosis import Diagnosis
@@ -45,7 +46,8 @@ def verify(args: VerifyArguments) -> int:
     with frame(args.files, no_color=args.no_color) as out:
         _require_coverage(args)
         configuration = configured(args.config)
-        options = options_of(args, args.subjects, configuration)
+        alone = bool(args.keyword) or args.exit_first or args.coverage
+        options = options_of(args, args.subjects, configuration, alone=alone)
         options = replace(
             options,
             keyword=args.keyword,
@@ -88,7 +90,7 @@ def verify(args: VerifyArguments) -> int:
 def _require_coverage(args: VerifyArguments) -> None:
     if args.coverage and importlib.util.find_spec("coverage") is None:
         raise UsageError(f"--coverage needs the package coverage: {install_hint('coverage')}")
-    if args.coverage and args.workers > 1:
+    if args.coverage and args.workers is not None and args.workers > 1:
         raise UsageError(f"--coverage measures one process only; given was -n {args.workers}")
 
 
@@ -103,16 +105,25 @@ def configured(config: Path | None) -> Configuration:
     return read(config or find(Path.cwd()))
 
 
-def options_of(args: JudgeArguments, names: Sequence[str], configuration: Configuration) -> Options:
-    """Return how the named subjects are judged: the command line goes before the configuration."""
+def options_of(args: JudgeArguments, names: Sequence[str], configuration: Configuration, *, alone: bool = False) -> Options:
+    """Return how the named subjects are judged: the command line goes before the configuration.
+
+    Args:
+        args: the command line.
+        names: of the subjects.
+        configuration: the user's.
+        alone: whether one process judges, unless the command line says how many.
+    """
     database = configuration.database
     if configuration.path is not None and database:
         database = str(configuration.path.parent / database)
+    requests = tuple(
+        declared_by(args.contract, args.argument, _override(args, request)) for request in _requests(names, configuration)
+    )
+    alone = alone or any(request.device != "cpu" for request in requests)  # several would share its memory
     return Options(
-        requests=tuple(
-            declared_by(args.contract, args.argument, _override(args, request)) for request in _requests(names, configuration)
-        ),
-        workers=args.workers,
+        requests=requests,
+        workers=default_workers(alone=alone) if args.workers is None else max(1, args.workers),
         timeout=args.timeout or configuration.timeout,
         memory=args.memory or configuration.memory or default_memory(),
         database=database,

@@ -23,6 +23,7 @@ from mhsa.records.explained import is_violation
 from mhsa.records.failures.expected_failures import judged_here
 from mhsa.records.power_record import recorded
 from mhsa.reports.phrases import not_judged
+from mhsa.run.claims import Claims
 from mhsa.subject import check
 from mhsa.subject.subject import Subject
 from mhsa.subject.torch_settings import on_one_thread, restored
@@ -59,6 +60,8 @@ class Judge:
         self.planned: dict[int, list[str]] = {}
         skip = option("--attention-skip")
         self.skip = {(n, i) for n, i in json.loads(Path(skip).read_text())} if skip else set()
+        claims = option("--attention-claims")
+        self.claims = Claims(Path(claims)) if claims else None
 
     @classmethod
     def of(cls, config: pytest.Config) -> Judge:
@@ -117,6 +120,17 @@ class Judge:
         for item in session.items:
             if is_ours(item):
                 self.planned.setdefault(number_of(item), []).append(property_id(item.nodeid))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """With --attention-claims, run what no other process has taken, without a report of the rest."""
+        if self.claims is None or session.testsfailed:  # pytest says what could not be collected
+            return None
+        for item in session.items:
+            if self.claims.take(number_of(item), property_id(item.nodeid)):
+                # Which one comes next is not known yet, so pytest keeps nothing for it.
+                session.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -190,8 +204,15 @@ class Judge:
                 request = self.requests[number - 1]
                 report.longrepr = explain(finding, request.label)
                 light = judged_here(request, finding["id"], finding["outcome"], finding["reason"], finding["counterexample"])
-                self.violated |= {number} if is_violation(light) else set()
+                if is_violation(light):
+                    self._end_subject(number)
         return report
+
+    def _end_subject(self, number: int) -> None:
+        """Note that a subject is violated; with --attention-exitfirst no process judges it further."""
+        self.violated.add(number)
+        if self.claims is not None and self.config.getoption("--attention-exitfirst"):
+            self.claims.take_all(number, self.planned[number])
 
     def _write_script(self, finding: dict[str, Any], subject: Subject, record: check.Record) -> None:
         from mhsa.judge.script.standalone_script import write_script

@@ -43,6 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--attention-exitfirst", action="store_true", help="end each subject at its first failure")
     group.addoption("--attention-no-shrink", action="store_true", help="do not look for the smallest case of a failure")
     group.addoption("--attention-skip", metavar="FILE", help=_SKIP_HELP)
+    group.addoption("--attention-claims", metavar="FOLDER", help="run what no process that is given the same folder has taken")
     group.addoption("--attention-requests", metavar="FILE", help="file with a JSON list of subjects, as mhsa verify writes it")
     group.addoption("--attention-replay", metavar="FILE", help="file with the JSON of what the property is called with")
     group.addoption("--attention-database", metavar="FOLDER", default="", help="Hypothesis' example database (default: none)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from mhsa.records.options import Options
 from mhsa.records.request import Request
 from mhsa.records.results import PropertyResult, SubjectResult
 from mhsa.records.understood import Understood
-from mhsa.run.listener import LOADING, listen
+from mhsa.run.claims import Claims
+from mhsa.run.listener import LOADING, listening
 from mhsa.source.missing_files import missing
 
 _ENDING = 120.0  # seconds that a process may take to end when all is judged
@@ -41,10 +42,25 @@ Listener = Callable[[Event], None]
 
 
 class Child:
-    """One process and what it has reported so far."""
+    """One process and what it has reported so far.
+
+    Args:
+        options: of the run.
+        requests: the subjects that it judges.
+        folder: its own.
+        results: of the same subjects, which it adds to; other processes may do so, too.
+        listen: is told what happens.
+        claims: which properties other processes have taken, where there are others.
+    """
 
     def __init__(
-        self, options: Options, requests: tuple[Request, ...], folder: Path, results: list[SubjectResult], listen: Listener
+        self,
+        options: Options,
+        requests: tuple[Request, ...],
+        folder: Path,
+        results: list[SubjectResult],
+        listen: Listener,
+        claims: Claims | None = None,
     ) -> None:
         self.options = options
         self.requests = requests
@@ -52,6 +68,7 @@ class Child:
         self.before = sum(len(result.properties) for result in results)  # properties that have a result already
         self.listen = listen
         self.folder = folder
+        self.claims = claims
         self.running: dict[tuple[int, str], float] = {}  # since when
         self.heard = 0.0  # when it reported something the last time, or was started
         self.began = False
@@ -62,20 +79,20 @@ class Child:
         self.returncode = 0
         self.output = ""
 
-    def run(self) -> None:
-        """Start it, and record what it reports until it ends or a property takes too long."""
+    def run(self) -> Generator[None, None, None]:
+        """Start it, and record what it reports until it ends or a property takes too long; yield where there is nothing new."""
         reasons = [missing(request) for request in self.requests]
         if all(reasons):  # no process is needed to find that out
             for result, reason in zip(self.results, reasons, strict=True):
                 result.reason = reason
             self.finished = True
             return
-        self.folder.mkdir(exist_ok=True)  # a subject may have removed it
+        self.folder.mkdir(parents=True, exist_ok=True)  # a subject may have removed it
         events = self.folder / "events.jsonl"
         self.listen(Event("loading"))
         command = self._command(events)
         self.heard = time.monotonic()
-        self.returncode, self.output = listen(command, self.folder, events, self._hear_line, self._is_overdue)
+        self.returncode, self.output = yield from listening(command, self.folder, events, self._hear_line, self._is_overdue)
 
     def _is_overdue(self) -> bool:
         since = self.heard if self.finished else min(self.running.values(), default=self.heard)
@@ -130,9 +147,8 @@ class Child:
             command += ["--attention-replay", str(self.folder / "replay.json")]
         if o.script:
             command += ["--attention-script", o.script]
-        if o.workers > 1:
-            # A worker that died fails the property that it ran, and is replaced however often that takes.
-            command += ["-p", "xdist", "-n", str(o.workers), "--max-worker-restart", "10000"]
+        if self.claims is not None:
+            command += ["--attention-claims", str(self.claims.folder)]
         return command
 
     def _hear_line(self, line: str) -> bool:
@@ -181,15 +197,20 @@ class Child:
                 result.unused = unused
                 return
             self.add(number, PropertyResult(**finding))
-        elif event["outcome"] == "failed":  # a report that xdist makes for a worker that could not make it
-            number = int(event["nodeid"].rpartition("[")[2].rstrip("]"))
-            self.running.pop((number, identity), None)
-            self.add(number, PropertyResult(identity, "fail", reason="the worker process died in a call"))
 
     def add(self, number: int, result: PropertyResult) -> None:
-        """Record the result of a property, judged by what the request expects."""
+        """Record the result of a property, judged by what the request expects.
+
+        Where a subject has removed the claims, two processes may have judged one property: then a failure stays.
+        """
         result = judged(self.requests[number - 1], result)
-        self.results[number - 1].properties.append(result)
+        properties = self.results[number - 1].properties
+        before = next((p for p in properties if p.id == result.id), None)
+        if before is not None:
+            if before.outcome == "fail":
+                return
+            properties.remove(before)
+        properties.append(result)
         self.listen(Event("done", number, result.id, result))
 
 

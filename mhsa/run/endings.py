@@ -31,7 +31,7 @@ def record_crash(child: Child) -> None:
                     f"{cause} while subjects were loaded{crash_site(child.output) or '; ' + error_line(child.output)}"
                 )
         return
-    # With workers, several were running; only the one that has been longest can be said to be it.
+    # A subject that writes events itself may have begun more: the one that has been longest can be said to be it.
     number, identity = min(child.running, key=lambda key: child.running[key])
     if child.overdue:  # slow is not wrong
         child.add(number, PropertyResult(identity, "error", reason=f"a call {cause}"))

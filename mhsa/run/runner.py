@@ -1,4 +1,4 @@
-"""Judges subjects in child processes, and goes on after one that died or took too long.
+"""Judges subjects in child processes, one or several at a time, and goes on after one that died or took too long.
 
 This process imports neither torch nor the subject, so nothing that a subject does to its interpreter reaches it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,9 @@ from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.run import cuda_errors
 from mhsa.run.child import Child, Event, Listener
+from mhsa.run.claims import Claims
 from mhsa.run.endings import abandon_after_crashes, mark_missing, record_crash, record_hanging_end, record_import_error
+from mhsa.run.listener import take_turns
 from mhsa.run.look_back import look_back
 from mhsa.run.pytest_output import error_line
 from mhsa.run.sandbox import child_environment
@@ -68,7 +71,7 @@ def run(options: Options, listen: Listener = lambda event: None) -> list[Subject
 
 
 class _SubjectGroup:
-    """Subjects that are judged by one process, or by as many as die on the way."""
+    """Subjects that are judged by the same processes."""
 
     def __init__(
         self,
@@ -89,27 +92,38 @@ class _SubjectGroup:
         self.listen = listen
 
     def run(self) -> None:
+        """Judge them, by as many processes at a time as the options say."""
+        several = self.options.workers > 1
+        claims = Claims(self.folder / "claims") if several else None
+        folders = [self.folder / f"worker-{n}" for n in range(self.options.workers)] if several else [self.folder]
+        last = take_turns([self._judge(folder, claims) for folder in folders])
+        if not any(child.planned for child in last) and not all(child.finished for child in last) and len(self.members) > 1:
+            self._one_by_one()  # each alone shows which one it was
+            return
+        for child in last:
+            mark_missing(child)
+        self._take_coverage()
+
+    def _judge(self, folder: Path, claims: Claims | None) -> Generator[None, None, Child]:
+        """Judge what no other process has taken, by one process, or by as many as die on the way; return the last one."""
         while True:
-            child = Child(self.options, self.requests, self.folder, self.results, self._pass_on)
-            child.run()
+            child = Child(self.options, self.requests, folder, self.results, self._pass_on, claims)
+            yield from child.run()
             if child.refused:
                 raise CannotRun(error_line(child.output))
             if child.finished:
                 record_hanging_end(child)
                 record_import_error(child)
-                break
-            if not child.planned and len(self.members) > 1:  # each alone shows which one it was
-                self._one_by_one()
-                return
+                return child
+            if not child.planned and len(self.members) > 1:
+                return child
             if child.returncode != cuda_errors.EXIT_CODE or not self._advanced(child):
                 record_crash(child)
                 if not child.running:
-                    break
+                    return child
             abandon_after_crashes(child)
             if self._all_reported(child):
-                break
-        mark_missing(child)
-        self._take_coverage()
+                return child
 
     def _advanced(self, child: Child) -> bool:
         """Whether a process that ended by itself has reported what ended it."""

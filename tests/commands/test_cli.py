@@ -162,7 +162,6 @@ def test_a_subject_that_kills_the_process_is_violated_and_the_rest_goes_on(mhsa,
     assert "holds: 3 properties" in done.stdout
 
 
-# Each worker that dies is followed by a new one, which imports torch: one family shows it, two show it more often.
 @pytest.mark.parametrize(("file", "families"), [("dies_by_signal.py", {"oracle"}), ("exits_silently.py", {"oracle", "heads"})])
 def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: Path, file: str, families: set[str]) -> None:
     keyword = " or ".join(f"test_{family}.py" for family in sorted(families))
@@ -170,12 +169,12 @@ def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: 
     assert done.returncode == 1
     (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
     assert [p["id"] for p in subject["properties"]] == [p.id for p in catalogue() if p.family in families]
-    assert "the worker process died in a call" in {p["reason"] for p in subject["properties"]}
+    assert any(p["reason"].endswith(" in a call") for p in subject["properties"])
 
 
 def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tmp_path: Path) -> None:
     mortal = tmp_path / "mortal.py"
-    mortal.write_text((corpus / "broken" / "exits_silently.py").read_text().replace("> 60", "> 62"))  # loading makes 57 calls
+    mortal.write_text((corpus / "broken" / "exits_silently.py").read_text().replace("> 122", "> 124"))  # loading makes 119 calls
     done = mhsa("verify", mortal, "mhsa:MultiHeadAttention", "-k", "test_oracle.py or each_sample or small_masks",
                 "--no-diagnosis", "--json", tmp_path / "o.json")  # fmt: skip
     assert done.returncode == 1

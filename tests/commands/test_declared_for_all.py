@@ -1,7 +1,7 @@
 """What is declared for a file with several attentions: it must apply to one of them, and is left out in the others."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Judged]:
     Path("x.py").touch()
     each: list[Judged] = []
 
-    def run(child: Child) -> None:
+    def run(child: Child) -> Iterator[None]:
         for n, (request, result) in enumerate(zip(child.requests, child.results, strict=True), 1):
             if request.spec.endswith(".py"):
                 result.question, result.reason, result.means = True, "several", [f"{request.spec}:{x}" for x in "AB"]
@@ -104,6 +104,7 @@ def judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Judged]:
             if not result.reason:
                 child.add(n, PropertyResult("oracle.output_without_mask", "pass", cases=1))
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", run)
     return each

@@ -1,7 +1,7 @@
 """``[tool.mhsa]``: what it configures, what the command line changes of it, and the message for every mistake in it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -59,11 +59,12 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Options]:
     """A function that runs the command line and returns what the process that judges is started with; everything passes."""
     seen: list[Options] = []
 
-    def passing(child: Child) -> None:
+    def passing(child: Child) -> Iterator[None]:
         seen.append(child.options)
         for n in range(1, len(child.requests) + 1):
             child.add(n, PropertyResult("oracle.output_without_mask", "pass", cases=1))
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", passing)
     monkeypatch.setattr("signal.signal", lambda *_: None)

@@ -1,7 +1,7 @@
 """Failures that are declared: what they make of a verdict, what is odd about them, and how today's are written down."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,13 +29,14 @@ def outcomes(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What comes of each property of every subject, in place of a process that judges."""
     found: dict[str, str] = {}
 
-    def run(child: Child) -> None:
+    def run(child: Child) -> Iterator[None]:
         for n in range(1, len(child.requests) + 1):
             for identity, outcome in found.items():
                 child.add(
                     n, PropertyResult(identity, outcome, cases=5, reason="1, but must be 2; 1 of 1" * (outcome != "pass"))
                 )
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", run)
     monkeypatch.setattr("signal.signal", lambda *_: None)
@@ -191,7 +192,7 @@ def test_a_result_is_taken_down_in_the_light_of_what_was_expected(
 def test_a_process_that_dies_in_a_declared_property_is_expected(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def dying(child: Child) -> None:
+    def dying(child: Child) -> Iterator[None]:
         child.planned = {1: [ONE, TWO]}
         if child.results[0].properties:
             child.add(1, PropertyResult(TWO, "pass"))
@@ -199,6 +200,7 @@ def test_a_process_that_dies_in_a_declared_property_is_expected(
         else:
             child.running = {(1, ONE): 0.0}
             child.returncode = -11
+        yield
 
     monkeypatch.setattr(Child, "run", dying)
     monkeypatch.setattr("signal.signal", lambda *_: None)

@@ -1,6 +1,7 @@
 """The form of a failure, which a baseline keeps: the same for every seed, and another one where another bug is."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -110,10 +111,11 @@ def test_that_another_failure_took_its_place_is_told(
 ) -> None:
     facts = dict(DIFFERS)
 
-    def run(child: Child) -> None:
+    def run(child: Child) -> Iterator[None]:
         child.add(1, PropertyResult(ONE, "fail", reason=facts["message"], counterexample=dict(facts)))
         child.add(1, PropertyResult(TWO, "pass", cases=50))
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", run)
     monkeypatch.setattr("signal.signal", lambda *_: None)

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -152,10 +153,11 @@ def test_where_nothing_is_left_no_report_mentions_it() -> None:
 def test_strict_makes_it_2_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], configured: bool
 ) -> None:
-    def passing(child: Child) -> None:
+    def passing(child: Child) -> Iterator[None]:
         child.add(1, PropertyResult("oracle.output_without_mask", "pass", cases=1))
         child.results[0].not_judged = LEFT
         child.finished = True
+        yield
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Child, "run", passing)
@@ -185,11 +187,12 @@ def test_the_bare_engine_says_it_at_the_end() -> None:
 def test_what_is_accepted_by_name_passes_under_strict_and_what_is_new_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def run(child: Child) -> None:
+    def run(child: Child) -> Iterator[None]:
         (there,) = child.results
         there.notes, there.not_judged = [("call", "forward(x)")], list(LEFT)
         child.add(1, PropertyResult("oracle.output_without_mask", "pass", cases=5))
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", run)
     monkeypatch.setattr("signal.signal", lambda *_: None)

@@ -2,6 +2,7 @@
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -312,9 +313,10 @@ def test_a_cause_is_looked_for_only_where_something_fails(
     monkeypatch.setattr("mhsa.bugs.diagnosis.client.DiagnosisClient.conclude", lambda *_: {})
     monkeypatch.setattr("mhsa.reports.progress.Progress.__call__", lambda _, event: told.append(event.kind))
 
-    def run(child: Child) -> None:
+    def run(child: Child) -> Iterator[None]:
         child.add(1, PropertyResult(IDS[0], outcome, cases=5, reason=REASON))  # type: ignore[arg-type]
         child.finished = True
+        yield
 
     monkeypatch.setattr(Child, "run", run)
     code = main(["verify", "m:A", "-v"])

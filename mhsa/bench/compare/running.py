@@ -27,6 +27,7 @@ from mhsa.records.request import Request
 from mhsa.records.results import SubjectResult
 from mhsa.reports.live_line import LiveLine
 from mhsa.run.runner import run
+from mhsa.run.workers import default_workers
 
 
 class Comparing:
@@ -100,7 +101,8 @@ class Comparing:
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
             for side, folder in self.folders.items():  # a process each: both have modules of the same names
                 requests = [replace(r, label=f"{r.label} at {side}", folder=str(folder)) for r in self.requests]
-                results[side] = run(Options(requests=tuple(requests), memory=self.terms.memory, shrink=False))
+                workers = default_workers(alone=any(r.device != "cpu" for r in requests))
+                results[side] = run(Options(tuple(requests), workers=workers, memory=self.terms.memory, shrink=False))
         wrong: dict[str, dict[str, str]] = {}
         conventions: dict[str, dict[str, Any]] = {}  # of base, by label: what its reading needs declared
         of_both = [(side, *pair) for side, found in results.items() for pair in zip(self.requests, found, strict=True)]

@@ -23,7 +23,7 @@ class JudgeArguments(Arguments):
     device: str | None
     contract: list[tuple[str, Any]]
     argument: list[tuple[str, Any]]
-    workers: int
+    workers: int | None
     config: Path | None
     cases: Path | None
     timeout: float | None
@@ -119,8 +119,9 @@ def _add_common(add: Callable[..., Any]) -> None:
         help=f"one of {', '.join(DTYPES)}; repeatable (default: float64 and float32)")  # fmt: skip
     add("--device", help=DEVICE)
     add_declarations(add)
-    add("-n", dest="workers", type=whole, default=1, metavar="N",
-        help="number of worker processes (default: 1; more are useful with ci and thorough)")  # fmt: skip
+    add("-n", dest="workers", type=whole, metavar="N",
+        help="number of processes that judge (default: one for each core, at most 4; "
+        "1 with -k, -x or --coverage, and on a GPU)")  # fmt: skip
     add("--config", type=Path, metavar="FILE", help=CONFIG)
     add("--cases", type=Path, metavar="FOLDER", help="folder for the cases of failures (default: .mhsa/cases)")
     add_limits(add)

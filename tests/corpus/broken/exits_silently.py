@@ -8,6 +8,6 @@ class Quits(MultiHeadAttention):
 
     def forward(self, query, key, value, mask=None):
         Quits.calls += 1
-        if Quits.calls > 60:
+        if Quits.calls > 122:
             os._exit(0)
         return super().forward(query, key, value, mask)
