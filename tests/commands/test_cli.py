@@ -169,7 +169,7 @@ def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: 
     assert done.returncode == 1
     (subject,) = json.loads((tmp_path / "o.json").read_text())["subjects"]
     assert [p["id"] for p in subject["properties"]] == [p.id for p in catalogue() if p.family in families]
-    assert any(p["reason"].endswith(" in a call") for p in subject["properties"])
+    assert any(" in a call" in p["reason"] for p in subject["properties"])
 
 
 def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tmp_path: Path) -> None:

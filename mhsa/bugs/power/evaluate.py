@@ -9,7 +9,7 @@ from mhsa.records.catalogue import DECLARED, catalogue
 from mhsa.records.power_record import Kill, OtherTool, Power
 from mhsa.records.results import SubjectResult
 
-# What pytest and xdist add to each property's own seconds: 81 s of two cores for 2,071 properties of 65 s.
+# What pytest adds to each property's own seconds: 81 s of two cores for 2,071 properties of 65 s.
 _OVERHEAD = 0.008
 
 
