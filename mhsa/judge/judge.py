@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -173,18 +172,8 @@ class Judge:
         number = number_of(item)
         subject = self.subjects[number - 1]
         if report.when == "setup" and isinstance(subject, Subject):
-            about = {
-                "number": number,
-                "notes": [list(note) for note in subject.notes],
-                "planned": self.planned[number],
-                "place": subject.place,
-                "not_judged": list(subject.not_judged),
-                "reading": [asdict(part) for part in subject.understood],
-            }
-            if number in self.loaded.questions:
-                question = self.loaded.questions[number]
-                about |= {"question": str(question), "declaration": question.declaration}
-            report.user_properties = [*report.user_properties, ("mhsa-subject", about)]
+            about = self.loaded.described(number, subject)
+            report.user_properties = [*report.user_properties, ("mhsa-subject", about | {"planned": self.planned[number]})]
         if report.when == "call" or report.failed:
             record = item.stash.get(_RECORD, check.Record())
             finding = find(record, None if call.excinfo is None else call.excinfo.value)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -67,6 +68,18 @@ class LoadedSubjects:
         self.end_without_cuda()
         changes = self.watch.changes(processes=False)  # a library may start processes when it is imported
         return SubjectError(f"loading {request.label} {changes}; nothing can be judged with that") if changes else subject
+
+    def described(self, number: int, subject: Subject) -> dict[str, Any]:
+        """Return what a report says of how a subject was understood."""
+        about = {
+            "number": number,
+            "notes": [list(note) for note in subject.notes],
+            "place": subject.place,
+            "not_judged": list(subject.not_judged),
+            "reading": [asdict(part) for part in subject.understood],
+        }
+        question = self.questions.get(number)
+        return about if question is None else about | {"question": str(question), "declaration": question.declaration}
 
     @property
     def watch(self) -> SideEffectMonitor:

@@ -70,6 +70,8 @@ class SubjectResult:
         not_judged: what a user can reach and nothing has tried: ``argument key_padding_mask``, ``weights in attn``.
         accepted: the part of it that the configuration accepts, so that ``strict`` lets it pass.
         means: the subjects that may be meant, as they are typed, where a file or a layer has several.
+        began: when its first property ran, by the monotonic clock of the process that listens; 0 where none does.
+        seconds: from then to the end of the last one; several processes judge at a time.
         unused: what is declared and applies to nothing in it, as ``contract.mask`` or ``arguments.window``: nothing was judged.
     """
 
@@ -90,6 +92,8 @@ class SubjectResult:
     not_judged: list[str] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
     means: list[str] = field(default_factory=list)
+    began: float = 0.0
+    seconds: float = 0.0
     unused: str = ""
 
     def __post_init__(self) -> None:
@@ -202,6 +206,7 @@ def as_data(
             "under": r.under,
             "understood": dict(r.notes),
             "reading": [asdict(part) for part in r.reading],
+            "seconds": round(r.seconds, 3),
             "not_judged": r.not_judged,
             "accepted": r.accepted,
             "place": None if r.place is None else {"file": r.place[0], "line": r.place[1]},

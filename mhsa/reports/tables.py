@@ -97,7 +97,7 @@ def subject_table(results: Sequence[SubjectResult], width: int) -> list[Text]:
     for r in results:
         judged = [p for p in r.properties if p.outcome in _JUDGED]
         figures = (str(r.count("fail")), str(len(judged)), str(sum(p.cases for p in judged)))
-        seconds = f"{sum(p.seconds for p in r.properties):.1f}"
+        seconds = f"{r.seconds:.1f}"
         rows.append((printable(r.label), r.verdict, *(figures if judged else ("-", "-", "-")), seconds if judged else "-"))
     broad = [max(cell_len(row[n]) for row in rows) for n in range(6)]
     room = max(width - 2 - sum(broad[1:]) - 5 * _GAP, 10)  # of a longer name its end is shown, which distinguishes it better

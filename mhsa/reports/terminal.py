@@ -197,6 +197,5 @@ def verdict_lines(result: SubjectResult, width: int) -> list[Text]:
 def _figures(result: SubjectResult) -> str:
     if result.verdict in ("unjudged", "question"):
         return f": {result.why}"
-    seconds = sum(p.seconds for p in result.properties)
     left = f"; {not_judged(result.not_judged)}" if result.not_judged else ""
-    return f"{left}: {all_figures(result.properties)}, {seconds:.1f} s"
+    return f"{left}: {all_figures(result.properties)}, {result.seconds:.1f} s"

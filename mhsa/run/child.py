@@ -184,6 +184,7 @@ class Child:
             self.planned[number] = about["planned"]
             if event["outcome"] != "skipped":  # by -x
                 self.running[number, identity] = time.monotonic()
+                result.began = result.began or time.monotonic()
             every = {p.id for p in result.properties}.union(about["planned"])  # this is not always the first process
             self.listen(Event("running", number, identity, planned=len(every)))
         if "mhsa" in properties:
@@ -204,13 +205,16 @@ class Child:
         Where a subject has removed the claims, two processes may have judged one property: then a failure stays.
         """
         result = judged(self.requests[number - 1], result)
-        properties = self.results[number - 1].properties
+        mine = self.results[number - 1]
+        properties = mine.properties
         before = next((p for p in properties if p.id == result.id), None)
         if before is not None:
             if before.outcome == "fail":
                 return
             properties.remove(before)
         properties.append(result)
+        if mine.began:
+            mine.seconds = time.monotonic() - mine.began
         self.listen(Event("done", number, result.id, result))
 
 

@@ -174,7 +174,7 @@ def test_a_subject_that_kills_workers_never_holds(mhsa, corpus: Path, tmp_path: 
 
 def test_a_subject_that_kills_three_processes_is_given_up(mhsa, corpus: Path, tmp_path: Path) -> None:
     mortal = tmp_path / "mortal.py"
-    mortal.write_text((corpus / "broken" / "exits_silently.py").read_text().replace("> 122", "> 124"))  # loading makes 119 calls
+    mortal.write_text((corpus / "broken" / "exits_silently.py").read_text().replace("> 122", "> 124"))  # loading makes 119
     done = mhsa("verify", mortal, "mhsa:MultiHeadAttention", "-k", "test_oracle.py or each_sample or small_masks",
                 "--no-diagnosis", "--json", tmp_path / "o.json")  # fmt: skip
     assert done.returncode == 1

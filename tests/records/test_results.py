@@ -123,6 +123,7 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
         reading=[Understood("mask", "True may attend", "default", {"mask": "allowed"})],
         not_judged=["argument x"],
         accepted=["argument x"],
+        seconds=0.25,
     )
     other = SubjectResult("m.py:B", reason="it ended")
     asks = SubjectResult("m.py:C", reason="which?", question=True)
@@ -136,6 +137,7 @@ def test_the_document_says_everything(tmp_path: Path) -> None:
         "subject": "m.py:A",
         "label": "mine",
         "verdict": "violated",
+        "seconds": 0.25,
         "reason": "",
         "declaration": {},
         "declare": {},

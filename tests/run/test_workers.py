@@ -70,6 +70,7 @@ def test_two_processes_judge_each_property_once_and_both_judge() -> None:
     assert shared.notes == alone.notes
     assert sorted(e.id for e in seen if e.kind == "done") == sorted(p.id for p in alone.properties)
     assert sum(e.kind == "loading" for e in seen) == 2
+    assert 0 < shared.seconds < alone.seconds + sum(p.seconds for p in shared.properties)
 
 
 def test_where_claims_were_removed_a_failure_stays(tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ class SubjectRecord:
     coverage: Coverage | None = None
     declare: dict[str, str] = field(default_factory=dict)
     under: dict[str, Any] | None = None
+    seconds: float = 0.0
     not_judged: tuple[str, ...] = ()
     accepted: tuple[str, ...] = ()
     diagnosis: Diagnosis | None = None
@@ -139,6 +140,7 @@ class SubjectRecord:
             coverage=Coverage.of(data.get("coverage")),
             declare={where: text(lines) for where, lines in mapping(data.get("declare")).items()},
             under=under if {"declaration", "passed", "failed", "judged"} <= under.keys() else None,
+            seconds=number(data.get("seconds")),
             not_judged=texts(data.get("not_judged")),
             accepted=texts(data.get("accepted")),
             diagnosis=read_diagnosis(data.get("diagnosis")),

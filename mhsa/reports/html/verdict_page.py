@@ -102,7 +102,7 @@ def _figures(subject: SubjectRecord) -> str:
     if not subject.properties:
         return f"{left}nothing was judged"
     others = [words(each) for each in other_outcomes(subject.properties)]
-    return left + ", ".join([figures(subject.properties), *others, f"{sum(p.seconds for p in subject.properties):.1f} s"])
+    return left + ", ".join([figures(subject.properties), *others, f"{subject.seconds:.1f} s"])
 
 
 def _subject(subject: SubjectRecord, n: int, statements: Mapping[str, Property]) -> Markup:
