@@ -12,7 +12,7 @@ import numpy as np
 
 from mhsa.introspect.calls.call_returns import returns_with_some_mask
 from mhsa.introspect.limited_lengths import TooFewPositions
-from mhsa.introspect.projections.bias_tables import UndeclaredTable
+from mhsa.introspect.projections.bias_tables import MAY_BE_TABLE, UndeclaredTable
 from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.bias_table import directions
 from mhsa.records.errors import ForeignParameter, Question, SubjectError
@@ -29,7 +29,6 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 Read = Callable[[Adapter], Subject]
-_NAMES = re.compile(r"table|bias|rel|dist", re.IGNORECASE)  # of a parameter that is likely to be a table of biases
 _FEW = 4  # distances that have rows of their own, where the constructor is told how many: generic inputs have more
 _LONGEST = 130  # tokens of a call here: with more of them a reading would be slow
 _BEYOND = 3  # tokens beyond the largest distance that has a row of its own
@@ -64,7 +63,7 @@ def _question(adapter: Adapter, error: ForeignParameter | UndeclaredTable, read:
         fields, exact = _read_under(adapter, declared, read)
         if exact:
             return _asking(error.path, fields, "It is exactly right if so")
-        usual = usual or (fields if _NAMES.search(error.path) and declared.get("direction") == "both" else None)
+        usual = usual or (fields if MAY_BE_TABLE.search(error.path) and declared.get("direction") == "both" else None)
     if usual is None:
         return error
     return _asking(error.path, usual, "It is not exactly right if so, either")
