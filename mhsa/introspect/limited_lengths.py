@@ -6,7 +6,6 @@ Else it is a question.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,13 +15,13 @@ from torch import Tensor, nn
 
 from mhsa.introspect.adapter_sketch import question_text
 from mhsa.introspect.calls.call_returns import returns
+from mhsa.introspect.projections.bias_tables import MAY_BE_TABLE
 from mhsa.records.errors import Question
 from mhsa.records.request import Request
 from mhsa.records.understood import Understood
 from mhsa.subject.construction.argument_roles import LENGTH
 from mhsa.subject.subject import Subject
 
-_TABLES = re.compile(r"table|bias|rel|dist", re.IGNORECASE)
 _LONGEST = 600  # of the cases that are always drawn (mhsa/judge/strategies.py)
 
 
@@ -89,7 +88,7 @@ def _squares(module: nn.Module) -> Iterator[tuple[str, int]]:
 def _tables(module: nn.Module, *, any_name: bool) -> Iterator[tuple[str, int]]:
     """Yield parameters that may be tables of biases, each with the positions that it may be made for: n, 2 n - 1 or n x n."""
     for path, parameter in module.named_parameters():
-        if parameter.dim() < 2 or not (any_name or _TABLES.search(path)):
+        if parameter.dim() < 2 or not (any_name or MAY_BE_TABLE.search(path)):
             continue
         for size in set(parameter.shape):
             yield path, size

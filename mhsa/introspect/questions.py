@@ -54,19 +54,12 @@ def load_under(request: Request, target: Any = None) -> LoadedSubject:
         declared |= new
         questions.append(str(found))
         means = means or (found.means if isinstance(found, Question) else ())
-    subject = found
-    if (
-        isinstance(subject, Subject)
-        and (grouped := _with_fewer_key_heads(subject, request.under(declared), target)) is not None
-    ):
+    if isinstance(found, Subject) and (grouped := _with_fewer_key_heads(found, request.under(declared), target)) is not None:
         right = fits(grouped)
         if not questions and right:  # with as many it is judged by more laws, and the option is named as not judged
-            return LoadedSubject(subject)
+            return LoadedSubject(found)
+        questions.append(_with_a_number_of_key_heads(found, right=right))
         found, declared = grouped, declared | {"kv_heads": "grouped"}
-        how, too = (
-            ("exactly", ", too") if right else ("not", f"; not_judged = {json.dumps(_about_key_heads(subject))} accepts that")
-        )
-        questions.append(f"it is built with a number of key heads, and {how} right with fewer of them than of queries{too}")
     if not questions:
         return LoadedSubject(found, found if isinstance(found, Question) else None)
     if isinstance(found, SubjectError):  # under the declaration it is not understood either: it is all that can be said
@@ -93,6 +86,15 @@ def _with_fewer_key_heads(subject: Subject, request: Request, target: Any) -> Su
     if not isinstance(grouped, Subject) or not Fit().is_taken_without_mask(replace(grouped, device="cpu")):
         return None
     return grouped
+
+
+def _with_a_number_of_key_heads(subject: Subject, *, right: bool) -> str:
+    """Return what is asked about a subject that is right or wrong with fewer heads of keys than of queries."""
+    built = "it is built with a number of key heads, and"
+    if right:
+        return f"{built} exactly right with fewer of them than of queries, too"
+    accepted = f"not_judged = {json.dumps(_about_key_heads(subject))} accepts that"
+    return f"{built} not right with fewer of them than of queries; {accepted}"
 
 
 def _about_key_heads(subject: Subject) -> list[str]:

@@ -7,8 +7,20 @@ import re
 from collections.abc import Collection, Iterator
 from typing import Any
 
-# The beginning of a line on an argument: "name:", "name (int):", "- `name`:", ":param int name:", "name : int".
-_ENTRY = re.compile(r"\s*(?:[-*]\s+)?(?::param\s+(?:\w+\s+)?)?`*(\w+)`*\s*(?:\([^)]*\))?\s*:")
+
+def entry_pattern(name: str, sign: str) -> re.Pattern[str]:
+    """Return the pattern of the beginning of a line on an argument, whose name is group 1.
+
+    So are "name:", "name (int):", "- `name`:", ":param int name:", "name : int".
+
+    Args:
+        name: pattern of the name.
+        sign: pattern of what stands behind it.
+    """
+    return re.compile(rf"\s*(?:[-*]\s+)?(?::param\s+(?:\w+\s+)?)?`*({name})`*\s*(?:\([^)]*\))?\s*{sign}")
+
+
+_ENTRY = entry_pattern(r"\w+", ":")  # no "=": "d_k = d_model / h" is about the whole
 
 
 def docstring_of(owner: Any) -> str:

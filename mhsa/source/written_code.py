@@ -7,7 +7,7 @@ import contextlib
 import functools
 import inspect
 import textwrap
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 _KEPT = 256  # classes and functions; reading a subject asks for those of its file, several times each
@@ -47,6 +47,23 @@ def statements_of(owner: Hashable) -> tuple[tuple[ast.Assign, ...], tuple[ast.Bi
     nodes = nodes_of(owner)
     products = (node for node in nodes if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mult))
     return tuple(node for node in nodes if isinstance(node, ast.Assign)), tuple(products)
+
+
+def written_owners(target: Any) -> Iterator[Any]:
+    """Yield a class and its bases, or a function: those whose source is there, and none of torch's."""
+    for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
+        if getattr(owner, "__module__", "builtins").partition(".")[0] not in ("torch", "builtins"):
+            with contextlib.suppress(OSError, TypeError):
+                source_of(owner)
+                yield owner
+
+
+def parsed_owners(target: Any) -> Iterator[Any]:
+    """Yield those of :func:`written_owners` whose source stands alone, so that :func:`nodes_of` has no error for them."""
+    for owner in written_owners(target):
+        with contextlib.suppress(SyntaxError):
+            nodes_of(owner)
+            yield owner
 
 
 def classes_of(file: Any) -> dict[str, Any]:

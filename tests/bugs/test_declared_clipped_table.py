@@ -33,6 +33,7 @@ def outcomes(request: pytest.FixtureRequest, judge_pairs) -> dict[Pair, str]:
 
 def test_each_is_listed_here() -> None:
     assert {m.name for m in OURS} == set(FOUND_BY)
+    assert all(m.summary.endswith(".") and "; must be " in m.formula and m.census for m in OURS)
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=named)

@@ -14,6 +14,7 @@ from mhsa.oracle.formula.formula import Formula
 from mhsa.oracle.formula.tables.windows import COUNT
 from mhsa.records.errors import Question, SubjectError
 
+MAY_BE_TABLE = re.compile(r"table|bias|rel|dist", re.IGNORECASE)  # of a parameter, beyond the usual names
 _NAMES = re.compile(
     r"rel(ative)?_?(attn|attention|pos|position|positional)?_?(bias|emb|table)|pos(ition)?(al)?_?bias", re.IGNORECASE
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,7 +10,7 @@ from mhsa.introspect.projections.head_order import in_order
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.records.conventions.values import Heads
 from mhsa.records.names import HEAD, is_called
-from mhsa.source.written_code import source_of
+from mhsa.source.written_code import source_of, written_owners
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.subject import Subject
@@ -63,9 +62,5 @@ def _splits_heads_last(subject: Subject) -> bool:
 
 def _sources(subject: Subject) -> Iterator[str]:
     adapter = subject.adapter
-    for owner in inspect.getmro(adapter.owner) if isinstance(adapter, ModuleAdapter) else ():
-        try:
-            if owner.__module__.partition(".")[0] != "torch":
-                yield source_of(owner)
-        except (OSError, TypeError):  # it has no source
-            continue
+    if isinstance(adapter, ModuleAdapter):
+        yield from map(source_of, written_owners(adapter.owner))

@@ -39,7 +39,7 @@ class BiasTable:
             raise ValueError(f"rule = {self.rule!r}; must be one of 't5', 'swin', 'clipped'")
         if self.rule == "clipped" and self.max_distance != 128:
             raise ValueError('max_distance is of the rule "t5", a clipped table has as many rows as distances; leave it out')
-        if self.rule not in ("t5", "clipped") and (self.direction, self.max_distance) != (None, 128):
+        if self.rule == "swin" and (self.direction, self.max_distance) != (None, 128):
             raise ValueError('direction and max_distance are of the rule "t5"; leave them out')
         if self.order is not None and self.rule != "clipped":
             raise ValueError('order is of the rule "clipped"; leave it out')

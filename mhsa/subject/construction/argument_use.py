@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import contextlib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from mhsa.records.names import HEAD, is_called
-from mhsa.source.written_code import nodes_of, statements_of
+from mhsa.source.written_code import nodes_of, parsed_owners, statements_of
 from mhsa.subject.construction.by_source.argument_nodes import is_argument, kept_as
 from mhsa.subject.construction.by_source.closed_sets import listed_words
 from mhsa.subject.construction.by_source.collected_arguments import Keys, keys_of
@@ -75,7 +74,7 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
     ``parameter`` is it, if it is an argument.
     """
     name = as_written(target, name)
-    nodes = [node for owner in _owners(target) for node in nodes_of(owner)]
+    nodes = [node for owner in parsed_owners(target) for node in nodes_of(owner)]
     names = {name} | {attr for node in nodes for attr in kept_as(node, name)}
     tests = [test for node in nodes for test in _tests(node)]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
@@ -105,13 +104,13 @@ def use_of(target: Any, name: str, parameter: inspect.Parameter | None = None) -
 
 def counts_heads(target: Any) -> bool:
     """Whether the source of a class or function has a number of heads, by its name."""
-    nodes = [node for owner in _owners(target) for node in nodes_of(owner)]
+    nodes = [node for owner in parsed_owners(target) for node in nodes_of(owner)]
     return any(is_called(_name(node), HEAD) for node in nodes)
 
 
 def is_multiplied(target: Any, name: str, other: str) -> bool:
     """Whether a class multiplies what it is given as ``name`` by what it is given as ``other``, a width by heads, say."""
-    found = [statements_of(owner) for owner in _owners(target)]
+    found = [statements_of(owner) for owner in parsed_owners(target)]
     products = [product for _, of_owner in found for product in of_owner]
     if not products:
         return False
@@ -130,15 +129,6 @@ def as_written(target: Any, name: str) -> str:
         if name.startswith(f"{prefix}__"):
             return name.removeprefix(prefix)
     return name
-
-
-def _owners(target: Any) -> Iterator[Any]:
-    """Yield a class and its bases, or a function: those whose source is there, and no library's."""
-    for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
-        if getattr(owner, "__module__", "builtins").partition(".")[0] not in ("torch", "builtins"):
-            with contextlib.suppress(OSError, TypeError, SyntaxError):
-                nodes_of(owner)
-                yield owner
 
 
 def _is_stored(nodes: list[ast.AST], name: str, names: set[str]) -> bool:

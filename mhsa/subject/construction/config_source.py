@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import contextlib
 import functools
-import inspect
 import re
 import sys
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 from torch import nn
 
-from mhsa.source.written_code import classes_of, named_in, nodes_of
+from mhsa.source.written_code import classes_of, named_in, nodes_of, parsed_owners
 from mhsa.subject.construction.argument_roles import role_of
 from mhsa.subject.construction.argument_use import as_written, use_of
 from mhsa.subject.construction.by_source.heads_by_use import called, name_of
@@ -104,22 +103,16 @@ def configuration_source(target: Any, argument: str) -> Source:
     read: set[str] = set()
     with_default: set[str] = set()
     without_default: set[str] = set()
-    nodes: list[ast.AST] = []
-    for owner in inspect.getmro(target) if inspect.isclass(target) else (target,):
-        if getattr(owner, "__module__", "builtins").partition(".")[0] in ("torch", "builtins"):
-            continue
-        with contextlib.suppress(OSError, TypeError, SyntaxError):
-            own = nodes_of(owner)
-            nodes += own
-            for node in own:
-                if isinstance(node, ast.Attribute) and _is(node.value, argument):
-                    read.add(node.attr)
-                elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and _is(node.value, argument):
-                    read.add(str(node.slice.value))
-                elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
-                    name = node.args[1]
-                    if isinstance(name, ast.Constant) and node.func.id in ("hasattr", "getattr"):
-                        (without_default if len(node.args) == 2 else with_default).add(str(name.value))
+    nodes = [node for owner in parsed_owners(target) for node in nodes_of(owner)]
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and _is(node.value, argument):
+            read.add(node.attr)
+        elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and _is(node.value, argument):
+            read.add(str(node.slice.value))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > 1:
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and node.func.id in ("hasattr", "getattr"):
+                (without_default if len(node.args) == 2 else with_default).add(str(name.value))
     answered = {name for name in with_default if role_of(name) in ("head", "d_model", "dropout")}
     looked_for = without_default | with_default
     whole = None if not nodes or _is_handed_on(nodes, argument) else frozenset(read | looked_for)

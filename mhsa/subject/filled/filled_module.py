@@ -124,9 +124,8 @@ class FilledModule:
 
     def effective(self, mask: Mask | None, query: Array, key: Array) -> Mask | None:
         """Return which keys each query may attend to: what mask and formula allow, [B, Tq, Tk], or None for everything."""
-        if (
-            mask is not None and self.subject.contract.padded_queries == "zero"
-        ):  # keys are queries, and have no row of their own
+        # Keys are queries, and have no row of their own: what hides a token as a key hides it as a query.
+        if mask is not None and self.subject.contract.padded_queries == "zero":
             mask = mask & mask[:, :1].swapaxes(1, 2)
         if not self.formula.positional:
             return mask

@@ -12,7 +12,7 @@ import numpy as np
 
 from mhsa.introspect.calls.call_returns import returns_with_some_mask
 from mhsa.introspect.limited_lengths import TooFewPositions
-from mhsa.introspect.projections.bias_tables import UndeclaredTable
+from mhsa.introspect.projections.bias_tables import MAY_BE_TABLE, UndeclaredTable
 from mhsa.oracle.formula.bias_fields import BiasTable
 from mhsa.oracle.formula.bias_table import directions
 from mhsa.records.errors import ForeignParameter, Question, SubjectError
@@ -29,14 +29,10 @@ from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
 
 Read = Callable[[Adapter], Subject]
-_NAMES = re.compile(r"table|bias|rel|dist", re.IGNORECASE)  # of a parameter that is likely to be a table of biases
 _FEW = 4  # distances that have rows of their own, where the constructor is told how many: generic inputs have more
 _LONGEST = 130  # tokens of a call here: with more of them a reading would be slow
 _BEYOND = 3  # tokens beyond the largest distance that has a row of its own
 _ALSO = 3  # further features, a causal mask or the scale, that are asked about with the table
-_WORDS = {
-    "clipped": "a learned bias of the distance, of which the further ones share a row, that is added to the scores",
-}
 
 
 def read_bias_tables(adapter: Adapter, read: Read) -> Subject:
@@ -64,37 +60,29 @@ def _question(adapter: Adapter, error: ForeignParameter | UndeclaredTable, read:
         fields, exact = _read_under(adapter, declared, read)
         if exact:
             return _asking(error.path, fields, "It is exactly right if so")
-        usual = usual or (fields if _NAMES.search(error.path) and declared.get("direction") == "both" else None)
+        usual = usual or (fields if MAY_BE_TABLE.search(error.path) and declared["direction"] == "both" else None)
     if usual is None:
         return error
     return _asking(error.path, usual, "It is not exactly right if so, either")
 
 
 def _asking(path: str, fields: Mapping[str, Any], claim: str) -> Question:
-    rule = fields["bias"]["rule"]
-    return Question(f"parameter {path} changes the result: {_WORDS[rule]}? {claim}", fields)
+    rule = "a learned bias of the distance, of which the further ones share a row, that is added to the scores"
+    return Question(f"parameter {path} changes the result: {rule}? {claim}", fields)
 
 
 def _declarations(adapter: Adapter, path: str) -> Iterator[dict[str, Any]]:
     """Yield what the shape of the parameter allows, the commonest first."""
-    shape, head = _parameters(adapter)[path].shape, _head(adapter)
-    if len(shape) != 2 or head not in shape:
+    sizes = first_sizes(adapter)
+    shape = adapter.build(sizes.head, sizes.d_model).get_parameter(path).shape
+    if len(shape) != 2 or sizes.head not in shape:
         return
-    rows = shape[0] if shape[1] == head else shape[1]
+    rows = shape[0] if shape[1] == sizes.head else shape[1]
     if rows % 2:
         yield {"rule": "clipped", "direction": "both"}
         yield {"rule": "clipped", "direction": "both", "order": "query - key"}
     yield {"rule": "clipped", "direction": "past"}
     yield {"rule": "clipped", "direction": "past", "order": "key - query"}
-
-
-def _parameters(adapter: Adapter) -> dict[str, Any]:
-    sizes = first_sizes(adapter)
-    return dict(in_eval_mode(adapter.build(sizes.head, sizes.d_model)).named_parameters())
-
-
-def _head(adapter: Adapter) -> int:
-    return first_sizes(adapter).head
 
 
 def _read_under(adapter: Adapter, bias: dict[str, Any], read: Read) -> tuple[dict[str, Any], bool]:
@@ -105,7 +93,7 @@ def _read_under(adapter: Adapter, bias: dict[str, Any], read: Read) -> tuple[dic
     """
     fields: dict[str, Any] = {"bias": bias}
     for _ in range(_ALSO):
-        asked = copy.copy(_clipping(adapter) if bias["rule"] == "clipped" else adapter)
+        asked = copy.copy(_clipping(adapter))
         asked.contract = replace(adapter.contract, **fields)
         if isinstance(asked, ModuleAdapter):
             asked.declared = asked.contract

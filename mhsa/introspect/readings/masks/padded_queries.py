@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
-from mhsa.records.conventions.values import LENGTH_SHAPES
 from mhsa.records.understood import Known, Understood
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.docstrings.passages import text_of
@@ -29,8 +28,7 @@ def of_padded_queries(readings: Iterator[Reading], subject: Subject, fit: Fit) -
     if not isinstance(adapter, ModuleAdapter) or adapter.inputs != "x" or declared == "computed":
         return None
     for reading in readings:
-        shape = reading.subject.contract.mask_shape
-        if shape not in ALIKE_FOR_QUERIES and shape not in LENGTH_SHAPES:
+        if reading.subject.contract.mask_shape not in ALIKE_FOR_QUERIES:  # else no row says which tokens it hides
             continue
         contract = replace(reading.subject.contract, padded_queries="zero", fully_masked_row="zero-output")
         read = reading.subject.under(contract)

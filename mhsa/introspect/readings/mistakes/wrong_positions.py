@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 from mhsa.records.names import KEY, QUERY, is_called
-from mhsa.source.written_code import tree_of
+from mhsa.source.written_code import nodes_of, parsed_owners
 
 Effect = tuple[int, int, int]  # how often positions are added to queries, keys and values; -1 where they are subtracted
 
@@ -57,14 +57,8 @@ def _listed(roles: list[str]) -> str:
 
 def _functions(owner: type[Any]) -> Iterator[ast.FunctionDef]:
     """Yield the functions of a class and of those that it is made from, as far as their source is there; none of torch's."""
-    for each in owner.__mro__:
-        if each.__module__.partition(".")[0] == "torch":
-            continue
-        try:
-            tree = tree_of(each)
-        except (OSError, TypeError, SyntaxError):
-            continue
-        yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+    for each in parsed_owners(owner):
+        yield from (node for node in nodes_of(each) if isinstance(node, ast.FunctionDef))
 
 
 def _is(node: ast.AST, name: str) -> bool:

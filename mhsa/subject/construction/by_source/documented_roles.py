@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from mhsa.source.docstring_lines import docstring_of
+from mhsa.source.docstring_lines import docstring_of, entry_pattern
 from mhsa.subject.construction.argument_roles import Role, role_of
 
 # Before the words for a size there may be the type that NumPy's style has there, and an article.
@@ -57,12 +57,12 @@ def _role_in(text: str) -> Role | None:
 
 def _lines_of(lines: list[str], name: str) -> Iterator[str]:
     """Yield what stands behind ``name:``, ``name (int):`` or ``:param name:``, or in the next line, as in NumPy's style."""
-    opening = re.compile(rf"\s*([-*]\s+)?(:param\s+(\w+\s+)?)?`*{re.escape(name)}`*\s*(\([^)]*\))?\s*[:=]\s*(.*)")
+    entry = entry_pattern(re.escape(name), "[:=]")
     for n, line in enumerate(lines):
-        match = opening.fullmatch(line)
+        match = entry.match(line)
         if match is None:
             continue
-        text = match[5]
+        text = line[match.end() :].lstrip()
         below = lines[n + 1] if n + 1 < len(lines) else ""
         further_in = len(below) - len(below.lstrip()) > len(line) - len(line.lstrip())
         yield f"{text} {below.strip()}" if further_in else text
