@@ -45,7 +45,7 @@ def _spin(call: Call, share: float) -> object:
 
 @dataclass
 class _WaitingKernel:
-    """How long a call and a waiting kernel take on a GPU; both are measured in the first call, which warms up and is not timed."""
+    """How long a call and a waiting kernel take on a GPU: measured in the first call, which only warms up."""
 
     device: str
     cycles: float = field(default=0.0, init=False)  # that a kernel waits in the time of one call
