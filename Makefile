@@ -8,7 +8,7 @@ export MKL_NUM_THREADS ?= 1
 # mhsa anew, two seconds of a verdict.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: verify test test-more mutation lint site bench time power performance wheel clean
+.PHONY: verify test test-more mutation lint site bench time power performance gpu wheel clean
 
 verify: .venv/ready  ## set up, then verify the reference, its fused core, and torch's own two implementations
 	$(BIN)/mhsa verify mhsa:MultiHeadAttention mhsa:fused_attention \
@@ -46,6 +46,9 @@ power: .venv/ready  ## measure the power of the suite anew: the figures, the run
 performance: .venv/ready  ## measure what the fused core promises, and write docs/performance.md (a quarter of an hour)
 	$(BIN)/python benchmarks/targets.py --command | PATH="$(CURDIR)/$(BIN):$$PATH" sh
 	$(BIN)/python benchmarks/targets.py performance.json > docs/performance.md
+
+gpu: .venv/ready  ## measure on a GPU what docs/gpu.md states, and write it there (under eight minutes; goes on where it was)
+	$(BIN)/python -m benchmarks.gpu
 
 wheel: .venv/ready
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .

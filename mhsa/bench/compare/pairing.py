@@ -83,7 +83,7 @@ class Pairing:
             return calls
         if self.slow_down:
             for side, call in calls.items():
-                slowed(call, self.slow_down if side == "head" else 0.0)
+                slowed(call, self.slow_down if side == "head" else 0.0, benchmark.request.device)
         self.calling(benchmark.id, "timing")
         with torch.set_grad_enabled(benchmark.passes == "training"):
             return self._time(benchmark, built, calls, known, counted=counted)

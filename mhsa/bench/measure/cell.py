@@ -144,7 +144,7 @@ class Bench:
                 found[name] = _without(blank[name], error)
                 continue
             if self.slow_down is not None and one.contender.request.folder:
-                slowed(calls[name], self.slow_down)
+                slowed(calls[name], self.slow_down, cell.device)
         for name, result in self._time(built, calls, baseline, cell, passes, known).items():
             if isinstance(result, BaseException):
                 found[name] = _without(blank[name], result)

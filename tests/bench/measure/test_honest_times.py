@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from mhsa.bench.measure import artificial_slowdown
 from mhsa.bench.measure.artificial_slowdown import slowed
 from mhsa.bench.measure.captured import own_tools
 from mhsa.bench.measure.clock import Clock
@@ -137,7 +139,30 @@ class TestFreshCalls:
     def test_a_slow_down_is_in_each_call(self, make: Callable[..., Built]) -> None:
         calls = FreshCalls(make("Right", "exercise"), "forward", None)
         assert slowed(calls, 0.5) is calls
-        assert {call.args[1] for call in calls.turns(3)[0]} == {0.5}
+        assert {call.keywords["share"] for call in calls.turns(3)[0]} == {0.5}
+
+    def test_on_a_gpu_a_kernel_waits_for_a_share_of_what_the_call_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A queue in which a call takes 4 ms, and a waiting kernel a millionth of a millisecond for each of its cycles."""
+        queue: list[float] = []
+
+        class Event:
+            def __init__(self, *, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self) -> None:
+                self.at = sum(queue)
+
+            def elapsed_time(self, end: Any) -> float:
+                return end.at - self.at
+
+        monkeypatch.setattr(artificial_slowdown, "gpu_event", Event)
+        monkeypatch.setattr(artificial_slowdown, "gpu_synchronize", lambda device: None)
+        monkeypatch.setattr(artificial_slowdown, "gpu_sleep", lambda cycles: queue.append(cycles * 1e-6))
+        slower = slowed(lambda: queue.append(4.0), 0.05, "cuda")
+        slower()
+        queue.clear()
+        slower()
+        assert queue == [4.0, pytest.approx(0.2)]
 
 
 class TestLookedAt:

@@ -21,6 +21,7 @@ linear = functional.linear
 scaled_dot_product_attention = functional.scaled_dot_product_attention
 gpu_event: Any = torch.cuda.Event
 gpu_synchronize = torch.cuda.synchronize
+gpu_sleep: Any = torch.cuda._sleep  # a kernel that waits for a number of cycles
 
 _NAMES: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (time, ("perf_counter", "perf_counter_ns", "monotonic", "monotonic_ns", "process_time", "thread_time", "time", "sleep")),

@@ -1,0 +1,1 @@
+"""Everything that docs/gpu.md states of a GPU, measured by one command: ``make gpu``."""
