@@ -12,6 +12,7 @@ from typing import Any, get_args
 from torch import nn
 
 from mhsa.introspect.surroundings.one_attention import OneAttention
+from mhsa.oracle.formula.fields import WITHOUT_MASK
 from mhsa.records.contract import Contract
 from mhsa.records.conventions.values import FUNCTION_LAYOUTS, LENGTH_SHAPES, Layout
 from mhsa.records.errors import Question
@@ -48,6 +49,9 @@ def _always(promise: Promise) -> str:
 
 
 def _with_places(promise: Promise) -> str:
+    shape = promise.contract.mask_shape
+    if str(promise.value).endswith(WITHOUT_MASK) and (shape is None or shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES)):
+        return _with_a_mask(promise) or "its masks are the same for every query, and cannot hide the later keys of each"
     if promise.value in (None, "no", "given") or not isinstance(promise.adapter, EachQueryAlone):
         return ""
     return "the subject takes one query for each sample, which is given alone and has no place among the keys"
@@ -72,11 +76,10 @@ def _with_tokens_that_are_masked(promise: Promise) -> str:
 
 
 def _with_a_fully_masked_row(promise: Promise) -> str:
-    shape, alike = promise.contract.mask_shape, ""
+    shape = promise.contract.mask_shape
+    alike = "the same for every sample" if shape == "[Tq, Tk]" else ""
     if shape in (*ALIKE_FOR_QUERIES, *LENGTH_SHAPES):
         alike = "lengths" if shape in LENGTH_SHAPES else "the same for every query"
-    if shape == "[Tq, Tk]":
-        alike = "the same for every sample"
     # Of a sample without keys it is judged what is promised, but for a mean of values that causality may hide, too.
     judged = promise.value in ("zeros", "zero-output", "raises") or (
         promise.value == "uniform" and not promise.contract.formula.positional
@@ -90,9 +93,8 @@ def _of_that_kind(promise: Promise) -> str:
     function = isinstance(promise.adapter, FunctionAdapter)
     if (promise.value in FUNCTION_LAYOUTS) == function:
         return ""
-    kind = "a function of heads" if function else "a module"
     known = [layout for layout in get_args(Layout) if (layout in FUNCTION_LAYOUTS) == function]
-    return f"that of {kind} is one of {', '.join(known)}"
+    return f"that of {'a function of heads' if function else 'a module'} is one of {', '.join(known)}"
 
 
 def _with_a_constructor(promise: Promise) -> str:

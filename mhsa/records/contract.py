@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mhsa.oracle.formula.bias_fields import Bias, bias_of
 from mhsa.oracle.formula.fields import (
-    Causal,
+    DeclaredCausal,
     Fill,
     KvHeads,
     Lse,
@@ -19,18 +19,13 @@ from mhsa.oracle.formula.fields import (
     Sinks,
     SoftcapOrder,
     Window,
+    causal_of,
     fill_of,
     qk_norm_of,
     rotary_of,
 )
+from mhsa.records.conventions import refusals
 from mhsa.records.conventions.layer import as_text, formulas_of
-from mhsa.records.conventions.refusals import (
-    refuse_unknown_words,
-    require_fitting_shape,
-    require_heads,
-    require_numbers,
-    window_of,
-)
 from mhsa.records.conventions.values import (
     Accumulation,
     AfterInference,
@@ -127,7 +122,8 @@ class Contract:
         accumulation: of sums over bfloat16 and float16 data: in ``"float32"``, or in the ``"dtype"`` itself.
         reason: why a deviation is accepted, with a link.
         causal: ``"no"``; or no query sees a key after its own place: query i is at key i (``"top-left"``), or the last query is
-            at the last key (``"bottom-right"``, as with a cache).
+            at the last key (``"bottom-right"``, as with a cache). With ``-without-mask`` behind it, a mask that is given stands
+            in for that, and has to hide later keys itself.
         scale: the factor of the scores, a number above 0 or ``"1/d_k"``; None is 1 / sqrt(d_k).
         window: (left, right), keys before and after the own place that are seen, -1 for all; None is all keys.
         softcap: c > 0 of c * tanh(scores / c), before the mask; None is no cap.
@@ -159,8 +155,7 @@ class Contract:
             own features; None: found out.
         widths: all are ``"equal"`` (None is that), or ``"apart"``: a function's values are wider than its queries and keys,
             and a module's inputs are wider than d_model wherever its constructor names their widths (``input_dim``, ``kdim``).
-        empty_row: the former name of ``fully_masked_row``.
-        misfits: the former name of ``shape_mismatch``.
+        empty_row, misfits: the former names of ``fully_masked_row`` and ``shape_mismatch``.
     """
 
     fully_masked_row: FullyMaskedRow | None = None
@@ -187,7 +182,7 @@ class Contract:
     heads: Heads | None = None
     reason: str = ""
     # The formula: what is computed in addition to plain attention.
-    causal: Causal | None = None
+    causal: DeclaredCausal | None = None
     scale: Scale = None
     window: Window | None = None
     softcap: float | None = None
@@ -212,8 +207,8 @@ class Contract:
         for name, values in _FORMER_VALUES.items():
             value = getattr(self, name)
             object.__setattr__(self, name, values.get(value, value))
-        refuse_unknown_words({field.name: getattr(self, field.name) for field in fields(self)})
-        require_fitting_shape(self.mask, self.mask_shape)
+        refusals.refuse_unknown_words({field.name: getattr(self, field.name) for field in fields(self)})
+        refusals.require_fitting_shape(self.mask, self.mask_shape)
         self._check_formula()
         if self.fully_masked_row == "nan" and not self.reason:
             raise ValueError("Contract(fully_masked_row='nan') needs a reason: say why NaN is accepted, with a link")
@@ -226,15 +221,15 @@ class Contract:
                 object.__setattr__(self, name, read(getattr(self, name)))
             except ValueError as error:
                 raise ValueError(f"Contract({name}={getattr(self, name)!r}); {error}") from None
-        require_numbers(self.scale, self.softcap)
-        require_heads(self.kv_heads, self.sinks)
+        refusals.require_numbers(self.scale, self.softcap)
+        refusals.require_heads(self.kv_heads, self.sinks)
         if self.layer is not None:
             object.__setattr__(self, "layer", as_text(formulas_of(self.layer)))  # terms in order
             if self.surroundings == "none":
                 raise ValueError(
                     f"Contract(surroundings='none', layer={self.layer!r}); must be None or 'left-out' with a layer"
                 )
-        object.__setattr__(self, "window", window_of(self.window))  # TOML has lists
+        object.__setattr__(self, "window", refusals.window_of(self.window))  # TOML has lists
 
     @functools.cached_property  # each case of each property reads it
     def formula(self) -> Formula:
@@ -245,7 +240,7 @@ class Contract:
         same = {name: getattr(self, name) for name in names}
         rotary, qk_norm = rotary_of(self.rotary), qk_norm_of(self.qk_norm)
         kv_heads: KvHeads = None if self.kv_heads is None else "grouped"  # each module shows how many it has
-        causal, bias, fill = self.causal or "no", bias_of(self.bias), fill_of(self.fill)
+        causal, bias, fill = causal_of(self.causal), bias_of(self.bias), fill_of(self.fill)
         return Formula(causal=causal, rotary=rotary, qk_norm=qk_norm, bias=bias, kv_heads=kv_heads, fill=fill, **same)
 
 

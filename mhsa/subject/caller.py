@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mhsa.oracle.formula.causal import visible
+from mhsa.oracle.formula.fields import WITHOUT_MASK, causal_of
 from mhsa.records.contract import Contract
 from mhsa.records.conventions.values import FUNCTION_LAYOUTS
 from mhsa.records.errors import one_line
@@ -169,11 +171,18 @@ class Caller:
 
     def convert(self, mask: Tensor, dtype: torch.dtype, head: int = 1) -> Tensor:
         """Turn a canonical mask into the form that the implementation takes."""
-        return self.form.convert(mask, dtype, head)
+        return self.form.convert(self._whole(mask), dtype, head)
 
     def can_express(self, mask: Tensor) -> bool:
         """Whether a canonical mask can be said in that form."""
-        return self.form.can_express(mask)
+        return self.form.can_express(self._whole(mask))
+
+    def _whole(self, mask: Tensor) -> Tensor:
+        """Return a canonical mask with what causality hides, too, where a mask that is given stands in for it."""
+        causal = self.contract.causal
+        if causal is None or not causal.endswith(WITHOUT_MASK):
+            return mask
+        return mask & torch.from_numpy(visible(causal_of(causal), mask.size(-2), mask.size(-1))).to(mask.device)
 
 
 def heads_of(module: nn.Module, sizes: tuple[int, int] | None) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -95,7 +96,7 @@ def masks_of_equal_lengths(subject: Subject, fit: Fit) -> Reading | None:
     return Reading(read, "call", text, certain=False, declaration=fields, pins=fields)
 
 
-def ask_about_places(same: Reading, module: nn.Module, fit: Fit) -> None:
+def ask_about_places(same: Reading, module: nn.Module, fit: Fit, masks_of: Callable[[Subject], Reading | None]) -> None:
     """Ask whether a module of equal lengths is causal, or has another feature that counts places.
 
     Raises:
@@ -108,7 +109,7 @@ def ask_about_places(same: Reading, module: nn.Module, fit: Fit) -> None:
     caller = replace(caller, contract=contract)
     alone = replace(same.subject, adapter=adapter, caller=caller, contract=contract)
     try:
-        ask_about_causal(alone, module, fit)
+        ask_about_causal(alone, module, fit, masks_of)
         ask_about_features(alone, module, fit)
     except Question as question:
         words = f"it takes as many queries as keys, where others raise, and {str(question).removeprefix('it ')}"

@@ -69,7 +69,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
             read = [*read, same, masks] if masks else read
         return _conclude(subject, module, read, fit, request)
     for known in _as_called_without_a_mask(subject):
-        ask_about_causal(known, module, fit)
+        ask_about_causal(known, module, fit, lambda each: _masks_of(each, fit))
         ask_about_features(known, module, fit)
         if not subject.caller.fills_mask:
             ask_about_narrow_window(known, soft_caps(known, module))
@@ -86,7 +86,7 @@ def read_call(subject: Subject, module: nn.Module, request: Request, bind: Bind)
     if same is not None and read is not None:
         return _conclude(subject, module, [same, *read], fit, request)
     if same is not None and not same.subject.caller.fills_mask:
-        ask_about_places(same, module, fit)
+        ask_about_places(same, module, fit, lambda each: _masks_of(each, fit))
     if not subject.caller.fills_mask:
         others = itertools.chain(role_readings(subject, bind), unused_readings(subject, module, bind))
         roles = first_fit(_with_float64(others), fit.without_mask)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 Causal = Literal["no", "top-left", "bottom-right"]
+# As a contract has it: a mask that is given may stand in for causality, and then hides later keys itself.
+DeclaredCausal = Literal["no", "top-left", "bottom-right", "top-left-without-mask", "bottom-right-without-mask"]
+WITHOUT_MASK = "-without-mask"
 Scale = float | Literal["1/d_k"] | None
 Window = tuple[int, int]  # keys before and after the own place that are seen; -1: all of them
 KvHeads = Literal["grouped"] | None
@@ -196,3 +199,9 @@ def _words_of(kind: type) -> dict[str, tuple[str, ...]]:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def causal_of(declared: DeclaredCausal | None) -> Causal:
+    """Return what is computed where no mask is given; where one is, it is given with what causality hides."""
+    aligned: Any = (declared or "no").removesuffix(WITHOUT_MASK)
+    return cast(Causal, aligned)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from mhsa.oracle.formula.fields import Causal, Lse, SoftcapOrder, Window
+from mhsa.oracle.formula.fields import DeclaredCausal, Lse, SoftcapOrder, Window
 from mhsa.records.conventions.values import (
     LENGTH_SHAPES,
     Accumulation,
@@ -53,7 +53,7 @@ _WORDS: dict[str, tuple[Any, ...]] = {
     "accumulation": get_args(Accumulation),
     "surroundings": (None, *get_args(Surroundings)),
     "heads": (None, *get_args(Heads)),
-    "causal": (None, *get_args(Causal)),
+    "causal": (None, *get_args(DeclaredCausal)),
     "softcap_order": get_args(SoftcapOrder),
     "out": (None, *get_args(Out)),
     "projections": (None, *get_args(Maps)),

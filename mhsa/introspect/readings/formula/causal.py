@@ -5,14 +5,17 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
+from mhsa.introspect.readings.candidate_reading import Reading
 from mhsa.introspect.readings.fit import Fit
 from mhsa.introspect.readings.formula.undeclared_windows import window_in_source
 from mhsa.introspect.readings.layouts import layout_readings
+from mhsa.introspect.readings.masks.in_place_of_causality import in_place_of_causality
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.declarations import in_words
 from mhsa.records.errors import Question
@@ -30,8 +33,14 @@ _WORDS: dict[Causal, str] = {
 }
 
 
-def ask_about_causal(subject: Subject, module: nn.Module, fit: Fit) -> None:
+def ask_about_causal(subject: Subject, module: nn.Module, fit: Fit, masks_of: Callable[[Subject], Reading | None]) -> None:
     """Compare with the oracle under a causal mask that no caller gave, however it is aligned, and in every layout of heads.
+
+    Args:
+        subject: read by names.
+        module: of generic sizes.
+        fit: compares.
+        masks_of: the reading of a subject's masks that fits exactly, or None.
 
     Raises:
         Question: the output is exactly that of causal attention, and the contract does not say whether it is causal.
@@ -46,13 +55,13 @@ def ask_about_causal(subject: Subject, module: nn.Module, fit: Fit) -> None:
         read = each.under(replace(each.contract, causal=aligned))
         if fit.without_mask(read):
             where = "" if sizes.queries == sizes.keys else f", aligned {aligned} ({words})"
-            fields: dict[str, Any] = {"causal": aligned}
-            words = "without a mask its output is exactly that of attention to the keys up to the own place"
+            fields, masked = in_place_of_causality(read, aligned, masks_of)
+            words = f"without a mask its output is exactly that of attention to the keys up to the own place{masked}"
             if window := window_in_source(read):
                 words = f"{words}, within a window ({in_words(window)})"
             said = stated_alignment(read.adapter)
             if where and said not in (None, aligned):
-                fields["causal"] = said
+                fields = {"causal": said}
                 words = f"{words}; its docstring says {said}, which this is not"
             raise Question(f"it is causal{where}: {words}", fields | window)
 
