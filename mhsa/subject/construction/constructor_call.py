@@ -15,6 +15,7 @@ from mhsa.subject.construction.argument_roles import Role, WidthReading, value_o
 from mhsa.subject.construction.by_source.collected_arguments import Keys
 from mhsa.subject.construction.by_source.documented_roles import documented_roles
 from mhsa.subject.construction.by_source.keyword_items import items_of_keywords
+from mhsa.subject.construction.by_source.rotations import Rotation, rotations
 from mhsa.subject.construction.config_argument import configuration, is_object
 from mhsa.subject.construction.config_object import Config
 from mhsa.subject.construction.declared_options import contradictions, options_of
@@ -76,7 +77,8 @@ class ConstructorCall:
         self.sizes = stated_sizes(name, stated)
         self.stated, self.any_width = self.sizes is not None, False
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
-        self.made: dict[str, Core] = {}
+        self.made: dict[str, Core | Rotation] = {}
+        self.parts = {name for name in self.required if rotations(target, name)}  # modules, and so no switches
         self.dicts: dict[str, Keys] = {}
         self.guessed: dict[str, str] = {}
         self.established: set[str] = set()
@@ -106,7 +108,7 @@ class ConstructorCall:
             values |= options_of(config.fields, contract, d_model // head, config.given)
             chosen[name] = made(config.kind, values | config.read.fixed | config.given)
         chosen |= {name: {key: value_of(role, *sizes) for key, role in keys} for name, keys in self.dicts.items()}
-        return chosen | self.read.fixed | {name: core() for name, core in self.made.items()} | self.given
+        return chosen | self.read.fixed | {name: make(d_model // head) for name, make in self.made.items()} | self.given
 
     @property
     def missing(self) -> list[str]:
@@ -144,7 +146,7 @@ class ConstructorCall:
     def stating(self, d_k: int, contract: Contract) -> dict[str, Any]:
         """Return the options that state a feature which a contract declares, and what they are given."""
         otherwise = {name for name, role in self.read.roles.items() if role not in ("on", "off")}  # no feature changes these
-        return options_of(self.left, contract, d_k, otherwise)
+        return options_of(self.left, contract, d_k, otherwise | self.parts)
 
     def contradicted(self, d_k: int) -> dict[str, tuple[Any, Any]]:
         """Return the options whose defaults state something else than the contract: default and declared value."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from mhsa.subject.construction.argument_roles import Role
 from mhsa.subject.construction.by_source.collected_arguments import Keys
+from mhsa.subject.construction.by_source.rotations import Rotation
 
 EPSILON = 1e-5  # torch's own of nn.LayerNorm
 IDENTITY = nn.Identity()  # in the place of an activation or a norm, which plain attention has not; it has no numbers
@@ -29,8 +30,8 @@ class Core:
     off: tuple[str, ...] = ()
     whole: bool = False
 
-    def __call__(self) -> Any:
-        """Build one, or return what builds one."""
+    def __call__(self, d_k: int) -> Any:
+        """Build one, or return what builds one; it attends to heads of any width."""
         make = functools.partial(self.kind, **dict.fromkeys(self.off, False))
         return make if self.whole else make()
 
@@ -54,7 +55,7 @@ class Guess:
 
     role: Role | None = None
     value: Any = None
-    made: Core | None = None
+    made: Core | Rotation | None = None
     keys: Keys | None = None
 
     @property

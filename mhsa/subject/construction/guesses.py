@@ -20,6 +20,7 @@ from mhsa.source.written_code import classes_of
 from mhsa.subject.construction.argument_roles import LENGTH, role_of
 from mhsa.subject.construction.argument_use import Use, use_of
 from mhsa.subject.construction.by_source.closed_sets import is_plain, members, plain_first
+from mhsa.subject.construction.by_source.rotations import rotations
 from mhsa.subject.construction.by_source.score_scale import score_scale
 from mhsa.subject.construction.guess import EPSILON, IDENTITY, LAST, Core, Guess, is_same
 
@@ -160,8 +161,10 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(value=word) for word in plain_first(list(use.words))]
     found += [Guess(keys=keys) for keys in use.keys]
     found += [Guess(value=(*[1] * (use.entries - 1), LENGTH))] if use.entries else []
+    rotating = [Guess(made=rotation) for rotation in rotations(target, name)]
+    found += rotating
     found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
-    found += _identities(use)
+    found += _identities(use) if not rotating else []  # what is never rotated is not what the file computes
     found += [Guess(value=False)] if use.switch and not use.words else []
     return found + ([Guess(role="other width" if sized else "d_model")] if "d_model" in roles else [])
 
