@@ -13,7 +13,7 @@ from typing import Any
 from mhsa.introspect.readings.fit import SEEDS, Fit
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.understood import Understood
-from mhsa.source.written_code import source_of
+from mhsa.source.written_code import named_in, source_of, written_owners
 from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
@@ -31,6 +31,7 @@ _SAID = re.compile(
 )
 # Of a constructor this may be one, and it is judged where it fits exactly; the second next to a triangle in its source.
 _CALLED_MASK = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
+_TRIANGLE = re.compile(r"\btri[lu](_indices)?\b")
 _MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IGNORECASE)
 _BACKWARDS = re.compile(
     r"\b(before|previous|past|earlier|backwards?|right[- _]to[- _]left)\b|revers|anti[- _]?causal", re.IGNORECASE
@@ -117,13 +118,8 @@ def _may_be_causality(target: Any, name: str) -> bool:
 
 
 def _makes_triangles(target: Any) -> bool:
-    """Whether a class, or one that it inherits from, makes a triangle, as a causal mask is."""
-    kinds = inspect.getmro(target) if inspect.isclass(target) else (target,)
-    own = [kind for kind in kinds if not kind.__module__.startswith(("torch", "builtins"))]
-    try:
-        return any(re.search(r"\btri[lu](_indices)?\b", source_of(kind)) for kind in own)
-    except (OSError, TypeError):
-        return False
+    """Whether a class, its bases or a function of the file that these call makes a triangle, as a causal mask is."""
+    return any(_TRIANGLE.search(source_of(each)) for each in (*written_owners(target), *named_in(target)))
 
 
 def _says(function: Any, name: str) -> bool:

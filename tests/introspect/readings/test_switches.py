@@ -248,3 +248,36 @@ def test_a_switch_of_masks_next_to_a_triangle_is_judged_where_it_fits() -> None:
     subject = understand(f"{__file__}:MaskedOtherwise")
     assert not subject.switches
     assert "constructor argument masked: with masked=True it is not exactly causal attention" in subject.not_judged
+
+
+def later(queries, keys, first):
+    return torch.ones(queries, keys, dtype=torch.bool).triu(first)
+
+
+class AsksAHelper(nn.Module):
+    """It attends with what a function of the file hides, as many public modules do."""
+
+    first = 2  # one place too late
+
+    def __init__(self, num_heads: int, d_model: int, mask: bool = False) -> None:
+        super().__init__()
+        self.num_heads, self.mask = num_heads, mask
+        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+
+    def forward(self, x):
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
+        scores = q @ k.mT / q.size(-1) ** 0.5
+        if self.mask:
+            scores = scores.masked_fill(later(*scores.shape[-2:], self.first), -torch.inf)
+        return self.proj((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class AsksAHelperRightly(AsksAHelper):
+    first = 1
+
+
+def test_a_triangle_may_be_made_by_a_function_of_the_file() -> None:
+    late, right = (understand(f"{__file__}:{name}") for name in ("AsksAHelper", "AsksAHelperRightly"))
+    assert [switch.words for switch in late.switches] == [switch.words for switch in right.switches] == ["mask=True"]
+    assert judged("AsksAHelper").verdict == "violated"
+    assert judged("AsksAHelperRightly").verdict != "violated"
