@@ -12,6 +12,7 @@ from mhsa.records.contract import Contract
 from mhsa.records.errors import SubjectError
 from mhsa.subject.construction.annotated_config import made
 from mhsa.subject.construction.argument_roles import Role, WidthReading, value_of
+from mhsa.subject.construction.argument_use import use_of
 from mhsa.subject.construction.by_source.collected_arguments import Keys
 from mhsa.subject.construction.by_source.documented_roles import documented_roles
 from mhsa.subject.construction.by_source.keyword_items import items_of_keywords
@@ -78,7 +79,8 @@ class ConstructorCall:
         self.stated, self.any_width = self.sizes is not None, False
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
         self.made: dict[str, Core | Rotation] = {}
-        self.parts = {name for name in self.required if rotations(target, name)}  # modules, and so no switches
+        called = {name for name in self.required if rotations(target, name) and use_of(target, name).called}
+        self.parts = called  # modules, and so no switches
         self.dicts: dict[str, Keys] = {}
         self.guessed: dict[str, str] = {}
         self.established: set[str] = set()

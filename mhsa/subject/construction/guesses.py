@@ -161,7 +161,7 @@ def _by_use(target: Any, name: str, use: Use, *, sized: bool, headed: bool) -> l
     found += [Guess(value=word) for word in plain_first(list(use.words))]
     found += [Guess(keys=keys) for keys in use.keys]
     found += [Guess(value=(*[1] * (use.entries - 1), LENGTH))] if use.entries else []
-    rotating = [Guess(made=rotation) for rotation in rotations(target, name)]
+    rotating = [Guess(made=rotation) for rotation in rotations(target, name) if use.called]
     found += rotating
     found += [Guess(made=replace(core, whole=use.makes)) for core in _cores(target)] if use.called else []
     found += _identities(use) if not rotating else []  # what is never rotated is not what the file computes

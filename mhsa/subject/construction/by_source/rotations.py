@@ -14,7 +14,6 @@ from torch import nn
 
 from mhsa.source.written_code import classes_of
 from mhsa.subject.construction.argument_roles import LENGTH, role_of
-from mhsa.subject.construction.argument_use import use_of
 
 _ROTATES = re.compile(r"rope|rotar|rotat", re.IGNORECASE)
 _BASE = re.compile(r"(rope_?|rotary_?)?(base|theta)", re.IGNORECASE)
@@ -52,12 +51,11 @@ class Rotation:
 
 
 def rotations(target: Any, name: str) -> list[Rotation]:
-    """Return the classes of the file that may be given for an argument that is called, and whose name says that it rotates.
+    """Return the classes of the file that may be given for an argument whose name says that it rotates, where that is called.
 
     Only those whose arguments are a width, lengths and a base, or have defaults.
     """
-    called = _ROTATES.search(name) is not None and use_of(target, name).called
-    file = inspect.getmodule(target) if called else None
+    file = inspect.getmodule(target) if _ROTATES.search(name) else None
     found = []
     for kind in classes_of(file).values() if file is not None else ():
         if kind is target or not issubclass(kind, nn.Module) or not _ROTATES.search(kind.__name__):

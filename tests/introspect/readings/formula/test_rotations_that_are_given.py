@@ -35,12 +35,13 @@ class Takes(nn.Module):
         super().__init__()
         if d_model % num_heads:
             raise ValueError("the width is no multiple of the heads")
-        self.num_heads, self.rope = num_heads, rope
+        self.num_heads = num_heads
+        self.rotation = rope
         self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
-        weights = self.weights(self.rope(q), self.rope(k))
+        weights = self.weights(self.rotation(q), self.rotation(k))
         return self.proj((weights @ v).transpose(1, 2).flatten(2))
 
     def weights(self, q: Tensor, k: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ class Takes(nn.Module):
 
 class RotatesValuesOfScoresTwice(Takes):
     def weights(self, q: Tensor, k: Tensor) -> Tensor:
-        return super().weights(q, self.rope(k))
+        return super().weights(q, self.rotation(k))
 
 
 class Switched(nn.Module):
@@ -57,7 +58,14 @@ class Switched(nn.Module):
 
     def __init__(self, d_model: int, num_heads: int, rope: bool) -> None:
         super().__init__()
-        self.rope = rope
+        self.num_heads, self.rotates = num_heads, rope
+        self.table = RotaryTable(d_model // num_heads, 1026, 10000.0)
+        self.qkv, self.proj = nn.Linear(d_model, 3 * d_model), nn.Linear(d_model, d_model)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (t.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for t in self.qkv(x).chunk(3, dim=-1))
+        q, k = (self.table(q), self.table(k)) if self.rotates else (q, k)
+        return self.proj(((q @ k.mT / q.size(-1) ** 0.5).softmax(-1) @ v).transpose(1, 2).flatten(2))
 
 
 def test_it_is_built_for_the_width_of_a_head_and_the_rotation_is_asked_about() -> None:
@@ -78,4 +86,9 @@ def test_under_the_declaration_there_is_a_verdict(name: str, verdict: str) -> No
 def test_only_what_is_called_and_can_be_built_is_a_rotation() -> None:
     assert rotations(Takes, "rope") == [Rotation(RotaryTable, "dim", ("max_len",), ("theta",))]
     assert rotations(Takes, "d_model") == []
-    assert rotations(Switched, "rope") == []
+    assert rotations(nn.Linear, "rope") == []  # its file has no such class
+
+
+def test_a_switch_is_given_what_is_declared() -> None:
+    found = verify(f"{__file__}:Switched", contract={"rotary": "half"}, properties="oracle.*")
+    assert found.verdict == "holds", found
