@@ -19,6 +19,7 @@ from mhsa.records.understood import Understood
 from mhsa.source.written_code import classes_of, tree_of
 from mhsa.subject.adapters.adapter import Adapter
 from mhsa.subject.construction.parameters import takes_sizes
+from mhsa.subject.forms.functions.of_one_tensor import is_called_so
 from mhsa.subject.forms.given_weights import weights_among, with_weights
 from mhsa.subject.forms.numpy_class import of_numpy
 from mhsa.subject.signature import call_of
@@ -54,8 +55,11 @@ class Choice:
         if made is None:
             return self
         text = f"a function that is given its weights: {', '.join(made.weights)} are parameters of a module that calls it"
-        text = text if made.weights else f"a function on tokens that is given its number of heads, {made.head}, and has no maps"
+        if not made.weights:
+            text = f"a function on tokens that is given its number of heads, {made.head}, and has no maps"
+            text = text if made.head else "a function of one tensor, whose tokens attend to each other, and has no maps"
         text += ", once for each sample" if made.one_sample else ""
+        text += f"; its file says its sizes, {made.of_file.words}" if made.of_file else ""
         return replace(self, target=made, understood=(*self.understood, Understood("subject", text, "named")))
 
     def of_part(self, part: type[nn.Module]) -> Choice:
@@ -93,6 +97,7 @@ def choose(module: ModuleType, spec: str) -> Choice:
         {n: o for n, o in modules.items() if _takes(o.__init__, HEAD, WIDTH)},
         _outermost(computing(called)),
         {n: o for n, o in vars(module).items() if isinstance(o, nn.Module)},
+        _outermost({n: o for n, o in functions.items() if is_called_so(o)}),
     ]
     found = next((kind for kind in kinds if kind), {})
     if len(found) == 1:

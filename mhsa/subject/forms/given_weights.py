@@ -1,4 +1,4 @@
-"""Functions on tokens that are given their weights, or a number of heads: a module that has these, and calls the function."""
+"""Functions on tokens that are given their weights, a number of heads or the tokens alone: a module that calls the function."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mhsa.records.errors import Question
 from mhsa.records.names import HEAD, KEY, QUERY, VALUE, is_called
+from mhsa.subject.forms.functions.of_one_tensor import attends_to_itself
+from mhsa.subject.forms.functions.sizes_of_file import SizesOfFile, sizes_of_file
 from mhsa.subject.forms.numpy_class import NO_GRADIENTS, uses_numpy, with_tensors
 from mhsa.subject.returned import listed
 
@@ -32,6 +34,7 @@ class GivenWeights(nn.Module):
         not_judged: what is reachable of the function and never called, in words.
         weights: names of the arguments that are parameters.
         computes_with_numpy: whether the function takes arrays, and has no gradients.
+        of_file: the sizes that stand in the function's file, where it takes them from there.
     """
 
     function: ClassVar[Callable[..., Any]]
@@ -41,6 +44,7 @@ class GivenWeights(nn.Module):
     form: ClassVar[str]
     not_judged: ClassVar[tuple[str, ...]]
     computes_with_numpy: ClassVar[bool]
+    of_file: ClassVar[SizesOfFile | None] = None
 
     def __init__(self, d_model: int, num_heads: int = 1) -> None:
         super().__init__()
@@ -68,6 +72,11 @@ class GivenWeights(nn.Module):
         more = {n: getattr(self, n).detach().numpy() for n in self.weights} | ({self.head: self.num_heads} if self.head else {})
         return listed(type(self).function(**dict.fromkeys(tokens, x.numpy()), **more))[0]
 
+    @classmethod
+    def first(cls) -> GivenWeights:
+        """Return a module of the sizes of a first call."""
+        return cls(_FIRST[1], _FIRST[0])
+
 
 class OfManyHeads(GivenWeights):
     """Takes a number of heads."""
@@ -78,6 +87,24 @@ class OfOneHead(GivenWeights):
 
     def __init__(self, d_model: int) -> None:
         super().__init__(d_model, 1)
+
+    @classmethod
+    def first(cls) -> GivenWeights:
+        """Return a module of the width of a first call."""
+        return cls(_FIRST[1])
+
+
+class OfSizesInFile(GivenWeights):
+    """Takes none, and has as many heads, or the width, that stand in its file."""
+
+    def __init__(self) -> None:
+        assert self.of_file is not None
+        super().__init__(self.of_file.d_model, self.of_file.head)
+
+    @classmethod
+    def first(cls) -> GivenWeights:
+        """Return the module of the one size that there is."""
+        return cls()
 
 
 def weights_among(function: Callable[..., Any]) -> dict[str, str]:
@@ -92,7 +119,9 @@ def weights_among(function: Callable[..., Any]) -> dict[str, str]:
 
 
 def with_weights(function: Any) -> type[GivenWeights] | None:
-    """Return the class of modules that hold what a function is given; None where it is given no weights and no number of heads.
+    """Return the class of modules that hold what a function is given; None where it is no such function.
+
+    Such is given weights, a number of heads with queries, keys and values, or one tensor that attends to itself.
 
     Raises:
         Question: it takes arrays of NumPy.
@@ -102,7 +131,9 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
     weights = weights_among(function) if inspect.isfunction(function) else {}
     parameters = dict(inspect.signature(function).parameters) if inspect.isfunction(function) else {}
     head = next((name for name in parameters if name not in weights and is_called(name, HEAD)), "")
-    if not weights and not (head and _takes_tokens(parameters)):
+    of_file = sizes_of_file(function) if inspect.isfunction(function) and not head else None
+    alone = not weights and not head and inspect.isfunction(function) and attends_to_itself(function, of_file)
+    if not weights and not alone and not (head and _takes_tokens(parameters)):
         return None
     called = [p for name, p in parameters.items() if name not in weights and name != head]
 
@@ -124,11 +155,16 @@ def with_weights(function: Any) -> type[GivenWeights] | None:
         return type(function.__name__, (kind,), more)
 
     tokens = [p.name for p in called if p.default is p.empty and p.kind in (1, 3) and "mask" not in p.name]
+    if of_file is not None:
+        sized = made(OfSizesInFile)
+        sized.of_file = of_file
+        if _is_taken(sized, tokens, _FORMS):
+            return sized
     many = made(OfManyHeads)
-    if _is_taken(many, tokens, _FORMS if head else _FORMS[2:]):
+    if not alone and _is_taken(many, tokens, _FORMS if head else _FORMS[2:]):
         return many
     if not weights:
-        return None
+        return made(OfOneHead) if alone else None
     one = many if head else made(OfOneHead)
     if not head and _is_taken(one, tokens, _FORMS):
         return one
@@ -145,13 +181,13 @@ def _takes_tokens(parameters: Mapping[str, inspect.Parameter]) -> bool:
 @torch.random.fork_rng(devices=[])
 def _is_taken(made: type[GivenWeights], tokens: list[str], forms: Sequence[str], *, of_numpy: bool = False) -> bool:
     """Whether a call of a class returns tokens; the form of the weights and one sample alone are set as they are taken."""
-    tokens_last = torch.randn(2, _FIRST[1], 3, dtype=torch.float64)
+    tokens_last = torch.randn(2, made.first().d_model, 3, dtype=torch.float64)
     one_query = {name: tokens_last.mT[:, :1] for name in tokens if is_called(name, QUERY)}
     ways = [(s, form, more) for more in ({}, one_query)[: 1 + bool(one_query)] for s in (False, True) for form in forms]
     laid = [(tokens_last.mT.contiguous(), *way) for way in ways] + [(tokens_last, False, forms[0], {})]
     for x, made.one_sample, made.form, more in laid:
         try:
-            module: Any = (made(_FIRST[1]) if issubclass(made, OfOneHead) else made(_FIRST[1], _FIRST[0])).double()
+            module: Any = made.first().double()
             if of_numpy:
                 output = torch.from_numpy(module.of_numpy(x[0] if made.one_sample else x, tokens))
                 expected = x[0].shape if made.one_sample else x.shape

@@ -20,6 +20,7 @@ from mhsa.subject import check
 from mhsa.subject.adapters.function_adapter import FunctionAdapter
 from mhsa.subject.adapters.several_calls import EachQueryAlone
 from mhsa.subject.docstrings.passages import text_of
+from mhsa.subject.forms.given_weights import GivenWeights
 from mhsa.subject.generic_inputs import generic_case, is_exact
 from mhsa.subject.subject import Subject
 from mhsa.subject.trial import Trial
@@ -97,17 +98,21 @@ def _promises_any_heads(text: str) -> bool:
 def _is_unscaled_by_design(subject: Subject, module: nn.Module) -> bool:
     """Whether an attention without a scale is one that the field has without: elsewhere a missing scale is a frequent bug.
 
-    Such are attention over pixels by convolutions with a learned factor of its output (SAGAN, DANet), and the products of one
-    state of a decoder with those of an encoder, without any parameter (Luong).
+    Such are attention over pixels by convolutions with a learned factor of its output (SAGAN, DANet), the products of one
+    state of a decoder with those of an encoder, without any parameter (Luong), and functions of one tensor without any: the
+    first step of many lessons.
     """
     parts = list(module.modules())
     numbers = [x for x in module.parameters() if x.numel() == 1]
-    over_pixels = any(isinstance(part, _ConvNd) for part in parts) and bool(numbers)
-    return over_pixels or (isinstance(subject.adapter, EachQueryAlone) and not any(True for _ in module.parameters()))
+    if any(isinstance(part, _ConvNd) for part in parts) and numbers:
+        return True
+    of_one_tensor = isinstance(module, GivenWeights) and subject.adapter.inputs == "x"
+    return (isinstance(subject.adapter, EachQueryAlone) or of_one_tensor) and not any(True for _ in module.parameters())
 
 
 def _source(subject: Subject, module: nn.Module) -> str:
     owner = subject.adapter.function if isinstance(subject.adapter, FunctionAdapter) else type(module)
+    owner = module.function if isinstance(module, GivenWeights) else owner
     try:
         return source_of(inspect.unwrap(owner))
     except (TypeError, OSError):
