@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
@@ -14,10 +15,13 @@ from mhsa.oracle.formula.fields import Lse
 from mhsa.records.errors import Question
 from mhsa.records.understood import Understood
 from mhsa.subject.caller import Caller
+from mhsa.subject.docstrings.passages import documented, lines_of
 from mhsa.subject.generic_inputs import generic_tensors, is_exact
 from mhsa.subject.parameter_layout import Sizes
 from mhsa.subject.returned import LSE_FORMS
 from mhsa.subject.subject import Subject
+
+_SAID = re.compile(r"(?<![a-z])lse(?![a-z])|log[-_ ]?sum[-_ ]?exp", re.IGNORECASE)
 
 
 def find_lse(subject: Subject, module: nn.Module, sizes: Sizes) -> Subject:
@@ -29,7 +33,8 @@ def find_lse(subject: Subject, module: nn.Module, sizes: Sizes) -> Subject:
         sizes: of the module.
 
     Raises:
-        Question: one is declared, and nothing that is returned has its shape.
+        Question: one is declared, and nothing that is returned has its shape; or it is said that one is returned, and what has
+            its shape is none.
     """
     declared = subject.contract.lse
     callers = list(_callers(subject.caller, module, sizes))
@@ -49,7 +54,20 @@ def find_lse(subject: Subject, module: nn.Module, sizes: Sizes) -> Subject:
                 continue
             if is_exact(answer.lse, answer.expected.lse):
                 return found
+    if callers and _SAID.search(_words(subject)):
+        at = (callers[0].lse_from or 0) + 1
+        raise Question(
+            "its name or docstring speaks of a log-sum-exp, and of the values that it returns "
+            f"number {at} has one for each sample, head and query, which is none, natural or to base 2",
+            {"lse": "natural"},
+        )
     return subject
+
+
+def _words(subject: Subject) -> str:
+    """Return its name and its docstrings."""
+    names = [getattr(owner, "__name__", "") for owner in documented(subject.adapter)]
+    return "\n".join([*names, *lines_of(subject.adapter)])
 
 
 def _understood(subject: Subject, caller: Caller, kind: Lse, known: str) -> Subject:
