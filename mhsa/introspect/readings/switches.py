@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import SEEDS, Fit
+from mhsa.introspect.readings.options.triangles import hides_with_triangle, sees_some_later_keys
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.understood import Understood
 from mhsa.source.written_code import named_in, source_of, written_owners
@@ -114,7 +115,9 @@ def _options(subject: Subject) -> Iterator[_Option]:
 
 def _may_be_causality(target: Any, name: str) -> bool:
     """Whether an option of a constructor may be a switch of causality, though nothing says so."""
-    return _CALLED_MASK.fullmatch(name) is not None or (_MASKS.search(name) is not None and _makes_triangles(target))
+    if _CALLED_MASK.fullmatch(name) is not None or (_MASKS.search(name) is not None and _makes_triangles(target)):
+        return True
+    return hides_with_triangle(target, name)
 
 
 def _makes_triangles(target: Any) -> bool:
@@ -185,18 +188,23 @@ def _hides_from_one_end(subject: Subject, turned: Any, option: _Option) -> bool:
     """Whether a switch of masks that makes triangles leaves exactly one of the first and the last query unchanged.
 
     A causal mask leaves the last one, also if it is off by one place or applied in a wrong way. One that is reversed leaves the
-    first one, where no word says that earlier tokens shall be hidden.
+    first one, where no word says that earlier tokens shall be hidden. Of another name it must be off by one place, or by two.
     """
     constructor = subject.adapter.constructor if isinstance(subject.adapter, ModuleAdapter) else None
+    if option.default or constructor is None or not _makes_triangles(constructor.target):
+        return False
     of_masks = _CALLED_MASK.fullmatch(option.name) is not None
-    if option.default or constructor is None or not of_masks or not _makes_triangles(constructor.target):
+    if not of_masks and not hides_with_triangle(constructor.target, option.name):
         return False
     case = generic_case(subject)
     try:
         asked = Switch(option.name, turned, subject.contract).of(subject)
-        answer = Trial(asked, case.resized(query_length=case.key_length), counted=False)()
+        trial = Trial(asked, case.resized(query_length=case.key_length), counted=False)
+        answer = trial()
     except (check.Violation, check.Inapplicable):
         return False
+    if not of_masks:
+        return sees_some_later_keys(trial, answer.output)
     required = answer.expected.output
     last, first = (is_exact(answer.output[:, at], required[:, at]) for at in (-1, 0))
     return bool(last and not first) or bool(first and not last and not _looks_back(constructor.target))

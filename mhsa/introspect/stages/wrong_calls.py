@@ -1,7 +1,8 @@
 """Calls of a subject that is exactly attention, in which it is not: what no property makes, and nobody means.
 
 A switch that is judged is turned on together with masks; a value is left out, and must be the key; a mask of as many queries as
-keys must not be read transposed; and what is noise by its name must be gone in eval mode.
+keys must not be read transposed; one of fewer windows than samples must be that of each picture's; in no mode that a word
+chooses may a call use what another one has kept; and what is noise by its name must be gone in eval mode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import torch
 
 from mhsa.introspect.calls.find_mask_shape import forms_of_mask
 from mhsa.introspect.readings.fit import Fit
+from mhsa.introspect.readings.masks.windows import masks_of_windows
 from mhsa.introspect.readings.mistakes.known_mistake import known_mistake
+from mhsa.introspect.readings.options.modes import kept_in_a_mode
 from mhsa.subject import check
 from mhsa.subject.adapters.module_adapter import ModuleAdapter
 from mhsa.subject.docstrings.passages import text_of
@@ -35,7 +38,9 @@ def with_wrong_calls(subject: Subject) -> Subject:
     if type(subject.adapter) is not ModuleAdapter or not fit.without_mask(on_cpu):
         return subject
     wrong = _noise(on_cpu) or _value_left_out(on_cpu) or _masks_with_a_switch(on_cpu, fit) or _transposed_mask(on_cpu)
-    return replace(subject, wrong_call=wrong)
+    wrong = wrong or kept_in_a_mode(on_cpu)
+    of_windows, said = ("", ()) if wrong else masks_of_windows(on_cpu)
+    return replace(subject, wrong_call=wrong or of_windows, understood=(*subject.understood, *said))
 
 
 def _masks_with_a_switch(subject: Subject, fit: Fit) -> str:
