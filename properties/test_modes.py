@@ -64,7 +64,7 @@ def test_train_is_eval_without_dropout(subject: Subject, case: Case) -> None:
     check.within("output in train mode", first, answer.expected.output, answer.judged)
     require_own_parameters(trial)
     for name in ("train", "eval"):
-        if guard(f"{name}()", getattr(module, name)) is not module:
+        if guard(f"{name}()", getattr(trial.module, name)) is not trial.module:
             check.fail(f"{name}() must return the module, as torch's does, so that model = model.{name}() has it", what=name)
 
 
