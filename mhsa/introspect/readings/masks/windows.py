@@ -24,8 +24,12 @@ def masks_of_windows(subject: Subject) -> tuple[str, tuple[Understood, ...]]:
     """Return what is wrong with masks of fewer windows than samples, and what is understood of them.
 
     Both are empty where such a mask is refused, or is no mask of each sample otherwise. Without a table of the offsets in a
-    window nothing says that the samples are windows: no order of theirs is wrong.
+    window nothing says that the samples are windows: no order of theirs is wrong, and a mask of another batch is never given
+    while a subject is read, which a kernel may not survive.
     """
+    bias = subject.contract.formula.bias
+    if not isinstance(bias, BiasTable) or bias.rule != "swin":
+        return "", ()
     if not subject.adapter.takes_mask or subject.contract.mask_shape != "[B, Tq, Tk]" or subject.contract.mask is None:
         return "", ()
     samples = np.arange(_WINDOWS * _PICTURES)
@@ -46,9 +50,6 @@ def masks_of_windows(subject: Subject) -> tuple[str, tuple[Understood, ...]]:
     if is_exact(numbers(output), following.expected.output):
         words = "or of fewer windows than samples, [nW, Tq, Tk]: those of one picture follow one another"
         return "", (Understood("mask", words, "fitted"),)
-    bias = subject.contract.formula.bias
-    if not isinstance(bias, BiasTable) or bias.rule != "swin":
-        return "", ()
     of_pictures = is_exact(numbers(output), apart)
     does = f"takes mask n // {_PICTURES}" if of_pictures else "takes another, or a part of one"
     return f"a mask of {_WINDOWS} windows for {samples.size} samples: sample n must take mask n % {_WINDOWS}, and {does}", ()
