@@ -47,7 +47,7 @@ performance: .venv/ready  ## measure what the fused core promises, and write doc
 	$(BIN)/python benchmarks/targets.py --command | PATH="$(CURDIR)/$(BIN):$$PATH" sh
 	$(BIN)/python benchmarks/targets.py performance.json > docs/performance.md
 
-gpu: .venv/ready  ## measure on a GPU what docs/gpu.md states, and write it there (under eight minutes; goes on where it was)
+gpu: .venv/ready  ## measure on a GPU what docs/gpu.md states, and write it there (goes on where it was)
 	$(BIN)/python -m benchmarks.gpu
 
 wheel: .venv/ready

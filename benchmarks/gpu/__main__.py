@@ -1,4 +1,4 @@
-"""Measure on a GPU what docs/gpu.md states, and write it there: ``make gpu``, under eight minutes.
+"""Measure on a GPU what docs/gpu.md states, and write it there: ``make gpu``.
 
 Each step keeps its results in build/gpu, in a folder for the commit; what is there already is not measured again, so a run
 that was interrupted goes on. ``--device cpu`` tries the commands where there is no GPU: the results are printed only.
@@ -49,8 +49,7 @@ def main() -> int:
 
 def _measure(step: Step, folder: Path) -> bool:
     """Run a step, unless its results are there; return whether they are."""
-    file = step.file(folder)
-    if file.is_file():
+    if step.is_measured(folder):
         print(f"{step.words}: measured before", flush=True)
         return True
     print(f"{step.words} (at most {step.seconds} s) ...", end=" ", flush=True)
@@ -61,8 +60,8 @@ def _measure(step: Step, folder: Path) -> bool:
         print("took too long, and was ended")
         return False
     if not step.json and run.returncode == 0:
-        file.write_text(run.stdout)
-    there = file.is_file()
+        step.file(folder).write_text(run.stdout)
+    there = step.is_measured(folder)
     print(f"{time.monotonic() - began:.0f} s" if there else f"failed: {(run.stderr or run.stdout)[-_SAID:]}", flush=True)
     return there
 

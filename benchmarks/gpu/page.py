@@ -33,9 +33,10 @@ def replaced(page: str, part: str) -> str:
 
 def part(steps: Sequence[Step], folder: Path) -> str:
     """Return what the files say; a step without one is named as not measured."""
-    missing = [step.words for step in steps if not step.file(folder).is_file()]
-    data = {step.name: json.loads(step.file(folder).read_text()) for step in steps if step.json and step.file(folder).is_file()}
-    counted = next((step.file(folder).read_text() for step in steps if not step.json and step.file(folder).is_file()), "")
+    there = [step for step in steps if step.is_measured(folder)]
+    missing = [step.words for step in steps if step not in there]
+    data = {step.name: json.loads(step.file(folder).read_text()) for step in there if step.json}
+    counted = next((step.file(folder).read_text() for step in there if not step.json), "")
     lines = [*_where(data), *_verdicts(data), *_speed(data.get("speed")), *_self_test(data.get("self-test"))]
     if counted:
         lines += ["", f"Kernels and bytes are counted (`TestOnAGpu`): {counted.strip().splitlines()[-1].strip('= ')}."]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,8 @@ class Step:
         name: of the step, and of its file.
         words: what is measured.
         command: what is run, after ``python -m``.
-        seconds: what it may take; all steps together stay under eight minutes.
-        module: whether the results are the JSON of a command of mhsa, or pytest's words.
+        seconds: what it may take at most.
+        json: whether the results are the JSON of a command of mhsa, or pytest's words.
     """
 
     name: str
@@ -40,6 +41,11 @@ class Step:
     def file(self, folder: Path) -> Path:
         """Return where the results are kept."""
         return folder / f"{self.name}.{'json' if self.json else 'txt'}"
+
+    def is_measured(self, folder: Path) -> bool:
+        """Whether the results are there, and whole: a self-test keeps what it has so far, too."""
+        file = self.file(folder)
+        return file.is_file() and not (self.json and json.loads(file.read_text()).get("partial"))
 
     def run(self, folder: Path) -> list[str]:
         """Return the whole command line."""

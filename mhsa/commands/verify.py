@@ -120,10 +120,9 @@ def options_of(args: JudgeArguments, names: Sequence[str], configuration: Config
     requests = tuple(
         declared_by(args.contract, args.argument, _override(args, request)) for request in _requests(names, configuration)
     )
-    alone = alone or any(request.device != "cpu" for request in requests)  # several would share its memory
     return Options(
         requests=requests,
-        workers=default_workers(alone=alone) if args.workers is None else max(1, args.workers),
+        workers=default_workers(requests, alone=alone) if args.workers is None else max(1, args.workers),
         timeout=args.timeout or configuration.timeout,
         memory=args.memory or configuration.memory or default_memory(),
         database=database,

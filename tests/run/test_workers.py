@@ -17,6 +17,8 @@ from mhsa.run.runner import run
 
 BOUND = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
+ONE = [Request.of("m:A")]
+
 
 @pytest.mark.parametrize(
     ("quota", "cores"),
@@ -41,12 +43,13 @@ def test_cores_are_those_that_a_container_is_granted(
 
 def test_one_process_judges_where_one_is_needed_and_in_a_test(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(workers, "cores", lambda: 64)
-    assert workers.default_workers(alone=False) == 1  # this is a test
+    assert workers.default_workers(ONE) == 1  # this is a test
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
-    assert workers.default_workers(alone=True) == 1
-    assert workers.default_workers(alone=False) == workers.MOST
+    assert workers.default_workers(ONE, alone=True) == 1
+    assert workers.default_workers([*ONE, Request.of("m:B", device="cuda")]) == 1
+    assert workers.default_workers(ONE) == workers.MOST
     monkeypatch.setattr(workers, "cores", lambda: 2)
-    assert workers.default_workers(alone=False) == 2
+    assert workers.default_workers(ONE) == 2
 
 
 def test_what_one_has_taken_no_other_gets(tmp_path: Path) -> None:

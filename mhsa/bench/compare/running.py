@@ -101,7 +101,7 @@ class Comparing:
         with self.console.status(f"verifying {', '.join(r.label for r in self.requests)} at both commits, some seconds each"):
             for side, folder in self.folders.items():  # a process each: both have modules of the same names
                 requests = [replace(r, label=f"{r.label} at {side}", folder=str(folder)) for r in self.requests]
-                workers = default_workers(alone=any(r.device != "cpu" for r in requests))
+                workers = default_workers(requests)
                 results[side] = run(Options(tuple(requests), workers=workers, memory=self.terms.memory, shrink=False))
         wrong: dict[str, dict[str, str]] = {}
         conventions: dict[str, dict[str, Any]] = {}  # of base, by label: what its reading needs declared

@@ -12,6 +12,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from mhsa.run.workers import bound_cores
+
 UNKNOWN = "unknown"
 _CPUINFO = Path("/proc/cpuinfo")
 _PATIENCE = 10.0  # seconds for nvidia-smi, which takes one or two where the driver has to be woken up
@@ -98,9 +100,7 @@ def _cpu() -> str:
 
 
 def _cores() -> int | str:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or UNKNOWN
+    return bound_cores() or UNKNOWN
 
 
 def _gpu(device: str) -> dict[str, str | int]:

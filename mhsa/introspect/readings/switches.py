@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mhsa.introspect.readings.fit import SEEDS, Fit
-from mhsa.introspect.readings.options.triangles import hides_with_triangle, sees_some_later_keys
+from mhsa.introspect.readings.options.triangles import TRIANGLE, hides_with_triangle, sees_some_later_keys
 from mhsa.oracle.formula.fields import Causal
 from mhsa.records.understood import Understood
 from mhsa.source.written_code import named_in, source_of, written_owners
@@ -32,7 +32,6 @@ _SAID = re.compile(
 )
 # Of a constructor this may be one, and it is judged where it fits exactly; the second next to a triangle in its source.
 _CALLED_MASK = re.compile(r"(is_|use_|with_|apply_|add_)?mask(ed|ing|_flag)?", re.IGNORECASE)
-_TRIANGLE = re.compile(r"\btri[lu](_indices)?\b")
 _MASKS = re.compile(r"(^|_)(mask|masked|masking|hide|block)(_|$)|decoder", re.IGNORECASE)
 _BACKWARDS = re.compile(
     r"\b(before|previous|past|earlier|backwards?|right[- _]to[- _]left)\b|revers|anti[- _]?causal", re.IGNORECASE
@@ -122,7 +121,7 @@ def _may_be_causality(target: Any, name: str) -> bool:
 
 def _makes_triangles(target: Any) -> bool:
     """Whether a class, its bases or a function of the file that these call makes a triangle, as a causal mask is."""
-    return any(_TRIANGLE.search(source_of(each)) for each in (*written_owners(target), *named_in(target)))
+    return any(TRIANGLE.search(source_of(each)) for each in (*written_owners(target), *named_in(target)))
 
 
 def _says(function: Any, name: str) -> bool:

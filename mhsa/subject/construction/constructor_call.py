@@ -79,8 +79,8 @@ class ConstructorCall:
         self.stated, self.any_width = self.sizes is not None, False
         self.required = {n for n, p in self.parameters.items() if p.default is p.empty}
         self.made: dict[str, Core | Rotation] = {}
-        called = {name for name in self.required if rotations(target, name) and use_of(target, name).called}
-        self.parts = called  # modules, and so no switches
+        # Modules, and so no switches.
+        self.parts = {name for name in self.required if rotations(target, name) and use_of(target, name).called}
         self.dicts: dict[str, Keys] = {}
         self.guessed: dict[str, str] = {}
         self.established: set[str] = set()

@@ -63,6 +63,13 @@ def test_what_was_not_measured_is_said(tmp_path: Path) -> None:
     assert "Not measured in this run" in words
 
 
+def test_a_self_test_that_was_interrupted_is_not_measured(tmp_path: Path) -> None:
+    keep(tmp_path, "self-test", {"machine": {}, "partial": True, "tallies": []})
+    step = next(step for step in STEPS if step.name == "self-test")
+    assert not step.is_measured(tmp_path)
+    assert step.words in part(STEPS, tmp_path)
+
+
 def test_only_what_stands_between_the_marks_is_replaced() -> None:
     page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
     assert replaced(page, "new\n") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"

@@ -17,7 +17,7 @@ from mhsa.subject.construction.by_source.argument_nodes import kept_as
 from mhsa.subject.generic_inputs import is_exact
 from mhsa.subject.trial import Trial
 
-_TRIANGLE = re.compile(r"tri[lu](_indices)?")
+TRIANGLE = re.compile(r"\btri[lu](_indices)?\b")
 _HIDES = re.compile(r"masked_fill_?|where|inf|finfo|attn_mask|mask(_value)?|fill_value|maskval", re.IGNORECASE)
 _LEAST = 1e3  # a number below its opposite hides what it is added to or put in the place of
 
@@ -76,7 +76,7 @@ def _kept_triangles(nodes: list[ast.AST]) -> Iterator[str]:
 
 def _has(body: list[ast.AST], triangles: set[str]) -> bool:
     names = {_name(node) for node in body} - {""}
-    return any(_TRIANGLE.fullmatch(name) for name in names) or not names.isdisjoint(triangles)
+    return any(TRIANGLE.fullmatch(name) for name in names) or not names.isdisjoint(triangles)
 
 
 def _hides(body: list[ast.AST]) -> bool:
